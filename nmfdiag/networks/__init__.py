@@ -1,0 +1,1 @@
+"""Architectures, their ReLU layers, and cutting a network at one of them."""

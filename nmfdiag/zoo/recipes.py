@@ -1,0 +1,85 @@
+"""What determines a zoo network: its recipe. Two runs of one recipe give the same network up to rounding."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from nmfdiag.errors import NmfdiagError
+
+LABEL_NOISES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+SEEDS = (0, 1)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that a training run depends on.
+
+    Attributes:
+        dataset: Name in :data:`nmfdiag.data.DATASETS`.
+        arch: Name in :data:`nmfdiag.networks.ARCHITECTURES`, or torchvision's.
+        label_noise: Share p of the training labels that are drawn anew.
+        seed: Seeds the subset, the label noise, the initial weights and the order of the batches.
+        n_train: Training samples, taken evenly over the classes.
+        arch_options: Sizes that the architecture takes.
+        batch_size: Samples a step.
+        learning_rate: Adam's, constant until the network fits.
+        fitted_at: Running training accuracy on the given labels at which the cool-down begins.
+        cool_down: Epochs of linear decay to zero after that, the same for every p: networks that stop at their first
+            fit are left in different states and can't be compared.
+        max_epochs: Training ends here, fitted or not.
+    """
+
+    dataset: str
+    arch: str
+    label_noise: float
+    seed: int
+    n_train: int
+    arch_options: dict[str, int] = field(default_factory=dict)
+    batch_size: int = 64
+    learning_rate: float = 2e-3
+    fitted_at: float = 0.98
+    cool_down: int = 5
+    max_epochs: int = 200
+
+    @property
+    def name(self) -> str:
+        """The entry's name: ``fashion_mnist-cnn-p0.4-s0``."""
+        return entry_name(self.dataset, self.arch, self.label_noise, self.seed)
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def entry_name(dataset: str, arch: str, label_noise: float, seed: int) -> str:
+    """Name of the zoo network of these four choices."""
+    return f"{dataset}-{arch}-p{label_noise:g}-s{seed}"
+
+
+_FAMILIES: tuple[dict[str, Any], ...] = (
+    {"dataset": "digits", "arch": "mlp", "n_train": 1200, "arch_options": {"width": 128, "depth": 5}},
+    {"dataset": "digits", "arch": "cnn", "n_train": 1200, "arch_options": {"width": 32}},
+    {"dataset": "fashion_mnist", "arch": "mlp", "n_train": 3000, "arch_options": {"width": 256, "depth": 5}},
+    {"dataset": "fashion_mnist", "arch": "cnn", "n_train": 3000, "arch_options": {"width": 16}},
+)
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for family in _FAMILIES
+    for seed in SEEDS
+    for p in LABEL_NOISES
+    for recipe in (Recipe(label_noise=p, seed=seed, **family),)
+}
+
+
+def recipe(name: str) -> Recipe:
+    """Look a recipe up by the name of its network.
+
+    Raises:
+        NmfdiagError: If no recipe has that name.
+    """
+    if name not in RECIPES:
+        families = sorted({f"{r.dataset}-{r.arch}" for r in RECIPES.values()})
+        raise NmfdiagError(
+            f"No zoo network is called {name!r}: names are DATASET-ARCH-pP-sSEED with {', '.join(families)}, "
+            f"p in {LABEL_NOISES} and seed in {SEEDS}."
+        )
+    return RECIPES[name]

@@ -1,0 +1,180 @@
+"""The zoo on disk: what each trained network is, without loading it (nothing here imports torch until asked to load).
+
+A network is a folder ``NAME/`` with ``entry.json`` (recipe, log, accuracies, hashes), ``weights.safetensors`` and
+``labels.safetensors`` (given and true labels of its probe pool). The pool's inputs are training samples; every network of
+one data set and seed shares them, so that curves of different p look at the same inputs: ``pools/POOL.safetensors``.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.zoo.recipes import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SHIPPED = Path(__file__).parent / "shipped"
+ENTRY_FILE, WEIGHTS_FILE, LABELS_FILE, POOLS = "entry.json", "weights.safetensors", "labels.safetensors", "pools"
+
+
+@dataclass(frozen=True)
+class ProbePool:
+    """Training samples of one network, from which its probe batches are drawn.
+
+    ``inputs`` (n, c, h, w) float32, normalised as in training; ``given_labels`` and ``true_labels`` (n,) int64.
+    """
+
+    inputs: "Tensor"
+    given_labels: "Tensor"
+    true_labels: "Tensor"
+
+
+@dataclass(frozen=True)
+class ZooEntry:
+    """One trained network. Accuracies are shares in [0, 1]; ``train_accuracy`` is on the given labels."""
+
+    recipe: Recipe
+    class_names: tuple[str, ...]
+    input_shape: tuple[int, int, int]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    layers: dict[str, int]
+    n_parameters: int
+    train_accuracy: float
+    test_accuracy: float
+    test_accuracy_by_class: tuple[float, ...]
+    pool_accuracy: float
+    log: tuple[dict[str, float], ...]
+    pool: str
+    sha256: dict[str, str]
+    trained_with: dict[str, str]
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return self.recipe.name
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.class_names)
+
+    @cached_property
+    def files(self) -> dict[str, Path]:
+        """The files that the network consists of, by the names under which their hashes are kept."""
+        return {
+            "weights": self.folder / WEIGHTS_FILE,
+            "labels": self.folder / LABELS_FILE,
+            "pool": self.folder.parent / POOLS / f"{self.pool}.safetensors",
+        }
+
+    @property
+    def digest(self) -> str:
+        """Hash of everything in the entry's files that can change a curve."""
+        parts = json.dumps([self.sha256, self.recipe.arch, self.recipe.arch_options, self.mean, self.std])
+        return hashlib.sha256(parts.encode()).hexdigest()
+
+    def load_model(self) -> "nn.Module":
+        """Build the network, load its weights (float16 on disk, float32 here) and set evaluation mode.
+
+        Raises:
+            NmfdiagError: If the weights file is missing, damaged or does not fit the architecture.
+        """
+        from nmfdiag.networks.architectures import build
+
+        weights = _read(self.files["weights"])
+        model = build(self.recipe.arch, self.input_shape, self.n_classes, **self.recipe.arch_options)
+        try:
+            model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+        except RuntimeError as error:
+            raise NmfdiagError(f"The weights of {self.name} don't fit architecture {self.recipe.arch!r}: {error}") from None
+        return model.eval()
+
+    def load_pool(self) -> ProbePool:
+        """Read the probe pool and normalise it as in training."""
+        from nmfdiag.data import Normalization
+
+        labels = _read(self.files["labels"])
+        inputs = Normalization(self.mean, self.std)(_read(self.files["pool"])["inputs"])
+        return ProbePool(inputs, labels["given"].long(), labels["true"].long())
+
+
+def user_zoo() -> Path:
+    """Where newly trained networks go: ``$NMFDIAG_ZOO``, or ``zoo/`` in the current directory."""
+    return Path(os.environ.get("NMFDIAG_ZOO", "zoo"))
+
+
+def entries() -> dict[str, ZooEntry]:
+    """Every network on disk by name, shipped ones first; a user's own replaces a shipped one of the same name."""
+    found = {}
+    for zoo in (SHIPPED, user_zoo()):
+        for path in sorted(zoo.glob(f"*/{ENTRY_FILE}")):
+            entry = _read_entry(path, path.stat().st_mtime_ns)
+            found[entry.name] = entry
+    return dict(sorted(found.items()))
+
+
+def lookup(name: str) -> ZooEntry:
+    """Find one network.
+
+    Raises:
+        NmfdiagError: If there is none of that name; says how to train it if a recipe is known.
+    """
+    found = entries()
+    if name not in found:
+        raise NmfdiagError(
+            f"The zoo has no network {name!r}. It has: {', '.join(found) or 'none'}. "
+            f"A network with a recipe can be trained with: nmfdiag zoo train {name}"
+        )
+    return found[name]
+
+
+def sha256_of(path: Path) -> str:
+    """Hex digest of a file's bytes.
+
+    Raises:
+        NmfdiagError: If the file is missing.
+    """
+    if not path.is_file():
+        raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} is missing.")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write_entry(entry: ZooEntry) -> None:
+    """Write ``entry.json`` into the entry's folder."""
+    record = asdict(entry)
+    del record["folder"]
+    (entry.folder / ENTRY_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+
+
+@lru_cache(maxsize=1024)
+def _read_entry(path: Path, _modified: int) -> ZooEntry:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        recipe = Recipe(**record.pop("recipe"))
+        lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
+        return ZooEntry(recipe=recipe, folder=path.parent, **(record | lists))
+    except (OSError, ValueError, TypeError) as error:
+        raise NmfdiagError(f"The zoo entry {path.parent.name} can't be read ({error}). Retrain it, or remove it.") from None
+
+
+def _read(path: Path) -> "dict[str, Tensor]":
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} can't be read: {error}") from None
+
+
+def by_selection(zoo: dict[str, ZooEntry]) -> Iterator[tuple[str, str, float, int]]:
+    """The choices that a zoo offers: data set, architecture, p and seed of each network."""
+    for entry in zoo.values():
+        yield entry.recipe.dataset, entry.recipe.arch, entry.recipe.label_noise, entry.recipe.seed
