@@ -1,1 +1,18 @@
 """Architectures, their ReLU layers, and cutting a network at one of them."""
+
+from nmfdiag.networks.architectures import ARCHITECTURES, Architecture, build
+from nmfdiag.networks.layers import ReluLayer, find_relu_layers, relu_layers
+from nmfdiag.networks.split import Cut, SplitNetwork, fold, unfold
+
+__all__ = [
+    "ARCHITECTURES",
+    "Architecture",
+    "Cut",
+    "ReluLayer",
+    "SplitNetwork",
+    "build",
+    "find_relu_layers",
+    "fold",
+    "relu_layers",
+    "unfold",
+]

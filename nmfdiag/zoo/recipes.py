@@ -58,7 +58,7 @@ _FAMILIES: tuple[dict[str, Any], ...] = (
     {"dataset": "digits", "arch": "mlp", "n_train": 1200, "arch_options": {"width": 128, "depth": 5}},
     {"dataset": "digits", "arch": "cnn", "n_train": 1200, "arch_options": {"width": 32}},
     {"dataset": "fashion_mnist", "arch": "mlp", "n_train": 3000, "arch_options": {"width": 256, "depth": 5}},
-    {"dataset": "fashion_mnist", "arch": "cnn", "n_train": 3000, "arch_options": {"width": 16}},
+    {"dataset": "fashion_mnist", "arch": "cnn", "n_train": 4000, "arch_options": {"width": 16}},
 )
 
 RECIPES: dict[str, Recipe] = {

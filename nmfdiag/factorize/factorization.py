@@ -1,0 +1,66 @@
+"""The result of a factorisation at a grid of ranks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nmfdiag.errors import NmfdiagError
+
+
+@dataclass(frozen=True)
+class Factorization:
+    """``A ~ W @ H + offset`` for every rank of a grid (``offset`` is the mean row of centred PCA, else None).
+
+    Attributes:
+        method: ``"nmf"`` or ``"pca"``.
+        ranks: The ranks, ascending.
+        relative_error: ``||A - W H|| / ||A||`` (Frobenius), one a rank.
+        n_iter: Iterations, one a rank; 0 where no iteration was needed.
+        converged: Whether the stopping tolerance was reached, one a rank.
+        norm: ``||A||``.
+        full_rank: ``min(rows, channels)``, at which the factorisation is A itself.
+    """
+
+    method: str
+    ranks: list[int]
+    relative_error: list[float]
+    n_iter: list[int]
+    converged: list[bool]
+    norm: float
+    full_rank: int
+    _A: Tensor = field(repr=False)
+    _factors: dict[int, tuple[Tensor, Tensor]] = field(repr=False)
+    offset: Tensor | None = field(default=None, repr=False)
+
+    @property
+    def absolute_error(self) -> list[float]:
+        """``||A - W H||``, one a rank."""
+        return [e * self.norm for e in self.relative_error]
+
+    def factors(self, k: int) -> tuple[Tensor, Tensor]:
+        """W (rows, k) and H (k, channels).
+
+        Raises:
+            NmfdiagError: If k is not one of the ranks.
+        """
+        if k not in self.ranks:
+            raise NmfdiagError(f"Rank {k} was not computed; computed are {self.ranks}.")
+        if k in self._factors:
+            return self._factors[k]
+        rows, channels = self._A.shape
+        if channels <= rows:
+            return self._A, torch.eye(channels, dtype=self._A.dtype, device=self._A.device)
+        return torch.eye(rows, dtype=self._A.dtype, device=self._A.device), self._A
+
+    def reconstruct(self, k: int) -> Tensor:
+        """The approximation of rank k, (rows, channels); A itself, bit for bit, at the full rank."""
+        W, H = self.factors(k)
+        if k not in self._factors:
+            return self._A
+        return W @ H if self.offset is None else W @ H + self.offset
+
+    def reconstructions(self, k: int) -> Iterator[Tensor]:
+        """The one approximation of rank k (random ablation has one a draw)."""
+        yield self.reconstruct(k)

@@ -1,0 +1,85 @@
+"""Random ablation: keep k randomly chosen channels and zero the others (after Morcos et al. 2018)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize.matrix import activation_matrix, check_ranks, frobenius
+
+
+@dataclass(frozen=True)
+class RandomAblation:
+    """Channel masks for every rank and draw; ``relative_error`` is the mean over draws. Fields as in Factorization.
+
+    ``full_rank`` is the number of channels: random ablation keeps channels, so only all of them are exact.
+    """
+
+    ranks: list[int]
+    relative_error: list[float]
+    norm: float
+    full_rank: int
+    draws: int
+    _A: Tensor = field(repr=False)
+    _orders: Tensor = field(repr=False)
+    method: str = "random"
+
+    @property
+    def n_iter(self) -> list[int]:
+        return [0] * len(self.ranks)
+
+    @property
+    def converged(self) -> list[bool]:
+        return [True] * len(self.ranks)
+
+    @property
+    def absolute_error(self) -> list[float]:
+        """``||A - A_k||``, one a rank."""
+        return [e * self.norm for e in self.relative_error]
+
+    def masks(self, k: int) -> Tensor:
+        """Which channels are kept: (draws, channels) bool; within a draw, those of rank k are among those of k + 1."""
+        if k not in self.ranks:
+            raise NmfdiagError(f"Rank {k} was not computed; computed are {self.ranks}.")
+        return self._orders < k
+
+    def reconstructions(self, k: int) -> Iterator[Tensor]:
+        """A with the other channels zeroed, once a draw; A itself, once, where all are kept."""
+        if k == self.full_rank:
+            yield self._A
+            return
+        for mask in self.masks(k):
+            yield self._A * mask
+
+
+def random_ablation(
+    A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int = 10, seed: int = 0
+) -> RandomAblation:
+    """Choose the channels to keep, for every rank.
+
+    Args:
+        A: Activation matrix (rows, channels).
+        ranks: Numbers of channels kept, in ``1 .. channels``.
+        draws: Independent choices, over which results are averaged.
+        seed: Seeds the choices.
+
+    Raises:
+        NmfdiagError: If A is not finite or all zero, or ``ranks`` or ``draws`` are out of range.
+
+    References:
+        Morcos et al., On the importance of single directions for generalization, 2018; Collins et al. 2018, figure 5.
+    """
+    matrix = activation_matrix(A)
+    channels = matrix.shape[1]
+    wanted = check_ranks(ranks, channels)
+    if draws < 1:
+        raise NmfdiagError(f"Random ablation needs at least 1 draw, got {draws}.")
+    rng = np.random.Generator(np.random.PCG64(seed))
+    orders = torch.from_numpy(np.stack([rng.permutation(channels) for _ in range(draws)])).to(matrix.device)
+    norm = frobenius(matrix)
+    energy = (matrix.double() / norm).square().sum(dim=0)
+    errors = [float(((orders >= k) * energy).sum(dim=1).clamp_min(0).sqrt().mean()) for k in wanted]
+    return RandomAblation(wanted, errors, norm, channels, draws, matrix, orders)

@@ -1,0 +1,1 @@
+"""The science: compression curve, AuC, layer profile, phases, verdict."""
