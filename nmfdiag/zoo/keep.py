@@ -1,0 +1,110 @@
+"""Write a trained network into a zoo folder, and check that what is there is what was written."""
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from nmfdiag.data import Dataset, load, stratified_subset
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks import find_relu_layers
+from nmfdiag.zoo.recipes import Recipe
+from nmfdiag.zoo.registry import LABELS_FILE, POOLS, WEIGHTS_FILE, ZooEntry, sha256_of, write_entry
+from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, training_set
+
+POOL_SIZE = 1000
+SAME_ACCURACY = 0.005
+
+
+def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, zoo: Path) -> ZooEntry:
+    """Write weights (float16), probe labels, the probe pool of this data set and seed, and the entry's record.
+
+    Args:
+        recipe: What was trained.
+        trained: What training returned.
+        chosen: The samples that it was trained on.
+        train: The data set that they come from.
+        zoo: Folder of the zoo; the network goes into a folder of its name.
+
+    Returns:
+        The entry, as it is read back: accuracies of the weights as they are stored.
+    """
+    folder = zoo / recipe.name
+    folder.mkdir(parents=True, exist_ok=True)
+    (zoo / POOLS).mkdir(exist_ok=True)
+    pool = stratified_subset(chosen.labels.true, min(POOL_SIZE, len(chosen.index)), recipe.seed)
+    state = trained.model.state_dict()
+    weights = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
+    labels = {"given": chosen.labels.given[pool].short(), "true": chosen.labels.true[pool].short()}
+    pool_name = f"{recipe.dataset}-n{recipe.n_train}-s{recipe.seed}"
+    save_file(weights, folder / WEIGHTS_FILE)
+    save_file(labels, folder / LABELS_FILE)
+    save_file({"inputs": chosen.inputs[pool].contiguous()}, zoo / POOLS / f"{pool_name}.safetensors")
+
+    example = chosen.normalization(chosen.inputs[:2])
+    draft = ZooEntry(
+        recipe=recipe,
+        class_names=train.class_names,
+        input_shape=train.input_shape,
+        mean=chosen.normalization.mean,
+        std=chosen.normalization.std,
+        layers={layer.name: layer.width for layer in find_relu_layers(trained.model, example)},
+        n_parameters=sum(p.numel() for p in trained.model.parameters()),
+        train_accuracy=trained.train_accuracy,
+        test_accuracy=trained.test_accuracy,
+        test_accuracy_by_class=tuple(trained.test_accuracy_by_class),
+        pool_accuracy=0.0,
+        log=tuple(trained.log),
+        pool=pool_name,
+        sha256={},
+        trained_with={
+            "torch": torch.__version__,
+            "processor": platform.processor() or platform.machine(),
+            "seconds": f"{trained.seconds:.0f}",
+        },
+        folder=folder,
+    )
+    hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
+    entry = replace(hashed, pool_accuracy=pool_accuracy(hashed))
+    write_entry(entry)
+    return entry
+
+
+def pool_accuracy(entry: ZooEntry) -> float:
+    """Accuracy of the stored weights on the given labels of the probe pool."""
+    pool = entry.load_pool()
+    return accuracy(predict(entry.load_model(), pool.inputs), pool.given_labels)
+
+
+def verify(entry: ZooEntry, *, root: str | None = None) -> list[str]:
+    """Recompute a network's hashes and accuracies; returns what is wrong, nothing if all is well.
+
+    Accuracy on the probe pool is always recomputed; accuracies on the data set where it is on disk.
+    """
+    try:
+        damaged = [part for part, path in entry.files.items() if sha256_of(path) != entry.sha256[part]]
+        if damaged:
+            return [f"{part}: the file's hash is not the recorded one" for part in damaged]
+        found = {"probe pool": (pool_accuracy(entry), entry.pool_accuracy)}
+    except NmfdiagError as error:
+        return [str(error)]
+    try:
+        found |= _dataset_accuracies(entry, root)
+    except NmfdiagError:
+        pass  # the data set is not on this disk: the probe pool has been checked
+    return [
+        f"{what}: accuracy is {now:.4f}, recorded is {then:.4f}"
+        for what, (now, then) in found.items()
+        if abs(now - then) > SAME_ACCURACY
+    ]
+
+
+def _dataset_accuracies(entry: ZooEntry, root: str | None) -> dict[str, tuple[float, float]]:
+    test = load(entry.recipe.dataset, "test", root=root)
+    chosen = training_set(entry.recipe, load(entry.recipe.dataset, "train", root=root))
+    model = entry.load_model()
+    on_train = accuracy(predict(model, chosen.normalization(chosen.inputs)), chosen.labels.given)
+    on_test = accuracy(predict(model, chosen.normalization(test.inputs)), test.labels)
+    return {"training set": (on_train, entry.train_accuracy), "test set": (on_test, entry.test_accuracy)}
