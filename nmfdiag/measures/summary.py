@@ -1,0 +1,51 @@
+"""Summaries over curves: mean and standard error over classes, and how AuC goes with label noise."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Mean, standard deviation and standard error of ``n`` values."""
+
+    mean: float
+    sd: float
+    sem: float
+    n: int
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.sem:.2f}" if self.n > 1 else f"{self.mean:.2f}"
+
+
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and spread of at least one value; the spread of a single one is 0."""
+    x = np.asarray(values, float)
+    sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
+    return Spread(float(x.mean()), sd, sd / len(x) ** 0.5, len(x))
+
+
+def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:
+    """Spearman's correlation; NaN where one side is constant or fewer than three pairs are given."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return float("nan")
+    from scipy.stats import spearmanr
+
+    return float(spearmanr(x, y).statistic)
+
+
+def separating_layers(auc_by_noise: Mapping[float, Mapping[str, Spread]]) -> list[str]:
+    """Layers at which the least and the most noisy network differ by over two standard errors, noisier below.
+
+    Args:
+        auc_by_noise: For each p, the spread over classes of each layer's AuC.
+    """
+    if len(auc_by_noise) < 2:
+        return []
+    clean, noisy = auc_by_noise[min(auc_by_noise)], auc_by_noise[max(auc_by_noise)]
+    return [
+        layer
+        for layer, a in clean.items()
+        if layer in noisy and a.mean - noisy[layer].mean > max(2 * (a.sem**2 + noisy[layer].sem ** 2) ** 0.5, 0.02)
+    ]
