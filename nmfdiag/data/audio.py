@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmfdiag.data.files import ZIP_ERRORS
 from nmfdiag.errors import NmfdiagError
 
 SAMPLE_RATE = 8000
 N_FFT, HOP, N_MELS, N_FRAMES = 256, 64, 64, 64
-RECORDING = re.compile(r"(\d)_([A-Za-z]+)_(\d+)\.wav$")
+RECORDING = re.compile(r"(?:^|/)(\d)_([A-Za-z]+)_(\d+)\.wav$")
 TEST_RECORDINGS = 5
 
 
@@ -28,7 +29,7 @@ def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = 
 
 
 def log_mel(waveform: Tensor) -> Tensor:
-    """Log-mel spectrogram of a mono waveform (samples,) at 8 kHz: (1, 64 bands, 64 frames), centre cropped or padded."""
+    """Log-mel spectrogram of a mono waveform (samples,) at 8 kHz: (1, 64 bands, 64 frames), cropped or padded."""
     wanted = HOP * (N_FRAMES - 1)
     spare = wanted - len(waveform)
     if spare >= 0:
@@ -41,7 +42,7 @@ def log_mel(waveform: Tensor) -> Tensor:
 
 
 def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Read ``{digit}_{speaker}_{index}.wav`` from a folder or zip; recordings 0-4 of each speaker and digit are the test.
+    """Read ``{digit}_{speaker}_{index}.wav`` from a folder or zip; 0-4 of each speaker and digit are the test.
 
     Raises:
         NmfdiagError: If there are no such recordings, or one can't be decoded.
@@ -61,8 +62,11 @@ def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, 
 def _recordings(root: Path) -> dict[str, bytes]:
     archive = root / "fsdd_wav.zip"
     if archive.is_file():
-        with zipfile.ZipFile(archive) as opened:
-            return {name: opened.read(name) for name in opened.namelist() if RECORDING.search(name)}
+        try:
+            with zipfile.ZipFile(archive) as opened:
+                return {name: opened.read(name) for name in opened.namelist() if RECORDING.search(name)}
+        except ZIP_ERRORS as error:
+            raise NmfdiagError(f"{archive.name} is no readable zip: {error}") from None
     return {path.name: path.read_bytes() for path in (root / "recordings").glob("*.wav")}
 
 

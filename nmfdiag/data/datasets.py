@@ -1,7 +1,9 @@
 """Data sets by name or path: inputs as they are stored, integer labels, class names."""
 
 import gzip
+import math
 import os
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,7 @@ DIGITS_TRAIN = 1200
 
 @dataclass(frozen=True)
 class Dataset:
-    """``inputs`` (n, c, h, w): uint8 for images, float32 for spectrograms and arrays of floats; ``labels`` (n,) int64."""
+    """``inputs`` (n, c, h, w): uint8 for images, float32 for spectrograms and floats; ``labels`` (n,) int64."""
 
     name: str
     split: str
@@ -78,6 +80,8 @@ def load(name: str, split: str = "train", *, root: str | Path | None = None, dow
             f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of an image folder, "
             f"a zip of one, or an .npz."
         )
+    if inputs.ndim != 4 or labels.ndim != 1 or len(inputs) != len(labels):
+        raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not belong together.")
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
     return Dataset(name, split, torch.from_numpy(inputs), y, class_names)
 
@@ -104,7 +108,7 @@ def _torchvision(class_name: str, channels_last: bool) -> Callable[[Path, str, b
             found = make(root, download=download, **which)
         except (RuntimeError, OSError) as error:
             raise NmfdiagError(
-                f"{class_name} was not found in {root} ({error}). Set NMFDIAG_DATA or root to the folder that holds it, "
+                f"{class_name} was not found in {root} ({error}). Set NMFDIAG_DATA or root to the folder of it, "
                 f"or allow torchvision to download it with download=True (--download on the command line)."
             ) from None
         images = np.asarray(found.data)
@@ -141,18 +145,21 @@ def read_idx(path: Path) -> np.ndarray:
     try:
         with gzip.open(path) as file:
             content = file.read()
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise NmfdiagError(f"{path.name} can't be read: {error}") from None
     n_dims = content[3] if len(content) > 3 else 0
     shape = np.frombuffer(content, ">u4", n_dims, 4) if len(content) >= 4 + 4 * n_dims else np.zeros(0, ">u4")
-    if content[:3] != b"\x00\x00\x08" or len(content) - 4 - 4 * n_dims != int(np.prod(shape, dtype=np.int64)):
+    promised = math.prod(int(n) for n in shape)
+    if content[:3] != b"\x00\x00\x08" or not n_dims or len(content) - 4 - 4 * n_dims != promised:
         raise NmfdiagError(f"{path.name} is no IDX file of unsigned bytes, or it is truncated.")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape.astype(int)).copy()
 
 
 def _cifar10(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     archive = root / "cifar10_jpeg.zip"
-    return load_image_folder(archive, split) if archive.is_file() else _torchvision("CIFAR10", True)(root, split, download)
+    return (
+        load_image_folder(archive, split) if archive.is_file() else _torchvision("CIFAR10", True)(root, split, download)
+    )
 
 
 def _spoken_digits(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per-channel standardisation; ``mean`` and ``std`` are in units of inputs scaled to [0, 1] where they are uint8."""
+    """Per-channel standardisation; ``mean`` and ``std`` are of inputs scaled to [0, 1] where they are uint8."""
 
     mean: tuple[float, ...]
     std: tuple[float, ...]

@@ -57,7 +57,7 @@ def single_class_batch(
     Raises:
         NmfdiagError: If the class has fewer than two samples, or the lengths disagree.
     """
-    _check(inputs, given_labels, size)
+    _check(inputs, given_labels, true_labels, size)
     members = torch.nonzero(given_labels == class_idx).flatten()
     if len(members) < 2:
         raise NmfdiagError(
@@ -86,19 +86,19 @@ def multi_class_batch(
     Raises:
         NmfdiagError: If there are fewer than two samples, or the lengths disagree.
     """
-    _check(inputs, given_labels, size)
+    _check(inputs, given_labels, true_labels, size)
     index = stratified_subset(given_labels, min(size, len(given_labels)), seed)
     return _batch(inputs, given_labels, true_labels, index, None)
 
 
-def _check(inputs: Tensor, given_labels: Tensor, size: int) -> None:
+def _check(inputs: Tensor, given_labels: Tensor, true_labels: Tensor | None, size: int) -> None:
     if len(inputs) != len(given_labels):
         raise NmfdiagError(f"There are {len(inputs)} inputs but {len(given_labels)} labels.")
+    if true_labels is not None and len(true_labels) != len(inputs):
+        raise NmfdiagError(f"There are {len(inputs)} inputs but {len(true_labels)} true labels.")
     if size < 2 or len(inputs) < 2:
         raise NmfdiagError(f"A probe batch needs at least 2 samples, got {min(size, len(inputs))}.")
 
 
-def _batch(
-    inputs: Tensor, given: Tensor, true: Tensor | None, index: Tensor, class_idx: int | None
-) -> ProbeBatch:
+def _batch(inputs: Tensor, given: Tensor, true: Tensor | None, index: Tensor, class_idx: int | None) -> ProbeBatch:
     return ProbeBatch(inputs[index], given[index], None if true is None else true[index], class_idx, index)

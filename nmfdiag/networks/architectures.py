@@ -1,7 +1,7 @@
 """The networks that the zoo trains, and torchvision's by name.
 
-Layer names are the paper's where it names them: ``conv1_1 ... conv4_3`` for the VGG-like network, ``fc1 ... fc5`` for the
-fully-connected one. Each such name is the path of a block that calls one ReLU, so it is also the name under which
+Layer names are the paper's where it names them: ``conv1_1 ... conv4_3`` for the VGG-like network, ``fc1 ... fc5`` for
+the fully-connected one. Each such name is the path of a block that calls one ReLU, so it is also the name under which
 :func:`nmfdiag.relu_layers` finds that ReLU.
 """
 

@@ -1,6 +1,7 @@
 """Write a trained network into a zoo folder, and check that what is there is what was written."""
 
 import platform
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -90,10 +91,8 @@ def verify(entry: ZooEntry, *, root: str | None = None) -> list[str]:
         found = {"probe pool": (pool_accuracy(entry), entry.pool_accuracy)}
     except NmfdiagError as error:
         return [str(error)]
-    try:
-        found |= _dataset_accuracies(entry, root)
-    except NmfdiagError:
-        pass  # the data set is not on this disk: the probe pool has been checked
+    with suppress(NmfdiagError):
+        found |= _dataset_accuracies(entry, root)  # the data set may not be on this disk
     return [
         f"{what}: accuracy is {now:.4f}, recorded is {then:.4f}"
         for what, (now, then) in found.items()

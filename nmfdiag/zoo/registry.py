@@ -1,8 +1,8 @@
 """The zoo on disk: what each trained network is, without loading it (nothing here imports torch until asked to load).
 
 A network is a folder ``NAME/`` with ``entry.json`` (recipe, log, accuracies, hashes), ``weights.safetensors`` and
-``labels.safetensors`` (given and true labels of its probe pool). The pool's inputs are training samples; every network of
-one data set and seed shares them, so that curves of different p look at the same inputs: ``pools/POOL.safetensors``.
+``labels.safetensors`` (given and true labels of its probe pool). The pool's inputs are training samples; every network
+of one data set and seed shares them, so that curves of different p look at the same inputs: ``pools/POOL.safetensors``.
 """
 
 import hashlib
@@ -93,7 +93,9 @@ class ZooEntry:
         try:
             model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
         except RuntimeError as error:
-            raise NmfdiagError(f"The weights of {self.name} don't fit architecture {self.recipe.arch!r}: {error}") from None
+            raise NmfdiagError(
+                f"The weights of {self.name} don't fit architecture {self.recipe.arch!r}: {error}"
+            ) from None
         return model.eval()
 
     def load_pool(self) -> ProbePool:
@@ -161,7 +163,9 @@ def _read_entry(path: Path, _modified: int) -> ZooEntry:
         lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
         return ZooEntry(recipe=recipe, folder=path.parent, **(record | lists))
     except (OSError, ValueError, TypeError) as error:
-        raise NmfdiagError(f"The zoo entry {path.parent.name} can't be read ({error}). Retrain it, or remove it.") from None
+        raise NmfdiagError(
+            f"The zoo entry {path.parent.name} can't be read ({error}). Retrain it, or remove it."
+        ) from None
 
 
 def _read(path: Path) -> "dict[str, Tensor]":

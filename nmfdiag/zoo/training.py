@@ -76,7 +76,7 @@ def train(
     test = load(recipe.dataset, "test", root=root, download=download)
     chosen = training_set(recipe, load(recipe.dataset, "train", root=root, download=download))
     model = build(recipe.arch, test.input_shape, test.n_classes, seed=recipe.seed, **recipe.arch_options)
-    model = model.to(device, memory_format=torch.channels_last)
+    model = model.to(device).to(memory_format=torch.channels_last)
     x, y = chosen.normalization(chosen.inputs).to(device), chosen.labels.given.to(device)
     x_test, y_test = chosen.normalization(test.inputs).to(device), test.labels.to(device)
     glance = stratified_subset(test.labels, min(TEST_SAMPLES_AN_EPOCH, len(test)), 0)

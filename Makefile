@@ -1,0 +1,54 @@
+# Needs Python 3.11 to 3.13, make and git; uv is used where it is installed.
+
+PYTHON ?= python3
+PORT ?= 8501
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null)
+APP_STAMP := $(VENV)/.app-installed
+TESTS_STAMP := $(VENV)/.tests-installed
+
+ifneq ($(UV),)
+INSTALL := uv pip install --quiet --python $(BIN)/python
+else
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help app test lint clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
+
+app: $(APP_STAMP) ## Serve the dashboard on http://127.0.0.1:8501 (PORT=... for another port)
+	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
+
+test: lint ## Check the style and the types, then run the tests
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(TESTS_STAMP) ## Check the style and the types only
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+clean: ## Delete the virtual environment and the caches of the tools
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+		echo "nmfdiag needs Python 3.11, 3.12 or 3.13, but '$(PYTHON)' is missing or another version." >&2; \
+		echo "Name one that is installed, for example: make app PYTHON=python3.12" >&2; exit 1; }
+ifneq ($(UV),)
+	uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+else
+	$(PYTHON) -m venv $(VENV)
+endif
+
+$(APP_STAMP): requirements.txt | $(BIN)/python
+	$(INSTALL) -r requirements.txt
+	@touch $@
+
+$(TESTS_STAMP): requirements.txt pyproject.toml | $(BIN)/python
+	$(INSTALL) -e '.[tests,export]'
+	@touch $@ $(APP_STAMP)

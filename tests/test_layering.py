@@ -1,0 +1,162 @@
+"""The arrows between rooms only point down, the screen stays out of the core, and importing the package is cheap."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Top to bottom. A file may import from its own room and from the rooms below it.
+ROOMS = (
+    "screen",  # app.py and pages/
+    "__main__",
+    "cli",
+    "nmfdiag",  # nmfdiag/__init__.py: the public contract
+    "views",
+    "runs",
+    "measures",
+    "zoo",
+    "networks",
+    "data",
+    "factorize",
+    "errors",
+)
+DRAWS = ("app.py", "pages/", "nmfdiag/views/controls.py")
+HEAVY = ("torch", "streamlit")
+NOT_ON_A_SCREEN = ("torch", "torchvision", "numba", "scipy", "sklearn")
+
+
+def imports(source: str) -> Iterator[tuple[int, str]]:
+    """Yield (line, dotted name) of all that a file imports: at its top, in functions, for types, or by a string."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((node.lineno, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            prefix = "." * node.level + (node.module or "")
+            yield from ((node.lineno, f"{prefix}.{alias.name}") for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if called in ("import_module", "__import__"):
+                yield node.lineno, str(node.args[0].value)
+
+
+def room_of_file(path: str) -> str:
+    parts = Path(path).with_suffix("").parts
+    if parts[0] != "nmfdiag":
+        return "screen"
+    return "nmfdiag" if parts[1] == "__init__" else parts[1]
+
+
+def room_of_name(name: str) -> str | None:
+    """Return the room that a dotted import name leads into, or None where it leads out of the project."""
+    parts = name.split(".")
+    if parts[0] in ("app", "pages"):
+        return "screen"
+    if parts[0] != "nmfdiag":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in ROOMS else "nmfdiag"
+
+
+def faults(path: str, source: str) -> list[str]:
+    """Return what one file, at ``path`` from the root, imports that it may not."""
+    room = room_of_file(path)
+    if room not in ROOMS:
+        return [f"{path}: there is no room {room!r}; the rooms are {', '.join(ROOMS)}"]
+    found = []
+    for line, name in imports(source):
+        at, package, target = f"{path}:{line}", name.split(".")[0], room_of_name(name)
+        if name.startswith("."):
+            found.append(f"{at}: relative import {name}")
+        elif target and ROOMS.index(target) < ROOMS.index(room) and name != "nmfdiag.__version__":
+            found.append(f"{at}: {room} is below {target} and imports {name}")
+        elif package == "streamlit" and not path.startswith(DRAWS):
+            found.append(f"{at}: only {', '.join(DRAWS)} import streamlit")
+        elif package in NOT_ON_A_SCREEN and room == "screen":
+            found.append(f"{at}: a page asks the core for results and leaves {package} to it")
+    return found
+
+
+def project_files() -> list[str]:
+    paths = [ROOT / "app.py", *ROOT.glob("pages/**/*.py"), *ROOT.glob("nmfdiag/**/*.py")]
+    return [path.relative_to(ROOT).as_posix() for path in paths if path.is_file()]
+
+
+def test_the_files_are_found() -> None:
+    assert {room_of_file(path) for path in project_files()} >= {"networks", "data", "factorize", "errors"}
+
+
+@pytest.mark.parametrize("path", project_files())
+def test_imports_only_point_down(path: str) -> None:
+    assert faults(path, (ROOT / path).read_text(encoding="utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("nmfdiag/factorize/nmf.py", "from nmfdiag.networks.split import head"),
+        ("nmfdiag/factorize/nmf.py", "from nmfdiag import networks"),
+        ("nmfdiag/data/labels.py", "import nmfdiag.networks.layers"),
+        ("nmfdiag/errors.py", "from nmfdiag.factorize import nmf"),
+        ("nmfdiag/measures/auc.py", "from nmfdiag import compression_curve"),
+        ("nmfdiag/measures/auc.py", "def f():\n    from nmfdiag.runs.cache import Cache"),
+        ("nmfdiag/measures/auc.py", "if TYPE_CHECKING:\n    from nmfdiag.views import figures"),
+        ("nmfdiag/zoo/registry.py", "importlib.import_module('nmfdiag.measures.auc')"),
+        ("nmfdiag/zoo/registry.py", "from . import recipes"),
+        ("nmfdiag/views/figures.py", "import streamlit as st"),
+        ("nmfdiag/views/figures.py", "def f():\n    from streamlit.runtime import get_instance"),
+        ("nmfdiag/runs/jobs.py", "__import__('streamlit')"),
+        ("nmfdiag/views/report.py", "from pages.curves import draw"),
+        ("pages/curves.py", "import torch"),
+        ("app.py", "from torch import nn"),
+        ("nmfdiag/utils.py", "import math"),
+        ("nmfdiag/helpers/strings.py", ""),
+    ],
+)
+def test_the_check_finds_what_is_wrong(path: str, line: str) -> None:
+    assert len(faults(path, line)) == 1
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("app.py", "import streamlit as st\nfrom nmfdiag.views.controls import sidebar"),
+        ("pages/curves.py", "import streamlit as st\nimport nmfdiag"),
+        ("nmfdiag/views/controls.py", "import streamlit as st"),
+        ("nmfdiag/cli.py", "from nmfdiag import diagnose"),
+        ("nmfdiag/__init__.py", "from nmfdiag.views.report import to_html"),
+        ("nmfdiag/runs/cache.py", "from nmfdiag import __version__\nfrom nmfdiag.errors import NmfdiagError"),
+        ("nmfdiag/zoo/training.py", "import torch\nfrom nmfdiag.networks.architectures import build"),
+        ("nmfdiag/factorize/hals.py", "from nmfdiag.factorize.panel import sweep"),
+    ],
+)
+def test_the_check_lets_the_right_ones_pass(path: str, line: str) -> None:
+    assert faults(path, line) == []
+
+
+def heavy_after_import(module: str, folder: Path = ROOT) -> list[str]:
+    """Import a module in a fresh interpreter and return which heavy packages it brought along."""
+    code = f"import sys, json, {module}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
+    env = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder, check=False)
+    assert done.returncode == 0, done.stderr
+    return list(json.loads(done.stdout))
+
+
+@pytest.mark.parametrize("module", ["nmfdiag", "nmfdiag.cli", "nmfdiag.zoo.registry", "nmfdiag.zoo.recipes"])
+def test_importing_is_cheap(module: str) -> None:
+    assert heavy_after_import(module) == []
+
+
+@pytest.mark.parametrize("name", HEAVY)
+def test_a_heavy_import_is_noticed(name: str, tmp_path: Path) -> None:
+    (tmp_path / f"{name}.py").write_text("")  # stands in for the real one, which takes seconds
+    (tmp_path / "offender.py").write_text("import helper\n")
+    (tmp_path / "helper.py").write_text(f"import {name}\n")
+    assert heavy_after_import("offender", tmp_path) == [name]
