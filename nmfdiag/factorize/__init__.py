@@ -1,10 +1,10 @@
 """Matrix -> rank-k approximations: NMF, PCA, random ablation. Knows nothing of networks."""
 
+from nmfdiag.errors import Cancelled
 from nmfdiag.factorize.factorization import Factorization
 from nmfdiag.factorize.matrix import activation_matrix, default_ranks
 from nmfdiag.factorize.nmf import nmf
 from nmfdiag.factorize.pca import pca
-from nmfdiag.factorize.progress import Cancelled
 from nmfdiag.factorize.random_ablation import RandomAblation, random_ablation
 
 __all__ = [

@@ -91,7 +91,7 @@ def nndsvd_components(A: Tensor, k: int, fill: float) -> Tensor:
     ``fill`` takes the place of zeros, scaled to each component (0: NNDSVD, the mean of A: NNDSVDa).
     """
     A64 = A.double()
-    eigenvalues, vectors = torch.linalg.eigh(A64.T @ A64)
+    _, vectors = torch.linalg.eigh(A64.T @ A64)
     V = vectors.flip(1)[:, :k].T  # (k, channels), leading first
     scores = A64 @ V.T  # (rows, k): u * sigma
     positive, negative = V.clamp_min(0), (-V).clamp_min(0)

@@ -3,7 +3,6 @@
 from functools import lru_cache
 from typing import Any
 
-import torch
 from torch import Tensor
 
 ALIVE = 1e-12
@@ -73,7 +72,9 @@ def compiled_sweep() -> Any | None:
                     while i + 4 <= k:
                         g0, g1, g2, g3 = G[j, i], G[j, i + 1], G[j, i + 2], G[j, i + 3]
                         for c in range(width):
-                            step[c] -= g0 * panel[i, c] + g1 * panel[i + 1, c] + g2 * panel[i + 2, c] + g3 * panel[i + 3, c]
+                            step[c] -= (
+                                g0 * panel[i, c] + g1 * panel[i + 1, c] + g2 * panel[i + 2, c] + g3 * panel[i + 3, c]
+                            )
                         i += 4
                     while i < k:
                         g = G[j, i]

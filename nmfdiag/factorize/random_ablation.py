@@ -55,9 +55,7 @@ class RandomAblation:
             yield self._A * mask
 
 
-def random_ablation(
-    A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int = 10, seed: int = 0
-) -> RandomAblation:
+def random_ablation(A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int = 10, seed: int = 0) -> RandomAblation:
     """Choose the channels to keep, for every rank.
 
     Args:

@@ -154,7 +154,9 @@ def _curve(
             approximations = _projected_out(matrix, solved, k) if operation == "ablate" else solved.reconstructions(k)
             scores = [accuracy(X) for X in approximations]
             accuracies.append(sum(scores) / len(scores))
-            report(FACTORIZATION_SHARE + (1 - FACTORIZATION_SHARE) * (i + 1) / len(solved.ranks), f"accuracy at rank {k}")
+            report(
+                FACTORIZATION_SHARE + (1 - FACTORIZATION_SHARE) * (i + 1) / len(solved.ranks), f"accuracy at rank {k}"
+            )
         return CompressionCurve(
             layer=layer,
             method=method,

@@ -41,7 +41,8 @@ class LayerProfile:
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a curve: layer, depth, class_idx, method, auc, baseline_accuracy, relative_error_at_k (k = 8, or the
-        largest computed rank below it), and auc_log, n_samples, converged."""
+        largest computed rank below it), and auc_log, n_samples, converged.
+        """
         import pandas as pd
 
         rows = [
@@ -106,7 +107,9 @@ def layer_profile(
         NmfdiagError: If no curve at all could be computed, a layer is unknown, or the batch is no batch.
     """
     if len(inputs) != len(labels) or len(inputs) < 2:
-        raise NmfdiagError(f"A profile needs at least 2 inputs and as many labels, got {len(inputs)} and {len(labels)}.")
+        raise NmfdiagError(
+            f"A profile needs at least 2 inputs and as many labels, got {len(inputs)} and {len(labels)}."
+        )
     labels = torch.as_tensor(labels)
     network = SplitNetwork(model, inputs[:2])
     chosen = [network.layer(name) for name in layers] if layers is not None else network.layers

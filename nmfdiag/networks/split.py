@@ -77,6 +77,7 @@ class SplitNetwork:
             expected, shapes = self._replay.survey(example_input)
             self._graph = self._trace(example_input, logits_of(expected))
         self._nodes = relu_nodes(self._graph) if self._graph else []
+        self._in_place = {n for n in self._graph.graph.nodes if _is_in_place(self._graph, n)} if self._graph else set()
         self.traced = self._graph is not None
         conv1d = self._replay.from_conv1d
         if self._graph:
@@ -155,7 +156,7 @@ class SplitNetwork:
     def _parts(self, layer: str) -> "_Parts":
         if layer not in self._split:
             assert self._graph is not None
-            self._split[layer] = _split(self._graph, self._nodes[self.layer(layer).index])
+            self._split[layer] = _split(self._graph, self._nodes[self.layer(layer).index], self._in_place)
         return self._split[layer]
 
     def _trace(self, example_input: Tensor, expected: Tensor) -> fx.GraphModule | None:
@@ -224,14 +225,14 @@ class _Parts:
     tail_in_place: bool
 
 
-def _split(traced: fx.GraphModule, at: fx.Node) -> _Parts:
+def _split(traced: fx.GraphModule, at: fx.Node, in_place: set[fx.Node]) -> _Parts:
     """Cut a graph after a node; the head returns, and the tail takes, what crosses, that node's value first."""
     nodes = list(traced.graph.nodes)
     place = nodes.index(at) + 1
     before, after = nodes[:place], nodes[place:]
     later = set(after)
     # A ReLU in place changes its input too: there, whatever reads the input later reads the activation.
-    same = {at, at.all_input_nodes[0]} if _is_in_place(traced, at) else {at}
+    same = {at, at.all_input_nodes[0]} if at in in_place else {at}
     crossing = [at] + [n for n in before if n not in same and n.op != "get_attr" and any(u in later for u in n.users)]
     head, tail = fx.Graph(), fx.Graph()
     in_head: dict[fx.Node, fx.Node] = {}
@@ -241,14 +242,11 @@ def _split(traced: fx.GraphModule, at: fx.Node) -> _Parts:
     in_tail = {node: tail.placeholder(f"carried_{i}") for i, node in enumerate(crossing)}
     in_tail |= {node: in_tail[at] for node in same}
     for node in before:
-        if node.op == "get_attr" and node not in same:
+        if node.op == "get_attr" and node not in same and any(u in later for u in node.users):
             in_tail[node] = tail.node_copy(node, in_tail.__getitem__)
     for node in after:
         in_tail[node] = tail.node_copy(node, in_tail.__getitem__)
-    for graph in (head, tail):
-        graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or _is_in_place(traced, node))
-    in_place = any(_is_in_place(traced, node) for node in after)
-    return _Parts(fx.GraphModule(traced, head), fx.GraphModule(traced, tail), in_place)
+    return _Parts(fx.GraphModule(traced, head), fx.GraphModule(traced, tail), bool(later & in_place))
 
 
 def _is_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:

@@ -8,7 +8,7 @@ of one data set and seed shares them, so that curves of different p look at the 
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import time
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -114,8 +114,14 @@ def user_zoo() -> Path:
 
 def entries() -> dict[str, ZooEntry]:
     """Every network on disk by name, shipped ones first; a user's own replaces a shipped one of the same name."""
+    return _scan(user_zoo(), int(time.monotonic()))
+
+
+@lru_cache(maxsize=1)
+def _scan(users: Path, _second: int) -> dict[str, ZooEntry]:
+    """Read the folders at most once a second."""
     found = {}
-    for zoo in (SHIPPED, user_zoo()):
+    for zoo in (SHIPPED, users):
         for path in sorted(zoo.glob(f"*/{ENTRY_FILE}")):
             entry = _read_entry(path, path.stat().st_mtime_ns)
             found[entry.name] = entry
@@ -176,9 +182,3 @@ def _read(path: Path) -> "dict[str, Tensor]":
         return load_file(path)
     except (OSError, SafetensorError) as error:
         raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} can't be read: {error}") from None
-
-
-def by_selection(zoo: dict[str, ZooEntry]) -> Iterator[tuple[str, str, float, int]]:
-    """The choices that a zoo offers: data set, architecture, p and seed of each network."""
-    for entry in zoo.values():
-        yield entry.recipe.dataset, entry.recipe.arch, entry.recipe.label_noise, entry.recipe.seed

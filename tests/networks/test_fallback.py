@@ -53,14 +53,14 @@ def models() -> dict[str, tuple[nn.Module, Tensor]]:
     return {
         "cnn": (build("cnn", (3, 8, 8), 4, width=4), torch.randn(2, 3, 8, 8)),
         "resnet": (build("resnet", (3, 8, 8), 4, width=4), torch.randn(2, 3, 8, 8)),
-        "mobilenet_v2": (build("mobilenet_v2", (3, 32, 32), 4), torch.randn(2, 3, 32, 32)),
+        "squeezenet1_1": (build("squeezenet1_1", (3, 32, 32), 4), torch.randn(2, 3, 32, 32)),
         "reused": (nn.Sequential(nn.Linear(4, 4), act, nn.Linear(4, 4), act), torch.randn(2, 4)),
         "tokens": (Tokens(), torch.randn(2, 3, 6)),
         "aliased": (Aliased(), torch.randn(2, 4)),
     }
 
 
-@pytest.mark.parametrize("name", models())
+@pytest.mark.parametrize("name", ["cnn", "resnet", "squeezenet1_1", "reused", "tokens", "aliased"])
 def test_the_same_as_traced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = models()[name]
     traced = SplitNetwork(model, inputs)
@@ -77,8 +77,8 @@ def test_the_same_as_traced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_untraceable_network() -> None:
     inner, inputs = models()["resnet"]
+    inner.get_submodule("res1_1").eval()
     model, before = Untraceable(inner), inputs.clone()
-    model.inner[1].eval()
     modes = [m.training for m in model.modules()]
     split = SplitNetwork(model, inputs)
     assert not split.traced

@@ -1,0 +1,13 @@
+"""The dashboard: ``streamlit run app.py``."""
+
+import streamlit as st
+
+from nmfdiag.views.controls import INSIDE_APP, pages
+
+st.set_page_config("nmfdiag", page_icon=":material/neurology:", layout="wide")
+page = st.navigation(pages())
+st.session_state[INSIDE_APP] = True
+try:
+    page.run()
+finally:
+    st.session_state[INSIDE_APP] = False

@@ -1,0 +1,1 @@
+"""What makes results happen: requests, the cache, background jobs."""

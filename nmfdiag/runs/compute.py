@@ -1,0 +1,60 @@
+"""From a request to its curve."""
+
+from functools import lru_cache
+
+from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batch
+from nmfdiag.factorize.progress import Progress
+from nmfdiag.measures.compression import compression_curve
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
+from nmfdiag.zoo.registry import ProbePool, lookup
+
+LOADED_NETWORKS = 8
+
+
+def compute(request: CurveRequest, *, device: str = "cpu", on_progress: Progress | None = None) -> CompressionCurve:
+    """Compute one curve of a zoo network.
+
+    Raises:
+        NmfdiagError: If the network, layer or class is unknown, or the layer is dead on the batch.
+    """
+    entry = lookup(request.entry)
+    network, pool = _loaded(request.entry, entry.digest, device)
+    batch = probe_batch(pool, request)
+    return compression_curve(
+        network,
+        request.layer,
+        batch.inputs.to(device),
+        batch.given_labels,
+        method=request.method,
+        ranks=request.ranks or None,
+        seed=request.seed,
+        solver=request.solver,
+        tol=request.tol,
+        max_iter=request.max_iter,
+        draws=request.draws,
+        on_progress=on_progress,
+    )
+
+
+def probe_batch(pool: ProbePool, request: CurveRequest) -> ProbeBatch:
+    """The samples that a request is computed on."""
+    options = {"size": request.per_class, "seed": request.seed, "true_labels": pool.true_labels}
+    if request.class_idx == MULTI_CLASS:
+        return multi_class_batch(pool.inputs, pool.given_labels, **options)
+    return single_class_batch(pool.inputs, pool.given_labels, request.class_idx, **options)
+
+
+@lru_cache(maxsize=LOADED_NETWORKS)
+def _loaded(name: str, _digest: str, device: str) -> tuple[SplitNetwork, ProbePool]:
+    entry = lookup(name)
+    pool = entry.load_pool()
+    return SplitNetwork(entry.load_model().to(device), pool.inputs[:2].to(device)), pool
+
+
+def devices() -> list[str]:
+    """Devices to compute on, the fastest first."""
+    import torch
+
+    return (["cuda"] if torch.cuda.is_available() else []) + ["cpu"]

@@ -1,0 +1,146 @@
+"""Background work: one worker thread a device, one curve at a time, each curve computed once whoever asks for it."""
+
+import os
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from nmfdiag.errors import Cancelled, NmfdiagError
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.request import CurveRequest
+
+
+@dataclass
+class _Task:
+    """A curve that somebody waits for; it is dropped when its last owner cancels."""
+
+    request: CurveRequest
+    owners: set[str]
+    stop: threading.Event = field(default_factory=threading.Event)
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a list of requests is. ``running`` is what the worker does now, in words; empty if nothing of it."""
+
+    done: int
+    total: int
+    running: str
+    failed: dict[str, str]
+
+    @property
+    def finished(self) -> bool:
+        return self.done + len(self.failed) >= self.total
+
+
+class Jobs:
+    """The queue of one device. Asking is cheap and never blocks on a computation.
+
+    What was asked for last is computed first. Curves go to the cache one by one: a killed process resumes where it was.
+    """
+
+    def __init__(self, cache: CurveCache, device: str = "cpu"):
+        self.cache = cache
+        self.device = device
+        self._lock = threading.Condition()
+        self._waiting: dict[str, _Task] = {}
+        self._running: tuple[str, _Task] | None = None
+        self._words = ""
+        self._failed: dict[str, str] = {}
+        threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True).start()
+
+    def ask(self, requests: Iterable[CurveRequest], owner: str) -> None:
+        """Queue what is not cached yet, ahead of what is queued; forgets earlier failures of the same requests."""
+        wanted = {request.key: request for request in requests}
+        cached = self.cache.get_many(wanted)
+        with self._lock:
+            fresh: dict[str, _Task] = {}
+            for key, request in wanted.items():
+                if key in cached:
+                    continue
+                self._failed.pop(key, None)
+                if self._running and self._running[0] == key and not self._running[1].stop.is_set():
+                    self._running[1].owners.add(owner)
+                    continue
+                task = self._waiting.pop(key, None) or _Task(request, set())
+                task.owners.add(owner)
+                fresh[key] = task
+            self._waiting = fresh | self._waiting
+            self._lock.notify_all()
+
+    def cancel(self, owner: str) -> None:
+        """Withdraw an owner: what nobody else waits for is dropped, and stopped if it is being computed."""
+        with self._lock:
+            running = [self._running[1]] if self._running else []
+            for task in [*self._waiting.values(), *running]:
+                task.owners.discard(owner)
+            self._waiting = {key: task for key, task in self._waiting.items() if task.owners}
+            for task in running:
+                if not task.owners:
+                    task.stop.set()
+
+    def status(self, requests: Iterable[CurveRequest]) -> Status:
+        """How far these requests are; what is neither cached, failed, waiting nor running was cancelled or not asked for."""
+        keys = [request.key for request in requests]
+        with self._lock:
+            pending = set(self._waiting) | ({self._running[0]} if self._running else set())
+            failed = {key: self._failed[key] for key in keys if key in self._failed}
+            running = self._words if self._running and self._running[0] in keys else ""
+            left = sum(key in pending for key in keys)
+        return Status(len(keys) - left - len(failed), len(keys), running, failed)
+
+    def busy(self, requests: Iterable[CurveRequest]) -> bool:
+        """Whether any of these is waiting or being computed."""
+        keys = {request.key for request in requests}
+        with self._lock:
+            return bool(keys & set(self._waiting)) or bool(self._running and self._running[0] in keys)
+
+    def results(self, requests: Iterable[CurveRequest]) -> dict[CurveRequest, CompressionCurve]:
+        """The curves that are finished."""
+        by_key = {request.key: request for request in requests}
+        return {by_key[key]: curve for key, curve in self.cache.get_many(by_key).items()}
+
+    def _work(self) -> None:
+        threads_set = False
+        while True:
+            with self._lock:
+                while not self._waiting:
+                    self._lock.wait()
+                key = next(iter(self._waiting))
+                task = self._waiting.pop(key)
+                self._running = (key, task)
+                self._words = f"{task.request.layer} of {task.request.entry}"
+            try:
+                if not threads_set:
+                    _leave_a_core()
+                    threads_set = True
+                self._compute(key, task)
+            except Cancelled:
+                pass
+            except Exception as error:
+                mine = isinstance(error, NmfdiagError)
+                with self._lock:
+                    self._failed[key] = str(error) if mine else f"{type(error).__name__}: {error}"
+            finally:
+                with self._lock:
+                    self._running = None
+
+    def _compute(self, key: str, task: _Task) -> None:
+        from nmfdiag.runs.compute import compute
+
+        def report(_done: float, words: str) -> None:
+            if task.stop.is_set():
+                raise Cancelled
+            self._words = f"{task.request.layer} of {task.request.entry}: {words}"
+
+        if self.cache.get_many([key]):  # another process may have been faster
+            return
+        self.cache.put(key, compute(task.request, device=self.device, on_progress=report))
+
+
+def _leave_a_core() -> None:
+    """Let torch use all cores but one: the dashboard stays quick, and small products don't fight for the last core."""
+    import torch
+
+    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))

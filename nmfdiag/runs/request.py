@@ -1,0 +1,73 @@
+"""One curve asked for: primitives only, so that it can be hashed, sent and stored."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.zoo.registry import ZooEntry, lookup
+
+SCHEMA = 1
+"""Raise this when the code gives another curve for the same request."""
+
+MULTI_CLASS = -1
+
+
+@dataclass(frozen=True)
+class CurveRequest:
+    """One network, layer, batch and method.
+
+    ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``ranks`` empty means the default grid.
+    Device and number of threads are no part of it: they don't change the answer beyond rounding.
+    """
+
+    entry: str
+    layer: str
+    class_idx: int
+    method: str = "nmf"
+    per_class: int = 50
+    ranks: tuple[int, ...] = ()
+    solver: str = "hals"
+    tol: float = 1e-4
+    max_iter: int = 200
+    draws: int = 10
+    seed: int = 0
+
+    @property
+    def key(self) -> str:
+        """Hash of everything that can change the answer: the request, the network's files, the code's schema.
+
+        Raises:
+            NmfdiagError: If the zoo has no such network.
+        """
+        content = json.dumps([SCHEMA, asdict(self), lookup(self.entry).digest], sort_keys=True)
+        return hashlib.sha256(content.encode()).hexdigest()
+
+
+def profile_requests(
+    entry: ZooEntry,
+    *,
+    layers: Sequence[str] | None = None,
+    classes: Sequence[int] | None = None,
+    methods: Sequence[str] = ("nmf",),
+    per_class: int = 50,
+    **options: int | float | str | tuple[int, ...],
+) -> list[CurveRequest]:
+    """The curves of a network: every layer on the first class, then on the next, so that a partial answer spans all layers.
+
+    Raises:
+        NmfdiagError: If a layer or class is none of the network's.
+    """
+    for layer in layers or ():
+        if layer not in entry.layers:
+            raise NmfdiagError(f"Unknown layer {layer!r}: {entry.name} has {', '.join(entry.layers)}.")
+    for c in classes or ():
+        if c != MULTI_CLASS and not 0 <= c < entry.n_classes:
+            raise NmfdiagError(f"Class {c} is out of range: {entry.name} has 0 .. {entry.n_classes - 1}.")
+    return [
+        CurveRequest(entry.name, layer, c, method, per_class, **options)  # type: ignore[arg-type]
+        for c in (range(entry.n_classes) if classes is None else classes)
+        for layer in layers or entry.layers
+        for method in methods
+    ]

@@ -1,0 +1,1 @@
+"""Results -> figures and tables; Streamlit controls in controls.py alone."""
