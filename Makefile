@@ -4,7 +4,11 @@ PYTHON ?= python3
 PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
-UV := $(shell command -v uv 2>/dev/null)
+UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
+# Two processes of one torch thread each; the tests of one file stay together. Browser tests wait for a server and a Chromium, and two of
+# them on two cores starve each other: they live in one file, which tests/conftest.py puts first so that it is never the last to end.
+PYTEST_FLAGS := -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGS ?=
 APP_STAMP := $(VENV)/.app-installed
 TESTS_STAMP := $(VENV)/.tests-installed
 
@@ -24,7 +28,7 @@ app: $(APP_STAMP) ## Serve the dashboard on http://127.0.0.1:8501 (PORT=... for 
 	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
 test: lint ## Check the style and the types, then run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PYTEST_ARGS)
 
 lint: $(TESTS_STAMP) ## Check the style and the types only
 	$(BIN)/python -m ruff check .
@@ -40,9 +44,10 @@ $(BIN)/python:
 		echo "nmfdiag needs Python 3.11, 3.12 or 3.13, but '$(PYTHON)' is missing or another version." >&2; \
 		echo "Name one that is installed, for example: make app PYTHON=python3.12" >&2; exit 1; }
 ifneq ($(UV),)
-	uv venv --quiet --python "$$(command -v $(PYTHON))" $(VENV)
+	uv venv --quiet --clear --python "$$(command -v $(PYTHON))" $(VENV)
 else
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
+		echo "$(PYTHON) cannot make a virtual environment (Debian and Ubuntu: install python3-venv)." >&2; exit 1; }
 endif
 
 $(APP_STAMP): requirements.txt | $(BIN)/python
@@ -50,5 +55,5 @@ $(APP_STAMP): requirements.txt | $(BIN)/python
 	@touch $@
 
 $(TESTS_STAMP): requirements.txt pyproject.toml | $(BIN)/python
-	$(INSTALL) -e '.[tests,export]'
+	$(INSTALL) -e '.[tests,export,distributed]'
 	@touch $@ $(APP_STAMP)

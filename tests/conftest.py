@@ -1,6 +1,7 @@
-"""What every test shares: one thread, folders of its own, and no silent skips where NMFDIAG_NO_SKIPS is set."""
+"""What every test shares: one thread, folders of its own, a browser, and in CI no silent skips (NMFDIAG_NO_SKIPS)."""
 
 import os
+import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -8,6 +9,8 @@ import pytest
 import torch
 
 torch.set_num_threads(1)
+
+MUST_RUN = ("browser", "real_data")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -29,14 +32,41 @@ def data_root() -> Path:
     return Path(os.environ["NMFDIAG_DATA"])
 
 
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser for Playwright's ``executable_path``; skips where there is none."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = os.environ.get("NMFDIAG_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if path is None:
+        pytest.skip("no Chromium or Chrome found: install one, or name it in NMFDIAG_CHROMIUM")
+    return path
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Start with the browser tests: they take longest (see the Makefile)."""
+    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip of a browser or real-data test into a failure where NMFDIAG_NO_SKIPS is 1."""
     report = yield
-    must_run = any(item.get_closest_marker(marker) for marker in ("browser", "real_data"))
+    must_run = any(item.get_closest_marker(marker) for marker in MUST_RUN)
     if report.skipped and must_run and os.environ.get("NMFDIAG_NO_SKIPS") == "1" and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and NMFDIAG_NO_SKIPS allows no skips: {report.longrepr}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Refuse a file that skips as a whole, too: its marks can't be seen."""
+    report = yield
+    if report.skipped and os.environ.get("NMFDIAG_NO_SKIPS") == "1":
+        report.outcome = "failed"
+        report.longrepr = f"{collector.nodeid} skipped as a whole, and NMFDIAG_NO_SKIPS allows none: {report.longrepr}"
     return report
