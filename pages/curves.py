@@ -32,9 +32,7 @@ def draw() -> None:
         "Rank 0 (all channels zero) is in the table: a constant answer is right for one class."
     )
     table = auc_table(results, entries())
-    st.dataframe(
-        table, hide_index=True, column_config={c: {"format": "%.3f"} for c in ("auc", "sd", "auc_log", "at_rank_0")}
-    )
+    st.dataframe(table.round(3), hide_index=True)
     controls.provenance(results)
 
 

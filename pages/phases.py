@@ -17,7 +17,8 @@ st.caption(choice.subject)
 def draw() -> None:
     results = controls.computed(choice, choice.requests(methods=["nmf"]))
     by_noise = controls.spreads(choice, results)
-    shaded = max(by_noise)
+    whole = [p for p in by_noise if len(by_noise[p]) == len(choice.layers)]
+    shaded = max(whole or by_noise)
     lines = {}
     for p, by_layer in by_noise.items():
         layers = [layer for layer in choice.layers if layer in by_layer]

@@ -88,7 +88,7 @@ def compiled_sweep() -> Any | None:
                 for c in range(width):
                     X[j, begin + c] = panel[j, c]
 
-    options = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "nogil": True}
+    options: dict[str, Any] = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "nogil": True}
     try:
         return numba.njit(cache=True, **options)(sweep)
     except RuntimeError:  # no place to write the compiled code to: compile in every process

@@ -1,6 +1,7 @@
 """From a request to its curve."""
 
 from functools import lru_cache
+from typing import Any
 
 from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batch
 from nmfdiag.factorize.progress import Progress
@@ -40,7 +41,7 @@ def compute(request: CurveRequest, *, device: str = "cpu", on_progress: Progress
 
 def probe_batch(pool: ProbePool, request: CurveRequest) -> ProbeBatch:
     """The samples that a request is computed on."""
-    options = {"size": request.per_class, "seed": request.seed, "true_labels": pool.true_labels}
+    options: dict[str, Any] = {"size": request.per_class, "seed": request.seed, "true_labels": pool.true_labels}
     if request.class_idx == MULTI_CLASS:
         return multi_class_batch(pool.inputs, pool.given_labels, **options)
     return single_class_batch(pool.inputs, pool.given_labels, request.class_idx, **options)

@@ -93,7 +93,7 @@ def train(
     train_accuracy = accuracy(predict(model.eval(), x), y)
     correct = predict(model, x_test).argmax(1) == y_test
     return Trained(
-        model=model.to("cpu", memory_format=torch.contiguous_format),
+        model=model.to("cpu").to(memory_format=torch.contiguous_format),
         log=log,
         train_accuracy=train_accuracy,
         test_accuracy=float(correct.float().mean()),

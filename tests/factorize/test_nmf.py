@@ -1,0 +1,153 @@
+"""NMF against scikit-learn, a planted answer, and its own promises; on ReLU features of the real digits."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.datasets import load_digits
+from sklearn.decomposition import NMF
+from torch import Tensor
+
+from nmfdiag.errors import Cancelled, NmfdiagError
+from nmfdiag.factorize import default_ranks, nmf
+from nmfdiag.factorize.panel import compiled_sweep, sweep_, torch_sweep_
+
+RANKS = [1, 2, 4, 8, 16, 24]
+
+
+@pytest.fixture(scope="module")
+def features() -> Tensor:
+    """ReLU features (800, 64) of the digits."""
+    x = torch.tensor(load_digits().data[:800] / 16, dtype=torch.float32)
+    mix = torch.randn(64, 64, generator=torch.Generator().manual_seed(0))
+    return torch.relu((x - 0.3) @ mix / 4)
+
+
+def direct_errors(A: Tensor, solved: object, ranks: list[int]) -> list[float]:
+    return [float((A - solved.reconstruct(k)).double().norm() / A.double().norm()) for k in ranks]  # type: ignore[attr-defined]
+
+
+def test_hals_is_as_good_as_scikit_learn(features: Tensor) -> None:
+    solved = nmf(features, RANKS)
+    theirs = []
+    for k in RANKS:
+        model = NMF(k, init="nndsvd", max_iter=500)
+        W = model.fit_transform(features.numpy())
+        theirs.append(np.linalg.norm(features.numpy() - W @ model.components_) / float(features.norm()))
+    assert np.mean(np.array(solved.relative_error) / theirs) < 1.005
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+def test_errors_are_those_of_the_factors(features: Tensor, solver: str) -> None:
+    before = features.clone()
+    solved = nmf(features, RANKS, solver=solver)
+    assert solved.relative_error == pytest.approx(direct_errors(features, solved, RANKS), rel=1e-3)
+    assert all(a > b for a, b in zip(solved.relative_error, solved.relative_error[1:], strict=False))
+    for k in RANKS:
+        W, H = solved.factors(k)
+        assert W.shape == (800, k) and H.shape == (k, 64)
+        assert W.min() >= 0 and H.min() >= 0
+    assert torch.equal(features, before)
+
+
+def test_a_planted_factorisation_is_recovered() -> None:
+    random = torch.Generator().manual_seed(1)
+    W = torch.rand(5000, 4, generator=random) * (torch.rand(5000, 4, generator=random) > 0.5)
+    A = W @ torch.block_diag(*[torch.rand(1, 8, generator=random) for _ in range(4)])
+    assert nmf(A, [4]).relative_error[0] < 1e-3
+
+
+def test_multiplicative_updates_never_rise(features: Tensor) -> None:
+    errors = [nmf(features, [8], solver="mu", max_iter=n, tol=1e-12).relative_error[0] for n in (1, 3, 10, 30, 100)]
+    assert all(a >= b for a, b in zip(errors, errors[1:], strict=False))
+
+
+def test_hals_gains_by_iterating(features: Tensor) -> None:
+    few, many = (nmf(features, [16], max_iter=n).relative_error[0] for n in (1, 100))
+    assert many < 0.99 * few
+
+
+@pytest.mark.parametrize("shape", [(40, 8), (8, 40)])
+def test_full_rank_is_the_matrix_itself(shape: tuple[int, int]) -> None:
+    A = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    solved = nmf(A, [2, 8])
+    W, H = solved.factors(8)
+    assert torch.equal(solved.reconstruct(8), A) and torch.equal(W @ H, A)
+    assert solved.relative_error[1] == 0 and solved.n_iter[1] == 0 and solved.converged[1]
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+def test_same_seed_same_answer(features: Tensor, solver: str) -> None:
+    tall = torch.cat([features] * 6)
+    first, second, other = (nmf(tall, [6], solver=solver, seed=s, max_iter=20).factors(6)[1] for s in (0, 0, 1))
+    assert torch.equal(first, second)
+    assert not torch.equal(first, other)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+def test_dtypes(features: Tensor, dtype: torch.dtype) -> None:
+    solved = nmf(features.to(dtype), [4])
+    assert solved.factors(4)[0].dtype == (torch.float64 if dtype == torch.float64 else torch.float32)
+    assert solved.relative_error[0] == pytest.approx(nmf(features, [4]).relative_error[0], rel=0.01)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e30])
+def test_scale_does_not_matter(features: Tensor, scale: float) -> None:
+    A = features.double()
+    assert nmf(A * scale, [4]).relative_error[0] == pytest.approx(nmf(A, [4]).relative_error[0], rel=1e-3)
+
+
+def test_numpy_and_dead_channels() -> None:
+    A = np.random.default_rng(0).random((30, 6)).astype(np.float32)
+    A[:, 2] = 0
+    A[3] = 0
+    solved = nmf(A, [3])
+    assert np.isfinite(solved.relative_error[0]) and torch.isfinite(solved.reconstruct(3)).all()
+
+
+def test_the_compiled_sweep_is_the_torch_sweep(features: Tensor) -> None:
+    assert compiled_sweep() is not None
+    X = torch.rand(9, 64, generator=torch.Generator().manual_seed(0))
+    Y = features[:, :9]
+    Y[:, 4] = 0
+    a, b = X.clone(), X.clone()
+    sweep_(a, Y.T @ features, Y.T @ Y, 3)
+    torch_sweep_(b, Y.T @ features, Y.T @ Y, 3)
+    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+def test_progress_and_cancelling(features: Tensor) -> None:
+    seen: list[float] = []
+    nmf(features, RANKS, on_progress=lambda done, words: seen.append(done))
+    assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 5
+
+    def stop(done: float, words: str) -> None:
+        raise Cancelled
+
+    with pytest.raises(Cancelled):
+        nmf(features, RANKS, on_progress=stop)
+
+
+@pytest.mark.parametrize(
+    ("A", "words"),
+    [
+        (torch.ones(3), "shape"),
+        (torch.zeros(3, 3), "all zero"),
+        (torch.tensor([[1.0, float("nan")]]), "NaN"),
+        (torch.tensor([[1.0, -1.0]]), "negative"),
+    ],
+)
+def test_bad_matrices(A: Tensor, words: str) -> None:
+    with pytest.raises(NmfdiagError, match=words):
+        nmf(A, [1])
+
+
+@pytest.mark.parametrize("ranks", [[], [0], [7], [1.5]])
+def test_bad_ranks(ranks: list) -> None:
+    with pytest.raises(NmfdiagError, match="Ranks must be"):
+        nmf(torch.ones(6, 6), ranks)
+
+
+def test_the_default_grid_ends_at_the_full_rank() -> None:
+    for full in (1, 2, 3, 5, 20, 50, 64, 512):
+        grid = default_ranks(full)
+        assert grid[-1] == full and grid == sorted(set(grid)) and grid[0] == 1

@@ -1,0 +1,97 @@
+"""Curves of shipped networks: exact at full rank, right by hand at rank 0, and clear words for wrong input."""
+
+import pytest
+import torch
+from torch import nn
+
+import nmfdiag
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.auc import auc
+from nmfdiag.zoo.registry import lookup
+
+
+@pytest.fixture(scope="module")
+def memoriser() -> tuple:
+    entry = lookup("digits-cnn-p1-s0")
+    pool = entry.load_pool()
+    of_class = pool.given_labels == 3
+    return entry.load_model(), pool.inputs[of_class][:20], pool.given_labels[of_class][:20]
+
+
+@pytest.mark.parametrize("method", ["nmf", "pca", "random"])
+@pytest.mark.parametrize("layer", ["conv1_2", "conv3_1"])
+def test_full_rank_gives_the_baseline_exactly(memoriser: tuple, method: str, layer: str) -> None:
+    model, inputs, labels = memoriser
+    before = inputs.clone()
+    curve = nmfdiag.compression_curve(model, layer, inputs, labels, method=method)
+    assert curve.ranks[-1] == curve.full_rank
+    assert curve.accuracy[-1] == curve.baseline_accuracy == 1.0
+    assert curve.relative_error[-1] == pytest.approx(0, abs=1e-6)
+    assert 0 <= curve.auc <= 1
+    assert torch.equal(inputs, before) and not model.training
+
+
+def test_rank_zero_is_what_zeros_give(memoriser: tuple) -> None:
+    model, inputs, labels = memoriser
+    curve = nmfdiag.compression_curve(model, "conv3_3", inputs, labels, ranks=[1])
+    constant = int(model.classifier(torch.zeros(1, 128)).argmax())
+    assert curve.zero_accuracy == float(constant == 3)
+
+
+def test_memorising_is_less_linear_than_generalising() -> None:
+    found = {}
+    for p in ("0", "1"):
+        entry = lookup(f"digits-cnn-p{p}-s0")
+        pool = entry.load_pool()
+        profile = nmfdiag.layer_profile(
+            entry.load_model(), pool.inputs, pool.given_labels, layers=["conv1_2"], per_class=20
+        )
+        assert set(profile.to_frame().columns) >= {
+            "layer", "depth", "class_idx", "method", "auc", "baseline_accuracy", "relative_error_at_k",
+        }  # fmt: skip
+        found[p] = profile.auc_by_layer()["conv1_2"]
+    assert found["0"].mean - found["1"].mean > 0.15
+
+
+def test_ablating_everything_leaves_nothing(memoriser: tuple) -> None:
+    model, inputs, labels = memoriser
+    curve = nmfdiag.ablation_curve(model, "conv2_1", inputs, labels, method="pca")
+    assert curve.accuracy[-1] == curve.zero_accuracy
+    assert curve.operation == "ablate"
+
+
+def test_wrong_input(memoriser: tuple) -> None:
+    model, inputs, labels = memoriser
+    cases = [
+        ({"layer": "conv9_9"}, "ReLU layers"),
+        ({"inputs": inputs[:1], "labels": labels[:1]}, "at least 2 samples"),
+        ({"labels": labels + 90}, "must lie in"),
+        ({"labels": labels[:4]}, "labels"),
+        ({"method": "svd"}, "Unknown method"),
+        ({"ranks": [10_000]}, "Ranks must be"),
+        ({"inputs": torch.zeros(4, 3, 8, 8), "labels": labels[:4]}, "shape"),
+        ({"inputs": inputs * float("nan")}, "NaN"),
+    ]
+    for change, words in cases:
+        arguments = {"layer": "conv1_2", "inputs": inputs, "labels": labels} | change
+        with pytest.raises(NmfdiagError, match=words):
+            nmfdiag.compression_curve(model, **arguments)
+
+
+def test_a_dead_layer_is_named() -> None:
+    dead = nn.Linear(4, 3)
+    nn.init.constant_(dead.weight, 0)
+    nn.init.constant_(dead.bias, -1)
+    model = nn.Sequential(dead, nn.ReLU(), nn.Linear(3, 2)).train()
+    with pytest.raises(NmfdiagError, match=r"'1'.*all zero"):
+        nmfdiag.compression_curve(model, "1", torch.rand(5, 4), torch.zeros(5, dtype=torch.long))
+    assert model.training
+
+
+def test_auc_by_hand() -> None:
+    assert auc([1, 3, 5], [0.0, 0.5, 1.0]) == 0.5
+    assert auc([1, 2, 4], [0.0, 1.0, 1.0], axis="log") == pytest.approx(0.75)
+    assert auc([1, 2], [1.0, 0.5], baseline=0.5, clip=True) == 1.0
+    assert auc([1, 2], [1.0, 0.5], baseline=0.5) == 1.5
+    with pytest.raises(NmfdiagError, match="axis"):
+        auc([1], [1.0], axis="cubic")

@@ -1,0 +1,63 @@
+"""Background jobs: each curve once, partial results, cancelling, failures that explain themselves."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from nmfdiag.runs import compute as compute_module
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.jobs import Jobs
+from nmfdiag.runs.request import CurveRequest, lookup, profile_requests
+
+
+def wait(queue: Jobs, requests: list[CurveRequest], seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while queue.busy(requests) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert not queue.busy(requests)
+
+
+def test_two_who_ask_share_one_computation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    computed = []
+    real = compute_module.compute
+
+    def counted(request: CurveRequest, **options: object) -> object:
+        computed.append(request)
+        return real(request, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compute_module, "compute", counted)
+    queue = Jobs(CurveCache(tmp_path))
+    requests = profile_requests(lookup("digits-mlp-p0-s0"), layers=["fc1", "fc5"], classes=[0, 1], per_class=10)
+    queue.ask(requests, "one")
+    queue.ask(requests, "two")
+    wait(queue, requests)
+    assert sorted(r.key for r in computed) == sorted(r.key for r in requests)
+    assert set(queue.results(requests)) == set(requests)
+    assert queue.status(requests).finished
+    queue.ask(requests, "three")
+    assert not queue.busy(requests)
+
+
+def test_cancelling_drops_what_nobody_wants(tmp_path: Path) -> None:
+    queue = Jobs(CurveCache(tmp_path))
+    requests = profile_requests(lookup("digits-cnn-p1-s0"), per_class=20)
+    queue.ask(requests, "one")
+    queue.ask(requests[-1:], "two")
+    start = time.monotonic()
+    queue.cancel("one")
+    wait(queue, requests[:-1], seconds=15)
+    assert time.monotonic() - start < 15
+    wait(queue, requests)
+    assert requests[-1] in queue.results(requests)
+    assert len(queue.results(requests)) < len(requests)
+
+
+def test_a_failure_is_told_and_the_worker_lives(tmp_path: Path) -> None:
+    queue = Jobs(CurveCache(tmp_path))
+    bad = CurveRequest("digits-mlp-p0-s0", "fc77", 0)
+    good = CurveRequest("digits-mlp-p0-s0", "fc5", 0, per_class=10)
+    queue.ask([bad, good], "one")
+    wait(queue, [bad, good])
+    assert "Unknown layer 'fc77'" in next(iter(queue.status([bad, good]).failed.values()))
+    assert list(queue.results([bad, good])) == [good]
