@@ -10,6 +10,7 @@ from torch import Tensor
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf
 from nmfdiag.factorize.panel import compiled_sweep, sweep_, torch_sweep_
+import itertools
 
 RANKS = [1, 2, 4, 8, 16, 24]
 
@@ -58,7 +59,7 @@ def test_a_planted_factorisation_is_recovered() -> None:
 
 def test_multiplicative_updates_never_rise(features: Tensor) -> None:
     errors = [nmf(features, [8], solver="mu", max_iter=n, tol=1e-12).relative_error[0] for n in (1, 3, 10, 30, 100)]
-    assert all(a >= b for a, b in zip(errors, errors[1:], strict=False))
+    assert all(a >= b for a, b in itertools.pairwise(errors))
 
 
 def test_hals_gains_by_iterating(features: Tensor) -> None:
