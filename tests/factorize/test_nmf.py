@@ -1,5 +1,7 @@
 """NMF against scikit-learn, a planted answer, and its own promises; on ReLU features of the real digits."""
 
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,6 @@ from torch import Tensor
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf
 from nmfdiag.factorize.panel import compiled_sweep, sweep_, torch_sweep_
-import itertools
 
 RANKS = [1, 2, 4, 8, 16, 24]
 
