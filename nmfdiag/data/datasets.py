@@ -1,6 +1,10 @@
 """Data sets by name or path: inputs as they are stored, integer labels, class names."""
 
+import gzip
+import math
 import os
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,15 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.arrays import SPLITS, Arrays, first_of_each_class
-from nmfdiag.data.catalogue import DATASETS, DatasetInfo
-from nmfdiag.data.images import load_images
+from nmfdiag.data.audio import load_spoken_digits
+from nmfdiag.data.files import load_image_folder, load_npz
 from nmfdiag.data.labels import check_labels
-from nmfdiag.data.npz import load_npz
-from nmfdiag.data.sources import Wanted
 from nmfdiag.errors import NmfdiagError
 
-__all__ = ["DATASETS", "Dataset", "DatasetInfo", "load"]
+SPLITS = ("train", "test")
+DIGITS_TRAIN = 1200
 
 
 @dataclass(frozen=True)
@@ -42,65 +44,138 @@ class Dataset:
         return c, h, w
 
 
-def load(
-    name: str | Path,
-    split: str = "train",
-    *,
-    root: str | Path | None = None,
-    download: bool = False,
-    size: tuple[int, int] | None = None,
-    limit_per_class: int | None = None,
-) -> Dataset:
+@dataclass(frozen=True)
+class DatasetInfo:
+    """One data set known by name. ``load(root, split, download)`` returns inputs, labels and class names."""
+
+    name: str
+    title: str
+    source: str
+    load: Callable[[Path, str, bool], tuple[np.ndarray, np.ndarray, tuple[str, ...]]]
+
+
+def load(name: str, split: str = "train", *, root: str | Path | None = None, download: bool = False) -> Dataset:
     """Load a data set by name, or an image folder, a zip of one, or an ``.npz`` by path.
 
     Args:
-        name: One of :data:`DATASETS`, or a path. A name wins over a folder of the same name: write ``./digits`` then.
-        split: ``"train"`` or ``"test"``. What a path holds undivided is a training set.
-        root: Folder of the data sets known by name; default ``$NMFDIAG_DATA``, else ``data`` in the current directory.
+        name: One of :data:`DATASETS`, or a path.
+        split: ``"train"`` or ``"test"``.
+        root: Folder of the data sets; default ``$NMFDIAG_DATA``, else ``data/`` in the current directory.
         download: Whether torchvision may download what is missing. Never by default.
-        size: Height and width to which the images of a folder or zip are resized; default those of the first.
-        limit_per_class: Keep only the first so many samples of each class; what is left out is not even decoded.
 
     Raises:
         NmfdiagError: If the data set is unknown, missing or damaged.
-
-    Example:
-        >>> digits = load("digits")
-        >>> digits.input_shape, len(digits), digits.n_classes
-        ((1, 8, 8), 1200, 10)
     """
-    _check(split, size, limit_per_class)
-    path = Path(name)
-    if str(name) in DATASETS:
-        folder = Path(root or os.environ.get("NMFDIAG_DATA") or "data")
-        found = DATASETS[str(name)].loader(Wanted(folder, split, download, limit_per_class))
-    elif path.suffix.lower() == ".npz" and path.is_file():
-        found = load_npz(path, split)
-    elif path.exists():
-        found = load_images(path, split, size=size, limit_per_class=limit_per_class)
-    else:
-        raise NmfdiagError(
-            f"Unknown data set {str(name)!r}: accepted are {', '.join(DATASETS)}, or the path of an image folder, "
-            f"a zip of one, or an .npz."
-        )
-    if size is not None and (str(name) in DATASETS or path.suffix.lower() == ".npz"):
-        raise NmfdiagError(f"size= is for image folders: {path.name} has the size {found.inputs.shape[2:]}.")
-    return _dataset(path.name, split, found, limit_per_class)
-
-
-def _check(split: str, size: tuple[int, int] | None, limit_per_class: int | None) -> None:
     if split not in SPLITS:
         raise NmfdiagError(f"Unknown split {split!r}: accepted are {', '.join(SPLITS)}.")
-    if limit_per_class is not None and limit_per_class < 1:
-        raise NmfdiagError(f"limit_per_class must be 1 or more, got {limit_per_class}.")
-    if size is not None and (len(size) != 2 or min(size) < 1):
-        raise NmfdiagError(f"size must be (height, width), each 1 or more, got {size}.")
+    folder = Path(root or os.environ.get("NMFDIAG_DATA", "data"))
+    if name in DATASETS:
+        inputs, labels, class_names = DATASETS[name].load(folder, split, download)
+    elif Path(name).suffix == ".npz" and Path(name).is_file():
+        inputs, labels, class_names = load_npz(Path(name))
+    elif Path(name).exists():
+        inputs, labels, class_names = load_image_folder(Path(name), split)
+    else:
+        raise NmfdiagError(
+            f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of an image folder, "
+            f"a zip of one, or an .npz."
+        )
+    if inputs.ndim != 4 or labels.ndim != 1 or len(inputs) != len(labels):
+        raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not belong together.")
+    y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
+    return Dataset(name, split, torch.from_numpy(inputs), y, class_names)
 
 
-def _dataset(name: str, split: str, found: Arrays, limit_per_class: int | None) -> Dataset:
-    labels = check_labels(torch.from_numpy(found.labels.astype(np.int64)), len(found.class_names))
-    inputs = torch.from_numpy(found.inputs)
-    if limit_per_class is not None:
-        rows = torch.from_numpy(first_of_each_class(found.labels, limit_per_class))
-        inputs, labels = inputs[rows], labels[rows]
-    return Dataset(name, split, inputs, labels, found.class_names)
+def _digits(_root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
+    rows = np.arange(len(images))
+    parts = train_test_split(rows, train_size=DIGITS_TRAIN, random_state=0, stratify=bunch.target)
+    chosen = np.sort(parts[SPLITS.index(split)])
+    return images[chosen], bunch.target[chosen], tuple(str(d) for d in range(10))
+
+
+def _torchvision(class_name: str, channels_last: bool) -> Callable[[Path, str, bool], tuple]:
+    def load_split(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        from torchvision import datasets
+
+        make = getattr(datasets, class_name)
+        which = {"split": split} if class_name == "SVHN" else {"train": split == "train"}
+        try:
+            found = make(root, download=download, **which)
+        except (RuntimeError, OSError) as error:
+            raise NmfdiagError(
+                f"{class_name} was not found in {root} ({error}). Set NMFDIAG_DATA or root to the folder of it, "
+                f"or allow torchvision to download it with download=True (--download on the command line)."
+            ) from None
+        images = np.asarray(found.data)
+        if images.ndim == 3:
+            images = images[:, None]
+        elif channels_last:
+            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        labels = np.asarray(found.labels if class_name == "SVHN" else found.targets)
+        return images, labels, tuple(getattr(found, "classes", [str(d) for d in range(10)]))
+
+    return load_split
+
+
+def _idx_first(class_name: str, class_names: tuple[str, ...]) -> Callable[[Path, str, bool], tuple]:
+    """MNIST's format: read the gzipped files as they are distributed if they are there, else ask torchvision."""
+    through_torchvision = _torchvision(class_name, channels_last=False)
+
+    def load_split(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+        stem = root / class_name / "raw" / ("train" if split == "train" else "t10k")
+        images, labels = (Path(f"{stem}-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
+        if images.is_file() and labels.is_file():
+            return read_idx(images)[:, None], read_idx(labels), class_names
+        return through_torchvision(root, split, download)
+
+    return load_split
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Read a gzipped IDX file of unsigned bytes.
+
+    Raises:
+        NmfdiagError: If the header and the length disagree, or the file is no such file.
+    """
+    try:
+        with gzip.open(path) as file:
+            content = file.read()
+    except (OSError, EOFError, zlib.error) as error:
+        raise NmfdiagError(f"{path.name} can't be read: {error}") from None
+    n_dims = content[3] if len(content) > 3 else 0
+    shape = np.frombuffer(content, ">u4", n_dims, 4) if len(content) >= 4 + 4 * n_dims else np.zeros(0, ">u4")
+    promised = math.prod(int(n) for n in shape)
+    if content[:3] != b"\x00\x00\x08" or not n_dims or len(content) - 4 - 4 * n_dims != promised:
+        raise NmfdiagError(f"{path.name} is no IDX file of unsigned bytes, or it is truncated.")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape.astype(int)).copy()
+
+
+def _cifar10(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    archive = root / "cifar10_jpeg.zip"
+    return (
+        load_image_folder(archive, split) if archive.is_file() else _torchvision("CIFAR10", True)(root, split, download)
+    )
+
+
+def _spoken_digits(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    return load_spoken_digits(root, split)
+
+
+FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+DIGIT_NAMES = tuple(str(d) for d in range(10))
+DATASETS: dict[str, DatasetInfo] = {
+    info.name: info
+    for info in (
+        DatasetInfo("digits", "Digits", "scikit-learn, 1,797 images of 8x8", _digits),
+        DatasetInfo("mnist", "MNIST", "torchvision, 70,000 images of 28x28", _idx_first("MNIST", DIGIT_NAMES)),
+        DatasetInfo("fashion_mnist", "Fashion-MNIST", "torchvision, 28x28 (MIT)", _idx_first("FashionMNIST", FASHION)),
+        DatasetInfo("cifar10", "CIFAR-10", "torchvision, 60,000 images of 32x32", _cifar10),
+        DatasetInfo("svhn", "SVHN", "torchvision, 99,289 images of 32x32", _torchvision("SVHN", channels_last=False)),
+        DatasetInfo("spoken_digits", "Spoken digits", "Free Spoken Digit Dataset (CC BY-SA 4.0)", _spoken_digits),
+    )
+}

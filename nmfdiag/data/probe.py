@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.labels import check_labels
-from nmfdiag.data.seeds import generator
-from nmfdiag.data.subsets import stratified_subset
 from nmfdiag.errors import NmfdiagError
-
-SMALLEST = 2
 
 
 @dataclass(frozen=True)
@@ -27,8 +23,24 @@ class ProbeBatch:
     class_idx: int | None
     index: Tensor
 
-    def __len__(self) -> int:
-        return len(self.index)
+
+def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
+    """Choose ``size`` samples, as evenly over the classes as they allow; returns sorted rows (size,) int64.
+
+    Raises:
+        NmfdiagError: If there are fewer samples than ``size``, or none are asked for.
+    """
+    if not 0 < size <= len(labels):
+        raise NmfdiagError(f"A subset must hold 1 .. {len(labels)} samples, got {size}.")
+    rng = np.random.Generator(np.random.PCG64(seed))
+    order = rng.permutation(len(labels))
+    shuffled = labels.numpy()[order]
+    turn = np.empty(len(labels), dtype=np.int64)  # how many of its class come before each sample
+    for c in np.unique(shuffled):
+        members = np.flatnonzero(shuffled == c)
+        turn[members] = np.arange(len(members))
+    chosen = order[np.argsort(turn, kind="stable")[:size]]
+    return torch.from_numpy(np.sort(chosen))
 
 
 def single_class_batch(
@@ -40,76 +52,53 @@ def single_class_batch(
     seed: int = 0,
     true_labels: Tensor | None = None,
 ) -> ProbeBatch:
-    """Draw samples whose given label is ``class_idx``: ``size`` of them, or all where there are fewer.
-
-    Args:
-        inputs: Inputs (n, ...) of a training set.
-        given_labels: What the network was trained on (n,).
-        class_idx: The given label that all samples of the batch share.
-        size: Samples in the batch, at least 2.
-        seed: Chooses which.
-        true_labels: True labels (n,), where they are known; they never influence the choice.
+    """Draw up to ``size`` samples whose given label is ``class_idx``.
 
     Raises:
         NmfdiagError: If the class has fewer than two samples, or the lengths disagree.
     """
-    source = _Source(inputs, given_labels, true_labels, size)
-    members = torch.nonzero(source.given == class_idx).flatten()
-    if len(members) < SMALLEST:
+    _check(inputs, given_labels, true_labels, size)
+    members = torch.nonzero(given_labels == class_idx).flatten()
+    if len(members) < 2:
         raise NmfdiagError(
-            f"Class {class_idx} has {len(members)} samples with that given label: "
-            f"a probe batch needs at least {SMALLEST}."
+            f"Class {class_idx} has {len(members)} samples with that given label: a probe batch needs at least 2."
         )
-    order = torch.from_numpy(generator(seed).permutation(len(members))).to(members.device)
-    return source.batch(members[order[:size]].sort().values, int(class_idx))
+    order = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(members)))
+    return _batch(inputs, given_labels, true_labels, members[order[:size]].sort().values, class_idx)
 
 
 def single_class_batches(
     inputs: Tensor, given_labels: Tensor, *, size: int = 50, seed: int = 0, true_labels: Tensor | None = None
 ) -> list[ProbeBatch]:
-    """Draw one batch for every class that has at least two samples, in the order of the classes.
-
-    The arguments are those of :func:`single_class_batch`.
-
-    Raises:
-        NmfdiagError: If no class has two samples, or the lengths disagree.
-    """
-    source = _Source(inputs, given_labels, true_labels, size)
-    classes, counts = source.given.unique(return_counts=True)
-    large = classes[counts >= SMALLEST].tolist()
-    if not large:
-        raise NmfdiagError(f"No class has {SMALLEST} samples with its given label: there are {len(classes)} samples.")
-    return [single_class_batch(inputs, given_labels, c, size=size, seed=seed, true_labels=true_labels) for c in large]
+    """One batch for every class that has at least two samples, in the order of the classes."""
+    classes, counts = given_labels.unique(return_counts=True)
+    return [
+        single_class_batch(inputs, given_labels, int(c), size=size, seed=seed, true_labels=true_labels)
+        for c in classes[counts >= 2]
+    ]
 
 
 def multi_class_batch(
     inputs: Tensor, given_labels: Tensor, *, size: int = 50, seed: int = 0, true_labels: Tensor | None = None
 ) -> ProbeBatch:
-    """Draw ``size`` samples, or all where there are fewer, as evenly over the given labels as they allow.
-
-    The arguments are those of :func:`single_class_batch`.
+    """Draw up to ``size`` samples, as evenly over the given labels as they allow.
 
     Raises:
         NmfdiagError: If there are fewer than two samples, or the lengths disagree.
     """
-    source = _Source(inputs, given_labels, true_labels, size)
-    return source.batch(stratified_subset(source.given, min(size, len(source.given)), seed), None)
+    _check(inputs, given_labels, true_labels, size)
+    index = stratified_subset(given_labels, min(size, len(given_labels)), seed)
+    return _batch(inputs, given_labels, true_labels, index, None)
 
 
-class _Source:
-    """The checked samples that batches are drawn from."""
+def _check(inputs: Tensor, given_labels: Tensor, true_labels: Tensor | None, size: int) -> None:
+    if len(inputs) != len(given_labels):
+        raise NmfdiagError(f"There are {len(inputs)} inputs but {len(given_labels)} labels.")
+    if true_labels is not None and len(true_labels) != len(inputs):
+        raise NmfdiagError(f"There are {len(inputs)} inputs but {len(true_labels)} true labels.")
+    if size < 2 or len(inputs) < 2:
+        raise NmfdiagError(f"A probe batch needs at least 2 samples, got {min(size, len(inputs))}.")
 
-    def __init__(self, inputs: Tensor, given_labels: Tensor, true_labels: Tensor | None, size: int) -> None:
-        self.inputs = inputs
-        self.given = check_labels(given_labels)
-        self.true = None if true_labels is None else check_labels(true_labels)
-        for what, labels in (("given", self.given), ("true", self.true)):
-            if labels is not None and len(labels) != len(inputs):
-                raise NmfdiagError(f"There are {len(inputs)} inputs but {len(labels)} {what} labels.")
-        if size < SMALLEST or len(inputs) < SMALLEST:
-            raise NmfdiagError(f"A probe batch needs at least {SMALLEST} samples, got {min(size, len(inputs))}.")
 
-    def batch(self, index: Tensor, class_idx: int | None) -> ProbeBatch:
-        here, of_given = index.to(self.inputs.device), index.to(self.given.device)
-        true = None if self.true is None else self.true[index.to(self.true.device)]
-        return ProbeBatch(self.inputs[here], self.given[of_given], true, class_idx, index)
+def _batch(inputs: Tensor, given: Tensor, true: Tensor | None, index: Tensor, class_idx: int | None) -> ProbeBatch:
+    return ProbeBatch(inputs[index], given[index], None if true is None else true[index], class_idx, index)
