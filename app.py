@@ -2,9 +2,9 @@
 
 import streamlit as st
 
-from nmfdiag.views.controls import INSIDE_APP, pages
+from nmfdiag.views.controls import ICON, INSIDE_APP, pages
 
-st.set_page_config("nmfdiag", page_icon=":material/neurology:", layout="wide")
+st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
 page = st.navigation(pages())
 st.session_state[INSIDE_APP] = True
 try:

@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("names", nargs="+", metavar="NAME", help="such as digits-mlp-p0.4-s0")
     train.add_argument("--data", help="folder of the data sets (default: $NMFDIAG_DATA, else data/)")
     train.add_argument("--download", action="store_true", help="let torchvision download what is missing")
-    train.add_argument("--device", default="cpu")
+    train.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     train.add_argument("--out", type=Path, help="folder of the zoo (default: $NMFDIAG_ZOO, else zoo/)")
     train.set_defaults(run=_zoo_train)
     verify = zoo.add_parser("verify", parents=[common], help="recompute hashes and accuracies")
@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--classes", nargs="+", type=int)
     diagnose.add_argument("--per-class", type=int, default=20)
     diagnose.add_argument("--solver", default="hals")
-    diagnose.add_argument("--device", default="cpu")
+    diagnose.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     diagnose.set_defaults(run=_diagnose)
 
     cache = commands.add_parser("cache", help="the computed curves").add_subparsers(required=True, metavar="COMMAND")
@@ -112,12 +112,14 @@ def _zoo_train(arguments: argparse.Namespace) -> Outcome:
     from tqdm import tqdm
 
     from nmfdiag.data import load
+    from nmfdiag.runs.compute import resolve
     from nmfdiag.zoo.keep import keep
     from nmfdiag.zoo.recipes import recipe
     from nmfdiag.zoo.registry import user_zoo
     from nmfdiag.zoo.training import train, training_set
 
     recipes = [recipe(name) for name in arguments.names]
+    device = resolve(arguments.device)
     rows = []
     for each in recipes:
         dataset = load(each.dataset, "train", root=arguments.data, download=arguments.download)
@@ -127,9 +129,7 @@ def _zoo_train(arguments: argparse.Namespace) -> Outcome:
                 bar.set_postfix(train=f"{line['train_accuracy']:.3f}", test=f"{line['test_accuracy']:.3f}")
                 bar.update()
 
-            trained = train(
-                each, root=arguments.data, download=arguments.download, device=arguments.device, on_epoch=show
-            )
+            trained = train(each, root=arguments.data, download=arguments.download, device=device, on_epoch=show)
         entry = keep(each, trained, training_set(each, dataset), dataset, arguments.out or user_zoo())
         rows.append(
             {"name": entry.name, "train_accuracy": entry.train_accuracy, "test_accuracy": entry.test_accuracy,

@@ -1,39 +1,36 @@
 """How much accuracy is left at rank k (figures 2a, 2b and 3)."""
 
-import streamlit as st
-
-from nmfdiag.measures.reading import comparison
+from nmfdiag.measures.reading import robustness
 from nmfdiag.views import controls
-from nmfdiag.views.figures import curve_figure
+from nmfdiag.views.figures import METHOD_TITLES, curve_figure
 from nmfdiag.views.tables import auc_table
 from nmfdiag.zoo.registry import entries
 
 controls.page_guard()
 choice = controls.sidebar()
-
-st.title(f"How robust is {choice.layer} to compression?")
-st.caption(choice.subject)
+controls.heading(f"How robust is {choice.layer} to compression?", choice)
 
 
 def draw() -> None:
-    results = controls.computed(choice, choice.requests(layers=[choice.layer]))
-    noise = {n.name: n.recipe.label_noise for n in choice.networks}
-    curves: dict = {}
-    for request, curve in results.items():
-        curves.setdefault((noise[request.entry], request.method), []).append(curve)
-    by_noise = controls.spreads(choice, results, method=choice.methods[0])
-    if len(by_noise) > 1:
-        controls.answer(comparison(by_noise))
-    figure = curve_figure(dict(sorted(curves.items())), layer=choice.layer, log=choice.log, batch=choice.batch)
-    controls.chart(figure, choice, results, f"{choice.layer}_k-vs-accuracy", f"Accuracy over rank at {choice.layer}")
-    st.markdown(
-        "**How to read it.** Solid NMF, dashed PCA, dotted random ablation; colour is p. The band is one standard error over "
-        "classes, the thin dashes are the uncompressed accuracy, open markers are ranks at which NMF did not converge. "
-        "Rank 0 (all channels zero) is in the table: a constant answer is right for one class."
-    )
-    table = auc_table(results, entries())
-    st.dataframe(table.round(3), hide_index=True)
-    controls.provenance(results)
+    requests = choice.requests(layers=[choice.layer])
+    results = controls.computed(choice, requests)
+    curves = choice.at_layer(results)
+    methods = {method for _, method in curves}
+    method = choice.method if choice.method in methods else methods.pop()
+    words = robustness(choice.layer, {p: some for (p, m), some in curves.items() if m == method}, choice.axis)
+    controls.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
+    alt = f"Accuracy over rank at {choice.layer}"
+    controls.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
+    controls.progress(choice, requests, results)
+    how_to_read = """
+Solid NMF, dashed PCA, dotted random ablation (choose them under *More*); colour is p. The band is one standard error over classes, the
+thin grey dashes are the uncompressed accuracy. **A curve that rises late** needs many directions. It may rise above the dashes:
+compression can denoise. **At k = 0** nothing of the layer is left: a constant answer is right for one class in all.
+Open markers are ranks at which NMF did not converge for some class; the last rank is exact by construction.
+
+**AuC** is the area under the curve, divided by the length of the rank axis: 1 means right at every rank."""
+    controls.details(how_to_read, auc_table(results, entries()), choice, results)
 
 
 controls.guarded(draw)

@@ -5,42 +5,49 @@ import streamlit as st
 from nmfdiag.measures.phases import phases
 from nmfdiag.measures.reading import comparison, reading
 from nmfdiag.views import controls
-from nmfdiag.views.figures import auc_figure
+from nmfdiag.views.figures import METHOD_TITLES, auc_figure
+from nmfdiag.views.tables import network_table
 
 controls.page_guard()
 choice = controls.sidebar()
-
-st.title("Is this network memorising?")
-st.caption(choice.subject)
+controls.heading("Is this network memorising?", choice)
 
 
 def draw() -> None:
-    for network, column in zip(choice.networks, st.columns(len(choice.networks)), strict=True):
-        column.metric(
-            f"p = {network.recipe.label_noise:g}: test accuracy",
-            f"{network.test_accuracy:.2f}",
-            f"{network.test_accuracy - network.train_accuracy:+.2f} against training",
-            delta_color="off",
-            help=f"{network.n_parameters:,} parameters, {network.recipe.n_train:,} training samples, "
-            f"{len(network.log)} epochs; training accuracy on the given labels {network.train_accuracy:.3f}.",
-        )
-    results = controls.computed(choice, choice.requests(methods=["nmf"]))
-    by_noise = controls.spreads(choice, results)
-    worst = max(by_noise)
-    layers = [layer for layer in choice.layers if layer in by_noise[worst]]
-    at = [by_noise[worst][layer] for layer in layers]
-    found = phases(layers, [s.mean for s in at], [s.sem for s in at])
-    controls.answer(comparison(by_noise) if len(by_noise) > 1 else reading(by_noise[worst], found))
-    figure = auc_figure(by_noise, choice.layers, found=None, batch=choice.batch)
+    with st.container(horizontal=True):
+        for network in choice.networks:
+            st.metric(
+                f"p = {network.recipe.label_noise:g}: test accuracy",
+                f"{network.test_accuracy:.2f}",
+                f"{network.test_accuracy - network.train_accuracy:+.2f} against training",
+                delta_color="off",
+                help="The line is test accuracy over the epochs of training. Nothing below has seen a test sample.",
+                chart_data=[line["test_accuracy"] for line in network.log],
+                width=210,
+            )
+    requests = choice.requests()
+    results = controls.computed(choice, requests)
+    by_method = choice.auc_spreads(results)
+    method = choice.method if choice.method in by_method else next(iter(by_method))
+    by_noise = by_method[method]
+    if len(by_noise) > 1:
+        words = comparison(by_noise)
+    else:
+        by_layer = next(iter(by_noise.values()))
+        at = by_layer.values()
+        words = reading(by_layer, phases(list(by_layer), [s.mean for s in at], [s.sem for s in at]))
+    controls.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
     controls.chart(figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p")
-    st.markdown(
-        "**How to read it.** Each point: compress this layer's activations by NMF of growing rank and average the accuracy "
-        "that is left. High: few directions carry a class. A line that dips where the p = 0 line does not: the layer needs "
-        "many directions for one class, the mark of memorisation. Click a point to open its curve."
-    )
-    stats = controls.jobs(choice.device).cache.stats()
-    st.caption(f"Device: {choice.device}. Cache: {stats['curves']:,} curves, {stats['bytes'] / 2**20:.1f} MiB.")
-    controls.provenance(results)
+    controls.progress(choice, requests, results)
+    how_to_read = """
+Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy
+over the ranks. **High**: few directions carry a class. **A dip that the line of p = 0 does not have**: the layer needs many directions
+for one class, the mark of memorisation. The band is one standard error over classes. Click a point to open its curve.
+
+It cannot tell *what* is memorised, and layers at which every line is at 1 say nothing: classes have collapsed there."""
+    controls.details(how_to_read, network_table(choice.networks), choice, results)
+    st.caption(f"Device: {choice.device}. Cache: {controls.cache_words()}.")
 
 
 controls.guarded(draw)

@@ -1,50 +1,54 @@
 """Which layers extract features, which memorise, which cluster (figure 2c)."""
 
-import streamlit as st
+import pandas as pd
 
 from nmfdiag.measures.phases import CLUSTERED, phases
 from nmfdiag.measures.reading import reading
 from nmfdiag.views import controls
-from nmfdiag.views.figures import auc_figure
+from nmfdiag.views.figures import METHOD_TITLES, auc_figure
 
 controls.page_guard()
 choice = controls.sidebar()
-
-st.title("Which layers memorise?")
-st.caption(choice.subject)
+controls.heading("Which layers memorise?", choice)
 
 
 def draw() -> None:
-    results = controls.computed(choice, choice.requests(methods=["nmf"]))
-    by_noise = controls.spreads(choice, results)
-    whole = [p for p in by_noise if len(by_noise[p]) == len(choice.layers)]
-    shaded = max(whole or by_noise)
-    lines = {}
-    for p, by_layer in by_noise.items():
-        layers = [layer for layer in choice.layers if layer in by_layer]
-        at = [by_layer[layer] for layer in layers]
-        lines[p] = phases(layers, [s.mean for s in at], [s.sem for s in at])
-    controls.answer(f"p = {shaded:g}: {reading(by_noise[shaded], lines[shaded])}")
-    figure = auc_figure(by_noise, choice.layers, found=lines[shaded], batch=choice.batch)
-    controls.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
-    st.markdown(
-        f"**How to read it.** Clustering: the last layers whose AuC is at least {CLUSTERED}. Memorisation: from the lowest AuC "
-        f"before that to where clustering begins. Feature extraction: what comes before. The shading is that of p = {shaded:g}. "
-        "Click a layer to open its curve."
+    requests = choice.requests()
+    results = controls.computed(choice, requests)
+    by_method = choice.auc_spreads(results)
+    method = choice.method if choice.method in by_method else next(iter(by_method))
+    by_noise = by_method[method]
+    found = {
+        p: phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])
+        for p, by_layer in by_noise.items()
+    }
+    shaded = max((p for p in found if found[p].clear), default=max(found))
+    words = f"{METHOD_TITLES[method]}, p = {shaded:g}: {reading(by_noise[shaded], found[shaded])}"
+    controls.answer(words, results, requests)
+    whole = len(by_noise[shaded]) == len(choice.layers)
+    figure = auc_figure(
+        by_method, choice.layers, found=found[shaded] if whole else None, batch=choice.batch_words, axis=choice.axis
     )
-    with st.expander("Phases of every p"):
-        rows = [
-            {
-                "p": p,
-                "feature extraction": ", ".join(found.feature_extraction),
-                "memorisation": ", ".join(found.memorisation),
-                "clustering": ", ".join(found.clustering),
-                "no clear phases because": found.reason,
-            }
-            for p, found in lines.items()
-        ]
-        st.dataframe(rows, hide_index=True)
-    controls.provenance(results)
+    controls.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
+    controls.progress(choice, requests, results)
+    how_to_read = f"""
+**Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
+lowest AuC before that to where clustering begins. **Feature extraction**: what comes before. A dip that is smaller than its
+uncertainty is no phase, and then the answer says so. The shading is that of p = {shaded:g}. Click a layer to open its curve.
+
+The rule is ours, made to say the same for every network; the paper names its phases by eye. Where memorisation sits depends on how
+much there is to memorise: with few training images it is found in earlier layers."""
+    rows = [
+        {
+            "p": p,
+            "feature extraction": ", ".join(one.feature_extraction),
+            "memorisation": ", ".join(one.memorisation),
+            "clustering": ", ".join(one.clustering),
+            "no clear phases because": one.reason,
+        }
+        for p, one in found.items()
+    ]
+    controls.details(how_to_read, pd.DataFrame(rows), choice, results)
 
 
 controls.guarded(draw)

@@ -3,47 +3,46 @@
 import streamlit as st
 
 from nmfdiag.views import controls
-from nmfdiag.views.figures import error_by_rank_figure, error_figure
+from nmfdiag.views.figures import METHOD_TITLES, error_by_rank_figure, error_figure
+from nmfdiag.views.tables import error_table
 
 controls.page_guard()
 choice = controls.sidebar()
-
-st.title("How well do k directions rebuild a layer?")
-st.caption(choice.subject)
+controls.heading("How well do k directions rebuild a layer?", choice)
 
 
 def draw() -> None:
     left, right = st.columns(2)
-    relative = (
-        left.segmented_control("error", ["relative", "raw"], default="relative", key="error", bind="query-params")
-        != "raw"
+    kind = left.segmented_control(
+        "error", ["relative", "raw"], default="relative", key="error", bind="query-params", required=True
     )
-    k = right.select_slider("rank", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
-    results = controls.computed(choice, choice.requests(methods=["nmf"]))
-    by_noise = controls.spreads(choice, results, "relative" if relative else "raw", k)
+    k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
+    relative = kind == "relative"
+    requests = choice.requests()
+    results = controls.computed(choice, requests)
+    method = choice.method if choice.method in {r.method for r in results} else next(iter(results)).method
+    by_noise = choice.spreads(results, lambda curve: curve.error_near(k, relative=relative), method)
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
-    words = f"At rank {k} the error is largest at {layer}: {by_noise[high][layer]} for p = {high:g}"
-    if low != high and layer in by_noise[low]:
-        words += f", against {by_noise[low][layer]} for p = {low:g}"
-    controls.answer(f"{words}.")
-    figure = error_figure(by_noise, choice.layers, relative=relative, k=k)
-    controls.chart(figure, choice, results, "error-by-layer", "Reconstruction error by layer")
-    noise = {n.name: n.recipe.label_noise for n in choice.networks}
-    of_layer: dict = {}
-    for request, curve in results.items():
-        if request.layer == choice.layer:
-            of_layer.setdefault(noise[request.entry], []).append(curve)
-    if of_layer:
-        by_rank = error_by_rank_figure(
-            dict(sorted(of_layer.items())), layer=choice.layer, relative=relative, log=choice.log
-        )
-        controls.chart(by_rank, choice, results, f"{choice.layer}_error-by-rank", "Reconstruction error by rank")
-    st.markdown(
-        "**How to read it.** The raw error follows the scale of the activations: compare networks by the relative one. "
-        "Where a layer has no such rank, the largest computed rank below it is used."
+    words = (
+        f"{METHOD_TITLES[method]}, k = {k}: the error is largest at {layer}, {by_noise[high][layer]} at p = {high:g}"
     )
-    controls.provenance(results)
+    if low != high and layer in by_noise[low]:
+        words += f" against {by_noise[low][layer]} at p = {low:g}"
+    controls.answer(f"{words}.", results, requests)
+    figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_words)
+    controls.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
+    controls.progress(choice, requests, results)
+    at_layer = {p: some for (p, m), some in choice.at_layer(results).items() if m == method}
+    if at_layer:
+        by_rank = error_by_rank_figure(at_layer, layer=choice.layer, relative=relative, axis=choice.axis)
+        what = f"{choice.layer}_{kind}-error-by-rank"
+        controls.chart(by_rank, choice, results, what, f"Reconstruction error by rank at {choice.layer}")
+    how_to_read = """
+The Frobenius norm of what the approximation misses. The **raw** error follows the scale of the activations, so compare networks by the
+**relative** one, divided by the norm of the layer's activations. Where a layer has no such rank, the largest computed rank below it is
+used. A layer can have a small error and a low AuC: what is missing may be just what the next layers read."""
+    controls.details(how_to_read, error_table(by_noise), choice, results)
 
 
 controls.guarded(draw)

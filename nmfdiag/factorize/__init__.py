@@ -2,7 +2,7 @@
 
 from nmfdiag.errors import Cancelled
 from nmfdiag.factorize.factorization import Factorization
-from nmfdiag.factorize.matrix import activation_matrix, default_ranks
+from nmfdiag.factorize.matrix import activation_matrix, coarse_ranks, default_ranks
 from nmfdiag.factorize.nmf import nmf
 from nmfdiag.factorize.pca import pca
 from nmfdiag.factorize.random_ablation import RandomAblation, random_ablation
@@ -12,6 +12,7 @@ __all__ = [
     "Factorization",
     "RandomAblation",
     "activation_matrix",
+    "coarse_ranks",
     "default_ranks",
     "nmf",
     "pca",

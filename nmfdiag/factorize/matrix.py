@@ -71,6 +71,15 @@ def default_ranks(full_rank: int) -> list[int]:
     return [k for k in grid if k <= NEARLY_FULL * full_rank] + [full_rank]
 
 
+def coarse_ranks(full_rank: int) -> list[int]:
+    """The powers of two, then the full rank: half the work of :func:`default_ranks`.
+
+    >>> coarse_ranks(64)
+    [1, 2, 4, 8, 16, 32, 64]
+    """
+    return [k for k in default_ranks(full_rank) if k & (k - 1) == 0 or k == full_rank]
+
+
 def full_rank_of(A: Tensor) -> int:
     """The rank from which on any factorisation of A is exact: ``min(rows, channels)``."""
     return min(A.shape)

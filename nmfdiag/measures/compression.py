@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -25,7 +25,7 @@ def compression_curve(
     labels: Tensor,
     *,
     method: str = "nmf",
-    ranks: Sequence[int] | None = None,
+    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None,
     seed: int = 0,
     device: str | None = None,
     on_progress: Progress | None = None,
@@ -43,7 +43,8 @@ def compression_curve(
         inputs: Training samples (n, ...), as the network takes them; at least two.
         labels: Their given labels (n,).
         method: ``"nmf"``, ``"pca"`` or ``"random"`` (random ablation).
-        ranks: Ranks; default is the grid for this layer up to its full rank, where the curve meets the baseline.
+        ranks: Ranks, or a function that takes the full rank and gives them; default is a grid with two ranks a doubling
+            up to the full rank, where the curve meets the baseline.
         seed: Seeds the solver and random ablation.
         device: Where to compute, such as ``"cuda"``; default is where the model is.
         on_progress: Called with the share done and a few words; may raise to cancel.
@@ -76,7 +77,7 @@ def ablation_curve(
     labels: Tensor,
     *,
     method: str = "nmf",
-    ranks: Sequence[int] | None = None,
+    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None,
     seed: int = 0,
     device: str | None = None,
     on_progress: Progress | None = None,
@@ -106,7 +107,7 @@ def _curve(
     inputs: Tensor,
     labels: Tensor,
     method: str,
-    ranks: Sequence[int] | None,
+    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None,
     seed: int,
     device: str | None,
     on_progress: Progress | None,
@@ -137,7 +138,8 @@ def _curve(
             return _tail_accuracy(network, cut, X.to(A.dtype), channel_dim, labels)
 
         full_rank = matrix.shape[1] if method == "random" else min(matrix.shape)
-        grid = default_ranks(full_rank) if ranks is None else list(ranks)
+        chosen = default_ranks if ranks is None else ranks
+        grid = list(chosen(full_rank) if callable(chosen) else chosen)
         solved: Factorization | RandomAblation
         if method == "nmf":
             solved = nmf(

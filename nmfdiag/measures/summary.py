@@ -1,9 +1,13 @@
-"""Summaries over curves: mean and standard error over classes, and how AuC goes with label noise."""
+"""Summaries over curves: mean and standard error over classes, and what separates levels of label noise."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from nmfdiag.measures.curve import CompressionCurve
+
+VALUES = ("accuracy", "relative_error", "absolute_error")
 
 
 @dataclass(frozen=True)
@@ -24,6 +28,29 @@ def spread(values: Sequence[float]) -> Spread:
     x = np.asarray(values, float)
     sd = float(x.std(ddof=1)) if len(x) > 1 else 0.0
     return Spread(float(x.mean()), sd, sd / len(x) ** 0.5, len(x))
+
+
+def mean_curve(curves: Sequence[CompressionCurve], value: str = "accuracy") -> dict[int, Spread]:
+    """Mean and spread over curves of one of :data:`VALUES` by rank, at the ranks where every curve's is known.
+
+    Classes with few samples have a smaller full rank; from there on their approximation is exact: accuracy is the
+    baseline's, and the error 0.
+    """
+    ranks = sorted({k for curve in curves for k in curve.ranks})
+    known = [dict(zip(curve.ranks, getattr(curve, value), strict=True)) for curve in curves]
+    exact = [curve.baseline_accuracy if value == "accuracy" else 0.0 for curve in curves]
+    full = [curve.full_rank for curve in curves]
+    return {
+        k: spread([at.get(k, e) for at, e in zip(known, exact, strict=True)])
+        for k in ranks
+        if all(k in at or k >= f for at, f in zip(known, full, strict=True))
+    }
+
+
+def rank_needed(curves: Sequence[CompressionCurve], share: float = 0.9) -> int | None:
+    """The smallest computed rank at which the mean accuracy reaches this share of the mean baseline; None if none does."""
+    baseline = spread([curve.baseline_accuracy for curve in curves]).mean
+    return next((k for k, at in mean_curve(curves).items() if at.mean >= share * baseline), None)
 
 
 def rank_correlation(x: Sequence[float], y: Sequence[float]) -> float:

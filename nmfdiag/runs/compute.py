@@ -4,6 +4,8 @@ from functools import lru_cache
 from typing import Any
 
 from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batch
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize import coarse_ranks, default_ranks
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.curve import CompressionCurve
@@ -12,14 +14,18 @@ from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
 from nmfdiag.zoo.registry import ProbePool, lookup
 
 LOADED_NETWORKS = 8
+RANKS_OF = {"full": default_ranks, "coarse": coarse_ranks}
 
 
-def compute(request: CurveRequest, *, device: str = "cpu", on_progress: Progress | None = None) -> CompressionCurve:
+def compute(request: CurveRequest, *, device: str = "auto", on_progress: Progress | None = None) -> CompressionCurve:
     """Compute one curve of a zoo network.
 
     Raises:
-        NmfdiagError: If the network, layer or class is unknown, or the layer is dead on the batch.
+        NmfdiagError: If the network, layer, class, grid or device is unknown, or the layer is dead on the batch.
     """
+    if request.grid not in RANKS_OF:
+        raise NmfdiagError(f"Unknown rank grid {request.grid!r}: accepted are {', '.join(RANKS_OF)}.")
+    device = resolve(device)
     entry = lookup(request.entry)
     network, pool = _loaded(request.entry, entry.digest, device)
     batch = probe_batch(pool, request)
@@ -29,7 +35,7 @@ def compute(request: CurveRequest, *, device: str = "cpu", on_progress: Progress
         batch.inputs.to(device),
         batch.given_labels,
         method=request.method,
-        ranks=request.ranks or None,
+        ranks=RANKS_OF[request.grid],
         seed=request.seed,
         solver=request.solver,
         tol=request.tol,
@@ -59,3 +65,17 @@ def devices() -> list[str]:
     import torch
 
     return (["cuda"] if torch.cuda.is_available() else []) + ["cpu"]
+
+
+def resolve(device: str) -> str:
+    """The device meant: ``"auto"`` is the fastest there is.
+
+    Raises:
+        NmfdiagError: If this machine has no such device.
+    """
+    found = devices()
+    if device == "auto":
+        return found[0]
+    if device.split(":")[0] not in found:
+        raise NmfdiagError(f"This machine has no device {device!r}: accepted are auto, {', '.join(found)}.")
+    return device

@@ -40,7 +40,7 @@ class Jobs:
     What was asked for last is computed first. Curves go to the cache one by one: a killed process resumes where it was.
     """
 
-    def __init__(self, cache: CurveCache, device: str = "cpu"):
+    def __init__(self, cache: CurveCache, device: str = "auto"):
         self.cache = cache
         self.device = device
         self._lock = threading.Condition()

@@ -8,17 +8,18 @@ from dataclasses import asdict, dataclass
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
-SCHEMA = 1
+SCHEMA = 2
 """Raise this when the code gives another curve for the same request."""
 
 MULTI_CLASS = -1
+GRIDS = ("full", "coarse")
 
 
 @dataclass(frozen=True)
 class CurveRequest:
     """One network, layer, batch and method.
 
-    ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``ranks`` empty means the default grid.
+    ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``grid`` is one of :data:`GRIDS`.
     Device and number of threads are no part of it: they don't change the answer beyond rounding.
     """
 
@@ -27,7 +28,7 @@ class CurveRequest:
     class_idx: int
     method: str = "nmf"
     per_class: int = 50
-    ranks: tuple[int, ...] = ()
+    grid: str = "full"
     solver: str = "hals"
     tol: float = 1e-4
     max_iter: int = 200
@@ -52,7 +53,7 @@ def profile_requests(
     classes: Sequence[int] | None = None,
     methods: Sequence[str] = ("nmf",),
     per_class: int = 50,
-    **options: int | float | str | tuple[int, ...],
+    **options: int | float | str,
 ) -> list[CurveRequest]:
     """The curves of a network: every layer on the first class, then on the next, so that a partial answer spans all layers.
 

@@ -1,92 +1,31 @@
 """What every page shares on the screen: the sidebar, waiting for curves, charts with their exports."""
 
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
 
+import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
-from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
-from nmfdiag.views.figures import METHOD_TITLES, to_html
+from nmfdiag.runs.request import GRIDS, CurveRequest
+from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice, Curves
+from nmfdiag.views.figures import METHOD_TITLES, to_html, waiting_figure
 from nmfdiag.views.tables import curve_table
-from nmfdiag.zoo.registry import ZooEntry, entries
+from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
-TITLES = {
-    "digits": "Digits", "fashion_mnist": "Fashion-MNIST", "cnn": "VGG-like CNN", "mlp": "Fully-connected",
-}  # fmt: skip
+ICON = Path(__file__).with_name("icon.svg")
 INSIDE_APP = "_inside_app"
 POLL_SECONDS = 0.7
-ALL, MULTI = "each class", "multi-class"
-
-
-@dataclass(frozen=True)
-class Choice:
-    """What the sidebar says."""
-
-    networks: tuple[ZooEntry, ...]
-    layer: str
-    classes: tuple[int, ...]
-    methods: tuple[str, ...]
-    per_class: int
-    solver: str
-    ranks: tuple[int, ...]
-    log: bool
-    device: str
-
-    @property
-    def layers(self) -> list[str]:
-        return list(self.networks[0].layers)
-
-    @property
-    def single_class(self) -> bool:
-        return self.classes != (MULTI_CLASS,)
-
-    @property
-    def batch(self) -> str:
-        """The batches in words."""
-        if not self.single_class:
-            return f"multi-class batch of {self.per_class}"
-        if len(self.classes) == 1:
-            return f"class {self.networks[0].class_names[self.classes[0]]}, {self.per_class} samples"
-        return f"single-class batches of {self.per_class}"
-
-    @property
-    def subject(self) -> str:
-        """The networks in words."""
-        recipe = self.networks[0].recipe
-        levels = ", ".join(f"{n.recipe.label_noise:g}" for n in self.networks)
-        return f"{recipe.dataset} · {recipe.arch} · p = {levels} · seed {recipe.seed}"
-
-    @property
-    def file_stem(self) -> str:
-        recipe = self.networks[0].recipe
-        levels = "-".join(f"{n.recipe.label_noise:g}" for n in self.networks)
-        return f"{recipe.dataset}_{recipe.arch}_p{levels}_s{recipe.seed}"
-
-    def requests(
-        self, *, layers: Sequence[str] | None = None, methods: Sequence[str] | None = None
-    ) -> list[CurveRequest]:
-        """The curves of these networks, the first class of every network first."""
-        options: dict = {"solver": self.solver, "ranks": self.ranks}
-        return [
-            request
-            for c in self.classes
-            for network in self.networks
-            for request in profile_requests(
-                network,
-                layers=layers,
-                classes=[c],
-                methods=methods or self.methods,
-                per_class=self.per_class,
-                **options,
-            )
-        ]
+METHODS_HELP = "NMF is the paper's; PCA and random ablation (keep k random channels) are its two baselines."
+AXIS_HELP = (
+    "Of the plots, and of the area under them: AuC over log k tells curves apart that are right from small ranks on."
+)
 
 
 @st.cache_resource
@@ -98,169 +37,6 @@ def jobs(device: str) -> Jobs:
 @st.cache_resource
 def _cache() -> CurveCache:
     return CurveCache()
-
-
-@st.cache_data(show_spinner=False)
-def _devices() -> list[str]:
-    from nmfdiag.runs.compute import devices
-
-    return devices()
-
-
-def sidebar() -> Choice:
-    """Draw the sidebar; choices live in the URL, so they survive page switches and reloads and can be sent."""
-    zoo = entries()
-    with st.sidebar:
-        datasets = list(dict.fromkeys(e.recipe.dataset for e in zoo.values()))
-        if not datasets:
-            st.error("The zoo is empty. Train a network: `nmfdiag zoo train digits-mlp-p0-s0`")
-            st.stop()
-        dataset = _pick("data set", datasets, "data")
-        archs = list(dict.fromkeys(e.recipe.arch for e in zoo.values() if e.recipe.dataset == dataset))
-        arch = _pick("network", archs, "arch")
-        family = [e for e in zoo.values() if (e.recipe.dataset, e.recipe.arch) == (dataset, arch)]
-        seeds = sorted({e.recipe.seed for e in family})
-        seed = st.session_state.get("seed", seeds[0])
-        seed = seed if seed in seeds else seeds[0]
-        of_seed = {e.recipe.label_noise: e for e in family if e.recipe.seed == seed}
-        levels = sorted(of_seed)
-        defaults = [p for p in (levels[0], levels[len(levels) // 2], levels[-1])]
-        picked = st.pills(
-            "label noise p", levels, selection_mode="multi", default=list(dict.fromkeys(defaults)), key="p", bind="query-params",
-            format_func="{:g}".format, help="Share of the training labels that were replaced at random.",
-        )  # fmt: skip
-        networks = tuple(of_seed[p] for p in sorted(picked or [levels[0]]) if p in of_seed)
-        if not picked:
-            st.caption(f"No p chosen: p = {levels[0]:g} is shown.")
-        layer = _pick("layer", list(networks[0].layers), "layer", titles=False)
-        names = networks[0].class_names
-        batch = st.selectbox(
-            "batch", [ALL, MULTI, *names], key="batch", bind="query-params",
-            help="Single-class batches hold samples that share a given label; the band is over classes.",
-        )  # fmt: skip
-        with st.expander("More", icon=":material/tune:"):
-            st.selectbox("seed", seeds, key="seed", bind="query-params")
-            methods = st.pills(
-                "methods", list(METHOD_TITLES), selection_mode="multi", default=["nmf"], key="methods", bind="query-params",
-                format_func=METHOD_TITLES.__getitem__,
-            )  # fmt: skip
-            per_class = st.select_slider("samples a batch", [10, 20, 30, 50], value=20, key="n", bind="query-params")
-            grid = st.selectbox("rank grid", ["full", "coarse"], key="grid", bind="query-params")
-            solver = st.selectbox("NMF solver", ["hals", "mu"], key="solver", bind="query-params")
-            axis = st.segmented_control(
-                "rank axis", ["linear", "log"], default="linear", key="axis", bind="query-params"
-            )
-            device = st.selectbox("device", _devices() if "device" in st.session_state else ["cpu"], key="device")
-    classes = (MULTI_CLASS,) if batch == MULTI else tuple(range(len(names))) if batch == ALL else (names.index(batch),)
-    coarse = _coarse_ranks(networks) if grid == "coarse" else ()
-    return Choice(
-        networks, layer, classes, tuple(methods or ["nmf"]), int(per_class), solver, coarse, axis == "log", device
-    )
-
-
-def answer(words: str) -> None:
-    """The first line: the answer in one sentence."""
-    st.markdown(f"**{words}**")
-
-
-def computed(choice: Choice, requests: Sequence[CurveRequest]) -> dict[CurveRequest, CompressionCurve]:
-    """The curves that are there; asks for the others and shows progress and Cancel while they come."""
-    owner = st.session_state.setdefault("_owner", uuid.uuid4().hex)
-    queue = jobs(choice.device)
-    if queue.cache.notice:
-        st.warning(queue.cache.notice)
-    wanted = frozenset(requests)
-    results = queue.results(requests)
-    if len(results) < len(wanted) and st.session_state.get("_cancelled") != wanted:
-        if st.session_state.get("_asked") != wanted:
-            queue.ask(requests, owner)
-            st.session_state["_asked"] = wanted
-            st.session_state["_cancelled"] = None
-        _waiting(queue, list(requests), owner, len(results))
-    elif len(results) < len(wanted):
-        left, right = st.columns([5, 1])
-        left.info(f"Stopped with {len(results)} of {len(wanted)} curves.", icon=":material/pause:")
-        if right.button("Resume", width="stretch"):
-            st.session_state["_cancelled"] = st.session_state["_asked"] = None
-            st.rerun()
-    for problem in dict.fromkeys(queue.status(requests).failed.values()):
-        st.error(problem)
-    if not results:
-        st.skeleton(height=440) if hasattr(st, "skeleton") else st.container(height=440, border=False)
-        st.stop()
-    return results
-
-
-@st.fragment(run_every=POLL_SECONDS)
-def _waiting(queue: Jobs, requests: list[CurveRequest], owner: str, drawn: int) -> None:
-    status = queue.status(requests)
-    if status.finished:
-        if status.done > drawn:
-            st.rerun()
-        return
-    left, right = st.columns([5, 1], vertical_alignment="center")
-    left.progress(
-        status.done / status.total, f"{status.done} of {status.total} curves. {status.running or 'Waiting its turn'}"
-    )
-    if right.button("Cancel", width="stretch", key="_cancel"):
-        queue.cancel(owner)
-        st.session_state["_cancelled"] = frozenset(requests)
-        st.rerun()
-    if status.done >= drawn + max(1, status.total // 12):
-        st.rerun()
-
-
-def spreads(
-    choice: Choice,
-    results: Mapping[CurveRequest, CompressionCurve],
-    value: str = "auc",
-    k: int = 8,
-    method: str = "nmf",
-) -> dict[float, dict[str, Spread]]:
-    """For each p and layer, the spread over classes of ``"auc"``, ``"relative"`` or ``"raw"`` error at rank k."""
-    found: dict[float, dict[str, list[float]]] = {n.recipe.label_noise: {} for n in choice.networks}
-    noise = {n.name: n.recipe.label_noise for n in choice.networks}
-    for request, curve in results.items():
-        if request.method == method:
-            number = curve.auc if value == "auc" else curve.error_near(k, relative=value == "relative")
-            found[noise[request.entry]].setdefault(request.layer, []).append(number)
-    return {p: {layer: spread(v) for layer, v in by_layer.items()} for p, by_layer in found.items() if by_layer}
-
-
-def chart(
-    figure: go.Figure, choice: Choice, results: Mapping[CurveRequest, CompressionCurve], what: str, alt: str
-) -> None:
-    """A figure with its exports: image from the plot's own menu, HTML, and the data as CSV. A click on a layer opens it."""
-    name = f"{choice.file_stem}_{what}"
-    kind = st.session_state.get("_image", "svg")
-    event = st.plotly_chart(
-        figure, key=f"_{what}", on_select="rerun", selection_mode="points", alt=alt,
-        config={"toImageButtonOptions": {"format": kind, "filename": name, "scale": 2}, "displaylogo": False},
-    )  # fmt: skip
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.download_button(
-            "CSV", lambda: curve_table(results, entries()).to_csv(index=False).encode(), f"{name}.csv", "text/csv",
-            on_click="ignore", key=f"_csv_{what}", icon=":material/table:",
-        )  # fmt: skip
-        st.download_button(
-            "HTML", lambda: to_html(figure).encode(), f"{name}.html", "text/html", on_click="ignore", key=f"_html_{what}",
-            icon=":material/code:",
-        )  # fmt: skip
-        st.caption("The camera on the plot saves the image as SVG.")
-    points = event["selection"]["points"] if event else []
-    layer = next((p["customdata"][0] for p in points if isinstance(p.get("customdata"), list | tuple)), None)
-    if layer in choice.layers and st.session_state.get("_opened") != (what, layer):
-        st.session_state["_opened"] = (what, layer)
-        st.session_state["_goto_layer"] = layer
-        st.switch_page("pages/curves.py")
-
-
-def provenance(results: Mapping[CurveRequest, CompressionCurve]) -> None:
-    """What the figures were computed with, folded."""
-    with st.expander("Settings and provenance"):
-        curve = next(iter(results.values()))
-        open_ranks = sum(not c for curve in results.values() for c in curve.converged)
-        st.json({**curve.provenance, "curves": len(results), "ranks not converged": open_ranks}, expanded=False)
 
 
 def page_guard() -> None:
@@ -282,24 +58,253 @@ def pages() -> dict[str, list]:
     }
 
 
-def _pick(label: str, options: Sequence[str], key: str, titles: bool = True) -> str:
-    if st.session_state.get(key) is not None and st.session_state[key] not in options:
-        st.session_state[key] = options[0]
-    if key == "layer" and st.session_state.get("_goto_layer") in options:
-        st.session_state[key] = st.session_state.pop("_goto_layer")
-    return st.selectbox(
-        label, options, key=key, bind="query-params", format_func=lambda o: TITLES.get(o, o) if titles else o
-    )
+def sidebar() -> Choice:
+    """Draw the sidebar; choices live in the URL, so they survive page switches and reloads and can be sent."""
+    st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
+    zoo = entries()
+    with st.sidebar:
+        for problem in broken():
+            st.warning(problem)
+        if not zoo:
+            st.error("The zoo is empty. Train a network: `nmfdiag zoo train digits-mlp-p0-s0`")
+            st.stop()
+        dataset = _one("data set", list(dict.fromkeys(e.recipe.dataset for e in zoo.values())), "data")
+        archs = dict.fromkeys(e.recipe.arch for e in zoo.values() if e.recipe.dataset == dataset)
+        arch = _one("network", list(archs), "arch")
+        family = [e for e in zoo.values() if (e.recipe.dataset, e.recipe.arch) == (dataset, arch)]
+        main, more = st.container(), st.expander("More", icon=":material/tune:")
+        with more:
+            seed = _one("seed", sorted({e.recipe.seed for e in family}), "seed", help="Of data, weights and training.")
+        with main:
+            networks = _networks({e.recipe.label_noise: e for e in family if e.recipe.seed == seed})
+            layers = list(networks[0].layers)
+            layer = _one("layer", layers, "layer", default=len(layers) // 3)
+            batch = _one(
+                "batch", [EACH_CLASS, MULTI, *networks[0].class_names], "batch",
+                help="Samples that share a given label, once for each class (the band is over classes), or a mixture of all.",
+            )  # fmt: skip
+        with more:
+            methods = _several("methods", list(METHOD_TITLES), "methods", ["nmf"], help=METHODS_HELP)
+            axis = _one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
+            per_class = _one("samples a batch", [10, 20, 30, 50], "n", default=1)
+            grid = _one("rank grid", GRIDS, "grid", help="Full: two ranks a doubling. Coarse: one, in half the time.")
+            solver = _one(
+                "NMF solver", ["hals", "mu"], "solver", help="HALS is fast; MU are the paper's multiplicative updates."
+            )
+            device = _one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
+    return Choice(networks, layer, batch, tuple(methods), per_class, grid, solver, axis, device)
 
 
-def _coarse_ranks(networks: Sequence[ZooEntry]) -> tuple[int, ...]:
-    narrowest = min(min(n.layers.values()) for n in networks)
-    return tuple(k for k in (1, 2, 4, 8, 16) if k < min(narrowest, 10))
+def heading(title: str, choice: Choice) -> None:
+    """The question, what it is asked about, and the link to this screen."""
+    left, right = st.columns([6, 1], vertical_alignment="bottom")
+    left.title(title)
+    with right.popover("Link", icon=":material/link:", width="stretch"):
+        st.caption("Opens this page with these choices.")
+        st.code(f"{st.context.url or ''}?{urlencode(choice.link)}", language=None, wrap_lines=True)
+    st.caption(choice.subject)
+    if notes := st.session_state.pop("_new_notes", None):
+        st.session_state["_notes"] = (choice, notes)
+    about, notes = st.session_state.get("_notes", (None, []))
+    for words in notes if about == choice else []:
+        st.info(words, icon=":material/info:")
 
 
-def guarded(draw: object) -> None:
+def answer(words: str, curves: Curves, requests: Sequence[CurveRequest]) -> None:
+    """The first line: the answer in one sentence; it says so if curves are missing yet."""
+    so_far = "" if len(curves) == len(requests) else f" :gray[So far: {len(curves)} of {len(requests)} curves.]"
+    st.markdown(f"**{words}**{so_far}")
+
+
+def computed(choice: Choice, requests: Sequence[CurveRequest]) -> Curves:
+    """The curves that are there; what is missing is asked for. Without any, the page ends here until the first one comes."""
+    owner = st.session_state.setdefault("_owner", uuid.uuid4().hex)
+    queue, wanted = jobs(choice.device), frozenset(requests)
+    if queue.cache.notice:
+        st.warning(queue.cache.notice)
+    results = queue.results(requests)
+    if len(results) < len(wanted) and wanted not in (
+        st.session_state.get("_cancelled"),
+        st.session_state.get("_asked"),
+    ):
+        queue.cancel(owner)  # what this reader has left behind is not computed before what is on the screen
+        queue.ask(requests, owner)
+        st.session_state["_asked"], st.session_state["_cancelled"] = wanted, None
+    if not results:
+        st.plotly_chart(
+            waiting_figure(), config={"staticPlot": True}, alt="The plot, as soon as its first curve is computed"
+        )
+        progress(choice, requests, results)
+        st.stop()
+    return results
+
+
+def progress(choice: Choice, requests: Sequence[CurveRequest], results: Curves) -> None:
+    """One line below the plot: how far the curves are and Cancel, or what they were computed with."""
+    queue, wanted = jobs(choice.device), frozenset(requests)
+    for problem in dict.fromkeys(queue.status(requests).failed.values()):
+        st.error(problem)
+    if len(results) == len(wanted):
+        st.caption(_computed_with(choice, results))
+    elif st.session_state.get("_cancelled") == wanted:
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        left.info(f"Stopped with {len(results)} of {len(wanted)} curves.", icon=":material/pause:")
+        if right.button("Resume", width="stretch"):
+            st.session_state["_cancelled"] = st.session_state["_asked"] = None
+            st.rerun()
+    else:
+        _waiting(queue, list(requests), len(results))
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def _waiting(queue: Jobs, requests: list[CurveRequest], drawn: int) -> None:
+    status = queue.status(requests)
+    if not status.finished:
+        left, right = st.columns([5, 1], vertical_alignment="center")
+        words = f"{status.done} of {status.total} curves. {status.running or 'Waiting its turn.'}"
+        left.progress(status.done / status.total, words)
+        if right.button("Cancel", width="stretch"):
+            queue.cancel(st.session_state["_owner"])
+            st.session_state["_cancelled"] = frozenset(requests)
+            st.rerun()
+    if status.done >= drawn + (1 if status.finished or not drawn else max(1, status.total // 12)):
+        st.rerun()
+
+
+def chart(figure: go.Figure, choice: Choice, results: Curves, what: str, alt: str) -> None:
+    """A figure with its exports: image, HTML, and the data as CSV. A click on a layer opens its curve."""
+    name = f"{choice.file_stem}_{what}"
+    image = st.session_state.get(f"_image_{what}") or "SVG"
+    clicks = st.session_state.setdefault("_clicks", 0)
+    event: Any = st.plotly_chart(
+        figure, key=f"_{what}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
+        config={
+            "toImageButtonOptions": {"format": image.lower(), "filename": name, "scale": 2},
+            "displaylogo": False, "displayModeBar": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+        },
+    )  # fmt: skip
+    with st.popover("Export", icon=":material/download:"):
+        st.segmented_control(
+            "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{what}", required=True
+        )
+        st.download_button(
+            "Data (CSV)", lambda: curve_table(results, entries()).to_csv(index=False).encode(), f"{name}.csv", "text/csv",
+            on_click="ignore", key=f"_csv_{what}", icon=":material/table:", width="stretch",
+        )  # fmt: skip
+        st.download_button(
+            "Interactive plot (HTML)", lambda: to_html(figure).encode(), f"{name}.html", "text/html",
+            on_click="ignore", key=f"_html_{what}", icon=":material/code:", width="stretch",
+        )  # fmt: skip
+    for point in event["selection"]["points"] if event else []:
+        clicked = point.get("customdata")
+        if isinstance(clicked, list | tuple) and clicked[0] in choice.layers:
+            st.session_state["_clicks"] = (
+                clicks + 1
+            )  # a chart of another key: its selection is empty when the reader is back
+            st.session_state["_clicked_layer"] = clicked[0]
+            st.switch_page("pages/curves.py")
+
+
+def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Curves) -> None:
+    """Below the plot: how to read it, its table, and what it was computed from."""
+    reading, numbers, settings = st.tabs(["How to read it", "Table", "Settings and provenance"])
+    reading.markdown(how_to_read)
+    numbers.dataframe(table, hide_index=True, column_config=_formats(table))
+    with settings:
+        request, curve = next(iter(results.items()))
+        open_ranks = sum(not done for c in results.values() for done in c.converged)
+        rows = {
+            "networks": ", ".join(n.name for n in choice.networks),
+            "weights and probe batches (sha256)": ", ".join(n.digest[:12] for n in choice.networks),
+            "batch": choice.batch_words,
+            "seed of batch and solver": str(request.seed),
+            "NMF": f"{request.solver}, tol {request.tol:g}, at most {request.max_iter} iterations",
+            "random ablation": f"mean over {request.draws} draws",
+            "ranks of the first curve": ", ".join(map(str, curve.ranks)),
+            "ranks not converged": f"{open_ranks} (open markers)",
+            "torch": str(curve.provenance.get("torch")),
+            "processor and threads": f"{curve.provenance.get('processor')}, {curve.provenance.get('threads')}",
+        }
+        st.dataframe(pd.DataFrame(rows.items(), columns=["what", "value"]), hide_index=True)
+
+
+def guarded(draw: Callable[[], None]) -> None:
     """Run a page's drawing; the caller's mistakes become an explained message."""
     try:
-        draw()  # type: ignore[operator]
+        draw()
     except NmfdiagError as error:
         st.error(str(error))
+
+
+def cache_words() -> str:
+    """The cache's size in words."""
+    stats = _cache().stats()
+    return f"{stats['curves']:,} curves, {stats['bytes'] / 2**20:.1f} MiB"
+
+
+def _computed_with(choice: Choice, results: Curves) -> str:
+    devices = sorted({str(c.provenance.get("device")) for c in results.values()})
+    seconds = sum(float(c.provenance.get("seconds", 0)) for c in results.values())
+    return f"{len(results)} curves, {choice.batch_words}; {seconds:.2g} s of computing on {', '.join(devices)}, kept in the cache."
+
+
+def _formats(table: pd.DataFrame) -> dict[str, Any]:
+    """Three decimals for measured shares, thousands for counts."""
+    formats = {"f": "%.3f", "i": "localized"}
+    return {
+        name: st.column_config.NumberColumn(format=formats[table[name].dtype.kind])
+        for name in table.columns
+        if name != "p" and table[name].dtype.kind in formats
+    }
+
+
+def _networks(by_noise: dict[float, ZooEntry]) -> tuple[ZooEntry, ...]:
+    levels = sorted(by_noise)
+    default = sorted({levels[0], levels[len(levels) // 2], levels[-1]})
+    picked = _several(
+        "label noise p", levels, "p", default, help="Share of the training labels that were drawn anew at random.",
+        format_func="{:g}".format,
+    )  # fmt: skip
+    return tuple(by_noise[p] for p in sorted(picked))
+
+
+def _one(label: str, options: Sequence[Any], key: str, *, default: int = 0, help: str | None = None) -> Any:
+    """A choice of one: the URL's, the last one, or the default."""
+    _note_what_a_link_got_wrong(label, [str(o) for o in options], key, str(options[default]))
+    start: dict[str, Any] = {"index": default}
+    if key == "layer" and st.session_state.get("_clicked_layer") in options:
+        st.session_state[key], start = st.session_state.pop("_clicked_layer"), {}
+    elif key in st.session_state and st.session_state[key] not in options:
+        st.session_state[key], start = options[default], {}
+    return st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
+
+
+def _several(
+    label: str, options: Sequence[Any], key: str, default: Sequence[Any], *, help: str, format_func: Any = str
+) -> list[Any]:
+    """A choice of at least one: the URL's, the last one, or the default; without any, the first of the default."""
+    _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
+    start: dict[str, Any] = {"default": default}
+    kept = [o for o in st.session_state.get(key, []) if o in options]
+    if kept != st.session_state.get(key, []):
+        st.session_state[key], start = kept or list(default), {}
+    picked = st.pills(
+        label,
+        options,
+        selection_mode="multi",
+        key=key,
+        bind="query-params",
+        format_func=format_func,
+        help=help,
+        **start,
+    )
+    return list(picked) or list(default[:1])
+
+
+def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, default: str) -> None:
+    asked = st.session_state["_link"].pop(key, [])
+    wrong = [value for value in asked if value not in options]
+    if wrong:
+        shown = default if len(wrong) == len(asked) else ", ".join(v for v in asked if v not in wrong)
+        words = f"The link asks for {label} {', '.join(wrong)}: there are {', '.join(options)}. Shown is {shown}."
+        st.session_state.setdefault("_new_notes", []).append(words)

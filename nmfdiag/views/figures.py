@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases
-from nmfdiag.measures.summary import Spread, spread
+from nmfdiag.measures.summary import Spread, mean_curve, spread
 
 # Dark to bright between p = 0 and p = 1, readable on white and on black, and ordered for colour-blind readers too.
 P_COLOURS = (
@@ -21,6 +21,8 @@ P_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 METHOD_DASHES = {"nmf": "solid", "pca": "dash", "random": "dot"}
 METHOD_TITLES = {"nmf": "NMF", "pca": "PCA", "random": "Random ablation"}
 HEIGHT = 460
+GREY = "rgba(128,128,128,0.8)"
+LOG_ZERO = 0.5  # where k = 0 stands on a logarithmic axis
 
 
 def colour_of(label_noise: float, opacity: float = 1.0) -> str:
@@ -39,49 +41,64 @@ def marker_of(label_noise: float) -> str:
 
 
 def curve_figure(
-    curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], *, layer: str, log: bool, batch: str
+    curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], *, layer: str, axis: str, batch: str
 ) -> go.Figure:
-    """k-vs-accuracy (figures 2a,b and 3): mean over classes, a band of one standard error, baselines dashed.
+    """k-vs-accuracy (figures 2a,b and 3): mean over classes, a band of one standard error, baselines dashed, k = 0 beside.
 
     Args:
         curves: For each (p, method), the curves of that layer, one a class.
         layer: The layer, for the title.
-        log: Whether ranks are on a logarithmic axis.
+        axis: ``"linear"`` or ``"log"`` ranks.
         batch: What the batches are, for the title.
     """
     figure = go.Figure()
+    several = len({method for _, method in curves}) > 1
     for (p, method), some in curves.items():
-        ranks = sorted(set.intersection(*(set(c.ranks) for c in some)))
-        at = [spread([c.accuracy[c.ranks.index(k)] for c in some]) for k in ranks]
-        name = f"p = {p:g}, {METHOD_TITLES[method]}"
-        _add_band(figure, ranks, at, p)
+        at = mean_curve(some)
+        name = f"p = {p:g}, {METHOD_TITLES[method]}" if several else f"p = {p:g}"
+        _add_band(figure, list(at), list(at.values()), p)
         figure.add_scatter(
-            x=ranks,
-            y=[s.mean for s in at],
+            x=list(at),
+            y=[s.mean for s in at.values()],
             name=name,
             mode="lines+markers",
             line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
-            marker={"symbol": [_convergence_marker(some, k, p) for k in ranks], "size": 7},
-            customdata=[[s.sem, s.n] for s in at],
+            marker={"symbol": [_convergence_marker(some, k, p) for k in at], "size": 7},
+            customdata=[[s.sem, s.n] for s in at.values()],
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
-        if method == "nmf":
-            baseline = spread([c.baseline_accuracy for c in some]).mean
-            figure.add_hline(baseline, line={"color": "rgba(128,128,128,0.8)", "dash": "dash", "width": 1})
-    figure.update_xaxes(title="rank k", type="log" if log else "linear")
-    figure.update_yaxes(title="accuracy on given labels", range=[0, 1.03])
-    return _laid_out(figure, f"k vs accuracy at {layer}, {batch}")
+    _add_rank_zero(figure, curves, axis)
+    baselines = {round(spread([c.baseline_accuracy for c in some]).mean, 2) for some in curves.values()}
+    for baseline in baselines:
+        figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
+    _set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
+    figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
+    return _laid_out(figure, f"Accuracy over rank at {layer}, {batch}")
 
 
 def auc_figure(
-    by_noise: Mapping[float, Mapping[str, Spread]], layers: Sequence[str], *, found: Phases | None, batch: str
+    by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]],
+    layers: Sequence[str],
+    *,
+    found: Phases | None,
+    batch: str,
+    axis: str,
 ) -> go.Figure:
-    """AuC by layer (figure 2c): one line a p, a band of one standard error over classes, phases shaded."""
+    """AuC by layer (figure 2c): one line a p and method, a band of one standard error over classes, phases shaded.
+
+    Args:
+        by_method: For each method, p and layer, the AuC.
+        layers: All layers, from input to output.
+        found: Phases to shade.
+        batch: What the batches are, for the title.
+        axis: The rank axis that the area is taken over.
+    """
     figure = go.Figure()
-    for p, by_layer in by_noise.items():
-        here = [layer for layer in layers if layer in by_layer]
-        _add_layer_line(figure, here, [by_layer[layer] for layer in here], p, "AuC")
+    for method, by_noise in by_method.items():
+        for p, by_layer in by_noise.items():
+            name = f"p = {p:g}, {METHOD_TITLES[method]}" if len(by_method) > 1 else f"p = {p:g}"
+            _add_layer_line(figure, by_layer, p, name, "AuC", METHOD_DASHES[method])
     if found is not None and found.clear:
         named = (
             ("feature extraction", found.feature_extraction, 0.04),
@@ -93,42 +110,51 @@ def auc_figure(
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{opacity})", line_width=0)
                 figure.add_annotation(x=(x0 + x1) / 2, y=1.06, yref="paper", text=words, showarrow=False)
-    figure.update_xaxes(title="layer, input to output", categoryorder="array", categoryarray=list(layers))
-    figure.update_yaxes(title="AuC (area under k vs accuracy)", range=[0, 1.03])
+    _set_layer_axis(figure, layers)
+    over = "log k" if axis == "log" else "k"
+    figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
     return _laid_out(figure, f"AuC by layer, {batch}")
 
 
 def error_figure(
-    by_noise: Mapping[float, Mapping[str, Spread]], layers: Sequence[str], *, relative: bool, k: int
+    by_noise: Mapping[float, Mapping[str, Spread]], layers: Sequence[str], *, relative: bool, k: int, batch: str
 ) -> go.Figure:
     """Reconstruction error by layer (figures 10a, b), raw or relative to the norm of the activations."""
     figure = go.Figure()
-    words = "relative error ||A - WH|| / ||A||" if relative else "raw error ||A - WH||"
     for p, by_layer in by_noise.items():
-        here = [layer for layer in layers if layer in by_layer]
-        _add_layer_line(figure, here, [by_layer[layer] for layer in here], p, "error")
-    figure.update_xaxes(title="layer, input to output", categoryorder="array", categoryarray=list(layers))
-    figure.update_yaxes(title=words, rangemode="tozero")
-    return _laid_out(figure, f"NMF reconstruction error at rank {k}")
+        _add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
+    _set_layer_axis(figure, layers)
+    _set_error_axis(figure, relative)
+    return _laid_out(figure, f"Reconstruction error at rank {k}, {batch}")
 
 
 def error_by_rank_figure(
-    curves: Mapping[float, Sequence[CompressionCurve]], *, layer: str, relative: bool, log: bool
+    curves: Mapping[float, Sequence[CompressionCurve]], *, layer: str, relative: bool, axis: str
 ) -> go.Figure:
     """Reconstruction error of one layer over the rank, mean and one standard error over classes."""
     figure = go.Figure()
     for p, some in curves.items():
-        ranks = sorted(set.intersection(*(set(c.ranks) for c in some)))
-        errors = [(c, c.relative_error if relative else c.absolute_error) for c in some]
-        at = [spread([e[c.ranks.index(k)] for c, e in errors]) for k in ranks]
-        _add_band(figure, ranks, at, p)
+        at = mean_curve(some, "relative_error" if relative else "absolute_error")
+        _add_band(figure, list(at), list(at.values()), p)
         figure.add_scatter(
-            x=ranks, y=[s.mean for s in at], name=f"p = {p:g}", mode="lines+markers", line={"color": colour_of(p)},
-            marker={"symbol": marker_of(p)}, hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
+            x=list(at), y=[s.mean for s in at.values()], name=f"p = {p:g}", mode="lines+markers",
+            line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
+            hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
         )  # fmt: skip
-    figure.update_xaxes(title="rank k", type="log" if log else "linear")
-    figure.update_yaxes(title="relative error" if relative else "raw error", rangemode="tozero")
+    _set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis)
+    _set_error_axis(figure, relative)
     return _laid_out(figure, f"Reconstruction error by rank at {layer}")
+
+
+def waiting_figure() -> go.Figure:
+    """Holds the place of a plot until its first curve is there, and brings the plotting code to the browser meanwhile."""
+    figure = go.Figure()
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.add_annotation(
+        x=0.5, y=0.5, xref="paper", yref="paper", text="The first curve is being computed", showarrow=False, font={"size": 15}
+    )  # fmt: skip
+    return figure.update_layout(height=HEIGHT)
 
 
 def to_html(figure: go.Figure) -> str:
@@ -138,19 +164,59 @@ def to_html(figure: go.Figure) -> str:
     return copy.to_html(include_plotlyjs=True, full_html=True)
 
 
-def _add_layer_line(figure: go.Figure, layers: Sequence[str], at: Sequence[Spread], p: float, what: str) -> None:
-    _add_band(figure, list(layers), at, p)
+def _add_layer_line(
+    figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, what: str, dash: str
+) -> None:
+    _add_band(figure, list(by_layer), list(by_layer.values()), p)
     figure.add_scatter(
-        x=list(layers),
-        y=[s.mean for s in at],
-        name=f"p = {p:g}",
+        x=list(by_layer),
+        y=[s.mean for s in by_layer.values()],
+        name=name,
         mode="lines+markers",
-        line={"color": colour_of(p), "width": 2},
+        line={"color": colour_of(p), "dash": dash, "width": 2},
         marker={"symbol": marker_of(p), "size": 9},
-        customdata=[[layer, s.sem, s.n] for layer, s in zip(layers, at, strict=True)],
-        hovertemplate=f"p = {p:g}<br>%{{x}}<br>{what} %{{y:.3g}} ± %{{customdata[1]:.2g}} "
+        customdata=[[layer, s.sem, s.n] for layer, s in by_layer.items()],
+        hovertemplate=f"{name}<br>%{{x}}<br>{what} %{{y:.3g}} ± %{{customdata[1]:.2g}} "
         "(%{customdata[2]} batches)<extra></extra>",
     )
+
+
+def _add_rank_zero(
+    figure: go.Figure, curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], axis: str
+) -> None:
+    """What is left without any direction: all channels zero, and every row the mean row."""
+    at = LOG_ZERO if axis == "log" else 0
+    for field, words, symbol in (
+        ("zero_accuracy", "k = 0: all channels zero", "circle-open"),
+        ("mean_accuracy", "k = 0: every row the mean row", "line-ew-open"),
+    ):
+        levels = {p: spread([getattr(c, field) for c in some]) for (p, _), some in curves.items()}
+        figure.add_scatter(
+            x=[at] * len(levels), y=[s.mean for s in levels.values()], name=words, mode="markers",
+            marker={"symbol": symbol, "size": 10, "color": [colour_of(p) for p in levels], "line": {"width": 2}},
+            customdata=list(levels), hovertemplate=f"p = %{{customdata:g}}<br>{words}<br>accuracy %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
+
+
+def _set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = False) -> None:
+    if axis == "log":
+        powers = [2**i for i in range(largest.bit_length()) if 2**i <= largest]
+        values, words = ([LOG_ZERO, *powers], ["0", *map(str, powers)]) if zero else (powers, list(map(str, powers)))
+        figure.update_xaxes(type="log", tickvals=values, ticktext=words)
+    figure.update_xaxes(title="rank k")
+
+
+def _set_layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
+    figure.update_xaxes(
+        title="layer, input to output", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5]
+    )  # fmt: skip
+
+
+def _set_error_axis(figure: go.Figure, relative: bool) -> None:
+    if relative:
+        figure.update_yaxes(title="relative error ‖A − WH‖ / ‖A‖", range=[0, 1.03])
+    else:
+        figure.update_yaxes(title="raw error ‖A − WH‖, in units of the activations", rangemode="tozero")
 
 
 def _add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) -> None:
@@ -164,7 +230,7 @@ def _add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) ->
 
 def _convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> str:
     """Open where the solver did not converge for some batch."""
-    done = all(c.converged[c.ranks.index(k)] for c in curves)
+    done = all(c.converged[c.ranks.index(k)] for c in curves if k in c.ranks)
     return marker_of(p) + ("" if done else "-open")
 
 

@@ -1,10 +1,11 @@
 """Curves -> tables, for the screen and for CSV."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.summary import Spread
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
 from nmfdiag.zoo.registry import ZooEntry
 
@@ -34,17 +35,28 @@ def curve_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[s
 
 
 def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """AuC by p, layer and method: mean and standard deviation over classes, on a linear and on a logarithmic rank axis."""
+    """AuC by p, layer and method: mean and standard error over batches, over linear and over logarithmic k."""
     rows = [
-        {**_names(request, zoo), "auc": curve.auc, "auc_log": curve.auc_over("log"), "at k = 0": curve.zero_accuracy}
+        {
+            **_names(request, zoo),
+            "auc": curve.auc,
+            "auc_log": curve.auc_over("log"),
+            "zero": curve.zero_accuracy,
+            "baseline": curve.baseline_accuracy,
+        }
         for request, curve in results.items()
     ]
-    columns = ["p", "layer", "method"]
-    grouped = pd.DataFrame(rows).groupby(columns, sort=False)
+    grouped = pd.DataFrame(rows).groupby(["p", "layer", "method"], sort=False)
     table = grouped.agg(
-        auc=("auc", "mean"), sd=("auc", "std"), auc_log=("auc_log", "mean"), at_rank_0=("at k = 0", "mean"),
-        batches=("auc", "size"),
-    )  # fmt: skip
+        **{
+            "AuC": ("auc", "mean"),
+            "± (standard error)": ("auc", "sem"),
+            "AuC over log k": ("auc_log", "mean"),
+            "accuracy at k = 0": ("zero", "mean"),
+            "baseline accuracy": ("baseline", "mean"),
+            "batches": ("auc", "size"),
+        }
+    )
     return table.reset_index()
 
 
@@ -58,3 +70,33 @@ def _names(request: CurveRequest, zoo: Mapping[str, ZooEntry]) -> dict[str, obje
         "class": "multi-class" if request.class_idx == MULTI_CLASS else request.class_idx,
         "method": request.method,
     }
+
+
+def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
+    """What each network is: accuracies in [0, 1], size, and how long it was trained."""
+    return pd.DataFrame(
+        [
+            {
+                "p": n.recipe.label_noise,
+                "train accuracy (given labels)": n.train_accuracy,
+                "test accuracy": n.test_accuracy,
+                "generalisation error": n.train_accuracy - n.test_accuracy,
+                "parameters": n.n_parameters,
+                "training samples": n.recipe.n_train,
+                "epochs": len(n.log),
+                "name": n.name,
+            }
+            for n in networks
+        ]
+    )
+
+
+def error_table(by_noise: Mapping[float, Mapping[str, Spread]]) -> pd.DataFrame:
+    """Error by p and layer, with its standard error over batches."""
+    return pd.DataFrame(
+        [
+            {"p": p, "layer": layer, "error": s.mean, "± (standard error)": s.sem, "batches": s.n}
+            for p, by_layer in by_noise.items()
+            for layer, s in by_layer.items()
+        ]
+    )

@@ -113,19 +113,27 @@ def user_zoo() -> Path:
 
 
 def entries() -> dict[str, ZooEntry]:
-    """Every network on disk by name, shipped ones first; a user's own replaces a shipped one of the same name."""
-    return _scan(user_zoo(), int(time.monotonic()))
+    """Every readable network on disk by name; a user's own replaces a shipped one of the same name."""
+    return _scan(user_zoo(), int(time.monotonic()))[0]
+
+
+def broken() -> tuple[str, ...]:
+    """What is wrong with each entry that can't be read, and the cure."""
+    return _scan(user_zoo(), int(time.monotonic()))[1]
 
 
 @lru_cache(maxsize=1)
-def _scan(users: Path, _second: int) -> dict[str, ZooEntry]:
+def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ...]]:
     """Read the folders at most once a second."""
-    found = {}
+    found, problems = {}, []
     for zoo in (SHIPPED, users):
         for path in sorted(zoo.glob(f"*/{ENTRY_FILE}")):
-            entry = _read_entry(path, path.stat().st_mtime_ns)
-            found[entry.name] = entry
-    return dict(sorted(found.items()))
+            try:
+                entry = _read_entry(path, path.stat().st_mtime_ns)
+                found[entry.name] = entry
+            except NmfdiagError as error:
+                problems.append(str(error))
+    return dict(sorted(found.items())), tuple(problems)
 
 
 def lookup(name: str) -> ZooEntry:

@@ -53,7 +53,7 @@ def test_the_key_is_what_changes_the_answer() -> None:
     request = CurveRequest("digits-mlp-p0-s0", "fc1", 0)
     others = [
         replace(request, class_idx=1), replace(request, tol=1e-3), replace(request, entry="digits-mlp-p1-s0"),
-        replace(request, ranks=(1, 2)), replace(request, per_class=10),
+        replace(request, grid="coarse"), replace(request, per_class=10),
     ]  # fmt: skip
     assert len({r.key for r in [request, *others]}) == 6
     assert request.key == CurveRequest("digits-mlp-p0-s0", "fc1", 0).key
