@@ -2,10 +2,9 @@
 
 import streamlit as st
 
-from nmfdiag.views.controls import ICON, INSIDE_APP, pages
+from nmfdiag.views.controls import INSIDE_APP, frame
 
-st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
-page = st.navigation(pages())
+page = frame()
 st.session_state[INSIDE_APP] = True
 try:
     page.run()

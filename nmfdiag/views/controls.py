@@ -42,8 +42,14 @@ def _cache() -> CurveCache:
 def page_guard() -> None:
     """Run the page through app.py: a deep link on a cold server would otherwise miss its frame."""
     if not st.session_state.get(INSIDE_APP):
-        st.navigation(pages())
+        frame()
         st.rerun()
+
+
+def frame() -> Any:
+    """The tab's title and icon (a file: Streamlit fetches named icons of tabs from the web) and the navigation."""
+    st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
+    return st.navigation(pages())
 
 
 def pages() -> dict[str, list]:
@@ -202,7 +208,8 @@ def chart(figure: go.Figure, choice: Choice, results: Curves, what: str, alt: st
                 clicks + 1
             )  # a chart of another key: its selection is empty when the reader is back
             st.session_state["_clicked_layer"] = clicked[0]
-            st.switch_page("pages/curves.py")
+            # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
+            st.switch_page("pages/curves.py", query_params={})
 
 
 def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Curves) -> None:

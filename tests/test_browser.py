@@ -1,0 +1,185 @@
+"""The dashboard in a real browser: a cold deep link, live results, cancel, exports, a click that opens a curve."""
+
+import csv
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+FLAGS = (
+    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
+    "--disable-component-update --disable-sync"
+).split()
+DRAWN = "[data-testid=stMain] .scatterlayer .trace .js-line"
+FAST = "arch=mlp&p=0&p=1&n=10"
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of its own on a free port, with an empty cache."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cache = tmp_path_factory.mktemp("cache")
+    log = (cache / "server.log").open("w")
+    command = [
+        sys.executable,
+        "-m",
+        "streamlit",
+        "run",
+        "app.py",
+        "--server.port",
+        str(port),
+        "--server.headless",
+        "true",
+    ]
+    environment = {**os.environ, "NMFDIAG_CACHE": str(cache)}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+    base = f"http://127.0.0.1:{port}"
+    for _ in range(300):
+        try:
+            urllib.request.urlopen(f"{base}/_stcore/health")
+            break
+        except OSError:
+            time.sleep(0.1)
+    yield base
+    process.terminate()
+    process.wait(20)
+    assert "Traceback" not in (cache / "server.log").read_text()
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+
+
+@pytest.fixture
+def page(browser: Browser, server: str) -> Iterator[Page]:
+    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000})
+    page.set_default_timeout(90_000)
+    outside: list[str] = []
+    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None)
+    yield page
+    assert page.get_by_test_id("stException").count() == 0
+    assert outside == []  # everything works offline
+    page.close()
+
+
+def drawn(page: Page) -> list[str]:
+    """The paths of the lines on the plot, once there are any."""
+    page.wait_for_selector(DRAWN, state="attached")
+    return [path.get_attribute("d") or "" for path in page.locator(DRAWN).all()]
+
+
+def finished(page: Page) -> None:
+    expect(page.get_by_text("s of computing on")).to_be_visible(timeout=120_000)
+
+
+def test_a_cold_deep_link_shows_the_page_in_its_frame(page: Page) -> None:
+    page.goto(f"/phases?{FAST}&axis=log")
+    expect(page.get_by_role("heading", name="Which layers memorise?")).to_be_visible()
+    expect(page.get_by_role("link", name="k vs accuracy")).to_be_visible()
+    finished(page)
+    assert any("L" in path for path in drawn(page))
+    expect(page.get_by_test_id("stSidebar").get_by_text("mlp").first).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("digits · mlp · p = 0, 1")).to_be_visible()
+    assert "axis=log" in page.url and "arch=mlp" in page.url
+
+
+def test_choices_survive_a_page_switch_and_the_second_visit_is_instant(page: Page) -> None:
+    page.goto(f"/?{FAST}")
+    finished(page)
+    page.get_by_role("link", name="Reconstruction error").click()
+    expect(page.get_by_role("heading", name="How well do k directions")).to_be_visible()
+    expect(page.get_by_text("digits · mlp · p = 0, 1")).to_be_visible()
+    finished(page)
+    assert drawn(page) and "arch=mlp" in page.url
+    start = time.monotonic()
+    page.get_by_role("link", name="Overview").click()
+    expect(page.get_by_role("heading", name="Is this network memorising?")).to_be_visible()
+    finished(page)
+    assert drawn(page) and time.monotonic() - start < 8  # computing takes several times that
+    assert page.get_by_test_id("stProgress").count() == 0
+
+
+def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> None:
+    page.goto("/?p=0&p=0.8&p=1&seed=1&n=50")
+    progress = page.get_by_test_id("stProgress")
+    expect(progress).to_contain_text(re.compile(r"\d+ of 210 curves"))
+    assert drawn(page)
+    expect(page.get_by_text("So far:")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    stopped = page.get_by_text(re.compile(r"Stopped with \d+ of 210 curves"))
+    expect(stopped).to_be_visible()
+    before = stopped.inner_text()
+    time.sleep(2)
+    assert stopped.inner_text() == before and progress.count() == 0
+    page.get_by_role("button", name="Resume").click()
+    expect(progress).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(stopped).to_be_visible()
+
+
+def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
+    page.goto(f"/curves?{FAST}&layer=fc1")
+    finished(page)
+    drawn(page)
+    stem = "digits_mlp_p0-1_s0_fc1_accuracy-over-rank"
+    page.locator(".js-plotly-plot").hover()
+    with page.expect_download() as image:
+        page.locator('[data-title^="Download plot"]').click()
+    assert image.value.suggested_filename == f"{stem}.svg"
+    assert "<svg" in image.value.path().read_text(encoding="utf-8")[:500]
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as table:
+        page.get_by_role("button", name="Data (CSV)").click()
+    assert table.value.suggested_filename == f"{stem}.csv"
+    rows = list(csv.DictReader(table.value.path().open()))
+    assert {row["p"] for row in rows} == {"0.0", "1.0"} and all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    with page.expect_download() as html:
+        page.get_by_role("button", name="Interactive plot (HTML)").click()
+    assert "fc1" in html.value.path().read_text(encoding="utf-8")
+    page.get_by_role("radio", name="PNG").click()
+    page.keyboard.press("Escape")
+    page.wait_for_timeout(1500)
+    page.locator(".js-plotly-plot").hover()
+    with page.expect_download() as image:
+        page.locator('[data-title^="Download plot"]').click()
+    assert image.value.path().read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_click_on_a_layer_opens_its_curve(page: Page) -> None:
+    page.goto(f"/phases?{FAST}")
+    finished(page)
+    drawn(page)
+    box = page.locator(".scatterlayer .points path").nth(3).bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_timeout(500)
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    expect(page.get_by_role("heading", name="How robust is fc4 to compression?")).to_be_visible()
+    finished(page)
+    assert drawn(page) and "layer=fc4" in page.url
+
+
+def test_the_link_of_a_page_brings_another_reader_there(page: Page, server: str) -> None:
+    page.goto(f"/curves?{FAST}&layer=fc3&batch=multi-class")
+    finished(page)
+    page.get_by_role("button", name="Link").click()
+    link = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode").inner_text().strip()
+    assert link.startswith(f"{server}/curves?")
+    page.goto(link)
+    expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · multi-class batch of 10")).to_be_visible()
+    expect(page.get_by_role("heading", name="How robust is fc3")).to_be_visible()

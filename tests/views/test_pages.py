@@ -1,0 +1,122 @@
+"""The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = ("overview", "curves", "phases", "reconstruction")
+SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
+
+
+def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
+    """Open a page by a link and wait until its curves are there."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in {**SMALL, **link}.items():
+        app.query_params[key] = value
+    app.run()
+    if page != "overview":
+        app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
+    return settled(app)
+
+
+def settled(app: AppTest, seconds: float = 120) -> AppTest:
+    end = time.monotonic() + seconds
+    while not any("s of computing on" in caption.value for caption in app.caption):
+        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
+        time.sleep(0.3)
+        app.run()
+    return app
+
+
+def subject(app: AppTest) -> str:
+    return next(caption.value for caption in app.caption if " · seed " in caption.value)
+
+
+def plots(app: AppTest) -> list[dict]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_answers_and_draws(page: str) -> None:
+    app = visit(page)
+    assert not app.exception and not app.error
+    assert app.title[0].value.endswith("?")
+    assert any(markdown.value.startswith("**NMF") for markdown in app.markdown)
+    for plot in plots(app):
+        lines = [t for t in plot["data"] if t.get("mode") == "lines+markers"]
+        assert {t["name"] for t in lines} == {"p = 0", "p = 1"}
+        assert all(len(t["x"]) == len(t["y"]) >= 4 for t in lines)
+    assert len(plots(app)) == (2 if page == "reconstruction" else 1)
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+
+
+def test_a_link_sets_every_choice() -> None:
+    app = visit("curves", seed="1", layer="fc3", batch="7", methods=["nmf", "random"], axis="log", p=["0.4"])
+    assert subject(app) == "digits · mlp · p = 0.4 · seed 1 · class 7, 10 samples"
+    assert "fc3" in app.title[0].value and not app.info
+    names = {t["name"] for t in plots(app)[0]["data"] if t.get("mode") == "lines+markers"}
+    assert names == {"p = 0.4, NMF", "p = 0.4, Random ablation"}
+    assert plots(app)[0]["layout"]["xaxis"]["type"] == "log"
+
+
+def test_what_a_link_got_wrong_is_said() -> None:
+    app = visit("overview", data="imagenet", layer="conv9_9", p=["0", "1", "3"])
+    assert [words.value.split(":")[0] for words in app.info] == [
+        "The link asks for data set imagenet",
+        "The link asks for label noise p 3",
+        "The link asks for layer conv9_9",
+    ]
+    assert "digits · mlp · p = 0, 1" in subject(app)
+    app.selectbox(key="layer").select("fc5").run()
+    assert not app.info
+
+
+def test_another_network_brings_its_own_layers() -> None:
+    app = visit("curves", layer="fc5")
+    assert "fc5" in app.title[0].value
+    app.selectbox(key="arch").select("cnn").run()
+    assert not app.exception and app.selectbox(key="layer").value == "conv2_1"
+
+
+def test_no_label_noise_chosen_means_the_least() -> None:
+    app = visit("overview")
+    app.get("button_group")[0].set_value([]).run()
+    assert "p = 0 · seed" in subject(app) and not app.exception
+
+
+def test_a_damaged_zoo_entry_is_named_and_the_rest_lives(private_folders: Path, request: pytest.FixtureRequest) -> None:
+    folder = private_folders / "NMFDIAG_ZOO" / "mine"
+    folder.mkdir()
+    request.addfinalizer(lambda: ((folder / "entry.json").unlink(), folder.rmdir()))
+    (folder / "entry.json").write_text("{")
+    time.sleep(1.1)  # the zoo is read once a second
+    app = visit("overview")
+    assert any("mine can't be read" in warning.value for warning in app.warning)
+    assert plots(app)
+
+
+def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nmfdiag.errors import NmfdiagError
+    from nmfdiag.runs import compute
+
+    real = compute.compute
+
+    def failing(request: object, **options: object) -> object:
+        if request.class_idx == 3:  # type: ignore[attr-defined]
+            raise NmfdiagError("The activations are all zero: this layer is dead on this batch.")
+        return real(request, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compute, "compute", failing)
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in {**SMALL, "n": "30", "seed": "1"}.items():
+        app.query_params[key] = value
+    app.run()
+    end = time.monotonic() + 60
+    while not (app.error and plots(app)) and time.monotonic() < end:
+        time.sleep(0.3)
+        app.run()
+    assert "dead on this batch" in app.error[0].value and not app.exception
