@@ -20,6 +20,7 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 DRAWN = "[data-testid=stMain] .scatterlayer .trace .js-line"
+expect.set_options(timeout=30_000)
 FAST = "arch=mlp&p=0&p=1&n=10"
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 

@@ -17,10 +17,9 @@ def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for key, value in {**SMALL, **link}.items():
         app.query_params[key] = value
-    app.run()
     if page != "overview":
-        app.switch_page(str(ROOT / "pages" / f"{page}.py")).run()
-    return settled(app)
+        app.switch_page(str(ROOT / "pages" / f"{page}.py"))
+    return settled(app.run())
 
 
 def settled(app: AppTest, seconds: float = 120) -> AppTest:
@@ -84,7 +83,7 @@ def test_another_network_brings_its_own_layers() -> None:
 
 def test_no_label_noise_chosen_means_the_least() -> None:
     app = visit("overview")
-    app.get("button_group")[0].set_value([]).run()
+    app.pills(key="p").set_value([]).run()
     assert "p = 0 · seed" in subject(app) and not app.exception
 
 
