@@ -67,6 +67,8 @@ def pages() -> dict[str, list]:
 def sidebar() -> Choice:
     """Draw the sidebar; choices live in the URL, so they survive page switches and reloads and can be sent."""
     st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
+    st.session_state.setdefault("_kept", {})
+    st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
     zoo = entries()
     with st.sidebar:
         for problem in broken():
@@ -98,6 +100,7 @@ def sidebar() -> Choice:
                 "NMF solver", ["hals", "mu"], "solver", help="HALS is fast; MU are the paper's multiplicative updates."
             )
             device = _one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
+    st.session_state["_page"] = st.context.url
     return Choice(networks, layer, batch, tuple(methods), per_class, grid, solver, axis, device)
 
 
@@ -278,12 +281,14 @@ def _networks(by_noise: dict[float, ZooEntry]) -> tuple[ZooEntry, ...]:
 def _one(label: str, options: Sequence[Any], key: str, *, default: int = 0, help: str | None = None) -> Any:
     """A choice of one: the URL's, the last one, or the default."""
     _note_what_a_link_got_wrong(label, [str(o) for o in options], key, str(options[default]))
-    start: dict[str, Any] = {"index": default}
+    start: dict[str, Any] = {} if _restored(key) else {"index": default}
     if key == "layer" and st.session_state.get("_clicked_layer") in options:
         st.session_state[key], start = st.session_state.pop("_clicked_layer"), {}
     elif key in st.session_state and st.session_state[key] not in options:
         st.session_state[key], start = options[default], {}
-    return st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
+    picked = st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
+    st.session_state["_kept"][key] = picked
+    return picked
 
 
 def _several(
@@ -291,10 +296,9 @@ def _several(
 ) -> list[Any]:
     """A choice of at least one: the URL's, the last one, or the default; without any, the first of the default."""
     _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
-    start: dict[str, Any] = {"default": default}
-    kept = [o for o in st.session_state.get(key, []) if o in options]
-    if kept != st.session_state.get(key, []):
-        st.session_state[key], start = kept or list(default), {}
+    start: dict[str, Any] = {} if _restored(key) else {"default": default}
+    if key in st.session_state and not set(st.session_state[key]) <= set(options):
+        st.session_state[key], start = [o for o in st.session_state[key] if o in options] or list(default), {}
     picked = st.pills(
         label,
         options,
@@ -305,7 +309,17 @@ def _several(
         help=help,
         **start,
     )
+    st.session_state["_kept"][key] = picked
     return list(picked) or list(default[:1])
+
+
+def _restored(key: str) -> bool:
+    """Bring back the last value after a page switch whose URL came without it: Streamlit then falls back to the default."""
+    kept = st.session_state["_kept"]
+    lost = st.session_state["_switched"] and key in kept and key not in st.query_params
+    if lost:
+        st.session_state[key] = kept[key]
+    return lost
 
 
 def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, default: str) -> None:
