@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -9,6 +10,7 @@ from urllib.parse import urlencode
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
+from streamlit.errors import StreamlitAPIException
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs.cache import CurveCache
@@ -296,7 +298,7 @@ def _several(
 ) -> list[Any]:
     """A choice of at least one: the URL's, the last one, or the default; without any, the first of the default."""
     _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
-    start: dict[str, Any] = {} if _restored(key) else {"default": default}
+    start: dict[str, Any] = {} if _restored(key, format_func) else {"default": default}
     if key in st.session_state and not set(st.session_state[key]) <= set(options):
         st.session_state[key], start = [o for o in st.session_state[key] if o in options] or list(default), {}
     picked = st.pills(
@@ -313,12 +315,14 @@ def _several(
     return list(picked) or list(default[:1])
 
 
-def _restored(key: str) -> bool:
+def _restored(key: str, format_func: Any = str) -> bool:
     """Bring back the last value after a page switch whose URL came without it: Streamlit then falls back to the default."""
     kept = st.session_state["_kept"]
     lost = st.session_state["_switched"] and key in kept and key not in st.query_params
     if lost:
-        st.session_state[key] = kept[key]
+        value = st.session_state[key] = kept[key]
+        with suppress(StreamlitAPIException):  # Streamlit refuses where it is going to write the URL itself
+            st.query_params[key] = [format_func(v) for v in value] if isinstance(value, list) else format_func(value)
     return lost
 
 
