@@ -53,7 +53,15 @@ def test_idx_reads_what_was_written(tmp_path: Path) -> None:
         gzip.compress(b""),
         gzip.compress(b"\x00\x00\x08\x03\x00"),
     ],
-    ids=["short", "long", "magic", "overflow", "no shape", "empty", "half a header"],  # gzip stamps the time into its bytes
+    ids=[
+        "short",
+        "long",
+        "magic",
+        "overflow",
+        "no shape",
+        "empty",
+        "half a header",
+    ],  # gzip stamps the time into its bytes
 )
 def test_idx_that_lies(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.gz"
