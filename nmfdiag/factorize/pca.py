@@ -21,6 +21,8 @@ def pca(
     """Best rank-k approximation of A in the Frobenius norm, or of A minus its mean row.
 
     Uncentred is the default: it spends exactly k directions, as NMF does, where the centred one has the mean row besides.
+    Measured on conv1_2 of the twelve digits CNNs (20 samples a class), it orders the networks as well: AuC .904 to .622 from
+    p = 0 to p = 1 against .915 to .624 centred, Spearman's correlation with p -.891 both.
 
     Args:
         A: Activation matrix (rows, channels), any sign.
