@@ -191,7 +191,7 @@ def chart(figure: go.Figure, choice: Choice, results: Curves, what: str, alt: st
         figure, key=f"_{what}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
         config={
             "toImageButtonOptions": {"format": image.lower(), "filename": name, "scale": 2},
-            "displaylogo": False, "displayModeBar": True, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+            "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
         },
     )  # fmt: skip
     with st.popover("Export", icon=":material/download:"):
