@@ -3,7 +3,7 @@
 from nmfdiag.errors import Cancelled
 from nmfdiag.factorize.factorization import Factorization
 from nmfdiag.factorize.matrix import activation_matrix, coarse_ranks, default_ranks
-from nmfdiag.factorize.nmf import nmf
+from nmfdiag.factorize.nmf import nmf, nmf_batch
 from nmfdiag.factorize.pca import pca
 from nmfdiag.factorize.random_ablation import RandomAblation, random_ablation
 
@@ -15,6 +15,7 @@ __all__ = [
     "coarse_ranks",
     "default_ranks",
     "nmf",
+    "nmf_batch",
     "pca",
     "random_ablation",
 ]

@@ -21,6 +21,8 @@ class Factorization:
         converged: Whether the stopping tolerance was reached, one a rank.
         norm: ``||A||``.
         full_rank: ``min(rows, channels)``, at which the factorisation is A itself.
+        trace: For each iterated rank of NMF, the seconds since the solver began and the relative error, whenever it was measured on
+            the whole matrix (HALS on the CPU: each iteration).
     """
 
     method: str
@@ -33,6 +35,7 @@ class Factorization:
     _A: Tensor = field(repr=False)
     _factors: dict[int, tuple[Tensor, Tensor]] = field(repr=False)
     offset: Tensor | None = field(default=None, repr=False)
+    trace: dict[int, list[tuple[float, float]]] = field(default_factory=dict, repr=False)
 
     @property
     def absolute_error(self) -> list[float]:

@@ -1,188 +1,98 @@
-"""HALS for a whole grid of ranks at once: A is read once an iteration, whatever the number of ranks.
+"""HALS for a whole grid of ranks at once, coarse to fine, over several matrices of one shape.
 
-One iteration, over chunks of rows: ``B = [H_1; H_2; ...] A_c^T`` is one product for all ranks; each ``W_k`` is swept by
-HALS from its rows of ``B``; ``C = W^T A`` and ``S_k = W_k^T W_k`` are gathered. Then the exact objective follows without a
-residual, ``f_k = ||A||^2 - 2 <C_k, H_k> + <S_k, H_k H_k^T>``, and ``H_k`` is swept from ``C_k`` and ``S_k``. H is
-extrapolated (Ang and Gillis 2019); the factors returned are those at which the objective was measured.
+How the iterations work is told in :mod:`nmfdiag.factorize.stack`; here is what they start from. NMF has many local minima, and which
+one is found is decided in the first iterations. So each rank begins from several starts on a few rows of A, where iterations are
+cheap; the worse half is given up twice; and the best H goes on to more rows, and at last to all of them.
 """
 
-from dataclasses import dataclass, replace
+import time
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.factorize.matrix import frobenius
-from nmfdiag.factorize.panel import sweep_
+from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
+from nmfdiag.factorize.solution import Solution
+from nmfdiag.factorize.stack import Stack
+from nmfdiag.factorize.starts import nndsvd, some_rows, spread_rows
 
-CHUNK = 2048
 COARSE_ROWS = 2048
-SWEEPS_W, SWEEPS_H = 2, 4
-FIRST_BETA, BETA_GROWTH, BETA_CUT = 0.5, 1.05, 1.5
+MIDDLE_ROWS = 8192
+ONE_STAGE = 1500
+"""Up to so many rows all starts run on all rows."""
+TWO_SAMPLES = 8192
+"""From more rows than that two samples are drawn: a minimum that is best on one sample may not be best on A."""
+SMALL_RANK = 16
+STARTS = {True: 6, False: 3}
+"""Starts in all, of ranks up to :data:`SMALL_RANK`, which are cheap and find worse minima more often, and of others."""
+COARSE_TRIALS = (10, 25)
+FINE_TRIALS = (2,)
+"""Iterations after which the worse half of a rank's starts is given up."""
 GRAM_IS_SAFE = 1e-3
-
-
-@dataclass(frozen=True)
-class Solution:
-    """Factors of one rank, ``W`` (rows, k) and ``H`` (k, channels), where the error was measured."""
-
-    W: Tensor
-    H: Tensor
-    relative_error: float
-    n_iter: int
-    converged: bool
-
-
-@dataclass
-class _Rank:
-    """One rank on its way: H now, H and W^T (k, rows) of the best objective so far, and the extrapolation's state."""
-
-    k: int
-    H: Tensor
-    best_H: Tensor
-    best_Wt: Tensor
-    previous: Tensor
-    best: float = float("inf")
-    last: float = float("inf")
-    beta: float = FIRST_BETA
-    n_iter: int = 0
-    converged: bool = False
 
 
 def hals(
     A: Tensor, ranks: list[int], tol: float, max_iter: int, seed: int, on_progress: Progress | None
-) -> dict[int, Solution]:
-    """Solve every rank; see :func:`nmfdiag.factorize.nmf.nmf` for the arguments.
+) -> list[dict[int, Solution]]:
+    """Solve every rank of every matrix of A (batch, rows, channels).
 
-    More than twice :data:`COARSE_ROWS` rows are first solved on a sample of them, whose H starts the full solution.
+    See :func:`nmfdiag.factorize.nmf.nmf` for the other arguments.
+
+    Returns:
+        For each matrix, the solution at each rank.
     """
-    rows = len(A)
-    coarse = rows > 2 * COARSE_ROWS
-    sample = A
-    if coarse:
-        chosen = np.random.Generator(np.random.PCG64(seed)).choice(rows, COARSE_ROWS, replace=False)
-        sample = A[torch.from_numpy(np.sort(chosen)).to(A.device)]
-        coarse = bool(sample.any())
-        sample = sample if coarse else A
-    starts = [nndsvd_components(sample, max(ranks), fill) for fill in (0.0, float(sample.mean()))]
-    stages = len(starts) + coarse
-
-    def report(stage: int) -> Progress | None:
-        if on_progress is None:
-            return None
-        return lambda done, words: on_progress((stage + done) / stages, words)
-
-    best: dict[int, Solution] = {}
-    for stage, start in enumerate(starts):
-        solved = _solve(sample, {k: start[:k].clone() for k in ranks}, tol, max_iter, report(stage))
-        for k, solution in solved.items():
-            if k not in best or solution.relative_error < best[k].relative_error:
-                best[k] = solution
-    if coarse:
-        best = _solve(A, {k: best[k].H for k in ranks}, tol, max_iter, report(len(starts)))
-    return {k: _checked(A, solution) for k, solution in best.items()}
+    begun = time.perf_counter()
+    order = np.random.Generator(np.random.PCG64(seed)).permutation(A.shape[1])
+    levels, n_samples = _levels(A.shape[1])
+    starts = _starts(_samples(A, order, levels[0], n_samples), ranks, n_samples, seed)
+    for level, rows in enumerate(levels):
+        matrices = _samples(A, order, rows, n_samples if level == 0 else 1)
+        stack = Stack(matrices, starts, begun)
+        trials = COARSE_TRIALS if level == 0 else FINE_TRIALS if level == 1 and n_samples > 1 else ()
+        stack.solve(tol, max_iter, _share(on_progress, level, len(levels)), trials)
+        starts = [list(result.H.chunk(n_samples if level == 0 else 1)) for result in stack.results]
+    return [
+        {k: _measured(A[b], result.solution(b)) for k, result in zip(ranks, stack.results, strict=True)}
+        for b in range(len(A))
+    ]
 
 
-def nndsvd_components(A: Tensor, k: int, fill: float) -> Tensor:
-    """Non-negative starting components (k, channels) from the singular vectors of A (Boutsidis and Gallopoulos 2008).
-
-    The first j of them are the start for rank j, so one eigendecomposition of a Gram matrix starts every rank.
-    ``fill`` takes the place of zeros, scaled to each component (0: NNDSVD, the mean of A: NNDSVDa).
-    """
-    A64 = A.double()
-    _, vectors = torch.linalg.eigh(A64.T @ A64)
-    V = vectors.flip(1)[:, :k].T  # (k, channels), leading first
-    scores = A64 @ V.T  # (rows, k): u * sigma
-    positive, negative = V.clamp_min(0), (-V).clamp_min(0)
-    plus = positive.norm(dim=1) * scores.clamp_min(0).norm(dim=0)
-    minus = negative.norm(dim=1) * (-scores).clamp_min(0).norm(dim=0)
-    H = torch.where((plus >= minus)[:, None], positive, negative)
-    H = H / H.norm(dim=1, keepdim=True).clamp_min(1e-30)
-    if fill:
-        level = fill / max(float(A64.norm()) / len(A64) ** 0.5, 1e-30)
-        H = torch.where(H > 0, H, torch.full_like(H, level * 0.1))
-    return H.to(A.dtype).contiguous()
+def _levels(rows: int) -> tuple[list[int], int]:
+    """How many rows each stage works on, and how many samples the first one draws."""
+    if rows <= ONE_STAGE:
+        return [rows], 1
+    if rows <= TWO_SAMPLES:
+        return [min(COARSE_ROWS, rows // 2), rows], 1
+    return [COARSE_ROWS, *([MIDDLE_ROWS] if rows >= 4 * MIDDLE_ROWS else []), rows], 2
 
 
-def _solve(
-    A: Tensor, starts: dict[int, Tensor], tol: float, max_iter: int, on_progress: Progress | None
-) -> dict[int, Solution]:
-    norm = frobenius(A)
-    states = []
-    for k, H in starts.items():
-        Wt = torch.zeros((k, len(A)), dtype=A.dtype, device=A.device)
-        states.append(_Rank(k, H, H, Wt, H))
-    Wts = {state.k: torch.zeros_like(state.best_Wt) for state in states}
-    active = states
-    for iteration in range(1, max_iter + 1):
-        Cs, Ss, Gs = _pass(A, active, Wts, first=iteration == 1)
-        still = []
-        for state, C, S, G in zip(active, Cs, Ss, Gs, strict=True):
-            f = norm**2 - 2 * _dot(C, state.H) + _dot(S, G)
-            state.n_iter = iteration
-            rose = f > state.last
-            if f < state.best:
-                state.best = f
-                state.best_H = state.H
-                state.best_Wt.copy_(Wts[state.k])
-            fell_by = (state.last - f) / max(state.last, 1e-300)
-            if not rose and (fell_by < tol or f <= 1e-12 * norm**2):
-                state.converged = True
-                continue
-            state.beta = state.beta / BETA_CUT if rose else min(1.0, state.beta * BETA_GROWTH)
-            state.last = f
-            H = state.H.clone()
-            sweep_(H, C, S, SWEEPS_H)
-            state.H = H if rose else (H + state.beta * (H - state.previous)).clamp_min_(0)
-            state.previous = H
-            still.append(state)
-        active = still
-        if on_progress is not None:
-            done = 1.0 if not active else max(iteration / max_iter, 1 - len(active) / len(states))
-            on_progress(done, f"iteration {iteration}, {len(active)} of {len(states)} ranks left")
-        if not active:
-            break
-    return {
-        s.k: Solution(s.best_Wt.T, s.best_H, (max(s.best, 0.0) ** 0.5) / norm, s.n_iter, s.converged) for s in states
-    }
+def _samples(A: Tensor, order: np.ndarray, rows: int, n_samples: int) -> Tensor:
+    """Disjoint samples of A's rows, one below the other on the batch axis: (n_samples * batch, rows, channels); A itself if all."""
+    if rows == A.shape[1]:
+        return A
+    chosen = np.sort(order[: n_samples * rows].reshape(n_samples, rows), axis=1)
+    return torch.cat([A[:, torch.from_numpy(part).to(A.device)] for part in chosen])
 
 
-def _pass(
-    A: Tensor, active: list[_Rank], Wts: dict[int, Tensor], first: bool
-) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
-    """Sweep W of every active rank over the chunks of A; gather C = W^T A, S = W^T W and G = H H^T of each."""
-    sizes = [state.k for state in active]
-    H_all = torch.cat([state.H for state in active])
-    Gs = [state.H @ state.H.T for state in active]
-    C_all = torch.zeros_like(H_all)
-    Ss = [torch.zeros_like(G) for G in Gs]
-    sweeps = SWEEPS_W * (2 if first else 1)
-    for begin in range(0, len(A), CHUNK):
-        chunk = A[begin : begin + CHUNK]
-        B_all = H_all @ chunk.T
-        swept = []
-        for state, B, G, S in zip(active, B_all.split(sizes), Gs, Ss, strict=True):
-            Wt = Wts[state.k][:, begin : begin + CHUNK]
-            panel = Wt.contiguous()
-            sweep_(panel, B, G, sweeps)
-            Wt.copy_(panel)
-            S += panel @ panel.T
-            swept.append(panel)
-        C_all += torch.cat(swept) @ chunk
-    return list(C_all.split(sizes)), Ss, Gs
+def _starts(A: Tensor, ranks: list[int], n_samples: int, seed: int) -> list[list[Tensor]]:
+    """For each rank its starts (batch, k, channels): the first k components of sets that serve every rank."""
+    n_of = {k: -(-STARTS[k <= SMALL_RANK] // n_samples) for k in ranks}
+    largest = max(ranks)
+    sets = [nndsvd(A, largest), spread_rows(A, largest)]
+    sets += [some_rows(A, largest, seed + i) for i in range(max(n_of.values()) - len(sets))]
+    return [[components[:, :k] for components in sets[: n_of[k]]] for k in ranks]
 
 
-def _dot(X: Tensor, Y: Tensor) -> float:
-    return float((X.double() * Y.double()).sum())
-
-
-def _checked(A: Tensor, solution: Solution) -> Solution:
+def _measured(A: Tensor, solution: Solution) -> Solution:
     """Measure a tiny error directly: the Gram form loses its digits to cancellation there."""
     if solution.relative_error >= GRAM_IS_SAFE:
         return solution
-    total = sum(
-        float((a - w @ solution.H).double().square().sum())
-        for a, w in zip(A.split(65536), solution.W.split(65536), strict=True)
-    )
-    return replace(solution, relative_error=total**0.5 / frobenius(A))
+    return replace(solution, relative_error=distance(A, solution.W, solution.H) / frobenius(A))
+
+
+def _share(on_progress: Progress | None, stage: int, stages: int) -> Progress:
+    if on_progress is None:
+        return lambda done, words: None
+    return lambda done, words: on_progress((stage + done) / stages, words)

@@ -9,6 +9,7 @@ from torch import Tensor
 from nmfdiag.errors import NmfdiagError
 
 NEARLY_FULL = 0.85
+ROWS_AT_ONCE = 65536
 
 
 def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> Tensor:
@@ -90,5 +91,11 @@ def frobenius(A: Tensor) -> float:
     scale = float(A.abs().max())
     if scale == 0:
         return 0.0
-    total = sum(float(((chunk / scale) ** 2).sum(dtype=torch.float64)) for chunk in A.split(65536))
+    total = sum(float(((chunk / scale) ** 2).sum(dtype=torch.float64)) for chunk in A.split(ROWS_AT_ONCE))
     return scale * total**0.5
+
+
+def distance(A: Tensor, W: Tensor, H: Tensor) -> float:
+    """``||A - W H||`` (Frobenius), a few rows at a time, summed in float64."""
+    parts = zip(A.split(ROWS_AT_ONCE), W.split(ROWS_AT_ONCE), strict=True)
+    return float(sum((a - w @ H).square().sum(dtype=torch.float64) for a, w in parts)) ** 0.5

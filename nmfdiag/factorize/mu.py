@@ -1,49 +1,66 @@
-"""Multiplicative updates (Lee and Seung 2001), the paper's solver, rank by rank from a random start."""
+"""Multiplicative updates, the paper's solver, rank by rank from a random start, with the settings that its authors publish.
+
+References:
+    D. Lee, H. Seung, Algorithms for non-negative matrix factorization, 2001, theorem 1.
+    E. Collins, R. Achanta, S. Suesstrunk, Deep Feature Factorization for concept discovery, 2018 (start, order of the updates,
+    stopping rule).
+"""
+
+import time
 
 import torch
 from torch import Tensor
 
-from nmfdiag.factorize.hals import Solution
-from nmfdiag.factorize.matrix import frobenius
+from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
+from nmfdiag.factorize.solution import Solution
 
-TINY = 1e-12
+ZERO_DENOMINATOR = 1e-7
+LOOK = 10
 
 
 def multiplicative_updates(
     A: Tensor, ranks: list[int], tol: float, max_iter: int, seed: int, on_progress: Progress | None
-) -> dict[int, Solution]:
-    """Solve every rank by itself; see :func:`nmfdiag.factorize.nmf.nmf` for the arguments.
+) -> list[dict[int, Solution]]:
+    """Solve every rank of every matrix of A (batch, rows, channels), each by itself.
 
-    W and H start uniform in (0, 1), scaled to the mean of A; ``H *= (W^T A) / (W^T W H)``, then ``W *= (A H^T) / (W H H^T)``.
-
-    References:
-        D. Lee, H. Seung, Algorithms for non-negative matrix factorization, 2001, theorem 1.
-        E. Collins, R. Achanta, S. Suesstrunk, Deep Feature Factorization, 2018 (solver on the GPU).
+    W and H start as ``|N(0, 1)| sqrt(mean(A) / k)``; ``W *= (A H^T) / (W H H^T)``, then ``H *= (W^T A) / (W^T W H)``. At
+    iterations 1, 11, 21, ... a rank stops when ``||A - W H||`` has fallen by less than ``tol`` times its value at the start.
+    See :func:`nmfdiag.factorize.nmf.nmf` for the arguments.
     """
-    norm = frobenius(A)
-    mean = float(A.mean())
-    solved = {}
-    for position, k in enumerate(ranks):
-        random = torch.Generator().manual_seed(seed * 100_003 + k)
-        level = (mean / k) ** 0.5
-        W, H = (
-            (torch.rand(shape, generator=random, dtype=torch.float64) * 2 * level).to(A) + TINY
-            for shape in ((A.shape[0], k), (k, A.shape[1]))
-        )
-        last = float("inf")
-        converged = False
-        for iteration in range(1, max_iter + 1):
-            H *= (W.T @ A) / (W.T @ W @ H).add_(TINY)
-            AHt, G = A @ H.T, H @ H.T
-            W *= AHt / (W @ G).add_(TINY)
-            f = norm**2 - 2 * float((AHt.double() * W.double()).sum()) + float(((W.T @ W).double() * G.double()).sum())
-            f = max(f, 0.0)
-            if on_progress is not None:
-                on_progress((position + iteration / max_iter) / len(ranks), f"rank {k}, iteration {iteration}")
-            converged = last - f < tol * max(last, TINY) if last < float("inf") else False
-            last = f
+    solved: list[dict[int, Solution]] = []
+    for b, matrix in enumerate(A):
+        norm, solutions = frobenius(matrix), {}
+        for position, k in enumerate(ranks):
+
+            def report(done: float, words: str, before: int = b * len(ranks) + position, k: int = k) -> None:
+                if on_progress is not None:
+                    on_progress((before + done) / (len(A) * len(ranks)), f"rank {k}, {words}")
+
+            solutions[k] = _one_rank(matrix, k, norm, tol, max_iter, seed, report)
+        solved.append(solutions)
+    return solved
+
+
+def _one_rank(A: Tensor, k: int, norm: float, tol: float, max_iter: int, seed: int, report: Progress) -> Solution:
+    begun = time.perf_counter()
+    random = torch.Generator().manual_seed(seed)
+    scale = (float(A.mean()) / k) ** 0.5
+    W, H = ((torch.randn(shape, generator=random).abs() * scale).to(A) for shape in ((len(A), k), (k, A.shape[1])))
+    at_start = error = distance(A, W, H)
+    trace, converged = [], False
+    for iteration in range(1, max_iter + 1):
+        W *= (A @ H.T) / _nonzero(W @ (H @ H.T))
+        H *= (W.T @ A) / _nonzero((W.T @ W) @ H)
+        report(iteration / max_iter, f"iteration {iteration}")
+        if iteration % LOOK == 1 or iteration == max_iter:
+            before, error = error, distance(A, W, H)
+            trace.append((time.perf_counter() - begun, error / norm))
+            converged = before - error < tol * at_start
             if converged:
                 break
-        solved[k] = Solution(W, H, last**0.5 / norm, iteration, converged)
-    return solved
+    return Solution(W, H, error / norm, iteration, converged, trace)
+
+
+def _nonzero(X: Tensor) -> Tensor:
+    return X.masked_fill_(X == 0, ZERO_DENOMINATOR)

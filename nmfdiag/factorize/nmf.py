@@ -8,6 +8,7 @@ torchnmf calls our ``W`` H and our ``H`` W. A convolution layer's ``n c h w`` is
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
@@ -16,8 +17,11 @@ from nmfdiag.factorize.hals import hals
 from nmfdiag.factorize.matrix import activation_matrix, check_ranks, frobenius, full_rank_of
 from nmfdiag.factorize.mu import multiplicative_updates
 from nmfdiag.factorize.progress import Progress
+from nmfdiag.factorize.solution import Solution
 
 SOLVERS = {"hals": hals, "mu": multiplicative_updates}
+TOLERANCES = {"hals": 5e-5, "mu": 1e-4}
+"""Each solver's own; their rules differ, see :func:`nmf`."""
 
 
 def nmf(
@@ -25,7 +29,7 @@ def nmf(
     ranks: Sequence[int],
     *,
     solver: str = "hals",
-    tol: float = 1e-4,
+    tol: float | None = None,
     max_iter: int = 200,
     seed: int = 0,
     on_progress: Progress | None = None,
@@ -38,10 +42,11 @@ def nmf(
         A: Non-negative activation matrix (rows, channels); torch or numpy, any float dtype, any device. Not modified.
         ranks: Ranks in ``1 .. min(rows, channels)``.
         solver: ``"hals"``: hierarchical alternating least squares, all ranks together (fast); ``"mu"``: multiplicative
-            updates from a random start, as the paper used them.
-        tol: A rank stops when the squared error falls by less than this share in an iteration.
+            updates from a random start, as the paper's authors publish them.
+        tol: Default is the solver's own. ``"hals"``: a rank stops when the squared error falls by less than this share in an
+            iteration. ``"mu"``: when the error falls by less than this share of its value at the start in ten iterations.
         max_iter: Iterations at most; a rank that needs more is marked as not converged.
-        seed: Seeds the row sample of ``"hals"`` and the start of ``"mu"``.
+        seed: Seeds the rows that ``"hals"`` starts from and samples, and the start of ``"mu"``.
         on_progress: Called each iteration with the share done and a few words; may raise to cancel.
 
     Returns:
@@ -59,28 +64,88 @@ def nmf(
     >>> nmf(A, [2]).relative_error[0] < 1e-3
     True
     """
+    matrix = activation_matrix(A, non_negative=True)
+    return _solve(matrix[None], ranks, solver, tol, max_iter, seed, on_progress)[0]
+
+
+def nmf_batch(
+    A: Tensor | np.ndarray,
+    ranks: Sequence[int],
+    *,
+    solver: str = "hals",
+    tol: float | None = None,
+    max_iter: int = 200,
+    seed: int = 0,
+    on_progress: Progress | None = None,
+) -> list[Factorization]:
+    """Factorise several matrices of one shape in one call, such as the classes of a layer; on a GPU that is much faster.
+
+    Args:
+        A: Non-negative activation matrices (batch, rows, channels).
+        ranks: As the other arguments, see :func:`nmf`.
+        solver: See :func:`nmf`.
+        tol: See :func:`nmf`.
+        max_iter: See :func:`nmf`.
+        seed: See :func:`nmf`.
+        on_progress: See :func:`nmf`.
+
+    Returns:
+        One factorisation a matrix, up to rounding those of :func:`nmf`.
+
+    Raises:
+        NmfdiagError: As :func:`nmf`, for any of the matrices.
+    """
+    matrices = torch.as_tensor(A)
+    if matrices.ndim != 3 or len(matrices) == 0:
+        raise NmfdiagError(
+            f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
+        )
+    checked = [activation_matrix(matrix, non_negative=True) for matrix in matrices]
+    together = matrices.detach() if matrices.dtype == checked[0].dtype else torch.stack(checked)
+    return _solve(together, ranks, solver, tol, max_iter, seed, on_progress)
+
+
+def _solve(
+    A: Tensor,
+    ranks: Sequence[int],
+    solver: str,
+    tol: float | None,
+    max_iter: int,
+    seed: int,
+    on_progress: Progress | None,
+) -> list[Factorization]:
     if solver not in SOLVERS:
         raise NmfdiagError(f"Unknown NMF solver {solver!r}: accepted are {', '.join(SOLVERS)}.")
+    tol = TOLERANCES[solver] if tol is None else tol
     if not tol > 0 or max_iter < 1:
         raise NmfdiagError(f"tol and max_iter must be positive, got {tol} and {max_iter}.")
-    matrix = activation_matrix(A, non_negative=True)
-    full_rank = full_rank_of(matrix)
+    full_rank = full_rank_of(A[0])
     wanted = check_ranks(ranks, full_rank)
     iterated = [k for k in wanted if k < full_rank]
-    scale = float(matrix.max())
-    scaled = matrix / scale if not 1e-6 < scale < 1e6 else matrix
-    solved = SOLVERS[solver](scaled, iterated, tol, max_iter, seed, on_progress) if iterated else {}
+    scales = A.amax(dim=(1, 2))
+    fits = bool(((scales > 1e-6) & (scales < 1e6)).all())
+    scaled = A if fits else A / scales[:, None, None]
+    solved = SOLVERS[solver](scaled, iterated, tol, max_iter, seed, on_progress) if iterated else [{}] * len(A)
     if on_progress is not None:
         on_progress(1.0, "NMF done")
-    rescale = 1.0 if scaled is matrix else scale
+    return [
+        _factorization(matrix, wanted, full_rank, one, 1.0 if fits else float(scale))
+        for matrix, one, scale in zip(A, solved, scales, strict=True)
+    ]
+
+
+def _factorization(
+    A: Tensor, ranks: list[int], full_rank: int, solved: dict[int, Solution], scale: float
+) -> Factorization:
     return Factorization(
         method="nmf",
-        ranks=wanted,
-        relative_error=[solved[k].relative_error if k in solved else 0.0 for k in wanted],
-        n_iter=[solved[k].n_iter if k in solved else 0 for k in wanted],
-        converged=[solved[k].converged if k in solved else True for k in wanted],
-        norm=frobenius(matrix),
+        ranks=ranks,
+        relative_error=[solved[k].relative_error if k in solved else 0.0 for k in ranks],
+        n_iter=[solved[k].n_iter if k in solved else 0 for k in ranks],
+        converged=[solved[k].converged if k in solved else True for k in ranks],
+        norm=frobenius(A),
         full_rank=full_rank,
-        _A=matrix,
-        _factors={k: (s.W * rescale if rescale != 1.0 else s.W, s.H) for k, s in solved.items()},
+        trace={k: one.trace for k, one in solved.items()},
+        _A=A,
+        _factors={k: (one.W * scale if scale != 1.0 else one.W, one.H) for k, one in solved.items()},
     )

@@ -1,95 +1,104 @@
-"""The inner loop of HALS: a few sweeps over the components of one factor, compiled on the CPU."""
+"""The inner loops of HALS, over the problems of a list at once: compiled on the CPU, through Triton on a GPU, else in torch operations.
 
-from functools import lru_cache
-from typing import Any
+A problem is one rank on one batch of matrices; its tensors have a leading batch axis, and their rows are contiguous. The problems
+of a list differ in rank only. The ways differ in the order of additions, and in nothing else.
+"""
 
+from array import array
+from collections.abc import Sequence
+
+import torch
 from torch import Tensor
 
-ALIVE = 1e-12
-PANEL = 64
+from nmfdiag.factorize.machine_code import ALIVE, Kernels, kernels
+
+SCALARS = {torch.float32: "float", torch.float64: "double"}
 
 
-def sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
+def sweep_(Xs: Sequence[Tensor], Bs: Sequence[Tensor], Gs: Sequence[Tensor], sweeps: int) -> None:
     """Coordinate descent in place on ``||A - Y X||`` over X >= 0, a component at a time.
 
     Each component has its exact minimiser given the others: ``X_j <- max(0, X_j + (B_j - G_j X) / G_jj)``. A component whose
-    partner is zero (``G_jj = 0``) is left as it is. On the CPU this runs compiled, over panels of columns that stay in the
-    cache; elsewhere, and where numba is missing, through torch.
+    partner is zero (``G_jj = 0``) is left as it is.
 
     Args:
-        X: The factor (k, columns), contiguous, updated in place.
-        B: ``Y^T A`` (k, columns).
-        G: ``Y^T Y`` (k, k).
+        Xs: The factors (batch, k, columns), updated in place.
+        Bs: ``Y^T A`` (batch, k, columns). **Overwritten with the new X**: the stack of all ranks' B thereby becomes the stack of
+            all ranks' W, from which the next product reads.
+        Gs: ``Y^T Y`` (batch, k, k), contiguous.
         sweeps: How often all components are updated.
+
+    References:
+        N. Gillis, F. Glineur, Accelerated multiplicative updates and hierarchical ALS algorithms for NMF, 2012.
     """
-    kernel = compiled_sweep() if X.device.type == "cpu" else None
-    if kernel is None:
-        torch_sweep_(X, B, G, sweeps)
-    else:
-        kernel(X.numpy(), B.numpy(), G.numpy(), sweeps)
+    compiled = _compiled(Xs[0])
+    if compiled is None:
+        for X, B, G in zip(Xs, Bs, Gs, strict=True):
+            _sweep_elsewhere(X, B, G, sweeps)
+        return
+    table = array("q")
+    for X, B, G in zip(Xs, Bs, Gs, strict=True):
+        k, x_row, b_row = X.shape[1], X.stride(1), B.stride(1)
+        for x, b, g in zip(_addresses(X), _addresses(B), _addresses(G), strict=True):
+            table.extend((x, x_row, b, b_row, g, k))
+    room = Xs[0].new_empty(max(X.shape[1] for X in Xs) * (1 + 2 * compiled.panel))
+    compiled.sweep(table.buffer_info()[0], len(table) // 6, Xs[0].shape[2], sweeps, room.data_ptr())
+
+
+def grams_(Xs: Sequence[Tensor], out: Sequence[Tensor], *, add: bool = False) -> None:
+    """``X X^T`` of each X (batch, k, columns) into ``out`` (batch, k, k), or added to what is there."""
+    compiled = _compiled(Xs[0])
+    if compiled is None:
+        for X, S in zip(Xs, out, strict=True):
+            torch.baddbmm(S, X, X.mT, beta=int(add), out=S)
+        return
+    table = array("q")
+    for X, S in zip(Xs, out, strict=True):
+        for x, s in zip(_addresses(X), _addresses(S), strict=True):
+            table.extend((x, X.stride(1), s, X.shape[1]))
+    compiled.gram(table.buffer_info()[0], len(table) // 4, Xs[0].shape[2], int(add))
+
+
+def inner(Xs: Sequence[Tensor], Ys: Sequence[Tensor]) -> Tensor:
+    """``<X, Y>`` of each pair of (batch, ...) tensors, summed in float64: (batch, problems)."""
+    compiled = _compiled(Xs[0])
+    if compiled is None:
+        return torch.stack([(X * Y).sum(dim=(1, 2), dtype=torch.float64) for X, Y in zip(Xs, Ys, strict=True)], 1)
+    table = array("q")
+    for X, Y in zip(Xs, Ys, strict=True):
+        for x, y in zip(_addresses(X), _addresses(Y), strict=True):
+            table.extend((x, y, X.shape[1] * X.shape[2]))
+    result = torch.empty(len(Xs), len(Xs[0]), dtype=torch.float64)
+    compiled.inner(table.buffer_info()[0], len(table) // 3, result.data_ptr())
+    return result.T
 
 
 def torch_sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
-    """The sweep of :func:`sweep_` in torch operations, for any device."""
-    diagonal = G.diagonal().tolist()
-    floor = max(diagonal) * ALIVE
-    alive = [j for j, d in enumerate(diagonal) if d > floor]
+    """The sweep of one problem in torch operations; it looks at no value, so a GPU is not waited for."""
+    diagonal = G.diagonal(dim1=1, dim2=2)
+    inverse = torch.where(diagonal > ALIVE * diagonal.amax(1, keepdim=True), 1 / diagonal, 0)
     for _ in range(sweeps):
-        for j in alive:
-            X[j].add_(B[j] - G[j] @ X, alpha=1 / diagonal[j]).clamp_min_(0)
+        for j in range(X.shape[1]):
+            gradient = B[:, j] - (G[:, j : j + 1] @ X).squeeze(1)
+            X[:, j].add_(gradient * inverse[:, j : j + 1]).clamp_(min=0)
+    B.copy_(X)
 
 
-@lru_cache(maxsize=1)
-def compiled_sweep() -> Any | None:
-    """The sweep compiled by numba, or None where numba is missing. Releases the GIL; compiled once a process."""
-    try:
-        import numba
-    except ImportError:
-        return None
+def _sweep_elsewhere(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
+    if X.device.type == "cuda":
+        from nmfdiag.factorize.triton_sweep import available, triton_sweep_
 
-    import numpy as np
+        if available():
+            triton_sweep_(X, B, G, sweeps)
+            return
+    torch_sweep_(X, B, G, sweeps)
 
-    def sweep(X: Any, B: Any, G: Any, sweeps: int) -> None:
-        k, columns = X.shape
-        floor = 0.0
-        for j in range(k):
-            floor = max(floor, G[j, j])
-        floor *= ALIVE
-        panel = np.empty((k, PANEL), X.dtype)
-        step = np.empty(PANEL, X.dtype)
-        for begin in range(0, columns, PANEL):
-            width = min(PANEL, columns - begin)
-            for j in range(k):
-                for c in range(width):
-                    panel[j, c] = X[j, begin + c]
-            for _ in range(sweeps):
-                for j in range(k):
-                    if G[j, j] <= floor:
-                        continue
-                    for c in range(width):
-                        step[c] = B[j, begin + c]
-                    i = 0
-                    while i + 4 <= k:
-                        g0, g1, g2, g3 = G[j, i], G[j, i + 1], G[j, i + 2], G[j, i + 3]
-                        for c in range(width):
-                            step[c] -= (
-                                g0 * panel[i, c] + g1 * panel[i + 1, c] + g2 * panel[i + 2, c] + g3 * panel[i + 3, c]
-                            )
-                        i += 4
-                    while i < k:
-                        g = G[j, i]
-                        for c in range(width):
-                            step[c] -= g * panel[i, c]
-                        i += 1
-                    scale = X.dtype.type(1) / G[j, j]
-                    for c in range(width):
-                        panel[j, c] = max(panel[j, c] + step[c] * scale, X.dtype.type(0))
-            for j in range(k):
-                for c in range(width):
-                    X[j, begin + c] = panel[j, c]
 
-    options: dict[str, Any] = {"fastmath": {"contract", "reassoc", "nsz", "arcp"}, "nogil": True}
-    try:
-        return numba.njit(cache=True, **options)(sweep)
-    except RuntimeError:  # no place to write the compiled code to: compile in every process
-        return numba.njit(**options)(sweep)
+def _compiled(X: Tensor) -> Kernels | None:
+    return kernels(SCALARS[X.dtype]) if X.device.type == "cpu" else None
+
+
+def _addresses(X: Tensor) -> range:
+    """Where each matrix of a batch begins."""
+    start, step = X.data_ptr(), X.stride(0) * X.element_size()
+    return range(start, start + len(X) * step, step)

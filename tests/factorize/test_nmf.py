@@ -11,7 +11,6 @@ from torch import Tensor
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf
-from nmfdiag.factorize.panel import compiled_sweep, sweep_, torch_sweep_
 
 RANKS = [1, 2, 4, 8, 16, 24]
 
@@ -104,17 +103,6 @@ def test_numpy_and_dead_channels() -> None:
     A[3] = 0
     solved = nmf(A, [3])
     assert np.isfinite(solved.relative_error[0]) and torch.isfinite(solved.reconstruct(3)).all()
-
-
-def test_the_compiled_sweep_is_the_torch_sweep(features: Tensor) -> None:
-    assert compiled_sweep() is not None
-    X = torch.rand(9, 64, generator=torch.Generator().manual_seed(0))
-    Y = features[:, :9]
-    Y[:, 4] = 0
-    a, b = X.clone(), X.clone()
-    sweep_(a, Y.T @ features, Y.T @ Y, 3)
-    torch_sweep_(b, Y.T @ features, Y.T @ Y, 3)
-    torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_progress_and_cancelling(features: Tensor) -> None:
