@@ -88,6 +88,7 @@ def layer_profile(
     ranks: Sequence[int] | None = None,
     seed: int = 0,
     on_progress: Progress | None = None,
+    tail_dtype: str = "float32",
 ) -> LayerProfile:
     """Compute the curves of every layer, on single-class batches or on one multi-class batch.
 
@@ -102,6 +103,7 @@ def layer_profile(
         ranks: Ranks; default is each layer's own grid.
         seed: Seeds batches, solver and random ablation.
         on_progress: Called with the share done and a few words; may raise to cancel.
+        tail_dtype: As :func:`compression_curve` takes it.
 
     Raises:
         NmfdiagError: If no curve at all could be computed, a layer is unknown, or the batch is no batch.
@@ -126,8 +128,9 @@ def layer_profile(
             on_progress(i / len(tasks), f"{layer.name}, {i + 1} of {len(tasks)} curves")
         try:
             curve = compression_curve(
-                network, layer.name, batch.inputs, batch.given_labels, method=method, ranks=ranks, seed=seed
-            )
+                network, layer.name, batch.inputs, batch.given_labels,
+                method=method, ranks=ranks, seed=seed, tail_dtype=tail_dtype,
+            )  # fmt: skip
         except NmfdiagError as error:
             if len(tasks) == 1 or ranks is not None:
                 raise

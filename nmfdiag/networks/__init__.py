@@ -1,8 +1,9 @@
 """Architectures, their ReLU layers, and cutting a network at one of them."""
 
 from nmfdiag.networks.architectures import ARCHITECTURES, Architecture, build
+from nmfdiag.networks.folding import fold, unfold
 from nmfdiag.networks.layers import ReluLayer, find_relu_layers, relu_layers
-from nmfdiag.networks.split import Cut, SplitNetwork, fold, unfold
+from nmfdiag.networks.split import Cut, SplitNetwork
 
 __all__ = [
     "ARCHITECTURES",

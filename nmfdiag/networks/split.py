@@ -2,8 +2,6 @@
 
 import copy
 import difflib
-import inspect
-import operator
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +11,10 @@ import torch
 from torch import Tensor, fx, nn
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
+from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import Replay
+from nmfdiag.networks.folding import unfold
 from nmfdiag.networks.layers import (
     ReluLayer,
     call_of,
@@ -26,11 +27,8 @@ from nmfdiag.networks.layers import (
 )
 
 REPRODUCES = 1e-4
+PIECE_BYTES = 64 * 2**20
 RUN_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
-IN_PLACE_OPERATORS = frozenset({
-    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.imod, operator.ipow,
-    operator.imatmul, operator.iand, operator.ior, operator.ixor, operator.ilshift, operator.irshift, operator.setitem,
-})  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,12 @@ class SplitNetwork:
     def __init__(self, model: nn.Module, example_input: Tensor):
         self.model = model
         self._replay = Replay(model)
+        self._layout = torch.contiguous_format
         with self._running(example_input):
             expected, shapes = self._replay.survey(example_input)
             self._graph = self._trace(example_input, logits_of(expected))
         self._nodes = relu_nodes(self._graph) if self._graph else []
-        self._in_place = {n for n in self._graph.graph.nodes if _is_in_place(self._graph, n)} if self._graph else set()
+        self._in_place = {n for n in self._graph.graph.nodes if is_in_place(self._graph, n)} if self._graph else set()
         self.traced = self._graph is not None
         conv1d = self._replay.from_conv1d
         if self._graph:
@@ -124,7 +123,7 @@ class SplitNetwork:
             if self._graph is None:
                 kept = inputs.detach().clone()
                 return Cut(layer, self._replay.capture(kept, index), (kept,))
-            activation, *carried = self._parts(layer).head.forward(inputs.detach().clone())
+            activation, *carried = self._parts(layer).head.forward(self._copy(inputs))
             return Cut(layer, activation, tuple(carried))
 
     def resume(self, cut: Cut, activation: Tensor) -> Tensor:
@@ -143,129 +142,149 @@ class SplitNetwork:
         if activation.shape != cut.activation.shape:
             expected, got = tuple(cut.activation.shape), tuple(activation.shape)
             raise NmfdiagError(f"The activation of layer {cut.layer!r} has shape {expected}, got one of {got}.")
+        activation = self._laid_out(activation.detach())
         with self._running(activation):
             if self._graph is None:
                 index = self.layer(cut.layer).index
                 return logits_of(self._replay.substitute(cut.carried[0], index, activation))
             parts = self._parts(cut.layer)
-            values: tuple[Any, ...] = (activation.detach(), *cut.carried)
-            if parts.tail_in_place:
+            values: tuple[Any, ...] = (activation, *cut.carried)
+            if parts.tail_writes:
                 values = copy.deepcopy(values)  # unlike clones, copies that share memory where these do
             return logits_of(parts.tail.forward(*values))
+
+    def resume_factored(self, cut: Cut, W: Tensor, H: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Run the rest of the network on ``W H + offset``, without forming that where the layer after allows it.
+
+        Args:
+            cut: What :meth:`cut` returned.
+            W: Matrix (rows, k), with the rows of :func:`fold` of the activation.
+            H: Matrix (k, channels).
+            offset: A row (channels,) to add to every row.
+
+        Returns:
+            The logits (n, classes), up to rounding those of :meth:`resume`.
+
+        Raises:
+            NmfdiagError: If the factors don't fit the activation.
+        """
+        shape, channel_dim = cut.activation.shape, self.layer(cut.layer).channel_dim
+        rows, channels = cut.activation.numel() // shape[channel_dim], shape[channel_dim]
+        if offset is not None:  # a factor that is 1 in every row: padding leaves it out at the borders, as it should
+            W, H = torch.cat([W, W.new_ones(len(W), 1)], dim=1), torch.cat([H, offset.reshape(1, -1)])
+        if W.shape != (rows, len(H)) or H.shape[1:] != (channels,):
+            raise NmfdiagError(
+                f"Layer {cut.layer!r} needs factors of shape ({rows}, k) and (k, {channels}), got {tuple(W.shape)} and "
+                f"{tuple(H.shape)}."
+            )
+        W, H = W.detach(), H.detach()
+        factored = self._parts(cut.layer).factored if self._graph is not None else None
+        if factored is None or not pays(rows, channels, len(H)):
+            return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
+        with self._running(cut.activation):
+            compact = self._laid_out(unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype))
+            return logits_of(factored.forward(compact, H, *cut.carried))
+
+    def pieces(self, cut: Cut, max_bytes: int = PIECE_BYTES) -> list[Cut]:
+        """Divide a cut's samples into batches whose activation stays small, so that the tail's memory does.
+
+        Args:
+            cut: What :meth:`cut` returned.
+            max_bytes: Size of a batch's activation at most (one sample at least).
+
+        Returns:
+            Views of the cut, in order; the cut alone where it is small or its samples can't be told apart.
+        """
+        n = len(cut.activation)
+        size = max(1, max_bytes * n // cut.activation.nbytes)
+        if size >= n or not all(isinstance(value, Tensor) and value.shape[:1] == (n,) for value in cut.carried):
+            return [cut]
+
+        def part(start: int, stop: int) -> Cut:
+            return Cut(cut.layer, cut.activation[start:stop], tuple(value[start:stop] for value in cut.carried))
+
+        try:
+            alone, together = (self.resume(two, two.activation) for two in (part(0, 1), part(0, 2)))
+        except NmfdiagError:  # statistics of a batch of one
+            return [cut]
+        if not torch.allclose(alone, together[:1], rtol=REPRODUCES, atol=REPRODUCES * float(together.abs().max())):
+            return [cut]
+        return [part(start, min(start + size, n)) for start in range(0, n, size)]
 
     def _parts(self, layer: str) -> "_Parts":
         if layer not in self._split:
             assert self._graph is not None
-            self._split[layer] = _split(self._graph, self._nodes[self.layer(layer).index], self._in_place)
+            self._split[layer] = _split(
+                self._graph, self._nodes[self.layer(layer).index], self._in_place, self.layer(layer)
+            )
         return self._split[layer]
 
     def _trace(self, example_input: Tensor, expected: Tensor) -> fx.GraphModule | None:
         """The model's graph, if it gives the logits expected and has the ReLU calls just seen."""
         try:
             graph = fx.GraphModule(self.model, fx.Tracer().trace(self.model))
-            got = logits_of(graph.forward(example_input.clone()))
         except Exception:  # tracing runs the model's own code on stand-ins for tensors: anything may come out of it
             return None
-        same_calls = [call_of(node) for node in relu_nodes(graph)] == self._replay.calls
-        same_shape = got.shape == expected.shape
-        close = same_shape and torch.allclose(got, expected, rtol=REPRODUCES, atol=REPRODUCES, equal_nan=True)
-        return graph if same_calls and close else None
+        if [call_of(node) for node in relu_nodes(graph)] != self._replay.calls:
+            return None
+        # An activation in channels_last memory is the activation matrix. Some networks can't take it (``view``).
+        is_conv = example_input.ndim == 4 and any(isinstance(module, nn.Conv2d) for module in self.model.modules())
+        for layout in (torch.channels_last, torch.contiguous_format) if is_conv else (torch.contiguous_format,):
+            self._layout = layout
+            if _reproduces(graph, self._copy(example_input), expected):
+                return graph
+        return None
+
+    def _copy(self, inputs: Tensor) -> Tensor:
+        """A copy of the inputs, laid out as suits the network."""
+        layout = self._layout if inputs.ndim == 4 else torch.contiguous_format
+        return torch.empty_like(inputs, memory_format=layout, requires_grad=False).copy_(inputs.detach())
+
+    def _laid_out(self, activation: Tensor) -> Tensor:
+        """The activation itself if it is laid out as suits the network, else a copy."""
+        return activation.contiguous(memory_format=self._layout if activation.ndim == 4 else torch.contiguous_format)
 
     @contextmanager
     def _running(self, inputs: Tensor) -> Iterator[None]:
         """Evaluation mode without gradients; what the network can't take becomes our error."""
-        modes = [(module, module.training) for module in self.model.modules()]
+        training = [module for module in self.model.modules() if module.training]
         try:
-            self.model.eval()
-            with torch.no_grad():
+            if training:
+                self.model.eval()
+            with torch.no_grad():  # as fast as inference_mode, whose tensors would spoil what a module keeps of them
                 yield
         except (NmfdiagError, torch.OutOfMemoryError):
             raise
         except RUN_ERRORS as error:
             raise shape_error(self.model, inputs, error) from error
         finally:
-            for module, training in modes:
-                module.training = training
-
-
-def fold(activation: Tensor, channel_dim: int) -> Tensor:
-    """Turn an activation into a matrix: ``n c h w -> (n h w) c``.
-
-    Args:
-        activation: A tensor (n, ...).
-        channel_dim: Its axis of the channels.
-
-    Returns:
-        The activation matrix (rows, channels); a view where memory allows it, as it does for channels_last.
-    """
-    return activation.movedim(channel_dim, -1).reshape(-1, activation.shape[channel_dim])
-
-
-def unfold(A: Tensor, shape: torch.Size | tuple[int, ...], channel_dim: int) -> Tensor:
-    """Undo :func:`fold`.
-
-    Args:
-        A: An activation matrix (rows, channels).
-        shape: Shape of the activation.
-        channel_dim: Its axis of the channels.
-
-    Returns:
-        A view of A of the given shape (channels_last where it has four axes).
-    """
-    moved = [n for axis, n in enumerate(shape) if axis != channel_dim] + [shape[channel_dim]]
-    return A.reshape(moved).movedim(-1, channel_dim)
+            for module in training:
+                module.training = True
 
 
 @dataclass(frozen=True)
 class _Parts:
-    """The graph up to and including a ReLU, and the graph after it."""
+    """The graph up to and including a ReLU, the graph after it, and the same on factors if that spares anything."""
 
     head: fx.GraphModule
     tail: fx.GraphModule
-    tail_in_place: bool
+    tail_writes: bool
+    factored: fx.GraphModule | None
 
 
-def _split(traced: fx.GraphModule, at: fx.Node, in_place: set[fx.Node]) -> _Parts:
-    """Cut a graph after a node; the head returns, and the tail takes, what crosses, that node's value first."""
-    nodes = list(traced.graph.nodes)
-    place = nodes.index(at) + 1
-    before, after = nodes[:place], nodes[place:]
-    later = set(after)
-    # A ReLU in place changes its input too: there, whatever reads the input later reads the activation.
-    same = {at, at.all_input_nodes[0]} if at in in_place else {at}
-    crossing = [at] + [n for n in before if n not in same and n.op != "get_attr" and any(u in later for u in n.users)]
-    head, tail = fx.Graph(), fx.Graph()
-    in_head: dict[fx.Node, fx.Node] = {}
-    for node in before:
-        in_head[node] = head.node_copy(node, in_head.__getitem__)
-    head.output(tuple(in_head[node] for node in crossing))
-    in_tail = {node: tail.placeholder(f"carried_{i}") for i, node in enumerate(crossing)}
-    in_tail |= {node: in_tail[at] for node in same}
-    for node in before:
-        if node.op == "get_attr" and node not in same and any(u in later for u in node.users):
-            in_tail[node] = tail.node_copy(node, in_tail.__getitem__)
-    for node in after:
-        in_tail[node] = tail.node_copy(node, in_tail.__getitem__)
-    return _Parts(fx.GraphModule(traced, head), fx.GraphModule(traced, tail), bool(later & in_place))
+def _split(traced: fx.GraphModule, at: fx.Node, in_place: set[fx.Node], layer: ReluLayer) -> _Parts:
+    head, tail = cut_graph(traced, at, in_place)
+    writes = writes_outside(traced, halves(traced, at)[1], in_place)
+    merge_affine(head)
+    merge_affine(tail)
+    factored = None if writes else factored_tail(tail, 1 + len(layer.output_shape), layer.channel_dim)
+    return _Parts(head, tail, writes, factored)
 
 
-def _is_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether a node may write into the tensors that it is given."""
-    if node.op == "call_module":
-        return bool(getattr(graph.get_submodule(str(node.target)), "inplace", False))
-    if node.op not in ("call_function", "call_method"):
-        return False
-    if node.kwargs.get("out") is not None or node.target in IN_PLACE_OPERATORS:
-        return True
-    name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if name.endswith("_") and not name.startswith("_"):
-        return True
-    return node.op == "call_function" and _asks_in_place(node)
-
-
-def _asks_in_place(node: fx.Node) -> bool:
+def _reproduces(graph: fx.GraphModule, inputs: Tensor, expected: Tensor) -> bool:
     try:
-        given = inspect.signature(node.target).bind(*node.args, **node.kwargs)  # type: ignore[arg-type]
-    except (TypeError, ValueError):  # built-in functions have no signature, and no such argument
-        return bool(node.kwargs.get("inplace"))
-    return bool(given.arguments.get("inplace"))
+        got = logits_of(graph.forward(inputs))
+    except Exception:  # as in tracing
+        return False
+    same_shape = got.shape == expected.shape
+    return same_shape and torch.allclose(got, expected, rtol=REPRODUCES, atol=REPRODUCES, equal_nan=True)

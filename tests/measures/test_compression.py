@@ -1,12 +1,16 @@
 """Curves of shipped networks: exact at full rank, right by hand at rank 0, and clear words for wrong input."""
 
+from typing import Any
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import nmfdiag
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize import nmf, pca, random_ablation
 from nmfdiag.measures.auc import auc
+from nmfdiag.networks import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 
@@ -95,3 +99,77 @@ def test_auc_by_hand() -> None:
     assert auc([1, 2], [1.0, 0.5], baseline=0.5) == 1.5
     with pytest.raises(NmfdiagError, match="axis"):
         auc([1], [1.0], axis="cubic")
+
+
+@pytest.mark.parametrize("operation", [nmfdiag.compression_curve, nmfdiag.ablation_curve])
+@pytest.mark.parametrize(
+    ("method", "options"), [("nmf", {}), ("pca", {}), ("pca", {"centered": True}), ("random", {"draws": 2})]
+)
+@pytest.mark.parametrize("layer", ["conv1_1", "conv1_2", "conv3_3"])
+def test_accuracy_by_the_networks_own_forward(
+    memoriser: tuple, operation: Any, method: str, options: dict, layer: str
+) -> None:
+    """The oracle puts each approximation into the untouched network by a hook, and counts."""
+    model, inputs, labels = memoriser
+    block, kept = model.get_submodule(layer), []
+    handle = block.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    model(inputs)
+    handle.remove()
+    rows = kept[0].detach().permute(0, 2, 3, 1)
+    A = rows.reshape(-1, rows.shape[-1])
+
+    def accuracy(X: Tensor) -> float:
+        handle = block.register_forward_hook(lambda *_: X.view(rows.shape).permute(0, 3, 1, 2))
+        answers = model(inputs).argmax(1)
+        handle.remove()
+        return float((answers == labels).double().mean())
+
+    grid = [1, 4, 8, A.shape[1] if method == "random" else min(A.shape)]
+    solved: Any = {"nmf": nmf, "pca": pca, "random": random_ablation}[method](A, grid, **options)
+    expected = []
+    for k in grid:
+        approximations = list(solved.reconstructions(k))
+        if operation is nmfdiag.ablation_curve and method == "random":
+            approximations = [A - X for X in approximations]
+        elif operation is nmfdiag.ablation_curve:
+            Q = torch.linalg.svd(solved.factors(k)[1].double(), full_matrices=False).Vh
+            approximations = [(A.double() - A.double() @ Q.T @ Q).float()]
+        expected.append(sum(map(accuracy, approximations)) / len(approximations))
+    curve = operation(model, layer, inputs, labels, method=method, ranks=grid, **options)
+    assert curve.accuracy == pytest.approx(expected, abs=1 / 20 + 1e-9)  # rounding may turn one near tie
+    assert curve.accuracy[-1] == expected[-1]
+    assert curve.zero_accuracy == accuracy(torch.zeros_like(A))
+    assert curve.mean_accuracy == accuracy(A.mean(dim=0).expand_as(A).contiguous())
+    assert curve.baseline_accuracy == accuracy(A)
+
+
+def test_a_layer_too_large_for_one_piece(memoriser: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs, labels = memoriser
+    whole = nmfdiag.compression_curve(model, "conv1_1", inputs, labels, ranks=[1, 3, 8])
+    pieces = SplitNetwork.pieces
+    monkeypatch.setattr(SplitNetwork, "pieces", lambda self, cut: pieces(self, cut, 3 * cut.activation[0].nbytes))
+    divided = nmfdiag.compression_curve(model, "conv1_1", inputs, labels, ranks=[1, 3, 8])
+    assert divided.to_dict() | {"provenance": {}} == whole.to_dict() | {"provenance": {}}
+
+
+@pytest.mark.parametrize("layer", ["conv1_1", "conv2_1", "conv3_1"])
+def test_a_tail_in_bfloat16_gives_nearly_the_same_answers(memoriser: tuple, layer: str) -> None:
+    model, inputs, labels = memoriser
+    plain = nmfdiag.compression_curve(model, layer, inputs, labels, method="pca")
+    fast = nmfdiag.compression_curve(model, layer, inputs, labels, method="pca", tail_dtype="bfloat16")
+    assert fast.provenance["tail_dtype"] == "bfloat16" and "tail_dtype" not in plain.provenance
+    assert fast.relative_error == plain.relative_error
+    differ = [abs(a - b) for a, b in zip(fast.accuracy, plain.accuracy, strict=True)]
+    assert max(differ) <= 0.101 and sum(differ) / len(differ) <= 0.02
+    assert fast.accuracy[-1] == fast.baseline_accuracy
+    split = SplitNetwork(model, inputs)
+    cut = split.cut(layer, inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        answers = split.resume(cut, cut.activation).argmax(1)
+    assert float((answers == split.resume(cut, cut.activation).argmax(1)).double().mean()) >= 0.95
+    profile = nmfdiag.layer_profile(
+        model, inputs, labels, layers=[layer], by_class=False, ranks=[2], tail_dtype="bfloat16"
+    )
+    assert profile.measured[0].curve.provenance["tail_dtype"] == "bfloat16"
+    with pytest.raises(NmfdiagError, match="tail_dtype 'half'"):
+        nmfdiag.compression_curve(model, layer, inputs, labels, tail_dtype="half")

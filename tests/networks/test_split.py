@@ -220,3 +220,75 @@ def test_fold_is_a_view_of_channels_last() -> None:
     assert torch.equal(A[1], activation[0, :, 0, 1])
     back = unfold(A, activation.shape, 1)
     assert back.data_ptr() == A.data_ptr() and back.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet", "audio_cnn"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_convolutions_activation_is_its_matrix(name: str, channels: int) -> None:
+    """Head and tail run in channels_last memory: no activation is copied to become a matrix, nor back."""
+    inputs = torch.randn(2, channels, 16, 16)
+    split = SplitNetwork(build(name, (channels, 16, 16), 4, width=4), inputs)
+    for layer in split.layers:
+        activation = split.cut(layer.name, inputs).activation
+        A = fold(activation, layer.channel_dim)
+        assert A.data_ptr() == activation.data_ptr() and A.is_contiguous()
+        back = unfold(A, activation.shape, layer.channel_dim)
+        assert back.data_ptr() == A.data_ptr()
+        assert split._laid_out(back).data_ptr() == A.data_ptr()
+
+
+def test_a_network_that_cant_take_channels_last() -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.linear = nn.Conv2d(3, 4, 3), nn.Linear(4 * 36, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.linear(F.relu(self.conv(x)).view(x.shape[0], -1))
+
+    check_every_layer(Views(), torch.randn(2, 3, 8, 8))
+
+
+def test_torchvisions_in_place_relus_need_no_copies() -> None:
+    for name in ("resnet18", "vgg11_bn", "densenet121"):
+        split = SplitNetwork(build(name, (3, 32, 32), 4), torch.randn(2, 3, 32, 32))
+        assert not any(split._parts(layer.name).tail_writes for layer in split.layers[::12]), name
+
+
+@pytest.mark.parametrize("name", ["cnn", "resnet", "mlp"])
+def test_pieces(name: str) -> None:
+    torch.manual_seed(0)
+    inputs = torch.randn(5, 3, 8, 8)
+    split = SplitNetwork(lively(build(name, (3, 8, 8), 4, width=4)), inputs)
+    for layer in split.layers:
+        cut = split.cut(layer.name, inputs)
+        assert split.pieces(cut) == [cut]
+        pieces = split.pieces(cut, max_bytes=2 * cut.activation[0].nbytes)
+        assert [len(piece.activation) for piece in pieces] == [2, 2, 1]
+        assert pieces[0].activation.data_ptr() == cut.activation.data_ptr()
+        logits = torch.cat([split.resume(piece, piece.activation) for piece in pieces])
+        torch.testing.assert_close(logits, split.resume(cut, cut.activation))
+
+
+def test_samples_that_depend_on_each_other_stay_together() -> None:
+    class Batch(nn.Module):
+        def __init__(self, norm: nn.Module) -> None:
+            super().__init__()
+            self.linear, self.norm = nn.Linear(4, 4), norm
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.norm(F.relu(self.linear(x)))
+
+    class Mean(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x - x.mean(0)
+
+    class Sized(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x / x.shape[0]
+
+    inputs = torch.randn(5, 4)
+    for norm in (nn.BatchNorm1d(4, track_running_stats=False), Mean(), Sized()):
+        split = SplitNetwork(Batch(norm), inputs)
+        cut = split.cut("relu", inputs)
+        assert split.pieces(cut, max_bytes=1) == [cut], norm
