@@ -25,7 +25,7 @@ ONE_STAGE = 1500
 TWO_SAMPLES = 8192
 """From more rows than that two samples are drawn: a minimum that is best on one sample may not be best on A."""
 SMALL_RANK = 16
-STARTS = {True: 6, False: 3}
+STARTS = {True: 6, False: 2}
 """Starts in all, of ranks up to :data:`SMALL_RANK`, which are cheap and find worse minima more often, and of others."""
 COARSE_TRIALS = (10, 25)
 FINE_TRIALS = (2,)

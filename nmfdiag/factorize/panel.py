@@ -68,7 +68,7 @@ def inner(Xs: Sequence[Tensor], Ys: Sequence[Tensor]) -> Tensor:
     for X, Y in zip(Xs, Ys, strict=True):
         for x, y in zip(_addresses(X), _addresses(Y), strict=True):
             table.extend((x, y, X.shape[1] * X.shape[2]))
-    result = torch.empty(len(Xs), len(Xs[0]), dtype=torch.float64)
+    result = torch.empty(len(Xs), Xs[0].shape[0], dtype=torch.float64)
     compiled.inner(table.buffer_info()[0], len(table) // 3, result.data_ptr())
     return result.T
 
@@ -98,7 +98,10 @@ def _compiled(X: Tensor) -> Kernels | None:
     return kernels(SCALARS[X.dtype]) if X.device.type == "cpu" else None
 
 
-def _addresses(X: Tensor) -> range:
+def _addresses(X: Tensor) -> Sequence[int]:
     """Where each matrix of a batch begins."""
-    start, step = X.data_ptr(), X.stride(0) * X.element_size()
-    return range(start, start + len(X) * step, step)
+    batch, start = X.shape[0], X.data_ptr()
+    if batch == 1:
+        return (start,)
+    step = X.stride(0) * X.element_size()
+    return range(start, start + batch * step, step)

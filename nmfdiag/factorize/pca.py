@@ -1,13 +1,13 @@
 """Principal components at a whole grid of ranks, from one eigendecomposition of the smaller Gram matrix."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from nmfdiag.factorize.factorization import Factorization
-from nmfdiag.factorize.matrix import activation_matrix, check_ranks, frobenius, full_rank_of
+from nmfdiag.factorize.matrix import ROWS_AT_ONCE, activation_matrix, check_ranks, frobenius, full_rank_of
 from nmfdiag.factorize.progress import Progress
 
 
@@ -42,17 +42,15 @@ def pca(
     matrix = activation_matrix(A)
     full_rank = full_rank_of(matrix)
     wanted = check_ranks(ranks, full_rank)
-    scale = float(matrix.abs().max())
-    X = matrix.double() / scale
-    offset = X.mean(dim=0) if centered else None
-    if offset is not None:
-        X = X - offset
-    squares = X.square().sum()
-    V = _right_singular_vectors(X, wanted[-1])
-    scores = X @ V.T
+    low, high = torch.aminmax(matrix)
+    scale = max(abs(float(low)), abs(float(high)))
+    offset = matrix.mean(dim=0, dtype=torch.float64) / scale if centered else None
+    V, energies = _right_singular_vectors(matrix, scale, offset, wanted[-1])
+    W = torch.cat([(chunk @ V.T * scale).to(matrix.dtype) for chunk in _chunks(matrix, scale, offset)])  # (rows, k)
+    H = V.to(matrix.dtype)
     norm = frobenius(matrix)
-    left = [float((squares - scores[:, :k].square().sum()).clamp_min(0)) ** 0.5 * scale / norm for k in wanted]
-    dtype = matrix.dtype
+    total = energies.sum()
+    left = [float((total - energies[:k].sum()).clamp_min(0)) ** 0.5 * scale / norm for k in wanted]
     if on_progress is not None:
         on_progress(1.0, "PCA done")
     return Factorization(
@@ -64,14 +62,27 @@ def pca(
         norm=norm,
         full_rank=full_rank,
         _A=matrix,
-        _factors={k: ((scores[:, :k] * scale).to(dtype), V[:k].to(dtype)) for k in wanted if k < full_rank},
-        offset=None if offset is None else (offset * scale).to(dtype),
+        _factors={k: (W[:, :k], H[:k]) for k in wanted if k < full_rank},
+        offset=None if offset is None else (offset * scale).to(matrix.dtype),
     )
 
 
-def _right_singular_vectors(X: Tensor, k: int) -> Tensor:
-    """The k leading right singular vectors (k, channels) of X (rows, channels), leading first."""
-    if X.shape[1] <= X.shape[0]:
-        return torch.linalg.eigh(X.T @ X).eigenvectors.flip(1)[:, :k].T
-    U = torch.linalg.eigh(X @ X.T).eigenvectors.flip(1)[:, :k]
-    return torch.nn.functional.normalize(U.T @ X, dim=1)
+def _chunks(A: Tensor, scale: float, offset: Tensor | None) -> Iterator[Tensor]:
+    """A by rows in float64, scaled and centred."""
+    for chunk in A.split(ROWS_AT_ONCE):
+        X = chunk.double() / scale
+        yield X if offset is None else X - offset
+
+
+def _right_singular_vectors(A: Tensor, scale: float, offset: Tensor | None, k: int) -> tuple[Tensor, Tensor]:
+    """The k leading right singular vectors (k, channels), leading first, and all squared singular values."""
+    rows, channels = A.shape
+    if channels <= rows:
+        gram = A.new_zeros(channels, channels, dtype=torch.float64)
+        for X in _chunks(A, scale, offset):
+            gram.addmm_(X.T, X)
+        squares, vectors = torch.linalg.eigh(gram)
+        return vectors.flip(1)[:, :k].T, squares.flip(0).clamp_min(0)
+    X = torch.cat(list(_chunks(A, scale, offset)))  # fewer rows than channels: small
+    squares, U = torch.linalg.eigh(X @ X.T)
+    return torch.nn.functional.normalize(U.flip(1)[:, :k].T @ X, dim=1), squares.flip(0).clamp_min(0)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize.matrix import activation_matrix, check_ranks, frobenius
+from nmfdiag.factorize.matrix import ROWS_AT_ONCE, activation_matrix, check_ranks, frobenius
 
 
 @dataclass(frozen=True)
@@ -78,6 +78,8 @@ def random_ablation(A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int 
     rng = np.random.Generator(np.random.PCG64(seed))
     orders = torch.from_numpy(np.stack([rng.permutation(channels) for _ in range(draws)])).to(matrix.device)
     norm = frobenius(matrix)
-    energy = (matrix.double() / norm).square().sum(dim=0)
+    energy = torch.zeros(channels, dtype=torch.float64, device=matrix.device)
+    for chunk in matrix.split(ROWS_AT_ONCE):
+        energy += (chunk.double() / norm).square().sum(dim=0)
     errors = [float(((orders >= k) * energy).sum(dim=1).clamp_min(0).sqrt().mean()) for k in wanted]
     return RandomAblation(wanted, errors, norm, channels, draws, matrix, orders)

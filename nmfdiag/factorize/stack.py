@@ -100,7 +100,7 @@ class Stack:
         self.of = [rank for rank, some in enumerate(starts) for _ in some]  # which rank a problem belongs to
         problems = [H for some in starts for H in some]
         self.H = self.previous = torch.cat(problems, 1)
-        self.W = [[A.new_zeros(len(A), H.shape[1], c.shape[1]) for c in self.chunks] for H in problems]
+        self.W = [self._zero_W(H.shape[1]) for H in problems]
         shape, device = (len(A), len(problems)), A.device
         self.marks = _Marks(
             f=torch.full(shape, float("inf"), dtype=torch.float64, device=device),
@@ -112,6 +112,12 @@ class Stack:
         self.found: dict[int, Result] = {}
         self.traces: list[list[tuple[float, Tensor]]] = [[] for _ in starts]
         self._arrange([H.shape[1] for H in problems])
+
+    def _zero_W(self, k: int) -> list[Tensor]:
+        """One factor by chunks (batch, k, rows), which share one piece of memory: it goes as a whole when the problem goes."""
+        widest = self.chunks[0].shape[1]
+        memory = self.A.new_zeros(len(self.chunks), len(self.A), k, widest)
+        return [part[:, :, : chunk.shape[1]] for part, chunk in zip(memory, self.chunks, strict=True)]
 
     def solve(self, tol: float, max_iter: int, report: Progress, trials: Sequence[int] = ()) -> None:
         """Iterate until every rank has left.
@@ -199,8 +205,8 @@ class Stack:
         sweep_(self._parts(swept), self._parts(C), self.S, SWEEPS_H)
         marks.beta = torch.where(marks.rose, marks.beta / BETA_CUT, (marks.beta * BETA_GROWTH).clamp_max(1))
         ahead = torch.where(marks.rose, 0, marks.beta) * extrapolate
-        following = torch.addcmul(swept, ahead[:, self.owner, None], swept - self.previous).clamp_min_(0)
-        if self.look > 1:  # what is done stays in the stack until somebody looks
+        following = torch.lerp(self.previous, swept, 1 + ahead[:, self.owner, None]).clamp_min_(0)
+        if self.look > 1 or len(self.A) > 1:  # what is done stays until somebody looks, and all its matrices are done
             following = torch.where(marks.done[:, self.owner, None], self.H, following)
         self.H, self.previous = following, swept
 

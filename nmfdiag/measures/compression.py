@@ -2,23 +2,32 @@
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import check_labels
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize import Factorization, RandomAblation, activation_matrix, default_ranks, nmf, pca, random_ablation
+from nmfdiag.factorize import (
+    Factorization,
+    RandomAblation,
+    activation_matrix,
+    default_ranks,
+    nmf,
+    nmf_batch,
+    pca,
+    random_ablation,
+)
 from nmfdiag.factorize.nmf import TOLERANCES
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.tail import TAIL_DTYPES, Tail, approximations
 from nmfdiag.networks.folding import fold
-from nmfdiag.networks.split import Cut, SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 
 METHODS = ("nmf", "pca", "random")
-TAIL_DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 FACTORIZATION_SHARE = 0.8
 
 
@@ -71,10 +80,53 @@ def compression_curve(
     References:
         Collins et al. 2018, section 3.2 and figures 2, 3, 8.
     """
-    return _curve(
-        model, layer, inputs, labels, method, ranks, seed, device, on_progress, "compress",
-        _nmf_options(solver, tol, max_iter), draws, centered, tail_dtype,
-    )  # fmt: skip
+    question = _Question("compress", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
+    return _one_curve(model, layer, inputs, labels, question, device, on_progress)
+
+
+def compression_curves(
+    model: nn.Module | SplitNetwork,
+    layer: str,
+    batches: Sequence[tuple[Tensor, Tensor]],
+    *,
+    method: str = "nmf",
+    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None,
+    seed: int = 0,
+    device: str | None = None,
+    on_progress: Progress | None = None,
+    solver: str = "hals",
+    tol: float | None = None,
+    max_iter: int = 200,
+    draws: int = 10,
+    centered: bool = False,
+    tail_dtype: str = "float32",
+) -> list[CompressionCurve | NmfdiagError]:
+    """Compute the curves of several batches, such as the classes, at one layer; on a GPU they are factorised in one call.
+
+    Args:
+        model: As the other arguments, see :func:`compression_curve`.
+        layer: See :func:`compression_curve`.
+        batches: Inputs (n, ...) and given labels (n,) of each.
+        method: See :func:`compression_curve`.
+        ranks: See :func:`compression_curve`.
+        seed: See :func:`compression_curve`.
+        device: See :func:`compression_curve`.
+        on_progress: See :func:`compression_curve`.
+        solver: See :func:`compression_curve`.
+        tol: See :func:`compression_curve`.
+        max_iter: See :func:`compression_curve`.
+        draws: See :func:`compression_curve`.
+        centered: See :func:`compression_curve`.
+        tail_dtype: See :func:`compression_curve`.
+
+    Returns:
+        Each batch's curve, or the error that its batch alone would have raised.
+
+    Raises:
+        NmfdiagError: If an option is out of range, or the layer is unknown.
+    """
+    question = _Question("compress", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
+    return _curves(model, layer, batches, question, device, on_progress)
 
 
 def ablation_curve(
@@ -103,162 +155,191 @@ def ablation_curve(
     References:
         Collins et al. 2018, figure 7.
     """
-    return _curve(
-        model, layer, inputs, labels, method, ranks, seed, device, on_progress, "ablate",
-        _nmf_options(solver, tol, max_iter), draws, centered, tail_dtype,
-    )  # fmt: skip
+    question = _Question("ablate", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
+    return _one_curve(model, layer, inputs, labels, question, device, on_progress)
 
 
-def _curve(
+@dataclass(frozen=True)
+class _Question:
+    """What is asked of every batch; the fields are arguments of :func:`compression_curve`."""
+
+    operation: str
+    method: str
+    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None
+    seed: int
+    solver: str
+    tol: float | None
+    max_iter: int
+    draws: int
+    centered: bool
+    tail_dtype: str
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise NmfdiagError(f"Unknown method {self.method!r}: accepted are {', '.join(METHODS)}.")
+        if self.tail_dtype not in TAIL_DTYPES:
+            raise NmfdiagError(f"Unknown tail_dtype {self.tail_dtype!r}: accepted are {', '.join(TAIL_DTYPES)}.")
+
+    @property
+    def nmf_options(self) -> dict[str, Any]:
+        tol = TOLERANCES.get(self.solver) if self.tol is None else self.tol
+        return {"solver": self.solver, "tol": tol, "max_iter": self.max_iter}
+
+    def grid(self, full_rank: int) -> list[int]:
+        chosen = default_ranks if self.ranks is None else self.ranks
+        return list(chosen(full_rank) if callable(chosen) else chosen)
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One batch at the layer: its activation matrix and what the rest of the network makes of it."""
+
+    matrix: Tensor
+    tail: Tail
+    n_samples: int
+    baseline: float
+
+
+def _one_curve(
     model: nn.Module | SplitNetwork,
     layer: str,
     inputs: Tensor,
     labels: Tensor,
-    method: str,
-    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None,
-    seed: int,
+    question: _Question,
     device: str | None,
     on_progress: Progress | None,
-    operation: str,
-    nmf_options: dict[str, Any],
-    draws: int,
-    centered: bool,
-    tail_dtype: str,
 ) -> CompressionCurve:
+    [answer] = _curves(model, layer, [(inputs, labels)], question, device, on_progress)
+    if isinstance(answer, NmfdiagError):
+        raise answer
+    return answer
+
+
+def _curves(
+    model: nn.Module | SplitNetwork,
+    layer: str,
+    batches: Sequence[tuple[Tensor, Tensor]],
+    question: _Question,
+    device: str | None,
+    on_progress: Progress | None,
+) -> list[CompressionCurve | NmfdiagError]:
     start = time.perf_counter()
-    if method not in METHODS:
-        raise NmfdiagError(f"Unknown method {method!r}: accepted are {', '.join(METHODS)}.")
-    if tail_dtype not in TAIL_DTYPES:
-        raise NmfdiagError(f"Unknown tail_dtype {tail_dtype!r}: accepted are {', '.join(TAIL_DTYPES)}.")
-    inputs, labels = _checked_batch(inputs, labels, device)
-    network = model if isinstance(model, SplitNetwork) else SplitNetwork(_placed(model, device), inputs[:2])
     report = on_progress or (lambda done, words: None)
-
+    answers: dict[int, CompressionCurve | NmfdiagError] = {}
+    ready: dict[int, _Batch] = {}
     with torch.no_grad():
-        cut = network.cut(layer, inputs)
-        channel_dim = network.layer(layer).channel_dim
-        A = fold(cut.activation, channel_dim)
+        for i, (inputs, labels) in enumerate(batches):
+            try:
+                inputs, labels = _checked_batch(inputs, labels, device)
+                if not isinstance(model, SplitNetwork):
+                    model = SplitNetwork(_placed(model, device), inputs[:2])
+                ready[i] = _batch(model, layer, inputs, labels, question)
+            except NmfdiagError as error:
+                answers[i] = error
         try:
-            matrix = activation_matrix(A)
+            solved = _factorized([batch.matrix for batch in ready.values()], question, report)
         except NmfdiagError as error:
-            raise NmfdiagError(f"Layer {layer!r}: {error}") from None
-        tail = _Tail(network, cut, labels, TAIL_DTYPES[tail_dtype])
-        baseline = tail.baseline_accuracy()
+            return [answers.get(i, error) for i in range(len(batches))]
+        for i, one in zip(list(ready), solved, strict=True):
+            share = (1 - FACTORIZATION_SHARE) / len(ready)
+            before = FACTORIZATION_SHARE + share * list(ready).index(i)
 
-        full_rank = matrix.shape[1] if method == "random" else min(matrix.shape)
-        chosen = default_ranks if ranks is None else ranks
-        grid = list(chosen(full_rank) if callable(chosen) else chosen)
-        solved: Factorization | RandomAblation
-        if method == "nmf":
-            solved = nmf(
-                matrix, grid, seed=seed, **nmf_options,
-                on_progress=lambda done, words: report(FACTORIZATION_SHARE * done, words),
-            )  # fmt: skip
-        elif method == "pca":
-            solved = pca(matrix, grid, centered=centered)
-        else:
-            solved = random_ablation(matrix, grid, draws=draws, seed=seed)
+            def report_tail(done: float, words: str, before: float = before, share: float = share) -> None:
+                report(before + share * done, words)
 
-        accuracies = []
-        for i, k in enumerate(solved.ranks):
-            if operation == "compress" and k == solved.full_rank:
-                accuracies.append(baseline)  # there the approximation is A itself
-            else:
-                scores = [tail.accuracy(*factors) for factors in _factors(matrix, solved, k, operation)]
-                accuracies.append(sum(scores) / len(scores))
-            report(
-                FACTORIZATION_SHARE + (1 - FACTORIZATION_SHARE) * (i + 1) / len(solved.ranks), f"accuracy at rank {k}"
-            )
-        return CompressionCurve(
-            layer=layer,
-            method=method,
-            ranks=solved.ranks,
-            accuracy=accuracies,
-            relative_error=solved.relative_error,
-            absolute_error=solved.absolute_error,
-            converged=solved.converged,
-            baseline_accuracy=baseline,
-            zero_accuracy=tail.accuracy_of_row(torch.zeros_like(matrix[0])),
-            mean_accuracy=tail.accuracy_of_row(matrix.mean(dim=0)),
-            full_rank=full_rank,
-            shape=(matrix.shape[0], matrix.shape[1]),
-            n_samples=len(inputs),
-            operation=operation,
-            provenance={
-                "torch": torch.__version__,
-                "device": str(matrix.device),
-                "threads": torch.get_num_threads(),
-                "processor": platform.processor() or platform.machine(),
-                "seconds": round(time.perf_counter() - start, 4),
-                "n_iter": solved.n_iter,
-                "seed": seed,
-                **(nmf_options if method == "nmf" else {}),
-                **({"tail_dtype": tail_dtype} if tail_dtype != "float32" else {}),
-            },
+            answers[i] = _answer(layer, ready[i], one, question, report_tail)
+    seconds = round((time.perf_counter() - start) / len(batches), 4)
+    for answer in answers.values():
+        if isinstance(answer, CompressionCurve):
+            answer.provenance["seconds"] = seconds
+    return [answers[i] for i in range(len(batches))]
+
+
+def _batch(network: SplitNetwork, layer: str, inputs: Tensor, labels: Tensor, question: _Question) -> _Batch:
+    cut = network.cut(layer, inputs)
+    try:
+        matrix = activation_matrix(
+            fold(cut.activation, network.layer(layer).channel_dim), non_negative=question.method == "nmf"
         )
+    except NmfdiagError as error:
+        raise NmfdiagError(f"Layer {layer!r}: {error}") from None
+    tail = Tail(network, cut, labels, TAIL_DTYPES[question.tail_dtype])
+    return _Batch(matrix, tail, len(inputs), tail.baseline_accuracy())
 
 
-class _Tail:
-    """The network after one cut: from factors of the layer's activation to the share of samples put right."""
+def _factorized(
+    matrices: list[Tensor], question: _Question, report: Progress
+) -> Sequence[Factorization | RandomAblation]:
+    """Approximate each matrix at the ranks asked for: on a GPU in one call where the shapes allow it, else one by one."""
+    grids = [question.grid(A.shape[1] if question.method == "random" else min(A.shape)) for A in matrices]
+    if question.method == "pca":
+        return [pca(A, grid, centered=question.centered) for A, grid in zip(matrices, grids, strict=True)]
+    if question.method == "random":
+        options: dict[str, Any] = {"draws": question.draws, "seed": question.seed}
+        return [random_ablation(A, grid, **options) for A, grid in zip(matrices, grids, strict=True)]
 
-    def __init__(self, network: SplitNetwork, cut: Cut, labels: Tensor, dtype: torch.dtype | None):
-        self.network, self.pieces, self.dtype = network, network.pieces(cut), dtype
-        self.rows = cut.activation[0].numel() // network.layer(cut.layer).width
-        # Without a skip connection, one row everywhere gives every sample the same answer: two stand for all.
-        self.alike = self.pieces if cut.carried else [Cut(cut.layer, cut.activation[:2], ())]
-        self.labels = labels
+    options = {"seed": question.seed, **question.nmf_options}
+    if factorised_together(matrices):
+        report_all: Progress = lambda done, words: report(FACTORIZATION_SHARE * done, words)  # noqa: E731
+        return nmf_batch(torch.stack(matrices), grids[0], on_progress=report_all, **options)
+    solved = []
+    for i, (A, grid) in enumerate(zip(matrices, grids, strict=True)):
 
-    def baseline_accuracy(self) -> float:
-        """Accuracy on the activation itself; checks the labels against the classes."""
-        with self._autocast():
-            logits = torch.cat([self.network.resume(piece, piece.activation) for piece in self.pieces])
-        self.labels = check_labels(self.labels, logits.shape[1]).to(logits.device)
-        return self._share(logits.argmax(1))
+        def report_one(done: float, words: str, i: int = i) -> None:
+            report(FACTORIZATION_SHARE * (i + done) / len(matrices), words)
 
-    def accuracy(self, W: Tensor, H: Tensor, offset: Tensor | None = None) -> float:
-        """Accuracy on ``W H + offset``."""
-        return self._share(self._answers(self.pieces, W, H, offset))
-
-    def accuracy_of_row(self, row: Tensor) -> float:
-        """Accuracy where every row is the one given (channels,)."""
-        n = sum(len(piece.activation) for piece in self.alike)
-        answers = self._answers(self.alike, row.new_ones(n * self.rows, 1), row[None], None)
-        return self._share(answers if len(answers) == len(self.labels) else answers[0])
-
-    def _answers(self, pieces: list[Cut], W: Tensor, H: Tensor, offset: Tensor | None) -> Tensor:
-        parts = W.split([len(piece.activation) * self.rows for piece in pieces])
-        with self._autocast():
-            logits = [self.network.resume_factored(piece, w, H, offset) for piece, w in zip(pieces, parts, strict=True)]
-        return torch.cat(logits).argmax(1)
-
-    def _share(self, answers: Tensor) -> float:
-        return int((answers == self.labels).sum()) / len(self.labels)
-
-    def _autocast(self) -> torch.autocast:
-        device = self.pieces[0].activation.device.type
-        return torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+        solved.append(nmf(A, grid, on_progress=report_one, **options))
+    return solved
 
 
-def _factors(
-    A: Tensor, solved: Factorization | RandomAblation, k: int, operation: str
-) -> Iterator[tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor | None]]:
-    """W, H and offset of what is put in the place of A at rank k (random ablation has one a draw)."""
-    if isinstance(solved, RandomAblation):
-        identity = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
-        for mask in solved.masks(k):
-            kept = ~mask if operation == "ablate" else mask
-            yield A[:, kept], identity[kept]
-    elif operation == "ablate":
-        yield A, _complement(solved.factors(k)[1]).to(A.dtype)
-    else:
-        yield *solved.factors(k), solved.offset
+def factorised_together(matrices: Sequence[Tensor]) -> bool:
+    """Whether one call factorises them all: on a GPU that is faster; on the CPU it gains nothing and takes more memory."""
+    shapes, on_gpu = {A.shape for A in matrices}, all(A.device.type == "cuda" for A in matrices)
+    return on_gpu and len(matrices) > 1 and len(shapes) == 1
 
 
-def _complement(H: Tensor) -> Tensor:
-    """The projection (channels, channels) onto what is orthogonal to the rows of H (k, channels), in float64."""
-    basis, triangle = torch.linalg.qr(H.T.double())
-    Q = basis[:, triangle.diagonal().abs() > 1e-9 * triangle.abs().max()]
-    return torch.eye(len(Q), dtype=Q.dtype, device=Q.device) - Q @ Q.T
+def _answer(
+    layer: str,
+    batch: _Batch,
+    solved: Factorization | RandomAblation,
+    question: _Question,
+    report: Progress,
+) -> CompressionCurve:
+    matrix, tail = batch.matrix, batch.tail
+    accuracies = []
+    for i, k in enumerate(solved.ranks):
+        if question.operation == "compress" and k == solved.full_rank:
+            accuracies.append(batch.baseline)  # there the approximation is A itself
+        else:
+            scores = [tail.accuracy(*factors) for factors in approximations(matrix, solved, k, question.operation)]
+            accuracies.append(sum(scores) / len(scores))
+        report((i + 1) / len(solved.ranks), f"accuracy at rank {k}")
+    return CompressionCurve(
+        layer=layer,
+        method=question.method,
+        ranks=solved.ranks,
+        accuracy=accuracies,
+        relative_error=solved.relative_error,
+        absolute_error=solved.absolute_error,
+        converged=solved.converged,
+        baseline_accuracy=batch.baseline,
+        zero_accuracy=tail.accuracy_of_row(torch.zeros_like(matrix[0])),
+        mean_accuracy=tail.accuracy_of_row(matrix.mean(dim=0)),
+        full_rank=solved.full_rank,
+        shape=(matrix.shape[0], matrix.shape[1]),
+        n_samples=batch.n_samples,
+        operation=question.operation,
+        provenance={
+            "torch": torch.__version__,
+            "device": str(matrix.device),
+            "threads": torch.get_num_threads(),
+            "processor": platform.processor() or platform.machine(),
+            "n_iter": solved.n_iter,
+            "seed": question.seed,
+            **(question.nmf_options if question.method == "nmf" else {}),
+            **({"tail_dtype": question.tail_dtype} if question.tail_dtype != "float32" else {}),
+        },
+    )
 
 
 def _checked_batch(inputs: Tensor, labels: Tensor, device: str | None) -> tuple[Tensor, Tensor]:
@@ -280,7 +361,3 @@ def _placed(model: nn.Module, device: str | None) -> nn.Module:
     import copy
 
     return copy.deepcopy(model).to(device)
-
-
-def _nmf_options(solver: str, tol: float | None, max_iter: int) -> dict[str, Any]:
-    return {"solver": solver, "tol": TOLERANCES.get(solver) if tol is None else tol, "max_iter": max_iter}

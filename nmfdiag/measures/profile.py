@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmfdiag.data import multi_class_batch, single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.measures.compression import compression_curve
+from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases, phases
 from nmfdiag.measures.summary import Spread, spread
@@ -103,7 +103,7 @@ def layer_profile(
         ranks: Ranks; default is each layer's own grid.
         seed: Seeds batches, solver and random ablation.
         on_progress: Called with the share done and a few words; may raise to cancel.
-        tail_dtype: As :func:`compression_curve` takes it.
+        tail_dtype: As :func:`compression_curves` takes it.
 
     Raises:
         NmfdiagError: If no curve at all could be computed, a layer is unknown, or the batch is no batch.
@@ -120,23 +120,26 @@ def layer_profile(
         if by_class
         else [multi_class_batch(inputs, labels, size=per_class, seed=seed)]
     )
-    tasks = [(layer, batch, method) for batch in batches for layer in chosen for method in methods]
+    # On a GPU the classes of a layer are factorised in one call; on the CPU that gains nothing and needs their memory at once.
+    size = len(batches) if batches and batches[0].inputs.device.type == "cuda" else 1
+    groups = [batches[i : i + size] for i in range(0, len(batches), size)]
+    tasks = [(layer, group, method) for group in groups for layer in chosen for method in methods]
     measured: list[Measured] = []
     skipped = {f"class {c}": "has one sample" for c in _single_samples(labels)} if by_class else {}
-    for i, (layer, batch, method) in enumerate(tasks):
+    for i, (layer, group, method) in enumerate(tasks):
         if on_progress is not None:
-            on_progress(i / len(tasks), f"{layer.name}, {i + 1} of {len(tasks)} curves")
-        try:
-            curve = compression_curve(
-                network, layer.name, batch.inputs, batch.given_labels,
-                method=method, ranks=ranks, seed=seed, tail_dtype=tail_dtype,
-            )  # fmt: skip
-        except NmfdiagError as error:
-            if len(tasks) == 1 or ranks is not None:
-                raise
-            skipped[f"{layer.name}, class {batch.class_idx}, {method}"] = str(error)
-            continue
-        measured.append(Measured(layer.index, batch.class_idx, curve))
+            on_progress(i / len(tasks), f"{layer.name}, {i + 1} of {len(tasks)}")
+        answers = compression_curves(
+            network, layer.name, [(batch.inputs, batch.given_labels) for batch in group],
+            method=method, ranks=ranks, seed=seed, tail_dtype=tail_dtype,
+        )  # fmt: skip
+        for batch, answer in zip(group, answers, strict=True):
+            if isinstance(answer, CompressionCurve):
+                measured.append(Measured(layer.index, batch.class_idx, answer))
+            elif len(tasks) == 1 or ranks is not None:
+                raise answer
+            else:
+                skipped[f"{layer.name}, class {batch.class_idx}, {method}"] = str(answer)
     if not measured:
         raise NmfdiagError(f"No curve could be computed: {next(iter(skipped.values()), 'no class has two samples')}")
     return LayerProfile(tuple(layer.name for layer in chosen), tuple(measured), skipped)

@@ -10,7 +10,7 @@ from sklearn.decomposition import NMF
 from torch import Tensor
 
 from nmfdiag.errors import Cancelled, NmfdiagError
-from nmfdiag.factorize import default_ranks, nmf
+from nmfdiag.factorize import default_ranks, nmf, nmf_batch
 
 RANKS = [1, 2, 4, 8, 16, 24]
 
@@ -141,3 +141,57 @@ def test_the_default_grid_ends_at_the_full_rank() -> None:
     for full in (1, 2, 3, 5, 20, 50, 64, 512):
         grid = default_ranks(full)
         assert grid[-1] == full and grid == sorted(set(grid)) and grid[0] == 1
+
+
+def test_a_batch_gives_what_each_matrix_gives(features: Tensor) -> None:
+    halves = features.reshape(2, 400, 64)
+    together = nmf_batch(halves, RANKS)
+    for A, one in zip(halves, together, strict=True):
+        alone = nmf(A, RANKS)
+        assert one.relative_error == pytest.approx(alone.relative_error, rel=1e-3)
+        assert one.relative_error == pytest.approx(direct_errors(A, one, RANKS), rel=1e-3)
+
+
+def test_a_batch_samples_rows_as_one_matrix_does(features: Tensor) -> None:
+    tall = torch.cat([features] * 12)
+    together = nmf_batch(torch.stack([tall, tall.flip(0)]), [4, 16])
+    assert together[0].relative_error == pytest.approx(nmf(tall, [4, 16]).relative_error, rel=1e-3)
+
+
+def test_bad_batches(features: Tensor) -> None:
+    with pytest.raises(NmfdiagError, match="batch of matrices"):
+        nmf_batch(features, [2])
+    with pytest.raises(NmfdiagError, match="all zero"):
+        nmf_batch(torch.stack([features, torch.zeros_like(features)]), [2])
+
+
+def test_threads_change_rounding_only(features: Tensor) -> None:
+    tall = torch.cat([features] * 12)
+    alone = nmf(tall, [4, 16])
+    torch.set_num_threads(2)
+    try:
+        several = nmf(tall, [4, 16])
+        again = nmf(tall, [4, 16])
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert several.relative_error == pytest.approx(alone.relative_error, rel=1e-3)
+    assert torch.equal(several.factors(16)[0], again.factors(16)[0])
+
+
+def test_the_trace_falls_to_the_error(features: Tensor) -> None:
+    for solver in ("hals", "mu"):
+        solved = nmf(features, [6, 12], solver=solver)
+        for k, error in zip(solved.ranks, solved.relative_error, strict=True):
+            seconds, errors = zip(*solved.trace[k], strict=True)
+            assert list(seconds) == sorted(seconds) and seconds[0] > 0
+            assert errors[-1] == pytest.approx(error) and errors[-1] < errors[0]
+
+
+def test_tall_and_flat_matrices_leave_no_row_out() -> None:
+    random = torch.Generator().manual_seed(0)
+    for rows in (3, 1499, 3001, 8200, 33000):
+        A = torch.rand(rows, 12, generator=random)
+        solved = nmf(A, [2])
+        assert solved.factors(2)[0].shape == (rows, 2)
+        assert solved.relative_error[0] == pytest.approx(direct_errors(A, solved, [2])[0], rel=1e-3)

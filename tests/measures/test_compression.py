@@ -8,8 +8,11 @@ from torch import Tensor, nn
 
 import nmfdiag
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize import nmf, pca, random_ablation
+from nmfdiag.factorize import nmf, nmf_batch, pca, random_ablation
+from nmfdiag.measures import compression
 from nmfdiag.measures.auc import auc
+from nmfdiag.measures.compression import compression_curve, compression_curves
+from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.networks import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
@@ -173,3 +176,28 @@ def test_a_tail_in_bfloat16_gives_nearly_the_same_answers(memoriser: tuple, laye
     assert profile.measured[0].curve.provenance["tail_dtype"] == "bfloat16"
     with pytest.raises(NmfdiagError, match="tail_dtype 'half'"):
         nmfdiag.compression_curve(model, layer, inputs, labels, tail_dtype="half")
+
+
+def test_several_batches_are_measured_as_each_alone(memoriser: tuple) -> None:
+    model, inputs, labels = memoriser[:3]
+    halves = [(inputs[::2], labels[::2]), (inputs[1::2], labels[1::2]), (inputs[:1], labels[:1])]
+    first, second, third = compression_curves(model, "conv1_2", halves, ranks=[2, 8])
+    for curve, (x, y) in ((first, halves[0]), (second, halves[1])):
+        assert isinstance(curve, CompressionCurve)
+        assert curve.accuracy == compression_curve(model, "conv1_2", x, y, ranks=[2, 8]).accuracy
+    assert isinstance(third, NmfdiagError) and "at least 2 samples" in str(third)
+
+
+def test_matrices_of_one_shape_can_be_factorised_in_one_call(memoriser: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a GPU does, here on the CPU: as accurate as one by one."""
+    model, inputs, labels = memoriser[:3]
+    n = len(inputs) // 2
+    halves = [(inputs[:n], labels[:n]), (inputs[n : 2 * n], labels[n : 2 * n])]
+    one_by_one = compression_curves(model, "conv1_2", halves)
+    calls = []
+    monkeypatch.setattr(compression, "factorised_together", lambda matrices: True)
+    monkeypatch.setattr(compression, "nmf_batch", lambda *a, **k: calls.append(1) or nmf_batch(*a, **k))
+    for curve, other in zip(compression_curves(model, "conv1_2", halves), one_by_one, strict=True):
+        assert isinstance(curve, CompressionCurve) and isinstance(other, CompressionCurve)
+        assert curve.auc == pytest.approx(other.auc, abs=0.02)
+    assert calls == [1]

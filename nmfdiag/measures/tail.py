@@ -1,0 +1,75 @@
+"""The rest of a network after one cut: from factors of the layer's activation to the share of samples put right."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from nmfdiag.data import check_labels
+from nmfdiag.factorize import Factorization, RandomAblation
+from nmfdiag.networks.split import Cut, SplitNetwork
+
+TAIL_DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
+
+
+class Tail:
+    """The network after one cut: from factors of the layer's activation to the share of samples put right."""
+
+    def __init__(self, network: SplitNetwork, cut: Cut, labels: Tensor, dtype: torch.dtype | None):
+        self.network, self.pieces, self.dtype = network, network.pieces(cut), dtype
+        self.rows = cut.activation[0].numel() // network.layer(cut.layer).width
+        # Without a skip connection, one row everywhere gives every sample the same answer: two stand for all.
+        self.alike = self.pieces if cut.carried else [Cut(cut.layer, cut.activation[:2], ())]
+        self.labels = labels
+
+    def baseline_accuracy(self) -> float:
+        """Accuracy on the activation itself; checks the labels against the classes."""
+        with self._autocast():
+            logits = torch.cat([self.network.resume(piece, piece.activation) for piece in self.pieces])
+        self.labels = check_labels(self.labels, logits.shape[1]).to(logits.device)
+        return self._share(logits.argmax(1))
+
+    def accuracy(self, W: Tensor, H: Tensor, offset: Tensor | None = None) -> float:
+        """Accuracy on ``W H + offset``."""
+        return self._share(self._answers(self.pieces, W, H, offset))
+
+    def accuracy_of_row(self, row: Tensor) -> float:
+        """Accuracy where every row is the one given (channels,)."""
+        n = sum(len(piece.activation) for piece in self.alike)
+        answers = self._answers(self.alike, row.new_ones(n * self.rows, 1), row[None], None)
+        return self._share(answers if len(answers) == len(self.labels) else answers[0])
+
+    def _answers(self, pieces: list[Cut], W: Tensor, H: Tensor, offset: Tensor | None) -> Tensor:
+        parts = W.split([len(piece.activation) * self.rows for piece in pieces])
+        with self._autocast():
+            logits = [self.network.resume_factored(piece, w, H, offset) for piece, w in zip(pieces, parts, strict=True)]
+        return torch.cat(logits).argmax(1)
+
+    def _share(self, answers: Tensor) -> float:
+        return int((answers == self.labels).sum()) / len(self.labels)
+
+    def _autocast(self) -> torch.autocast:
+        device = self.pieces[0].activation.device.type
+        return torch.autocast(device, dtype=self.dtype or torch.bfloat16, enabled=self.dtype is not None)
+
+
+def approximations(
+    A: Tensor, solved: Factorization | RandomAblation, k: int, operation: str
+) -> Iterator[tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor | None]]:
+    """W, H and offset of what is put in the place of A at rank k (random ablation has one a draw)."""
+    if isinstance(solved, RandomAblation):
+        identity = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
+        for mask in solved.masks(k):
+            kept = ~mask if operation == "ablate" else mask
+            yield A[:, kept], identity[kept]
+    elif operation == "ablate":
+        yield A, _complement(solved.factors(k)[1]).to(A.dtype)
+    else:
+        yield *solved.factors(k), solved.offset
+
+
+def _complement(H: Tensor) -> Tensor:
+    """The projection (channels, channels) onto what is orthogonal to the rows of H (k, channels), in float64."""
+    basis, triangle = torch.linalg.qr(H.T.double())
+    Q = basis[:, triangle.diagonal().abs() > 1e-9 * triangle.abs().max()]
+    return torch.eye(len(Q), dtype=Q.dtype, device=Q.device) - Q @ Q.T
