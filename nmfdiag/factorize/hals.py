@@ -24,9 +24,9 @@ ONE_STAGE = 1500
 """Up to so many rows all starts run on all rows."""
 TWO_SAMPLES = 8192
 """From more rows than that two samples are drawn: a minimum that is best on one sample may not be best on A."""
-SMALL_RANK = 16
-STARTS = {True: 6, False: 2}
-"""Starts in all, of ranks up to :data:`SMALL_RANK`, which are cheap and find worse minima more often, and of others."""
+STARTS = ((1, 1), (4, 3), (16, 6))
+MORE, MOST_STARTS = 2, 6
+"""Starts in all of ranks up to 1, 4 and 16, and of larger ones, which take longer and find worse minima less often."""
 COARSE_TRIALS = (10, 25)
 FINE_TRIALS = (2,)
 """Iterations after which the worse half of a rank's starts is given up."""
@@ -34,7 +34,13 @@ GRAM_IS_SAFE = 1e-3
 
 
 def hals(
-    A: Tensor, ranks: list[int], tol: float, max_iter: int, seed: int, on_progress: Progress | None
+    A: Tensor,
+    ranks: list[int],
+    tol: float,
+    max_iter: int,
+    seed: int,
+    on_progress: Progress | None,
+    n_starts: int = MOST_STARTS,
 ) -> list[dict[int, Solution]]:
     """Solve every rank of every matrix of A (batch, rows, channels).
 
@@ -46,7 +52,7 @@ def hals(
     begun = time.perf_counter()
     order = np.random.Generator(np.random.PCG64(seed)).permutation(A.shape[1])
     levels, n_samples = _levels(A.shape[1])
-    starts = _starts(_samples(A, order, levels[0], n_samples), ranks, n_samples, seed)
+    starts = _starts(_samples(A, order, levels[0], n_samples), ranks, n_starts, n_samples, seed)
     for level, rows in enumerate(levels):
         matrices = _samples(A, order, rows, n_samples if level == 0 else 1)
         stack = Stack(matrices, starts, begun)
@@ -76,9 +82,10 @@ def _samples(A: Tensor, order: np.ndarray, rows: int, n_samples: int) -> Tensor:
     return torch.cat([A[:, torch.from_numpy(part).to(A.device)] for part in chosen])
 
 
-def _starts(A: Tensor, ranks: list[int], n_samples: int, seed: int) -> list[list[Tensor]]:
+def _starts(A: Tensor, ranks: list[int], at_most: int, n_samples: int, seed: int) -> list[list[Tensor]]:
     """For each rank its starts (batch, k, channels): the first k components of sets that serve every rank."""
-    n_of = {k: -(-STARTS[k <= SMALL_RANK] // n_samples) for k in ranks}
+    in_all = {k: min(at_most, next((n for limit, n in STARTS if k <= limit), MORE)) for k in ranks}
+    n_of = {k: -(-n // n_samples) for k, n in in_all.items()}
     largest = max(ranks)
     sets = [nndsvd(A, largest), spread_rows(A, largest)]
     sets += [some_rows(A, largest, seed + i) for i in range(max(n_of.values()) - len(sets))]

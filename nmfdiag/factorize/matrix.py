@@ -7,9 +7,12 @@ import torch
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize.panel import Inner
 
 NEARLY_FULL = 0.85
 ROWS_AT_ONCE = 65536
+SMALLEST_SCALE = 1e-6
+"""Matrices whose largest entry lies between this and its inverse have squares that float32 holds."""
 
 
 def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> Tensor:
@@ -86,16 +89,24 @@ def full_rank_of(A: Tensor) -> int:
     return min(A.shape)
 
 
+def squares(A: Tensor) -> Tensor:
+    """``||A||^2`` of each matrix of A (batch, rows, channels): (batch,), summed in float64."""
+    parts = (chunk.contiguous() for chunk in A.split(ROWS_AT_ONCE, dim=1))
+    return torch.stack([Inner([part], [part])()[:, 0].clone() for part in parts]).sum(0)
+
+
 def frobenius(A: Tensor) -> float:
     """Frobenius norm of A, summed in float64 and safe against under- and overflow of the squares."""
     scale = max(abs(float(v)) for v in torch.aminmax(A))
     if scale == 0:
         return 0.0
+    if SMALLEST_SCALE < scale < 1 / SMALLEST_SCALE:
+        return float(squares(A[None])) ** 0.5
     total = sum(float(((chunk / scale) ** 2).sum(dtype=torch.float64)) for chunk in A.split(ROWS_AT_ONCE))
     return scale * total**0.5
 
 
 def distance(A: Tensor, W: Tensor, H: Tensor) -> float:
-    """``||A - W H||`` (Frobenius), a few rows at a time, summed in float64."""
+    """``||A - W H||`` (Frobenius), a few rows at a time."""
     parts = zip(A.split(ROWS_AT_ONCE), W.split(ROWS_AT_ONCE), strict=True)
-    return float(sum((a - w @ H).square().sum(dtype=torch.float64) for a, w in parts)) ** 0.5
+    return sum(float(torch.linalg.vector_norm(a - w @ H)) ** 2 for a, w in parts) ** 0.5

@@ -1,7 +1,8 @@
 """The inner loops of HALS, over the problems of a list at once: compiled on the CPU, through Triton on a GPU, else in torch operations.
 
 A problem is one rank on one batch of matrices; its tensors have a leading batch axis, and their rows are contiguous. The problems
-of a list differ in rank only. The ways differ in the order of additions, and in nothing else.
+of a list differ in rank only. Each loop is prepared once for the memory that it works on, and then called each iteration. The ways
+differ in the order of additions, and in nothing else.
 """
 
 from array import array
@@ -15,62 +16,85 @@ from nmfdiag.factorize.machine_code import ALIVE, Kernels, kernels
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 
 
-def sweep_(Xs: Sequence[Tensor], Bs: Sequence[Tensor], Gs: Sequence[Tensor], sweeps: int) -> None:
+class Sweep:
     """Coordinate descent in place on ``||A - Y X||`` over X >= 0, a component at a time.
 
     Each component has its exact minimiser given the others: ``X_j <- max(0, X_j + (B_j - G_j X) / G_jj)``. A component whose
-    partner is zero (``G_jj = 0``) is left as it is.
+    partner is zero (``G_jj = 0``) is left as it is. Called with how often all components are updated.
 
     Args:
         Xs: The factors (batch, k, columns), updated in place.
         Bs: ``Y^T A`` (batch, k, columns). **Overwritten with the new X**: the stack of all ranks' B thereby becomes the stack of
             all ranks' W, from which the next product reads.
         Gs: ``Y^T Y`` (batch, k, k), contiguous.
-        sweeps: How often all components are updated.
 
     References:
         N. Gillis, F. Glineur, Accelerated multiplicative updates and hierarchical ALS algorithms for NMF, 2012.
     """
-    compiled = _compiled(Xs[0])
-    if compiled is None:
-        for X, B, G in zip(Xs, Bs, Gs, strict=True):
+
+    def __init__(self, Xs: Sequence[Tensor], Bs: Sequence[Tensor], Gs: Sequence[Tensor]):
+        self.problems = list(zip(Xs, Bs, Gs, strict=True))  # also keeps alive what the table points to
+        self.compiled = _compiled(Xs[0])
+        if self.compiled is None:
+            return
+        self.table = array("q")
+        for X, B, G in self.problems:
+            k, x_row, b_row = X.shape[1], X.stride(1), B.stride(1)
+            for x, b, g in zip(_addresses(X), _addresses(B), _addresses(G), strict=True):
+                self.table.extend((x, x_row, b, b_row, g, k))
+        self.room = Xs[0].new_empty(max(X.shape[1] for X in Xs) * (1 + 2 * self.compiled.panel))
+        self.arguments = (self.table.buffer_info()[0], len(self.table) // 6, Xs[0].shape[2])
+
+    def __call__(self, sweeps: int) -> None:
+        if self.compiled is not None:
+            self.compiled.sweep(*self.arguments, sweeps, self.room.data_ptr())
+            return
+        for X, B, G in self.problems:
             _sweep_elsewhere(X, B, G, sweeps)
-        return
-    table = array("q")
-    for X, B, G in zip(Xs, Bs, Gs, strict=True):
-        k, x_row, b_row = X.shape[1], X.stride(1), B.stride(1)
-        for x, b, g in zip(_addresses(X), _addresses(B), _addresses(G), strict=True):
-            table.extend((x, x_row, b, b_row, g, k))
-    room = Xs[0].new_empty(max(X.shape[1] for X in Xs) * (1 + 2 * compiled.panel))
-    compiled.sweep(table.buffer_info()[0], len(table) // 6, Xs[0].shape[2], sweeps, room.data_ptr())
 
 
-def grams_(Xs: Sequence[Tensor], out: Sequence[Tensor], *, add: bool = False) -> None:
+class Grams:
     """``X X^T`` of each X (batch, k, columns) into ``out`` (batch, k, k), or added to what is there."""
-    compiled = _compiled(Xs[0])
-    if compiled is None:
-        for X, S in zip(Xs, out, strict=True):
+
+    def __init__(self, Xs: Sequence[Tensor], out: Sequence[Tensor]):
+        self.problems = list(zip(Xs, out, strict=True))
+        self.compiled = _compiled(Xs[0])
+        if self.compiled is None:
+            return
+        self.table = array("q")
+        for X, S in self.problems:
+            for x, s in zip(_addresses(X), _addresses(S), strict=True):
+                self.table.extend((x, X.stride(1), s, X.shape[1]))
+        self.arguments = (self.table.buffer_info()[0], len(self.table) // 4, Xs[0].shape[2])
+
+    def __call__(self, *, add: bool = False) -> None:
+        if self.compiled is not None:
+            self.compiled.gram(*self.arguments, int(add))
+            return
+        for X, S in self.problems:
             torch.baddbmm(S, X, X.mT, beta=int(add), out=S)
-        return
-    table = array("q")
-    for X, S in zip(Xs, out, strict=True):
-        for x, s in zip(_addresses(X), _addresses(S), strict=True):
-            table.extend((x, X.stride(1), s, X.shape[1]))
-    compiled.gram(table.buffer_info()[0], len(table) // 4, Xs[0].shape[2], int(add))
 
 
-def inner(Xs: Sequence[Tensor], Ys: Sequence[Tensor]) -> Tensor:
+class Inner:
     """``<X, Y>`` of each pair of (batch, ...) tensors, summed in float64: (batch, problems)."""
-    compiled = _compiled(Xs[0])
-    if compiled is None:
-        return torch.stack([(X * Y).sum(dim=(1, 2), dtype=torch.float64) for X, Y in zip(Xs, Ys, strict=True)], 1)
-    table = array("q")
-    for X, Y in zip(Xs, Ys, strict=True):
-        for x, y in zip(_addresses(X), _addresses(Y), strict=True):
-            table.extend((x, y, X.shape[1] * X.shape[2]))
-    result = torch.empty(len(Xs), Xs[0].shape[0], dtype=torch.float64)
-    compiled.inner(table.buffer_info()[0], len(table) // 3, result.data_ptr())
-    return result.T
+
+    def __init__(self, Xs: Sequence[Tensor], Ys: Sequence[Tensor]):
+        self.problems = list(zip(Xs, Ys, strict=True))
+        self.compiled = _compiled(Xs[0])
+        if self.compiled is None:
+            return
+        self.table = array("q")
+        for X, Y in self.problems:
+            for x, y in zip(_addresses(X), _addresses(Y), strict=True):
+                self.table.extend((x, y, X.shape[1] * X.shape[2]))
+        self.result = torch.empty(len(Xs), Xs[0].shape[0], dtype=torch.float64)
+        self.arguments = (self.table.buffer_info()[0], len(self.table) // 3, self.result.data_ptr())
+
+    def __call__(self) -> Tensor:
+        if self.compiled is not None:
+            self.compiled.inner(*self.arguments)
+            return self.result.T
+        return torch.stack([(X * Y).sum(dim=(1, 2), dtype=torch.float64) for X, Y in self.problems], 1)
 
 
 def torch_sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:

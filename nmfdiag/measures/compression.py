@@ -29,6 +29,8 @@ from nmfdiag.networks.split import SplitNetwork
 
 METHODS = ("nmf", "pca", "random")
 FACTORIZATION_SHARE = 0.8
+STARTS = 2
+"""Starts of NMF: with six, the default of :func:`nmfdiag.nmf`, errors are .1 % lower, and AuCs the same but for noise."""
 
 
 def compression_curve(
@@ -183,7 +185,7 @@ class _Question:
     @property
     def nmf_options(self) -> dict[str, Any]:
         tol = TOLERANCES.get(self.solver) if self.tol is None else self.tol
-        return {"solver": self.solver, "tol": tol, "max_iter": self.max_iter}
+        return {"solver": self.solver, "tol": tol, "max_iter": self.max_iter, "n_starts": STARTS}
 
     def grid(self, full_rank: int) -> list[int]:
         chosen = default_ranks if self.ranks is None else self.ranks

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf, nmf_batch
+from nmfdiag.factorize.threads import subnormals
 
 RANKS = [1, 2, 4, 8, 16, 24]
 
@@ -195,3 +196,15 @@ def test_tall_and_flat_matrices_leave_no_row_out() -> None:
         solved = nmf(A, [2])
         assert solved.factors(2)[0].shape == (rows, 2)
         assert solved.relative_error[0] == pytest.approx(direct_errors(A, solved, [2])[0], rel=1e-3)
+
+
+def test_subnormals_are_flushed_and_put_back() -> None:
+    tiny = torch.tensor([1e-39])
+    with subnormals(keep=False):
+        assert float(tiny * 0.5) == 0
+        with subnormals(keep=True):
+            assert float(tiny * 0.5) > 0
+        assert float(tiny * 0.5) == 0
+    assert float(tiny * 0.5) > 0
+    nmf(torch.rand(20, 5), [2])
+    assert float(tiny * 0.5) > 0

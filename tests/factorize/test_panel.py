@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.factorize import machine_code, panel
-from nmfdiag.factorize.panel import grams_, inner, sweep_, torch_sweep_
+from nmfdiag.factorize.panel import Grams, Inner, Sweep, torch_sweep_
 
 RANKS = (1, 2, 3, 4, 5, 8, 13, 64, 67)
 
@@ -31,7 +31,7 @@ def problems(columns: int, dtype: torch.dtype) -> Problems:
 def test_the_compiled_sweep_is_the_plain_one(columns: int, dtype: torch.dtype) -> None:
     assert machine_code.kernels("float") is not None, "no machine code on this processor: everything would be slow"
     (Xs, Bs, Gs), (expected, others, _) = problems(columns, dtype), problems(columns, dtype)
-    sweep_(Xs, Bs, Gs, 3)
+    Sweep(Xs, Bs, Gs)(3)
     for X, B, G in zip(expected, others, Gs, strict=True):
         torch_sweep_(X, B, G, 3)
     for got, right, B in zip(Xs, expected, Bs, strict=True):
@@ -42,14 +42,14 @@ def test_the_compiled_sweep_is_the_plain_one(columns: int, dtype: torch.dtype) -
 def test_a_sweep_finds_the_minimum_of_each_component() -> None:
     (X, B, G) = (some[:1] for some in problems(40, torch.float64))  # rank 1: its minimum is the least-squares answer
     answer = (B[0] / G[0]).clamp_min(0)
-    sweep_(X, B, G, 1)
+    Sweep(X, B, G)(1)
     torch.testing.assert_close(X[0], answer)
 
 
 def test_a_dead_component_stays_as_it_is() -> None:
     Xs, Bs, Gs = problems(20, torch.float32)
     before = Xs[4][:, 2].clone()
-    sweep_(Xs, Bs, Gs, 2)
+    Sweep(Xs, Bs, Gs)(2)
     assert torch.equal(Xs[4][:, 2], before)
 
 
@@ -58,14 +58,15 @@ def test_a_dead_component_stays_as_it_is() -> None:
 def test_gram_matrices_and_inner_products(columns: int, dtype: torch.dtype) -> None:
     Xs, Bs, _ = problems(columns, dtype)
     out = [torch.full((2, k, k), float("nan"), dtype=dtype) for k in RANKS]
-    grams_(Xs, out)
+    grams = Grams(Xs, out)
+    grams()
     for X, S in zip(Xs, out, strict=True):
         torch.testing.assert_close(S, X @ X.mT, rtol=1e-4, atol=1e-5)
-    grams_(Xs, out, add=True)
+    grams(add=True)
     for X, S in zip(Xs, out, strict=True):
         torch.testing.assert_close(S, 2 * X @ X.mT, rtol=1e-4, atol=1e-5)
     right = torch.stack([(X.double() * B.double()).sum((1, 2)) for X, B in zip(Xs, Bs, strict=True)], 1)
-    torch.testing.assert_close(inner(Xs, Bs), right, rtol=1e-6, atol=0)
+    torch.testing.assert_close(Inner(Xs, Bs)(), right, rtol=1e-6, atol=0)
 
 
 def test_without_machine_code_the_answers_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
