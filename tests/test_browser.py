@@ -43,6 +43,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         str(port),
         "--server.headless",
         "true",
+        "--server.fileWatcherType",
+        "none",
     ]
     environment = {**os.environ, "NMFDIAG_CACHE": str(cache)}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
@@ -80,7 +82,7 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
 def drawn(page: Page) -> list[str]:
     """The paths of the lines on the plot, once there are any."""
     page.wait_for_selector(DRAWN, state="attached")
-    return [path.get_attribute("d") or "" for path in page.locator(DRAWN).all()]
+    return page.locator(DRAWN).evaluate_all("paths => paths.map(path => path.getAttribute('d') || '')")
 
 
 def finished(page: Page) -> None:
@@ -185,3 +187,30 @@ def test_the_link_of_a_page_brings_another_reader_there(page: Page, server: str)
     page.goto(link)
     expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · multi-class batch of 10")).to_be_visible()
     expect(page.get_by_role("heading", name="How robust is fc3")).to_be_visible()
+
+
+def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
+    page.goto(f"/runtime?{FAST}&layer=fc4&over=convergence&rank=4")
+    expect(page.get_by_role("heading", name="What does the factorisation cost?")).to_be_visible()
+    page.get_by_role("button", name="Measure", exact=True).click()
+    finished(page)
+    expect(page.get_by_text(re.compile(r"At fc4 \(10 × 128\)"))).to_be_visible()
+    assert any("L" in path for path in drawn(page))
+    page.get_by_text("rows", exact=True).click()  # another plot of the same layer starts when it is asked for
+    page.get_by_role("button", name="Measure", exact=True).click()
+    finished(page)
+    expect(page.get_by_text("Time of NMF over rows at fc4")).to_be_visible()
+    page.wait_for_url("**over=rows**")
+    page.reload()
+    finished(page)  # from the cache
+    expect(page.get_by_role("button", name="Measure again")).to_be_visible()
+    assert drawn(page)
+
+
+def test_a_long_timing_can_be_cancelled(page: Page) -> None:
+    page.goto("/runtime?data=fashion_mnist&arch=cnn&p=1&layer=conv1_1&n=50")
+    page.get_by_role("button", name="Measure", exact=True).click()
+    expect(page.get_by_test_id("stProgress")).to_contain_text(re.compile(r"\d+ of 15 points"))
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_text(re.compile(r"Stopped with \d+ of 15 points"))).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()

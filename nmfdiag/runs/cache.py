@@ -1,4 +1,4 @@
-"""Finished curves on disk: JSON bytes under string keys in diskcache, and never a pickle."""
+"""Finished results on disk: JSON bytes under string keys in diskcache, and never a pickle."""
 
 import json
 import os
@@ -12,8 +12,11 @@ import diskcache
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.runs.timing import RuntimeResult
 
 SIZE_LIMIT = 2 * 2**30
+RESULTS: dict[str, Any] = {"CompressionCurve": CompressionCurve, "RuntimeResult": RuntimeResult}
+"""Each kind of result under the name that its record carries; a record without one is a curve."""
 
 
 class BytesDisk(diskcache.Disk):
@@ -56,7 +59,7 @@ def cache_folder() -> Path:
 
 
 class CurveCache:
-    """Curves by key. ``notice`` says what was done about a damaged cache, if anything was."""
+    """Results by key. ``notice`` says what was done about a damaged cache, if anything was."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder or cache_folder()
@@ -81,31 +84,40 @@ class CurveCache:
             cull_limit=20,
         )
 
-    def get(self, key: str) -> CompressionCurve | None:
-        """The curve, or None; a value that can't be read counts as absent and is dropped."""
+    def get(self, key: str) -> Any:
+        """The result, or None; a value that can't be read counts as absent and is dropped."""
         try:
             content = self._disk.get(key)
-            return None if content is None else CompressionCurve.from_dict(json.loads(content))
-        except (NmfdiagError, ValueError, TypeError, KeyError, OSError):
+            if content is None:
+                return None
+            record = json.loads(content)
+            return RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+        except (NmfdiagError, ValueError, TypeError, KeyError, AttributeError, OSError):
             self._disk.delete(key)
             return None
 
-    def get_many(self, keys: Iterable[str]) -> dict[str, CompressionCurve]:
-        """The curves that are there."""
+    def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
+        """The results that are there."""
         with self._disk.transact():
             found = {key: self.get(key) for key in keys}
-        return {key: curve for key, curve in found.items() if curve is not None}
+        return {key: result for key, result in found.items() if result is not None}
 
-    def put(self, key: str, curve: CompressionCurve) -> None:
-        """Keep a curve."""
-        self._disk.set(key, json.dumps(curve.to_dict()).encode())
+    def put(self, key: str, result: CompressionCurve | RuntimeResult) -> None:
+        """Keep a result."""
+        self._disk.set(key, json.dumps({"result": type(result).__name__, **result.to_dict()}).encode())
+
+    def drop(self, keys: Iterable[str]) -> None:
+        """Forget some results."""
+        with self._disk.transact():
+            for key in keys:
+                self._disk.delete(key)
 
     def stats(self) -> dict[str, Any]:
-        """Number of curves, bytes on disk and the folder."""
+        """Number of results (most of them curves), bytes on disk and the folder."""
         return {"curves": len(self._disk), "bytes": self._disk.volume(), "folder": str(self.folder)}
 
     def clear(self) -> int:
-        """Forget every curve; returns how many there were."""
+        """Forget every result; returns how many there were."""
         return self._disk.clear()
 
     def close(self) -> None:

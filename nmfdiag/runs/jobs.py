@@ -1,21 +1,33 @@
-"""Background work: one worker thread a device, one curve at a time, each curve computed once whoever asks for it."""
+"""Background work: one worker thread a device, one result at a time, each computed once whoever asks for it."""
 
 import os
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from importlib import import_module
+from typing import Any, TypeVar
 
 from nmfdiag.errors import Cancelled, NmfdiagError
-from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.request import CurveRequest
+from nmfdiag.runs.timing import RuntimeRequest
+
+Request = CurveRequest | RuntimeRequest
+R = TypeVar("R", CurveRequest, RuntimeRequest)
+
+COMPUTED_BY = {
+    "CurveRequest": ("nmfdiag.runs.compute", "compute"),
+    "RuntimeRequest": ("nmfdiag.runs.runtime", "measure"),
+}
+"""Module and function that answer a type of request. By name: the worker alone imports them, since they take torch along, and a
+request is known even after Streamlit has loaded its edited module anew."""
 
 
 @dataclass
 class _Task:
-    """A curve that somebody waits for; it is dropped when its last owner cancels."""
+    """A result that somebody waits for; it is dropped when its last owner cancels."""
 
-    request: CurveRequest
+    request: Request
     owners: set[str]
     stop: threading.Event = field(default_factory=threading.Event)
 
@@ -37,7 +49,7 @@ class Status:
 class Jobs:
     """The queue of one device. Asking is cheap and never blocks on a computation.
 
-    What was asked for last is computed first. Curves go to the cache one by one: a killed process resumes where it was.
+    What was asked for last is computed first. Results go to the cache one by one: a killed process resumes where it was.
     """
 
     def __init__(self, cache: CurveCache, device: str = "auto"):
@@ -50,7 +62,7 @@ class Jobs:
         self._failed: dict[str, str] = {}
         threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True).start()
 
-    def ask(self, requests: Iterable[CurveRequest], owner: str) -> None:
+    def ask(self, requests: Iterable[Request], owner: str) -> None:
         """Queue what is not cached yet, ahead of what is queued; forgets earlier failures of the same requests."""
         wanted = {request.key: request for request in requests}
         cached = self.cache.get_many(wanted)
@@ -80,7 +92,7 @@ class Jobs:
                 if not task.owners:
                     task.stop.set()
 
-    def status(self, requests: Iterable[CurveRequest]) -> Status:
+    def status(self, requests: Iterable[Request]) -> Status:
         """How far these requests are; what is neither cached, failed, waiting nor running was cancelled or not asked for."""
         keys = [request.key for request in requests]
         with self._lock:
@@ -90,16 +102,16 @@ class Jobs:
             left = sum(key in pending for key in keys)
         return Status(len(keys) - left - len(failed), len(keys), running, failed)
 
-    def busy(self, requests: Iterable[CurveRequest]) -> bool:
+    def busy(self, requests: Iterable[Request]) -> bool:
         """Whether any of these is waiting or being computed."""
         keys = {request.key for request in requests}
         with self._lock:
             return bool(keys & set(self._waiting)) or bool(self._running and self._running[0] in keys)
 
-    def results(self, requests: Iterable[CurveRequest]) -> dict[CurveRequest, CompressionCurve]:
-        """The curves that are finished."""
+    def results(self, requests: Iterable[R]) -> dict[R, Any]:
+        """The results that are finished."""
         by_key = {request.key: request for request in requests}
-        return {by_key[key]: curve for key, curve in self.cache.get_many(by_key).items()}
+        return {by_key[key]: result for key, result in self.cache.get_many(by_key).items()}
 
     def _work(self) -> None:
         threads_set = False
@@ -113,7 +125,7 @@ class Jobs:
                 self._words = f"{task.request.layer} of {task.request.entry}"
             try:
                 if not threads_set:
-                    _leave_a_core()
+                    _limit_threads()
                     threads_set = True
                 self._compute(key, task)
             except Cancelled:
@@ -127,8 +139,6 @@ class Jobs:
                     self._running = None
 
     def _compute(self, key: str, task: _Task) -> None:
-        from nmfdiag.runs.compute import compute
-
         def report(_done: float, words: str) -> None:
             if task.stop.is_set():
                 raise Cancelled
@@ -136,11 +146,17 @@ class Jobs:
 
         if self.cache.get_many([key]):  # another process may have been faster
             return
+        module, function = COMPUTED_BY[type(task.request).__name__]
+        compute = getattr(import_module(module), function)
         self.cache.put(key, compute(task.request, device=self.device, on_progress=report))
 
 
-def _leave_a_core() -> None:
-    """Let torch use all cores but one: the dashboard stays quick, and small products don't fight for the last core."""
+def worker_threads() -> int:
+    """All cores but one: the dashboard stays quick, and small products don't fight for the last core."""
+    return max(1, (os.cpu_count() or 2) - 1)
+
+
+def _limit_threads() -> None:
     import torch
 
-    torch.set_num_threads(max(1, (os.cpu_count() or 2) - 1))
+    torch.set_num_threads(worker_threads())

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.registry import ZooEntry, lookup
@@ -22,6 +23,8 @@ class CurveRequest:
     ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``grid`` is one of :data:`GRIDS`.
     Device and number of threads are no part of it: they don't change the answer beyond rounding.
     """
+
+    unit: ClassVar[str] = "curves"
 
     entry: str
     layer: str

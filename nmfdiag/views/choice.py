@@ -1,7 +1,7 @@
 """What the sidebar says, in primitives: which curves it asks for, and how they are named and grouped."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import Spread, spread
@@ -42,6 +42,11 @@ class Choice:
     @property
     def layers(self) -> list[str]:
         return list(self.networks[0].layers)
+
+    @property
+    def channels(self) -> int:
+        """Of the layer shown."""
+        return self.networks[0].layers[self.layer]
 
     @property
     def classes(self) -> tuple[int, ...]:
@@ -95,6 +100,12 @@ class Choice:
             ("solver", self.solver),
             ("axis", self.axis),
         ]
+
+    @property
+    def alone(self) -> "Choice":
+        """The first network and one batch of it: what is timed is one matrix."""
+        batch = self.networks[0].class_names[0] if self.batch == EACH_CLASS else self.batch
+        return replace(self, networks=self.networks[:1], batch=batch)
 
     def requests(self, *, layers: Sequence[str] | None = None) -> list[CurveRequest]:
         """The curves of these networks, the first class of every network first."""

@@ -68,13 +68,14 @@ def curve_figure(
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
+    add_open_marker(figure, any(not all(c.converged) for some in curves.values() for c in some))
     _add_rank_zero(figure, curves, axis)
     baselines = {round(spread([c.baseline_accuracy for c in some]).mean, 2) for some in curves.values()}
     for baseline in baselines:
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
-    _set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
+    set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return _laid_out(figure, f"Accuracy over rank at {layer}, {batch}")
+    return laid_out(figure, f"Accuracy over rank at {layer}, {batch}")
 
 
 def auc_figure(
@@ -113,7 +114,7 @@ def auc_figure(
     _set_layer_axis(figure, layers)
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
-    return _laid_out(figure, f"AuC by layer, {batch}")
+    return laid_out(figure, f"AuC by layer, {batch}")
 
 
 def error_figure(
@@ -125,7 +126,7 @@ def error_figure(
         _add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
     _set_layer_axis(figure, layers)
     _set_error_axis(figure, relative)
-    return _laid_out(figure, f"Reconstruction error at rank {k}, {batch}")
+    return laid_out(figure, f"Reconstruction error at rank {k}, {batch}")
 
 
 def error_by_rank_figure(
@@ -141,18 +142,18 @@ def error_by_rank_figure(
             line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
             hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
         )  # fmt: skip
-    _set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis)
+    set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis)
     _set_error_axis(figure, relative)
-    return _laid_out(figure, f"Reconstruction error by rank at {layer}")
+    return laid_out(figure, f"Reconstruction error by rank at {layer}")
 
 
-def waiting_figure() -> go.Figure:
+def waiting_figure(words: str) -> go.Figure:
     """Holds the place of a plot until its first curve is there, and brings the plotting code to the browser meanwhile."""
     figure = go.Figure()
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(
-        x=0.5, y=0.5, xref="paper", yref="paper", text="The first curve is being computed", showarrow=False, font={"size": 15}
+        x=0.5, y=0.5, xref="paper", yref="paper", text=words, showarrow=False, font={"size": 15}
     )  # fmt: skip
     return figure.update_layout(height=HEIGHT)
 
@@ -198,7 +199,17 @@ def _add_rank_zero(
         )  # fmt: skip
 
 
-def _set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = False) -> None:
+def add_open_marker(figure: go.Figure, needed: bool) -> None:
+    """Say in the legend what an open marker is, where there is one."""
+    if needed:
+        figure.add_scatter(
+            x=[None], y=[None], name="open: not converged", mode="markers",
+            marker={"symbol": "circle-open", "size": 8, "color": GREY, "line": {"width": 2}},
+        )  # fmt: skip
+
+
+def set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = False) -> None:
+    """Ranks from left to right, linear or logarithmic; ``zero`` gives k = 0 a place."""
     if axis == "log":
         powers = [2**i for i in range(largest.bit_length()) if 2**i <= largest]
         values, words = ([LOG_ZERO, *powers], ["0", *map(str, powers)]) if zero else (powers, list(map(str, powers)))
@@ -234,7 +245,8 @@ def _convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) ->
     return marker_of(p) + ("" if done else "-open")
 
 
-def _laid_out(figure: go.Figure, title: str) -> go.Figure:
+def laid_out(figure: go.Figure, title: str) -> go.Figure:
+    """The frame that every plot has: title, height, hover and legend."""
     figure.update_layout(
         title={"text": title, "font": {"size": 15}, "y": 0.98},
         height=HEIGHT,

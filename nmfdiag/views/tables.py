@@ -1,13 +1,60 @@
 """Curves -> tables, for the screen and for CSV."""
 
 from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import Any
 
 import pandas as pd
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import Spread
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
+from nmfdiag.runs.timing import RuntimeRequest, RuntimeResult
 from nmfdiag.zoo.registry import ZooEntry
+
+
+def data_table(results: Mapping[Any, Any], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
+    """All that a plot is drawn from, whichever kind of results it shows."""
+    return (curve_table if next(iter(results)).unit == "curves" else runtime_table)(results, zoo)
+
+
+def runtime_table(
+    results: Mapping[RuntimeRequest, RuntimeResult], zoo: Mapping[str, ZooEntry], *, traces: bool = True
+) -> pd.DataFrame:
+    """One row a timed call; with ``traces`` one each time that the error was measured, where it was followed."""
+    rows = []
+    for request, timed in results.items():
+        if not timed.wall_seconds:
+            continue
+        recipe = zoo[request.entry].recipe
+        row = {
+            "network": request.entry,
+            "p": recipe.label_noise,
+            "layer": request.layer,
+            "class": "multi-class" if request.class_idx == MULTI_CLASS else request.class_idx,
+            "device": timed.provenance.get("device"),
+            "threads": request.threads,
+            "solver": request.solver,
+            "rows": timed.rows,
+            "channels": timed.channels,
+            "k": "all in one call" if request.rank == 0 else str(request.rank),
+            "seconds": timed.seconds,
+            "least": min(timed.wall_seconds),
+            "most": max(timed.wall_seconds),
+            "CPU seconds": median(timed.cpu_seconds),
+            "repeats": len(timed.wall_seconds),
+            "relative error": sum(timed.relative_error) / len(timed.relative_error),
+            "iterations": sum(timed.n_iter),
+            "converged": all(timed.converged),
+        }
+        if timed.trace and traces:
+            rows += [
+                row | {"seconds": t, "least": low, "most": high, "relative error": error} | {"iterations": None}
+                for t, low, high, error in timed.trace
+            ]
+        else:
+            rows.append(row)
+    return pd.DataFrame(rows)
 
 
 def curve_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:

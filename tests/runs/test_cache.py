@@ -1,5 +1,6 @@
-"""The cache keeps curves, unpickles nothing, and survives damage."""
+"""The cache keeps results, unpickles nothing, and survives damage."""
 
+import json
 import pickle
 import sqlite3
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.request import CurveRequest, lookup, profile_requests
+from nmfdiag.runs.timing import RuntimeResult
 
 CURVE = CompressionCurve(
     "conv1_1", "nmf", [1, 2], [0.5, 1.0], [0.3, 0.0], [3.0, 0.0], [True, True], 1.0, 0.0, 0.1, 2, (10, 2), 5
@@ -21,6 +23,35 @@ def test_a_curve_comes_back_as_it_was(tmp_path: Path) -> None:
     assert CurveCache(tmp_path).get("key") == CURVE
     assert CurveCache(tmp_path).get("other") is None
     assert CurveCache(tmp_path).stats()["curves"] == 1
+
+
+TIMING = RuntimeResult(
+    10, 4, [2], [0.1, 0.2, 0.15], [0.1, 0.1, 0.1], [0.3], [7], [True], [(0.1, 0.05, 0.2, 0.3)], {"device": "cpu"}
+)
+
+
+def test_every_kind_of_result_comes_back_as_it_was(tmp_path: Path) -> None:
+    cache = CurveCache(tmp_path)
+    cache.put("timing", TIMING)
+    cache.put("curve", CURVE)
+    assert CurveCache(tmp_path).get_many(["timing", "curve", "other"]) == {"timing": TIMING, "curve": CURVE}
+    cache.drop(["timing", "other"])
+    assert cache.get("timing") is None and cache.get("curve") == CURVE
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"result": "module"}', b'{"result": "RuntimeResult"}', b'{"result": ["x"]}', b"{"]
+)
+def test_a_record_of_no_known_kind_counts_as_absent(tmp_path: Path, content: bytes) -> None:
+    cache = CurveCache(tmp_path)
+    cache._disk.set("key", content)
+    assert cache.get("key") is None and "key" not in cache._disk
+
+
+def test_a_record_without_a_kind_is_a_curve(tmp_path: Path) -> None:
+    cache = CurveCache(tmp_path)
+    cache._disk.set("key", json.dumps(CURVE.to_dict()).encode())
+    assert cache.get("key") == CURVE
 
 
 class Bomb:

@@ -1,6 +1,7 @@
 """The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
 
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -119,3 +120,90 @@ def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.Mon
         time.sleep(0.3)
         app.run()
     assert "dead on this batch" in app.error[0].value and not app.exception
+
+
+def runtime(**link: str | list[str]) -> AppTest:
+    """The Runtime page on a small layer, as a link opens it."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.switch_page(str(ROOT / "pages" / "runtime.py"))
+    for key, value in {"arch": "mlp", "p": ["0.4", "1"], "n": "10", "layer": "fc4", **link}.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def pressed(app: AppTest, label: str) -> AppTest:
+    return next(button for button in app.button if button.label == label).click().run()
+
+
+@pytest.mark.parametrize("over", ["rank", "rows", "channels", "convergence"])
+def test_runtime_measures_when_asked_to(over: str) -> None:
+    app = runtime(over=over, rank=["2", "4"])
+    assert app.title[0].value == "What does the factorisation cost?" and not app.exception
+    assert subject(app).startswith("digits · mlp · p = 0.4 · seed 0 · class 0,")  # one network, one batch
+    app = settled(pressed(app, "Measure"))
+    assert not app.error and any(m.value.startswith("**At fc4 (10 × 128) ") for m in app.markdown)
+    data = plots(app)[0]["data"]
+    names = {t["name"] for t in data if t.get("mode") in ("lines", "lines+markers") and "name" in t}
+    lines = {"HALS", "MU"} if over == "rank" else {f"{s}, k = {k}" for s in ("HALS", "MU") for k in (2, 4)}
+    assert lines <= names
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    again = runtime(over=over, rank=["2", "4"])  # another reader: it is in the cache
+    assert plots(again)[0]["data"] and "Measure" not in [b.label for b in again.button]
+
+
+def test_runtime_as_in_the_paper_is_mu_over_the_rank() -> None:
+    app = pressed(runtime(over="rows"), "As in the paper")
+    assert not app.exception and app.pills(key="solvers").value == ["mu"]
+    app = settled(pressed(app, "Measure") if any(b.label == "Measure" for b in app.button) else app)
+    lines = [t for t in plots(app)[0]["data"] if t.get("mode") == "lines+markers"]
+    assert [t["name"] for t in lines] == ["MU"] and plots(app)[0]["layout"]["yaxis"]["type"] == "linear"
+
+
+def test_runtime_says_what_a_link_got_wrong() -> None:
+    app = runtime(over="width", rank=["2", "999"], scale="cubic", source="hearsay")
+    assert not app.exception
+    assert [words.value.split(":")[0] for words in app.info if "link" in words.value] == [
+        "The link asks for time over width",
+        "The link asks for ranks 999",
+        "The link asks for axes cubic",
+        "The link asks for measured by hearsay",
+    ]
+
+
+def test_runtime_explains_a_dead_layer(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nmfdiag.errors import NmfdiagError
+    from nmfdiag.runs import runtime as module
+
+    def dead(*_: object) -> None:
+        raise NmfdiagError("Layer 'fc4': The activations are all zero: this layer is dead on this batch.")
+
+    monkeypatch.setattr(module, "_activations", dead)
+    app = pressed(runtime(over="convergence", rank="16"), "Measure")
+    end = time.monotonic() + 60
+    while not app.error and time.monotonic() < end:
+        time.sleep(0.3)
+        app.run()
+    assert [e.value for e in app.error] == [
+        "Layer 'fc4': The activations are all zero: this layer is dead on this batch."
+    ]
+    assert not app.exception and not plots(app) and "Measure again" in [b.label for b in app.button]
+
+
+def test_runtime_shows_the_last_benchmark_or_says_how_to_run_one(
+    private_folders: Path, request: pytest.FixtureRequest
+) -> None:
+    app = runtime(source="last benchmark", over="rows")
+    assert "python -m nmfdiag bench" in app.info[0].value and not app.exception
+    folder = private_folders / "NMFDIAG_CACHE" / "bench"
+    folder.mkdir()
+    request.addfinalizer(lambda: shutil.rmtree(folder))
+    table = folder / "results-20260101.csv"
+    table.write_text("no,table\n1,2\n")
+    app = runtime(source="last benchmark", over="rows")
+    assert "lacks the column" in app.info[0].value and not app.exception
+    columns = "section device case rows channels n_ranks ranks threads solver wall_seconds wall_min wall_max cpu_seconds mean_relative_error gate note"
+    rows = [f"peers,cpu,conv1,1000,64,2,1 2,1,{s},{t},{t},{t},{t},0.3,," for s, t in (("hals", 1), ("sklearn_cd", 7))]
+    table.write_text("\n".join([columns.replace(" ", ","), *rows]))
+    app = runtime(source="last benchmark", over="rows")
+    assert any("sklearn_cd 7.0 times as long" in m.value for m in app.markdown) and not app.info
+    assert {t["name"] for t in plots(app)[0]["data"]} == {"hals", "sklearn_cd"}

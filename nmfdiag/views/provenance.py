@@ -1,0 +1,58 @@
+"""What results were computed with: one line below a plot, and the rows of the settings tab."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nmfdiag.views.choice import Choice
+
+
+def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
+    """How many results, how long they took and where."""
+    unit = next(iter(results)).unit
+    devices = sorted({str(r.provenance.get("device")) for r in results.values()})
+    seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
+    return f"{len(results)} {unit}, {choice.batch_words}; {seconds:.2g} s of computing on {', '.join(devices)}, kept in the cache."
+
+
+def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
+    """Everything that the results depend on, in words."""
+    request, result = next(iter(results.items()))
+    networks = {
+        "networks": ", ".join(n.name for n in choice.networks),
+        "weights and probe batches (sha256)": ", ".join(n.digest[:12] for n in choice.networks),
+        "batch": choice.batch_words,
+        "seed of batch and solver": str(request.seed),
+        "NMF": f"{request.solver}, {_tolerance(request)}, at most {request.max_iter} iterations",
+    }
+    open_ranks = sum(not done for r in results.values() for done in r.converged)
+    if request.unit == "curves":
+        return networks | {
+            "random ablation": f"mean over {request.draws} draws",
+            "ranks of the first curve": ", ".join(map(str, result.ranks)),
+            "ranks not converged": f"{open_ranks} (open markers)",
+            "torch": str(result.provenance.get("torch")),
+            "processor and threads": f"{result.provenance.get('processor')}, {result.provenance.get('threads')}",
+        }
+    timed = list(results.values())
+    return networks | {
+        "NMF": f"{_tolerance(request)}, at most {request.max_iter} iterations",
+        "solvers": _listed(r.solver for r in results),
+        "activation matrix": f"{max(r.rows for r in timed):,} rows × {max(r.channels for r in timed)} channels",
+        "repeats of a point": _listed(sorted({len(r.wall_seconds) for r in timed if r.wall_seconds})),
+        "ranks not converged": f"{open_ranks} (open markers)",
+        **{what: _listed(r.provenance.get(what) for r in timed) for what in ("device", "processor", "threads")},
+        "versions": ", ".join(f"{name} {result.provenance.get(name)}" for name in ("nmfdiag", "torch", "numpy")),
+        "measured": _span(sorted(str(r.provenance.get("date")) for r in timed)),
+    }
+
+
+def _tolerance(request: Any) -> str:
+    return "the solver's own tolerance" if request.tol is None else f"tol {request.tol:g}"
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(map(str, dict.fromkeys(values)))
+
+
+def _span(dates: Sequence[str]) -> str:
+    return dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"

@@ -1,0 +1,100 @@
+"""Widgets that live in the URL: their values survive page switches and reloads, and what a link got wrong is said; columns of tables."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+from streamlit.errors import StreamlitAPIException
+
+
+def formats(table: pd.DataFrame) -> dict[str, Any]:
+    """Three decimals for measured shares, thousands for counts."""
+    formats = {"f": "%.3f", "i": "localized"}
+    return {
+        name: st.column_config.NumberColumn(format=formats[table[name].dtype.kind])
+        for name in table.columns
+        if name != "p" and table[name].dtype.kind in formats
+    }
+
+
+def give(values: Mapping[str, Any]) -> None:
+    """Set widgets of these keys, as a button's callback."""
+    st.session_state.update(values)
+    st.session_state["_given"] = set(values)
+
+
+def one(
+    label: str, options: Sequence[Any], key: str, *, default: int = 0, help: str | None = None, segmented: bool = False
+) -> Any:
+    """A choice of one, from a list or side by side: the URL's, the last one, or the default."""
+    _note_what_a_link_got_wrong(label, [str(o) for o in options], key, str(options[default]))
+    first = {"default": options[default]} if segmented else {"index": default}
+    start: dict[str, Any] = {} if _restored(key) else first
+    if key == "layer" and st.session_state.get("_clicked_layer") in options:
+        st.session_state[key], start = st.session_state.pop("_clicked_layer"), {}
+    elif key in st.session_state and st.session_state[key] not in options:
+        st.session_state[key], start = options[default], {}
+    if segmented:
+        picked = st.segmented_control(label, options, key=key, bind="query-params", required=True, help=help, **start)
+    else:
+        picked = st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
+    st.session_state["_kept"][key] = picked
+    return picked
+
+
+def several(
+    label: str,
+    options: Sequence[Any],
+    key: str,
+    default: Sequence[Any],
+    *,
+    help: str | None = None,
+    format_func: Any = str,
+    disabled: bool = False,
+) -> list[Any]:
+    """A choice of at least one: the URL's, the last one, or the default; without any, the first of the default."""
+    _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
+    start: dict[str, Any] = {} if _restored(key, format_func) else {"default": default}
+    if key in st.session_state and not set(st.session_state[key]) <= set(options):
+        st.session_state[key], start = [o for o in st.session_state[key] if o in options] or list(default), {}
+    picked = st.pills(
+        label,
+        options,
+        selection_mode="multi",
+        key=key,
+        bind="query-params",
+        format_func=format_func,
+        help=help,
+        disabled=disabled,
+        **start,
+    )
+    st.session_state["_kept"][key] = picked
+    return list(picked) or list(default[:1])
+
+
+def _restored(key: str, format_func: Any = str) -> bool:
+    """Whether the widget has a value of its own already, so that it is given no default.
+
+    Brings back the last value after a page switch whose URL came without it: Streamlit then falls back to the default.
+    """
+    kept = st.session_state["_kept"]
+    if key in st.session_state.get("_given", ()):
+        st.session_state["_given"].discard(key)
+        return True
+    lost = st.session_state["_switched"] and key in kept and key not in st.query_params
+    if lost:
+        value = st.session_state[key] = kept[key]
+        with suppress(StreamlitAPIException):  # Streamlit refuses where it is going to write the URL itself
+            st.query_params[key] = [format_func(v) for v in value] if isinstance(value, list) else format_func(value)
+    return lost
+
+
+def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, default: str) -> None:
+    asked = st.session_state["_link"].pop(key, [])
+    wrong = [value for value in asked if value not in options]
+    if wrong:
+        shown = default if len(wrong) == len(asked) else ", ".join(v for v in asked if v not in wrong)
+        words = f"The link asks for {label} {', '.join(wrong)}: there are {', '.join(options)}. Shown is {shown}."
+        st.session_state.setdefault("_new_notes", []).append(words)

@@ -1,0 +1,65 @@
+"""What the factorisation costs on this machine, and how fast its solvers converge (figure 11)."""
+
+import streamlit as st
+
+from nmfdiag.runs.bench import last_results
+from nmfdiag.runs.runtime import runtime_requests
+from nmfdiag.runs.timing import KINDS
+from nmfdiag.views import controls
+from nmfdiag.views.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
+from nmfdiag.views.runtime_figures import runtime_figure
+from nmfdiag.views.runtime_words import HOW_TO_READ, RANKS_HELP, answer_of, busy_words, measured, ranks_to_choose
+from nmfdiag.views.tables import runtime_table
+from nmfdiag.views.widgets import give, one, several
+from nmfdiag.zoo.registry import entries
+
+PAPER = {"over": "rank", "solvers": ["mu"], "scale": "linear", "source": "this page"}
+PAPER_HELP = "Figure 11: multiplicative updates to convergence, over the rank."
+
+controls.page_guard()
+choice = controls.sidebar().alone
+head = st.container()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    kind = one("time over", KINDS, "over", segmented=True, help="Convergence: the error over time.")
+    solvers = several("solvers", ["hals", "mu"], "solvers", ["hals", "mu"], format_func=str.upper)
+    some, usual = ranks_to_choose(choice.channels)
+    ranks = several("ranks", some, "rank", [usual], disabled=kind == "rank", help=RANKS_HELP)
+    scale = one("axes", ["log", "linear"], "scale", segmented=True)
+    source = one("measured by", ["this page", "last benchmark"], "source", segmented=True)
+    st.button("As in the paper", on_click=give, args=(PAPER,), help=PAPER_HELP)
+several_of = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
+with head:
+    link = [("over", kind), *several_of, ("scale", scale), ("source", source)]
+    controls.heading("What does the factorisation cost?", choice, link)
+
+
+def draw() -> None:
+    devices = None if choice.device == "auto" else [choice.device]
+    requests = runtime_requests(
+        choice.networks[0], choice.layer, kind, class_idx=choice.classes[0], per_class=choice.per_class,
+        solvers=solvers, ranks=ranks, devices=devices,
+    )  # fmt: skip
+    results = controls.computed(choice, requests, at_once=False)
+    controls.answer(answer_of(results, kind, choice.layer), results, requests)
+    if measured(results):
+        p, where = choice.networks[0].recipe.label_noise, f"{choice.layer}, {choice.batch_words}"
+        figure = runtime_figure(results, kind=kind, p=p, where=where, scale=scale)
+        controls.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
+    controls.progress(choice, requests, results)
+    if busy := busy_words(results):
+        st.info(busy, icon=":material/hourglass:")
+    controls.details(HOW_TO_READ[kind], runtime_table(results, entries(), traces=False), choice, results)
+
+
+def draw_benchmark() -> None:
+    table = bench_table(last_results)
+    st.markdown(f"**{bench_answer(table)}**")
+    figure = bench_figure(table, kind=kind, scale=scale)
+    controls.chart(figure, choice, table, f"benchmark_time-over-{kind}", f"Benchmark: time over {kind}")
+    controls.tabs(HOW_TO_READ["benchmark"], table, bench_settings(table))
+
+
+if source == "this page":
+    controls.guarded(draw)
+else:
+    controls.guarded(draw_benchmark, st.info)

@@ -1,0 +1,200 @@
+"""Timings: what a plot asks for, what is measured, and that a timing is cached, shared, cancelled and explained like a curve."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nmfdiag.errors import Cancelled, NmfdiagError
+from nmfdiag.factorize import default_ranks, nmf
+from nmfdiag.runs import runtime
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.jobs import Jobs
+from nmfdiag.runs.request import CurveRequest
+from nmfdiag.runs.runtime import measure, runtime_requests
+from nmfdiag.runs.timing import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
+from nmfdiag.zoo.registry import ZooEntry, lookup
+
+ENTRY = lookup("digits-cnn-p0-s0")
+LAYER = "conv3_1"
+REQUEST = RuntimeRequest(ENTRY.name, LAYER, 0, "rank", 4, "hals", "cpu", 1, "a machine", per_class=10)
+
+
+@pytest.fixture(autouse=True)
+def _fresh() -> Iterator[None]:
+    runtime._activations.cache_clear()
+    yield
+    runtime._activations.cache_clear()
+
+
+def wait(queue: Jobs, requests: list, seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while queue.busy(requests) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not queue.busy(requests)
+
+
+def test_a_plot_over_the_rank_times_each_rank_alone_and_the_grid_in_one_call() -> None:
+    requests = runtime_requests(ENTRY, LAYER, "rank", class_idx=0, devices=["cpu"])
+    ranks = default_ranks(ENTRY.layers[LAYER])[:-1]
+    assert {(r.rank, r.solver) for r in requests} == {(k, s) for k in ranks for s in ("hals", "mu")} | {
+        (WHOLE_GRID, "hals")
+    }
+    assert not any(r.rank == WHOLE_GRID for r in runtime_requests(ENTRY, LAYER, "rank", class_idx=0, solvers=["mu"]))
+
+
+def test_plots_share_the_whole_matrix() -> None:
+    plots = {kind: {r.key for r in runtime_requests(ENTRY, LAYER, kind, class_idx=0, ranks=[8])} for kind in KINDS}
+    assert len(plots["rows"] & plots["channels"] & plots["rank"]) == 2  # HALS and MU
+    assert not plots["convergence"] & plots["rank"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "layer", "words"), [("width", LAYER, "kind of timing"), ("rank", "conv9", "Unknown layer")]
+)
+def test_what_can_not_be_timed_is_said(kind: str, layer: str, words: str) -> None:
+    with pytest.raises(NmfdiagError, match=words):
+        runtime_requests(ENTRY, layer, kind, class_idx=0)
+
+
+def test_the_key_is_what_changes_a_timing() -> None:
+    others = [
+        replace(REQUEST, device="cuda"), replace(REQUEST, threads=2), replace(REQUEST, machine="another"),
+        replace(REQUEST, rank=8), replace(REQUEST, kind="rows", share=0.5), replace(REQUEST, solver="mu"),
+        replace(REQUEST, kind="convergence"),
+    ]  # fmt: skip
+    assert len({r.key for r in [REQUEST, *others]}) == 8
+    assert REQUEST.key == replace(REQUEST).key != CurveRequest(ENTRY.name, LAYER, 0).key
+
+
+def test_the_key_knows_the_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = REQUEST.key
+    monkeypatch.setattr("nmfdiag.runs.timing.version", lambda name: "99")
+    assert REQUEST.key != before
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+def test_a_point_is_the_factorisation_that_nmf_does(solver: str) -> None:
+    request = replace(REQUEST, solver=solver)
+    timed = measure(request)
+    A = runtime._part_of(runtime._activations("", replace(request, kind="", rank=0)), request)
+    solved = nmf(A, [4], solver=solver, max_iter=request.max_iter)
+    assert timed.relative_error == pytest.approx(solved.relative_error) and timed.n_iter == solved.n_iter
+    assert (timed.rows, timed.channels, timed.ranks) == (*A.shape, [4]) and timed.converged == [True]
+    assert 3 <= len(timed.wall_seconds) == len(timed.cpu_seconds) <= 15 and min(timed.wall_seconds) > 0
+    assert min(timed.wall_seconds) <= timed.seconds <= max(timed.wall_seconds)
+    assert timed.provenance["device"] == "cpu" and timed.provenance["threads"] == 1 and not timed.trace
+
+
+def test_the_whole_grid_is_one_call() -> None:
+    timed = measure(replace(REQUEST, rank=WHOLE_GRID))
+    assert timed.ranks == default_ranks(min(timed.rows, timed.channels))[:-1] == sorted(timed.ranks)
+    assert len(timed.relative_error) == len(timed.ranks) > 5
+
+
+@pytest.mark.parametrize("solver", ["hals", "mu"])
+def test_convergence_is_the_error_of_every_iteration(solver: str) -> None:
+    timed = measure(replace(REQUEST, kind="convergence", solver=solver))
+    seconds, low, high, error = zip(*timed.trace, strict=True)
+    assert list(seconds) == sorted(seconds) and seconds[-1] <= max(timed.wall_seconds)
+    assert all(a <= t <= b for a, t, b in zip(low, seconds, high, strict=True))
+    assert error[-1] == pytest.approx(timed.relative_error[0], rel=1e-3)
+    assert list(error) == sorted(error, reverse=True) and error[0] > error[-1]
+
+
+def test_of_several_starts_the_best_counts_until_each_moment() -> None:
+    trace = [(0.1, 0.9), (0.1, 0.6), (0.2, 0.5), (0.2, 0.7), (0.3, 0.55)]
+    assert runtime._best_so_far(trace) == [(0.1, 0.6), (0.2, 0.5), (0.3, 0.5)]
+    assert runtime._over_repeats([[(1, 0.5)], [(3, 0.5), (4, 0.4)], [(2, 0.5)]]) == [(2, 1, 3, 0.5)]
+
+
+def test_parts_lie_inside_each_other_and_are_never_dead() -> None:
+    A = torch.zeros(64, 16)
+    A[5, 3], A[60, 15] = 2.0, 1.0
+    parts = [runtime._part_of(A, replace(REQUEST, kind="rows", share=s)) for s in (1 / 32, 0.25, 0.5, 1.0)]
+    assert [len(part) for part in parts] == [2, 16, 32, 64]
+    assert all(float(part.max()) == 2.0 for part in parts)
+    narrow = runtime._part_of(A, replace(REQUEST, kind="channels", share=0.125))
+    assert narrow.shape == (64, 2) and float(narrow.max()) == 2.0
+
+
+def test_a_matrix_too_small_for_the_rank_has_no_timing() -> None:
+    timed = measure(replace(REQUEST, rank=1000))
+    assert timed.ranks == timed.wall_seconds == timed.trace == []
+
+
+def test_a_dead_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = ZooEntry.load_model
+
+    def dead(entry: ZooEntry) -> torch.nn.Module:
+        model = real(entry)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.fill_(0)
+        return model
+
+    monkeypatch.setattr(ZooEntry, "load_model", dead)
+    with pytest.raises(NmfdiagError, match=f"Layer '{LAYER}': .* dead on this batch"):
+        measure(REQUEST)
+
+
+def test_cancelling_passes_through_and_gives_the_threads_back() -> None:
+    torch.set_num_threads(1)
+
+    def stop(done: float, words: str) -> None:
+        assert words.startswith("MU, rank 4")
+        if "repeat 2" in words:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        measure(replace(REQUEST, solver="mu", threads=2), on_progress=stop)
+    assert torch.get_num_threads() == 1
+
+
+def test_timings_and_curves_share_a_queue_and_are_computed_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured = []
+    real = runtime.measure
+
+    def counted(request: RuntimeRequest, **options: object) -> RuntimeResult:
+        measured.append(request)
+        return real(request, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(runtime, "measure", counted)
+    queue = Jobs(CurveCache(tmp_path))
+    timings = [replace(REQUEST, rank=k) for k in (1, 2)]
+    curve = CurveRequest("digits-mlp-p0-s0", "fc5", 0, per_class=10)
+    queue.ask([*timings, curve], "one")
+    queue.ask(timings, "two")
+    wait(queue, [*timings, curve])
+    queue.ask(timings, "three")
+    assert not queue.busy(timings) and measured.count(timings[0]) == measured.count(timings[1]) == 1
+    assert {r: len(t.ranks) for r, t in queue.results(timings).items()} == dict.fromkeys(timings, 1)
+    assert queue.results([curve])[curve].layer == "fc5"
+    assert CurveCache(tmp_path).get(timings[0].key) == queue.results(timings)[timings[0]]
+    queue.cache.drop([timings[0].key])
+    assert list(queue.results(timings)) == timings[1:]
+
+
+def test_a_timing_can_be_cancelled(tmp_path: Path) -> None:
+    queue = Jobs(CurveCache(tmp_path))
+    request = replace(REQUEST, layer="conv1_1", solver="mu", rank=24, tol=1e-12, max_iter=10**6)
+    queue.ask([request], "one")
+    end = time.monotonic() + 60
+    while "repeat 1" not in queue.status([request]).running and time.monotonic() < end:
+        time.sleep(0.02)
+    queue.cancel("one")
+    wait(queue, [request], seconds=10)
+    assert queue.results([request]) == {} and queue.status([request]).failed == {}
+
+
+def test_asking_for_a_timing_takes_no_torch_along() -> None:
+    code = "import sys, nmfdiag.runs.jobs, nmfdiag.runs.runtime; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"
