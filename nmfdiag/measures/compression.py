@@ -250,7 +250,7 @@ def _curves(
                 report(before + share * done, words)
 
             answers[i] = _answer(layer, ready[i], one, question, report_tail)
-    seconds = round((time.perf_counter() - start) / len(batches), 4)
+    seconds = round((time.perf_counter() - start) / max(1, len(batches)), 4)
     for answer in answers.values():
         if isinstance(answer, CompressionCurve):
             answer.provenance["seconds"] = seconds

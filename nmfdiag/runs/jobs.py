@@ -57,7 +57,7 @@ class Jobs:
         self.device = device
         self._lock = threading.Condition()
         self._waiting: dict[str, _Task] = {}
-        self._running: tuple[str, _Task] | None = None
+        self._running: dict[str, _Task] = {}
         self._words = ""
         self._failed: dict[str, str] = {}
         threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True).start()
@@ -72,8 +72,8 @@ class Jobs:
                 if key in cached:
                     continue
                 self._failed.pop(key, None)
-                if self._running and self._running[0] == key and not self._running[1].stop.is_set():
-                    self._running[1].owners.add(owner)
+                if key in self._running and not self._running[key].stop.is_set():
+                    self._running[key].owners.add(owner)
                     continue
                 task = self._waiting.pop(key, None) or _Task(request, set())
                 task.owners.add(owner)
@@ -84,11 +84,10 @@ class Jobs:
     def cancel(self, owner: str) -> None:
         """Withdraw an owner: what nobody else waits for is dropped, and stopped if it is being computed."""
         with self._lock:
-            running = [self._running[1]] if self._running else []
-            for task in [*self._waiting.values(), *running]:
+            for task in [*self._waiting.values(), *self._running.values()]:
                 task.owners.discard(owner)
             self._waiting = {key: task for key, task in self._waiting.items() if task.owners}
-            for task in running:
+            for task in self._running.values():
                 if not task.owners:
                     task.stop.set()
 
@@ -96,9 +95,9 @@ class Jobs:
         """How far these requests are; what is neither cached, failed, waiting nor running was cancelled or not asked for."""
         keys = [request.key for request in requests]
         with self._lock:
-            pending = set(self._waiting) | ({self._running[0]} if self._running else set())
+            pending = self._waiting.keys() | self._running.keys()
             failed = {key: self._failed[key] for key in keys if key in self._failed}
-            running = self._words if self._running and self._running[0] in keys else ""
+            running = self._words if any(key in self._running for key in keys) else ""
             left = sum(key in pending for key in keys)
         return Status(len(keys) - left - len(failed), len(keys), running, failed)
 
@@ -106,7 +105,7 @@ class Jobs:
         """Whether any of these is waiting or being computed."""
         keys = {request.key for request in requests}
         with self._lock:
-            return bool(keys & set(self._waiting)) or bool(self._running and self._running[0] in keys)
+            return bool(keys & (self._waiting.keys() | self._running.keys()))
 
     def results(self, requests: Iterable[R]) -> dict[R, Any]:
         """The results that are finished."""
@@ -114,41 +113,77 @@ class Jobs:
         return {by_key[key]: result for key, result in self.cache.get_many(by_key).items()}
 
     def _work(self) -> None:
-        threads_set = False
+        on_gpu = None
         while True:
             with self._lock:
                 while not self._waiting:
                     self._lock.wait()
-                key = next(iter(self._waiting))
-                task = self._waiting.pop(key)
-                self._running = (key, task)
-                self._words = f"{task.request.layer} of {task.request.entry}"
             try:
-                if not threads_set:
+                if on_gpu is None:
                     _limit_threads()
-                    threads_set = True
-                self._compute(key, task)
+                    on_gpu = import_module("nmfdiag.runs.compute").resolve(self.device) != "cpu"
+            except NmfdiagError:  # the computation says so too, to whoever waits for it
+                on_gpu = False
+            with self._lock:
+                group = self._next(on_gpu)
+                self._running = group
+            try:
+                self._compute(group)
             except Cancelled:
                 pass
             except Exception as error:
-                mine = isinstance(error, NmfdiagError)
                 with self._lock:
-                    self._failed[key] = str(error) if mine else f"{type(error).__name__}: {error}"
+                    self._failed |= dict.fromkeys(group, _words(error))
             finally:
                 with self._lock:
-                    self._running = None
+                    self._running = {}
 
-    def _compute(self, key: str, task: _Task) -> None:
-        def report(_done: float, words: str) -> None:
-            if task.stop.is_set():
-                raise Cancelled
-            self._words = f"{task.request.layer} of {task.request.entry}: {words}"
+    def _next(self, on_gpu: bool) -> dict[str, _Task]:
+        """Take the next task from the queue; a GPU takes the same curve's other classes along, which it computes in one call."""
+        if not self._waiting:  # cancelled meanwhile
+            return {}
+        first, task = next(iter(self._waiting.items()))
+        group = {first: task}
+        if on_gpu and isinstance(task.request, CurveRequest):
+            alike = task.request.alike
+            group |= {
+                key: other
+                for key, other in self._waiting.items()
+                if isinstance(other.request, CurveRequest) and other.request.alike == alike
+            }
+        for key in group:
+            del self._waiting[key]
+        self._words = f"{task.request.layer} of {task.request.entry}"
+        return group
 
-        if self.cache.get_many([key]):  # another process may have been faster
+    def _compute(self, group: dict[str, _Task]) -> None:
+        known = self.cache.get_many(group)  # another process may have been faster
+        tasks = {key: task for key, task in group.items() if key not in known}
+        if not tasks:
             return
-        module, function = COMPUTED_BY[type(task.request).__name__]
-        compute = getattr(import_module(module), function)
-        self.cache.put(key, compute(task.request, device=self.device, on_progress=report))
+        request = next(iter(tasks.values())).request
+
+        def report(_done: float, words: str) -> None:
+            if all(task.stop.is_set() for task in tasks.values()):
+                raise Cancelled
+            self._words = f"{request.layer} of {request.entry}: {words}"
+
+        if len(tasks) > 1:
+            together = import_module("nmfdiag.runs.compute").compute_together
+            answers = together([task.request for task in tasks.values()], device=self.device, on_progress=report)
+        else:
+            module, function = COMPUTED_BY[type(request).__name__]
+            answers = [getattr(import_module(module), function)(request, device=self.device, on_progress=report)]
+        for key, answer in zip(tasks, answers, strict=True):
+            if isinstance(answer, NmfdiagError):
+                with self._lock:
+                    self._failed[key] = str(answer)
+            else:
+                self.cache.put(key, answer)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, NmfdiagError) else f"{type(error).__name__}: {error}"
 
 
 def worker_threads() -> int:

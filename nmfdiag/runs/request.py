@@ -3,13 +3,13 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import ClassVar
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
-SCHEMA = 2
+SCHEMA = 3
 """Raise this when the code gives another curve for the same request."""
 
 MULTI_CLASS = -1
@@ -21,7 +21,8 @@ class CurveRequest:
     """One network, layer, batch and method.
 
     ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``grid`` is one of :data:`GRIDS`.
-    Device and number of threads are no part of it: they don't change the answer beyond rounding.
+    ``tol`` None is the solver's own. Device and number of threads are no part of it: they don't change the answer beyond
+    rounding.
     """
 
     unit: ClassVar[str] = "curves"
@@ -33,10 +34,15 @@ class CurveRequest:
     per_class: int = 50
     grid: str = "full"
     solver: str = "hals"
-    tol: float = 1e-4
+    tol: float | None = None
     max_iter: int = 200
     draws: int = 10
     seed: int = 0
+
+    @property
+    def alike(self) -> "CurveRequest":
+        """The same for every class: what a GPU answers in one call."""
+        return replace(self, class_idx=0) if self.class_idx != MULTI_CLASS else self
 
     @property
     def key(self) -> str:

@@ -22,7 +22,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
         "weights and probe batches (sha256)": ", ".join(n.digest[:12] for n in choice.networks),
         "batch": choice.batch_words,
         "seed of batch and solver": str(request.seed),
-        "NMF": f"{request.solver}, {_tolerance(request)}, at most {request.max_iter} iterations",
+        "NMF": f"{request.solver}, {_tolerance(request, result)}, at most {request.max_iter} iterations",
     }
     open_ranks = sum(not done for r in results.values() for done in r.converged)
     if request.unit == "curves":
@@ -35,7 +35,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
         }
     timed = list(results.values())
     return networks | {
-        "NMF": f"{_tolerance(request)}, at most {request.max_iter} iterations",
+        "NMF": f"{_tolerance(request, result)}, at most {request.max_iter} iterations",
         "solvers": _listed(r.solver for r in results),
         "activation matrix": f"{max(r.rows for r in timed):,} rows × {max(r.channels for r in timed)} channels",
         "repeats of a point": _listed(sorted({len(r.wall_seconds) for r in timed if r.wall_seconds})),
@@ -46,8 +46,9 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
     }
 
 
-def _tolerance(request: Any) -> str:
-    return "the solver's own tolerance" if request.tol is None else f"tol {request.tol:g}"
+def _tolerance(request: Any, result: Any) -> str:
+    tol = request.tol or result.provenance.get("tol")
+    return "the solver's own tolerance" if tol is None else f"tol {tol:g}"
 
 
 def _listed(values: Any) -> str:

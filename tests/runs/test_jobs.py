@@ -7,7 +7,7 @@ import pytest
 
 from nmfdiag.runs import compute as compute_module
 from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.jobs import Jobs
+from nmfdiag.runs.jobs import Jobs, _Task
 from nmfdiag.runs.request import CurveRequest, lookup, profile_requests
 
 
@@ -61,3 +61,24 @@ def test_a_failure_is_told_and_the_worker_lives(tmp_path: Path) -> None:
     wait(queue, [bad, good])
     assert "Unknown layer 'fc77'" in next(iter(queue.status([bad, good]).failed.values()))
     assert list(queue.results([bad, good])) == [good]
+
+
+def test_a_gpu_takes_the_classes_of_a_layer_along(tmp_path: Path) -> None:
+    """Without a GPU at hand: what the worker takes for one, and what becomes of it."""
+    queue = Jobs(CurveCache(tmp_path))
+    wanted = profile_requests(lookup("digits-mlp-p0-s0"), layers=["fc1", "fc2"], classes=[0, 1], per_class=10)
+    nowhere = CurveRequest("digits-mlp-p0-s0", "fc1", 77, per_class=10)
+    with queue._lock:
+        queue._waiting = {request.key: _Task(request, {"me"}) for request in [*wanted, nowhere]}
+        group = queue._next(on_gpu=True)
+        left = [task.request for task in queue._waiting.values()]
+        queue._waiting = {}
+    assert {(task.request.layer, task.request.class_idx) for task in group.values()} == {
+        ("fc1", 0),
+        ("fc1", 1),
+        ("fc1", 77),
+    }  # type: ignore[union-attr]
+    assert {request.layer for request in left} == {"fc2"}
+    queue._compute(group)
+    assert {request.class_idx for request in queue.results(wanted)} == {0, 1}
+    assert "77" in queue.status([nowhere]).failed[nowhere.key]
