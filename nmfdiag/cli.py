@@ -64,6 +64,21 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     diagnose.set_defaults(run=_diagnose)
 
+    sweep = commands.add_parser("sweep", parents=[common], help="AuC of many networks; goes on where it was stopped")
+    sweep.add_argument("names", nargs="+", metavar="NAME", help="a network, or the beginning of several: cifar10-cnn")
+    sweep.add_argument("--layers", nargs="+")
+    sweep.add_argument("--batch", choices=["class", "multi"], default="class", help="each class alone, or all mixed")
+    sweep.add_argument("--methods", nargs="+", choices=["nmf", "pca", "random"], default=["nmf"])
+    sweep.add_argument("--per-class", type=int, default=20, help="samples a batch")
+    sweep.add_argument("--grid", default="full", help="full (the default) or coarse ranks")
+    sweep.add_argument("--solver", default="hals")
+    sweep.add_argument(
+        "--scheduler", default="local", help="local (the default), or a Dask scheduler's tcp://host:port"
+    )
+    sweep.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    sweep.add_argument("--csv", type=Path, help="write one row a curve to this file")
+    sweep.set_defaults(run=_sweep)
+
     cache = commands.add_parser("cache", help="the computed curves").add_subparsers(required=True, metavar="COMMAND")
     cache.add_parser("stats", parents=[common], help="how much is kept, and where").set_defaults(run=_cache_stats)
     cache.add_parser("clear", parents=[common], help="forget all curves").set_defaults(run=_cache_clear)
@@ -227,6 +242,48 @@ def _diagnose(arguments: argparse.Namespace) -> Outcome:
         f"{layer:12} AuC {s}  ({s.n} single-class batches of {arguments.per_class})" for layer, s in by_layer.items()
     ]
     return OK, record, "\n".join([*lines, words])
+
+
+def _sweep(arguments: argparse.Namespace) -> Outcome:
+    from tqdm import tqdm
+
+    from nmfdiag.measures.curve import CompressionCurve
+    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.runs.request import MULTI_CLASS, profile_requests
+    from nmfdiag.runs.sweep import sweep
+    from nmfdiag.views.tables import auc_table, profile_table
+    from nmfdiag.zoo.registry import entries
+
+    zoo = entries()
+    chosen = [entry for name, entry in zoo.items() if any(name.startswith(start) for start in arguments.names)]
+    unknown = [start for start in arguments.names if not any(name.startswith(start) for name in zoo)]
+    if unknown:
+        raise NmfdiagError(f"No network's name begins with {unknown[0]!r}: there are {', '.join(zoo)}.")
+    requests = [
+        request
+        for entry in chosen
+        for request in profile_requests(
+            entry,
+            layers=arguments.layers,
+            classes=[MULTI_CLASS] if arguments.batch == "multi" else None,
+            methods=arguments.methods,
+            per_class=arguments.per_class,
+            grid=arguments.grid,
+            solver=arguments.solver,
+        )
+    ]
+    answers = sweep(requests, CurveCache(), scheduler=arguments.scheduler, device=arguments.device)
+    found = dict(tqdm(answers, total=len(requests), unit="curve", file=sys.stderr))
+    answered = [(request, found[request]) for request in requests]
+    curves = {request: answer for request, answer in answered if isinstance(answer, CompressionCurve)}
+    errors = {str(answer) for _, answer in answered if not isinstance(answer, CompressionCurve)}
+    if not curves:
+        raise NmfdiagError(f"No curve could be computed: {'; '.join(sorted(errors))}")
+    if arguments.csv:
+        profile_table(curves, zoo).to_csv(arguments.csv, index=False)
+    table = auc_table(curves, zoo)
+    record = {"curves": len(curves), "errors": sorted(errors), "auc": table.to_dict("records")}
+    return OK, record, "\n".join([table.to_string(index=False, float_format="{:.3f}".format), *sorted(errors)])
 
 
 def _cache_stats(_: argparse.Namespace) -> Outcome:

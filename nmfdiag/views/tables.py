@@ -81,6 +81,28 @@ def curve_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[s
     )
 
 
+def profile_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
+    """One row a curve: its areas, its accuracies without ranks, and the network's own."""
+    return pd.DataFrame(
+        [
+            {
+                **_names(request, zoo),
+                "samples": curve.n_samples,
+                "auc": curve.auc,
+                "auc_log": curve.auc_over("log"),
+                "relative_error_at_8": curve.error_near(8),
+                "baseline_accuracy": curve.baseline_accuracy,
+                "zero_accuracy": curve.zero_accuracy,
+                "mean_accuracy": curve.mean_accuracy,
+                "converged": all(curve.converged),
+                "train_accuracy": zoo[request.entry].train_accuracy,
+                "test_accuracy": zoo[request.entry].test_accuracy,
+            }
+            for request, curve in results.items()
+        ]
+    )
+
+
 def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
     """AuC by p, layer and method: mean and standard error over batches, over linear and over logarithmic k."""
     rows = [
