@@ -20,7 +20,7 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.factorize.solution import Solution
 from nmfdiag.factorize.threads import subnormals
 
-TOLERANCES = {"hals": 5e-5, "mu": 1e-4}
+TOLERANCES = {"hals": 1e-4, "mu": 1e-4}
 """The solvers, and their own tolerances; their rules differ, see :func:`nmf`."""
 
 
@@ -44,8 +44,8 @@ def nmf(
         ranks: Ranks in ``1 .. min(rows, channels)``.
         solver: ``"hals"``: hierarchical alternating least squares, all ranks together (fast); ``"mu"``: multiplicative
             updates from a random start, as the paper's authors publish them.
-        tol: Default is the solver's own. ``"hals"``: a rank stops when the squared error falls by less than this share in an
-            iteration. ``"mu"``: when the error falls by less than this share of its value at the start in ten iterations.
+        tol: Default is the solver's own. ``"hals"``: a rank stops when the squared error falls by less than this share in each of
+            two iterations. ``"mu"``: when the error falls by less than this share of its value at the start in ten iterations.
         max_iter: Iterations at most; a rank that needs more is marked as not converged.
         seed: Seeds the rows that ``"hals"`` starts from and samples, and the start of ``"mu"``.
         n_starts: From how many starts ``"hals"`` begins each rank at most; default is up to six, by rank. NMF has local minima:

@@ -34,6 +34,8 @@ LOOK_ON_GPU = 10
 SWEEPS_W, SWEEPS_H = 2, 4
 NEARLY_EXACT = 1e-4
 """Share of ``||A||^2`` below which an objective (relative error 1 %) need not be known to the tolerance's share of itself."""
+PATIENCE = 2
+"""Slow iterations in a row that end a problem: an extrapolated objective falls in waves."""
 FIRST_BETA, BETA_GROWTH, BETA_CUT = 0.5, 1.05, 1.5
 SHARE = 32
 """Chunks at most whose products are added in A's precision; shares are added in float64, and are what threads take."""
@@ -66,11 +68,12 @@ class Result:
 
 @dataclass
 class _Marks:
-    """What is known of each problem, all (batch, problems): objective, extrapolation, and whether it rose or is done."""
+    """What is known of each problem, all (batch, problems): objective, extrapolation, whether it rose, fell slowly, is done."""
 
     f: Tensor
     beta: Tensor
     rose: Tensor
+    slow: Tensor
     done: Tensor
     n_iter: Tensor
 
@@ -108,6 +111,7 @@ class Stack:
             f=torch.full(shape, float("inf"), dtype=torch.float64, device=device),
             beta=torch.full(shape, FIRST_BETA, dtype=A.dtype, device=device),
             rose=torch.zeros(shape, dtype=torch.bool, device=device),
+            slow=torch.zeros(shape, dtype=torch.int64, device=device),
             done=torch.zeros(shape, dtype=torch.bool, device=device),
             n_iter=torch.zeros(shape, dtype=torch.int64, device=device),
         )
@@ -194,7 +198,9 @@ class Stack:
         marks.n_iter = marks.n_iter + ~marks.done
         marks.rose = f > marks.f
         if may_end:
-            done = ~marks.rose & (marks.f - f < tol * f.clamp_min(NEARLY_EXACT * self.squares))
+            slow = ~marks.rose & (marks.f - f < tol * f.clamp_min(NEARLY_EXACT * self.squares))
+            marks.slow = torch.where(slow, marks.slow + 1, 0)
+            done = marks.slow >= PATIENCE
             marks.done = marks.done | (done if self.alone is None else done & self.alone)
         marks.f = f
 

@@ -15,7 +15,7 @@ from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.registry import LABELS_FILE, POOLS, WEIGHTS_FILE, ZooEntry, sha256_of, write_entry
 from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, training_set
 
-POOL_SIZE = 1000
+POOL_SIZE, POOL_BYTES = 1000, 2**21
 SAME_ACCURACY = 0.005
 
 
@@ -35,7 +35,8 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
     folder = zoo / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     (zoo / POOLS).mkdir(exist_ok=True)
-    pool = stratified_subset(chosen.labels.true, min(POOL_SIZE, len(chosen.index)), recipe.seed)
+    size = min(POOL_SIZE, POOL_BYTES // chosen.inputs[0].nbytes, len(chosen.index))
+    pool = stratified_subset(chosen.labels.true, size, recipe.seed)
     state = trained.model.state_dict()
     weights = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
     labels = {"given": chosen.labels.given[pool].short(), "true": chosen.labels.true[pool].short()}

@@ -26,6 +26,7 @@ class Recipe:
         cool_down: Epochs of linear decay to zero after that, the same for every p: networks that stop at their first
             fit are left in different states and can't be compared.
         max_epochs: Training ends here, fitted or not.
+        precision: ``"float32"``, or ``"bfloat16"``: products in bfloat16 (autocast), weights and everything else in float32.
     """
 
     dataset: str
@@ -39,6 +40,7 @@ class Recipe:
     fitted_at: float = 0.98
     cool_down: int = 5
     max_epochs: int = 200
+    precision: str = "float32"
 
     @property
     def name(self) -> str:
@@ -59,15 +61,18 @@ _FAMILIES: tuple[dict[str, Any], ...] = (
     {"dataset": "digits", "arch": "cnn", "n_train": 1200, "arch_options": {"width": 32}},
     {"dataset": "fashion_mnist", "arch": "mlp", "n_train": 3000, "arch_options": {"width": 256, "depth": 5}},
     {"dataset": "fashion_mnist", "arch": "cnn", "n_train": 4000, "arch_options": {"width": 16}},
-)
+    {
+        "dataset": "cifar10", "arch": "cnn", "n_train": 10000, "arch_options": {"width": 32}, "batch_size": 128,
+        "precision": "bfloat16", "label_noises": (*LABEL_NOISES, 0.9),
+    },
+)  # fmt: skip
 
-RECIPES: dict[str, Recipe] = {
-    recipe.name: recipe
-    for family in _FAMILIES
-    for seed in SEEDS
-    for p in LABEL_NOISES
-    for recipe in (Recipe(label_noise=p, seed=seed, **family),)
-}
+
+def _family(label_noises: tuple[float, ...] = LABEL_NOISES, **options: Any) -> list[Recipe]:
+    return [Recipe(label_noise=p, seed=seed, **options) for seed in SEEDS for p in sorted(label_noises)]
+
+
+RECIPES: dict[str, Recipe] = {recipe.name: recipe for family in _FAMILIES for recipe in _family(**family)}
 
 
 def recipe(name: str) -> Recipe:
@@ -80,6 +85,6 @@ def recipe(name: str) -> Recipe:
         families = sorted({f"{r.dataset}-{r.arch}" for r in RECIPES.values()})
         raise NmfdiagError(
             f"No zoo network is called {name!r}: names are DATASET-ARCH-pP-sSEED with {', '.join(families)}, "
-            f"p in {LABEL_NOISES} and seed in {SEEDS}."
+            f"p in {sorted({r.label_noise for r in RECIPES.values()})} and seed in {SEEDS}."
         )
     return RECIPES[name]

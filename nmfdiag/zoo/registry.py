@@ -7,6 +7,7 @@ of one data set and seed shares them, so that curves of different p look at the 
 
 import hashlib
 import json
+import math
 import os
 import time
 from dataclasses import asdict, dataclass
@@ -113,7 +114,7 @@ def user_zoo() -> Path:
 
 
 def entries() -> dict[str, ZooEntry]:
-    """Every readable network on disk by name; a user's own replaces a shipped one of the same name."""
+    """Every readable network on disk by name, small inputs first; a user's own replaces a shipped one of the same name."""
     return _scan(user_zoo(), int(time.monotonic()))[0]
 
 
@@ -133,7 +134,8 @@ def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ..
                 found[entry.name] = entry
             except NmfdiagError as error:
                 problems.append(str(error))
-    return dict(sorted(found.items())), tuple(problems)
+    by_size = sorted(found.values(), key=lambda entry: (math.prod(entry.input_shape), entry.name))
+    return {entry.name: entry for entry in by_size}, tuple(problems)
 
 
 def lookup(name: str) -> ZooEntry:

@@ -118,7 +118,7 @@ def _epochs(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Iterator[
         rate = recipe.learning_rate * (1 - cooled / (recipe.cool_down + 1))
         optimizer.param_groups[0]["lr"] = rate
         batches = torch.randperm(len(x), generator=order).to(x.device).split(recipe.batch_size)
-        loss, running = _one_epoch(model, x, y, optimizer, batches)
+        loss, running = _one_epoch(model, x, y, optimizer, batches, half=recipe.precision == "bfloat16")
         yield {"epoch": epoch, "learning_rate": rate, "train_loss": loss, "train_accuracy": running}
         if cooled == recipe.cool_down:
             return
@@ -126,7 +126,13 @@ def _epochs(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Iterator[
 
 
 def _one_epoch(
-    model: nn.Module, x: Tensor, y: Tensor, optimizer: torch.optim.Optimizer, batches: Sequence[Tensor]
+    model: nn.Module,
+    x: Tensor,
+    y: Tensor,
+    optimizer: torch.optim.Optimizer,
+    batches: Sequence[Tensor],
+    *,
+    half: bool,
 ) -> tuple[float, float]:
     """One pass over the batches; returns the mean loss and the running accuracy."""
     model.train()
@@ -134,7 +140,8 @@ def _one_epoch(
     for batch in batches:
         if len(batch) < 2:  # batch norm has no variance of one sample
             continue
-        logits = model(x[batch])
+        with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half):
+            logits = model(x[batch]).float()
         loss = F.cross_entropy(logits, y[batch])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
