@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nmfdiag.factorize.machine_code import ALIVE, Kernels, kernels
+from nmfdiag.factorize.kernel_writer import ALIVE
+from nmfdiag.factorize.machine_code import Kernels, kernels
 
 SCALARS = {torch.float32: "float", torch.float64: "double"}
 

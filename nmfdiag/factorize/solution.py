@@ -1,4 +1,4 @@
-"""What a solver hands back for one rank of one matrix."""
+"""What a solver hands back for one rank, of one matrix or of a batch."""
 
 from dataclasses import dataclass, field
 
@@ -18,3 +18,28 @@ class Solution:
     n_iter: int
     converged: bool
     trace: list[tuple[float, float]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Result:
+    """A rank that has left the stack, on the whole batch: the error was measured at these factors.
+
+    Attributes:
+        W: For each matrix (rows, k).
+        H: (batch, k, channels).
+        relative_error: (batch,); so are ``n_iter`` and ``converged``.
+        trace: Seconds since the start and relative errors (batch,), whenever they were looked at.
+    """
+
+    W: list[Tensor]
+    H: Tensor
+    relative_error: Tensor
+    n_iter: Tensor
+    converged: Tensor
+    trace: list[tuple[float, Tensor]]
+
+    def solution(self, b: int) -> Solution:
+        """The b-th matrix's."""
+        trace = [(seconds, float(error[b])) for seconds, error in self.trace]
+        error, n_iter, converged = float(self.relative_error[b]), int(self.n_iter[b]), bool(self.converged[b])
+        return Solution(self.W[b], self.H[b], error, n_iter, converged, trace)

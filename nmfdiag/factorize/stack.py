@@ -23,7 +23,7 @@ from torch import Tensor
 from nmfdiag.factorize.matrix import squares
 from nmfdiag.factorize.panel import Grams, Inner, Sweep
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.factorize.solution import Solution
+from nmfdiag.factorize.solution import Result
 from nmfdiag.factorize.threads import single_threads
 
 CHUNK, LARGEST_CHUNK = 2048, 16384
@@ -39,31 +39,6 @@ PATIENCE = 2
 FIRST_BETA, BETA_GROWTH, BETA_CUT = 0.5, 1.05, 1.5
 SHARE = 32
 """Chunks at most whose products are added in A's precision; shares are added in float64, and are what threads take."""
-
-
-@dataclass(frozen=True)
-class Result:
-    """A rank that has left the stack, on the whole batch: the error was measured at these factors.
-
-    Attributes:
-        W: For each matrix (rows, k).
-        H: (batch, k, channels).
-        relative_error: (batch,); so are ``n_iter`` and ``converged``.
-        trace: Seconds since the start and relative errors (batch,), whenever they were looked at.
-    """
-
-    W: list[Tensor]
-    H: Tensor
-    relative_error: Tensor
-    n_iter: Tensor
-    converged: Tensor
-    trace: list[tuple[float, Tensor]]
-
-    def solution(self, b: int) -> Solution:
-        """The b-th matrix's."""
-        trace = [(seconds, float(error[b])) for seconds, error in self.trace]
-        error, n_iter, converged = float(self.relative_error[b]), int(self.n_iter[b]), bool(self.converged[b])
-        return Solution(self.W[b], self.H[b], error, n_iter, converged, trace)
 
 
 @dataclass
