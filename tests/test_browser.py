@@ -214,3 +214,18 @@ def test_a_long_timing_can_be_cancelled(page: Page) -> None:
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_text(re.compile(r"Stopped with \d+ of 15 points"))).to_be_visible()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
+    page.goto(f"/classes?{FAST}")
+    finished(page)
+    page.wait_for_selector(".heatmaplayer image", state="attached")
+    box = page.locator(".heatmaplayer image").bounding_box()
+    assert box is not None
+    x, y = box["x"] + box["width"] * 3.9 / 5, box["y"] + box["height"] * 6.9 / 10  # a corner of fc4, class 6
+    page.mouse.move(x, y)
+    page.wait_for_timeout(500)
+    page.mouse.click(x, y)
+    expect(page.get_by_role("heading", name="How robust is fc4 to compression?")).to_be_visible()
+    expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · class 6, 10 samples")).to_be_visible()
+    page.wait_for_url("**batch=6**")

@@ -28,6 +28,7 @@ from nmfdiag.networks.folding import fold
 from nmfdiag.networks.split import SplitNetwork
 
 METHODS = ("nmf", "pca", "random")
+OPERATIONS = ("compress", "ablate")
 FACTORIZATION_SHARE = 0.8
 STARTS = 2
 """Starts of NMF: with six, the default of :func:`nmfdiag.nmf`, errors are .1 % lower, and AuCs the same but for noise."""
@@ -102,6 +103,7 @@ def compression_curves(
     draws: int = 10,
     centered: bool = False,
     tail_dtype: str = "float32",
+    operation: str = "compress",
 ) -> list[CompressionCurve | NmfdiagError]:
     """Compute the curves of several batches, such as the classes, at one layer; on a GPU they are factorised in one call.
 
@@ -120,6 +122,7 @@ def compression_curves(
         draws: See :func:`compression_curve`.
         centered: See :func:`compression_curve`.
         tail_dtype: See :func:`compression_curve`.
+        operation: ``"compress"``, or ``"ablate"`` for what :func:`ablation_curve` computes.
 
     Returns:
         Each batch's curve, or the error that its batch alone would have raised.
@@ -127,7 +130,7 @@ def compression_curves(
     Raises:
         NmfdiagError: If an option is out of range, or the layer is unknown.
     """
-    question = _Question("compress", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
+    question = _Question(operation, method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
     return _curves(model, layer, batches, question, device, on_progress)
 
 
@@ -177,6 +180,8 @@ class _Question:
     tail_dtype: str
 
     def __post_init__(self) -> None:
+        if self.operation not in OPERATIONS:
+            raise NmfdiagError(f"Unknown operation {self.operation!r}: accepted are {', '.join(OPERATIONS)}.")
         if self.method not in METHODS:
             raise NmfdiagError(f"Unknown method {self.method!r}: accepted are {', '.join(METHODS)}.")
         if self.tail_dtype not in TAIL_DTYPES:

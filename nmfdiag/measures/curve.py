@@ -53,6 +53,11 @@ class CompressionCurve:
         """Area under the curve over ``"linear"`` or ``"log"`` k."""
         return auc(self.ranks, self.accuracy, axis=axis)
 
+    @property
+    def accuracy_beyond(self) -> float:
+        """Accuracy from the full rank on: the baseline, or nothing but zeros where the directions were removed."""
+        return self.zero_accuracy if self.operation == "ablate" else self.baseline_accuracy
+
     def error_near(self, k: int, *, relative: bool = True) -> float:
         """Reconstruction error at the largest computed rank that does not exceed k (the smallest one if none does)."""
         position = max((i for i, rank in enumerate(self.ranks) if rank <= k), default=0)

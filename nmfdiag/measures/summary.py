@@ -34,11 +34,11 @@ def mean_curve(curves: Sequence[CompressionCurve], value: str = "accuracy") -> d
     """Mean and spread over curves of one of :data:`VALUES` by rank, at the ranks where every curve's is known.
 
     Classes with few samples have a smaller full rank; from there on their approximation is exact: accuracy is the
-    baseline's, and the error 0.
+    baseline's, or that of zeros where the directions were removed, and the error 0.
     """
     ranks = sorted({k for curve in curves for k in curve.ranks})
     known = [dict(zip(curve.ranks, getattr(curve, value), strict=True)) for curve in curves]
-    exact = [curve.baseline_accuracy if value == "accuracy" else 0.0 for curve in curves]
+    exact = [curve.accuracy_beyond if value == "accuracy" else 0.0 for curve in curves]
     full = [curve.full_rank for curve in curves]
     return {
         k: spread([at.get(k, e) for at, e in zip(known, exact, strict=True)])

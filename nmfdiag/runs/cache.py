@@ -12,10 +12,11 @@ import diskcache
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.support import SupportCover
 from nmfdiag.runs.timing import RuntimeResult
 
 SIZE_LIMIT = 2 * 2**30
-RESULTS: dict[str, Any] = {"CompressionCurve": CompressionCurve, "RuntimeResult": RuntimeResult}
+RESULTS: dict[str, Any] = {c.__name__: c for c in (CompressionCurve, RuntimeResult, SupportCover)}
 """Each kind of result under the name that its record carries; a record without one is a curve."""
 
 
@@ -102,7 +103,7 @@ class CurveCache:
             found = {key: self.get(key) for key in keys}
         return {key: result for key, result in found.items() if result is not None}
 
-    def put(self, key: str, result: CompressionCurve | RuntimeResult) -> None:
+    def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
         """Keep a result."""
         self._disk.set(key, json.dumps({"result": type(result).__name__, **result.to_dict()}).encode())
 

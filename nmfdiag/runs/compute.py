@@ -69,6 +69,7 @@ def compute_together(
         tol=request.tol,
         max_iter=request.max_iter,
         draws=request.draws,
+        operation=request.operation,
         on_progress=on_progress,
     )
     answers |= dict(zip(batches, curves, strict=True))

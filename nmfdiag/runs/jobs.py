@@ -10,14 +10,16 @@ from typing import Any, TypeVar
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.request import CurveRequest
+from nmfdiag.runs.support import SupportRequest
 from nmfdiag.runs.timing import RuntimeRequest
 
-Request = CurveRequest | RuntimeRequest
-R = TypeVar("R", CurveRequest, RuntimeRequest)
+Request = CurveRequest | RuntimeRequest | SupportRequest
+R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
 
 COMPUTED_BY = {
     "CurveRequest": ("nmfdiag.runs.compute", "compute"),
     "RuntimeRequest": ("nmfdiag.runs.runtime", "measure"),
+    "SupportRequest": ("nmfdiag.runs.support", "cover"),
 }
 """Module and function that answer a type of request. By name: the worker alone imports them, since they take torch along, and a
 request is known even after Streamlit has loaded its edited module anew."""

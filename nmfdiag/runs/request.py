@@ -21,8 +21,8 @@ class CurveRequest:
     """One network, layer, batch and method.
 
     ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``grid`` is one of :data:`GRIDS`.
-    ``tol`` None is the solver's own. Device and number of threads are no part of it: they don't change the answer beyond
-    rounding.
+    ``tol`` None is the solver's own. ``operation`` is ``"compress"`` (keep the k leading directions) or ``"ablate"``
+    (remove them). Device and number of threads are no part of it: they don't change the answer beyond rounding.
     """
 
     unit: ClassVar[str] = "curves"
@@ -38,6 +38,7 @@ class CurveRequest:
     max_iter: int = 200
     draws: int = 10
     seed: int = 0
+    operation: str = "compress"
 
     @property
     def alike(self) -> "CurveRequest":
@@ -51,7 +52,12 @@ class CurveRequest:
         Raises:
             NmfdiagError: If the zoo has no such network.
         """
-        content = json.dumps([SCHEMA, asdict(self), lookup(self.entry).digest], sort_keys=True)
+        asked = asdict(self)
+        if (
+            self.operation == "compress"
+        ):  # the key of the time before there was a choice: what is in the cache stays valid
+            del asked["operation"]
+        content = json.dumps([SCHEMA, asked, lookup(self.entry).digest], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -8,7 +8,9 @@ from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
 from nmfdiag.zoo.registry import ZooEntry
 
-EACH_CLASS, MULTI = "each class", "multi-class"
+EACH_CLASS, MULTI, BOTH = "each class", "multi-class", "both"
+MULTI_DRAWS = 3
+"""Multi-class batches drawn where they are compared with single-class ones: one alone would have no spread."""
 
 Curves = Mapping[CurveRequest, CompressionCurve]
 
@@ -20,7 +22,7 @@ class Choice:
     Attributes:
         networks: By ascending p.
         layer: The layer whose curves are shown.
-        batch: :data:`EACH_CLASS`, :data:`MULTI`, or the name of a class.
+        batch: :data:`EACH_CLASS`, :data:`MULTI`, :data:`BOTH`, or the name of a class.
         methods: Compression methods, at least one.
         per_class: Samples a batch.
         grid: The rank grid, a name in :data:`nmfdiag.runs.request.GRIDS`.
@@ -53,6 +55,8 @@ class Choice:
         names = self.networks[0].class_names
         if self.batch == MULTI:
             return (MULTI_CLASS,)
+        if self.batch == BOTH:
+            return (MULTI_CLASS, *range(len(names)))
         return tuple(range(len(names))) if self.batch == EACH_CLASS else (names.index(self.batch),)
 
     @property
@@ -65,9 +69,17 @@ class Choice:
         """The batches in words."""
         if self.batch == MULTI:
             return f"multi-class batch of {self.per_class}"
+        if self.batch == BOTH:
+            return f"single-class batches and {MULTI_DRAWS} multi-class ones of {self.per_class}"
         if self.batch == EACH_CLASS:
             return f"single-class batches of {self.per_class}"
         return f"class {self.batch}, {self.per_class} samples"
+
+    @property
+    def family(self) -> str:
+        """Data set and architecture, which the networks share."""
+        recipe = self.networks[0].recipe
+        return f"{recipe.dataset} {recipe.arch}"
 
     @property
     def subject(self) -> str:
@@ -78,10 +90,10 @@ class Choice:
 
     @property
     def file_stem(self) -> str:
-        """The networks in a file name."""
-        recipe = self.networks[0].recipe
-        levels = "-".join(f"{n.recipe.label_noise:g}" for n in self.networks)
-        return f"{recipe.dataset}_{recipe.arch}_p{levels}_s{recipe.seed}"
+        """The networks in a file name, whether or not they are of one family."""
+        names = dict.fromkeys(f"{n.recipe.dataset}_{n.recipe.arch}" for n in self.networks)
+        levels = "-".join(f"{p:g}" for p in sorted({n.recipe.label_noise for n in self.networks}))
+        return f"{'_'.join(names)}_p{levels}_s{self.networks[0].recipe.seed}"
 
     @property
     def link(self) -> list[tuple[str, str]]:
@@ -107,11 +119,12 @@ class Choice:
         batch = self.networks[0].class_names[0] if self.batch == EACH_CLASS else self.batch
         return replace(self, networks=self.networks[:1], batch=batch)
 
-    def requests(self, *, layers: Sequence[str] | None = None) -> list[CurveRequest]:
+    def requests(self, *, layers: Sequence[str] | None = None, operation: str = "compress") -> list[CurveRequest]:
         """The curves of these networks, the first class of every network first."""
         return [
             request
             for c in self.classes
+            for seed in range(MULTI_DRAWS if self.batch == BOTH and c == MULTI_CLASS else 1)
             for network in self.networks
             for request in profile_requests(
                 network,
@@ -121,8 +134,15 @@ class Choice:
                 per_class=self.per_class,
                 grid=self.grid,
                 solver=self.solver,
+                seed=seed,
+                operation=operation,
             )
         ]
+
+    def ablations(self) -> list[CurveRequest]:
+        """The curves of the opposite operation, those of the chosen layer first."""
+        everywhere = self.requests(operation="ablate")
+        return sorted(everywhere, key=lambda request: request.layer != self.layer)
 
     def label_noise(self, request: CurveRequest) -> float:
         """The p of a request's network."""
@@ -136,6 +156,19 @@ class Choice:
                 found.setdefault((self.label_noise(request), request.method), []).append(curve)
         return dict(sorted(found.items()))
 
+    def by_class(self, results: Curves, layer: str) -> dict[tuple[float, str], dict[int, CompressionCurve]]:
+        """A layer's curves by class, for each p and method."""
+        found: dict[tuple[float, str], dict[int, CompressionCurve]] = {}
+        for request, curve in results.items():
+            if request.layer == layer:
+                found.setdefault((self.label_noise(request), request.method), {})[request.class_idx] = curve
+        return dict(sorted(found.items()))
+
+    def part(self, results: Curves, *, multi: bool) -> dict[CurveRequest, CompressionCurve]:
+        """These networks' curves of one kind of batch, from those of several families and kinds."""
+        names = {n.name for n in self.networks}
+        return {r: c for r, c in results.items() if r.entry in names and (r.class_idx == MULTI_CLASS) == multi}
+
     def spreads(
         self, results: Curves, of: Callable[[CompressionCurve], float], method: str
     ) -> dict[float, dict[str, Spread]]:
@@ -148,7 +181,31 @@ class Choice:
             p: {layer: spread(found[p][layer]) for layer in self.layers if layer in found[p]} for p in sorted(found)
         }
 
-    def auc_spreads(self, results: Curves) -> dict[str, dict[float, dict[str, Spread]]]:
+    def area(self, curve: CompressionCurve) -> float:
+        """AuC on the chosen axis."""
+        return curve.auc_over(self.axis)
+
+    def auc_spreads(
+        self, results: Curves, area: Callable[[CompressionCurve, str], float] = CompressionCurve.auc_over
+    ) -> dict[str, dict[float, dict[str, Spread]]]:
         """For each method, p and layer, the spread over classes of the area under the curve on the chosen axis."""
-        by_method = {m: self.spreads(results, lambda curve: curve.auc_over(self.axis), m) for m in self.methods}
+        by_method = {m: self.spreads(results, lambda curve: area(curve, self.axis), m) for m in self.methods}
         return {m: found for m, found in by_method.items() if found}
+
+
+def families(choice: Choice, zoo: Mapping[str, ZooEntry]) -> list[Choice]:
+    """The same question to every data set and architecture of the zoo that has networks of this seed, the choice's own first.
+
+    A family with other values of p is asked at those nearest to the chosen ones.
+    """
+    seed = choice.networks[0].recipe.seed
+    found: dict[tuple[str, str], dict[float, ZooEntry]] = {}
+    for entry in zoo.values():
+        if entry.recipe.seed == seed:
+            found.setdefault((entry.recipe.dataset, entry.recipe.arch), {})[entry.recipe.label_noise] = entry
+    others = []
+    for by_noise in found.values():
+        nearest = {min(by_noise, key=lambda p: abs(p - n.recipe.label_noise)) for n in choice.networks}
+        networks = tuple(by_noise[p] for p in sorted(nearest))
+        others.append(replace(choice, networks=networks, layer=next(iter(networks[0].layers))))
+    return [choice, *(other for other in others if other.family != choice.family)]

@@ -1,7 +1,7 @@
 """What every page shares on the screen: the sidebar, waiting for results, charts with their exports."""
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -28,6 +28,8 @@ POLL_SECONDS = 0.7
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
 METHODS_HELP = "NMF is the paper's; PCA and random ablation (keep k random channels) are its two baselines."
+BATCH_HELP = "Samples that share a given label, once for each class (the band is over classes), or a mixture of all."
+GRID_HELP = "Full: two ranks a doubling. Coarse: one, in half the time."
 AXIS_HELP = (
     "Of the plots, and of the area under them: AuC over log k tells curves apart that are right from small ranks on."
 )
@@ -64,16 +66,23 @@ def pages() -> dict[str, list]:
             st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
             st.Page("pages/curves.py", title="k vs accuracy", icon=":material/show_chart:"),
             st.Page("pages/phases.py", title="Layer phases", icon=":material/layers:"),
+            st.Page("pages/classes.py", title="Classes", icon=":material/category:"),
             st.Page("pages/reconstruction.py", title="Reconstruction error", icon=":material/compress:"),
         ],
         "Evidence": [
+            st.Page("pages/ablation.py", title="Ablation", icon=":material/content_cut:"),
+            st.Page("pages/batches.py", title="Single vs multi-class", icon=":material/grid_view:"),
+            st.Page("pages/support.py", title="Support", icon=":material/apps:"),
             st.Page("pages/runtime.py", title="Runtime", icon=":material/timer:"),
         ],
     }
 
 
-def sidebar() -> Choice:
-    """Draw the sidebar; choices live in the URL, so they survive page switches and reloads and can be sent."""
+def sidebar(without: Collection[str] = ()) -> Choice:
+    """Draw the sidebar; choices live in the URL, so they survive page switches and reloads and can be sent.
+
+    ``without`` names controls that change nothing on this page, or that it has itself: they are not drawn.
+    """
     st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
     st.session_state.setdefault("_kept", {})
     st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
@@ -94,16 +103,18 @@ def sidebar() -> Choice:
         with main:
             networks = _networks({e.recipe.label_noise: e for e in family if e.recipe.seed == seed})
             layers = list(networks[0].layers)
-            layer = one("layer", layers, "layer", default=len(layers) // 3)
-            batch = one(
-                "batch", [EACH_CLASS, MULTI, *networks[0].class_names], "batch",
-                help="Samples that share a given label, once for each class (the band is over classes), or a mixture of all.",
-            )  # fmt: skip
+            third = len(layers) // 3
+            layer = layers[third] if "layer" in without else one("layer", layers, "layer", default=third)
+            some = [EACH_CLASS, MULTI, *networks[0].class_names]
+            batch = some[0] if "batch" in without else one("batch", some, "batch", help=BATCH_HELP)
         with more:
-            methods = several("methods", list(METHOD_TITLES), "methods", ["nmf"], help=METHODS_HELP)
+            methods, grid = ["nmf"], GRIDS[0]
+            if "methods" not in without:
+                methods = several("methods", list(METHOD_TITLES), "methods", ["nmf"], help=METHODS_HELP)
             axis = one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
             per_class = one("samples a batch", [10, 20, 30, 50], "n", default=1)
-            grid = one("rank grid", GRIDS, "grid", help="Full: two ranks a doubling. Coarse: one, in half the time.")
+            if "grid" not in without:
+                grid = one("rank grid", GRIDS, "grid", help=GRID_HELP)
             solver = one(
                 "NMF solver", ["hals", "mu"], "solver", help="HALS is fast; MU are the paper's multiplicative updates."
             )
@@ -112,14 +123,14 @@ def sidebar() -> Choice:
     return Choice(networks, layer, batch, tuple(methods), per_class, grid, solver, axis, device)
 
 
-def heading(title: str, choice: Choice, link: Sequence[tuple[str, str]] = ()) -> None:
+def heading(title: str, choice: Choice, link: Sequence[tuple[str, str]] = (), subject: str = "") -> None:
     """The question, what it is asked about, and the link to this screen, with what the page's own controls add to it."""
     left, right = st.columns([6, 1], vertical_alignment="bottom")
     left.title(title)
     with right.popover("Link", icon=":material/link:", width="stretch"):
         st.caption("Opens this page with these choices.")
         st.code(f"{st.context.url or ''}?{urlencode([*choice.link, *link])}", language=None, wrap_lines=True)
-    st.caption(choice.subject)
+    st.caption(subject or choice.subject)
     if notes := st.session_state.pop("_new_notes", None):
         st.session_state["_notes"] = (choice, notes)
     about, notes = st.session_state.get("_notes", (None, []))
@@ -172,7 +183,7 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             if results:
                 st.caption(computed_with(choice, results), width="stretch")
-            if unit != "curves":
+            if unit == "points":
                 st.button("Measure again", icon=":material/replay:", on_click=_ask_again, args=(queue, requests))
     elif st.session_state.get("_cancelled") == wanted:
         left, right = st.columns([5, 1], vertical_alignment="center")
@@ -216,10 +227,17 @@ def _waiting(queue: Jobs, requests: list[Any], drawn: int, failed: int) -> None:
         st.rerun()
 
 
-def chart(figure: go.Figure, choice: Choice, results: Results | pd.DataFrame, what: str, alt: str) -> None:
+def chart(
+    figure: go.Figure,
+    choice: Choice,
+    results: Results | pd.DataFrame,
+    what: str,
+    alt: str,
+    opens: str = "pages/curves.py",
+) -> None:
     """A figure with its exports: image, HTML, and the data as CSV. A click on a layer opens its curve.
 
-    ``results`` is what the figure was drawn from, or its table.
+    ``results`` is what the figure was drawn from, or its table; ``opens`` is the page that shows the clicked layer.
     """
 
     def data() -> pd.DataFrame:
@@ -250,12 +268,13 @@ def chart(figure: go.Figure, choice: Choice, results: Results | pd.DataFrame, wh
     for point in event["selection"]["points"] if event else []:
         clicked = point.get("customdata")
         if isinstance(clicked, list | tuple) and clicked[0] in choice.layers:
-            st.session_state["_clicks"] = (
-                clicks + 1
-            )  # a chart of another key: its selection is empty when the reader is back
-            st.session_state["_clicked_layer"] = clicked[0]
+            # A chart of another key: its selection is empty when the reader is back.
+            st.session_state["_clicks"] = clicks + 1
+            st.session_state["_clicked_layer"], st.session_state["_clicked_batch"] = [*clicked, None][:2]
+            if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
+                st.rerun()  # switching to the page that is open would empty its URL
             # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
-            st.switch_page("pages/curves.py", query_params={})
+            st.switch_page(opens, query_params={})
 
 
 def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Results) -> None:

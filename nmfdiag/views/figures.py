@@ -20,6 +20,8 @@ P_COLOURS = (
 P_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 METHOD_DASHES = {"nmf": "solid", "pca": "dash", "random": "dot"}
 METHOD_TITLES = {"nmf": "NMF", "pca": "PCA", "random": "Random ablation"}
+SEQUENTIAL = ((0, "#e9f4f3"), (0.25, "#b2d9d7"), (0.5, "#6bb4b3"), (0.75, "#28868a"), (1, "#083a3e"))
+"""Of the light theme (.streamlit/config.toml), for exports: on the screen a map without a scale of its own takes the theme's."""
 HEIGHT = 460
 GREY = "rgba(128,128,128,0.8)"
 LOG_ZERO = 0.5  # where k = 0 stands on a logarithmic axis
@@ -56,14 +58,14 @@ def curve_figure(
     for (p, method), some in curves.items():
         at = mean_curve(some)
         name = f"p = {p:g}, {METHOD_TITLES[method]}" if several else f"p = {p:g}"
-        _add_band(figure, list(at), list(at.values()), p)
+        add_band(figure, list(at), list(at.values()), p)
         figure.add_scatter(
             x=list(at),
             y=[s.mean for s in at.values()],
             name=name,
             mode="lines+markers",
             line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
-            marker={"symbol": [_convergence_marker(some, k, p) for k in at], "size": 7},
+            marker={"symbol": [convergence_marker(some, k, p) for k in at], "size": 7},
             customdata=[[s.sem, s.n] for s in at.values()],
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
             f"(%{{customdata[1]}} batches)<extra></extra>",
@@ -99,7 +101,7 @@ def auc_figure(
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
             name = f"p = {p:g}, {METHOD_TITLES[method]}" if len(by_method) > 1 else f"p = {p:g}"
-            _add_layer_line(figure, by_layer, p, name, "AuC", METHOD_DASHES[method])
+            add_layer_line(figure, by_layer, p, name, "AuC", METHOD_DASHES[method])
     if found is not None and found.clear:
         named = (
             ("feature extraction", found.feature_extraction, 0.04),
@@ -111,7 +113,7 @@ def auc_figure(
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{opacity})", line_width=0)
                 figure.add_annotation(x=(x0 + x1) / 2, y=1.06, yref="paper", text=words, showarrow=False)
-    _set_layer_axis(figure, layers)
+    set_layer_axis(figure, layers)
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
     return laid_out(figure, f"AuC by layer, {batch}")
@@ -123,8 +125,8 @@ def error_figure(
     """Reconstruction error by layer (figures 10a, b), raw or relative to the norm of the activations."""
     figure = go.Figure()
     for p, by_layer in by_noise.items():
-        _add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
-    _set_layer_axis(figure, layers)
+        add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
+    set_layer_axis(figure, layers)
     _set_error_axis(figure, relative)
     return laid_out(figure, f"Reconstruction error at rank {k}, {batch}")
 
@@ -136,7 +138,7 @@ def error_by_rank_figure(
     figure = go.Figure()
     for p, some in curves.items():
         at = mean_curve(some, "relative_error" if relative else "absolute_error")
-        _add_band(figure, list(at), list(at.values()), p)
+        add_band(figure, list(at), list(at.values()), p)
         figure.add_scatter(
             x=list(at), y=[s.mean for s in at.values()], name=f"p = {p:g}", mode="lines+markers",
             line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
@@ -162,13 +164,15 @@ def to_html(figure: go.Figure) -> str:
     """The figure as one file that needs no network, with colours of its own (not the dashboard's theme)."""
     copy = go.Figure(figure)
     copy.update_layout(template="plotly_white")
+    copy.update_traces(colorscale=SEQUENTIAL, selector=lambda t: t.type == "heatmap" and t.colorscale is None)
     return copy.to_html(include_plotlyjs=True, full_html=True)
 
 
-def _add_layer_line(
+def add_layer_line(
     figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, what: str, dash: str
 ) -> None:
-    _add_band(figure, list(by_layer), list(by_layer.values()), p)
+    """A value by layer: its mean, and a band of one standard error."""
+    add_band(figure, list(by_layer), list(by_layer.values()), p)
     figure.add_scatter(
         x=list(by_layer),
         y=[s.mean for s in by_layer.values()],
@@ -217,7 +221,8 @@ def set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = Fa
     figure.update_xaxes(title="rank k")
 
 
-def _set_layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
+def set_layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
+    """All layers from input to output, whether measured or not."""
     figure.update_xaxes(
         title="layer, input to output", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5]
     )  # fmt: skip
@@ -230,7 +235,8 @@ def _set_error_axis(figure: go.Figure, relative: bool) -> None:
         figure.update_yaxes(title="raw error ‖A − WH‖, in units of the activations", rangemode="tozero")
 
 
-def _add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) -> None:
+def add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) -> None:
+    """A band of one standard error, where there is one."""
     if at and at[0].n > 1:
         upper, lower = [s.mean + s.sem for s in at], [s.mean - s.sem for s in at]
         figure.add_scatter(
@@ -239,8 +245,8 @@ def _add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) ->
         )  # fmt: skip
 
 
-def _convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> str:
-    """Open where the solver did not converge for some batch."""
+def convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> str:
+    """A p's marker: open where the solver did not converge for some batch."""
     done = all(c.converged[c.ranks.index(k)] for c in curves if k in c.ranks)
     return marker_of(p) + ("" if done else "-open")
 

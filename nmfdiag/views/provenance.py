@@ -11,7 +11,8 @@ def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     unit = next(iter(results)).unit
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
     seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
-    return f"{len(results)} {unit}, {choice.batch_words}; {seconds:.2g} s of computing on {', '.join(devices)}, kept in the cache."
+    long = f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
+    return f"{len(results)} {unit}, {choice.batch_words}; {long} s of computing on {', '.join(devices)}, kept in the cache."
 
 
 def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
@@ -27,6 +28,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
     open_ranks = sum(not done for r in results.values() for done in r.converged)
     if request.unit == "curves":
         return networks | {
+            "operation": "the k leading directions are " + ("removed" if request.operation == "ablate" else "kept"),
             "random ablation": f"mean over {request.draws} draws",
             "ranks of the first curve": ", ".join(map(str, result.ranks)),
             "ranks not converged": f"{open_ranks} (open markers)",

@@ -63,6 +63,7 @@ def curve_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[s
         [
             {
                 **_names(request, zoo),
+                "operation": curve.operation,
                 "k": k,
                 "accuracy": accuracy,
                 "relative_error": relative,

@@ -32,8 +32,8 @@ def one(
     _note_what_a_link_got_wrong(label, [str(o) for o in options], key, str(options[default]))
     first = {"default": options[default]} if segmented else {"index": default}
     start: dict[str, Any] = {} if _restored(key) else first
-    if key == "layer" and st.session_state.get("_clicked_layer") in options:
-        st.session_state[key], start = st.session_state.pop("_clicked_layer"), {}
+    if (clicked := st.session_state.pop(f"_clicked_{key}", None)) in options:
+        st.session_state[key], start = clicked, {}
     elif key in st.session_state and st.session_state[key] not in options:
         st.session_state[key], start = options[default], {}
     if segmented:

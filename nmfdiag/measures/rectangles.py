@@ -1,0 +1,191 @@
+"""Covers of a support by rectangles: the upper bound of its rectangle cover number.
+
+Notation: ``S`` (rows, columns) is the support, boolean. A rectangle is a set of rows times a set of columns, all of whose
+entries are in the support; its rows and columns need not be neighbours.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+SEEDS = 8
+"""Rows, and as many columns, that a rectangle is grown from: those with the most entries left to cover."""
+ROUNDS = 5
+"""Times that a part of the cover is taken out and covered anew."""
+TAKEN_OUT = 0.4
+
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+class Rectangle(NamedTuple):
+    """Rows and columns: ascending positions in the matrix."""
+
+    rows: tuple[int, ...]
+    columns: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Number of its entries."""
+        return len(self.rows) * len(self.columns)
+
+
+def greedy_cover(S: np.ndarray) -> list[Rectangle]:
+    """Cover a support by maximal rectangles, each, of those found, the one with the most entries not covered before.
+
+    Args:
+        S: (rows, columns) boolean.
+
+    Returns:
+        The rectangles in the order in which they were found, without those that the others make needless; none for an empty
+        support. No row or column can be added to any of them.
+
+    References:
+        Chvatal 1979, A greedy heuristic for the set-covering problem. Collins et al. 2018, section 3 and figure 1.
+
+    >>> [r.size for r in greedy_cover(np.kron(np.eye(2), np.ones((2, 3))) > 0)]
+    [6, 6]
+    """
+    fit = np.asarray(S, np.float32)
+    return _named(_pruned(_greedy(fit, [], SEEDS), fit))
+
+
+def smaller_cover(S: np.ndarray, cover: list[Rectangle], *, seed: int = 0, rounds: int = ROUNDS) -> list[Rectangle]:
+    """Look for a smaller cover; the number of its rectangles bounds the rectangle cover number from above.
+
+    A random part of the cover is taken out and covered anew, and the result kept if it is no larger. One rectangle for each
+    distinct row, or for each distinct column, is taken instead where those are fewer.
+
+    Args:
+        S: (rows, columns) boolean.
+        cover: What :func:`greedy_cover` found.
+        seed: Of the parts taken out.
+        rounds: How often that is done.
+
+    Returns:
+        A cover of at most as many rectangles.
+    """
+    fit = np.asarray(S, np.float32)
+    if len(cover) < 3:
+        return cover
+    rng = np.random.default_rng(seed)
+    best = min((_pruned(c, fit) for c in (_masks(cover, fit), _lines(fit), _swapped(_lines(fit.T)))), key=len)
+    for _ in range(rounds):
+        kept = rng.permutation(len(best))[: max(1, round((1 - TAKEN_OUT) * len(best)))]
+        again = _pruned(_greedy(fit, [best[i] for i in kept], SEEDS // 2), fit)
+        if len(again) <= len(best):
+            best = again
+    return _named(best)
+
+
+def shares_covered(S: np.ndarray, cover: list[Rectangle]) -> list[float]:
+    """Share of a support that the first 1, 2, ... rectangles of a cover hold.
+
+    Args:
+        S: (rows, columns) boolean.
+        cover: Rectangles within it.
+    """
+    left, shares = np.array(S, bool), []
+    total = int(left.sum())
+    for rectangle in cover:
+        left[np.ix_(rectangle.rows, rectangle.columns)] = False
+        shares.append(float(1 - left.sum() / total))
+    return shares
+
+
+def by_gain(S: np.ndarray, cover: list[Rectangle]) -> list[Rectangle]:
+    """Order a cover so that each rectangle adds most to those before it."""
+    left, waiting, ordered = np.array(S, bool), list(cover), []
+    while waiting:
+        best = max(waiting, key=lambda rectangle: int(left[np.ix_(rectangle.rows, rectangle.columns)].sum()))
+        left[np.ix_(best.rows, best.columns)] = False
+        waiting.remove(best)
+        ordered.append(best)
+    return ordered
+
+
+def _named(cover: list[Pair]) -> list[Rectangle]:
+    return [Rectangle(tuple(np.flatnonzero(r).tolist()), tuple(np.flatnonzero(c).tolist())) for r, c in cover]
+
+
+def _masks(cover: list[Rectangle], fit: np.ndarray) -> list[Pair]:
+    n, m = fit.shape
+    return [(np.isin(np.arange(n), r.rows), np.isin(np.arange(m), r.columns)) for r in cover]
+
+
+def _swapped(cover: list[Pair]) -> list[Pair]:
+    return [(rows, columns) for columns, rows in cover]
+
+
+def _greedy(fit: np.ndarray, kept: list[Pair], seeds: int) -> list[Pair]:
+    """Add rectangles to those kept until every entry is covered."""
+    cover, left = list(kept), fit.copy()
+    for rows, columns in cover:
+        left[np.ix_(rows, columns)] = 0
+    while left.any():
+        rows, columns, gain = _grown(fit, left, seeds)
+        other_columns, other_rows, other_gain = _grown(fit.T, left.T, seeds)
+        if other_gain > gain:
+            rows, columns = other_rows, other_columns
+        cover.append((rows, columns))
+        left[np.ix_(rows, columns)] = 0
+    return cover
+
+
+def _grown(fit: np.ndarray, left: np.ndarray, seeds: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """The best rectangle that grows from a single row: rows are added one by one, and only the columns that they share kept.
+
+    Args:
+        fit: (rows, columns) 1 in the support, else 0.
+        left: The same for what is not covered yet.
+        seeds: Rows to begin with.
+
+    Returns:
+        Its rows and columns, boolean, and how many entries of ``left`` it covers.
+    """
+    open_entries = left.sum(1)
+    begin = np.argsort(-open_entries, kind="stable")[:seeds]
+    begin = begin[open_entries[begin] > 0]
+    columns = fit[begin]  # (seeds, columns): what the rectangle's rows share
+    rows, gains = _closed(columns, fit, left)
+    while True:
+        shared = columns[:, None, :] * fit  # (seeds, rows, columns): with each row added
+        more_rows, more_gains = _closed(shared.reshape(-1, fit.shape[1]), fit, left)
+        more_gains = more_gains.reshape(len(begin), -1)
+        pick = more_gains.argmax(1)
+        at = np.arange(len(begin))
+        better = more_gains[at, pick] > gains
+        if not better.any():
+            break
+        gains = np.where(better, more_gains[at, pick], gains)
+        columns = np.where(better[:, None], shared[at, pick], columns)
+        rows = np.where(better[:, None], more_rows.reshape(len(begin), -1, fit.shape[0])[at, pick], rows)
+    best = int(gains.argmax())
+    return rows[best] > 0, columns[best] > 0, float(gains[best])
+
+
+def _closed(columns: np.ndarray, fit: np.ndarray, left: np.ndarray) -> Pair:
+    """All rows whose support holds these columns (..., rows), and how many open entries they cover with them (...)."""
+    rows = (columns @ (1 - fit).T == 0).astype(np.float32)
+    return rows, ((rows @ left) * columns).sum(1)
+
+
+def _lines(fit: np.ndarray) -> list[Pair]:
+    """One rectangle for each distinct row: its support, times all rows that hold it."""
+    own = np.unique(fit[fit.any(1)], axis=0)
+    rows = own @ (1 - fit).T == 0
+    return [(r, c > 0) for r, c in zip(rows, own, strict=True)]
+
+
+def _pruned(cover: list[Pair], fit: np.ndarray) -> list[Pair]:
+    """Without the rectangles whose entries are all covered by others, the smallest tried first; the order is kept."""
+    times = np.zeros(fit.shape, int)
+    for rows, columns in cover:
+        times[np.ix_(rows, columns)] += 1
+    needed = set()
+    for at in sorted(range(len(cover)), key=lambda i: cover[i][0].sum() * cover[i][1].sum()):
+        where = np.ix_(*cover[at])
+        if (times[where] > 1).all():
+            times[where] -= 1
+        else:
+            needed.add(at)
+    return [pair for at, pair in enumerate(cover) if at in needed]

@@ -1,0 +1,44 @@
+"""Are layers more linear on one class than on a mixture, in every data set and architecture (figure 4)?"""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from nmfdiag.runs.request import GRIDS
+from nmfdiag.views import controls
+from nmfdiag.views.batches_figures import batches_figure, batches_table
+from nmfdiag.views.batches_words import HOW_TO_READ, batches_answer, chance_words, subject
+from nmfdiag.views.choice import BOTH, families
+from nmfdiag.views.figures import METHOD_TITLES
+from nmfdiag.views.provenance import settings
+from nmfdiag.views.widgets import one, several
+from nmfdiag.zoo.registry import entries
+
+controls.page_guard()
+asked = controls.sidebar(without=["layer", "batch", "methods", "grid"])
+found = {choice.family: choice for choice in families(replace(asked, batch=BOTH), entries())}
+head = st.container()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    shown = several("shown", list(found), "families", list(found))
+    method = one("compressed by", list(METHOD_TITLES), "by", segmented=True)
+    grid = one("rank grid", GRIDS, "ranks_on", default=GRIDS.index("coarse"), segmented=True, help=controls.GRID_HELP)
+choices = [replace(choice, methods=(method,), grid=grid) for name, choice in found.items() if name in shown]
+every = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
+with head:
+    link = [*(("families", choice.family) for choice in choices), ("by", method), ("ranks_on", grid)]
+    controls.heading("Are layers more linear on one class than on a mixture?", asked, link, subject(choices))
+
+
+def draw() -> None:
+    requests = [request for choice in choices for request in choice.requests()]
+    results = controls.computed(every, requests)
+    controls.answer(batches_answer(choices, results), results, requests)
+    figure = batches_figure(choices, results, current=asked.family)
+    alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
+    controls.chart(figure, every, results, "single-against-multi-class", alt)
+    controls.progress(every, requests, results)
+    st.markdown(chance_words(choices, results))
+    controls.tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
+
+
+controls.guarded(draw)

@@ -1,0 +1,66 @@
+"""Which classes a network memorises, and whether AuC foretells how well they are recognised (figure 8)."""
+
+import streamlit as st
+
+from nmfdiag.views import controls
+from nmfdiag.views.class_figures import class_curve_figure, map_figure, scatter_figure
+from nmfdiag.views.class_values import (
+    LOWEST,
+    class_curves,
+    class_of,
+    correlation_table,
+    curves_of,
+    map_table,
+    note,
+    over_classes,
+    point_table,
+)
+from nmfdiag.views.class_words import HOW_TO_READ, classes_answer, denoising_words
+from nmfdiag.views.widgets import one
+
+CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
+
+controls.page_guard()
+asked = controls.sidebar()
+choice = over_classes(asked)
+head = st.container()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    levels = {f"{n.recipe.label_noise:g}": n for n in choice.networks}
+    level = one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
+    names = choice.networks[0].class_names
+    by_sidebar = asked.batch in names
+    wanted = asked.batch if by_sidebar else one("curves of class", [LOWEST, *names], "class", help=CLASS_HELP)
+with head:
+    own = [("map", level)] if by_sidebar else [("map", level), ("class", wanted)]
+    controls.heading("Which classes are memorised?", asked if by_sidebar else choice, own)
+    if words := note(asked):
+        st.info(words, icon=":material/info:")
+
+
+def draw() -> None:
+    network = levels[level]
+    p = network.recipe.label_noise
+    requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
+    results = controls.computed(choice, requests)
+    found = class_curves(choice, results)
+    class_idx = class_of(wanted, found, p)
+    name = names[class_idx]
+    controls.answer(classes_answer(found, p, choice.layer), results, requests)
+    alt = f"AuC of every class and layer at p = {p:g}"
+    controls.chart(map_figure(found, p, class_idx=class_idx), choice, map_table(found, p), f"auc-by-class_p{p:g}", alt)
+    controls.progress(choice, requests, results)
+    own_method = {
+        q: at[choice.layer][class_idx] for q, at in found.curves.items() if class_idx in at.get(choice.layer, {})
+    }
+    st.markdown(denoising_words(own_method, name, choice.layer, found.method))
+    some = curves_of(choice, results, class_idx)
+    figure = class_curve_figure(found, results, class_idx=class_idx)
+    controls.chart(
+        figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}"
+    )
+    figure, points = scatter_figure(found, class_idx=class_idx), point_table(found, choice.layer)
+    controls.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
+    controls.details(HOW_TO_READ, correlation_table(found), choice, results)
+
+
+controls.guarded(draw)

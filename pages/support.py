@@ -1,0 +1,69 @@
+"""How many rectangles cover the support of a layer's activations (figure 1)."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from nmfdiag.runs.support import support_requests
+from nmfdiag.views import controls
+from nmfdiag.views.choice import EACH_CLASS
+from nmfdiag.views.support_figures import ORDERS, growth_figure, support_figure
+from nmfdiag.views.support_words import (
+    HOW_TO_READ,
+    PARTS,
+    answer_of,
+    batch_name,
+    channels_words,
+    entry_table,
+    support_settings,
+    support_table,
+)
+from nmfdiag.views.widgets import give, one
+
+PAPER = {"order": "biclusters", "part": "all", "rows": 80}
+
+controls.page_guard()
+choice = controls.sidebar(without=("methods", "grid"))
+if choice.batch == EACH_CLASS:  # a picture shows one matrix
+    choice = replace(choice, batch=choice.networks[0].class_names[0])
+head = st.container()
+with st.container(horizontal=True, vertical_alignment="bottom"):
+    order = one("rows and columns ordered by", ORDERS, "order", segmented=True)
+    part = one("rectangles by layer cover", list(PARTS), "part", segmented=True)
+    rows = one("distinct rows at most", [40, 80, 120], "rows", default=1)
+    st.button("As in the paper", on_click=give, args=(PAPER,), help="Figure 1: the support with its rectangle cover.")
+with head:
+    link = [("order", order), ("part", part), ("rows", str(rows))]
+    controls.heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
+
+
+def draw() -> None:
+    requests = support_requests(
+        choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
+    )
+    results = controls.computed(choice, requests)
+    by_noise = {
+        n.recipe.label_noise: {
+            layer: results[request]
+            for layer in choice.layers
+            for request in requests
+            if request in results and (request.entry, request.layer) == (n.name, layer)
+        }
+        for n in choice.networks
+    }
+    here = {p: by_layer[choice.layer] for p, by_layer in by_noise.items() if choice.layer in by_layer}
+    if here:
+        controls.answer(answer_of(here, choice.layer, batch_name(choice)), results, requests)
+        pair = {p: here[p] for p in (min(here), max(here))}
+        figure = support_figure(pair, layer=choice.layer, batch=choice.batch_words, order=order)
+        what, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
+        controls.chart(figure, choice, entry_table(pair, choice.layer), what, alt)
+        st.caption(channels_words(pair))
+    growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
+    table = support_table(results, choice)
+    controls.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
+    controls.progress(choice, requests, results)
+    controls.tabs(HOW_TO_READ, table, support_settings(choice, results))
+
+
+controls.guarded(draw)

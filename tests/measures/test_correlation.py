@@ -1,0 +1,158 @@
+"""Correlations against scipy and numpy, and on planted data."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.correlation import CONSTANT, correlation
+
+
+def sample(n: int, seed: int = 0, slope: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    return x, slope * x + 0.5 * rng.normal(size=n)
+
+
+@pytest.mark.parametrize("n", [4, 10, 96])
+@pytest.mark.parametrize("level", [0.9, 0.95])
+def test_pearson_and_its_interval_are_scipys(n: int, level: float) -> None:
+    x, y = sample(n)
+    found, oracle = correlation(x, y, level=level), stats.pearsonr(x, y)
+    low, high = oracle.confidence_interval(level)
+    assert (found.r, found.low, found.high) == pytest.approx((oracle.statistic, low, high))
+    assert (found.n, found.method, found.reason) == (n, "pearson", "")
+
+
+@pytest.mark.parametrize("n", [5, 40])
+def test_spearman_is_scipys_with_ties_too(n: int) -> None:
+    x, y = sample(n, 1)
+    x = x.round(0)
+    found = correlation(x, y, method="spearman")
+    assert found.r == pytest.approx(stats.spearmanr(x, y).statistic)
+    half = 1.959964 * ((1 + found.r**2 / 2) / (n - 3)) ** 0.5
+    assert np.arctanh(found.high) - np.arctanh(found.r) == pytest.approx(half)
+
+
+def test_values_that_are_equal_up_to_rounding_are_ties() -> None:
+    x, y = [1.0, 1 - 1e-15, 1.0, 0.5, 0.7], [3.0, 2.0, 1.0, 0.1, 0.2]
+    assert correlation(x, y, method="spearman").r == pytest.approx(stats.spearmanr(np.round(x, 9), y).statistic)
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_the_bootstrap_agrees_with_scipys_and_is_seeded(method: str) -> None:
+    x, y = sample(60, 2)
+    found = correlation(x, y, method=method, interval="bootstrap", draws=4000)
+
+    def statistic(a: np.ndarray, b: np.ndarray) -> float:
+        return {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[method](a, b).statistic
+
+    oracle = stats.bootstrap(
+        (x, y), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, random_state=1
+    ).confidence_interval
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
+    assert found == correlation(x, y, method=method, interval="bootstrap", draws=4000)
+    assert found != correlation(x, y, method=method, interval="bootstrap", draws=4000, seed=1)
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_differences_between_groups_do_not_count(method: str) -> None:
+    """Planted: inside each group y falls with x, and the groups' means rise together."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat([0, 1, 2], 30)
+    inside = rng.normal(size=90)
+    x, y = 10 * groups + inside, 10 * groups - inside + 0.3 * rng.normal(size=90)
+    assert correlation(x, y, method=method).r > 0.7
+    found = correlation(x, y, method=method, groups=groups.tolist())
+    assert found.r < -0.9 and found.high < 0 and (found.n, found.n_groups) == (90, 3)
+
+
+def test_pooled_pearson_is_the_partial_correlation_given_the_group() -> None:
+    x, y = sample(30, 4)
+    groups = np.arange(30) % 3
+    design = (groups[:, None] == np.arange(3)).astype(float)
+    rest = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (x, y)]
+    found = correlation(x, y, groups=groups.tolist())
+    assert found.r == pytest.approx(np.corrcoef(*rest)[0, 1])
+    half = 1.959964 / (30 - 2 - 3) ** 0.5  # two variables are held: three groups
+    assert np.arctanh(found.high) - np.arctanh(found.r) == pytest.approx(half)
+
+
+def test_a_saturated_group_is_left_out() -> None:
+    x, y = sample(10, 5)
+    both = correlation([*x, *[1.0] * 10], [*y, *y], groups=[0] * 10 + [1] * 10)
+    alone = correlation(x, y)
+    assert both.r == pytest.approx(alone.r) and (both.n, both.n_groups) == (10, 1)
+
+
+def test_clusters_widen_the_interval_of_repeated_pairs() -> None:
+    """Each pair copied ten times says nothing new: drawn as clusters the interval is that of the pairs themselves."""
+    x, y = sample(20, 6)
+    options = {"interval": "bootstrap", "draws": 4000}
+    alone = correlation(x, y, **options)  # type: ignore[arg-type]
+    many, unit = (np.tile(x, 10), np.tile(y, 10)), np.tile(np.arange(20), 10).tolist()
+    clustered = correlation(*many, clusters=unit, **options)  # type: ignore[arg-type]
+    naive = correlation(*many, **options)  # type: ignore[arg-type]
+    assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high))
+    assert naive.high - naive.low < 0.5 * (clustered.high - clustered.low)
+
+
+def test_fisher_covers_what_was_planted() -> None:
+    """Normal pairs of known correlation: 95 % intervals hold it about 95 times in 100."""
+    rng = np.random.default_rng(7)
+    pairs = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], (1000, 10))
+    found = [correlation(p[:, 0], p[:, 1]) for p in pairs]
+    assert 0.93 < np.mean([c.low < 0.6 < c.high for c in found]) < 0.97
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "words"),
+    [
+        ([1, 1, 1, 1], [1, 2, 3, 4], {}, "x is constant"),
+        ([1, 2, 3, 4], [2, 2, 2, 2], {}, "y is constant"),
+        ([1, 1, 1], [2, 2, 2], {}, "x and y are constant"),
+        ([1, 1, 2, 2], [1, 2, 3, 4], {"groups": "aabb"}, "x is constant in every group"),
+        ([1, 1, 1, 2], [1, 2, 3, 3], {"groups": "aabb"}, "x or y is constant in every group"),
+        ([1, 2], [3, 4], {}, "needs 3 pairs"),
+        ([], [], {}, "needs 3 pairs"),
+        ([1, 2, 3, 3], [3, 4, 5, 5], {"groups": "aabb"}, "needs 3 pairs in groups that vary"),
+        ([1, 1 + CONSTANT / 10, 1], [1, 2, 3], {}, "x is constant"),
+    ],
+)
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_undefined_is_none_with_its_reason(x: list, y: list, options: dict, words: str, method: str) -> None:
+    found = correlation(x, y, method=method, **options)
+    assert found.r is None and found.low is None and found.high is None and words in found.reason and not found.clear
+
+
+def test_too_few_pairs_have_no_interval_and_perfect_ones_have_no_width() -> None:
+    few = correlation([1, 2, 4], [1, 3, 2])
+    assert (
+        few.r == pytest.approx(np.corrcoef([1, 2, 4], [1, 3, 2])[0, 1]) and few.low is None and "too few" in few.reason
+    )
+    perfect = correlation(range(8), range(8), method="spearman")
+    assert (perfect.r, perfect.low, perfect.high) == pytest.approx((1, 1, 1)) and perfect.clear
+
+
+def test_a_bootstrap_of_mostly_constant_draws_has_no_interval() -> None:
+    found = correlation([0, 1, 0, 1], [0, 1, 0, 2], interval="bootstrap", clusters=[0, 0, 0, 0])
+    assert found.low is not None and found.low == pytest.approx(found.r)
+    one = correlation([0] * 30 + [1], [0] * 30 + [1], interval="bootstrap", draws=100)
+    assert one.r == pytest.approx(1) and (one.low is None or np.isfinite(one.low))
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "options", "words"),
+    [
+        ([1, 2, 3], [1, 2], {}, "2 y"),
+        ([1, 2, 3], [1, 2, 3], {"groups": "ab"}, "2 groups"),
+        ([1, 2, float("nan")], [1, 2, 3], {}, "NaN"),
+        ([1, 2, 3], [1, 2, 3], {"method": "kendall"}, "'kendall'"),
+        ([1, 2, 3], [1, 2, 3], {"interval": "exact"}, "'exact'"),
+        ([1, 2, 3], [1, 2, 3], {"clusters": "abc"}, "bootstrap"),
+        ([1, 2, 3], [1, 2, 3], {"level": 95}, "95"),
+    ],
+)
+def test_bad_input_is_explained(x: list, y: list, options: dict, words: str) -> None:
+    with pytest.raises(NmfdiagError, match=words):
+        correlation(x, y, **options)

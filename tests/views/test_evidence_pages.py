@@ -1,0 +1,96 @@
+"""The pages *Ablation* and *Single vs multi-class* without a browser."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs import compute
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "layer": "fc4"}
+
+
+def visit(page: str, **link: str | list[str]) -> AppTest:
+    """Open a page by a link."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in {**SMALL, **link}.items():
+        app.query_params[key] = value
+    app.switch_page(str(ROOT / "pages" / f"{page}.py"))
+    return app.run()
+
+
+def settled(app: AppTest, seconds: float = 120) -> AppTest:
+    end = time.monotonic() + seconds
+    while not any("s of computing on" in caption.value for caption in app.caption):
+        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
+        time.sleep(0.3)
+        app.run()
+    return app
+
+
+def plots(app: AppTest) -> list[dict]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+def lines(plot: dict) -> list[dict]:
+    return [t for t in plot["data"] if t.get("mode") == "lines+markers" and t["x"] != [None]]
+
+
+def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> None:
+    app = settled(visit("ablation", grid="coarse"))
+    assert not app.exception and not app.error and app.title[0].value == "Which directions does the network need?"
+    assert app.markdown[0].value.startswith("**Removing random channels of fc4 hurts ")
+    curves, areas = plots(app)
+    assert len(lines(curves)) == len(lines(areas)) == 6
+    assert all(t["x"][0] == 0 and t["y"][0] == 1.0 and t["x"][-1] == 128 for t in lines(curves))
+    assert "methods" not in [pills.key for pills in app.pills]
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    app.pills(key="removed").set_value(["pca"]).run()
+    assert not app.exception and len(lines(plots(app)[0])) == 2
+    next(button for button in app.button if button.label == "As in the paper").click().run()
+    assert not app.exception and len(lines(plots(app)[0])) == 6
+    app = settled(app.switch_page(str(ROOT / "pages" / "curves.py")).run())
+    assert not app.exception and app.pills(key="methods").value == ["nmf"]
+
+
+def test_ablation_tells_what_a_link_got_wrong() -> None:
+    app = settled(visit("ablation", grid="coarse", removed=["NMF directions", "ICA"], layer="conv9"))
+    assert [words.value.split(":")[0] for words in app.info] == [
+        "The link asks for layer conv9",
+        "The link asks for remove ICA",
+    ]
+    assert len(lines(plots(app)[0])) == 2 and not app.exception
+
+
+def test_a_dead_layer_does_not_break_the_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = compute.compute
+
+    def failing(request: object, **options: object) -> object:
+        if request.layer == "fc4":  # type: ignore[attr-defined]
+            raise NmfdiagError("Layer 'fc4': the activations are all zero.")
+        return real(request, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compute, "compute", failing)
+    app = settled(visit("ablation", grid="coarse", seed="1", n="20", removed="PCA directions"))
+    assert not app.exception and "all zero" in app.error[0].value
+    assert app.markdown[0].value.startswith("**No curve of fc4") and len(plots(app)) == 1
+    app = settled(visit("batches", seed="1", n="20", families="digits mlp", by="pca"))
+    assert not app.exception and "all zero" in app.error[0].value
+    assert all("fc4" not in t["x"] for t in lines(plots(app)[0]))
+
+
+def test_batches_have_one_column_a_family() -> None:
+    app = settled(visit("batches", by="pca", families=["digits mlp", "fashion_mnist mlp"]))
+    assert not app.exception and not app.error
+    assert app.title[0].value == "Are layers more linear on one class than on a mixture?"
+    assert app.markdown[0].value.startswith("**Layers are more linear on one class than on a mixture in ")
+    [plot] = plots(app)
+    assert [a["text"] for a in plot["layout"]["annotations"]] == ["digits<br>mlp", "fashion_mnist<br>mlp"]
+    assert len(lines(plot)) == 2 * 2 * 2
+    assert any("digits mlp, fashion_mnist mlp · p = 0, 1 · seed 0" in c.value for c in app.caption)
+    assert {"layer", "batch", "grid"}.isdisjoint(box.key for box in app.selectbox)
+    assert app.pills(key="families").options[0] == "digits mlp"

@@ -1,0 +1,97 @@
+"""The Support page without a browser: it answers, links are kept or corrected, dead and failing layers are explained."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def visit(**link: str | list[str]) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.switch_page(str(ROOT / "pages" / "support.py"))
+    for key, value in {"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40", **link}.items():
+        app.query_params[key] = value
+    return settled(app.run())
+
+
+def settled(app: AppTest, seconds: float = 120) -> AppTest:
+    end = time.monotonic() + seconds
+    while not any("s of computing on" in caption.value for caption in app.caption):
+        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
+        time.sleep(0.3)
+        app.run()
+    return app
+
+
+def plots(app: AppTest) -> list[dict]:
+    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
+
+
+def test_it_answers_and_draws() -> None:
+    app = visit()
+    assert not app.exception and not app.error and not app.info
+    assert app.title[0].value == "How linear is fc4 on one class?"
+    assert any("single-class" not in c.value and "class 0, 10 samples" in c.value for c in app.caption)
+    assert any(m.value.startswith("**At fc4 one class of the p = 1 network needs ") for m in app.markdown)
+    picture, growth = plots(app)
+    assert len([t for t in picture["data"] if t["type"] == "heatmap"]) == 2  # the least and the most noisy
+    lines = {t["name"]: t for t in growth["data"] if t.get("mode") == "lines+markers" and "lower" not in t["name"]}
+    assert set(lines) == {"p = 0", "p = 0.4", "p = 1"} and all(len(t["x"]) == 5 for t in lines.values())
+    assert any("distinct supports in 10 rows" in c.value for c in app.caption)
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    assert "Measure again" not in [button.label for button in app.button]  # the answer would be the same
+
+
+def test_a_link_sets_every_choice_and_the_paper_is_a_click_away() -> None:
+    app = visit(order="rectangles", part="half", batch="multi-class", p="1")
+    assert app.title[0].value == "How linear is fc4 on a multi-class batch?" and not app.info
+    assert "half" in plots(app)[1]["layout"]["yaxis"]["title"]["text"]
+    app = next(button for button in app.button if button.label == "As in the paper").click().run()
+    app = settled(app)
+    assert "all" in plots(app)[1]["layout"]["yaxis"]["title"]["text"] and not app.exception
+
+
+def test_what_a_link_got_wrong_is_said() -> None:
+    app = visit(order="alphabet", part="most", rows="7", layer="conv9")
+    assert not app.exception and plots(app)
+    assert [words.value.split(":")[0] for words in app.info] == [
+        "The link asks for layer conv9",
+        "The link asks for rows and columns ordered by alphabet",
+        "The link asks for rectangles by layer cover most",
+        "The link asks for distinct rows at most 7",
+    ]
+
+
+def test_a_dead_layer_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nmfdiag.runs import support
+
+    real = support.support_cover
+    monkeypatch.setattr(support, "support_cover", lambda A, **options: real(A * 0, **options))
+    app = visit(seed="1", p="0.8")
+    assert not app.exception and not app.error
+    assert any("is dead: no channel is positive" in m.value for m in app.markdown)
+    assert len(plots(app)) == 2
+
+
+def test_a_failing_layer_is_explained_and_the_rest_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nmfdiag.errors import NmfdiagError
+    from nmfdiag.runs import support
+
+    real = support.cover
+
+    def failing(request: Any, **options: Any) -> Any:
+        if request.layer == "fc4":
+            raise NmfdiagError("Class 0 has 1 samples with that given label: a probe batch needs at least 2.")
+        return real(request, **options)
+
+    monkeypatch.setattr(support, "cover", failing)
+    app = visit(seed="1", p="0.6")
+    assert [e.value for e in app.error] == [
+        "Class 0 has 1 samples with that given label: a probe batch needs at least 2."
+    ]
+    assert not app.exception and len(plots(app)) == 1  # the other layers
