@@ -1,5 +1,6 @@
 """Background work: one worker thread a device, one result at a time, each computed once whoever asks for it."""
 
+import atexit
 import os
 import threading
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from nmfdiag.runs.support import SupportRequest
 from nmfdiag.runs.timing import RuntimeRequest
 
 Request = CurveRequest | RuntimeRequest | SupportRequest
+CLOSING_SECONDS = 5
 R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
 
 COMPUTED_BY = {
@@ -62,7 +64,22 @@ class Jobs:
         self._running: dict[str, _Task] = {}
         self._words = ""
         self._failed: dict[str, str] = {}
-        threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True).start()
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True)
+        self._worker.start()
+        atexit.register(
+            self.close
+        )  # a thread that still computes while the interpreter goes down takes the process along
+
+    def close(self) -> None:
+        """Drop what waits, stop what is being computed, and end the worker (within seconds; it is not waited for longer)."""
+        with self._lock:
+            self._closed, self._waiting = True, {}
+            for task in self._running.values():
+                task.stop.set()
+            self._lock.notify_all()
+        self._worker.join(CLOSING_SECONDS)
+        atexit.unregister(self.close)
 
     def ask(self, requests: Iterable[Request], owner: str) -> None:
         """Queue what is not cached yet, ahead of what is queued; forgets earlier failures of the same requests."""
@@ -118,8 +135,10 @@ class Jobs:
         on_gpu = None
         while True:
             with self._lock:
-                while not self._waiting:
+                while not self._waiting and not self._closed:
                     self._lock.wait()
+                if self._closed:
+                    return
             try:
                 if on_gpu is None:
                     _limit_threads()

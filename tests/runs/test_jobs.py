@@ -82,3 +82,14 @@ def test_a_gpu_takes_the_classes_of_a_layer_along(tmp_path: Path) -> None:
     queue._compute(group)
     assert {request.class_idx for request in queue.results(wanted)} == {0, 1}
     assert "77" in queue.status([nowhere]).failed[nowhere.key]
+
+
+def test_closing_stops_what_is_being_computed(tmp_path: Path) -> None:
+    queue = Jobs(CurveCache(tmp_path))
+    queue.ask(profile_requests(lookup("digits-cnn-p1-s0"), per_class=50), "one")
+    end = time.monotonic() + 30
+    while not queue._running and time.monotonic() < end:
+        time.sleep(0.01)
+    start = time.monotonic()
+    queue.close()
+    assert time.monotonic() - start < 5 and not queue._worker.is_alive()
