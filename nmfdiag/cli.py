@@ -69,6 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--layers", nargs="+")
     sweep.add_argument("--batch", choices=["class", "multi"], default="class", help="each class alone, or all mixed")
     sweep.add_argument("--methods", nargs="+", choices=["nmf", "pca", "random"], default=["nmf"])
+    sweep.add_argument(
+        "--operation", choices=["compress", "ablate"], default="compress", help="keep k directions, or remove them"
+    )
     sweep.add_argument("--per-class", type=int, default=20, help="samples a batch")
     sweep.add_argument("--grid", default="full", help="full (the default) or coarse ranks")
     sweep.add_argument("--solver", default="hals")
@@ -270,6 +273,7 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
             per_class=arguments.per_class,
             grid=arguments.grid,
             solver=arguments.solver,
+            operation=arguments.operation,
         )
     ]
     answers = sweep(requests, CurveCache(), scheduler=arguments.scheduler, device=arguments.device)

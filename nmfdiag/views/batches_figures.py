@@ -27,6 +27,7 @@ def batches_figure(choices: Sequence[Choice], results: Curves, *, current: str) 
         rows=2, cols=len(choices), shared_yaxes=True, shared_xaxes="columns", vertical_spacing=0.06,
         horizontal_spacing=0.1 / len(choices), column_titles=[one.family.replace(" ", "<br>") for one in choices],
     )  # fmt: skip
+    figure.update_annotations(font_size=11)  # the columns' titles, side by side on a narrow screen too
     named: set[str] = set()
     for column, one in enumerate(choices, 1):
         for row, multi in enumerate(KINDS.values(), 1):
