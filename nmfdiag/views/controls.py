@@ -156,7 +156,9 @@ def computed(choice: Choice, requests: Requests, *, at_once: bool = True) -> Res
         st.warning(queue.cache.notice)
     results = queue.results(requests)
     stopped = (st.session_state.get("_cancelled"), st.session_state.get("_asked"))
-    if at_once and len(results) < len(wanted) and wanted not in stopped:
+    missing = [request for request in requests if request not in results]
+    under_way = bool(missing) and all(queue.busy([request]) for request in missing)  # a reload finds it again
+    if missing and (at_once or under_way) and wanted not in stopped:
         _ask(queue, requests)
     if not results:
         asked, status = st.session_state.get("_asked") == wanted, queue.status(requests)
