@@ -6,6 +6,7 @@ torchnmf calls our ``W`` H and our ``H`` W. A convolution layer's ``n c h w`` is
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -71,28 +72,13 @@ def nmf(
     return _solve(matrix[None], ranks, solver, tol, max_iter, seed, n_starts, on_progress)[0]
 
 
-def nmf_batch(
-    A: Tensor | np.ndarray,
-    ranks: Sequence[int],
-    *,
-    solver: str = "hals",
-    tol: float | None = None,
-    max_iter: int = 200,
-    seed: int = 0,
-    n_starts: int | None = None,
-    on_progress: Progress | None = None,
-) -> list[Factorization]:
+def nmf_batch(A: Tensor | np.ndarray, ranks: Sequence[int], **options: Any) -> list[Factorization]:
     """Factorise several matrices of one shape in one call, such as the classes of a layer; on a GPU that is much faster.
 
     Args:
         A: Non-negative activation matrices (batch, rows, channels).
-        ranks: As the other arguments, see :func:`nmf`.
-        solver: See :func:`nmf`.
-        tol: See :func:`nmf`.
-        max_iter: See :func:`nmf`.
-        seed: See :func:`nmf`.
-        n_starts: See :func:`nmf`.
-        on_progress: See :func:`nmf`.
+        ranks: As :func:`nmf` takes them.
+        **options: Those of :func:`nmf`.
 
     Returns:
         One factorisation a matrix, up to rounding those of :func:`nmf`.
@@ -107,18 +93,18 @@ def nmf_batch(
         )
     checked = [activation_matrix(matrix, non_negative=True) for matrix in matrices]
     together = matrices.detach() if matrices.dtype == checked[0].dtype else torch.stack(checked)
-    return _solve(together, ranks, solver, tol, max_iter, seed, n_starts, on_progress)
+    return _solve(together, ranks, **options)
 
 
 def _solve(
     A: Tensor,
     ranks: Sequence[int],
-    solver: str,
-    tol: float | None,
-    max_iter: int,
-    seed: int,
-    n_starts: int | None,
-    on_progress: Progress | None,
+    solver: str = "hals",
+    tol: float | None = None,
+    max_iter: int = 200,
+    seed: int = 0,
+    n_starts: int | None = None,
+    on_progress: Progress | None = None,
 ) -> list[Factorization]:
     if solver not in TOLERANCES:
         raise NmfdiagError(f"Unknown NMF solver {solver!r}: accepted are {', '.join(TOLERANCES)}.")

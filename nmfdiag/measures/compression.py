@@ -92,37 +92,19 @@ def compression_curves(
     layer: str,
     batches: Sequence[tuple[Tensor, Tensor]],
     *,
-    method: str = "nmf",
-    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None,
-    seed: int = 0,
     device: str | None = None,
     on_progress: Progress | None = None,
-    solver: str = "hals",
-    tol: float | None = None,
-    max_iter: int = 200,
-    draws: int = 10,
-    centered: bool = False,
-    tail_dtype: str = "float32",
-    operation: str = "compress",
+    **options: Any,
 ) -> list[CompressionCurve | NmfdiagError]:
     """Compute the curves of several batches, such as the classes, at one layer; on a GPU they are factorised in one call.
 
     Args:
-        model: As the other arguments, see :func:`compression_curve`.
-        layer: See :func:`compression_curve`.
+        model: As :func:`compression_curve` takes it.
+        layer: As :func:`compression_curve` takes it.
         batches: Inputs (n, ...) and given labels (n,) of each.
-        method: See :func:`compression_curve`.
-        ranks: See :func:`compression_curve`.
-        seed: See :func:`compression_curve`.
-        device: See :func:`compression_curve`.
-        on_progress: See :func:`compression_curve`.
-        solver: See :func:`compression_curve`.
-        tol: See :func:`compression_curve`.
-        max_iter: See :func:`compression_curve`.
-        draws: See :func:`compression_curve`.
-        centered: See :func:`compression_curve`.
-        tail_dtype: See :func:`compression_curve`.
-        operation: ``"compress"``, or ``"ablate"`` for what :func:`ablation_curve` computes.
+        device: As :func:`compression_curve` takes it.
+        on_progress: As :func:`compression_curve` takes it.
+        **options: Its other options; and ``operation="ablate"`` for what :func:`ablation_curve` computes.
 
     Returns:
         Each batch's curve, or the error that its batch alone would have raised.
@@ -130,8 +112,7 @@ def compression_curves(
     Raises:
         NmfdiagError: If an option is out of range, or the layer is unknown.
     """
-    question = _Question(operation, method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
-    return _curves(model, layer, batches, question, device, on_progress)
+    return _curves(model, layer, batches, _Question(**options), device, on_progress)
 
 
 def ablation_curve(
@@ -168,16 +149,16 @@ def ablation_curve(
 class _Question:
     """What is asked of every batch; the fields are arguments of :func:`compression_curve`."""
 
-    operation: str
-    method: str
-    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None
-    seed: int
-    solver: str
-    tol: float | None
-    max_iter: int
-    draws: int
-    centered: bool
-    tail_dtype: str
+    operation: str = "compress"
+    method: str = "nmf"
+    ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None
+    seed: int = 0
+    solver: str = "hals"
+    tol: float | None = None
+    max_iter: int = 200
+    draws: int = 10
+    centered: bool = False
+    tail_dtype: str = "float32"
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:

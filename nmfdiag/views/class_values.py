@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import pandas as pd
 
@@ -118,16 +119,16 @@ def correlations(found: ClassCurves, layer: str, method: str = "pearson") -> dic
     return of
 
 
+def _place(found: ClassCurves, p: float, layer: str, c: int) -> dict[str, Any]:
+    return {"network": found.network(p).name, "p": p, "layer": layer, "class": found.names[c], "method": found.method}
+
+
 def map_table(found: ClassCurves, p: float) -> pd.DataFrame:
     """One row a class and layer of one network: what the map is drawn from."""
     return pd.DataFrame(
         [
             {
-                "network": found.network(p).name,
-                "p": p,
-                "layer": layer,
-                "class": found.names[c],
-                "method": found.method,
+                **_place(found, p, layer, c),
                 "AuC": curve.auc,
                 "AuC over log k": curve.auc_over("log"),
                 "baseline accuracy": curve.baseline_accuracy,
@@ -144,11 +145,7 @@ def point_table(found: ClassCurves, layer: str) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "network": found.network(p).name,
-                "p": p,
-                "layer": layer,
-                "class": found.names[c],
-                "method": found.method,
+                **_place(found, p, layer, c),
                 "rank axis": found.choice.axis,
                 "AuC": auc,
                 "test accuracy": test,

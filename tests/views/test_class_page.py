@@ -1,13 +1,9 @@
 """The Classes page without a browser: it answers, follows the sidebar's batch, and explains what it can't show."""
 
-import json
-import time
-from pathlib import Path
-
 import pytest
+from screens import ROOT, plots, settled
 from streamlit.testing.v1 import AppTest
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse", "layer": "fc1"}
 
 
@@ -17,19 +13,6 @@ def opened(**link: str | list[str]) -> AppTest:
     for key, value in {**SMALL, **link}.items():
         app.query_params[key] = value
     return app.run()
-
-
-def settled(app: AppTest, seconds: float = 120) -> AppTest:
-    end = time.monotonic() + seconds
-    while not any("s of computing on" in caption.value for caption in app.caption):
-        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
-        time.sleep(0.3)
-        app.run()
-    return app
-
-
-def plots(app: AppTest) -> list[dict]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
 def titles(app: AppTest) -> list[str]:

@@ -1,16 +1,12 @@
 """The pages *Ablation* and *Single vs multi-class* without a browser."""
 
-import json
-import time
-from pathlib import Path
-
 import pytest
+from screens import ROOT, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs import compute
 
-ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "layer": "fc4"}
 
 
@@ -21,19 +17,6 @@ def visit(page: str, **link: str | list[str]) -> AppTest:
         app.query_params[key] = value
     app.switch_page(str(ROOT / "pages" / f"{page}.py"))
     return app.run()
-
-
-def settled(app: AppTest, seconds: float = 120) -> AppTest:
-    end = time.monotonic() + seconds
-    while not any("s of computing on" in caption.value for caption in app.caption):
-        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
-        time.sleep(0.3)
-        app.run()
-    return app
-
-
-def plots(app: AppTest) -> list[dict]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
 def lines(plot: dict) -> list[dict]:

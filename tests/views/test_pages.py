@@ -1,14 +1,13 @@
 """The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
 
-import json
 import shutil
 import time
 from pathlib import Path
 
 import pytest
+from screens import ROOT, plots, settled
 from streamlit.testing.v1 import AppTest
 
-ROOT = Path(__file__).resolve().parents[2]
 PAGES = ("overview", "curves", "phases", "reconstruction")
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
 
@@ -23,21 +22,8 @@ def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
     return settled(app.run())
 
 
-def settled(app: AppTest, seconds: float = 120) -> AppTest:
-    end = time.monotonic() + seconds
-    while not any("s of computing on" in caption.value for caption in app.caption):
-        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
-        time.sleep(0.3)
-        app.run()
-    return app
-
-
 def subject(app: AppTest) -> str:
     return next(caption.value for caption in app.caption if " · seed " in caption.value)
-
-
-def plots(app: AppTest) -> list[dict]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
 @pytest.mark.parametrize("page", PAGES)

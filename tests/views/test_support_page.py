@@ -1,14 +1,10 @@
 """The Support page without a browser: it answers, links are kept or corrected, dead and failing layers are explained."""
 
-import json
-import time
-from pathlib import Path
 from typing import Any
 
 import pytest
+from screens import ROOT, plots, settled
 from streamlit.testing.v1 import AppTest
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def visit(**link: str | list[str]) -> AppTest:
@@ -17,19 +13,6 @@ def visit(**link: str | list[str]) -> AppTest:
     for key, value in {"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40", **link}.items():
         app.query_params[key] = value
     return settled(app.run())
-
-
-def settled(app: AppTest, seconds: float = 120) -> AppTest:
-    end = time.monotonic() + seconds
-    while not any("s of computing on" in caption.value for caption in app.caption):
-        assert not app.exception and time.monotonic() < end, [c.value for c in app.caption]
-        time.sleep(0.3)
-        app.run()
-    return app
-
-
-def plots(app: AppTest) -> list[dict]:
-    return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]
 
 
 def test_it_answers_and_draws() -> None:
