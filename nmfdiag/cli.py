@@ -48,6 +48,27 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     train.add_argument("--out", type=Path, help="folder of the zoo (default: $NMFDIAG_ZOO, else zoo/)")
     train.set_defaults(run=_zoo_train)
+    added = zoo.add_parser(
+        "add", parents=[common], help="add a classifier of torchvision with trained weights, such as VGG-19 on ImageNet"
+    )
+    added.add_argument("name", metavar="NAME", help="of the network in the zoo")
+    added.add_argument("--arch", required=True, help="one of torchvision's classifiers, such as vgg19")
+    added.add_argument(
+        "--weights",
+        required=True,
+        help="imagenet (torchvision downloads its default weights), or a .pth or .safetensors",
+    )
+    added.add_argument("--data", required=True, type=Path, help="folder CLASS/IMAGE of images that it was trained on")
+    added.add_argument(
+        "--test", type=Path, help="folder CLASS/IMAGE of test images; without it test accuracies are unknown"
+    )
+    added.add_argument(
+        "--classes", nargs="+", default=[], metavar="CLASS", help="by name, folder or number; default all"
+    )
+    added.add_argument("--per-class", type=int, default=20, help="images of each class (default: 20)")
+    added.add_argument("--class-index", type=Path, help='JSON {"0": ["n01440764", "tench"], ...}, for WordNet ids')
+    added.add_argument("--out", type=Path, help="folder of the zoo (default: $NMFDIAG_ZOO, else zoo/)")
+    added.set_defaults(run=_zoo_add)
     verify = zoo.add_parser("verify", parents=[common], help="recompute hashes and accuracies")
     verify.add_argument("names", nargs="*", metavar="NAME", help="default: all")
     verify.add_argument("--data", help="folder of the data sets, to check accuracies on them too")
@@ -81,6 +102,21 @@ def _parser() -> argparse.ArgumentParser:
     sweep.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     sweep.add_argument("--csv", type=Path, help="write one row a curve to this file")
     sweep.set_defaults(run=_sweep)
+
+    recorded = commands.add_parser(
+        "record", parents=[common], help="run a declared experiment and record it; goes on where it was stopped"
+    )
+    recorded.add_argument("experiment", metavar="EXPERIMENT", help="generalization, early-stopping, few-shot or curves")
+    recorded.add_argument("--only", nargs="+", default=[], metavar="NAME", help="beginnings of the networks' names")
+    recorded.add_argument("--data", help="folder of the data sets (default: $NMFDIAG_DATA, else data/)")
+    recorded.add_argument("--download", action="store_true", help="let torchvision download what is missing")
+    recorded.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    recorded.add_argument("--out", type=Path, default=Path("recorded"), help="folder of the records")
+    recorded.set_defaults(run=_record)
+
+    evidence = commands.add_parser("evidence", parents=[common], help="which of the paper's claims hold on our records")
+    evidence.add_argument("--markdown", action="store_true", help="print the table of the reproduction log")
+    evidence.set_defaults(run=_evidence)
 
     cache = commands.add_parser("cache", help="the computed curves").add_subparsers(required=True, metavar="COMMAND")
     cache.add_parser("stats", parents=[common], help="how much is kept, and where").set_defaults(run=_cache_stats)
@@ -152,7 +188,8 @@ def _zoo_list(_: argparse.Namespace) -> Outcome:
     ]
     lines = [f"{'network':28} {'train':>6} {'test':>6} {'parameters':>11}"]
     lines += [
-        f"{r['name']:28} {r['train_accuracy']:6.3f} {r['test_accuracy']:6.3f} {r['parameters']:11,}" for r in rows
+        f"{e.name:28} {e.train_accuracy:6.3f} {_share(e.test_accuracy):>6} {e.n_parameters:11,}"
+        for e in entries().values()
     ]
     return OK, rows, "\n".join(lines)
 
@@ -186,6 +223,34 @@ def _zoo_train(arguments: argparse.Namespace) -> Outcome:
         )  # fmt: skip
     text = "\n".join(f"{r['name']}: train {r['train_accuracy']:.3f}, test {r['test_accuracy']:.3f}" for r in rows)
     return OK, rows, text
+
+
+def _zoo_add(arguments: argparse.Namespace) -> Outcome:
+    from tqdm import tqdm
+
+    from nmfdiag.zoo.adding import add
+
+    with tqdm(total=1, file=sys.stderr, bar_format="{percentage:3.0f}% |{bar}| {elapsed} {desc}") as bar:
+
+        def show(done: float, words: str) -> None:
+            bar.set_description_str(words)
+            bar.update(done - bar.n)
+
+        entry = add(
+            arguments.name, arguments.arch, arguments.weights, arguments.data, test=arguments.test, zoo=arguments.out,
+            classes=arguments.classes, per_class=arguments.per_class, class_index=arguments.class_index, on_progress=show,
+        )  # fmt: skip
+    names = [entry.class_names[c] for c in entry.classes]
+    record = {
+        "name": entry.name, "classes": names, "layers": list(entry.layers), "pool_accuracy": entry.pool_accuracy,
+        "test_accuracy": entry.test_accuracy, "folder": str(entry.folder),
+    }  # fmt: skip
+    text = f"{entry.name}: {len(names)} classes, {len(entry.layers)} ReLU layers, accuracy {entry.pool_accuracy:.3f} on their"
+    return OK, record, f"{text} images, test {_share(entry.test_accuracy)}. In {entry.folder}."
+
+
+def _share(value: float | None) -> str:
+    return "?" if value is None else f"{value:.3f}"
 
 
 def _zoo_verify(arguments: argparse.Namespace) -> Outcome:
@@ -288,6 +353,38 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
     table = auc_table(curves, zoo)
     record = {"curves": len(curves), "errors": sorted(errors), "auc": table.to_dict("records")}
     return OK, record, "\n".join([table.to_string(index=False, float_format="{:.3f}".format), *sorted(errors)])
+
+
+def _record(arguments: argparse.Namespace) -> Outcome:
+    from tqdm import tqdm
+
+    from nmfdiag.runs.compute import resolve
+    from nmfdiag.runs.evidence.curves import record_curves
+    from nmfdiag.runs.recording import record
+
+    device = resolve(arguments.device)
+    with tqdm(total=1, file=sys.stderr, bar_format="{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}") as bar:
+
+        def show(words: str, done: float) -> None:
+            bar.set_description_str(words)
+            bar.update(done - bar.n)
+
+        if arguments.experiment == "curves":
+            done = record_curves(arguments.out, only=arguments.only, device=device, on_step=show)
+        else:
+            data: dict[str, Any] = {"root": arguments.data, "download": arguments.download}
+            done = record(arguments.experiment, arguments.out, only=arguments.only, device=device, on_step=show, **data)
+    return OK, {"recorded": done, "folder": str(arguments.out)}, f"{len(done)} recorded in {arguments.out}."
+
+
+def _evidence(arguments: argparse.Namespace) -> Outcome:
+    from nmfdiag.runs.evidence.claims import findings
+    from nmfdiag.views.evidence_words import claims_markdown, claims_table, evidence_answer
+
+    found = findings()
+    lines = [f"{c.figure:6} {f.verdict} ({f.counted}): {c.claim}\n       {f.measured}" for c, f in found.items()]
+    text = claims_markdown(found) if arguments.markdown else "\n".join([*lines, evidence_answer(found)])
+    return OK, claims_table(found).to_dict("records"), text
 
 
 def _cache_stats(_: argparse.Namespace) -> Outcome:

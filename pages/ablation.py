@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.measures.ablation import ablation_auc
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls
 from nmfdiag.views.ablation_figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation_words import HOW_TO_READ, ablation_answer, ablation_by_layer
 from nmfdiag.views.choice import EACH_CLASS
@@ -34,14 +34,14 @@ def draw() -> None:
     if at_layer:
         figure = ablation_figure(at_layer, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
         what = f"{choice.layer}_accuracy-without-directions"
-        controls.chart(figure, choice, results, what, f"Accuracy without k directions at {choice.layer}")
+        charts.chart(figure, choice, results, what, f"Accuracy without k directions at {choice.layer}")
     controls.progress(choice, requests, results)
     st.markdown(ablation_by_layer({layer: choice.by_class(results, layer) for layer in choice.layers}, choice.axis))
     by_method = choice.auc_spreads(results, ablation_auc)
     figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_words)
     alt = "AuC with directions removed, by layer"
-    controls.chart(figure, choice, results, "ablation-auc-by-layer", alt, opens="pages/ablation.py")
-    controls.details(HOW_TO_READ, ablation_table(choice, results), choice, results)
+    charts.chart(figure, choice, results, "ablation-auc-by-layer", alt, opens="pages/ablation.py")
+    charts.details(HOW_TO_READ, ablation_table(choice, results), choice, results)
 
 
 controls.guarded(draw)

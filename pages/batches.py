@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.runs.request import GRIDS
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls
 from nmfdiag.views.batches_figures import batches_figure, batches_table
 from nmfdiag.views.batches_words import HOW_TO_READ, batches_answer, chance_words, subject
 from nmfdiag.views.choice import BOTH, families
@@ -19,7 +19,8 @@ asked = controls.sidebar(without=["layer", "batch", "methods", "grid"])
 found = {choice.family: choice for choice in families(replace(asked, batch=BOTH), entries())}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    shown = several("shown", list(found), "families", list(found))
+    usual = [name for name, choice in found.items() if choice.is_quick or choice.family == asked.family]
+    shown = several("shown", list(found), "families", usual)
     method = one("compressed by", list(METHOD_TITLES), "by", segmented=True)
     grid = one("rank grid", GRIDS, "ranks_on", default=GRIDS.index("coarse"), segmented=True, help=controls.GRID_HELP)
 choices = [replace(choice, methods=(method,), grid=grid) for name, choice in found.items() if name in shown]
@@ -35,10 +36,10 @@ def draw() -> None:
     controls.answer(batches_answer(choices, results), results, requests)
     figure = batches_figure(choices, results, current=asked.family)
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
-    controls.chart(figure, every, results, "single-against-multi-class", alt)
+    charts.chart(figure, every, results, "single-against-multi-class", alt)
     controls.progress(every, requests, results)
     st.markdown(chance_words(choices, results))
-    controls.tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
+    charts.tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
 
 
 controls.guarded(draw)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls, presets
 from nmfdiag.views.class_figures import class_curve_figure, map_figure, scatter_figure
 from nmfdiag.views.class_values import (
     LOWEST,
@@ -27,12 +27,11 @@ head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     levels = {f"{n.recipe.label_noise:g}": n for n in choice.networks}
     level = one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
-    names = choice.networks[0].class_names
-    by_sidebar = asked.batch in names
-    wanted = asked.batch if by_sidebar else one("curves of class", [LOWEST, *names], "class", help=CLASS_HELP)
+    by_sidebar = asked.batch in choice.names
+    wanted = asked.batch if by_sidebar else one("curves of class", [LOWEST, *choice.names], "class", help=CLASS_HELP)
 with head:
     own = [("map", level)] if by_sidebar else [("map", level), ("class", wanted)]
-    controls.heading("Which classes are memorised?", asked if by_sidebar else choice, own)
+    controls.heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
     if words := note(asked):
         st.info(words, icon=":material/info:")
 
@@ -44,10 +43,10 @@ def draw() -> None:
     results = controls.computed(choice, requests)
     found = class_curves(choice, results)
     class_idx = class_of(wanted, found, p)
-    name = names[class_idx]
+    name = found.names[class_idx]
     controls.answer(classes_answer(found, p, choice.layer), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
-    controls.chart(map_figure(found, p, class_idx=class_idx), choice, map_table(found, p), f"auc-by-class_p{p:g}", alt)
+    charts.chart(map_figure(found, p, class_idx=class_idx), choice, map_table(found, p), f"auc-by-class_p{p:g}", alt)
     controls.progress(choice, requests, results)
     own_method = {
         q: at[choice.layer][class_idx] for q, at in found.curves.items() if class_idx in at.get(choice.layer, {})
@@ -55,12 +54,10 @@ def draw() -> None:
     st.markdown(denoising_words(own_method, name, choice.layer, found.method))
     some = curves_of(choice, results, class_idx)
     figure = class_curve_figure(found, results, class_idx=class_idx)
-    controls.chart(
-        figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}"
-    )
+    charts.chart(figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}")
     figure, points = scatter_figure(found, class_idx=class_idx), point_table(found, choice.layer)
-    controls.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
-    controls.details(HOW_TO_READ, correlation_table(found), choice, results)
+    charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
+    charts.details(HOW_TO_READ, correlation_table(found), choice, results)
 
 
 controls.guarded(draw)

@@ -1,14 +1,14 @@
 """How much accuracy is left at rank k (figures 2a, 2b and 3)."""
 
 from nmfdiag.measures.reading import robustness
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls, presets
 from nmfdiag.views.figures import METHOD_TITLES, curve_figure
 from nmfdiag.views.tables import auc_table
 from nmfdiag.zoo.registry import entries
 
 controls.page_guard()
 choice = controls.sidebar()
-controls.heading(f"How robust is {choice.layer} to compression?", choice)
+controls.heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
 
 
 def draw() -> None:
@@ -21,7 +21,7 @@ def draw() -> None:
     controls.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
     figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
     alt = f"Accuracy over rank at {choice.layer}"
-    controls.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
+    charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
     controls.progress(choice, requests, results)
     how_to_read = """
 Solid NMF, dashed PCA, dotted random ablation (choose them under *More*); colour is p. The band is one standard error over classes, the
@@ -30,7 +30,7 @@ compression can denoise. **At k = 0** nothing of the layer is left: a constant a
 Open markers are ranks at which NMF did not converge for some class; the last rank is exact by construction.
 
 **AuC** is the area under the curve, divided by the length of the rank axis: 1 means right at every rank."""
-    controls.details(how_to_read, auc_table(results, entries()), choice, results)
+    charts.details(how_to_read, auc_table(results, entries()), choice, results)
 
 
 controls.guarded(draw)

@@ -4,25 +4,30 @@ import streamlit as st
 
 from nmfdiag.measures.phases import phases
 from nmfdiag.measures.reading import comparison, reading
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls, presets
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
 from nmfdiag.views.tables import network_table
 
 controls.page_guard()
 choice = controls.sidebar()
-controls.heading("Is this network memorising?", choice)
+controls.heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
 
 
 def draw() -> None:
     with st.container(horizontal=True):
         for network in choice.networks:
+            tested, gap = network.test_accuracy, network.generalization_error
             st.metric(
                 f"p = {network.recipe.label_noise:g}: test accuracy",
-                f"{network.test_accuracy:.2f}",
-                f"{network.test_accuracy - network.train_accuracy:+.2f} against training",
+                "unknown" if tested is None else f"{tested:.2f}",
+                f"{network.train_accuracy:.2f} on its probe samples"
+                if gap is None
+                else f"{-gap:+.2f} against training",
                 delta_color="off",
-                help="The line is test accuracy over the epochs of training. Nothing below has seen a test sample.",
-                chart_data=[line["test_accuracy"] for line in network.log],
+                help="The line is test accuracy over the epochs of training. Nothing below has seen a test sample."
+                if network.log
+                else "The network was added with its weights: its training is not known, and its test accuracy only with --test.",
+                chart_data=[line["test_accuracy"] for line in network.log] or None,
                 width=210,
             )
     requests = choice.requests()
@@ -38,7 +43,7 @@ def draw() -> None:
         words = reading(by_layer, phases(list(by_layer), [s.mean for s in at], [s.sem for s in at]))
     controls.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
     figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
-    controls.chart(figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p")
+    charts.chart(figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p")
     controls.progress(choice, requests, results)
     how_to_read = """
 Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy
@@ -46,7 +51,7 @@ over the ranks. **High**: few directions carry a class. **A dip that the line of
 for one class, the mark of memorisation. The band is one standard error over classes. Click a point to open its curve.
 
 It cannot tell *what* is memorised, and layers at which every line is at 1 say nothing: classes have collapsed there."""
-    controls.details(how_to_read, network_table(choice.networks), choice, results)
+    charts.details(how_to_read, network_table(choice.networks), choice, results)
     st.caption(f"Device: {choice.device}. Cache: {controls.cache_words()}.")
 
 

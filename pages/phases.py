@@ -4,12 +4,12 @@ import pandas as pd
 
 from nmfdiag.measures.phases import CLUSTERED, phases
 from nmfdiag.measures.reading import reading
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls, presets
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
 
 controls.page_guard()
 choice = controls.sidebar()
-controls.heading("Which layers memorise?", choice)
+controls.heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 
 def draw() -> None:
@@ -29,7 +29,7 @@ def draw() -> None:
     figure = auc_figure(
         by_method, choice.layers, found=found[shaded] if whole else None, batch=choice.batch_words, axis=choice.axis
     )
-    controls.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
+    charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
     controls.progress(choice, requests, results)
     how_to_read = f"""
 **Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
@@ -48,7 +48,7 @@ much there is to memorise: with few training images it is found in earlier layer
         }
         for p, one in found.items()
     ]
-    controls.details(how_to_read, pd.DataFrame(rows), choice, results)
+    charts.details(how_to_read, pd.DataFrame(rows), choice, results)
 
 
 controls.guarded(draw)

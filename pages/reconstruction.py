@@ -1,21 +1,21 @@
-"""How well NMF of one rank rebuilds each layer (figures 10a and 10b)."""
+"""How well NMF of one rank rebuilds each layer (figure 10)."""
 
 import streamlit as st
 
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls, presets
 from nmfdiag.views.figures import METHOD_TITLES, error_by_rank_figure, error_figure
 from nmfdiag.views.tables import error_table
+from nmfdiag.views.widgets import one
 
 controls.page_guard()
 choice = controls.sidebar()
-controls.heading("How well do k directions rebuild a layer?", choice)
+controls.heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
 
 
 def draw() -> None:
     left, right = st.columns(2)
-    kind = left.segmented_control(
-        "error", ["relative", "raw"], default="relative", key="error", bind="query-params", required=True
-    )
+    with left:
+        kind = one("error", ["relative", "raw"], "error", segmented=True)
     k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
     relative = kind == "relative"
     requests = choice.requests()
@@ -31,18 +31,18 @@ def draw() -> None:
         words += f" against {by_noise[low][layer]} at p = {low:g}"
     controls.answer(f"{words}.", results, requests)
     figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_words)
-    controls.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
+    charts.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
     controls.progress(choice, requests, results)
     at_layer = {p: some for (p, m), some in choice.at_layer(results).items() if m == method}
     if at_layer:
         by_rank = error_by_rank_figure(at_layer, layer=choice.layer, relative=relative, axis=choice.axis)
         what = f"{choice.layer}_{kind}-error-by-rank"
-        controls.chart(by_rank, choice, results, what, f"Reconstruction error by rank at {choice.layer}")
+        charts.chart(by_rank, choice, results, what, f"Reconstruction error by rank at {choice.layer}")
     how_to_read = """
 The Frobenius norm of what the approximation misses. The **raw** error follows the scale of the activations, so compare networks by the
 **relative** one, divided by the norm of the layer's activations. Where a layer has no such rank, the largest computed rank below it is
 used. A layer can have a small error and a low AuC: what is missing may be just what the next layers read."""
-    controls.details(how_to_read, error_table(by_noise), choice, results)
+    charts.details(how_to_read, error_table(by_noise), choice, results)
 
 
 controls.guarded(draw)

@@ -5,7 +5,7 @@ import streamlit as st
 from nmfdiag.runs.bench import last_results
 from nmfdiag.runs.runtime import runtime_requests
 from nmfdiag.runs.timing import KINDS
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls
 from nmfdiag.views.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.runtime_figures import runtime_figure
 from nmfdiag.views.runtime_words import HOW_TO_READ, RANKS_HELP, answer_of, busy_words, measured, ranks_to_choose
@@ -44,19 +44,19 @@ def draw() -> None:
     if measured(results):
         p, where = choice.networks[0].recipe.label_noise, f"{choice.layer}, {choice.batch_words}"
         figure = runtime_figure(results, kind=kind, p=p, where=where, scale=scale)
-        controls.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
+        charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
     controls.progress(choice, requests, results)
     if busy := busy_words(results):
         st.info(busy, icon=":material/hourglass:")
-    controls.details(HOW_TO_READ[kind], runtime_table(results, entries(), traces=False), choice, results)
+    charts.details(HOW_TO_READ[kind], runtime_table(results, entries(), traces=False), choice, results)
 
 
 def draw_benchmark() -> None:
     table = bench_table(last_results)
     st.markdown(f"**{bench_answer(table)}**")
     figure = bench_figure(table, kind=kind, scale=scale)
-    controls.chart(figure, choice, table, f"benchmark_time-over-{kind}", f"Benchmark: time over {kind}")
-    controls.tabs(HOW_TO_READ["benchmark"], table, bench_settings(table))
+    charts.chart(figure, choice, table, f"benchmark_time-over-{kind}", f"Benchmark: time over {kind}")
+    charts.tabs(HOW_TO_READ["benchmark"], table, bench_settings(table))
 
 
 if source == "this page":

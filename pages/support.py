@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.runs.support import support_requests
-from nmfdiag.views import controls
+from nmfdiag.views import charts, controls
 from nmfdiag.views.choice import EACH_CLASS
 from nmfdiag.views.support_figures import ORDERS, growth_figure, support_figure
 from nmfdiag.views.support_words import (
@@ -25,7 +25,7 @@ PAPER = {"order": "biclusters", "part": "all", "rows": 80}
 controls.page_guard()
 choice = controls.sidebar(without=("methods", "grid"))
 if choice.batch == EACH_CLASS:  # a picture shows one matrix
-    choice = replace(choice, batch=choice.networks[0].class_names[0])
+    choice = replace(choice, batch=choice.names[0])
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     order = one("rows and columns ordered by", ORDERS, "order", segmented=True)
@@ -57,13 +57,13 @@ def draw() -> None:
         pair = {p: here[p] for p in (min(here), max(here))}
         figure = support_figure(pair, layer=choice.layer, batch=choice.batch_words, order=order)
         what, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
-        controls.chart(figure, choice, entry_table(pair, choice.layer), what, alt)
+        charts.chart(figure, choice, entry_table(pair, choice.layer), what, alt)
         st.caption(channels_words(pair))
     growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
     table = support_table(results, choice)
-    controls.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
+    charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
     controls.progress(choice, requests, results)
-    controls.tabs(HOW_TO_READ, table, support_settings(choice, results))
+    charts.tabs(HOW_TO_READ, table, support_settings(choice, results))
 
 
 controls.guarded(draw)

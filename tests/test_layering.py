@@ -27,7 +27,7 @@ ROOMS = (
     "factorize",
     "errors",
 )
-DRAWS = ("app.py", "pages/", "nmfdiag/views/controls.py", "nmfdiag/views/widgets.py")
+DRAWS = ("app.py", "pages/", *(f"nmfdiag/views/{name}.py" for name in ("charts", "controls", "widgets")))
 HEAVY = ("torch", "streamlit")
 NOT_ON_A_SCREEN = ("torch", "torchvision", "numba", "scipy", "sklearn")
 

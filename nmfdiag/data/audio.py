@@ -28,17 +28,19 @@ def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = 
     return torch.from_numpy(np.clip(np.minimum(rising, falling), 0, None).astype(np.float32))
 
 
-def log_mel(waveform: Tensor) -> Tensor:
-    """Log-mel spectrogram of a mono waveform (samples,) at 8 kHz: (1, 64 bands, 64 frames), cropped or padded."""
-    wanted = HOP * (N_FRAMES - 1)
+def log_mel(
+    waveform: Tensor, *, sample_rate: int = SAMPLE_RATE, n_fft: int = N_FFT, hop: int = HOP, n_frames: int = N_FRAMES
+) -> Tensor:
+    """Log-mel spectrogram of a mono waveform (samples,): (1, 64 bands, frames), its middle cropped or padded with zeros."""
+    wanted = hop * (n_frames - 1)
     spare = wanted - len(waveform)
     if spare >= 0:
         waveform = torch.nn.functional.pad(waveform, (spare // 2, spare - spare // 2))
     else:
         waveform = waveform[-spare // 2 :][:wanted]
-    window = torch.hann_window(N_FFT)
-    power = torch.stft(waveform, N_FFT, HOP, window=window, pad_mode="constant", return_complex=True).abs().square()
-    return torch.log(mel_filterbank() @ power + 1e-6)[None]
+    window = torch.hann_window(n_fft)
+    power = torch.stft(waveform, n_fft, hop, window=window, pad_mode="constant", return_complex=True).abs().square()
+    return torch.log(mel_filterbank(n_fft=n_fft, sample_rate=sample_rate) @ power + 1e-6)[None]
 
 
 def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

@@ -15,6 +15,7 @@ from torch import Tensor
 from nmfdiag.data.audio import load_spoken_digits
 from nmfdiag.data.files import load_image_folder, load_npz
 from nmfdiag.data.labels import check_labels
+from nmfdiag.data.urban_sound import load_urban_sound
 from nmfdiag.errors import NmfdiagError
 
 SPLITS = ("train", "test")
@@ -166,6 +167,10 @@ def _spoken_digits(root: Path, split: str, _download: bool) -> tuple[np.ndarray,
     return load_spoken_digits(root, split)
 
 
+def _urban_sound(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    return load_urban_sound(root, split)
+
+
 FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGIT_NAMES = tuple(str(d) for d in range(10))
 DATASETS: dict[str, DatasetInfo] = {
@@ -177,5 +182,6 @@ DATASETS: dict[str, DatasetInfo] = {
         DatasetInfo("cifar10", "CIFAR-10", "torchvision, 60,000 images of 32x32", _cifar10),
         DatasetInfo("svhn", "SVHN", "torchvision, 99,289 images of 32x32", _torchvision("SVHN", channels_last=False)),
         DatasetInfo("spoken_digits", "Spoken digits", "Free Spoken Digit Dataset (CC BY-SA 4.0)", _spoken_digits),
+        DatasetInfo("urban_sound", "UrbanSound8K", "8,732 clips of city noise, from your own folder", _urban_sound),
     )
 }

@@ -8,10 +8,14 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nmfdiag.errors import NmfdiagError
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MAX_FILES = 1_000_000
@@ -64,7 +68,7 @@ def load_image_folder(
                 content = found[name]()
             except ZIP_ERRORS as error:
                 raise NmfdiagError(f"{name} can't be read: {error}") from None
-            image = _decode(str(name), content, size)
+            image = _pixels(decode_image(str(name), content), size)
             size = size or (image.shape[0], image.shape[1])
             if (len(images) + 1) * math.prod(size) * 3 > MAX_ARRAY_BYTES:
                 raise NmfdiagError(
@@ -173,7 +177,12 @@ def _zip_images(path: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
     return found
 
 
-def _decode(name: str, content: bytes, size: tuple[int, int] | None) -> np.ndarray:
+def decode_image(name: str, content: bytes) -> "Image.Image":
+    """Decode an image; grey or RGB.
+
+    Raises:
+        NmfdiagError: If it is none of the accepted formats, damaged or far too large; names it.
+    """
     from PIL import Image, UnidentifiedImageError
 
     try:
@@ -182,7 +191,7 @@ def _decode(name: str, content: bytes, size: tuple[int, int] | None) -> np.ndarr
             image: Image.Image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
             if image.mode.startswith("I"):  # 16 bits a pixel: converting would clip, not scale
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-            image = image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
+            return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     except (
         UnidentifiedImageError,
         OSError,
@@ -192,6 +201,11 @@ def _decode(name: str, content: bytes, size: tuple[int, int] | None) -> np.ndarr
         Image.DecompressionBombError,
     ) as e:
         raise NmfdiagError(f"{name} can't be decoded as an image: {e}") from None
+
+
+def _pixels(image: "Image.Image", size: tuple[int, int] | None) -> np.ndarray:
+    from PIL import Image
+
     if size is not None and image.size != (size[1], size[0]):
         image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
     return np.asarray(image)

@@ -58,6 +58,34 @@ class Correlation:
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
+@dataclass(frozen=True)
+class Difference:
+    """How much two correlations with the same y differ; None where that is undefined, and ``reason`` says why.
+
+    Attributes:
+        value: The first coefficient minus the second, in [-2, 2].
+        low: Lower end of its interval.
+        high: Upper end.
+        n: Pairs that it rests on.
+        method: One of :data:`METHODS`.
+        level: Coverage that the interval aims at.
+        reason: Why there is no value or interval; else empty.
+    """
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    method: str
+    level: float = 0.95
+    reason: str = ""
+
+    @property
+    def clear(self) -> bool:
+        """Whether there is an interval, and it leaves 0 out."""
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
+
+
 def correlation(
     x: Sequence[float],
     y: Sequence[float],
@@ -132,6 +160,64 @@ def correlation(
     if freedom < 1:
         return answer(r, reason=f"no interval: {n} pairs are too few")
     return answer(r, *fisher_interval(r, freedom, level=level, spearman=method == "spearman"))
+
+
+def correlation_difference(
+    x: Sequence[float],
+    other: Sequence[float],
+    y: Sequence[float],
+    *,
+    method: str = "pearson",
+    groups: Sequence[Hashable] | None = None,
+    clusters: Sequence[Hashable] | None = None,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Difference:
+    """Tell whether x or another quantity goes with y more closely: ``r(x, y) - r(other, y)`` by a paired bootstrap.
+
+    Every draw takes the same pairs for both coefficients: two that rise and fall together differ clearly even where their own
+    intervals overlap. Groups in which x, the other or y is constant are left out of both.
+
+    Args:
+        x: Finite values, (n,).
+        other: Finite values, (n,).
+        y: Finite values, (n,).
+        method: One of :data:`METHODS`.
+        groups: The group of each pair, (n,), as for :func:`correlation`.
+        clusters: What is drawn together, (n,).
+        level: Coverage, in (0, 1).
+        draws: Bootstrap samples.
+        seed: Of the bootstrap; the draws are those of :func:`correlation`.
+
+    Raises:
+        NmfdiagError: If lengths disagree, a value is not finite, or an option is unknown.
+
+    >>> found = correlation_difference([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5], [1, 2, 3, 4, 5, 6])
+    >>> round(found.value, 3), found.n
+    (0.171, 6)
+    """
+    a, b, c = (np.asarray(v, np.float64) for v in (x, other, y))
+    named = {"other": b, "y": c, "groups": groups, "clusters": clusters}
+    _check(a, {name: len(at) for name, at in named.items() if at is not None})
+    _check_options(method, "bootstrap", clusters, level)
+    if not np.isfinite(np.concatenate([a, b, c])).all():
+        raise NmfdiagError("A correlation needs finite values, got NaN or infinity.")
+    group = _numbered(groups, len(a))
+    use = np.array([all(_varies(v[group == g]) for v in (a, b, c)) for g in group], bool)
+    n = int(use.sum())
+    if n < 3:
+        where = " in groups that vary" if len(a) >= 3 else ""
+        return Difference(None, None, None, n, method, level, f"it needs 3 pairs{where}, there are {n}")
+    a, b, c, group = a[use], b[use], c[use], group[use]
+    weights = np.vstack([np.ones((1, n)), _drawn(_numbered(clusters, len(use), each=True)[use], draws, seed)])
+    first, second = (_coefficients(v, c, group, weights, method) for v in (a, b))
+    value, drawn = float(first[0] - second[0]), (first - second)[1:]
+    drawn = drawn[np.isfinite(drawn)]
+    if len(drawn) < draws / 2:
+        return Difference(value, None, None, n, method, level, "no interval: most bootstrap samples are constant")
+    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    return Difference(value, low, high, n, method, level)
 
 
 def fisher_interval(r: float, freedom: int, *, level: float = 0.95, spearman: bool = False) -> tuple[float, float]:

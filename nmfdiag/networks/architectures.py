@@ -65,14 +65,15 @@ class ConvNet(nn.Sequential):
     """The paper's VGG-like network: blocks of 3x3 convolutions, halved between blocks, mean over the last map.
 
     Blocks are added while a map of at least 2x2 is left, up to four: 10 convolutions from 16x16 inputs on, 7 for 8x8.
+    ``convs`` is the number of convolutions in every block, where it is not the paper's 2, 2, 3, 3 (``convs=0``).
     """
 
-    def __init__(self, input_shape: Shape, n_classes: int, width: int = 32):
+    def __init__(self, input_shape: Shape, n_classes: int, width: int = 32, convs: int = 0):
         super().__init__()
         channels, side = input_shape[0], min(input_shape[1:])
         n_blocks = 2 if side < 8 else 3 if side < 16 else 4
-        for block, convs in enumerate(CONVS_A_BLOCK[:n_blocks], start=1):
-            for i in range(1, convs + 1):
+        for block, usual in enumerate(CONVS_A_BLOCK[:n_blocks], start=1):
+            for i in range(1, (convs or usual) + 1):
                 outputs = width * min(2 ** (block - 1), 4)
                 self.add_module(f"conv{block}_{i}", ConvBlock(channels, outputs))
                 channels = outputs

@@ -81,9 +81,12 @@ def profile_requests(
     for c in classes or ():
         if c != MULTI_CLASS and not 0 <= c < entry.n_classes:
             raise NmfdiagError(f"Class {c} is out of range: {entry.name} has 0 .. {entry.n_classes - 1}.")
+        if c != MULTI_CLASS and c not in entry.classes:
+            there = ", ".join(f"{i} ({entry.class_names[i]})" for i in entry.classes)
+            raise NmfdiagError(f"{entry.name} was added without samples of class {c}: there are {there}.")
     return [
         CurveRequest(entry.name, layer, c, method, per_class, **options)  # type: ignore[arg-type]
-        for c in (range(entry.n_classes) if classes is None else classes)
+        for c in (entry.classes if classes is None else classes)
         for layer in layers or entry.layers
         for method in methods
     ]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import Spread, spread
@@ -9,6 +10,7 @@ from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
 from nmfdiag.zoo.registry import ZooEntry
 
 EACH_CLASS, MULTI, BOTH = "each class", "multi-class", "both"
+QUICK_INPUT = 3 * 64 * 64
 MULTI_DRAWS = 3
 """Multi-class batches drawn where they are compared with single-class ones: one alone would have no spread."""
 
@@ -46,18 +48,28 @@ class Choice:
         return list(self.networks[0].layers)
 
     @property
+    def is_quick(self) -> bool:
+        """Whether inputs are so small that all curves are a matter of minutes."""
+        return prod(self.networks[0].input_shape) <= QUICK_INPUT
+
+    @property
     def channels(self) -> int:
         """Of the layer shown."""
         return self.networks[0].layers[self.layer]
 
     @property
     def classes(self) -> tuple[int, ...]:
-        names = self.networks[0].class_names
+        network = self.networks[0]
         if self.batch == MULTI:
             return (MULTI_CLASS,)
         if self.batch == BOTH:
-            return (MULTI_CLASS, *range(len(names)))
-        return tuple(range(len(names))) if self.batch == EACH_CLASS else (names.index(self.batch),)
+            return (MULTI_CLASS, *network.classes)
+        return network.classes if self.batch == EACH_CLASS else (network.class_names.index(self.batch),)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes that there are samples of."""
+        return tuple(self.networks[0].class_names[c] for c in self.networks[0].classes)
 
     @property
     def method(self) -> str:
@@ -116,7 +128,7 @@ class Choice:
     @property
     def alone(self) -> "Choice":
         """The first network and one batch of it: what is timed is one matrix."""
-        batch = self.networks[0].class_names[0] if self.batch == EACH_CLASS else self.batch
+        batch = self.names[0] if self.batch == EACH_CLASS else self.batch
         return replace(self, networks=self.networks[:1], batch=batch)
 
     def requests(self, *, layers: Sequence[str] | None = None, operation: str = "compress") -> list[CurveRequest]:

@@ -28,11 +28,11 @@ def map_figure(found: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
         p: The network's label noise.
         class_idx: The class whose curve is shown, at the chosen layer.
     """
-    layers, names = found.choice.layers, list(found.names)
+    layers, classes, names = found.choice.layers, found.classes, list(found.choice.names)
     columns = [found.auc(p, layer) for layer in layers]
     if not any(columns):
         return waiting_figure(f"No curve of p = {p:g}")
-    z = [[column.get(c) for column in columns] for c in range(len(names))]
+    z = [[column.get(c) for column in columns] for c in classes]
     figure = go.Figure()
     # No colours of its own: the theme's sequential scale, one hue and ordered in lightness, goes from the background's side (AuC
     # of 1) to the strongest (0), in light and in dark.
@@ -43,14 +43,14 @@ def map_figure(found: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
     )  # fmt: skip
     # Streamlit gets no clicks on a heat map, so invisible points lie on it: with no limit to the hover distance the nearest
     # point is the cell that the pointer is in.
-    cells = [(layer, c) for c in range(len(names)) for layer in layers]
+    cells = [(layer, c) for c in classes for layer in layers]
     figure.add_scatter(
-        x=[layer for layer, _ in cells], y=[names[c] for _, c in cells], mode="markers", showlegend=False,
+        x=[layer for layer, _ in cells], y=[found.names[c] for _, c in cells], mode="markers", showlegend=False,
         marker={"size": 18, "symbol": "square", "opacity": 0},
-        customdata=[[layer, names[c], _cell_words(found, p, layer, c)] for layer, c in cells],
+        customdata=[[layer, found.names[c], _cell_words(found, p, layer, c)] for layer, c in cells],
         hovertemplate="class %{customdata[1]} at %{customdata[0]}<br>%{customdata[2]}<extra></extra>",
     )  # fmt: skip
-    x, y = layers.index(found.choice.layer), class_idx
+    x, y = layers.index(found.choice.layer), classes.index(class_idx)
     for colour, width in (("white", 5), ("black", 2)):  # seen on every cell
         line = {"color": colour, "width": width}
         figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)

@@ -34,7 +34,13 @@ class ClassCurves:
 
     @property
     def names(self) -> tuple[str, ...]:
+        """Of every class of the network."""
         return self.choice.networks[0].class_names
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Those that there are samples of."""
+        return self.choice.networks[0].classes
 
     def network(self, p: float) -> ZooEntry:
         """The network of this p."""
@@ -45,17 +51,17 @@ class ClassCurves:
         at = self.curves.get(p, {}).get(layer, {})
         return {c: at[c].auc_over(self.choice.axis) for c in sorted(at)}
 
-    def test_accuracy(self, p: float) -> tuple[float, ...]:
+    def test_accuracy(self, p: float) -> tuple[float | None, ...]:
         """Accuracy on the test samples of each true class."""
         return self.network(p).test_accuracy_by_class
 
     def points(self, layer: str) -> list[tuple[float, int, float, float]]:
         """One (p, class, AuC, test accuracy) for each curve of a layer whose network's test accuracy by class is known."""
         return [
-            (p, c, value, self.test_accuracy(p)[c])
+            (p, c, value, test)
             for p in self.curves
             for c, value in self.auc(p, layer).items()
-            if c < len(self.test_accuracy(p))
+            if c < len(self.test_accuracy(p)) and (test := self.test_accuracy(p)[c]) is not None
         ]
 
 
@@ -93,11 +99,11 @@ def class_of(wanted: str, found: ClassCurves, p: float) -> int:
         NmfdiagError: If there is no such class.
     """
     if wanted != LOWEST:
-        if wanted not in found.names:
-            raise NmfdiagError(f"Unknown class {wanted!r}: there are {', '.join(found.names)}.")
+        if wanted not in found.choice.names:
+            raise NmfdiagError(f"Unknown class {wanted!r}: there are {', '.join(found.choice.names)}.")
         return found.names.index(wanted)
     auc = found.auc(p, found.choice.layer)
-    return min(auc, key=auc.__getitem__, default=0)
+    return min(auc, key=auc.__getitem__, default=found.classes[0])
 
 
 def correlations(found: ClassCurves, layer: str, method: str = "pearson") -> dict[float | str, Correlation]:

@@ -7,6 +7,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.views.class_values import POOLED, ClassCurves, correlations, undefined
 from nmfdiag.views.figures import METHOD_TITLES
 
+NO_TEST = "the network was added without --test"
 ONE = 0.995  # what two decimals show as 1.00
 
 HOW_TO_READ = """
@@ -42,7 +43,9 @@ def classes_answer(found: ClassCurves, p: float, layer: str) -> str:
         spread = f", where classes reach up to {max(there):.2f}" if len(there) > 1 else ""
         words = f"class {found.names[c]} has the lowest AuC, {value:.2f} at {at}{spread}"
     words, of, here = f"{start}{words}", correlations(found, layer), list(found.auc(p, layer).values())
-    if p in of and (len(here) > 2 or len(found.names) <= 2):  # while curves come, a reason would be of no interest
+    if found.network(p).test_accuracy is None:
+        words += f". Without test samples ({NO_TEST}) there is nothing to compare AuC with"
+    elif p in of and (len(here) > 2 or len(found.classes) <= 2):  # while curves come, a reason would be of no interest
         words += f". {_verdict(of[p], layer, here)}"
     if POOLED in of and of[POOLED].r is not None:
         pooled = of[POOLED]

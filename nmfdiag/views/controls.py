@@ -4,21 +4,18 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
-import pandas as pd
-import plotly.graph_objects as go
 import streamlit as st
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
 from nmfdiag.runs.request import GRIDS
+from nmfdiag.views.charts import banner
 from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice
-from nmfdiag.views.figures import METHOD_TITLES, to_html, waiting_figure
-from nmfdiag.views.provenance import computed_with, settings
-from nmfdiag.views.tables import data_table
-from nmfdiag.views.widgets import formats, one, several
+from nmfdiag.views.figures import METHOD_TITLES, waiting_figure
+from nmfdiag.views.provenance import computed_with
+from nmfdiag.views.widgets import begin, give, one, several
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
 ICON = Path(__file__).with_name("icon.svg")
@@ -68,8 +65,11 @@ def pages() -> dict[str, list]:
             st.Page("pages/phases.py", title="Layer phases", icon=":material/layers:"),
             st.Page("pages/classes.py", title="Classes", icon=":material/category:"),
             st.Page("pages/reconstruction.py", title="Reconstruction error", icon=":material/compress:"),
+            st.Page("pages/stopping.py", title="Early stopping", icon=":material/stop_circle:"),
         ],
         "Evidence": [
+            st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
+            st.Page("pages/generalization.py", title="Generalisation", icon=":material/scatter_plot:"),
             st.Page("pages/ablation.py", title="Ablation", icon=":material/content_cut:"),
             st.Page("pages/batches.py", title="Single vs multi-class", icon=":material/grid_view:"),
             st.Page("pages/support.py", title="Support", icon=":material/apps:"),
@@ -83,9 +83,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
 
     ``without`` names controls that change nothing on this page, or that it has itself: they are not drawn.
     """
-    st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
-    st.session_state.setdefault("_kept", {})
-    st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
+    begin()
     zoo = entries()
     with st.sidebar:
         for problem in broken():
@@ -105,7 +103,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             layers = list(networks[0].layers)
             third = len(layers) // 3
             layer = layers[third] if "layer" in without else one("layer", layers, "layer", default=third)
-            some = [EACH_CLASS, MULTI, *networks[0].class_names]
+            some = [EACH_CLASS, MULTI, *(networks[0].class_names[c] for c in networks[0].classes)]
             batch = some[0] if "batch" in without else one("batch", some, "batch", help=BATCH_HELP)
         with more:
             methods, grid = ["nmf"], GRIDS[0]
@@ -119,23 +117,27 @@ def sidebar(without: Collection[str] = ()) -> Choice:
                 "NMF solver", ["hals", "mu"], "solver", help="HALS is fast; MU are the paper's multiplicative updates."
             )
             device = one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
-    st.session_state["_page"] = st.context.url
-    return Choice(networks, layer, batch, tuple(methods), per_class, grid, solver, axis, device)
+    there = min(per_class, networks[0].pool_per_class or per_class)
+    return Choice(networks, layer, batch, tuple(methods), there, grid, solver, axis, device)
 
 
-def heading(title: str, choice: Choice, link: Sequence[tuple[str, str]] = (), subject: str = "") -> None:
-    """The question, what it is asked about, and the link to this screen, with what the page's own controls add to it."""
-    left, right = st.columns([6, 1], vertical_alignment="bottom")
-    left.title(title)
-    with right.popover("Link", icon=":material/link:", width="stretch"):
-        st.caption("Opens this page with these choices.")
-        st.code(f"{st.context.url or ''}?{urlencode([*choice.link, *link])}", language=None, wrap_lines=True)
-    st.caption(subject or choice.subject)
-    if notes := st.session_state.pop("_new_notes", None):
-        st.session_state["_notes"] = (choice, notes)
-    about, notes = st.session_state.get("_notes", (None, []))
-    for words in notes if about == choice else []:
-        st.info(words, icon=":material/info:")
+def heading(
+    title: str,
+    choice: Choice,
+    link: Sequence[tuple[str, str]] = (),
+    subject: str = "",
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+) -> None:
+    """The question, what it is asked about, and the link to this screen, with what the page's own controls add to it.
+
+    Each of the ``presets`` is a button that makes the choices of one of the paper's figures.
+    """
+    banner(title, subject or choice.subject, [*choice.link, *link], about=choice)
+    if presets:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption("As in the paper:", width="content")
+            for figure, values in presets.items():
+                st.button(figure, type="tertiary", on_click=give, args=(values,))
 
 
 def answer(words: str, results: Results, requests: Requests) -> None:
@@ -227,69 +229,6 @@ def _waiting(queue: Jobs, requests: list[Any], drawn: int, failed: int) -> None:
     enough = 1 if status.finished or not drawn else max(1, status.total // 12)
     if status.done >= drawn + enough or (status.finished and len(status.failed) > failed):
         st.rerun()
-
-
-def chart(
-    figure: go.Figure,
-    choice: Choice,
-    results: Results | pd.DataFrame,
-    what: str,
-    alt: str,
-    opens: str = "pages/curves.py",
-) -> None:
-    """A figure with its exports: image, HTML, and the data as CSV. A click on a layer opens its curve.
-
-    ``results`` is what the figure was drawn from, or its table; ``opens`` is the page that shows the clicked layer.
-    """
-
-    def data() -> pd.DataFrame:
-        return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
-
-    name = f"{choice.file_stem}_{what}"
-    image = st.session_state.get(f"_image_{what}") or "SVG"
-    clicks = st.session_state.setdefault("_clicks", 0)
-    event: Any = st.plotly_chart(
-        figure, key=f"_{what}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
-        config={
-            "toImageButtonOptions": {"format": image.lower(), "filename": name, "scale": 2},
-            "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
-        },
-    )  # fmt: skip
-    with st.popover("Export", icon=":material/download:"):
-        st.segmented_control(
-            "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{what}", required=True
-        )
-        st.download_button(
-            "Data (CSV)", lambda: data().to_csv(index=False).encode(), f"{name}.csv", "text/csv",
-            on_click="ignore", key=f"_csv_{what}", icon=":material/table:", width="stretch",
-        )  # fmt: skip
-        st.download_button(
-            "Interactive plot (HTML)", lambda: to_html(figure).encode(), f"{name}.html", "text/html",
-            on_click="ignore", key=f"_html_{what}", icon=":material/code:", width="stretch",
-        )  # fmt: skip
-    for point in event["selection"]["points"] if event else []:
-        clicked = point.get("customdata")
-        if isinstance(clicked, list | tuple) and clicked[0] in choice.layers:
-            # A chart of another key: its selection is empty when the reader is back.
-            st.session_state["_clicks"] = clicks + 1
-            st.session_state["_clicked_layer"], st.session_state["_clicked_batch"] = [*clicked, None][:2]
-            if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
-                st.rerun()  # switching to the page that is open would empty its URL
-            # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
-            st.switch_page(opens, query_params={})
-
-
-def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Results) -> None:
-    """Below the plot: how to read it, its table, and what it was computed from."""
-    tabs(how_to_read, table, settings(choice, results))
-
-
-def tabs(how_to_read: str, table: pd.DataFrame, rows: Mapping[str, str]) -> None:
-    """The three tabs that every page ends with."""
-    reading, numbers, provenance = st.tabs(["How to read it", "Table", "Settings and provenance"])
-    reading.markdown(how_to_read)
-    numbers.dataframe(table, hide_index=True, column_config=formats(table))
-    provenance.dataframe(pd.DataFrame(rows.items(), columns=["what", "value"]), hide_index=True)
 
 
 def guarded(draw: Callable[[], None], tell: Callable[[str], object] = st.error) -> None:

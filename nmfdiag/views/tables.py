@@ -150,9 +150,9 @@ def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
                 "p": n.recipe.label_noise,
                 "train accuracy (given labels)": n.train_accuracy,
                 "test accuracy": n.test_accuracy,
-                "generalisation error": n.train_accuracy - n.test_accuracy,
+                "generalisation error": n.generalization_error,
                 "parameters": n.n_parameters,
-                "training samples": n.recipe.n_train,
+                "training samples": n.recipe.n_train or None,
                 "epochs": len(n.log),
                 "name": n.name,
             }

@@ -19,6 +19,14 @@ def formats(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def begin() -> None:
+    """Start a run of a page: note what its link asks for, and whether the page was switched to."""
+    st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
+    st.session_state.setdefault("_kept", {})
+    st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
+    st.session_state["_page"] = st.context.url
+
+
 def give(values: Mapping[str, Any]) -> None:
     """Set widgets of these keys, as a button's callback."""
     st.session_state.update(values)

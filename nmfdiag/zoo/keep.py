@@ -7,12 +7,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor, nn
 
 from nmfdiag.data import Dataset, load, stratified_subset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import find_relu_layers
 from nmfdiag.zoo.recipes import Recipe
-from nmfdiag.zoo.registry import LABELS_FILE, POOLS, WEIGHTS_FILE, ZooEntry, sha256_of, write_entry
+from nmfdiag.zoo.registry import ZooEntry, sha256_of, write_entry
 from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, training_set
 
 POOL_SIZE, POOL_BYTES = 1000, 2**21
@@ -32,19 +33,9 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
     Returns:
         The entry, as it is read back: accuracies of the weights as they are stored.
     """
-    folder = zoo / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    (zoo / POOLS).mkdir(exist_ok=True)
-    size = min(POOL_SIZE, POOL_BYTES // chosen.inputs[0].nbytes, len(chosen.index))
+    bytes_each = chosen.inputs[0].numel() * (2 if chosen.inputs.is_floating_point() else 1)
+    size = min(POOL_SIZE, POOL_BYTES // bytes_each, len(chosen.index))
     pool = stratified_subset(chosen.labels.true, size, recipe.seed)
-    state = trained.model.state_dict()
-    weights = {k: (v.half() if v.is_floating_point() else v).contiguous() for k, v in state.items()}
-    labels = {"given": chosen.labels.given[pool].short(), "true": chosen.labels.true[pool].short()}
-    pool_name = f"{recipe.dataset}-n{recipe.n_train}-s{recipe.seed}"
-    save_file(weights, folder / WEIGHTS_FILE)
-    save_file(labels, folder / LABELS_FILE)
-    save_file({"inputs": chosen.inputs[pool].contiguous()}, zoo / POOLS / f"{pool_name}.safetensors")
-
     example = chosen.normalization(chosen.inputs[:2])
     draft = ZooEntry(
         recipe=recipe,
@@ -59,19 +50,45 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
         test_accuracy_by_class=tuple(trained.test_accuracy_by_class),
         pool_accuracy=0.0,
         log=tuple(trained.log),
-        pool=pool_name,
+        pool=f"{recipe.dataset}-n{recipe.n_train}-s{recipe.seed}",
         sha256={},
         trained_with={
             "torch": torch.__version__,
             "processor": platform.processor() or platform.machine(),
             "seconds": f"{trained.seconds:.0f}",
         },
-        folder=folder,
+        folder=zoo / recipe.name,
     )
+    return store(draft, trained.model, chosen.inputs[pool], chosen.labels.given[pool], chosen.labels.true[pool])
+
+
+def store(draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor) -> ZooEntry:
+    """Write a network's files and its record.
+
+    Args:
+        draft: What the network is, but for the hashes of its files and its accuracy on the pool.
+        model: The network; its weights are stored in float16 where they fit into that.
+        inputs: The pool's inputs (n, c, h, w), uint8 or before normalisation.
+        given: Their given labels (n,).
+        true: Their true labels (n,).
+
+    Returns:
+        The draft with hashes, and the accuracy of the weights as they are stored.
+    """
+    for path in draft.files.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    save_file({name: _halved(value) for name, value in model.state_dict().items()}, draft.files["weights"])
+    save_file({"given": given.short(), "true": true.short()}, draft.files["labels"])
+    save_file({"inputs": _halved(inputs)}, draft.files["pool"])
     hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
     entry = replace(hashed, pool_accuracy=pool_accuracy(hashed))
     write_entry(entry)
     return entry
+
+
+def _halved(values: Tensor) -> Tensor:
+    half = values.half() if values.is_floating_point() else values
+    return (half if bool(torch.isfinite(half).all()) else values).contiguous()
 
 
 def pool_accuracy(entry: ZooEntry) -> float:
@@ -102,6 +119,8 @@ def verify(entry: ZooEntry, *, root: str | None = None) -> list[str]:
 
 
 def _dataset_accuracies(entry: ZooEntry, root: str | None) -> dict[str, tuple[float, float]]:
+    if entry.called or entry.test_accuracy is None:
+        raise NmfdiagError(f"{entry.name} was added: its data set is not known by name.")
     test = load(entry.recipe.dataset, "test", root=root)
     chosen = training_set(entry.recipe, load(entry.recipe.dataset, "train", root=root))
     model = entry.load_model()

@@ -27,6 +27,10 @@ class Recipe:
             fit are left in different states and can't be compared.
         max_epochs: Training ends here, fitted or not.
         precision: ``"float32"``, or ``"bfloat16"``: products in bfloat16 (autocast), weights and everything else in float32.
+        weight_decay: Of AdamW, decoupled from the gradient.
+        shift: Augmentation: each training image is moved by up to so many pixels either way, anew in every step.
+        recalibrated: Batch norm's averages are taken anew from all training samples after each epoch. Where an epoch has few
+            steps the running ones lag behind the weights by many epochs, and so would all that is measured.
     """
 
     dataset: str
@@ -41,6 +45,9 @@ class Recipe:
     cool_down: int = 5
     max_epochs: int = 200
     precision: str = "float32"
+    weight_decay: float = 0.0
+    shift: int = 0
+    recalibrated: bool = False
 
     @property
     def name(self) -> str:
@@ -64,6 +71,10 @@ _FAMILIES: tuple[dict[str, Any], ...] = (
     {
         "dataset": "cifar10", "arch": "cnn", "n_train": 10000, "arch_options": {"width": 32}, "batch_size": 128,
         "precision": "bfloat16", "label_noises": (*LABEL_NOISES, 0.9),
+    },
+    {
+        "dataset": "spoken_digits", "arch": "audio_cnn", "n_train": 2000, "arch_options": {"width": 16},
+        "precision": "bfloat16", "label_noises": (0.0, 0.5, 1.0),
     },
 )  # fmt: skip
 

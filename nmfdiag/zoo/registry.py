@@ -39,7 +39,12 @@ class ProbePool:
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One trained network. Accuracies are shares in [0, 1]; ``train_accuracy`` is on the given labels."""
+    """One trained network. Accuracies are shares in [0, 1]; ``train_accuracy`` is on the given labels.
+
+    Of a network that was added (:mod:`nmfdiag.zoo.adding`) ``train_accuracy`` is on the probe pool, and test accuracies are
+    None where there were no test samples. ``pool_classes`` are the classes that its pool has samples of, empty for all, and
+    ``pool_per_class`` how many at most, 0 for enough; ``called`` is its name, empty where that follows from the recipe.
+    """
 
     recipe: Recipe
     class_names: tuple[str, ...]
@@ -49,22 +54,35 @@ class ZooEntry:
     layers: dict[str, int]
     n_parameters: int
     train_accuracy: float
-    test_accuracy: float
-    test_accuracy_by_class: tuple[float, ...]
+    test_accuracy: float | None
+    test_accuracy_by_class: tuple[float | None, ...]
     pool_accuracy: float
     log: tuple[dict[str, float], ...]
     pool: str
     sha256: dict[str, str]
     trained_with: dict[str, str]
     folder: Path
+    pool_classes: tuple[int, ...] = ()
+    pool_per_class: int = 0
+    called: str = ""
 
     @property
     def name(self) -> str:
-        return self.recipe.name
+        return self.called or self.recipe.name
 
     @property
     def n_classes(self) -> int:
         return len(self.class_names)
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """The classes that the probe pool has samples of."""
+        return self.pool_classes or tuple(range(self.n_classes))
+
+    @property
+    def generalization_error(self) -> float | None:
+        """Training accuracy minus test accuracy, where that is known."""
+        return None if self.test_accuracy is None else self.train_accuracy - self.test_accuracy
 
     @cached_property
     def files(self) -> dict[str, Path]:

@@ -3,17 +3,19 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from nmfdiag.data import Dataset, NoisyLabels, Normalization, load, randomize_labels, stratified_subset
 from nmfdiag.networks.architectures import build
 from nmfdiag.zoo.recipes import Recipe
 
 TEST_SAMPLES_AN_EPOCH = 2000
-EVAL_BATCH = 500
+EVAL_BATCH, EVAL_VALUES = 500, 500 * 64 * 64
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Trained:
     """A trained network in evaluation mode, its epoch log and its final accuracies (in [0, 1])."""
 
     model: nn.Module
-    log: list[dict[str, float]]
+    log: list[dict[str, Any]]
     train_accuracy: float
     test_accuracy: float
     test_accuracy_by_class: list[float]
@@ -55,7 +57,9 @@ def train(
     root: str | None = None,
     download: bool = False,
     device: str = "cpu",
-    on_epoch: Callable[[dict[str, float]], None] | None = None,
+    on_epoch: Callable[[dict[str, Any]], None] | None = None,
+    watch: Callable[[nn.Module], dict[str, Any]] | None = None,
+    tested: int = TEST_SAMPLES_AN_EPOCH,
 ) -> Trained:
     """Train until the given labels are fitted, then cool down for as many epochs as every other network.
 
@@ -65,6 +69,8 @@ def train(
         download: Whether torchvision may download a missing data set.
         device: Where to train.
         on_epoch: Called with each epoch's line of the log; an exception that it raises ends the training.
+        watch: Called after each epoch with the network in evaluation mode; what it returns joins the epoch's line.
+        tested: Test samples, evenly over the classes, that each epoch's line has loss and accuracy of; 0 for none.
 
     Returns:
         The network on the CPU, in evaluation mode.
@@ -79,13 +85,19 @@ def train(
     model = model.to(device).to(memory_format=torch.channels_last)
     x, y = chosen.normalization(chosen.inputs).to(device), chosen.labels.given.to(device)
     x_test, y_test = chosen.normalization(test.inputs).to(device), test.labels.to(device)
-    glance = stratified_subset(test.labels, min(TEST_SAMPLES_AN_EPOCH, len(test)), 0)
+    glance = stratified_subset(test.labels, min(tested, len(test)), 0) if tested else None
 
     log = []
     for line in _epochs(model, x, y, recipe):
-        logits = predict(model.eval(), x_test[glance])
-        line["test_loss"] = float(F.cross_entropy(logits, y_test[glance]))
-        line["test_accuracy"] = accuracy(logits, y_test[glance])
+        if recipe.recalibrated:
+            update_bn(x.split(EVAL_BATCH), model)
+        model.eval()
+        if glance is not None:
+            logits = predict(model, x_test[glance])
+            line["test_loss"] = float(F.cross_entropy(logits, y_test[glance]))
+            line["test_accuracy"] = accuracy(logits, y_test[glance])
+        if watch is not None:
+            line |= watch(model)
         log.append(line)
         if on_epoch is not None:
             on_epoch(line)
@@ -104,12 +116,13 @@ def train(
 
 def predict(model: nn.Module, inputs: Tensor) -> Tensor:
     """Logits (n, classes) of inputs of any number, a batch at a time; the model is in evaluation mode."""
+    size = max(1, min(EVAL_BATCH, EVAL_VALUES // inputs[0].numel()))
     with torch.inference_mode():
-        return torch.cat([model(batch) for batch in inputs.split(EVAL_BATCH)])
+        return torch.cat([model(batch) for batch in inputs.split(size)])
 
 
-def _epochs(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Iterator[dict[str, float]]:
-    optimizer = torch.optim.Adam(model.parameters(), recipe.learning_rate)
+def _epochs(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Iterator[dict[str, Any]]:
+    optimizer = torch.optim.AdamW(model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
     order = torch.Generator().manual_seed(recipe.seed)
     fitted, cooled = False, 0
     for epoch in range(1, recipe.max_epochs + 1):
@@ -118,7 +131,8 @@ def _epochs(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Iterator[
         rate = recipe.learning_rate * (1 - cooled / (recipe.cool_down + 1))
         optimizer.param_groups[0]["lr"] = rate
         batches = torch.randperm(len(x), generator=order).to(x.device).split(recipe.batch_size)
-        loss, running = _one_epoch(model, x, y, optimizer, batches, half=recipe.precision == "bfloat16")
+        seen = shifted(x, recipe.shift, order) if recipe.shift else x
+        loss, running = _one_epoch(model, seen, y, optimizer, batches, half=recipe.precision == "bfloat16")
         yield {"epoch": epoch, "learning_rate": rate, "train_loss": loss, "train_accuracy": running}
         if cooled == recipe.cool_down:
             return
@@ -150,6 +164,18 @@ def _one_epoch(
         hits += int((logits.argmax(1) == y[batch]).sum())
         seen += len(batch)
     return losses / seen, hits / seen
+
+
+def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
+    """Move each image (n, c, h, w) by up to ``most`` pixels up or down and left or right; what comes in is zero."""
+    n, _, height, width = images.shape
+    padded = F.pad(images, (most, most, most, most))
+    dy, dx = torch.randint(0, 2 * most + 1, (2, n), generator=generator).to(images.device)
+    rows = dy[:, None, None, None] + torch.arange(height, device=images.device)[:, None]
+    columns = dx[:, None, None, None] + torch.arange(width, device=images.device)
+    samples = torch.arange(n, device=images.device)[:, None, None, None]
+    channels = torch.arange(images.shape[1], device=images.device)[:, None, None]
+    return padded[samples, channels, rows, columns].contiguous(memory_format=torch.channels_last)
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.correlation import CONSTANT, correlation
+from nmfdiag.measures.correlation import CONSTANT, correlation, correlation_difference
 
 
 def sample(n: int, seed: int = 0, slope: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -156,3 +156,100 @@ def test_a_bootstrap_of_mostly_constant_draws_has_no_interval() -> None:
 def test_bad_input_is_explained(x: list, y: list, options: dict, words: str) -> None:
     with pytest.raises(NmfdiagError, match=words):
         correlation(x, y, **options)
+
+
+def three(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """y, a close copy of it, and a rough copy of the close one."""
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=n)
+    close = y + 0.3 * rng.normal(size=n)
+    return close, close + 0.6 * rng.normal(size=n), y
+
+
+@pytest.mark.parametrize("method", ["pearson", "spearman"])
+def test_a_difference_and_its_paired_interval_are_scipys(method: str) -> None:
+    x, other, y = three(60)
+    coefficient = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[method]
+
+    def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
+        return coefficient(a, c).statistic - coefficient(b, c).statistic
+
+    found = correlation_difference(x, other, y, method=method, draws=4000)
+    oracle = stats.bootstrap(
+        (x, other, y), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, random_state=1
+    ).confidence_interval
+    assert found.value == pytest.approx(statistic(x, other, y)) and (found.n, found.method) == (60, method)
+    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.03)
+    assert found.clear and found == correlation_difference(x, other, y, method=method, draws=4000)
+    turned = correlation_difference(other, x, y, method=method, draws=4000)
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
+
+
+def test_a_pair_can_differ_clearly_where_their_own_intervals_overlap() -> None:
+    rng = np.random.default_rng(8)
+    y = rng.normal(size=100)
+    x = y + 0.5 * rng.normal(size=100)
+    other = x + 0.5 * rng.normal(size=100)
+    a, b = (correlation(v, y, interval="bootstrap") for v in (x, other))
+    assert a.low < b.high and b.low < a.high
+    assert correlation_difference(x, other, y).clear
+    same = correlation_difference(x, 3 * x + 1, y)
+    assert (same.value, same.low, same.high) == pytest.approx((0, 0, 0), abs=1e-12)
+
+
+def test_differences_between_groups_do_not_count_in_a_difference() -> None:
+    """Planted: the other quantity knows the group alone, so that within groups it knows nothing."""
+    rng = np.random.default_rng(3)
+    groups = np.repeat([0, 1, 2], 30)
+    y = 10 * groups + rng.normal(size=90)
+    x, other = y + 3 * rng.normal(size=90), groups + 0.01 * rng.normal(size=90)
+    assert correlation_difference(x, other, y).value < 0
+    within = correlation_difference(x, other, y, groups=groups.tolist())
+    own = [correlation(v, y, groups=groups.tolist()).r for v in (x, other)]
+    assert within.value == pytest.approx(own[0] - own[1]) and within.value > 0.1
+
+
+def test_a_difference_leaves_groups_out_that_are_constant_for_either() -> None:
+    x, other, y = three(20, 1)
+    flat = np.concatenate([other, np.ones(20)])
+    found = correlation_difference(np.tile(x, 2), flat, np.tile(y, 2), groups=[0] * 20 + [1] * 20)
+    assert found == correlation_difference(x, other, y) and found.n == 20
+
+
+def test_clusters_widen_the_interval_of_a_difference() -> None:
+    x, other, y = three(20, 2)
+    many, unit = [np.tile(v, 5) for v in (x, other, y)], np.tile(np.arange(20), 5).tolist()
+    alone, clustered = correlation_difference(x, other, y), correlation_difference(*many, clusters=unit)
+    naive = correlation_difference(*many)
+    assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high))
+    assert naive.high - naive.low < 0.7 * (clustered.high - clustered.low)
+
+
+@pytest.mark.parametrize(
+    ("x", "other", "options", "words"),
+    [
+        ([1, 2], [3, 4], {}, "needs 3 pairs, there are 2"),
+        ([1, 1, 1], [1, 2, 3], {}, "needs 3 pairs in groups that vary, there are 0"),
+        ([1, 2, 3], [2, 2, 2], {}, "there are 0"),
+        ([1, 2, 3, 4], [1, 1, 3, 4], {"groups": "aabb"}, "there are 2"),
+    ],
+)
+def test_an_undefined_difference_has_its_reason(x: list, other: list, options: dict, words: str) -> None:
+    found = correlation_difference(x, other, range(len(x)), **options)
+    assert found.value is None and found.low is None and words in found.reason and not found.clear
+
+
+@pytest.mark.parametrize(
+    ("other", "y", "options", "words"),
+    [
+        ([1, 2], [1, 2, 3], {}, "2 other"),
+        ([1, 2, 3], [1, 2], {}, "2 y"),
+        ([1, 2, float("inf")], [1, 2, 3], {}, "infinity"),
+        ([1, 2, 3], [1, 2, 3], {"method": "kendall"}, "'kendall'"),
+        ([1, 2, 3], [1, 2, 3], {"groups": "ab"}, "2 groups"),
+        ([1, 2, 3], [1, 2, 3], {"level": 1}, "got 1"),
+    ],
+)
+def test_bad_input_of_a_difference_is_explained(other: list, y: list, options: dict, words: str) -> None:
+    with pytest.raises(NmfdiagError, match=words):
+        correlation_difference([1, 2, 3], other, y, **options)

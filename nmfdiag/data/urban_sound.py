@@ -1,0 +1,114 @@
+"""UrbanSound8K from its folder: ``audio/fold1 .. fold10`` and ``metadata/UrbanSound8K.csv``, as log-mel spectrograms.
+
+J. Salamon, C. Jacoby, J. P. Bello, A Dataset and Taxonomy for Urban Sound Research, 2014. Fold 10 is the test split.
+"""
+
+import csv
+import re
+from math import gcd
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from nmfdiag.data.audio import log_mel
+from nmfdiag.errors import NmfdiagError
+
+SAMPLE_RATE, SECONDS = 16_000, 4
+FRONT_END = {"sample_rate": SAMPLE_RATE, "n_fft": 1024, "hop": 504, "n_frames": 128}  # 127 hops are 4 s
+CLASSES = (
+    "air_conditioner", "car_horn", "children_playing", "dog_bark", "drilling", "engine_idling", "gun_shot", "jackhammer",
+    "siren", "street_music",
+)  # fmt: skip
+CLIP = re.compile(r"(\d+)-(\d)-(\d+)-(\d+)\.wav")
+FOLDS, TEST_FOLD = range(1, 11), 10
+RATES = (1_000, 384_000)
+MAX_VALUES = 2**25  # samples times channels: 4 s of 16 channels at the highest rate
+COLUMNS = ("slice_file_name", "fold", "classID")
+
+
+def load_urban_sound(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    """Read the clips ``{fsID}-{classID}-{occurrenceID}-{sliceID}.wav`` of fold 10 (test) or of folds 1 to 9 (train).
+
+    Args:
+        root: The folder ``UrbanSound8K``, or the one that holds it.
+        split: ``"train"`` or ``"test"``.
+
+    Returns:
+        Spectrograms (n, 1, 64 bands, 128 frames), labels (n,), class names.
+
+    Raises:
+        NmfdiagError: If there are no clips, a file is damaged or named otherwise, or the metadata say something else.
+    """
+    folder = root / "UrbanSound8K" if (root / "UrbanSound8K").is_dir() else root
+    clips = {
+        (fold, path.name): path
+        for fold in FOLDS
+        for path in sorted((folder / "audio" / f"fold{fold}").glob("*"))
+        if path.suffix.lower() == ".wav" and not path.name.startswith(".")
+    }
+    table = folder / "metadata" / "UrbanSound8K.csv"
+    if not clips or not table.is_file():
+        raise NmfdiagError(
+            f"UrbanSound8K was not found in {root}: audio/fold1 to fold10 and metadata/UrbanSound8K.csv are needed, from "
+            "https://urbansounddataset.weebly.com."
+        )
+    labels = {clip: _class_of(clip[1]) for clip in clips}
+    _check_metadata(table, labels)
+    wanted = [clip for clip in clips if (clip[0] == TEST_FOLD) == (split == "test")]
+    if not wanted:
+        raise NmfdiagError(f"UrbanSound8K in {root} has no clip for the {split} split.")
+    inputs = torch.stack([log_mel(_waveform(clips[clip]), **FRONT_END) for clip in wanted])
+    return inputs.numpy(), np.asarray([labels[clip] for clip in wanted]), CLASSES
+
+
+def _class_of(name: str) -> int:
+    match = CLIP.fullmatch(name)
+    if match is None:
+        raise NmfdiagError(f"{name} is not named fsID-classID-occurrenceID-sliceID.wav, with a classID of 0 to 9.")
+    return int(match[2])
+
+
+def _check_metadata(table: Path, labels: dict[tuple[int, str], int]) -> None:
+    """Check that the table lists just the clips that are there, in their folds and of their classes."""
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            listed = {(int(row["fold"]), row["slice_file_name"]): int(row["classID"]) for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise NmfdiagError(
+            f"{table.name} can't be read, its columns must include {', '.join(COLUMNS)}: {error}"
+        ) from None
+    for fold, name in listed:
+        if (fold, name) not in labels:
+            raise NmfdiagError(f"{table.name} lists {name} in fold {fold}, where it is not.")
+    for (fold, name), label in labels.items():
+        if (fold, name) not in listed:
+            raise NmfdiagError(f"{name} in fold {fold} is not in {table.name}.")
+        if listed[fold, name] != label:
+            raise NmfdiagError(f"{name} is of class {label} by its name, of {listed[fold, name]} in {table.name}.")
+
+
+def _waveform(path: Path) -> Tensor:
+    """Decode a clip of any rate, sample format and number of channels; returns (samples,) mono at 16 kHz."""
+    import soundfile
+    from scipy.signal import resample_poly
+
+    try:
+        with soundfile.SoundFile(path) as file:
+            rate, length, values = file.samplerate, file.frames, file.frames * file.channels
+            if not RATES[0] <= rate <= RATES[1] or not 0 < values <= MAX_VALUES:
+                raise NmfdiagError(
+                    f"{path.name} has {length:,} samples of {file.channels} channels at {rate:,} a second; accepted are 1 to "
+                    f"{MAX_VALUES:,} values at {RATES[0]:,} to {RATES[1]:,} a second."
+                )
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise NmfdiagError(f"{path.name} can't be decoded: {error}") from None
+    if len(samples) < length or not np.isfinite(samples).all():
+        raise NmfdiagError(f"{path.name} is truncated, or holds values that are not finite.")
+    common = gcd(SAMPLE_RATE, rate)
+    mono = samples.mean(axis=1)
+    return torch.from_numpy(
+        np.ascontiguousarray(resample_poly(mono, SAMPLE_RATE // common, rate // common), np.float32)
+    )

@@ -1,0 +1,83 @@
+"""Straight line of least squares with a band: where the line would lie, had other samples of the same kind been drawn."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from nmfdiag.errors import NmfdiagError
+
+
+@dataclass(frozen=True)
+class Line:
+    """A fitted line ``y = intercept + slope x`` and a pointwise band at chosen x.
+
+    Attributes:
+        slope: In units of y by x.
+        intercept: At x = 0.
+        at: Where the band is known, (points,).
+        low: The band's lower edge, (points,).
+        high: Its upper edge, (points,).
+    """
+
+    slope: float
+    intercept: float
+    at: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The line itself, (points,)."""
+        return tuple(self.intercept + self.slope * x for x in self.at)
+
+
+def fitted_line(
+    x: Sequence[float],
+    y: Sequence[float],
+    *,
+    points: int = 21,
+    level: float = 0.95,
+    draws: int = 2000,
+    seed: int = 0,
+) -> Line | None:
+    """Fit a line by least squares; its band is that of lines fitted to pairs drawn anew (bootstrap percentiles).
+
+    Args:
+        x: Finite values, (n,).
+        y: Finite values, (n,).
+        points: Places from the least to the largest x at which the band is computed.
+        level: Coverage at each of them, in (0, 1).
+        draws: Bootstrap samples.
+        seed: Of the bootstrap.
+
+    Returns:
+        The line, or None where there are fewer than 3 pairs or x is constant.
+
+    Raises:
+        NmfdiagError: If lengths disagree or a value is not finite.
+
+    >>> line = fitted_line([1, 2, 3, 4], [3, 5, 7, 9])
+    >>> round(line.slope, 6), round(line.intercept, 6)
+    (2.0, 1.0)
+    """
+    a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    if a.ndim != 1 or a.shape != b.shape:
+        raise NmfdiagError(f"A line needs one y for each x, got x of shape {a.shape} and y of shape {b.shape}.")
+    if not np.isfinite(np.concatenate([a, b])).all():
+        raise NmfdiagError("A line needs finite values, got NaN or infinity.")
+    if len(a) < 3 or np.ptp(a) <= 1e-9 * np.abs(a).max():
+        return None
+    n = len(a)
+    drawn = np.random.Generator(np.random.PCG64(seed)).multinomial(n, np.full(n, 1 / n), draws)
+    weights = np.vstack([np.ones((1, n)), drawn.astype(np.float64)])
+    mean_x, mean_y = weights @ a / n, weights @ b / n
+    s_xx = weights @ (a * a) / n - mean_x**2
+    s_xy = weights @ (a * b) / n - mean_x * mean_y
+    use = s_xx > 1e-12 * s_xx.max()  # a draw of one and the same x has no line
+    slope = s_xy[use] / s_xx[use]
+    intercept = mean_y[use] - slope * mean_x[use]
+    at = np.linspace(a.min(), a.max(), points)
+    lines = intercept[1:, None] + slope[1:, None] * at
+    low, high = np.quantile(lines, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    return Line(float(slope[0]), float(intercept[0]), *(tuple(v.tolist()) for v in (at, low, high)))

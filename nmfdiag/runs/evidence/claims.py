@@ -1,0 +1,331 @@
+"""The paper's claims, each with the question put to our records; the answers are computed whenever they are asked for."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmfdiag.runs.bench import last_results
+from nmfdiag.runs.evidence import ablating, compressing, training
+from nmfdiag.runs.evidence.curves import recorded_curves, recorded_supports
+from nmfdiag.runs.evidence.finding import Finding
+from nmfdiag.runs.records import RECORDED, History, NetworkRecord, histories, network_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CURVES, SUPPORTS = "nmfdiag record curves", "nmfdiag record curves"
+BENCH_TABLE = Path(__file__).resolve().parents[3] / "benchmarks" / "results" / "results.csv"
+
+
+class Records:
+    """All that is recorded, read when it is first needed."""
+
+    def __init__(self, folder: Path = RECORDED):
+        self.folder = folder
+
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        return recorded_curves(self.folder)
+
+    @cached_property
+    def supports(self) -> "pd.DataFrame":
+        return recorded_supports(self.folder)
+
+    @cached_property
+    def networks(self) -> dict[str, NetworkRecord]:
+        return network_records(self.folder)
+
+    @cached_property
+    def watched(self) -> list[History]:
+        return list(histories("early-stopping", self.folder).values())
+
+    @cached_property
+    def few_shot(self) -> list[History]:
+        return list(histories("few-shot", self.folder).values())
+
+    @cached_property
+    def bench(self) -> "pd.DataFrame | None":
+        """This machine's last benchmark, else the one that is kept in the repository."""
+        import pandas as pd
+
+        found = last_results()
+        if found is None and BENCH_TABLE.is_file():
+            return pd.read_csv(BENCH_TABLE)
+        return found
+
+
+@dataclass(frozen=True, eq=False)
+class Claim:
+    """One claim of the paper.
+
+    Attributes:
+        figure: The paper's figure.
+        claim: What it says, in one sentence.
+        paper: What the paper reports, as far as it gives figures.
+        measure: From our records to what they say.
+        unit: What a unit of the finding is.
+        page: The page that shows it, without its folder and ending.
+        command: What makes the records behind it.
+        why: Where ours differ, what we know about the reason.
+        link: The page's choices that show it as in the paper.
+    """
+
+    figure: str
+    claim: str
+    paper: str
+    measure: Callable[[Records], Finding]
+    unit: str
+    page: str
+    command: str
+    why: str
+    link: dict[str, str | list[str]] = field(default_factory=dict)
+
+
+_FAMILY = "networks of one data set, architecture and seed"
+_CIFAR: dict[str, str | list[str]] = {"data": "cifar10", "arch": "cnn", "grid": "coarse"}
+
+CLAIMS: tuple[Claim, ...] = (
+    Claim(
+        "F1",
+        "The support of a memorising network takes more rectangles to cover in deep layers.",
+        "Drawn, no figures",
+        lambda records: ablating.more_rectangles(records.supports),
+        _FAMILY,
+        "support",
+        SUPPORTS,
+        "The cover number itself is close to its limit, the number of distinct rows or channels, in both; so half of the support is "
+        "compared, which a few large rectangles cover where rows are alike.",
+        {**_CIFAR, "p": ["0", "1"], "layer": "conv3_3"},
+    ),
+    Claim(
+        "F2a,b",
+        "Deep layers of networks with much label noise are less robust to NMF compression.",
+        "Drawn, no figures",
+        lambda records: compressing.deep_layers(records.curves),
+        _FAMILY,
+        "curves",
+        CURVES,
+        "How deep the gap sits depends on how much there is to memorise: with a few thousand small images it lies in early layers "
+        "and the last layers are linear for every p.",
+        {**_CIFAR, "layer": "conv4_1"},
+    ),
+    Claim(
+        "F2c",
+        "Layers go through feature extraction, memorisation and clustering.",
+        "Memorisation from conv3_1 to conv4_2",
+        lambda records: compressing.three_phases(records.curves),
+        "a CIFAR-10 CNN",
+        "phases",
+        CURVES,
+        "Our networks see a fifth of the images, so that memorisation begins earlier.",
+        _CIFAR,
+    ),
+    Claim(
+        "F2c",
+        "p = 1 is an outlier: the process is shifted to earlier layers, and some layers are more linear than at lower p.",
+        "Drawn, no figures",
+        lambda records: compressing.outlier(records.curves),
+        _FAMILY,
+        "phases",
+        CURVES,
+        "Without any true label there are no features to extract, and first layers stay closer to their linear start.",
+        {**_CIFAR, "p": ["0", "0.6", "1"]},
+    ),
+    Claim(
+        "F3",
+        "NMF separates levels of memorisation; PCA loses most of the separation.",
+        "Drawn, no figures",
+        lambda records: compressing.separation(records.curves),
+        _FAMILY,
+        "curves",
+        CURVES,
+        "PCA keeps the order of the levels, with smaller differences, in most of our families: it loses part, not most.",
+        {**_CIFAR, "layer": "conv3_3", "methods": ["nmf", "pca"]},
+    ),
+    Claim(
+        "F4",
+        "Layers are more linear on single-class than on multi-class batches, in all data sets and architectures.",
+        "Drawn, no figures",
+        lambda records: compressing.one_class(records.curves),
+        "a network",
+        "batches",
+        CURVES,
+        "A constant answer is right for all of one class: part of the difference is there by construction.",
+    ),
+    Claim(
+        "F4",
+        "The same at layers whose mean row alone is right for less than half of a class.",
+        "Not asked",
+        lambda records: compressing.one_class(records.curves, beyond_constant=True),
+        "a network",
+        "batches",
+        CURVES,
+        "This leaves out where the constant answer alone is enough.",
+    ),
+    Claim(
+        "F5",
+        "AuC goes with the generalisation error, NMF's more closely than PCA's and random ablation's.",
+        "r: NMF −0.82, PCA −0.64, random −0.61",
+        lambda records: training.generalisation(records.networks),
+        "a statement",
+        "generalization",
+        "nmfdiag record generalization",
+        "Not all networks of the declared family fit their labels within their epochs: those have a low AuC and a small error, "
+        "against the expected direction.",
+    ),
+    Claim(
+        "F5",
+        "The same among networks that fit their given labels, as the method presupposes.",
+        "r: NMF −0.82, PCA −0.64, random −0.61",
+        lambda records: training.generalisation(records.networks, fitted=True),
+        "a statement",
+        "generalization",
+        "nmfdiag record generalization",
+        "Looked at after the first networks were seen not to fit. Label noise drives both quantities, and every method sees it.",
+        {"fits": "that fit"},
+    ),
+    Claim(
+        "F6",
+        "The single-class NMF AuC has its extremum where the test loss turns.",
+        "Both near the 5th epoch",
+        lambda records: training.turning_point(records.watched),
+        f"a training run; shows it if at most {training.NEAR_EPOCHS} epochs lie between",
+        "stopping",
+        "nmfdiag record early-stopping",
+        "Accuracy on the given labels rises all along training and takes the absolute AuC with it.",
+    ),
+    Claim(
+        "F7",
+        "Under random ablation memorising networks suffer more.",
+        "Drawn, no figures",
+        lambda records: ablating.random_ablation(records.curves),
+        _FAMILY,
+        "ablation",
+        CURVES,
+        "",
+        {**_CIFAR, "removed": "random channels"},
+    ),
+    Claim(
+        "F7",
+        "Removing NMF directions hurts generalising networks more than random ablation does.",
+        "Drawn, no figures",
+        lambda records: ablating.leading_directions(records.curves, "nmf"),
+        _FAMILY,
+        "ablation",
+        CURVES,
+        "Without its leading directions a layer gives little more than zeros at every p: what differs is mostly random ablation.",
+        _CIFAR,
+    ),
+    Claim(
+        "F7",
+        "Removing PCA directions does so, too.",
+        "Drawn, no figures",
+        lambda records: ablating.leading_directions(records.curves, "pca"),
+        _FAMILY,
+        "ablation",
+        CURVES,
+        "As with NMF directions.",
+        _CIFAR,
+    ),
+    Claim(
+        "F8",
+        "Deep layers are highly linear for one class.",
+        "Drawn, no figures",
+        lambda records: compressing.linear_at_the_end(records.curves),
+        "a network at p = 0",
+        "classes",
+        CURVES,
+        "Ours are small networks of ten classes; VGG-19 on ImageNet needs weights and images that are not shipped.",
+        {**_CIFAR, "p": "0"},
+    ),
+    Claim(
+        "F8",
+        "AuC goes with per-class test accuracy.",
+        "Drawn, no figures",
+        lambda records: compressing.class_accuracy(records.curves),
+        "a network at p = 0",
+        "classes",
+        CURVES,
+        "With ten classes r is known to about ± 0.6, so most intervals include 0.",
+        {"data": "fashion_mnist", "arch": "cnn", "p": "0"},
+    ),
+    Claim(
+        "F9",
+        "With 20 training samples, the accuracy at k = 1 follows the test accuracy.",
+        "Drawn, no figures",
+        lambda records: training.follows_test_accuracy(records.few_shot),
+        f"a training run; shows it if r is at least {training.FOLLOWS}",
+        "stopping",
+        "nmfdiag record few-shot",
+        "Early in training both rise together; after it, the accuracy at k = 1 stays at its top.",
+        {"experiment": "few-shot"},
+    ),
+    Claim(
+        "F9",
+        "Stopping at its first peak beats training to the end.",
+        "Table 2 of the paper",
+        lambda records: training.few_shot_stopping(records.few_shot),
+        "a setting of ten seeds; shows it if the mean gain exceeds two standard errors",
+        "stopping",
+        "nmfdiag record few-shot",
+        "The accuracy at k = 1 reaches its top while test accuracy still rises.",
+        {"experiment": "few-shot"},
+    ),
+    Claim(
+        "F10a",
+        "p = 1 is an outlier in the raw reconstruction error.",
+        "Drawn, no figures",
+        lambda records: compressing.error_outlier(records.curves, "raw_error"),
+        _FAMILY,
+        "reconstruction",
+        CURVES,
+        "Raw errors follow the scale of the activations.",
+        {**_CIFAR, "error": "raw"},
+    ),
+    Claim(
+        "F10b",
+        "p = 1 is an outlier in the relative reconstruction error.",
+        "Drawn, no figures",
+        lambda records: compressing.error_outlier(records.curves, "error"),
+        _FAMILY,
+        "reconstruction",
+        CURVES,
+        "Here a little label noise makes the largest difference.",
+        {**_CIFAR, "error": "relative"},
+    ),
+    Claim(
+        "F10c",
+        "The transition to p = 1 is near p = .9.",
+        "Near p = .9",
+        lambda records: compressing.transition(records.curves),
+        "the CIFAR-10 CNNs of one seed; shows it if the error changes clearly between p = .9 and 1",
+        "reconstruction",
+        CURVES,
+        "",
+        {**_CIFAR, "p": ["0.8", "0.9", "1"], "error": "relative"},
+    ),
+    Claim(
+        "F11",
+        "NMF by multiplicative updates is cheap enough to be practical.",
+        "Seconds on a GPU",
+        lambda records: training.runtime(records.bench),
+        f"one factorisation of a VGG-19 layer; shows it if it takes less than {training.PRACTICAL_SECONDS} s",
+        "runtime",
+        "nmfdiag bench --only runtime",
+        "Measured on the device that it names.",
+        {"over": "rank", "solvers": "MU", "scale": "linear"},
+    ),
+)
+
+
+def findings(folder: Path = RECORDED) -> dict[Claim, Finding]:
+    """What our records say about every claim."""
+    return _findings(folder, tuple(path.stat().st_mtime_ns for path in sorted(folder.rglob("*.*"))))
+
+
+@lru_cache(maxsize=2)
+def _findings(folder: Path, _modified: tuple[int, ...]) -> dict[Claim, Finding]:
+    records = Records(folder)
+    return {claim: claim.measure(records) for claim in CLAIMS}

@@ -1,0 +1,131 @@
+"""Claims about families of networks and about training (figures 5, 6, 9 and 11), measured on recorded experiments."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from nmfdiag.measures.correlation import Correlation, correlation, correlation_difference
+from nmfdiag.measures.stopping import PRIMARY as RULE_OF
+from nmfdiag.measures.stopping import RULES, layer_mean, outcome
+from nmfdiag.measures.summary import spread
+from nmfdiag.runs.evidence.finding import NOTHING, Finding, Unit, over_units
+from nmfdiag.runs.records import History, NetworkRecord
+from nmfdiag.zoo.experiments import PRIMARY
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NEAR_EPOCHS = 2
+FOLLOWS = 0.8
+PRACTICAL_SECONDS = 60
+
+
+def generalisation(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:
+    """F5: whether NMF's r with the generalisation error is clearly negative, and clearly more so than PCA's and random's.
+
+    ``fitted`` leaves out the networks that did not fit their given labels.
+    """
+    some = [r for r in records.values() if not fitted or r.train_accuracy >= r.recipe.fitted_at]
+    if len(some) < 3:
+        return NOTHING
+    errors = [record.generalization_error for record in some]
+    area = {method: [record.area(method, PRIMARY) for record in some] for method in ("nmf", "pca", "random")}
+    r = {method: correlation(values, errors, interval="bootstrap") for method, values in area.items()}
+    units = [Unit("NMF: r is negative", r["nmf"].clear and (r["nmf"].r or 0) < 0, _ends(r["nmf"]))]
+    for other in ("pca", "random"):
+        gap = correlation_difference(area["nmf"], area[other], errors)
+        values = {"r": gap.value, "low": gap.low, "high": gap.high, "networks": gap.n}
+        stronger = gap.clear and gap.value is not None and gap.value < 0
+        units.append(Unit(f"NMF's r is below that of {other}: difference", stronger, values))
+        units[0].values[f"r of {other}"] = r[other].r
+    words = "; ".join(f"{name}: r = {_interval(r[method])}" for method, name in NAMES.items())
+    return Finding(f"{len(some)} networks, {PRIMARY.words}. {words}", tuple(units))
+
+
+NAMES = {"nmf": "NMF", "pca": "PCA", "random": "random ablation"}
+
+
+def turning_point(runs: Iterable[History]) -> Finding:
+    """F6: epochs from the least test loss to the highest AuC, by the rule declared in :mod:`nmfdiag.measures.stopping`."""
+    rule, units = RULES[RULE_OF["early-stopping"]], []
+    for run in runs:
+        series = layer_mean([run.measured(rule.measure, layer, rule.value) for layer in run.layers])
+        stop = rule.stop(series)
+        if stop is None or not run.finished:
+            continue
+        found = outcome(stop, run.series("test_loss"), run.series("test_accuracy"))
+        values = {
+            "AuC highest at": found.kept, "test loss least at": found.kept - found.from_minimum,
+            "epochs between": found.from_minimum, "accuracy lost against the best epoch": found.regret,
+        }  # fmt: skip
+        units.append(Unit(run.name, abs(found.from_minimum) <= NEAR_EPOCHS, values))
+    words = "Epochs from the least test loss to the highest AuC"
+    return Finding(f"{words}: {over_units(units, 'epochs between')}", tuple(units)) if units else NOTHING
+
+
+def follows_test_accuracy(runs: Iterable[History]) -> Finding:
+    """F9: r over epochs of the accuracy at k = 1 and the test accuracy."""
+    units = []
+    for run in runs:
+        if not run.finished:
+            continue
+        known = [
+            (value, test)
+            for value, test in zip(_k1(run), run.series("test_accuracy"), strict=True)
+            if value is not None
+        ]
+        found = correlation([value for value, _ in known], [test for _, test in known])
+        if found.r is not None:
+            units.append(Unit(run.name, found.r >= FOLLOWS, {"r": found.r, "epochs": found.n}))
+    words = "r over epochs of accuracy at k = 1 (mean over layers) and test accuracy"
+    return Finding(f"{words}: {over_units(units, 'r')}", tuple(units)) if units else NOTHING
+
+
+def few_shot_stopping(runs: Iterable[History]) -> Finding:
+    """F9: test accuracy at the first peak of the accuracy at k = 1, minus that at the end, over the seeds of a setting."""
+    rule, gains = RULES[RULE_OF["few-shot"]], {}  # type: ignore[var-annotated]
+    for run in runs:
+        stop = rule.stop(_k1(run)) if run.finished else None
+        if stop is not None:
+            found = outcome(stop, run.series("test_loss"), run.series("test_accuracy"))
+            gains.setdefault(run.name.rsplit("-s", 1)[0], []).append(found)
+    units = []
+    for setting, outcomes in gains.items():
+        gain, headroom = spread([o.gain for o in outcomes]), spread([o.gain + o.regret for o in outcomes])
+        shows = gain.n > 1 and gain.mean > 2 * gain.sem
+        values = {"gain": gain.mean, "±": gain.sem, "best epoch's gain": headroom.mean, "seeds": gain.n}
+        units.append(Unit(setting, shows, values))
+    words = "Test accuracy won by stopping, against training to the end"
+    return Finding(f"{words}: {over_units(units, 'gain')}", tuple(units)) if units else NOTHING
+
+
+def runtime(bench: "pd.DataFrame | None") -> Finding:
+    """F11: seconds of one NMF of a typical ImageNet batch's layer, by multiplicative updates as published."""
+    if bench is None or "section" not in bench:
+        return NOTHING
+    rows = bench[(bench["section"] == "runtime") & (bench["solver"] == "dff_mu")]
+    columns = (
+        map(str, rows["case"]),
+        map(float, rows["wall_seconds"]),
+        map(str, rows["device"]),
+        map(str, rows["ranks"]),
+    )
+    units = [
+        Unit(case, seconds < PRACTICAL_SECONDS, {"seconds": seconds, "device": device, "k": ranks})
+        for case, seconds, device, ranks in zip(*columns, strict=True)
+    ]
+    words = f"Seconds to convergence ({', '.join(sorted(set(rows['device'])))})"
+    return Finding(f"{words}: {over_units(units, 'seconds')}", tuple(units)) if units else NOTHING
+
+
+def _k1(run: History) -> list[float | None]:
+    return layer_mean([run.measured("nmf", layer, "first") for layer in run.layers])
+
+
+def _ends(found: Correlation) -> dict[str, float | int | None]:
+    return {"r": found.r, "low": found.low, "high": found.high, "networks": found.n}
+
+
+def _interval(found: Correlation) -> str:
+    if found.r is None or found.low is None or found.high is None:
+        return f"undefined ({found.reason})"
+    return f"{found.r:.2f} ({found.low:.2f} to {found.high:.2f})"

@@ -1,0 +1,108 @@
+"""What is on the screen whatever a page is about: its heading, plots with their exports, and the tabs below."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+
+import pandas as pd
+import plotly.graph_objects as go
+import streamlit as st
+
+from nmfdiag.views.choice import Choice
+from nmfdiag.views.figures import to_html
+from nmfdiag.views.provenance import settings
+from nmfdiag.views.tables import data_table
+from nmfdiag.views.widgets import formats
+from nmfdiag.zoo.registry import entries
+
+
+def banner(title: str, subject: str, link: Sequence[tuple[str, str]], about: Any = None) -> None:
+    """The question, what it is asked about, the link to this screen, and what the link that led here got wrong.
+
+    Those notes stay as long as the page is ``about`` the same; its subject if nothing is given.
+    """
+    left, right = st.columns([6, 1], vertical_alignment="bottom")
+    left.title(title)
+    with right.popover("Link", icon=":material/link:", width="stretch"):
+        st.caption("Opens this page with these choices.")
+        st.code(f"{st.context.url or ''}?{urlencode(link)}", language=None, wrap_lines=True)
+    st.caption(subject)
+    now = subject if about is None else about
+    if notes := st.session_state.pop("_new_notes", None):
+        st.session_state["_notes"] = (now, notes)
+    then, notes = st.session_state.get("_notes", (None, []))
+    for words in notes if then == now else []:
+        st.info(words, icon=":material/info:")
+
+
+def chart(
+    figure: go.Figure,
+    choice: Choice,
+    results: Mapping[Any, Any] | pd.DataFrame,
+    what: str,
+    alt: str,
+    opens: str = "pages/curves.py",
+) -> None:
+    """A figure of zoo networks with its exports. A click on a layer opens its curve.
+
+    ``results`` is what the figure was drawn from, or its table; ``opens`` is the page that shows the clicked layer.
+    """
+
+    def data() -> pd.DataFrame:
+        return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
+
+    clicked = plot(figure, f"{choice.file_stem}_{what}", data, what, alt)
+    if clicked and clicked[0] in choice.layers:
+        st.session_state["_clicked_layer"], st.session_state["_clicked_batch"] = [*clicked, None][:2]
+        if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
+            st.rerun()  # switching to the page that is open would empty its URL
+        # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
+        st.switch_page(opens, query_params={})
+
+
+def plot(figure: go.Figure, name: str, data: Callable[[], pd.DataFrame], what: str, alt: str) -> list[Any]:
+    """A figure with its exports: image, HTML, and the data as CSV; returns the custom data of the point that was clicked.
+
+    ``name`` is that of the files, ``what`` tells the figures of a page apart. A click is returned once.
+    """
+    image = st.session_state.get(f"_image_{what}") or "SVG"
+    clicks = st.session_state.setdefault("_clicks", 0)
+    event: Any = st.plotly_chart(
+        figure, key=f"_{what}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
+        config={
+            "toImageButtonOptions": {"format": image.lower(), "filename": name, "scale": 2},
+            "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
+        },
+    )  # fmt: skip
+    with st.popover("Export", icon=":material/download:"):
+        st.segmented_control(
+            "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{what}", required=True
+        )
+        st.download_button(
+            "Data (CSV)", lambda: data().to_csv(index=False).encode(), f"{name}.csv", "text/csv",
+            on_click="ignore", key=f"_csv_{what}", icon=":material/table:", width="stretch",
+        )  # fmt: skip
+        st.download_button(
+            "Interactive plot (HTML)", lambda: to_html(figure).encode(), f"{name}.html", "text/html",
+            on_click="ignore", key=f"_html_{what}", icon=":material/code:", width="stretch",
+        )  # fmt: skip
+    for point in event["selection"]["points"] if event else []:
+        if isinstance(clicked := point.get("customdata"), list | tuple):
+            # A chart of another key: its selection is empty when the reader is back.
+            st.session_state["_clicks"] = clicks + 1
+            return list(clicked)
+    return []
+
+
+def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Mapping[Any, Any]) -> None:
+    """Below the plot: how to read it, its table, and what it was computed from."""
+    tabs(how_to_read, table, settings(choice, results))
+
+
+def tabs(how_to_read: str, table: pd.DataFrame, rows: Mapping[str, str]) -> None:
+    """The three tabs that every page ends with."""
+    reading, numbers, provenance = st.tabs(["How to read it", "Table", "Settings and provenance"])
+    reading.markdown(how_to_read)
+    numbers.dataframe(table, hide_index=True, column_config=formats(table))
+    provenance.dataframe(pd.DataFrame(rows.items(), columns=["what", "value"]), hide_index=True)

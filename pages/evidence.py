@@ -1,0 +1,59 @@
+"""Which of the paper's claims hold on our networks; every claim opens its view and the runs behind it."""
+
+import streamlit as st
+
+from nmfdiag.runs.evidence.claims import findings
+from nmfdiag.views import charts, controls
+from nmfdiag.views.evidence_words import (
+    HOW_TO_READ,
+    VERDICTS,
+    claims_table,
+    evidence_answer,
+    heading_of,
+    settings,
+    subject,
+    units_table,
+)
+from nmfdiag.views.widgets import begin, formats, several
+
+controls.page_guard()
+begin()
+found = findings()
+head = st.container()
+with st.sidebar:
+    shown = several("verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed.")
+with head:
+    charts.banner("Where is the paper right?", subject(found), [("verdict", verdict) for verdict in shown])
+
+
+def draw() -> None:
+    st.markdown(f"**{evidence_answer(found)}**")
+    for number, (claim, finding) in enumerate(found.items()):
+        if finding.verdict not in shown:
+            continue
+        with st.expander(heading_of(claim, finding), key=f"claim_{number}"):
+            paper, ours = st.columns(2)
+            paper.markdown(f"**The paper** (figure {claim.figure[1:]}): {claim.paper}.")
+            ours.markdown(f"**Here**: {finding.measured}.")
+            if claim.why:
+                st.markdown(claim.why)
+            if finding.units:
+                table = units_table(finding)
+                st.dataframe(table, hide_index=True, column_config=formats(table))
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.page_link(
+                    f"pages/{claim.page}.py",
+                    label="Open the view",
+                    icon=":material/open_in_new:",
+                    query_params=claim.link,
+                )
+                st.caption(f"A unit is {claim.unit}. Recorded by `{claim.command}`.")
+    table = claims_table(found)
+    st.download_button(
+        "All claims (CSV)", table.to_csv(index=False).encode(), "nmfdiag_claims.csv", "text/csv",
+        on_click="ignore", icon=":material/table:",
+    )  # fmt: skip
+    charts.tabs(HOW_TO_READ, table, settings())
+
+
+controls.guarded(draw)

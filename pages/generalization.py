@@ -1,0 +1,118 @@
+"""Whether AuC foretells the generalisation error, over the networks of a declared experiment (figure 5)."""
+
+import streamlit as st
+
+from nmfdiag.runs.records import network_records
+from nmfdiag.views import charts, controls
+from nmfdiag.views import generalization_words as words
+from nmfdiag.views.generalization_figures import definitions_figure, layers_figure, scatter_figure
+from nmfdiag.views.generalization_values import (
+    COMPARED,
+    DATASETS,
+    FITS,
+    STATISTICS,
+    Selection,
+    definition_table,
+    layer_table,
+    network_table,
+    select,
+    verdicts,
+)
+from nmfdiag.views.widgets import begin, formats, give, one
+from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
+
+PAPER = {
+    "networks_of": DATASETS[0], "fits": FITS[0], "compared": COMPARED[0], "auc_layers": LAYER_SETS[0], "auc_axis": AXES[0],
+    "auc_batch": BATCHES[0],
+}  # fmt: skip
+PAPER_HELP = "Figure 5: all networks together, under the definition that was declared as primary."
+FITS_HELP = "Those that fit reached the training accuracy that their recipe asks for."
+COMPARED_HELP = (
+    "Within: the mean of each data set (and p) is taken off first, so that differences between them don't count."
+)
+LAYERS_HELP = "A network's AuC is the mean over these of its layers."
+AXIS_HELP = "Of the ranks that the area is taken over."
+BATCH_HELP = "Single: samples that share a given label, mean over classes. Multi: a mixture of all classes."
+NONE, STATISTIC = "none", next(iter(STATISTICS))
+
+controls.page_guard()
+begin()
+with st.sidebar:
+    dataset = one("data set", DATASETS, "networks_of")
+    fits = one("networks", FITS, "fits", segmented=True, help=FITS_HELP)
+    compared = one("compare", COMPARED, "compared", help=COMPARED_HELP)
+    layers = one("AuC over", LAYER_SETS, "auc_layers", help=LAYERS_HELP)
+    axis = one("rank axis", AXES, "auc_axis", segmented=True, help=AXIS_HELP)
+    batch = one("batches", BATCHES, "auc_batch", segmented=True, help=BATCH_HELP)
+    st.button("As in the paper", on_click=give, args=(PAPER,), help=PAPER_HELP, width="stretch")
+    name = one("network", [NONE, *GENERALIZATION], "network", help="It opens below the plots, as it does by a click.")
+link = [
+    ("networks_of", dataset), ("fits", fits), ("compared", compared), ("auc_layers", layers), ("auc_axis", axis),
+    ("auc_batch", batch), ("statistic", st.session_state.get("statistic") or STATISTIC), *([] if name == NONE else [("network", name)]),
+]  # fmt: skip
+TITLE = "Does AuC foretell the generalisation error?"
+
+
+def draw() -> None:
+    records = network_records()
+    if not records:
+        charts.banner(TITLE, f"{len(GENERALIZATION)} networks", link)
+        st.info(words.NOTHING, icon=":material/info:")
+        return
+    definition = Definition(layers, axis, batch)
+    selection = select(records, dataset=dataset, fits=fits, definition=definition, compared=compared)
+    charts.banner(TITLE, words.subject(selection, len(records)), link)
+    verdict = selection.verdict()
+    st.markdown(f"**{words.title_answer(verdict)}**")
+    st.markdown(f"{words.lead_words(verdict)} {words.paper_words(verdict)}")
+    if unfitted := words.fit_words(selection):
+        st.markdown(unfitted)
+    if not words.is_declared(selection, dataset, fits):
+        st.markdown(words.declared_words(select(records).verdict()))
+    stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", network_table(selection)
+    alt = "Generalisation error over AuC, one point a network, one panel a method"
+    figure = scatter_figure(selection, chosen=name)
+    clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
+    if clicked and clicked[0] != name:
+        st.session_state["_clicked_network"] = clicked[0]
+        st.rerun()
+    if name in records:
+        draw_network(name, selection)
+    else:
+        st.caption("Click a point to open its network." if name == NONE else f"Network {name} is not recorded yet.")
+    draw_definitions(selection, stem)
+    charts.tabs(words.HOW_TO_READ, table, words.settings(selection, len(records)))
+
+
+def draw_network(name: str, selection: Selection) -> None:
+    record = network_records()[name]
+    st.subheader(f"Network {name}", anchor=False)
+    left, right = st.columns([2, 3])
+    with left:
+        st.markdown(words.network_words(record))
+        st.markdown(words.accuracy_words(record, selection))
+        st.caption("Train and measure it again, into the folder recorded/:")
+        st.code(f"{words.COMMAND} --only {name}", language=None, wrap_lines=True)
+    with right:
+        figure, table = layers_figure(record, selection.definition), layer_table(record, selection.definition)
+        charts.plot(figure, f"{name}_auc-by-layer", lambda: table, "layers", f"AuC by layer of network {name}")
+
+
+def draw_definitions(selection: Selection, stem: str) -> None:
+    st.subheader("Does the answer hinge on the choices?", anchor=False)
+    found = verdicts(selection)
+    table = definition_table(found)
+    parts = [
+        *words.definitions_words(found),
+        words.noise_words(selection),
+        words.combination_words(selection),
+    ]
+    st.markdown("\n".join(f"- {part}" for part in parts if part))
+    statistic = one("correlation", list(STATISTICS), "statistic", segmented=True)
+    figure, what = definitions_figure(found, statistic), "definitions"
+    charts.plot(figure, f"{stem}_definitions", lambda: table, what, "r under every declared definition, with intervals")
+    with st.expander("Every definition, method and correlation", icon=":material/table:"):
+        st.dataframe(table, hide_index=True, column_config=formats(table))
+
+
+controls.guarded(draw)

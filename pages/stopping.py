@@ -1,0 +1,104 @@
+"""When training should have stopped: a measure that sees no test sample against the test loss (figures 6 and 9)."""
+
+import streamlit as st
+
+from nmfdiag.measures.stopping import PRIMARY
+from nmfdiag.runs.records import histories
+from nmfdiag.views import charts, controls
+from nmfdiag.views.stopping_figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
+from nmfdiag.views.stopping_values import (
+    ALL,
+    SHOWN,
+    as_in_paper,
+    epoch_table,
+    every_rule_table,
+    map_table,
+    record_settings,
+    rule_table,
+    settings_of,
+)
+from nmfdiag.views.stopping_words import (
+    HOW_TO_READ,
+    TITLES,
+    caveats,
+    drawn_words,
+    missing_words,
+    others_words,
+    per_run,
+    stopping_answer,
+)
+from nmfdiag.views.widgets import begin, give, one
+from nmfdiag.zoo.experiments import LAYER_SETS
+
+TITLE = "When should training have stopped?"
+MEASURE_HELP = (
+    "Absolute: the declared one. Relative: divided by the batch's accuracy. Fitted: only samples it gets right."
+)
+PAPER_HELP = "Of this experiment: the paper's data set where it is recorded, the declared measure, every run, raw."
+SMOOTH_HELP = "Centred mean of the thick lines, for the eye; no number is taken from it."
+
+
+def draw() -> None:
+    begin()
+    with st.sidebar:
+        title = one("experiment", list(TITLES.values()), "experiment", help="Figure 6: AuC. Figure 9: twenty samples.")
+        name = next(key for key, words in TITLES.items() if words == title)
+        runs = histories(name)
+        settings = settings_of(name, runs)
+        if settings:
+            picked = one("setting", list(settings), "setting", help="Runs that differ in their seed alone.")
+            setting = settings[picked]
+            layers = one("layers", [*LAYER_SETS, *setting.layers], "of_layers", help="Whose mean is taken.")
+            measure = one("measure", setting.measures, "measure", help=MEASURE_HELP)
+    if not settings:
+        charts.banner(TITLE, title, [("experiment", title)])
+        st.info(missing_words(name, runs, None), icon=":material/info:")
+        return
+    head = st.container()
+    paper = {"setting": as_in_paper(name, settings), "of_layers": ALL, "smooth": "none", "show": RUNS}
+    paper["measure"] = next((m for m in setting.measures if SHOWN[m].rule == PRIMARY[name]), measure)
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        show = one("show", [RUNS, MEAN], "show", segmented=True)
+        smooth = one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
+        st.button("As in the paper", on_click=give, args=(paper,), help=PAPER_HELP)
+    link = {
+        "experiment": title,
+        "setting": picked,
+        "of_layers": layers,
+        "measure": measure,
+        "show": show,
+        "smooth": smooth,
+    }
+    seeds = ", ".join(str(run.recipe.seed) for run in setting.runs)
+    seeds = f"seed{'s' * (len(setting.runs) > 1)} {seeds}"
+    n_train = setting.runs[0].recipe.n_train
+    with head:
+        subject = f"{title} · {picked} · {seeds} · {n_train:,} training samples"
+        charts.banner(TITLE, subject, list(link.items()))
+    shown = SHOWN[measure]
+    st.markdown(f"**{stopping_answer(setting)}**")
+    if words := drawn_words(setting, shown, layers):
+        st.markdown(words)
+    stem = f"{setting.runs[0].name.rsplit('-s', 1)[0]}_{measure}_{layers}".replace(" ", "-")
+    figure = stopping_figure(setting, shown, layers=layers, window=SMOOTHINGS[smooth], show=show)
+    charts.plot(figure, f"{stem}_over-epochs", lambda: epoch_table(setting, shown, layers), "stopping", TITLE)
+    st.caption(" ".join([per_run(setting, shown.rule, layers), missing_words(name, runs, setting)]))
+    right = st.column_config.TextColumn(alignment="right")
+    table = rule_table(setting, layers)
+    st.dataframe(
+        table,
+        hide_index=True,
+        height="content",
+        column_config={c: right for c in table.columns[list(table).index("kept") :]},
+    )
+    st.markdown("\n\n".join([caveats(setting), others_words(settings, picked)]))
+    data, alt = (lambda: map_table(setting, shown)), f"{shown.title} of every layer at every epoch"
+    clicked = charts.plot(map_figure(setting, shown), f"{stem}_by-layer-and-epoch", data, "stopping-map", alt)
+    if clicked and clicked[0] in setting.layers:
+        st.session_state["_clicked_of_layers"] = clicked[0]
+        st.rerun()
+    charts.tabs(HOW_TO_READ[name], every_rule_table(setting), record_settings(setting))
+
+
+controls.page_guard()
+controls.guarded(draw)

@@ -1,0 +1,148 @@
+"""The Generalisation page without a browser, on the shipped record and on parts of it."""
+
+from collections.abc import Mapping
+
+import pytest
+from planted_networks import planted
+from screens import ROOT, plots
+from streamlit.testing.v1 import AppTest
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs import records
+from nmfdiag.runs.records import NetworkRecord, network_records
+from nmfdiag.views.generalization_values import COMPARED, METHODS, select
+from nmfdiag.views.generalization_words import interval_words
+from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Definition
+
+TITLE = "Does AuC foretell the generalisation error?"
+
+
+def opened(**link: str) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.switch_page(str(ROOT / "pages" / "generalization.py"))
+    for key, value in link.items():
+        app.query_params[key] = value
+    return app.run()
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, found: Mapping[str, NetworkRecord]) -> None:
+    monkeypatch.setattr(records, "network_records", lambda: found)
+
+
+def answer(app: AppTest) -> str:
+    return app.markdown[0].value
+
+
+def subject(app: AppTest) -> str:
+    return next(caption.value for caption in app.caption if " networks · " in caption.value)
+
+
+def points(figure: dict) -> dict[str, list]:
+    """By panel, the names of the networks that are drawn."""
+    found: dict[str, list] = {}
+    for t in figure["data"]:
+        if (t.get("name") or "").startswith("p = "):
+            found.setdefault(t.get("xaxis", "x"), []).extend(row[0] for row in t["customdata"])
+    return found
+
+
+def test_it_answers_and_draws_what_is_shipped() -> None:
+    app, shipped = opened(), network_records()
+    assert not app.exception and not app.error and not app.info and app.title[0].value == TITLE
+    of = select(shipped).verdict().by_method
+    assert f"over {len(shipped)} networks" in answer(app) and "nan" not in answer(app).lower()
+    assert all(interval_words(each) in answer(app) for each in of.values())
+    scatter, definitions = plots(app)
+    assert {panel: sorted(names) for panel, names in points(scatter).items()} == dict.fromkeys(
+        ("x", "x2", "x3"), sorted(shipped)
+    )
+    assert len(definitions["layout"]["yaxis"]["ticktext"]) == len(DEFINITIONS)
+    assert "The paper (figure 5) reports" in app.markdown[1].value
+    assert ("so far" in subject(app)) == (len(shipped) < len(GENERALIZATION))
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    tables = [len(frame.value) for frame in app.dataframe]
+    assert tables[:2] == [len(DEFINITIONS) * len(METHODS) * 2, len(shipped)]
+
+
+def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() -> None:
+    app = opened(auc_layers="last third", auc_axis="log", auc_batch="multi", compared=COMPARED[1])
+    chosen = select(network_records(), definition=Definition("last third", "log", "multi"), compared=COMPARED[1])
+    assert interval_words(chosen.verdict().by_method["nmf"]) in answer(app) and not app.exception
+    assert "mean over last third, log k, multi-class batches" in subject(app)
+    assert any(m.value.startswith("These are not the declared choices") for m in app.markdown)
+    next(button for button in app.button if button.label == "As in the paper").click().run()
+    assert interval_words(select(network_records()).verdict().by_method["nmf"]) in answer(app)
+    assert app.selectbox(key="auc_layers").value == LAYER_SETS[0] and app.selectbox(key="compared").value == COMPARED[0]
+    assert not any(m.value.startswith("These are not the declared choices") for m in app.markdown)
+
+
+def test_a_data_set_and_the_networks_that_fit_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, planted(unfitted=5))
+    app = opened(networks_of="digits", fits="that fit")
+    assert not app.exception and "over 43 networks" in answer(app)
+    assert len(points(plots(app)[0])["x"]) == 43
+    app.segmented_control(key="fits").set_value("all").run()
+    assert "over 48 networks" in answer(app)
+    assert any(m.value.startswith("5 of these 48 networks did not fit") for m in app.markdown)
+
+
+def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, planted())
+    app = opened(network="g17")
+    assert not app.exception and "Network g17" in [s.value for s in app.subheader]
+    assert "nmfdiag record generalization --only g17" in [c.value for c in app.code]
+    _, layers, _ = plots(app)
+    assert [t["name"] for t in layers["data"]] == ["NMF", "PCA", "Random ablation", "uncompressed"]
+    assert any("network=g17" in c.value for c in app.code)
+    ring = [t for t in plots(app)[0]["data"] if t.get("name") == "g17"]
+    assert len(ring) == len(METHODS) and all(len(t["x"]) == 1 for t in ring)
+    app.session_state["_clicked_network"] = "g40"  # what the page notes when a point is clicked
+    app.run()
+    assert "Network g40" in [s.value for s in app.subheader] and app.selectbox(key="network").value == "g40"
+    app.selectbox(key="network").select("none").run()
+    assert not any(s.value.startswith("Network") for s in app.subheader) and len(plots(app)) == 2
+
+
+def test_a_part_of_the_networks_is_said_to_be_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, planted(20))
+    app = opened(network="g50")
+    assert not app.exception and "so far 20 of 96" in subject(app) and "over 20 networks" in answer(app)
+    assert any("Network g50 is not recorded yet." in c.value for c in app.caption)
+    app.selectbox(key="networks_of").select("fashion_mnist").run()
+    assert "No network of fashion_mnist is recorded so far" in app.error[0].value and not app.exception
+    app.selectbox(key="networks_of").select("digits").run()
+    assert "over 20 networks" in answer(app) and not app.error
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_first_networks_do_not_break_it(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
+    recorded(monkeypatch, planted(n))
+    app = opened(network="g00")
+    assert not app.exception and not app.error and len(plots(app)) == 3
+    assert answer(app).startswith("**It can't be said: ") == (n < 3)
+
+
+def test_without_a_record_it_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, {})
+    app = opened()
+    assert not app.exception and app.title[0].value == TITLE and not plots(app)
+    assert "nmfdiag record generalization --out" in app.info[0].value
+
+
+def test_a_damaged_record_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    def damaged() -> Mapping[str, NetworkRecord]:
+        raise NmfdiagError("Line 2 of the record generalization.jsonl can't be read: oops")
+
+    monkeypatch.setattr(records, "network_records", damaged)
+    app = opened()
+    assert "Line 2 of the record" in app.error[0].value and not app.exception
+
+
+def test_what_a_link_got_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(monkeypatch, planted(24))
+    app = opened(network="g99", auc_layers="last quarter")
+    assert [words.value.split(":")[0] for words in app.info] == [
+        "The link asks for AuC over last quarter",
+        "The link asks for network g99",
+    ]
+    assert not app.exception and len(plots(app)) == 2
