@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nmfdiag.measures.diagnosis import Diagnosis, diagnose
     from nmfdiag.measures.profile import LayerProfile, layer_profile
     from nmfdiag.networks.layers import relu_layers
+    from nmfdiag.runs.monitor import MemorizationMonitor
 
 __version__ = "0.1.0"
 
@@ -20,6 +21,7 @@ _HOMES = {
     "Diagnosis": "nmfdiag.measures.diagnosis",
     "Factorization": "nmfdiag.factorize",
     "LayerProfile": "nmfdiag.measures.profile",
+    "MemorizationMonitor": "nmfdiag.runs.monitor",
     "ablation_curve": "nmfdiag.measures.compression",
     "compression_curve": "nmfdiag.measures.compression",
     "diagnose": "nmfdiag.measures.diagnosis",
@@ -33,6 +35,7 @@ __all__ = [
     "Diagnosis",
     "Factorization",
     "LayerProfile",
+    "MemorizationMonitor",
     "NmfdiagError",
     "ablation_curve",
     "compression_curve",

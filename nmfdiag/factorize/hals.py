@@ -6,11 +6,13 @@ cheap; the worse half is given up twice; and the best H goes on to more rows, an
 """
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
@@ -31,6 +33,7 @@ COARSE_TRIALS = (10, 25)
 FINE_TRIALS = (2,)
 """Iterations after which the worse half of a rank's starts is given up."""
 GRAM_IS_SAFE = 1e-3
+SMALL_VALUE = 1e-3
 
 
 def hals(
@@ -41,8 +44,11 @@ def hals(
     seed: int,
     on_progress: Progress | None,
     n_starts: int = MOST_STARTS,
+    start: Mapping[int, Tensor] | None = None,
 ) -> list[dict[int, Solution]]:
     """Solve every rank of every matrix of A (batch, rows, channels).
+
+    With a ``start``, H (batch, k, channels) of every rank, iterations go on from it on all rows at once.
 
     See :func:`nmfdiag.factorize.nmf.nmf` for the other arguments.
 
@@ -51,8 +57,12 @@ def hals(
     """
     begun = time.perf_counter()
     order = np.random.Generator(np.random.PCG64(seed)).permutation(A.shape[1])
-    levels, n_samples = _levels(A.shape[1])
-    starts = _starts(_samples(A, order, levels[0], n_samples), ranks, n_starts, n_samples, seed)
+    if start is not None:
+        levels, n_samples = [A.shape[1]], 1
+        starts = [[_without_zeros(start[k])] for k in ranks]
+    else:
+        levels, n_samples = _levels(A.shape[1])
+        starts = _starts(_samples(A, order, levels[0], n_samples), ranks, n_starts, n_samples, seed)
     for level, rows in enumerate(levels):
         matrices = _samples(A, order, rows, n_samples if level == 0 else 1)
         stack = Stack(matrices, starts, begun)
@@ -90,6 +100,11 @@ def _starts(A: Tensor, ranks: list[int], at_most: int, n_samples: int, seed: int
     sets = [nndsvd(A, largest), spread_rows(A, largest)]
     sets += [some_rows(A, largest, seed + i) for i in range(max(n_of.values()) - len(sets))]
     return [[components[:, :k] for components in sets[: n_of[k]]] for k in ranks]
+
+
+def _without_zeros(H: Tensor) -> Tensor:
+    """H with unit rows, and small values in the place of zeros: a component that died may come back."""
+    return normalize(normalize(H, dim=2) + SMALL_VALUE, dim=2)
 
 
 def _measured(A: Tensor, solution: Solution) -> Solution:

@@ -208,3 +208,23 @@ def test_subnormals_are_flushed_and_put_back() -> None:
     assert float(tiny * 0.5) > 0
     nmf(torch.rand(20, 5), [2])
     assert float(tiny * 0.5) > 0
+
+
+def test_a_rank_can_go_on_from_an_earlier_h() -> None:
+    A = torch.rand(300, 6, generator=torch.Generator().manual_seed(0)) @ torch.rand(
+        6, 40, generator=torch.Generator().manual_seed(1)
+    )
+    before = nmf(A, [2, 4])
+    near = (A + 0.01 * torch.rand(A.shape, generator=torch.Generator().manual_seed(2))).clamp_min(0)
+    on = nmf(near, [2, 4, 8], start={k: before.factors(k)[1] for k in (2, 4)})
+    cold = nmf(near, [2, 4, 8])
+    assert on.relative_error == pytest.approx(cold.relative_error, rel=0.02)
+    soon = nmf(near, [4], start={4: before.factors(4)[1]}, max_iter=2).relative_error[0]
+    assert soon < nmf(near, [4], n_starts=1, max_iter=2).relative_error[0]  # it does go on from there
+    dead = nmf(near, [4], start={4: torch.eye(4, 40) * torch.tensor([1.0, 1.0, 0.0, 0.0])[:, None]})
+    assert dead.relative_error[0] == pytest.approx(
+        cold.relative_error[1], rel=0.05
+    )  # components that were zero come back
+    for wrong in (torch.ones(3, 40), -torch.ones(4, 40), torch.full((4, 40), float("nan"))):
+        with pytest.raises(NmfdiagError, match="start of rank 4"):
+            nmf(near, [4], start={4: wrong})

@@ -1,0 +1,124 @@
+"""Single-class AuC of a network in training, cheap enough to be taken every epoch.
+
+What makes it cheap: NMF goes on from the components that the same layer and class had the last time; ranks are tried from the
+smallest on, and the curve is taken to stay at the uncompressed accuracy once two ranks in a row have reached it.
+"""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize import RandomAblation, activation_matrix, coarse_ranks, nmf, random_ablation
+from nmfdiag.measures.auc import auc
+from nmfdiag.measures.summary import spread
+from nmfdiag.measures.tail import Tail, approximations
+from nmfdiag.networks.folding import fold
+from nmfdiag.networks.split import SplitNetwork
+
+METHODS = ("nmf", "random")
+FIRST_RANKS = 3
+TOLERANCE, MOST_ITERATIONS = 1e-3, 50
+
+Measured = dict[str, dict[str, dict[str, float]]]
+"""``[method][layer]`` -> ``auc`` and ``auc_log`` (mean over classes), ``sem``, ``relative`` (AuC over the batch's uncompressed
+accuracy), ``first`` (accuracy at k = 1) and ``baseline``."""
+
+
+class Watch:
+    """Fixed probe batches, and what is remembered of each layer between two looks.
+
+    Args:
+        batches: Inputs (n, ...) and given labels (n,) of each class.
+        layers: Names of the layers to look at; default all ReLU layers.
+        methods: Any of :data:`METHODS`.
+        seed: Seeds the first start of NMF and random ablation.
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[tuple[Tensor, Tensor]],
+        *,
+        layers: Sequence[str] | None = None,
+        methods: Sequence[str] = METHODS,
+        seed: int = 0,
+    ):
+        if not batches:
+            raise NmfdiagError("There is no probe batch: no class has two samples.")
+        for method in methods:
+            if method not in METHODS:
+                raise NmfdiagError(f"Unknown method {method!r}: accepted are {', '.join(METHODS)}.")
+        self.batches, self.layers, self.methods, self.seed = list(batches), layers, tuple(methods), seed
+        self._components: dict[tuple[str, int], dict[int, Tensor]] = {}
+
+    def look(self, model: nn.Module) -> Measured:
+        """Measure a network as it is now.
+
+        Returns:
+            What was measured; a layer that is dead on every batch is left out.
+
+        Raises:
+            NmfdiagError: If a layer is unknown, or the network has none.
+        """
+        found: Measured = {}
+        with torch.no_grad():
+            network = SplitNetwork(model, self.batches[0][0][:2])
+            for name in self.layers or [layer.name for layer in network.layers]:
+                curves: dict[str, list[tuple[list[int], list[float], float]]] = {m: [] for m in self.methods}
+                for i, (inputs, labels) in enumerate(self.batches):
+                    cut = network.cut(name, inputs)
+                    try:
+                        A = activation_matrix(fold(cut.activation, network.layer(name).channel_dim), non_negative=True)
+                    except NmfdiagError:
+                        continue
+                    tail = Tail(network, cut, labels, None)
+                    baseline = tail.baseline_accuracy()
+                    for method in self.methods:
+                        ranks, accuracy = self._curve(A, tail, baseline, method, (name, i))
+                        curves[method].append((ranks, accuracy, baseline))
+                for method, some in curves.items():
+                    if some:
+                        found.setdefault(method, {})[name] = _values(some)
+        return found
+
+    def _curve(
+        self, A: Tensor, tail: Tail, baseline: float, method: str, key: tuple[str, int]
+    ) -> tuple[list[int], list[float]]:
+        """Ranks and accuracies; ranks beyond those that were needed have the baseline."""
+        full = A.shape[1] if method == "random" else min(A.shape)
+        ranks, near = coarse_ranks(full), baseline - 0.5 / len(tail.labels)
+        accuracy: list[float] = []
+        while len(accuracy) < len(ranks):
+            if len(accuracy) >= FIRST_RANKS and min(accuracy[-2:]) > near:
+                return ranks, [*accuracy, *[baseline] * (len(ranks) - len(accuracy))]
+            some = ranks[len(accuracy) : max(FIRST_RANKS, len(accuracy) + 1)]
+            accuracy += self._accuracies(A, tail, baseline, method, key, some)
+        return ranks, accuracy
+
+    def _accuracies(
+        self, A: Tensor, tail: Tail, baseline: float, method: str, key: tuple[str, int], ranks: list[int]
+    ) -> list[float]:
+        if method == "random":
+            solved: RandomAblation = random_ablation(A, ranks, draws=1, seed=self.seed + key[1])
+            return [fmean(tail.accuracy(*factors) for factors in approximations(A, solved, k, "compress")) for k in ranks]
+        known = self._components.setdefault(key, {})
+        fits = {k: H for k, H in known.items() if H.shape[1] == A.shape[1]}
+        one = nmf(A, ranks, tol=TOLERANCE, max_iter=MOST_ITERATIONS, seed=self.seed, n_starts=1, start=fits)
+        known |= {k: one.factors(k)[1] for k in ranks if k < one.full_rank}
+        return [baseline if k == one.full_rank else tail.accuracy(*one.factors(k)) for k in ranks]
+
+
+def _values(curves: Sequence[tuple[list[int], list[float], float]]) -> dict[str, float]:
+    areas = [auc(ranks, accuracy) for ranks, accuracy, _ in curves]
+    relative = [area / baseline for area, (_, _, baseline) in zip(areas, curves, strict=True) if baseline > 0]
+    at = spread(areas)
+    return {
+        "auc": at.mean,
+        "sem": at.sem,
+        "auc_log": fmean(auc(ranks, accuracy, axis="log") for ranks, accuracy, _ in curves),
+        **({"relative": fmean(relative)} if relative else {}),
+        "first": fmean(accuracy[0] for _, accuracy, _ in curves),
+        "baseline": fmean(baseline for _, _, baseline in curves),
+    }

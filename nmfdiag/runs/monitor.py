@@ -1,0 +1,210 @@
+"""Watch a training run from inside its loop: measure after each epoch, write it down, say when to stop, and disturb nothing."""
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nmfdiag import __version__
+from nmfdiag.data import check_labels, single_class_batches
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.stopping import PATIENCE, first_peak
+from nmfdiag.measures.watching import METHODS, Watch
+from nmfdiag.runs.records import append
+
+logger = logging.getLogger(__name__)
+
+MEASURES = ("relative", "auc", "first")
+OVERHEAD = 0.05
+WRAPPERS = ("_orig_mod", "module")
+Writer = Callable[[dict[str, float], int], None]
+"""Told ``{"nmfdiag/nmf/conv3_1": 0.87, ...}`` and the epoch, such as ``lambda values, epoch: wandb.log(values, step=epoch)``."""
+
+
+class MemorizationMonitor:
+    """Measures single-class NMF AuC of a network after each epoch of its training, without a validation set.
+
+    ```python
+    monitor = MemorizationMonitor(x_train[:500], y_train[:500], folder="runs/first")
+    for epoch in range(1, 101):
+        train_one_epoch(model)
+        monitor.on_epoch_end(model, epoch)
+    ```
+
+    What it measures never reaches the training: the network's mode, gradients, buffers and every random state are left as they
+    were, and an error while measuring is logged, not raised.
+
+    Args:
+        probe_inputs: **Training** samples (n, ...), as the network takes them; the same ones are looked at each time.
+        probe_labels: The labels (n,) that they are trained with, noisy or not.
+        layers: Names of the ReLU layers to look at; default all.
+        per_class: Samples a class at most.
+        folder: Where the run is written, as ``run.jsonl``; None keeps it in memory.
+        name: What the run is called; default the folder's name.
+        measure: What :attr:`should_stop` goes by: ``"relative"`` (AuC over the batch's uncompressed accuracy, mean over layers),
+            ``"auc"``, or ``"first"`` (accuracy at k = 1).
+        patience: So many looks without a higher value raise the alarm.
+        overhead: Share of the training time that looking may take at most: epochs are left out where it would take more.
+        methods: ``"nmf"``, and ``"random"`` for the baseline.
+        writers: Each is told the values of every look.
+        seed: Seeds the choice of samples and the first start.
+
+    Attributes:
+        history: One dictionary an epoch: what was passed in, and ``curves`` as :class:`nmfdiag.runs.records.History` has them.
+        alarm: Why training should stop, in a sentence; empty while it should go on.
+
+    Raises:
+        NmfdiagError: If the probe samples are no batch, no class has two of them, or an option is unknown. Later calls raise nothing.
+
+    References:
+        Collins et al. 2018, figure 6.
+    """
+
+    def __init__(
+        self,
+        probe_inputs: Tensor,
+        probe_labels: Tensor,
+        *,
+        layers: Sequence[str] | None = None,
+        per_class: int = 10,
+        folder: str | Path | None = None,
+        name: str = "",
+        measure: str = MEASURES[0],
+        patience: int = PATIENCE,
+        overhead: float = OVERHEAD,
+        methods: Sequence[str] = METHODS,
+        writers: Sequence[Writer] = (),
+        seed: int = 0,
+    ):
+        if measure not in MEASURES:
+            raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(MEASURES)}.")
+        if patience < 1 or overhead <= 0:
+            raise NmfdiagError(f"patience and overhead must be positive, got {patience} and {overhead}.")
+        inputs, labels = torch.as_tensor(probe_inputs), torch.as_tensor(probe_labels)
+        if len(inputs) != len(labels):
+            raise NmfdiagError(f"There are {len(inputs)} probe inputs but {len(labels)} labels.")
+        labels = check_labels(labels.cpu(), int(labels.max()) + 1 if len(labels) else 1)
+        chosen = single_class_batches(inputs, labels, size=per_class, seed=seed)
+        self._batches = [(batch.inputs.detach().clone(), batch.given_labels) for batch in chosen]
+        self._watch = Watch(self._batches, layers=layers, methods=methods, seed=seed)
+        self.measure, self.patience, self.overhead = measure, patience, overhead
+        self.writers = tuple(writers)
+        self.history: list[dict[str, Any]] = []
+        self.alarm = ""
+        self._since, self._trained, self._cost = time.perf_counter(), 0.0, 0.0
+        self._path = Path(folder) / "run.jsonl" if folder is not None else None
+        if self._path is not None:
+            self._begin(self._path, name or Path(folder or "").name, per_class)
+
+    def on_epoch_end(self, model: nn.Module, epoch: int, **logs: float) -> dict[str, Any]:
+        """Look at the network, write the epoch's line, and update :attr:`should_stop`.
+
+        Args:
+            model: The network in training; a compiled or data-parallel one is unwrapped.
+            epoch: Its number.
+            **logs: Values to keep beside, such as ``train_loss`` and ``test_loss``.
+
+        Returns:
+            The epoch's line.
+        """
+        self._trained += time.perf_counter() - self._since
+        line: dict[str, Any] = {"epoch": epoch, **{key: float(value) for key, value in logs.items()}, "curves": {}}
+        try:
+            if self._affordable():
+                began = time.perf_counter()
+                line["curves"] = self._look(_unwrapped(model))
+                line["seconds"] = round(time.perf_counter() - began, 4)
+                self._cost, self._trained = line["seconds"], 0.0
+        except Exception:
+            logger.exception("nmfdiag could not measure epoch %s; training goes on.", epoch)
+        self.history.append(line)
+        try:
+            self._tell(line)
+        except Exception:
+            logger.exception("nmfdiag could not write epoch %s; training goes on.", epoch)
+        self._since = time.perf_counter()
+        return line
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the measure has not risen for ``patience`` looks; a later rise withdraws it."""
+        return bool(self.alarm)
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch at which the measure was highest so far: the weights to keep."""
+        seen = self._seen()
+        return max(seen, key=lambda pair: pair[1])[0] if seen else None
+
+    def _affordable(self) -> bool:
+        return not self._cost or self._cost <= self.overhead * self._trained
+
+    def _look(self, model: nn.Module) -> dict[str, Any]:
+        parameter = next(model.parameters(), None)
+        device = torch.device("cpu") if parameter is None else parameter.device
+        if self._batches[0][0].device != device:
+            self._batches = [(x.to(device), y) for x, y in self._batches]
+            self._watch.batches = self._batches
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            return self._watch.look(model)
+
+    def _seen(self) -> list[tuple[int, float]]:
+        """Epochs that were looked at, and the measure's mean over layers."""
+        found = []
+        for line in self.history:
+            values = [of[self.measure] for of in line["curves"].get("nmf", {}).values() if self.measure in of]
+            if values:
+                found.append((int(line["epoch"]), fmean(values)))
+        return found
+
+    def _tell(self, line: dict[str, Any]) -> None:
+        seen = self._seen()
+        if line["curves"] and seen:
+            since = _looks_since_best([value for _, value in seen])
+            self.alarm = ""
+            if since >= self.patience:
+                self.alarm = (
+                    f"The {self.measure} AuC has not risen for {since} looks since epoch {self.best_epoch}: training should have "
+                    f"stopped there."
+                )
+            for writer in self.writers:
+                writer(_flat(line["curves"]), int(line["epoch"]))
+        if self._path is not None:
+            append(self._path, line | {"should_stop": self.should_stop})
+
+    def _begin(self, path: Path, name: str, per_class: int) -> None:
+        if path.exists():
+            path.rename(path.with_name(f"run-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"))
+        probe = {
+            "measures": list(self._watch.methods), "per_class": per_class, "classes": len(self._batches), "patience": self.patience,
+            "measure": self.measure, "overhead": self.overhead,
+        }  # fmt: skip
+        provenance = {
+            "nmfdiag": __version__, "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
+            "date": time.strftime("%Y-%m-%d %H:%M"),
+        }  # fmt: skip
+        append(path, {"name": name, "experiment": "monitor", "recipe": None, "probe": probe, "provenance": provenance})
+
+
+def _looks_since_best(values: Sequence[float]) -> int:
+    stop = first_peak(values, patience=len(values))
+    return len(values) - stop.kept if stop else 0
+
+
+def _flat(curves: dict[str, Any]) -> dict[str, float]:
+    return {f"nmfdiag/{m}/{layer}": of["auc"] for m, layers in curves.items() for layer, of in layers.items()}
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The network inside ``torch.compile`` and data-parallel wrappers."""
+    for name in WRAPPERS:
+        inner = getattr(model, name, None)
+        if isinstance(inner, nn.Module) and next(iter(dict(model.named_children()))) == name:
+            model = inner
+    return model
