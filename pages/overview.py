@@ -24,6 +24,7 @@ def draw() -> None:
                 if gap is None
                 else f"{-gap:+.2f} against training",
                 delta_color="off",
+                delta_arrow="off" if gap is None else "auto",
                 help="The line is test accuracy over the epochs of training. Nothing below has seen a test sample."
                 if network.log
                 else "The network was added with its weights: its training is not known, and its test accuracy only with --test.",

@@ -228,3 +228,46 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
     expect(page.get_by_role("heading", name="How robust is fc4 to compression?")).to_be_visible()
     expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · class 6, 10 samples")).to_be_visible()
     page.wait_for_url("**batch=6**")
+
+
+@pytest.mark.parametrize(
+    ("path", "heading", "drawing"),
+    [
+        (f"/ablation?{FAST}&layer=fc4&grid=coarse", "Which directions does the network need?", DRAWN),
+        (f"/batches?{FAST}&families=digits+mlp&by=pca", "Are layers more linear on one class", DRAWN),
+        (f"/support?{FAST}&layer=fc3&batch=3", "How linear is fc3", ".heatmaplayer image"),
+    ],
+    ids=["ablation", "batches", "support"],
+)
+def test_a_page_of_the_evidence_is_computed_and_drawn(page: Page, path: str, heading: str, drawing: str) -> None:
+    page.goto(path)
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    finished(page)
+    page.wait_for_selector(drawing, state="attached")
+    expect(page.get_by_role("tab", name="How to read it")).to_be_visible()
+
+
+def test_a_claim_opens_its_runs_and_its_view(page: Page) -> None:
+    page.goto("/evidence?verdict=holds&verdict=holds+in+part&verdict=does+not+hold")
+    expect(page.get_by_role("heading", name="Where is the paper right?")).to_be_visible()
+    page.get_by_text("AuC goes with per-class test accuracy.").click()
+    expect(page.get_by_text("A unit is a network at p = 0")).to_be_visible()
+    expect(page.get_by_test_id("stDataFrame").first).to_be_visible()
+    page.get_by_role("link", name="Open the view").locator("visible=true").click()
+    expect(page.get_by_role("heading", name="Which classes are memorised?")).to_be_visible()
+    expect(page.get_by_text("fashion_mnist · cnn · p = 0 · seed 0")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("path", "heading"),
+    [("/generalization", "Does AuC foretell"), ("/stopping", "When should training have stopped?")],
+    ids=["generalization", "stopping"],
+)
+def test_a_recorded_experiment_is_drawn_at_once(page: Page, path: str, heading: str) -> None:
+    page.goto(path)
+    expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace", state="attached")
+    with page.expect_download() as table:
+        page.get_by_role("button", name="Export").first.click()
+        page.get_by_role("button", name="Data (CSV)").first.click()
+    assert len(list(csv.DictReader(table.value.path().open()))) > 5

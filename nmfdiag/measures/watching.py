@@ -102,7 +102,9 @@ class Watch:
     ) -> list[float]:
         if method == "random":
             solved: RandomAblation = random_ablation(A, ranks, draws=1, seed=self.seed + key[1])
-            return [fmean(tail.accuracy(*factors) for factors in approximations(A, solved, k, "compress")) for k in ranks]
+            return [
+                fmean(tail.accuracy(*factors) for factors in approximations(A, solved, k, "compress")) for k in ranks
+            ]
         known = self._components.setdefault(key, {})
         fits = {k: H for k, H in known.items() if H.shape[1] == A.shape[1]}
         one = nmf(A, ranks, tol=TOLERANCE, max_iter=MOST_ITERATIONS, seed=self.seed, n_starts=1, start=fits)

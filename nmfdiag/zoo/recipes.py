@@ -18,7 +18,7 @@ class Recipe:
         arch: Name in :data:`nmfdiag.networks.ARCHITECTURES`, or torchvision's.
         label_noise: Share p of the training labels that are drawn anew.
         seed: Seeds the subset, the label noise, the initial weights and the order of the batches.
-        n_train: Training samples, taken evenly over the classes.
+        n_train: Training samples, taken evenly over the classes; 0 for a network that was added and not trained here.
         arch_options: Sizes that the architecture takes.
         batch_size: Samples a step.
         learning_rate: Adam's, constant until the network fits.

@@ -1,0 +1,274 @@
+"""Add a trained network to the user's zoo: a classifier of torchvision on a folder laid out as ImageNet's (figure 8)."""
+
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.data import DATASETS, Normalization
+from nmfdiag.data.files import decode_image
+from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize.progress import Progress
+from nmfdiag.networks import find_relu_layers
+from nmfdiag.networks.architectures import build, torchvision_names
+from nmfdiag.zoo.keep import store
+from nmfdiag.zoo.recipes import RECIPES, Recipe
+from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, user_zoo, write_entry
+from nmfdiag.zoo.training import predict
+
+IMAGENET = "imagenet"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
+TRANSFORM_INPUT = {"googlenet", "inception_v3"}  # torchvision's weights of these expect another normalisation inside
+MAX_POOL_BYTES = 2**30  # of the normalised pool in memory
+LONGEST_SIDE = 20  # times the shortest: a strip of one pixel would be resized to gigabytes
+
+
+def add(
+    name: str,
+    arch: str,
+    weights: str | Path,
+    data: str | Path,
+    *,
+    test: str | Path | None = None,
+    classes: Sequence[str] = (),
+    per_class: int = 20,
+    class_index: str | Path | None = None,
+    zoo: Path | None = None,
+    on_progress: Progress | None = None,
+) -> ZooEntry:
+    """Add a classifier of torchvision with trained weights to a zoo; its given labels are its images' folders.
+
+    Args:
+        name: Of the network in the zoo.
+        arch: Name of one of torchvision's classifiers, such as ``"vgg19"``.
+        weights: ``"imagenet"`` (torchvision downloads its default weights), or a file: a state dict as ``.pth`` or
+            ``.safetensors``.
+        data: Folder ``CLASS/IMAGE`` of images that the network was trained on.
+        test: The same of images that it was not trained on; without it test accuracies are unknown.
+        classes: The classes to take, by folder, name, WordNet id or number; default is every folder's.
+        per_class: Images of each class, the first by name.
+        class_index: JSON file ``{"0": ["n01440764", "tench"], ...}``, which WordNet ids need.
+        zoo: Folder of the zoo; default is the user's.
+        on_progress: Called with the share done and a few words.
+
+    Raises:
+        NmfdiagError: If the name is taken, the architecture unknown or without ReLU, the weights are missing or don't fit,
+            a folder is not understood, or an image can't be decoded.
+    """
+    folder = _free_folder(name, zoo or user_zoo())
+    if per_class < 2:
+        raise NmfdiagError(f"Every class needs at least 2 images, got per_class={per_class}.")
+    report = on_progress or (lambda done, words: None)
+    preset = _preset(arch, weights)
+    report(0.0, f"weights of {arch}")
+    model, n_outputs = _network(arch, weights, preset)
+    names = _class_list(n_outputs, preset.class_names, Path(data), class_index)
+    pool, labels = _pool(chosen_folders(Path(data), names, classes), names, per_class, preset, report)
+    present = tuple(labels.unique().tolist())
+    draft = ZooEntry(
+        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=_options(arch)),
+        class_names=names.names,
+        input_shape=(3, preset.crop, preset.crop),
+        mean=preset.normalization.mean,
+        std=preset.normalization.std,
+        layers={layer.name: layer.width for layer in find_relu_layers(model, preset.normalization(pool[:2]))},
+        n_parameters=sum(p.numel() for p in model.parameters()),
+        train_accuracy=0.0,
+        test_accuracy=None,
+        test_accuracy_by_class=(),
+        pool_accuracy=0.0,
+        log=(),
+        pool=f"{name}-images",
+        sha256={},
+        trained_with={"torch": torch.__version__, "weights": preset.title, "images": str(data)},
+        folder=folder,
+        pool_classes=present,
+        pool_per_class=int(labels.bincount().max()),
+        called=name,
+    )
+    tested = {} if test is None else _tested(model, Path(test), names, present, preset, report)
+    report(0.95, "writing")
+    stored = store(draft, model, pool, labels, labels)
+    entry = replace(stored, train_accuracy=stored.pool_accuracy, **tested)
+    write_entry(entry)
+    report(1.0, "done")
+    return entry
+
+
+@dataclass(frozen=True)
+class _Preset:
+    """What torchvision says of a set of weights: how images are prepared for it, and its classes."""
+
+    title: str
+    resize: list[int]
+    crop: int
+    interpolation: Any
+    antialias: bool
+    normalization: Normalization
+    class_names: tuple[str, ...]
+
+    def prepare(self, path: Path) -> Tensor:
+        """Read an image, resize it and crop its middle; uint8 (3, crop, crop)."""
+        from torchvision.transforms import functional
+
+        shown = f"{path.parent.name}/{path.name}"
+        image = decode_image(shown, path.read_bytes()).convert("RGB")
+        if max(image.size) > LONGEST_SIDE * min(image.size):
+            raise NmfdiagError(
+                f"{shown} is {image.size[0]}x{image.size[1]}: one side is over {LONGEST_SIDE} times the other."
+            )
+        resized = functional.resize(image, self.resize, interpolation=self.interpolation, antialias=self.antialias)
+        return functional.pil_to_tensor(functional.center_crop(resized, [self.crop]))
+
+
+def _free_folder(name: str, zoo: Path) -> Path:
+    if not NAME.fullmatch(name) or name == POOLS:
+        raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")
+    if name in DATASETS or name in RECIPES or any((home / name / ENTRY_FILE).exists() for home in (SHIPPED, zoo)):
+        raise NmfdiagError(f"The name {name!r} is taken: choose another one, or remove the folder {zoo / name}.")
+    return zoo / name
+
+
+def _preset(arch: str, weights: str | Path) -> _Preset:
+    from torchvision import models
+
+    if arch not in torchvision_names():
+        raise NmfdiagError(
+            f"Unknown architecture {arch!r}: accepted are torchvision's classifiers (vgg19, resnet18, ...)."
+        )
+    known = models.get_model_weights(arch)
+    of_file = (
+        one for one in known if Path(one.url).name == Path(weights).name
+    )  # torchvision's own file, not the default
+    chosen = next(of_file, known.DEFAULT)  # type: ignore[attr-defined]
+    how = chosen.transforms()
+    title = str(chosen) if str(weights) == IMAGENET else Path(weights).name
+    names = tuple(chosen.meta["categories"])
+    normalization = Normalization(tuple(how.mean), tuple(how.std))
+    return _Preset(title, how.resize_size, how.crop_size[0], how.interpolation, how.antialias, normalization, names)
+
+
+def _options(arch: str) -> dict[str, int]:
+    return {"transform_input": True} if arch in TRANSFORM_INPUT else {}
+
+
+def _network(arch: str, weights: str | Path, preset: _Preset) -> tuple[nn.Module, int]:
+    """The network in evaluation mode with its weights, and how many outputs it has."""
+    state = _downloaded(arch, preset) if str(weights) == IMAGENET else _read_weights(Path(weights))
+    shape = (3, preset.crop, preset.crop)
+    model = build(arch, shape, len(preset.class_names), **_options(arch))
+    last = list(model.state_dict())[-1]  # of the layer that answers
+    if last not in state or not state[last].ndim:
+        raise NmfdiagError(f"The weights {preset.title} don't fit {arch}: they have no tensor {last!r}.")
+    n_outputs = len(state[last])
+    if n_outputs != len(preset.class_names):
+        model = build(arch, shape, n_outputs, **_options(arch))
+    try:
+        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
+    except RuntimeError as error:
+        raise NmfdiagError(
+            f"The weights {preset.title} don't fit {arch}: {textwrap.shorten(str(error), 300)}"
+        ) from None
+    if bad := [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]:
+        raise NmfdiagError(f"The weights {preset.title} hold NaN or infinite values, in {bad[0]}.")
+    return model.eval(), n_outputs
+
+
+def _downloaded(arch: str, preset: _Preset) -> dict[str, Tensor]:
+    from torchvision import models
+
+    try:
+        state = models.get_weight(preset.title).get_state_dict(check_hash=True, progress=False, weights_only=True)
+    except (OSError, RuntimeError) as error:
+        raise NmfdiagError(
+            f"torchvision could not download its weights of {arch} ({error}). Offline, give the path of a state dict instead."
+        ) from None
+    return dict(state)
+
+
+def _read_weights(path: Path) -> dict[str, Tensor]:
+    from safetensors.torch import load_file
+
+    if not path.is_file():
+        raise NmfdiagError(
+            f"There is no weights file {path}: accepted are {IMAGENET!r} or a .pth or .safetensors file."
+        )
+    try:
+        if path.suffix == ".safetensors":
+            state: Any = load_file(path)
+        else:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
+        raise NmfdiagError(f"The weights {path.name} can't be read: {textwrap.shorten(str(error), 300)}") from None
+    for inside in ("state_dict", "model"):  # checkpoints of training scripts
+        if isinstance(state, dict) and isinstance(state.get(inside), dict):
+            state = state[inside]
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) and value.ndim < 9 for value in state.values()):
+        raise NmfdiagError(f"The weights {path.name} are no state dict: wanted are tensors by name.")
+    return {str(name).removeprefix("module."): value for name, value in state.items()}
+
+
+def _class_list(n: int, known: tuple[str, ...], data: Path, class_index: str | Path | None) -> ClassList:
+    if class_index is not None:
+        given = read_class_index(Path(class_index))
+        if len(given.names) != n:
+            raise NmfdiagError(
+                f"The class index {Path(class_index).name} has {len(given.names)} classes, the network {n}."
+            )
+        return given
+    if n == len(known):
+        return ClassList.of(known)
+    folders = [path.name for path in subfolders(data)]
+    return ClassList.of(folders if len(folders) == n else [str(c) for c in range(n)])
+
+
+def _pool(
+    folders: dict[int, Path], names: ClassList, per_class: int, preset: _Preset, report: Progress
+) -> tuple[Tensor, Tensor]:
+    """Images (n, 3, crop, crop) uint8 and their classes (n,)."""
+    files = {c: image_files(path, per_class) for c, path in folders.items()}
+    for c, some in files.items():
+        if len(some) < 2:
+            raise NmfdiagError(f"Class {names.names[c]} needs at least 2 images, {folders[c]} has {len(some)}.")
+    each, wanted = 3 * preset.crop**2 * 4, sum(map(len, files.values()))
+    if wanted * each > MAX_POOL_BYTES:
+        raise NmfdiagError(
+            f"{wanted:,} images of {len(files)} classes take {wanted * each / 2**30:.1f} GiB in memory, accepted are "
+            f"{MAX_POOL_BYTES >> 30}: choose classes (--classes), or fewer images of each (--per-class)."
+        )
+    images = []
+    for i, (c, path) in enumerate((c, path) for c, some in files.items() for path in some):
+        report(0.1 + 0.4 * i / wanted, names.names[c])
+        images.append(preset.prepare(path))
+    labels = [c for c, some in files.items() for _ in some]
+    return torch.stack(images), torch.tensor(labels)
+
+
+def _tested(
+    model: nn.Module, test: Path, names: ClassList, present: Sequence[int], preset: _Preset, report: Progress
+) -> dict[str, Any]:
+    """Accuracies on a folder of test images of the pool's classes."""
+    hits: dict[int, tuple[int, int]] = {}
+    folders = {c: path for c, path in chosen_folders(test, names, ()).items() if c in present}
+    for i, (c, folder) in enumerate(folders.items()):
+        report(0.5 + 0.45 * i / len(folders), f"test images, {names.names[c]}")
+        answers = [
+            a for batch in _batches(image_files(folder), preset) for a in predict(model, batch).argmax(1).tolist()
+        ]
+        hits[c] = sum(a == c for a in answers), len(answers)
+    n = sum(count for _, count in hits.values())
+    if not n:
+        raise NmfdiagError(f"{test} has no image of the {len(present)} classes that were chosen.")
+    by_class = [hits[c][0] / hits[c][1] if hits.get(c, (0, 0))[1] else None for c in range(len(names.names))]
+    return {"test_accuracy": sum(right for right, _ in hits.values()) / n, "test_accuracy_by_class": tuple(by_class)}
+
+
+def _batches(files: list[Path], preset: _Preset, size: int = 64) -> Iterator[Tensor]:
+    for i in range(0, len(files), size):
+        yield preset.normalization(torch.stack([preset.prepare(path) for path in files[i : i + size]]))
