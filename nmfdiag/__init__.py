@@ -9,22 +9,22 @@ if TYPE_CHECKING:
     from nmfdiag.factorize import Factorization, nmf
     from nmfdiag.measures.compression import ablation_curve, compression_curve
     from nmfdiag.measures.curve import CompressionCurve
-    from nmfdiag.measures.diagnosis import Diagnosis, diagnose
     from nmfdiag.measures.profile import LayerProfile, layer_profile
     from nmfdiag.networks.layers import relu_layers
     from nmfdiag.runs.monitor import MemorizationMonitor
+    from nmfdiag.views.diagnosis import Diagnosis, diagnose
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "CompressionCurve": "nmfdiag.measures.curve",
-    "Diagnosis": "nmfdiag.measures.diagnosis",
+    "Diagnosis": "nmfdiag.views.diagnosis",
     "Factorization": "nmfdiag.factorize",
     "LayerProfile": "nmfdiag.measures.profile",
     "MemorizationMonitor": "nmfdiag.runs.monitor",
     "ablation_curve": "nmfdiag.measures.compression",
     "compression_curve": "nmfdiag.measures.compression",
-    "diagnose": "nmfdiag.measures.diagnosis",
+    "diagnose": "nmfdiag.views.diagnosis",
     "layer_profile": "nmfdiag.measures.profile",
     "nmf": "nmfdiag.factorize",
     "relu_layers": "nmfdiag.networks.layers",

@@ -47,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     train.add_argument("--download", action="store_true", help="let torchvision download what is missing")
     train.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     train.add_argument("--out", type=Path, help="folder of the zoo (default: $NMFDIAG_ZOO, else zoo/)")
+    train.add_argument(
+        "--watch",
+        type=Path,
+        metavar="FOLDER",
+        help="watch for memorisation and write FOLDER/NAME/run.jsonl; same weights",
+    )
     train.set_defaults(run=_zoo_train)
     added = zoo.add_parser(
         "add", parents=[common], help="add a classifier of torchvision with trained weights, such as VGG-19 on ImageNet"
@@ -85,6 +91,22 @@ def _parser() -> argparse.ArgumentParser:
     diagnose.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     diagnose.set_defaults(run=_diagnose)
 
+    for name, about in (
+        ("report", "the diagnosis of a zoo network as one HTML file, and as JSON"),
+        ("check", "exit with 1 where a network's lowest single-class AuC is under a threshold"),
+    ):
+        command = commands.add_parser(name, parents=[common], help=about)
+        command.add_argument("name", metavar="NAME")
+        command.add_argument("--per-class", type=int, default=20)
+        command.add_argument("--layers", nargs="+")
+        if name == "report":
+            command.add_argument("--methods", nargs="+", choices=["nmf", "pca", "random"], default=["nmf"])
+            command.add_argument("--html", type=Path, help="default NAME.html")
+            command.add_argument("--to-json", type=Path, metavar="FILE", help="write the numbers to this file, too")
+        else:
+            command.add_argument("--below", type=float, required=True, metavar="AUC", help="between 0 and 1")
+        command.set_defaults(run=_report if name == "report" else _check)
+
     sweep = commands.add_parser("sweep", parents=[common], help="AuC of many networks; goes on where it was stopped")
     sweep.add_argument("names", nargs="+", metavar="NAME", help="a network, or the beginning of several: cifar10-cnn")
     sweep.add_argument("--layers", nargs="+")
@@ -106,7 +128,9 @@ def _parser() -> argparse.ArgumentParser:
     recorded = commands.add_parser(
         "record", parents=[common], help="run a declared experiment and record it; goes on where it was stopped"
     )
-    recorded.add_argument("experiment", metavar="EXPERIMENT", help="generalization, early-stopping, few-shot or curves")
+    recorded.add_argument(
+        "experiment", metavar="EXPERIMENT", help="generalization, data-size, early-stopping, few-shot or curves"
+    )
     recorded.add_argument("--only", nargs="+", default=[], metavar="NAME", help="beginnings of the networks' names")
     recorded.add_argument("--data", help="folder of the data sets (default: $NMFDIAG_DATA, else data/)")
     recorded.add_argument("--download", action="store_true", help="let torchvision download what is missing")
@@ -215,7 +239,13 @@ def _zoo_train(arguments: argparse.Namespace) -> Outcome:
                 bar.set_postfix(train=f"{line['train_accuracy']:.3f}", test=f"{line['test_accuracy']:.3f}")
                 bar.update()
 
-            trained = train(each, root=arguments.data, download=arguments.download, device=device, on_epoch=show)
+            options = {"root": arguments.data, "download": arguments.download, "device": device, "on_epoch": show}
+            if arguments.watch is None:
+                trained = train(each, **options)
+            else:
+                from nmfdiag.runs.watched import train_watched
+
+                trained = train_watched(each, arguments.watch, **options)
         entry = keep(each, trained, training_set(each, dataset), dataset, arguments.out or user_zoo())
         rows.append(
             {"name": entry.name, "train_accuracy": entry.train_accuracy, "test_accuracy": entry.test_accuracy,
@@ -310,6 +340,47 @@ def _diagnose(arguments: argparse.Namespace) -> Outcome:
         f"{layer:12} AuC {s}  ({s.n} single-class batches of {arguments.per_class})" for layer, s in by_layer.items()
     ]
     return OK, record, "\n".join([*lines, words])
+
+
+def _report(arguments: argparse.Namespace) -> Outcome:
+    diagnosis = _diagnosis(arguments, methods=arguments.methods)
+    path = arguments.html or Path(f"{arguments.name}.html")
+    diagnosis.to_html(path)
+    if arguments.to_json:
+        diagnosis.to_json(arguments.to_json)
+    written = [str(each) for each in (path, arguments.to_json) if each]
+    return OK, {**diagnosis.to_dict(), "files": written}, f"{diagnosis.verdict}\nWritten: {', '.join(written)}"
+
+
+def _check(arguments: argparse.Namespace) -> Outcome:
+    if not 0 < arguments.below <= 1:
+        raise NmfdiagError(f"--below must lie in (0, 1], got {arguments.below}.")
+    diagnosis = _diagnosis(arguments)
+    layer, at = diagnosis.lowest
+    found = at.mean < arguments.below
+    words = f"{layer} has the lowest AuC, {at}: {'under' if found else 'not under'} {arguments.below:g}."
+    record = {"layer": layer, "auc": at.mean, "standard_error": at.sem, "below": arguments.below, "memorises": found}
+    return WRONG if found else OK, record, "\n".join([words, *diagnosis.remarks])
+
+
+def _diagnosis(arguments: argparse.Namespace, **options: Any) -> Any:
+    from tqdm import tqdm
+
+    from nmfdiag.views.diagnosis import diagnose
+    from nmfdiag.zoo.registry import lookup
+
+    entry = lookup(arguments.name)
+    pool = entry.load_pool()
+    with tqdm(total=1, file=sys.stderr, desc=entry.name, bar_format="{desc} {percentage:3.0f}% |{bar}|") as bar:
+        return diagnose(
+            entry.load_model(),
+            pool.inputs,
+            pool.given_labels,
+            layers=arguments.layers,
+            per_class=arguments.per_class,
+            on_progress=lambda done, words: bar.update(done - bar.n),
+            **options,
+        )
 
 
 def _sweep(arguments: argparse.Namespace) -> Outcome:

@@ -15,10 +15,10 @@ MUST_RUN = ("browser", "real_data")
 
 @pytest.fixture(scope="session", autouse=True)
 def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Point the cache and the zoo to a temporary folder, so that no test writes into the checkout."""
+    """Point the cache, the zoo and the runs to a temporary folder, so that no test writes into the checkout."""
     folder = tmp_path_factory.mktemp("nmfdiag")
     with pytest.MonkeyPatch.context() as patch:
-        for variable in ("NMFDIAG_CACHE", "NMFDIAG_ZOO"):
+        for variable in ("NMFDIAG_CACHE", "NMFDIAG_ZOO", "NMFDIAG_RUNS"):
             (folder / variable).mkdir()
             patch.setenv(variable, str(folder / variable))
         yield folder

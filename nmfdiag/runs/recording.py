@@ -19,7 +19,7 @@ from nmfdiag.measures.compression import METHODS, compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import spread
 from nmfdiag.networks.split import SplitNetwork
-from nmfdiag.runs.records import GENERALIZATION_FILE, append, histories, network_records
+from nmfdiag.runs.records import append, histories, network_records
 from nmfdiag.zoo.experiments import AXES, experiment
 from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.training import Trained, predict, train, training_set
@@ -79,8 +79,8 @@ def record(
     if not recipes:
         raise NmfdiagError(f"No network of {name!r} has a name that begins with {', '.join(only)}.")
     tell = on_step or (lambda words, done: None)
-    if name == "generalization":
-        known = set(network_records(folder))
+    if name not in WATCHED:
+        known = set(network_records(folder, name))
     else:
         known = {n for n, history in histories(name, folder).items() if history.finished}
     left = {n: recipe for n, recipe in recipes.items() if n not in known}
@@ -91,8 +91,8 @@ def record(
 
         chosen = load(recipe.dataset, root=root, download=download)
         options = {"root": root, "download": download, "device": device}
-        if name == "generalization":
-            _record_network(each, recipe, chosen, folder / GENERALIZATION_FILE, options, report)
+        if name not in WATCHED:
+            _record_network(each, recipe, chosen, folder / f"{name}.jsonl", options, report)
         else:
             _record_history(name, each, recipe, chosen, folder / name / f"{each}.jsonl", options, report)
     return list(left)

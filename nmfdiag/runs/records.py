@@ -1,12 +1,15 @@
 """Recorded experiments: what was measured on networks that are not shipped. Read here without torch, made in ``recording.py``.
 
-``generalization.jsonl`` has one line a network. A watched training run is one file ``EXPERIMENT/NAME.jsonl``: a header, one
-line an epoch, and a last line once it has ended; a run that was killed stays readable and is known as unfinished.
+``generalization.jsonl`` and ``data-size.jsonl`` have one line a network. A watched training run is one file ``EXPERIMENT/NAME.jsonl``: a header, one
+line an epoch, and a last line once it has ended; a run that was killed stays readable and is known as unfinished. A user's own
+runs have the same form: ``FOLDER/run.jsonl`` below :func:`runs_folder`, written by :mod:`nmfdiag.runs.monitor`.
 """
 
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,12 +20,12 @@ from nmfdiag.zoo.experiments import Definition
 from nmfdiag.zoo.recipes import Recipe
 
 RECORDED = Path(__file__).parent / "recorded"
-GENERALIZATION_FILE = "generalization.jsonl"
+RUN_FILE = "run.jsonl"
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """One network of the generalisation experiment (figure 5): how it was trained, how well it does, its AuCs.
+    """One network of an experiment on many (figure 5): how it was trained, how well it does, its AuCs.
 
     ``auc[batch][method][axis]`` has one value a layer, the mean over batches; ``baseline[batch]`` the uncompressed network's
     accuracy on those batches. Accuracies are shares in [0, 1], on all training and all test samples.
@@ -52,22 +55,24 @@ class NetworkRecord:
 
 
 @dataclass(frozen=True)
-class History:
-    """A training run watched epoch by epoch (figures 6 and 9).
+class Run:
+    """A training run watched epoch by epoch; of a user's own network no recipe is known.
 
     Each of ``epochs`` is a line of the training log (``epoch``, ``train_loss``, ``train_accuracy``, ``test_loss``,
     ``test_accuracy``, ``learning_rate``) with ``curves[measure][layer]``: measures are ``"nmf"``, ``"random"`` and
     ``"nmf on fitted"`` (only the samples that the network gets right), values ``auc`` and ``auc_log`` (mean over classes),
     ``sem``, ``relative`` (AuC over the batch's uncompressed accuracy), ``first`` (accuracy at k = 1) and ``baseline``.
+    ``result`` is empty while the run is under way and where it was killed; ``stopped`` says why it was ended early, where known.
     """
 
     name: str
     experiment: str
-    recipe: Recipe
+    recipe: Recipe | None
     probe: dict[str, Any]
     provenance: dict[str, Any]
     epochs: tuple[dict[str, Any], ...]
     result: dict[str, Any]
+    stopped: str = ""
 
     @property
     def finished(self) -> bool:
@@ -87,9 +92,25 @@ class History:
         return [line["curves"].get(measure, {}).get(layer, {}).get(value) for line in self.epochs]
 
 
-def network_records(folder: Path = RECORDED) -> dict[str, NetworkRecord]:
-    """The networks of the generalisation experiment that are recorded, by name."""
-    path = folder / GENERALIZATION_FILE
+@dataclass(frozen=True)
+class History(Run):
+    """A run of a declared experiment (figures 6 and 9)."""
+
+    recipe: Recipe
+
+
+@dataclass(frozen=True)
+class MonitoredRun:
+    """A run that a monitor writes, and its file as it was read; ``changed`` in seconds since 1970."""
+
+    path: Path
+    changed: float
+    run: Run
+
+
+def network_records(folder: Path = RECORDED, experiment: str = "generalization") -> dict[str, NetworkRecord]:
+    """The networks of an experiment that are recorded, by name."""
+    path = folder / f"{experiment}.jsonl"
     return _network_records(path, _modified(path)) if path.is_file() else {}
 
 
@@ -97,6 +118,31 @@ def histories(experiment: str, folder: Path = RECORDED) -> dict[str, History]:
     """The recorded runs of an experiment, by name."""
     found = [_history(path, _modified(path)) for path in sorted((folder / experiment).glob("*.jsonl"))]
     return {history.name: history for history in found}
+
+
+def runs_folder() -> Path:
+    """Where monitored runs are looked for: ``$NMFDIAG_RUNS``, or ``runs/`` in the current directory."""
+    return Path(os.environ.get("NMFDIAG_RUNS", "runs"))
+
+
+def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """The files of monitored runs, with the time (ns) and the size that they were left at, newest first."""
+    found = {}
+    for path in folder.glob("*/run*.jsonl"):
+        with suppress(OSError):  # put aside in this moment
+            found[path] = ((at := path.stat()).st_mtime_ns, at.st_size)
+    return dict(sorted(found.items(), key=lambda item: (-item[1][0], item[0])))
+
+
+def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
+    """The monitored runs below a folder, newest first, and what is wrong with each file that can't be read."""
+    found, problems = [], []
+    for path, (changed, _) in run_files(folder).items():
+        try:
+            found.append(MonitoredRun(path, changed / 1e9, _monitored(path, changed)))
+        except NmfdiagError as error:
+            problems.append(f"{path.parent.name}: {error}")
+    return found, problems
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
@@ -153,13 +199,31 @@ def _network_records(path: Path, _modified: int) -> dict[str, NetworkRecord]:
 
 @lru_cache(maxsize=256)
 def _history(path: Path, _modified: int) -> History:
+    run = _run(path)
+    if run.recipe is None:
+        raise NmfdiagError(f"{path.name} is no record of a training run: it has no recipe.")
+    return History(**vars(run))
+
+
+@lru_cache(maxsize=256)
+def _monitored(path: Path, _modified: int) -> Run:
+    run = _run(path)
+    try:
+        for line in run.epochs:
+            numbers = [line["epoch"]] + [v for of in line["curves"].values() for at in of.values() for v in at.values()]
+            math.fsum(numbers)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NmfdiagError(f"{path.name} is no record of a training run: {error!r}") from None
+    return run
+
+
+def _run(path: Path) -> Run:
     lines = list(_lines(path))
     try:
-        head = lines[0]
-        done = lines[-1].get("result", {})
+        head, last = lines[0], lines[-1]
         epochs = tuple(line for line in lines[1:] if "epoch" in line)
-        return History(
-            head["name"], head["experiment"], Recipe(**head["recipe"]), head["probe"], head["provenance"], epochs, done
-        )
+        recipe = None if head["recipe"] is None else Recipe(**head["recipe"])
+        told = (head["name"], head["experiment"], recipe, head["probe"], head["provenance"])
+        return Run(*told, epochs, last.get("result", {}), last.get("stopped", ""))
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise NmfdiagError(f"{path.name} is no record of a training run: {error!r}") from None

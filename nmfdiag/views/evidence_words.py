@@ -5,7 +5,8 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from nmfdiag.runs.evidence.claims import Claim, Records
+from nmfdiag.runs.evidence.claims import Claim
+from nmfdiag.runs.evidence.everything import Records
 from nmfdiag.runs.evidence.finding import HOLDS, IN_PART, NOT, RULE, UNMEASURED, Finding
 
 Findings = Mapping[Claim, Finding]

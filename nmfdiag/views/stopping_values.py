@@ -21,7 +21,7 @@ from nmfdiag.measures.stopping import (
     over_seeds,
 )
 from nmfdiag.measures.summary import Spread
-from nmfdiag.runs.records import History
+from nmfdiag.runs.records import History, Run
 from nmfdiag.zoo.experiments import LAYER_SETS, Definition, experiment
 
 ALL = LAYER_SETS[0]
@@ -115,7 +115,7 @@ def chosen(layers: str, of: list[str]) -> list[str]:
     return Definition(layers).chosen(of) if layers in LAYER_SETS else [layers]
 
 
-def values(run: History, measure: str, value: str, layers: str = ALL) -> list[float | None]:
+def values(run: Run, measure: str, value: str, layers: str = ALL) -> list[float | None]:
     """A measured value, the mean over layers, one an epoch."""
     return layer_mean([run.measured(measure, layer, value) for layer in chosen(layers, run.layers)])
 

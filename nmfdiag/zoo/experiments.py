@@ -107,8 +107,18 @@ FEW_SHOT: dict[str, Recipe] = {
 that all runs have as many epochs. With a tenth of the learning rate test accuracy does not fall after its peak and there is
 nothing that stopping could win: the rate was chosen so on seeds 100 to 102, looking at test accuracy alone."""
 
+DATA_SIZE: dict[str, Recipe] = {
+    f"n{n}-p{p:g}-s{seed}": replace(_CIFAR, n_train=n, label_noise=p, seed=seed, max_epochs=200)
+    for seed in range(2)
+    for n in (1000, 2000, 5000)
+    for p in (0.0, 1.0)
+}
+"""Our own question beside figure 2c: does the depth of memorisation depend on how much there is to memorise? The zoo's networks
+of 10,000 images are the end of the row."""
+
 EXPERIMENTS: dict[str, dict[str, Recipe]] = {
     "generalization": GENERALIZATION,
+    "data-size": DATA_SIZE,
     "early-stopping": EARLY_STOPPING,
     "few-shot": FEW_SHOT,
 }

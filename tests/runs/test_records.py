@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs.records import GENERALIZATION_FILE, RECORDED, append, histories, network_records
+from nmfdiag.runs.records import RECORDED, append, histories, network_records
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, Definition
 
 LAYERS = ["a", "b", "c", "d", "e", "f"]
@@ -35,7 +35,7 @@ def line(name: str, **fields: Any) -> dict[str, Any]:
 
 
 def written(folder: Path, *lines: Any, end: str = "") -> Path:
-    path = folder / GENERALIZATION_FILE
+    path = folder / "generalization.jsonl"
     path.write_text("".join(json.dumps(each) + "\n" for each in lines) + end, encoding="utf-8")
     return path
 
@@ -93,7 +93,7 @@ def test_a_killed_recording_goes_on_behind_its_last_whole_line(tmp_path: Path, c
 
 
 def test_lines_are_appended_to_a_new_folder(tmp_path: Path) -> None:
-    path = tmp_path / "new" / GENERALIZATION_FILE
+    path = tmp_path / "new" / "generalization.jsonl"
     append(path, line("g03"))
     append(path, line("g04"))
     assert list(network_records(tmp_path / "new")) == ["g03", "g04"]
@@ -125,7 +125,7 @@ def test_what_is_no_record_of_a_network_is_told(tmp_path: Path, wrong: Any) -> N
 
 
 def test_what_is_no_text_is_told(tmp_path: Path) -> None:
-    (tmp_path / GENERALIZATION_FILE).write_bytes(b"\xff\xfe\x00{}\n")
+    (tmp_path / "generalization.jsonl").write_bytes(b"\xff\xfe\x00{}\n")
     with pytest.raises(NmfdiagError, match="can't be read"):
         network_records(tmp_path)
 

@@ -16,6 +16,7 @@ from nmfdiag.zoo.registry import entries
 DEEP, LAST_THIRD, LINEAR = 0.5, 2 / 3, 0.95
 CONSTANT = 0.5
 SATURATED = 0.995
+BATCH = 20
 EDGE = "p = 1"
 
 
@@ -160,6 +161,22 @@ def linear_at_the_end(curves: pd.DataFrame) -> Finding:
         if units
         else NOTHING
     )
+
+
+def denoising(photographs: pd.DataFrame) -> Finding:
+    """F8: layers at which the best rank gains more than one sample on the uncompressed accuracy of the same batch.
+
+    One sample is what picking the best of many ranks gives by chance.
+    """
+    units = []
+    true = photographs[photographs["labels"] == "true"] if len(photographs) else photographs
+    for layer, some in true.groupby("layer", sort=False) if len(true) else ():
+        gain = spread(list(some["best"] - some["baseline"]))
+        values = {"uncompressed": some["baseline"].mean(), "k = 1": some["k1"].mean(), "AuC": some["auc"].mean()}
+        shows = gain.mean - 2 * gain.sem > 1 / BATCH
+        units.append(Unit(str(layer), shows, values | {"gain": gain.mean, "±": gain.sem}))
+    words = "Best rank's gain on the uncompressed accuracy, EfficientNet-Lite0 on photographs of CIFAR-10"
+    return Finding(f"{words}: {over_units(units, 'gain')}", tuple(units)) if units else NOTHING
 
 
 def class_accuracy(curves: pd.DataFrame) -> Finding:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from nmfdiag.measures.ablation import SMALLEST_DIFFERENCE
 from nmfdiag.measures.correlation import Correlation, correlation, correlation_difference
 from nmfdiag.measures.stopping import PRIMARY as RULE_OF
 from nmfdiag.measures.stopping import RULES, layer_mean, outcome
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 NEAR_EPOCHS = 2
 FOLLOWS = 0.8
 PRACTICAL_SECONDS = 60
+ZOO_IMAGES = 10_000
 
 
 def generalisation(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:
@@ -39,6 +41,45 @@ def generalisation(records: Mapping[str, NetworkRecord], *, fitted: bool = False
         units[0].values[f"r of {other}"] = r[other].r
     words = "; ".join(f"{name}: r = {_interval(r[method])}" for method, name in NAMES.items())
     return Finding(f"{len(some)} networks, {PRIMARY.words}. {words}", tuple(units))
+
+
+def depth_of_memorisation(records: Mapping[str, NetworkRecord], curves: "pd.DataFrame") -> Finding:
+    """Our own: where along depth p = 0 and p = 1 part, for several numbers of training images.
+
+    The depth is the centre of gravity of the clear part of the gap in AuC, 0 at the first layer and 1 at the last. A unit is a
+    step to more images within a seed; it shows the claim if the depth grows by more than 0.02.
+    """
+    depth: dict[tuple[int, int], float] = {}
+    sizes = {(r.recipe.seed, r.recipe.n_train): r.layers for r in records.values()}
+    for seed, n in sizes:
+        pair = {r.recipe.label_noise: r for r in records.values() if (r.recipe.seed, r.recipe.n_train) == (seed, n)}
+        if {0.0, 1.0} <= set(pair):
+            areas = [pair[p].auc["single"]["nmf"]["linear"] for p in (0.0, 1.0)]
+            depth[seed, n] = _centre([a - b for a, b in zip(*areas, strict=True)])
+    paper = curves[(curves["dataset"] == "cifar10") & (curves["arch"] == "cnn")]
+    nmf = paper[(paper["method"] == "nmf") & (paper["operation"] == "compress") & (paper["class"] >= 0)]
+    for of_seed, some in nmf.groupby("seed"):
+        means = {p: at.groupby("layer", sort=False)["auc"].mean() for p, at in some.groupby("p")}
+        if {0.0, 1.0} <= set(means):
+            depth[int(str(of_seed)), ZOO_IMAGES] = _centre(list(means[0.0] - means[1.0]))
+    units = []
+    for (seed, n), at in sorted(depth.items()):
+        fewer = [m for s, m in depth if s == seed and m < n]
+        if fewer:
+            before = depth[seed, max(fewer)]
+            values = {f"depth, {max(fewer):,} images": before, f"depth, {n:,} images": at, "step": at - before}
+            units.append(
+                Unit(f"seed {seed}, {max(fewer):,} to {n:,} images", at - before > SMALLEST_DIFFERENCE, values)
+            )
+    listed = "; ".join(f"seed {seed}, {n:,} images: {at:.2f}" for (seed, n), at in sorted(depth.items()))
+    return Finding(f"Depth of the gap (0: first layer, 1: last): {listed}", tuple(units)) if units else NOTHING
+
+
+def _centre(gap: list[float]) -> float:
+    """Centre of gravity along depth of what of a gap exceeds 0.02; the middle where nothing does."""
+    weights = [max(0.0, value - SMALLEST_DIFFERENCE) for value in gap]
+    total = sum(weights)
+    return sum(i * w for i, w in enumerate(weights)) / total / (len(gap) - 1) if total else 0.5
 
 
 NAMES = {"nmf": "NMF", "pca": "PCA", "random": "random ablation"}
