@@ -55,5 +55,5 @@ $(APP_STAMP): requirements.txt | $(BIN)/python
 	@touch $@
 
 $(TESTS_STAMP): requirements.txt pyproject.toml | $(BIN)/python
-	$(INSTALL) -e '.[tests,export,distributed]'
+	$(INSTALL) -e '.[tests,export,distributed,trainers]'
 	@touch $@ $(APP_STAMP)

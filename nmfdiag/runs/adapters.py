@@ -1,0 +1,80 @@
+"""The monitor as a callback of Lightning's Trainer and of Hugging Face's; neither is imported before it is asked for."""
+
+import logging
+from typing import Any
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs.monitor import MemorizationMonitor
+
+logger = logging.getLogger(__name__)
+
+
+def lightning_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any:
+    """A callback for ``lightning.Trainer(callbacks=[...])``.
+
+    Each epoch's scalar metrics (``self.log``) are kept beside what is measured, under their names.
+
+    Args:
+        monitor: What measures.
+        stop: Whether training ends when :attr:`MemorizationMonitor.should_stop` says so; else it is only logged.
+
+    Raises:
+        NmfdiagError: If Lightning is not installed.
+    """
+    try:
+        from lightning import Callback
+    except ImportError:
+        try:
+            from pytorch_lightning import Callback  # type: ignore[no-redef,assignment]
+        except ImportError:
+            raise NmfdiagError("This callback needs the package lightning: pip install lightning") from None
+
+    class Watching(Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            monitor.on_epoch_end(pl_module, trainer.current_epoch + 1, **_scalars(trainer.callback_metrics))
+            if _alarm(monitor) and stop:
+                trainer.should_stop = True
+
+    return Watching()
+
+
+def trainer_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any:
+    """A callback for ``transformers.Trainer(callbacks=[...])``; the probe inputs are ``pixel_values``.
+
+    Args:
+        monitor: What measures.
+        stop: As :func:`lightning_callback` takes it.
+
+    Raises:
+        NmfdiagError: If transformers is not installed.
+    """
+    try:
+        from transformers import TrainerCallback
+    except ImportError:
+        raise NmfdiagError("This callback needs the package transformers: pip install transformers") from None
+
+    class Watching(TrainerCallback):
+        def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            logs = _scalars({k: v for line in state.log_history for k, v in line.items() if k not in ("epoch", "step")})
+            monitor.on_epoch_end(kwargs["model"], round(state.epoch), **logs)
+            if _alarm(monitor) and stop:
+                control.should_training_stop = True
+
+    return Watching()
+
+
+def _scalars(values: Any) -> dict[str, float]:
+    """Those values that are single numbers, under names that a keyword can have."""
+    found = {}
+    for name, value in dict(values).items():
+        try:
+            found[str(name)] = float(value)
+        except (TypeError, ValueError):
+            continue
+    return {name: value for name, value in found.items() if name not in ("model", "epoch", "self")}
+
+
+def _alarm(monitor: MemorizationMonitor) -> bool:
+    if monitor.should_stop:
+        logger.warning(monitor.alarm)
+    return monitor.should_stop
