@@ -35,6 +35,9 @@ def lightning_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> A
             if _alarm(monitor) and stop:
                 trainer.should_stop = True
 
+        def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+            monitor.finish()
+
     return Watching()
 
 
@@ -59,6 +62,9 @@ def trainer_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any
             monitor.on_epoch_end(kwargs["model"], round(state.epoch), **logs)
             if _alarm(monitor) and stop:
                 control.should_training_stop = True
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            monitor.finish()
 
     return Watching()
 

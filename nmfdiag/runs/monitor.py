@@ -16,7 +16,8 @@ from nmfdiag.data import check_labels, single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.stopping import PATIENCE, first_peak
 from nmfdiag.measures.watching import METHODS, Watch
-from nmfdiag.runs.records import append
+from nmfdiag.runs.records import RUN_FILE, append
+from nmfdiag.zoo.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +55,10 @@ class MemorizationMonitor:
         methods: ``"nmf"``, and ``"random"`` for the baseline.
         writers: Each is told the values of every look.
         seed: Seeds the choice of samples and the first start.
+        recipe: What is trained, if it is a network of the zoo: the dashboard takes its colour from it.
 
     Attributes:
-        history: One dictionary an epoch: what was passed in, and ``curves`` as :class:`nmfdiag.runs.records.History` has them.
+        history: One dictionary an epoch: what was passed in, and ``curves`` as :class:`nmfdiag.runs.records.Run` has them.
         alarm: Why training should stop, in a sentence; empty while it should go on.
 
     Raises:
@@ -81,6 +83,7 @@ class MemorizationMonitor:
         methods: Sequence[str] = METHODS,
         writers: Sequence[Writer] = (),
         seed: int = 0,
+        recipe: Recipe | None = None,
     ):
         if measure not in MEASURES:
             raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(MEASURES)}.")
@@ -98,9 +101,9 @@ class MemorizationMonitor:
         self.history: list[dict[str, Any]] = []
         self.alarm = ""
         self._since, self._trained, self._cost = time.perf_counter(), 0.0, 0.0
-        self._path = Path(folder) / "run.jsonl" if folder is not None else None
+        self._path = Path(folder) / RUN_FILE if folder is not None else None
         if self._path is not None:
-            self._begin(self._path, name or Path(folder or "").name, per_class)
+            self._begin(self._path, name or Path(folder or "").name, per_class, recipe)
 
     def on_epoch_end(self, model: nn.Module, epoch: int, **logs: float) -> dict[str, Any]:
         """Look at the network, write the epoch's line, and update :attr:`should_stop`.
@@ -130,6 +133,16 @@ class MemorizationMonitor:
             logger.exception("nmfdiag could not write epoch %s; training goes on.", epoch)
         self._since = time.perf_counter()
         return line
+
+    def finish(self, **result: float) -> None:
+        """Write that training has ended, and what came of it: the dashboard then no longer waits for the next epoch."""
+        try:
+            if self._path is not None:
+                append(
+                    self._path, {"result": {"epochs": len(self.history), **{k: float(v) for k, v in result.items()}}}
+                )
+        except Exception:
+            logger.exception("nmfdiag could not write the end of the run.")
 
     @property
     def should_stop(self) -> bool:
@@ -178,7 +191,7 @@ class MemorizationMonitor:
         if self._path is not None:
             append(self._path, line | {"should_stop": self.should_stop})
 
-    def _begin(self, path: Path, name: str, per_class: int) -> None:
+    def _begin(self, path: Path, name: str, per_class: int, recipe: Recipe | None) -> None:
         if path.exists():
             path.rename(path.with_name(f"run-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"))
         probe = {
@@ -189,7 +202,8 @@ class MemorizationMonitor:
             "nmfdiag": __version__, "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
             "date": time.strftime("%Y-%m-%d %H:%M"),
         }  # fmt: skip
-        append(path, {"name": name, "experiment": "monitor", "recipe": None, "probe": probe, "provenance": provenance})
+        known = recipe and recipe.to_dict()
+        append(path, {"name": name, "experiment": "monitor", "recipe": known, "probe": probe, "provenance": provenance})
 
 
 def _looks_since_best(values: Sequence[float]) -> int:

@@ -25,7 +25,7 @@ from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.training import Trained, predict, train, training_set
 
 Batches = Sequence[tuple[Tensor, Tensor]]
-PER_CLASS, MULTI_DRAWS, WATCH_DRAWS = 20, 3, 3
+PER_CLASS, MULTI_DRAWS, WATCH_DRAWS = 20, 3, 1
 DIGITS = 4
 
 OnStep = Callable[[str, float], None]
@@ -42,7 +42,7 @@ class Measure:
 
 MEASURES = {"nmf": Measure("nmf"), "random": Measure("random"), "nmf on fitted": Measure("nmf", fitted=True)}
 WATCHED: dict[str, dict[str, Any]] = {
-    "early-stopping": {"measures": ["nmf", "random", "nmf on fitted"], "ranks": "coarse", "per_class": 25},
+    "early-stopping": {"measures": ["nmf", "random", "nmf on fitted"], "ranks": "coarse", "per_class": 10},
     "few-shot": {"measures": ["nmf"], "ranks": "1", "per_class": 20},
 }
 """Of each experiment that watches training: what is measured, at which ranks, on how many samples a class."""

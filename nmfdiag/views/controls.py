@@ -53,7 +53,7 @@ def page_guard() -> None:
 def frame() -> Any:
     """The tab's title and icon (a file: Streamlit fetches named icons of tabs from the web) and the navigation."""
     st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
-    return st.navigation(pages())
+    return st.navigation(pages(), expanded=True)
 
 
 def pages() -> dict[str, list]:
@@ -74,6 +74,9 @@ def pages() -> dict[str, list]:
             st.Page("pages/batches.py", title="Single vs multi-class", icon=":material/grid_view:"),
             st.Page("pages/support.py", title="Support", icon=":material/apps:"),
             st.Page("pages/runtime.py", title="Runtime", icon=":material/timer:"),
+        ],
+        "Your network": [
+            st.Page("pages/training_runs.py", title="Training runs", icon=":material/timeline:"),
         ],
     }
 

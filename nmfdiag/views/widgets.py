@@ -61,23 +61,21 @@ def several(
     help: str | None = None,
     format_func: Any = str,
     disabled: bool = False,
+    most: int = 0,
 ) -> list[Any]:
-    """A choice of at least one: the URL's, the last one, or the default; without any, the first of the default."""
+    """A choice of at least one: the URL's, the last one, or the default; without any, the first of the default.
+
+    Options side by side; where at ``most`` so many of a long list may be chosen, a list.
+    """
     _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
     start: dict[str, Any] = {} if _restored(key, format_func) else {"default": default}
     if key in st.session_state and not set(st.session_state[key]) <= set(options):
         st.session_state[key], start = [o for o in st.session_state[key] if o in options] or list(default), {}
-    picked = st.pills(
-        label,
-        options,
-        selection_mode="multi",
-        key=key,
-        bind="query-params",
-        format_func=format_func,
-        help=help,
-        disabled=disabled,
-        **start,
-    )
+    start |= {"key": key, "bind": "query-params", "format_func": format_func, "help": help, "disabled": disabled}
+    if most:
+        picked = st.multiselect(label, options, max_selections=most, **start)
+    else:
+        picked = st.pills(label, options, selection_mode="multi", **start)
     st.session_state["_kept"][key] = picked
     return list(picked) or list(default[:1])
 

@@ -73,6 +73,10 @@ _FAMILIES: tuple[dict[str, Any], ...] = (
         "precision": "bfloat16", "label_noises": (*LABEL_NOISES, 0.9),
     },
     {
+        "dataset": "cifar10", "arch": "resnet", "n_train": 10000, "arch_options": {"width": 16}, "batch_size": 128,
+        "precision": "bfloat16", "label_noises": (0.0, 0.6, 1.0),
+    },
+    {
         "dataset": "spoken_digits", "arch": "audio_cnn", "n_train": 2000, "arch_options": {"width": 16},
         "precision": "bfloat16", "label_noises": (0.0, 0.5, 1.0),
     },

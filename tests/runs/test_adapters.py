@@ -57,6 +57,7 @@ def test_lightning(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     watched = lightning_fit(digits, [lightning_callback(monitor)], tmp_path)
     assert [line["epoch"] for line in monitor.history] == [1, 2, 3]
     assert all(line["curves"]["nmf"] and line["train_loss"] > 0 for line in monitor.history)
+    assert '"result"' in (tmp_path / "run" / "run.jsonl").read_text().splitlines()[-1]
     alone = lightning_fit(digits, [], tmp_path)
     assert all(torch.equal(a, b) for a, b in zip(watched.parameters(), alone.parameters(), strict=True))
 

@@ -20,7 +20,7 @@ def test_shipped_networks_fit_their_given_labels() -> None:
     assert set(zoo) <= set(RECIPES)
     for family in {(r.dataset, r.arch) for r in RECIPES.values()}:  # not every recipe is shipped: 60 MB in all
         shipped = {e.recipe.label_noise for e in zoo.values() if (e.recipe.dataset, e.recipe.arch) == family}
-        assert {0.0, 1.0} < shipped
+        assert {0.0, 1.0} <= shipped
     assert all(entry.train_accuracy >= 0.99 for entry in zoo.values())
     assert all(RECIPES[name] == entry.recipe for name, entry in zoo.items())
 
