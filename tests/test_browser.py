@@ -46,7 +46,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "--server.fileWatcherType",
         "none",
     ]
-    environment = {**os.environ, "NMFDIAG_CACHE": str(cache)}
+    environment = {**os.environ, "NMFDIAG_CACHE": str(cache), "NMFDIAG_RUNS": str(cache / "runs")}
     process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
     base = f"http://127.0.0.1:{port}"
     for _ in range(300):
@@ -271,3 +271,14 @@ def test_a_recorded_experiment_is_drawn_at_once(page: Page, path: str, heading: 
         page.get_by_role("button", name="Export").first.click()
         page.get_by_role("button", name="Data (CSV)").first.click()
     assert len(list(csv.DictReader(table.value.path().open()))) > 5
+
+
+def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
+    page.goto("/training_runs")
+    expect(page.get_by_role("heading", name="Is this run memorising yet?")).to_be_visible()
+    expect(page.get_by_text("MemorizationMonitor").first).to_be_visible()
+    page.get_by_role("button", name="Train one now").click()
+    page.wait_for_selector(".js-plotly-plot .scatterlayer .trace", state="attached", timeout=120_000)
+    expect(page.get_by_text(re.compile(r"digits-mlp-p0.4-s0, epoch \d+")).first).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Train one now")).to_be_visible()

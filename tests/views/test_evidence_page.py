@@ -1,0 +1,57 @@
+"""The page *Evidence* and the presets of the paper's figures, without a browser."""
+
+import pytest
+from screens import ROOT
+from streamlit.testing.v1 import AppTest
+
+from nmfdiag.runs.evidence.claims import CLAIMS, findings
+from nmfdiag.views import presets
+from nmfdiag.zoo.registry import entries
+
+
+def visit(page: str, **link: str | list[str]) -> AppTest:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in link.items():
+        app.query_params[key] = value
+    app.switch_page(str(ROOT / "pages" / f"{page}.py"))
+    return app.run()
+
+
+def test_every_claim_is_a_line_that_opens_its_runs() -> None:
+    app = visit("evidence")
+    assert not app.exception and not app.error and app.title[0].value == "Where is the paper right?"
+    assert app.markdown[0].value.startswith(f"**Of {len(CLAIMS)} claims, ")
+    lines = [box for box in app.expander if "-badge[" in box.label]
+    assert len(lines) == len(CLAIMS)
+    found = findings()
+    for claim, box in zip(CLAIMS, lines, strict=True):
+        assert claim.claim in box.label and found[claim].verdict in box.label
+        assert found[claim].measured in " ".join(m.value for m in box.markdown)
+        assert len(box.dataframe) == 1 and len(box.dataframe[0].value) == len(found[claim].units)
+
+
+def test_claims_can_be_filtered_by_verdict() -> None:
+    app = visit("evidence", verdict=["does not hold"])
+    verdicts = [finding.verdict for finding in findings().values()]
+    assert len([box for box in app.expander if "-badge[" in box.label]) == verdicts.count("does not hold")
+    assert app.markdown[0].value.startswith(f"**Of {len(CLAIMS)} claims")
+
+
+@pytest.mark.parametrize("name", ["OVERVIEW", "CURVES", "CLASSES", "RECONSTRUCTION"])
+def test_presets_ask_for_networks_and_layers_that_are_there(name: str) -> None:
+    for values in getattr(presets, name).values():
+        family = [
+            e for e in entries().values()
+            if (e.recipe.dataset, e.recipe.arch, e.recipe.seed) == (values["data"], values["arch"], values["seed"])
+        ]  # fmt: skip
+        assert set(values["p"]) <= {e.recipe.label_noise for e in family}
+        assert values.get("layer", "conv1_1") in family[0].layers
+
+
+def test_a_preset_sets_sidebar_and_page() -> None:
+    app = visit("reconstruction", data="digits", arch="mlp", p=["0", "1"], n="10")
+    assert not app.exception
+    next(button for button in app.button if button.label == "Figure 10c").click().run()
+    assert not app.exception
+    assert app.selectbox(key="data").value == "cifar10" and app.pills(key="p").value == [0.8, 0.9, 1.0]
+    assert any(c.value.startswith("cifar10 · cnn · p = 0.8, 0.9, 1") for c in app.caption)
