@@ -164,6 +164,9 @@ def lookup(name: str) -> ZooEntry:
     """
     found = entries()
     if name not in found:
+        _scan.cache_clear()  # it may have been written since, within this second
+        found = entries()
+    if name not in found:
         raise NmfdiagError(
             f"The zoo has no network {name!r}. It has: {', '.join(found) or 'none'}. "
             f"A network with a recipe can be trained with: nmfdiag zoo train {name}"
