@@ -16,17 +16,13 @@ from nmfdiag.views.evidence_words import (
 )
 from nmfdiag.views.widgets import begin, formats, several
 
-controls.page_guard()
-begin()
-found = findings()
-head = st.container()
-with st.sidebar:
-    shown = several("verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed.")
-with head:
-    charts.banner("Where is the paper right?", subject(found), [("verdict", verdict) for verdict in shown])
-
 
 def draw() -> None:
+    begin()
+    found = findings()
+    with st.sidebar:
+        shown = several("verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed.")
+    charts.banner("Where is the paper right?", subject(found), [("verdict", verdict) for verdict in shown])
     st.markdown(f"**{evidence_answer(found)}**")
     for number, (claim, finding) in enumerate(found.items()):
         if finding.verdict not in shown:
@@ -56,4 +52,5 @@ def draw() -> None:
     charts.tabs(HOW_TO_READ, table, settings())
 
 
+controls.page_guard()
 controls.guarded(draw)

@@ -13,6 +13,8 @@ from nmfdiag.measures.summary import Spread, spread
 Series = Sequence[float | None]
 
 PATIENCE = 5
+CLOSE = 2
+"""Up to so many epochs are "next to" the test loss's minimum."""
 FITTED = 0.98
 EQUAL = 1e-9
 """Values that differ by less are one value: a mean over layers of a saturated AuC is 1 up to rounding."""

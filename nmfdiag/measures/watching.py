@@ -80,7 +80,7 @@ class Watch:
                         curves[method].append((ranks, accuracy, baseline))
                 for method, some in curves.items():
                     if some:
-                        found.setdefault(method, {})[name] = _values(some)
+                        found.setdefault(method, {})[name] = summarised(some)
         return found
 
     def _curve(
@@ -112,7 +112,8 @@ class Watch:
         return [baseline if k == one.full_rank else tail.accuracy(*one.factors(k)) for k in ranks]
 
 
-def _values(curves: Sequence[tuple[list[int], list[float], float]]) -> dict[str, float]:
+def summarised(curves: Sequence[tuple[list[int], list[float], float]]) -> dict[str, float]:
+    """Ranks, accuracies and uncompressed accuracy of each batch's curve -> the values of one layer in :data:`Measured`."""
     areas = [auc(ranks, accuracy) for ranks, accuracy, _ in curves]
     relative = [area / baseline for area, (_, _, baseline) in zip(areas, curves, strict=True) if baseline > 0]
     at = spread(areas)

@@ -1,6 +1,7 @@
 """The monitor as a callback of Lightning's Trainer and of Hugging Face's; neither is imported before it is asked for."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 from nmfdiag.errors import NmfdiagError
@@ -31,7 +32,7 @@ def lightning_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> A
 
     class Watching(Callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-            monitor.on_epoch_end(pl_module, trainer.current_epoch + 1, **_scalars(trainer.callback_metrics))
+            monitor.on_epoch_end(pl_module, trainer.current_epoch + 1, **_named(trainer.callback_metrics))
             if _alarm(monitor) and stop:
                 trainer.should_stop = True
 
@@ -58,7 +59,7 @@ def trainer_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any
 
     class Watching(TrainerCallback):
         def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            logs = _scalars({k: v for line in state.log_history for k, v in line.items() if k not in ("epoch", "step")})
+            logs = _named({k: v for line in state.log_history for k, v in line.items() if k not in ("epoch", "step")})
             monitor.on_epoch_end(kwargs["model"], round(state.epoch), **logs)
             if _alarm(monitor) and stop:
                 control.should_training_stop = True
@@ -69,15 +70,9 @@ def trainer_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any
     return Watching()
 
 
-def _scalars(values: Any) -> dict[str, float]:
-    """Those values that are single numbers, under names that a keyword can have."""
-    found = {}
-    for name, value in dict(values).items():
-        try:
-            found[str(name)] = float(value)
-        except (TypeError, ValueError):
-            continue
-    return {name: value for name, value in found.items() if name not in ("model", "epoch", "self")}
+def _named(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Logged values but for those whose names the monitor takes itself."""
+    return {str(name): value for name, value in values.items() if name not in ("self", "model", "epoch")}
 
 
 def _alarm(monitor: MemorizationMonitor) -> bool:

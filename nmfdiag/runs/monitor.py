@@ -3,7 +3,8 @@
 import logging
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -117,7 +118,7 @@ class MemorizationMonitor:
             The epoch's line.
         """
         self._trained += time.perf_counter() - self._since
-        line: dict[str, Any] = {"epoch": epoch, **{key: float(value) for key, value in logs.items()}, "curves": {}}
+        line: dict[str, Any] = {"epoch": epoch, **_numbers(logs), "curves": {}}
         try:
             if self._affordable():
                 began = time.perf_counter()
@@ -211,6 +212,15 @@ def _looks_since_best(values: Sequence[float]) -> int:
     return len(values) - stop.kept if stop else 0
 
 
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Those logged values that are single numbers."""
+    found = {}
+    for name, value in logs.items():
+        with suppress(TypeError, ValueError, RuntimeError):
+            found[name] = float(value)
+    return found
+
+
 def _flat(curves: dict[str, Any]) -> dict[str, float]:
     return {f"nmfdiag/{m}/{layer}": of["auc"] for m, layers in curves.items() for layer, of in layers.items()}
 
@@ -219,6 +229,6 @@ def _unwrapped(model: nn.Module) -> nn.Module:
     """The network inside ``torch.compile`` and data-parallel wrappers."""
     for name in WRAPPERS:
         inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module) and next(iter(dict(model.named_children()))) == name:
+        if isinstance(inner, nn.Module) and list(dict(model.named_children())) == [name]:
             model = inner
     return model

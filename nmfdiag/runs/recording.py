@@ -17,7 +17,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import coarse_ranks
 from nmfdiag.measures.compression import METHODS, compression_curves
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.summary import spread
+from nmfdiag.measures.watching import summarised
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.runs.records import append, histories, network_records
 from nmfdiag.zoo.experiments import AXES, experiment
@@ -102,7 +102,9 @@ def _record_network(
     name: str, recipe: Recipe, dataset: Dataset, path: Path, options: dict[str, Any], report: OnStep
 ) -> None:
     def on_epoch(line: dict[str, Any]) -> None:
-        report(f"epoch {line['epoch']:.0f}, accuracy {line['train_accuracy']:.2f}", 0.8 * line["epoch"] / 100)
+        report(
+            f"epoch {line['epoch']:.0f}, accuracy {line['train_accuracy']:.2f}", 0.8 * line["epoch"] / recipe.max_epochs
+        )
 
     start = time.perf_counter()
     trained = train(recipe, on_epoch=on_epoch, tested=0, **options)
@@ -190,25 +192,10 @@ def measure(
                 draws=WATCH_DRAWS, tail_dtype=precision,
             )  # fmt: skip
             if curves:
-                found.setdefault(what, {})[layer.name] = _values(curves, first_only=ranks == "1")
+                values = summarised([(c.ranks, c.accuracy, c.baseline_accuracy) for c in curves])
+                kept = ("first", "baseline") if ranks == "1" else tuple(values)
+                found.setdefault(what, {})[layer.name] = {name: values[name] for name in kept}
     return found
-
-
-def _values(curves: Sequence[CompressionCurve], *, first_only: bool) -> dict[str, float]:
-    first = {
-        "first": fmean(c.accuracy[0] for c in curves),
-        "baseline": fmean(c.baseline_accuracy for c in curves),
-    }
-    if first_only:
-        return first
-    auc, right = spread([c.auc for c in curves]), [c for c in curves if c.baseline_accuracy > 0]
-    values = {
-        "auc": auc.mean,
-        "sem": auc.sem,
-        "auc_log": fmean(c.auc_over("log") for c in curves),
-        **({"relative": fmean(c.auc / c.baseline_accuracy for c in right)} if right else {}),
-    }
-    return values | first
 
 
 def _curves(network: SplitNetwork, layer: str, batches: Batches, **options: Any) -> list[CompressionCurve]:

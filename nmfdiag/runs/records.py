@@ -47,6 +47,11 @@ class NetworkRecord:
         """Training accuracy minus test accuracy, as in figure 5."""
         return self.train_accuracy - self.test_accuracy
 
+    @property
+    def fits(self) -> bool:
+        """Whether it reached the training accuracy that its recipe asks for."""
+        return self.train_accuracy >= self.recipe.fitted_at
+
     def area(self, method: str, definition: Definition) -> float:
         """The network's AuC under a definition."""
         by_layer = dict(zip(self.layers, self.auc[definition.batch][method][definition.axis], strict=True))

@@ -18,7 +18,7 @@ from nmfdiag.views.figures import (
     marker_of,
     set_layer_axis,
 )
-from nmfdiag.views.generalization_values import COMPARED, DATASETS, METHODS, STATISTICS, Selection, Verdict, did_fit
+from nmfdiag.views.generalization_values import COMPARED, DATASETS, METHODS, STATISTICS, Selection, Verdict
 from nmfdiag.views.generalization_words import interval_words
 from nmfdiag.zoo.experiments import PRIMARY, Definition
 
@@ -161,8 +161,8 @@ def _add_points(
             x=[x[i] for i in at], y=[y[i] for i in at], mode="markers", name=f"p = {p:g}", legendgroup=f"p = {p:g}",
             showlegend=col == 1,
             marker={
-                "symbol": [_symbol(record) for record in mine], "size": [9 if did_fit(record) else 7 for record in mine], "color": colour_of(p),
-                "opacity": [1 if did_fit(record) else FAINT for record in mine], "line": {"width": 1.5, "color": colour_of(p)},
+                "symbol": [_symbol(record) for record in mine], "size": [9 if record.fits else 7 for record in mine], "color": colour_of(p),
+                "opacity": [1 if record.fits else FAINT for record in mine], "line": {"width": 1.5, "color": colour_of(p)},
             },
             customdata=[[record.name, _hover(record, method, selection.definition)] for record in mine],
             hovertemplate="%{customdata[1]}<extra></extra>", row=1, col=col,
@@ -175,7 +175,7 @@ def _add_keys(figure: go.Figure, selection: Selection) -> None:
     keys: list[tuple[str, dict[str, Any]]] = [
         (dataset, {"symbol": f"circle{_open(dataset)}"}) for dataset in datasets if len(datasets) > 1 or _open(dataset)
     ]
-    if not all(did_fit(record) for record in selection.records):
+    if not all(record.fits for record in selection.records):
         keys.append(("small and faint: did not fit", {"symbol": "circle", "size": 7, "opacity": FAINT}))
     for name, marker in keys:
         figure.add_scatter(
@@ -195,7 +195,7 @@ def _hover(record: NetworkRecord, method: str, definition: Definition) -> str:
     return (
         f"{record.name}: {record.recipe.dataset}, p = {record.recipe.label_noise:g}<br>{METHOD_TITLES[method]} AuC "
         f"{record.area(method, definition):.3f}<br>generalisation error {record.generalization_error:.3f}<br>training accuracy "
-        f"{record.train_accuracy:.3f}, test {record.test_accuracy:.3f}{'' if did_fit(record) else '<br>did not fit its labels'}"
+        f"{record.train_accuracy:.3f}, test {record.test_accuracy:.3f}{'' if record.fits else '<br>did not fit its labels'}"
     )
 
 

@@ -84,7 +84,7 @@ class Selection:
     @property
     def fitted(self) -> "Selection":
         """The same of those networks alone that fit."""
-        return replace(self, records=tuple(filter(did_fit, self.records)))
+        return replace(self, records=tuple(record for record in self.records if record.fits))
 
     def areas(self, method: str, definition: Definition | None = None) -> tuple[float, ...]:
         """The AuC of each network."""
@@ -135,11 +135,6 @@ def select(
     return chosen
 
 
-def did_fit(record: NetworkRecord) -> bool:
-    """Whether the network learned its given labels: its training accuracy is what its recipe asks for."""
-    return record.train_accuracy >= record.recipe.fitted_at
-
-
 def verdicts(selection: Selection) -> list[Verdict]:
     """Every declared definition under both statistics."""
     return [selection.verdict(statistic, definition) for definition in DEFINITIONS for statistic in STATISTICS]
@@ -185,7 +180,7 @@ def network_table(selection: Selection) -> pd.DataFrame:
                 "generalisation error": r.generalization_error,
                 "train accuracy": r.train_accuracy,
                 "test accuracy": r.test_accuracy,
-                "fits": did_fit(r),
+                "fits": r.fits,
                 "epochs": r.epochs,
                 **{name.replace("_", " "): value for name, value in factors(r).items()},
                 "parameters": r.n_parameters,

@@ -16,7 +16,6 @@ from nmfdiag.views.generalization_values import (
     STATISTICS,
     Selection,
     Verdict,
-    did_fit,
 )
 from nmfdiag.zoo.experiments import GENERALIZATION, PRIMARY
 
@@ -176,7 +175,7 @@ def network_words(record: NetworkRecord) -> str:
         f"{recipe.n_train:,} samples of {recipe.dataset}, {noise} (p = {recipe.label_noise:g}). Learning rate "
         f"{recipe.learning_rate:g}, batches of {recipe.batch_size}, {decay}, {moved}, seed {recipe.seed}; "
         f"{_counted_of(record.epochs, 'epoch')} of at most {recipe.max_epochs}"
-        f"{'' if did_fit(record) else ', after which it did not fit its labels'}."
+        f"{'' if record.fits else ', after which it did not fit its labels'}."
     )
 
 

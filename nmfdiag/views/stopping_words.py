@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 
 from nmfdiag.measures.correlation import correlation
-from nmfdiag.measures.stopping import FITTED, PATIENCE, PRIMARY, RULES, first_reaching, over_seeds, plateau
+from nmfdiag.measures.stopping import CLOSE, FITTED, PATIENCE, PRIMARY, RULES, first_reaching, over_seeds, plateau
 from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.records import History
 from nmfdiag.views.class_words import signed
@@ -21,8 +21,6 @@ from nmfdiag.views.stopping_values import (
 )
 from nmfdiag.zoo.experiments import experiment
 
-CLOSE = 2
-"""Up to so many epochs are "next to" the test loss's minimum."""
 SATURATED = 0.1
 """From this share of epochs at its highest value on, a series is called saturated."""
 LAG = 0.1

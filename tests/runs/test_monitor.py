@@ -101,6 +101,7 @@ def test_a_run_is_one_file_that_stays_readable(digits: tuple[Tensor, Tensor], tm
     trained(network(), digits, 2, lambda model, epoch: monitor.on_epoch_end(model, epoch, train_loss=1.5))
     lines = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
     assert lines[0]["name"] == "first" and [line.get("epoch") for line in lines[1:]] == [1, 2]
+    assert "odd" not in monitor.on_epoch_end(network(), 3, odd=torch.ones(2), words="x")  # type: ignore[arg-type]
     assert lines[1]["train_loss"] == 1.5 and lines[1]["curves"] == monitor.history[0]["curves"]
     MemorizationMonitor(*digits, folder=folder)
     assert len(list(folder.glob("run*.jsonl"))) == 2  # an earlier run is put aside, not overwritten

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
+from nmfdiag.measures.stopping import CLOSE
 from nmfdiag.runs.evidence import ablating, compressing, training
 from nmfdiag.runs.evidence.everything import Records
 from nmfdiag.runs.evidence.finding import Finding
@@ -180,7 +181,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The single-class NMF AuC has its extremum where the test loss turns.",
         "Both near the 5th epoch",
         lambda records: training.turning_point(records.watched),
-        f"a training run; shows it if at most {training.NEAR_EPOCHS} epochs lie between",
+        f"a training run; shows it if at most {CLOSE} epochs lie between",
         "stopping",
         "nmfdiag record early-stopping",
         "Accuracy on the given labels rises all along training and takes the absolute AuC with it.",
@@ -190,7 +191,7 @@ CLAIMS: tuple[Claim, ...] = (
         "The same of AuC relative to the batch's own uncompressed accuracy.",
         "Not asked",
         lambda records: training.turning_point(records.watched, "relative"),
-        f"a training run; shows it if at most {training.NEAR_EPOCHS} epochs lie between",
+        f"a training run; shows it if at most {CLOSE} epochs lie between",
         "stopping",
         "nmfdiag record early-stopping",
         "Declared as a second rule before the runs: it takes away what absolute AuC owes to rising accuracy.",

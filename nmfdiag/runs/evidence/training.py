@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 from nmfdiag.measures.ablation import SMALLEST_DIFFERENCE
 from nmfdiag.measures.correlation import Correlation, correlation, correlation_difference
+from nmfdiag.measures.stopping import CLOSE, RULES, Outcome, layer_mean, outcome
 from nmfdiag.measures.stopping import PRIMARY as RULE_OF
-from nmfdiag.measures.stopping import RULES, layer_mean, outcome
 from nmfdiag.measures.summary import spread
 from nmfdiag.runs.evidence.finding import NOTHING, Finding, Unit, over_units
 from nmfdiag.runs.records import History, NetworkRecord
@@ -15,7 +15,6 @@ from nmfdiag.zoo.experiments import PRIMARY
 if TYPE_CHECKING:
     import pandas as pd
 
-NEAR_EPOCHS = 2
 FOLLOWS = 0.8
 PRACTICAL_SECONDS = 60
 ZOO_IMAGES = 10_000
@@ -59,7 +58,7 @@ def closest_method(records: Mapping[str, NetworkRecord], *, fitted: bool = False
 
 
 def _counted(records: Mapping[str, NetworkRecord], fitted: bool) -> list[NetworkRecord]:
-    return [r for r in records.values() if not fitted or r.train_accuracy >= r.recipe.fitted_at]
+    return [r for r in records.values() if not fitted or r.fits]
 
 
 def _correlations(some: Sequence[NetworkRecord]) -> dict[str, Correlation]:
@@ -122,7 +121,7 @@ def turning_point(runs: Iterable[History], rule_name: str = RULE_OF["early-stopp
             "AuC highest at": found.kept, "test loss least at": found.kept - found.from_minimum,
             "epochs between": found.from_minimum, "accuracy lost against the best epoch": found.regret,
         }  # fmt: skip
-        units.append(Unit(run.name, abs(found.from_minimum) <= NEAR_EPOCHS, values))
+        units.append(Unit(run.name, abs(found.from_minimum) <= CLOSE, values))
     words = "Epochs from the least test loss to the highest AuC"
     return Finding(f"{words}: {over_units(units, 'epochs between')}", tuple(units)) if units else NOTHING
 
@@ -147,7 +146,8 @@ def follows_test_accuracy(runs: Iterable[History]) -> Finding:
 
 def few_shot_stopping(runs: Iterable[History]) -> Finding:
     """F9: test accuracy at the first peak of the accuracy at k = 1, minus that at the end, over the seeds of a setting."""
-    rule, gains = RULES[RULE_OF["few-shot"]], {}  # type: ignore[var-annotated]
+    rule = RULES[RULE_OF["few-shot"]]
+    gains: dict[str, list[Outcome]] = {}
     for run in runs:
         stop = rule.stop(_k1(run)) if run.finished else None
         if stop is not None:
