@@ -8,22 +8,23 @@ from nmfdiag.runs.request import GRIDS
 from nmfdiag.views import charts, controls
 from nmfdiag.views.batches_figures import batches_figure, batches_table
 from nmfdiag.views.batches_words import HOW_TO_READ, batches_answer, chance_words, subject
-from nmfdiag.views.choice import BOTH, families
-from nmfdiag.views.figures import METHOD_TITLES
+from nmfdiag.views.choice import BOTH, families, fitted, methods_of
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.widgets import one, several
 from nmfdiag.zoo.registry import entries
+
+FIRST_SHOWN = 4
+FAMILIES_HELP = "The sidebar's own, and those with the smallest inputs. All of them are the paper's figure: minutes, the first time."
 
 controls.page_guard()
 asked = controls.sidebar(without=["layer", "batch", "methods", "grid"])
 found = {choice.family: choice for choice in families(replace(asked, batch=BOTH), entries())}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    usual = [name for name, choice in found.items() if choice.is_quick or choice.family == asked.family]
-    shown = several("shown", list(found), "families", usual)
-    method = one("compressed by", list(METHOD_TITLES), "by", segmented=True)
+    shown = several("shown", list(found), "families", list(found)[:FIRST_SHOWN], help=FAMILIES_HELP)
+    method = one("compressed by", methods_of(asked.networks[0]), "by", segmented=True)
     grid = one("rank grid", GRIDS, "ranks_on", default=GRIDS.index("coarse"), segmented=True, help=controls.GRID_HELP)
-choices = [replace(choice, methods=(method,), grid=grid) for name, choice in found.items() if name in shown]
+choices = [fitted(replace(choice, grid=grid), method) for name, choice in found.items() if name in shown]
 every = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
 with head:
     link = [*(("families", choice.family) for choice in choices), ("by", method), ("ranks_on", grid)]

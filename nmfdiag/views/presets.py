@@ -16,7 +16,7 @@ _NETWORK = {
     "solver": "hals",
     "n": 20,
 }
-_LEVELS = {"p": [0.0, 0.2, 0.6, 0.8, 1.0]}
+_LEVELS = {"p": [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]}
 
 OVERVIEW: Presets = {"Figure 2c": {**_NETWORK, **_LEVELS, "methods": ["nmf"]}}
 CURVES: Presets = {

@@ -59,7 +59,7 @@ _FACTORS: dict[str, dict[str, tuple[Any, Any]]] = {
 def _varied(dataset: str, row: str, label_noise: float, seed: int) -> Recipe:
     level = {name: levels[int(bit)] for (name, levels), bit in zip(_FACTORS[dataset].items(), row, strict=True)}
     sizes = {name: level.pop(name) for name in ("width", "convs")}
-    return Recipe(dataset, "cnn", label_noise, seed, arch_options=sizes, max_epochs=100, precision="bfloat16", **level)
+    return Recipe(dataset, "cnn", label_noise, seed, arch_options=sizes, max_epochs=1000, precision="bfloat16", **level)
 
 
 GENERALIZATION: dict[str, Recipe] = {
