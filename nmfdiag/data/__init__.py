@@ -2,7 +2,7 @@
 
 from nmfdiag.data.datasets import DATASETS, Dataset, DatasetInfo, load
 from nmfdiag.data.labels import NoisyLabels, check_labels, randomize_labels
-from nmfdiag.data.normalization import Normalization
+from nmfdiag.data.normalization import NORMALIZATIONS, Normalization
 from nmfdiag.data.probe import (
     ProbeBatch,
     multi_class_batch,
@@ -13,6 +13,7 @@ from nmfdiag.data.probe import (
 
 __all__ = [
     "DATASETS",
+    "NORMALIZATIONS",
     "Dataset",
     "DatasetInfo",
     "NoisyLabels",

@@ -15,6 +15,7 @@ from torch import Tensor
 from nmfdiag.data.audio import load_spoken_digits
 from nmfdiag.data.files import load_image_folder, load_npz
 from nmfdiag.data.labels import check_labels
+from nmfdiag.data.resizing import checked_size, resized
 from nmfdiag.data.urban_sound import load_urban_sound
 from nmfdiag.errors import NmfdiagError
 
@@ -24,7 +25,7 @@ DIGITS_TRAIN = 1200
 
 @dataclass(frozen=True)
 class Dataset:
-    """``inputs`` (n, c, h, w): uint8 for images, float32 for spectrograms and floats; ``labels`` (n,) int64."""
+    """``inputs`` (n, c, h, w), or (n, d) for vectors: uint8 for images, else float32; ``labels`` (n,) int64."""
 
     name: str
     split: str
@@ -41,7 +42,8 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        c, h, w = self.inputs.shape[1:]
+        """Channels, height, width; a vector is a map of one place."""
+        c, h, w = (*self.inputs.shape[1:], 1, 1)[:3]
         return c, h, w
 
 
@@ -55,7 +57,15 @@ class DatasetInfo:
     load: Callable[[Path, str, bool], tuple[np.ndarray, np.ndarray, tuple[str, ...]]]
 
 
-def load(name: str, split: str = "train", *, root: str | Path | None = None, download: bool = False) -> Dataset:
+def load(
+    name: str,
+    split: str = "train",
+    *,
+    root: str | Path | None = None,
+    download: bool = False,
+    size: int | tuple[int, int] | None = None,
+    limit_per_class: int | None = None,
+) -> Dataset:
     """Load a data set by name, or an image folder, a zip of one, or an ``.npz`` by path.
 
     Args:
@@ -63,28 +73,43 @@ def load(name: str, split: str = "train", *, root: str | Path | None = None, dow
         split: ``"train"`` or ``"test"``.
         root: Folder of the data sets; default ``$NMFDIAG_DATA``, else ``data/`` in the current directory.
         download: Whether torchvision may download what is missing. Never by default.
+        size: Height and width to which images are resized, or one number for both; default is as they are, and that of
+            the first image of a folder.
+        limit_per_class: Keep only the first so many of each class; of a folder no more are read.
 
     Raises:
-        NmfdiagError: If the data set is unknown, missing or damaged.
+        NmfdiagError: If the data set is unknown, missing or damaged, or the size is none.
     """
     if split not in SPLITS:
         raise NmfdiagError(f"Unknown split {split!r}: accepted are {', '.join(SPLITS)}.")
+    if limit_per_class is not None and limit_per_class < 1:
+        raise NmfdiagError(f"At least one sample a class is read, got limit_per_class={limit_per_class}.")
+    sides = None if size is None else checked_size(size)
     folder = Path(root or os.environ.get("NMFDIAG_DATA", "data"))
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
     elif Path(name).suffix == ".npz" and Path(name).is_file():
         inputs, labels, class_names = load_npz(Path(name))
     elif Path(name).exists():
-        inputs, labels, class_names = load_image_folder(Path(name), split)
+        inputs, labels, class_names = load_image_folder(Path(name), split, size=sides, limit_per_class=limit_per_class)
     else:
         raise NmfdiagError(
             f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of an image folder, "
             f"a zip of one, or an .npz."
         )
-    if inputs.ndim != 4 or labels.ndim != 1 or len(inputs) != len(labels):
+    if inputs.ndim not in (2, 4) or labels.ndim != 1 or len(inputs) != len(labels):
         raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not belong together.")
+    if limit_per_class is not None:
+        first = _first_of_each(labels, limit_per_class)
+        inputs, labels = inputs[first], labels[first]
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
-    return Dataset(name, split, torch.from_numpy(inputs), y, class_names)
+    x = torch.from_numpy(inputs)
+    return Dataset(name, split, x if sides is None else resized(x, sides), y, class_names)
+
+
+def _first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
+    """Rows of the first so many samples of each class, ascending."""
+    return np.sort(np.concatenate([np.flatnonzero(labels == c)[:limit] for c in np.unique(labels)] or [labels[:0]]))
 
 
 def _digits(_root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

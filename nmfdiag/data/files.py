@@ -6,7 +6,7 @@ import tokenize
 import warnings
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,8 @@ def load_image_folder(
             size = size or (image.shape[0], image.shape[1])
             if (len(images) + 1) * math.prod(size) * 3 > MAX_ARRAY_BYTES:
                 raise NmfdiagError(
-                    f"The images in {path} take more than {MAX_ARRAY_BYTES >> 30} GiB at {size[0]}x{size[1]} pixels."
+                    f"The images in {path} take more than {MAX_ARRAY_BYTES >> 30} GiB at {size[0]}x{size[1]} pixels: "
+                    "take fewer of each class, or a smaller size."
                 )
             images.append(image)
             labels.append(label)
@@ -85,36 +86,61 @@ def load_image_folder(
 
 
 def load_npz(path: Path) -> Arrays:
-    """Read ``x`` (n, h, w), (n, c, h, w) or (n, h, w, c) and ``y`` (n,) from an ``.npz``; never unpickles.
+    """Read ``x`` and ``y`` (n,) from an ``.npz``; never unpickles.
 
-    A last axis of 1 or 3 is the channels where the second axis is neither. Headers are checked against the sizes of the
-    zip's entries before anything is allocated.
+    ``x`` holds vectors (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c): a last axis of 1 or 3 is the channels
+    where the second axis is neither.
 
     Raises:
-        NmfdiagError: If an array is missing, of objects, lies about its size, or the shapes disagree.
+        NmfdiagError: As :func:`read_arrays`, and if the shapes disagree, or a value or label is out of range.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            x, y = (_npz_array(archive, names, path, wanted) for wanted in ARRAY_NAMES.values())
-    except NmfdiagError:
-        raise
-    except ZIP_ERRORS as error:
-        raise NmfdiagError(f"{path.name} is no readable .npz: {error}") from None
+    found = read_arrays(path, ARRAY_NAMES)
+    x, y = found["inputs"], found["labels"]
     if x.ndim == 3:
         x = x[:, None]
     if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
         x = x.transpose(0, 3, 1, 2)
-    if x.ndim != 4 or y.ndim != 1 or len(x) != len(y) or y.dtype.kind not in "iu":
+    if x.ndim not in (2, 4) or y.ndim != 1 or len(x) != len(y) or y.dtype.kind not in "iu":
         raise NmfdiagError(
-            f"{path.name}: x must be (n, c, h, w) and y (n,) whole numbers, got {x.shape} and {y.shape} {y.dtype}."
+            f"{path.name}: x must be (n, c, h, w) or (n, d), and y (n,) whole numbers, got {x.shape} and {y.shape} {y.dtype}."
         )
+    if x.size == 0:
+        raise NmfdiagError(f"{path.name}: x holds nothing, its shape is {x.shape}.")
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < MAX_CLASSES:
         raise NmfdiagError(f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {y.min()} .. {y.max()}.")
     if x.dtype.kind == "f" and not np.isfinite(x).all():
         raise NmfdiagError(f"{path.name}: x holds values that are not finite.")
     x = np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32))
     return x, y, tuple(str(c) for c in range(int(y.max()) + 1 if len(y) else 0))
+
+
+def read_arrays(
+    path: Path, wanted: Mapping[str, tuple[str, ...]], optional: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Read arrays from an ``.npz``; never unpickles.
+
+    Headers are checked against the sizes of the zip's entries before anything is allocated.
+
+    Args:
+        path: The file.
+        wanted: For each array, the names that it may have in the file.
+        optional: Those that need not be there.
+
+    Raises:
+        NmfdiagError: If an array is missing, of objects, damaged or too large, or lies about its size.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            return {
+                key: _npz_array(archive, names, path, accepted)
+                for key, accepted in wanted.items()
+                if key not in optional or any(name in names for name in accepted)
+            }
+    except NmfdiagError:
+        raise
+    except ZIP_ERRORS as error:
+        raise NmfdiagError(f"{path.name} is no readable .npz: {error}") from None
 
 
 def _npz_array(

@@ -1,4 +1,4 @@
-"""Matrix -> rank-k approximations: NMF, PCA, random ablation. Knows nothing of networks."""
+"""Matrix -> rank-k approximations: NMF (plain and signed), PCA, random ablation. Knows nothing of networks."""
 
 from nmfdiag.errors import Cancelled
 from nmfdiag.factorize.factorization import Factorization
@@ -6,6 +6,7 @@ from nmfdiag.factorize.matrix import activation_matrix, coarse_ranks, default_ra
 from nmfdiag.factorize.nmf import nmf, nmf_batch
 from nmfdiag.factorize.pca import pca
 from nmfdiag.factorize.random_ablation import RandomAblation, random_ablation
+from nmfdiag.factorize.signed import signed_full_rank, signed_nmf, signed_nmf_batch, signed_ranks
 
 __all__ = [
     "Cancelled",
@@ -18,4 +19,8 @@ __all__ = [
     "nmf_batch",
     "pca",
     "random_ablation",
+    "signed_full_rank",
+    "signed_nmf",
+    "signed_nmf_batch",
+    "signed_ranks",
 ]

@@ -14,13 +14,13 @@ class Factorization:
     """``A ~ W @ H + offset`` for every rank of a grid (``offset`` is the mean row of centred PCA, else None).
 
     Attributes:
-        method: ``"nmf"`` or ``"pca"``.
+        method: ``"nmf"``, ``"signed"`` or ``"pca"``.
         ranks: The ranks, ascending.
         relative_error: ``||A - W H|| / ||A||`` (Frobenius), one a rank.
         n_iter: Iterations, one a rank; 0 where no iteration was needed.
         converged: Whether the stopping tolerance was reached, one a rank.
         norm: ``||A||``.
-        full_rank: ``min(rows, channels)``, at which the factorisation is A itself.
+        full_rank: ``min(rows, channels)``, at which the factorisation is A itself; of signed NMF up to ``min(rows, 2 channels)``.
         trace: For each iterated rank of NMF, the seconds since the solver began and the relative error, whenever it was measured on
             the whole matrix (HALS on the CPU: each iteration).
     """
@@ -60,7 +60,7 @@ class Factorization:
     def reconstruct(self, k: int) -> Tensor:
         """The approximation of rank k, (rows, channels); A itself, bit for bit, at the full rank."""
         W, H = self.factors(k)
-        if k not in self._factors:
+        if k == self.full_rank:
             return self._A
         return W @ H if self.offset is None else W @ H + self.offset
 

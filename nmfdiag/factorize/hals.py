@@ -61,7 +61,7 @@ def hals(
         levels, n_samples = [A.shape[1]], 1
         starts = [[_without_zeros(start[k])] for k in ranks]
     else:
-        levels, n_samples = _levels(A.shape[1])
+        levels, n_samples = levels_of(A.shape[1], max(ranks))
         starts = _starts(_samples(A, order, levels[0], n_samples), ranks, n_starts, n_samples, seed)
     for level, rows in enumerate(levels):
         matrices = _samples(A, order, rows, n_samples if level == 0 else 1)
@@ -75,13 +75,14 @@ def hals(
     ]
 
 
-def _levels(rows: int) -> tuple[list[int], int]:
-    """How many rows each stage works on, and how many samples the first one draws."""
+def levels_of(rows: int, largest: int) -> tuple[list[int], int]:
+    """How many rows each stage works on, and how many samples the first one draws; a sample has at least the largest rank's rows."""
     if rows <= ONE_STAGE:
         return [rows], 1
-    if rows <= TWO_SAMPLES:
-        return [min(COARSE_ROWS, rows // 2), rows], 1
-    return [COARSE_ROWS, *([MIDDLE_ROWS] if rows >= 4 * MIDDLE_ROWS else []), rows], 2
+    coarse = max(min(COARSE_ROWS, rows // 2), largest)
+    if rows <= TWO_SAMPLES or 2 * coarse > rows:
+        return [coarse, rows], 1
+    return [coarse, *([MIDDLE_ROWS] if rows >= 4 * MIDDLE_ROWS and coarse < MIDDLE_ROWS else []), rows], 2
 
 
 def _samples(A: Tensor, order: np.ndarray, rows: int, n_samples: int) -> Tensor:
@@ -94,12 +95,17 @@ def _samples(A: Tensor, order: np.ndarray, rows: int, n_samples: int) -> Tensor:
 
 def _starts(A: Tensor, ranks: list[int], at_most: int, n_samples: int, seed: int) -> list[list[Tensor]]:
     """For each rank its starts (batch, k, channels): the first k components of sets that serve every rank."""
-    in_all = {k: min(at_most, next((n for limit, n in STARTS if k <= limit), MORE)) for k in ranks}
-    n_of = {k: -(-n // n_samples) for k, n in in_all.items()}
+    n_of = starts_of(ranks, at_most, n_samples)
     largest = max(ranks)
     sets = [nndsvd(A, largest), spread_rows(A, largest)]
     sets += [some_rows(A, largest, seed + i) for i in range(max(n_of.values()) - len(sets))]
     return [[components[:, :k] for components in sets[: n_of[k]]] for k in ranks]
+
+
+def starts_of(ranks: list[int], at_most: int, n_samples: int) -> dict[int, int]:
+    """From how many starts each rank begins on each sample."""
+    in_all = {k: min(at_most, next((n for limit, n in STARTS if k <= limit), MORE)) for k in ranks}
+    return {k: -(-n // n_samples) for k, n in in_all.items()}
 
 
 def _without_zeros(H: Tensor) -> Tensor:

@@ -43,7 +43,7 @@ def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> 
     if non_negative and low < 0:
         raise NmfdiagError(
             f"The activations hold negative values (down to {low:.3g}): NMF needs the output of a ReLU. "
-            f"PCA and random ablation take any sign."
+            f'The method "signed" (signed NMF), PCA and random ablation take any sign.'
         )
     return matrix
 

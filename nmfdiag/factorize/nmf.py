@@ -119,8 +119,9 @@ def _solve(
     full_rank = full_rank_of(A[0])
     wanted = check_ranks(ranks, full_rank)
     iterated = [k for k in wanted if k < full_rank]
-    scales = A.amax(dim=(1, 2))
-    fits = bool(((scales > SMALLEST_SCALE) & (scales < 1 / SMALLEST_SCALE)).all())
+    largest = A.amax(dim=(1, 2))
+    fits = bool(((largest > SMALLEST_SCALE) & (largest < 1 / SMALLEST_SCALE)).all())
+    scales = torch.ldexp(torch.ones_like(largest), largest.frexp().exponent - 1)  # powers of two: nothing is rounded
     scaled = A if fits else A / scales[:, None, None]
     solved: list[dict[int, Solution]] = [{}] * len(A)
     with subnormals(keep=False):

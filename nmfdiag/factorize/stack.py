@@ -231,6 +231,7 @@ class Stack:
             self.traces[rank].append((seconds, best))
         if not any(gone):
             return
+        self.shares = []  # they hold on to the memory of every W, and are laid out anew below
         parts = self._parts(self.H)
         for p, rank in enumerate(self.of):
             if gone[p]:

@@ -20,13 +20,16 @@ def ablation_auc(curve: CompressionCurve, axis: str = "linear") -> float:
     """Area under accuracy over the number of directions removed, from one to as many as there are channels.
 
     A batch of fewer rows than channels has no more directions than rows: with all of them removed nothing is left, and the
-    accuracy stays that of zeros. Only so does the area of every method stand over the same axis.
+    accuracy stays that of zeros. Signed NMF has more ranks than there are channels: nothing is left beyond these. Only so does
+    the area of every method stand over the same axis.
 
     References:
         Collins et al. 2018, figure 7.
     """
-    ranks, accuracy, channels = [*curve.ranks], [*curve.accuracy], curve.shape[1]
-    if ranks[-1] < channels:
+    channels = curve.shape[1]
+    ranks = [k for k in curve.ranks if k <= channels]
+    accuracy = curve.accuracy[: len(ranks)]
+    if not ranks or ranks[-1] < channels:
         ranks, accuracy = [*ranks, channels], [*accuracy, curve.accuracy_beyond]
     return auc(ranks, accuracy, axis=axis)
 

@@ -1,6 +1,7 @@
 """The area under a k-vs-accuracy curve (AuC), and the other definitions that findings compare."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -30,7 +31,7 @@ def auc(
         clip: Whether accuracy above the baseline counts as the baseline.
 
     Raises:
-        NmfdiagError: If the lengths disagree, or the axis is unknown.
+        NmfdiagError: If the lengths disagree, ranks don't ascend from 1 on, an accuracy is no number, or the axis is unknown.
 
     References:
         Collins et al. 2018, section 4 and figure 2c.
@@ -42,8 +43,12 @@ def auc(
         raise NmfdiagError(f"Unknown AuC axis {axis!r}: accepted are {', '.join(AXES)}.")
     if len(ranks) != len(accuracy) or not len(ranks):
         raise NmfdiagError(f"An AuC needs one accuracy a rank, got {len(ranks)} ranks and {len(accuracy)} accuracies.")
+    if ranks[0] < 1 or any(later <= earlier for earlier, later in pairwise(ranks)):
+        raise NmfdiagError(f"An AuC needs ranks that ascend from 1 on, got {list(ranks)}.")
     x = np.log(ranks) if axis == "log" else np.asarray(ranks, float)
     y = np.asarray(accuracy, float)
+    if not np.isfinite(y).all():
+        raise NmfdiagError(f"An AuC needs accuracies that are numbers, got {list(accuracy)}.")
     if clip and baseline is not None:
         y = np.minimum(y, baseline)
     if baseline is not None:

@@ -19,6 +19,9 @@ from nmfdiag.factorize import (
     nmf_batch,
     pca,
     random_ablation,
+    signed_nmf,
+    signed_nmf_batch,
+    signed_ranks,
 )
 from nmfdiag.factorize.nmf import TOLERANCES
 from nmfdiag.factorize.progress import Progress
@@ -28,6 +31,10 @@ from nmfdiag.networks.folding import fold
 from nmfdiag.networks.split import SplitNetwork
 
 METHODS = ("nmf", "pca", "random")
+"""The paper's."""
+SIGNED = "signed"
+ALL_METHODS = (*METHODS, SIGNED)
+"""And our extension to activations that can be negative."""
 OPERATIONS = ("compress", "ablate")
 FACTORIZATION_SHARE = 0.8
 STARTS = 2
@@ -51,6 +58,7 @@ def compression_curve(
     draws: int = 10,
     centered: bool = False,
     tail_dtype: str = "float32",
+    activations: str | None = None,
 ) -> CompressionCurve:
     """Compute the k-vs-accuracy curve of one layer on one batch.
 
@@ -59,9 +67,11 @@ def compression_curve(
         layer: A name from :func:`nmfdiag.relu_layers`.
         inputs: Training samples (n, ...), as the network takes them; at least two.
         labels: Their given labels (n,).
-        method: ``"nmf"``, ``"pca"`` or ``"random"`` (random ablation).
+        method: ``"nmf"``, ``"pca"``, ``"random"`` (random ablation), or ``"signed"`` (:func:`nmfdiag.factorize.signed_nmf`, for
+            activations that can be negative; its full rank, and with it the axis of AuC, is up to twice that of the others).
         ranks: Ranks, or a function that takes the full rank and gives them; default is a grid with two ranks a doubling
-            up to the full rank, where the curve meets the baseline.
+            up to the full rank, where the curve meets the baseline (of signed NMF a grid up to the full rank of the others, and
+            then its own).
         seed: Seeds the solver and random ablation.
         device: Where to compute, such as ``"cuda"``; default is where the model is.
         on_progress: Called with the share done and a few words; may raise to cancel.
@@ -72,6 +82,8 @@ def compression_curve(
         centered: Whether PCA takes out the mean row first.
         tail_dtype: ``"float32"`` runs the network as it is; ``"bfloat16"`` runs the convolutions and linear layers after
             the layer in bfloat16, faster where the processor has it, and may turn an answer that was a near tie.
+        activations: Which layers a model has, ``"relu"`` or ``"all"`` (see :func:`nmfdiag.relu_layers`); default is ``"all"`` for
+            ``"signed"``, else ``"relu"``. A :class:`SplitNetwork` has its own.
 
     Returns:
         The curve. The model's mode and the inputs are left as they were.
@@ -83,7 +95,9 @@ def compression_curve(
     References:
         Collins et al. 2018, section 3.2 and figures 2, 3, 8.
     """
-    question = _Question("compress", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
+    question = _Question(
+        "compress", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype, activations
+    )
     return _one_curve(model, layer, inputs, labels, question, device, on_progress)
 
 
@@ -132,6 +146,7 @@ def ablation_curve(
     draws: int = 10,
     centered: bool = False,
     tail_dtype: str = "float32",
+    activations: str | None = None,
 ) -> CompressionCurve:
     """Compute the opposite curve: the k leading directions are projected out of A, ``A - A Q Q^T``.
 
@@ -141,7 +156,7 @@ def ablation_curve(
     References:
         Collins et al. 2018, figure 7.
     """
-    question = _Question("ablate", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype)
+    question = _Question("ablate", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype, activations)
     return _one_curve(model, layer, inputs, labels, question, device, on_progress)
 
 
@@ -159,12 +174,13 @@ class _Question:
     draws: int = 10
     centered: bool = False
     tail_dtype: str = "float32"
+    activations: str | None = None
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:
             raise NmfdiagError(f"Unknown operation {self.operation!r}: accepted are {', '.join(OPERATIONS)}.")
-        if self.method not in METHODS:
-            raise NmfdiagError(f"Unknown method {self.method!r}: accepted are {', '.join(METHODS)}.")
+        if self.method not in ALL_METHODS:
+            raise NmfdiagError(f"Unknown method {self.method!r}: accepted are {', '.join(ALL_METHODS)}.")
         if self.tail_dtype not in TAIL_DTYPES:
             raise NmfdiagError(f"Unknown tail_dtype {self.tail_dtype!r}: accepted are {', '.join(TAIL_DTYPES)}.")
 
@@ -173,9 +189,14 @@ class _Question:
         tol = TOLERANCES.get(self.solver) if self.tol is None else self.tol
         return {"solver": self.solver, "tol": tol, "max_iter": self.max_iter, "n_starts": STARTS}
 
-    def grid(self, full_rank: int) -> list[int]:
+    def grid(self, A: Tensor) -> list[int]:
+        """The ranks for a matrix."""
         chosen = default_ranks if self.ranks is None else self.ranks
-        return list(chosen(full_rank) if callable(chosen) else chosen)
+        if not callable(chosen):
+            return list(chosen)
+        if self.method == SIGNED:
+            return signed_ranks(A, chosen)
+        return list(chosen(A.shape[1] if self.method == "random" else min(A.shape)))
 
 
 @dataclass(frozen=True)
@@ -220,7 +241,8 @@ def _curves(
             try:
                 inputs, labels = _checked_batch(inputs, labels, device)
                 if not isinstance(model, SplitNetwork):
-                    model = SplitNetwork(_placed(model, device), inputs[:2])
+                    layers = layers_for([question.method], question.activations)
+                    model = SplitNetwork(_placed(model, device), inputs[:2], layers)
                 ready[i] = _batch(model, layer, inputs, labels, question)
             except NmfdiagError as error:
                 answers[i] = error
@@ -259,7 +281,7 @@ def _factorized(
     matrices: list[Tensor], question: _Question, report: Progress
 ) -> Sequence[Factorization | RandomAblation]:
     """Approximate each matrix at the ranks asked for: on a GPU in one call where the shapes allow it, else one by one."""
-    grids = [question.grid(A.shape[1] if question.method == "random" else min(A.shape)) for A in matrices]
+    grids = [question.grid(A) for A in matrices]
     if question.method == "pca":
         return [pca(A, grid, centered=question.centered) for A, grid in zip(matrices, grids, strict=True)]
     if question.method == "random":
@@ -267,17 +289,23 @@ def _factorized(
         return [random_ablation(A, grid, **options) for A, grid in zip(matrices, grids, strict=True)]
 
     options = {"seed": question.seed, **question.nmf_options}
-    if factorised_together(matrices):
+    solve, solve_all = (signed_nmf, signed_nmf_batch) if question.method == SIGNED else (nmf, nmf_batch)
+    if factorised_together(matrices) and grids.count(grids[0]) == len(grids):
         report_all: Progress = lambda done, words: report(FACTORIZATION_SHARE * done, words)  # noqa: E731
-        return nmf_batch(torch.stack(matrices), grids[0], on_progress=report_all, **options)
+        return solve_all(torch.stack(matrices), grids[0], on_progress=report_all, **options)
     solved = []
     for i, (A, grid) in enumerate(zip(matrices, grids, strict=True)):
 
         def report_one(done: float, words: str, i: int = i) -> None:
             report(FACTORIZATION_SHARE * (i + done) / len(matrices), words)
 
-        solved.append(nmf(A, grid, on_progress=report_one, **options))
+        solved.append(solve(A, grid, on_progress=report_one, **options))
     return solved
+
+
+def layers_for(methods: Sequence[str], activations: str | None) -> str:
+    """Which activations are layers, where it is not said: all for signed NMF, else ReLUs."""
+    return activations or ("all" if SIGNED in methods else "relu")
 
 
 def factorised_together(matrices: Sequence[Tensor]) -> bool:
@@ -324,7 +352,7 @@ def _answer(
             "processor": platform.processor() or platform.machine(),
             "n_iter": solved.n_iter,
             "seed": question.seed,
-            **(question.nmf_options if question.method == "nmf" else {}),
+            **(question.nmf_options if question.method in ("nmf", SIGNED) else {}),
             **({"tail_dtype": question.tail_dtype} if question.tail_dtype != "float32" else {}),
         },
     )

@@ -3,6 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.auc import auc
 
 
@@ -12,7 +13,7 @@ class CompressionCurve:
 
     Attributes:
         layer: The layer's name.
-        method: ``"nmf"``, ``"pca"`` or ``"random"``.
+        method: ``"nmf"``, ``"pca"``, ``"random"`` or ``"signed"`` (signed NMF).
         ranks: Ranks, ascending; the last one is usually ``full_rank``.
         accuracy: Share of the samples put into their given class, one a rank (mean over draws for random ablation).
         relative_error: ``||A - A_k|| / ||A||``, one a rank.
@@ -68,4 +69,29 @@ class CompressionCurve:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "CompressionCurve":
-        return cls(**(record | {"shape": tuple(record["shape"])}))
+        """The curve of a record that :meth:`to_dict` made.
+
+        Raises:
+            NmfdiagError: If its values are none of a curve's.
+        """
+        curve = cls(**(record | {"shape": tuple(record["shape"])}))
+        if wrong := _wrong(curve):
+            raise NmfdiagError(f"The record is no curve: {wrong}.")
+        return curve
+
+
+def _wrong(curve: CompressionCurve) -> str:
+    """What can't be true of a curve, in words; empty if nothing is."""
+    ranks, errors = curve.ranks, [*curve.relative_error, *curve.absolute_error]
+    shares = [*curve.accuracy, curve.baseline_accuracy, curve.zero_accuracy, curve.mean_accuracy]
+    values = (curve.accuracy, curve.relative_error, curve.absolute_error, curve.converged)
+    if not ranks or any(len(each) != len(ranks) for each in values):
+        return f"it has {len(ranks)} ranks, but {', '.join(str(len(each)) for each in values)} values of them"
+    whole = all(isinstance(k, int) for k in (*ranks, *curve.shape, curve.full_rank, curve.n_samples))
+    if not whole or list(ranks) != sorted(set(ranks)) or ranks[0] < 1 or ranks[-1] > curve.full_rank:
+        return f"ranks must ascend in 1 .. {curve.full_rank}, got {ranks}"
+    if not all(0 <= share <= 1 for share in shares):
+        return "accuracies must lie in [0, 1]"
+    if not all(error >= 0 for error in errors):
+        return "errors must not be negative"
+    return ""

@@ -1,79 +1,19 @@
 """AuC of every layer, class and method of one network."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import multi_class_batch, single_class_batches
+from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.measures.compression import compression_curves
+from nmfdiag.measures.compression import SIGNED, compression_curves, layers_for
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.phases import Phases, phases
-from nmfdiag.measures.summary import Spread, spread
+from nmfdiag.measures.measured import LayerProfile, Measured
 from nmfdiag.networks.split import SplitNetwork
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-ERROR_RANK = 8
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One curve and where it belongs; ``class_idx`` is None for the multi-class batch."""
-
-    depth: int
-    class_idx: int | None
-    curve: CompressionCurve
-
-
-@dataclass(frozen=True)
-class LayerProfile:
-    """Curves of a network by layer, class and method. ``skipped`` says why a layer or class is missing."""
-
-    layers: tuple[str, ...]
-    measured: tuple[Measured, ...]
-    skipped: dict[str, str]
-
-    def to_frame(self) -> "pd.DataFrame":
-        """One row a curve: layer, depth, class_idx, method, auc, baseline_accuracy, relative_error_at_k (k = 8, or the
-        largest computed rank below it), and auc_log, n_samples, converged.
-        """
-        import pandas as pd
-
-        rows = [
-            {
-                "layer": m.curve.layer,
-                "depth": m.depth,
-                "class_idx": -1 if m.class_idx is None else m.class_idx,
-                "method": m.curve.method,
-                "auc": m.curve.auc,
-                "auc_log": m.curve.auc_over("log"),
-                "baseline_accuracy": m.curve.baseline_accuracy,
-                "relative_error_at_k": m.curve.error_near(ERROR_RANK),
-                "n_samples": m.curve.n_samples,
-                "converged": all(m.curve.converged),
-            }
-            for m in self.measured
-        ]
-        return pd.DataFrame(rows)
-
-    def auc_by_layer(self, method: str = "nmf") -> dict[str, Spread]:
-        """Mean and spread over classes of each layer's AuC, in order of depth."""
-        values: dict[str, list[float]] = {}
-        for m in self.measured:
-            if m.curve.method == method:
-                values.setdefault(m.curve.layer, []).append(m.curve.auc)
-        return {layer: spread(values[layer]) for layer in self.layers if layer in values}
-
-    def phases(self, method: str = "nmf") -> Phases:
-        """Phases by the rule of :mod:`nmfdiag.measures.phases`."""
-        by_layer = self.auc_by_layer(method)
-        return phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])
+SIGNED_ONLY = f'{{}}: its values can be negative; the method "{SIGNED}" (signed NMF) measures it'
 
 
 def layer_profile(
@@ -87,8 +27,10 @@ def layer_profile(
     methods: Sequence[str] = ("nmf",),
     ranks: Sequence[int] | None = None,
     seed: int = 0,
+    n_draws: int = 1,
     on_progress: Progress | None = None,
     tail_dtype: str = "float32",
+    activations: str | None = None,
 ) -> LayerProfile:
     """Compute the curves of every layer, on single-class batches or on one multi-class batch.
 
@@ -96,53 +38,80 @@ def layer_profile(
         model: The network; its mode is left as it was.
         inputs: Training samples (n, ...).
         labels: Their given labels (n,).
-        layers: Layers to measure; default all ReLU layers.
+        layers: Layers to measure; default all.
         by_class: Whether every class is a batch; else one batch holds all classes.
         per_class: Samples a batch at most.
-        methods: Any of ``"nmf"``, ``"pca"``, ``"random"``.
+        methods: Any of ``"nmf"``, ``"pca"``, ``"random"``, ``"signed"`` (signed NMF). Plain NMF leaves out layers that can be
+            negative.
         ranks: Ranks; default is each layer's own grid.
         seed: Seeds batches, solver and random ablation.
+        n_draws: How often each batch is drawn and factorised, with the seeds ``seed``, ``seed + 1`` and on; from two on, each
+            AuC of a class has a spread over draws.
         on_progress: Called with the share done and a few words; may raise to cancel.
         tail_dtype: As :func:`compression_curves` takes it.
+        activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too.
+            Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
 
     Raises:
-        NmfdiagError: If no curve at all could be computed, a layer is unknown, or the batch is no batch.
+        NmfdiagError: If no curve at all could be computed, a layer is unknown, the batch is no batch, or nothing is drawn.
     """
+    if n_draws < 1:
+        raise NmfdiagError(f"Every batch is drawn once or more, got n_draws={n_draws}.")
     if len(inputs) != len(labels) or len(inputs) < 2:
         raise NmfdiagError(
             f"A profile needs at least 2 inputs and as many labels, got {len(inputs)} and {len(labels)}."
         )
     labels = torch.as_tensor(labels)
-    network = SplitNetwork(model, inputs[:2])
+    network = SplitNetwork(model, inputs[:2], layers_for(methods, activations))
     chosen = [network.layer(name) for name in layers] if layers is not None else network.layers
-    batches = (
-        single_class_batches(inputs, labels, size=per_class, seed=seed)
-        if by_class
-        else [multi_class_batch(inputs, labels, size=per_class, seed=seed)]
-    )
-    # On a GPU the classes of a layer are factorised in one call; on the CPU that gains nothing and needs their memory at once.
-    size = len(batches) if batches and batches[0].inputs.device.type == "cuda" else 1
-    groups = [batches[i : i + size] for i in range(0, len(batches), size)]
-    tasks = [(layer, group, method) for group in groups for layer in chosen for method in methods]
     measured: list[Measured] = []
-    skipped = {f"class {c}": "has one sample" for c in _single_samples(labels)} if by_class else {}
-    for i, (layer, group, method) in enumerate(tasks):
-        if on_progress is not None:
-            on_progress(i / len(tasks), f"{layer.name}, {i + 1} of {len(tasks)}")
-        answers = compression_curves(
-            network, layer.name, [(batch.inputs, batch.given_labels) for batch in group],
-            method=method, ranks=ranks, seed=seed, tail_dtype=tail_dtype,
-        )  # fmt: skip
-        for batch, answer in zip(group, answers, strict=True):
-            if isinstance(answer, CompressionCurve):
-                measured.append(Measured(layer.index, batch.class_idx, answer))
-            elif len(tasks) == 1 or ranks is not None:
-                raise answer
-            else:
-                skipped[f"{layer.name}, class {batch.class_idx}, {method}"] = str(answer)
+    signed_only = [one for one in chosen if not one.non_negative] if "nmf" in methods else []
+    skipped = {f"{one.name}, nmf": SIGNED_ONLY.format(one.kind) for one in signed_only}
+    skipped |= {f"class {c}": "has one sample" for c in _single_samples(labels)} if by_class else {}
+    for draw in range(n_draws):
+        tasks = [
+            (layer, group, method)
+            for group in _groups(inputs, labels, by_class, per_class, seed + draw)
+            for layer in chosen
+            for method in methods
+            if method != "nmf" or layer.non_negative
+        ]
+        this_draw = f", draw {draw + 1} of {n_draws}" if n_draws > 1 else ""
+        for i, (layer, group, method) in enumerate(tasks):
+            if on_progress is not None:
+                on_progress((draw + i / len(tasks)) / n_draws, f"{layer.name}, {i + 1} of {len(tasks)}{this_draw}")
+            answers = compression_curves(
+                network, layer.name, [(batch.inputs, batch.given_labels) for batch in group],
+                method=method, ranks=ranks, seed=seed + draw, tail_dtype=tail_dtype,
+            )  # fmt: skip
+            for batch, answer in zip(group, answers, strict=True):
+                if isinstance(answer, CompressionCurve):
+                    measured.append(Measured(layer.index, batch.class_idx, answer, draw))
+                elif len(tasks) == 1 or ranks is not None:
+                    raise answer
+                else:
+                    skipped[f"{layer.name}, class {batch.class_idx}, {method}{this_draw}"] = str(answer)
     if not measured:
         raise NmfdiagError(f"No curve could be computed: {next(iter(skipped.values()), 'no class has two samples')}")
-    return LayerProfile(tuple(layer.name for layer in chosen), tuple(measured), skipped)
+    return LayerProfile(
+        tuple(layer.name for layer in chosen),
+        tuple(measured),
+        skipped,
+        network_layers=tuple(layer.name for layer in network.layers),
+        class_sizes={int(c): int(n) for c, n in zip(*labels.unique(return_counts=True), strict=True)},
+    )
+
+
+def _groups(inputs: Tensor, labels: Tensor, by_class: bool, per_class: int, seed: int) -> list[list[ProbeBatch]]:
+    """One draw's batches, those that are factorised in one call together.
+
+    On a GPU that is all classes of a layer; on the CPU it gains nothing and needs their memory at once.
+    """
+    if not by_class:
+        return [[multi_class_batch(inputs, labels, size=per_class, seed=seed)]]
+    batches = single_class_batches(inputs, labels, size=per_class, seed=seed)
+    size = len(batches) if batches and batches[0].inputs.device.type == "cuda" else 1
+    return [batches[i : i + size] for i in range(0, len(batches), size)]
 
 
 def _single_samples(labels: Tensor) -> list[int]:

@@ -29,7 +29,7 @@ def comparison(by_noise: Mapping[float, Mapping[str, Spread]]) -> str:
         return f"No layer separates p = {low:g} from p = {high:g}: none lies lower by two standard errors and by 0.02."
     gap = max(layers, key=lambda layer: by_noise[low][layer].mean - by_noise[high][layer].mean)
     return (
-        f"{_listed(layers, list(by_noise[low]))} separate{'s' if len(layers) == 1 else ''} p = {low:g} from p = {high:g}; "
+        f"{listed(layers, list(by_noise[low]))} separate{'s' if len(layers) == 1 else ''} p = {low:g} from p = {high:g}; "
         f"the widest gap is at {gap}: AuC {by_noise[low][gap]} against {by_noise[high][gap]}."
     )
 
@@ -49,7 +49,7 @@ def robustness(layer: str, by_noise: Mapping[float, Sequence[CompressionCurve]],
     return f"{words}."
 
 
-def _listed(layers: Sequence[str], order: Sequence[str]) -> str:
+def listed(layers: Sequence[str], order: Sequence[str]) -> str:
     """Layers as runs of neighbours: ``conv1_1 to conv2_1 and conv3_1``."""
     runs: list[list[str]] = []
     for layer in layers:

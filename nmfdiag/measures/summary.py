@@ -19,6 +19,15 @@ class Spread:
     sem: float
     n: int
 
+    @property
+    def half_width(self) -> float:
+        """Half the 95 % interval of the mean, by Student's t; NaN of a single value."""
+        if self.n < 2:
+            return float("nan")
+        from scipy.stats import t
+
+        return float(t.ppf(0.975, self.n - 1)) * self.sem
+
     def __str__(self) -> str:
         return f"{self.mean:.2f} ± {self.sem:.2f}" if self.n > 1 else f"{self.mean:.2f}"
 

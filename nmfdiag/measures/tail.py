@@ -6,9 +6,14 @@ import torch
 from torch import Tensor
 
 from nmfdiag.data import check_labels
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import Factorization, RandomAblation
 from nmfdiag.networks.split import Cut, SplitNetwork
 
+DEPENDENT = 1e-9
+"""A row of H that adds less than this share of the largest one to the span of those before is dependent on them."""
+NO_ANSWER = -1
+"""Of a sample whose logits hold NaN: it is in no class."""
 TAIL_DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 
 
@@ -23,9 +28,17 @@ class Tail:
         self.labels = labels
 
     def baseline_accuracy(self) -> float:
-        """Accuracy on the activation itself; checks the labels against the classes."""
+        """Accuracy on the activation itself; checks the labels against the classes.
+
+        Raises:
+            NmfdiagError: If a label is no class of the network, or the network's own answers hold NaN.
+        """
         with self._autocast():
             logits = torch.cat([self.network.resume(piece, piece.activation) for piece in self.pieces])
+        if bool(logits.isnan().any()):
+            raise NmfdiagError(
+                "The network's logits hold NaN: its weights do, or its activations are too large for it."
+            )
         self.labels = check_labels(self.labels, logits.shape[1]).to(logits.device)
         return self._share(logits.argmax(1))
 
@@ -43,7 +56,8 @@ class Tail:
         parts = W.split([len(piece.activation) * self.rows for piece in pieces])
         with self._autocast():
             logits = [self.network.resume_factored(piece, w, H, offset) for piece, w in zip(pieces, parts, strict=True)]
-        return torch.cat(logits).argmax(1)
+        together = torch.cat(logits)
+        return together.argmax(1).masked_fill_(together.isnan().any(1), NO_ANSWER)
 
     def _share(self, answers: Tensor) -> float:
         return int((answers == self.labels).sum()) / len(self.labels)
@@ -70,6 +84,9 @@ def approximations(
 
 def _complement(H: Tensor) -> Tensor:
     """The projection (channels, channels) onto what is orthogonal to the rows of H (k, channels), in float64."""
-    basis, triangle = torch.linalg.qr(H.T.double())
-    Q = basis[:, triangle.diagonal().abs() > 1e-9 * triangle.abs().max()]
+    Q, triangle = torch.linalg.qr(H.T.double())
+    size = triangle.diagonal().abs()
+    if not bool((size > DEPENDENT * triangle.abs().max()).all()):  # the columns of Q then need not span the rows of H
+        U, S, _ = torch.linalg.svd(H.T.double(), full_matrices=False)
+        Q = U[:, S / S.max() > DEPENDENT]
     return torch.eye(len(Q), dtype=Q.dtype, device=Q.device) - Q @ Q.T

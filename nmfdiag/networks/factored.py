@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from nmfdiag.networks.activations import RELU_FUNCTIONS
+from nmfdiag.networks.channels import function_name
 from nmfdiag.networks.folding import fold, unfold
-from nmfdiag.networks.layers import RELU_FUNCTIONS, function_name
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

@@ -1,41 +1,51 @@
-"""Capture and replace ReLU outputs while a network that can't be traced runs as it is."""
+"""Capture and replace the outputs of activation functions while a network that can't be traced runs as it is."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from nmfdiag.networks.layers import KEEPS_CHANNELS_NAMES, RELU_FUNCTIONS, RELU_MODULES, Call, function_name
+from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class
+from nmfdiag.networks.channels import Axis, axis_after, function_name, tensors_in
+from nmfdiag.networks.layers import Call
 
-INTERCEPTED = RELU_FUNCTIONS | {Tensor.relu, Tensor.relu_}
-FROM_CONV1D = "_nmfdiag_from_conv1d"
+AXIS = "_nmfdiag_axis"
+"""Tensors carry what is known of their channels' axis."""
 
 
 class Replay:
-    """Runs a model and sees each of its ReLU calls, by hooks that are removed after every run.
+    """Runs a model and sees each call of its activation functions, by hooks that are removed after every run.
 
-    After a run, ``calls`` says where each ReLU was called, and ``from_conv1d`` whether a Conv1d made its input.
+    Args:
+        model: The network.
+        kinds: Which activation functions, by their names in :data:`nmfdiag.networks.activations.KINDS`.
+
+    Attributes:
+        calls: After a run, where each of them was called.
+        axes: And what is known of the axis of its channels (after a survey).
+        others: How often each other activation function was called.
     """
 
-    def __init__(self, model: nn.Module):
-        self.model = model
+    def __init__(self, model: nn.Module, kinds: frozenset[str]):
+        self.model, self.kinds = model, kinds
         self.calls: list[Call] = []
-        self.from_conv1d: list[bool] = []
+        self.axes: list[Axis] = []
+        self.others: Counter[str] = Counter()
 
     def survey(self, inputs: Tensor) -> tuple[Any, list[Tensor]]:
-        """The model's output, and an empty (meta) tensor of the shape of each ReLU's output, in execution order."""
+        """The model's output, and an empty (meta) tensor of the shape of each layer's output, in execution order."""
         shapes: list[Tensor] = []
 
         def note(_: int, output: Tensor) -> None:
             shapes.append(output.detach().to("meta"))
 
-        return self._run(inputs, note), shapes
+        return self._run(inputs, note, follow=True), shapes
 
     def capture(self, inputs: Tensor, index: int) -> Tensor:
-        """A copy of the output of the ReLU call number ``index``."""
+        """A copy of the output of the layer number ``index``."""
         kept: list[Tensor] = []
 
         def keep(call: int, output: Tensor) -> None:
@@ -43,10 +53,10 @@ class Replay:
                 kept.append(output.detach().clone())
 
         self._run(inputs, keep)
-        return _only(kept, index)
+        return self._only(kept, index)
 
     def substitute(self, inputs: Tensor, index: int, activation: Tensor) -> Any:
-        """The model's output where the ReLU call number ``index`` gives ``activation``."""
+        """The model's output where the layer number ``index`` gives ``activation``."""
         done: list[Tensor] = []
 
         def put(call: int, output: Tensor) -> Tensor | None:
@@ -56,13 +66,19 @@ class Replay:
             return done[0]
 
         result = self._run(inputs, put)
-        _only(done, index)
+        self._only(done, index)
         return result
 
-    def _run(self, inputs: Tensor, on_relu: Callable[[int, Tensor], Tensor | None]) -> Any:
-        self.calls, self.from_conv1d = [], []
-        with self._module_paths() as stack, _Intercept(self, stack, on_relu):
+    def _run(self, inputs: Tensor, on_layer: Callable[[int, Tensor], Tensor | None], *, follow: bool = False) -> Any:
+        self.calls, self.axes, self.others = [], [], Counter()
+        with self._module_paths() as stack, _Intercept(self, stack, on_layer, follow):
             return self.model(inputs.clone())
+
+    def _only(self, found: list[Tensor], index: int) -> Tensor:
+        if not found:
+            what = "ReLU" if self.kinds == RELUS else "activation function"
+            raise RuntimeError(f"the network didn't call its {what} number {index} this time")
+        return found[0]
 
     @contextmanager
     def _module_paths(self) -> Iterator[list[tuple[str, nn.Module]]]:
@@ -87,44 +103,46 @@ class Replay:
 
 
 class _Intercept(TorchFunctionMode):
-    """Tells ``on_relu`` of every ReLU's output, and puts what that returns in its place."""
+    """Tells ``on_layer`` of every layer's output, and puts what that returns in its place; ``follow`` follows the channels' axis."""
 
     def __init__(
         self,
         replay: Replay,
         stack: list[tuple[str, nn.Module]],
-        on_relu: Callable[[int, Tensor], Tensor | None],
+        on_layer: Callable[[int, Tensor], Tensor | None],
+        follow: bool,
     ):
         super().__init__()
-        self.replay, self.stack, self.on_relu = replay, stack, on_relu
+        self.replay, self.stack, self.on_layer, self.follow = replay, stack, on_layer, follow
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        name = function_name(func)
-        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
-        marked = name == "conv1d" or any(getattr(value, FROM_CONV1D, False) for value in given)
+        inside = type(self.stack[-1][1]) if self.stack else None
+        kind = kind_of_call(func, inside)
+        given = tensors_in((*args, *kwargs.values())) if self.follow or kind is not None else []
+        before = [(axis, value.ndim) for value in given if (axis := getattr(value, AXIS, None)) is not None]
         output = func(*args, **kwargs)
-        if self._is_relu(func):
-            path, module = self.stack[-1] if self.stack else ("", None)
-            is_module = isinstance(module, RELU_MODULES)
-            self.replay.calls.append(Call(path, is_module, "" if is_module else name))
-            self.replay.from_conv1d.append(marked)
-            put = self.on_relu(len(self.replay.calls) - 1, output)
-            if put is not None and any(output is value for value in given):
-                output.copy_(put)  # in place: whoever holds the ReLU's input sees its output
-            elif put is not None:
-                output = put
-        if marked and isinstance(output, Tensor) and (name == "conv1d" or name in KEEPS_CHANNELS_NAMES):
-            setattr(output, FROM_CONV1D, True)
-        return output
+        if self.follow:
+            self._follow(func, args, kwargs, before, tensors_in((output,)))
+        if kind is None:
+            return output
+        if kind not in self.replay.kinds:
+            self.replay.others[kind] += 1
+            return output
+        is_module = kind_of_class(inside) in self.replay.kinds
+        path, name = self.stack[-1][0] if self.stack else "", "" if is_module else function_name(func)
+        self.replay.calls.append(Call(path, is_module, name, kind))
+        self.replay.axes.append(getattr(output, AXIS, Axis()))
+        put = self.on_layer(len(self.replay.calls) - 1, output)
+        if put is not None and any(output is value for value in given):
+            return output.copy_(put)  # in place: whoever holds the layer's input sees its output
+        return output if put is None else put
 
-    def _is_relu(self, func: Any) -> bool:
-        if func is F.hardtanh:  # what nn.ReLU6 calls
-            return bool(self.stack) and isinstance(self.stack[-1][1], RELU_MODULES)
-        return func in INTERCEPTED
-
-
-def _only(found: list[Tensor], index: int) -> Tensor:
-    if not found:
-        raise RuntimeError(f"the network didn't call its ReLU number {index} this time")
-    return found[0]
+    @staticmethod
+    def _follow(func: Any, args: tuple, kwargs: dict, before: list[tuple[Axis, int]], made: list[Tensor]) -> None:
+        """Mark what was made; inputs of another number of axes say nothing about it."""
+        for value in made:
+            inputs = [axis for axis, n_dims in before if n_dims == value.ndim]
+            axis = axis_after(function_name(func), args, kwargs, inputs, value.ndim)
+            if axis != Axis():
+                setattr(value, AXIS, axis)

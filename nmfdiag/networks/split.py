@@ -1,4 +1,4 @@
-"""Cut a network at a ReLU: the head runs once, only the tail runs for every approximation of the layer's output."""
+"""Cut a network at an activation layer: the head runs once, only the tail runs for every approximation of the layer's output."""
 
 import copy
 import difflib
@@ -11,20 +11,22 @@ import torch
 from torch import Tensor, fx, nn
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import Replay
 from nmfdiag.networks.folding import unfold
 from nmfdiag.networks.layers import (
     ReluLayer,
-    call_of,
+    activation_nodes,
+    axes_of,
+    calls_of,
     describe,
-    from_conv1d,
     logits_of,
     no_layers_error,
-    relu_nodes,
     shape_error,
 )
+from nmfdiag.networks.wrapping import unwrapped
 
 REPRODUCES = 1e-4
 PIECE_BYTES = 64 * 2**20
@@ -37,7 +39,7 @@ class Cut:
 
     Attributes:
         layer: The layer's name.
-        activation: Its output (n, ...), after the ReLU.
+        activation: Its output (n, ...), after the ReLU or other activation function.
         carried: What else the tail needs: skip connections, sizes, the inputs.
     """
 
@@ -47,43 +49,46 @@ class Cut:
 
 
 class SplitNetwork:
-    """A network that can be cut at any of its ReLU layers. It shares the model's parameters.
+    """A network that can be cut at any of its ReLU layers, or of all its activation layers. It shares the model's parameters.
 
-    The model is traced once (torch.fx). Where that fails, or does not give the model's own logits and ReLU calls, it is
-    run as it is and the activation is put in by intercepting its ReLU calls: the same answers, but the head runs again
+    The model is traced once (torch.fx). Where that fails, or does not give the model's own logits and activation calls, it
+    is run as it is and the activation is put in by intercepting these calls: the same answers, but the head runs again
     for each.
 
     Args:
-        model: Any module with ReLUs. It is run in evaluation mode; its mode is restored after each use.
+        model: Any module with ReLUs; ``torch.compile`` and data parallelism are taken off. It is run in evaluation mode; its
+            mode is restored after each use.
         example_input: A batch (n, ...) that it takes.
+        activations: ``"relu"``: layers are the outputs of ReLU and ReLU6; ``"all"``: those of GELU, SiLU and their like
+            too (:data:`nmfdiag.networks.activations.KINDS`), which can be negative.
 
     Attributes:
-        layers: The ReLU layers in execution order.
+        layers: These layers in execution order.
         traced: Whether the head runs only once a cut.
 
     Raises:
-        NmfdiagError: If the model has no ReLU, or can't take the input.
+        NmfdiagError: If the model has no such layer, or can't take the input.
     """
 
     layers: list[ReluLayer]
     traced: bool
 
-    def __init__(self, model: nn.Module, example_input: Tensor):
-        self.model = model
-        self._replay = Replay(model)
+    def __init__(self, model: nn.Module, example_input: Tensor, activations: str = "relu"):
+        model = unwrapped(model)
+        self.model, self.activations = model, activations
+        self._kinds = kinds_of(activations)
+        self._replay = Replay(model, self._kinds)
         self._layout = torch.contiguous_format
         with self._running(example_input):
             expected, shapes = self._replay.survey(example_input)
             self._graph = self._trace(example_input, logits_of(expected))
-        self._nodes = relu_nodes(self._graph) if self._graph else []
+        self._nodes = activation_nodes(self._graph, self._kinds) if self._graph else []
         self._in_place = {n for n in self._graph.graph.nodes if is_in_place(self._graph, n)} if self._graph else set()
         self.traced = self._graph is not None
-        conv1d = self._replay.from_conv1d
-        if self._graph:
-            conv1d = [from_conv1d(self._graph, node) for node in self._nodes]
-        self.layers = describe(list(zip(self._replay.calls, shapes, conv1d, strict=True)))
+        axes = axes_of(self._graph, self._nodes, shapes) if self._graph else self._replay.axes
+        self.layers = describe(list(zip(self._replay.calls, shapes, axes, strict=True)))
         if not self.layers:
-            raise no_layers_error(model)
+            raise no_layers_error(model, self._replay.others, activations)
         self._by_name = {layer.name: layer for layer in self.layers}
         self._split: dict[str, _Parts] = {}
 
@@ -96,7 +101,8 @@ class SplitNetwork:
         if name not in self._by_name:
             close = difflib.get_close_matches(name, self._by_name, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise NmfdiagError(f"Unknown layer {name!r}.{hint} The ReLU layers are: {', '.join(self._by_name)}.")
+            what = "ReLU" if self._kinds == RELUS else "activation"
+            raise NmfdiagError(f"Unknown layer {name!r}.{hint} The {what} layers are: {', '.join(self._by_name)}.")
         return self._by_name[name]
 
     def logits(self, inputs: Tensor) -> Tensor:
@@ -112,7 +118,7 @@ class SplitNetwork:
         """Run the network up to a layer.
 
         Args:
-            layer: Name of a ReLU layer.
+            layer: Name of one of the layers.
             inputs: A batch (n, ...).
 
         Raises:
@@ -142,7 +148,7 @@ class SplitNetwork:
         if activation.shape != cut.activation.shape:
             expected, got = tuple(cut.activation.shape), tuple(activation.shape)
             raise NmfdiagError(f"The activation of layer {cut.layer!r} has shape {expected}, got one of {got}.")
-        activation = self._laid_out(activation.detach())
+        activation = self._laid_out(activation.detach(), self.layer(cut.layer).channel_dim)
         with self._running(activation):
             if self._graph is None:
                 index = self.layer(cut.layer).index
@@ -182,7 +188,8 @@ class SplitNetwork:
         if factored is None or not pays(rows, channels, len(H)):
             return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
         with self._running(cut.activation):
-            compact = self._laid_out(unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype))
+            W = unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype)
+            compact = self._laid_out(W, channel_dim)
             return logits_of(factored.forward(compact, H, *cut.carried))
 
     def pieces(self, cut: Cut, max_bytes: int = PIECE_BYTES) -> list[Cut]:
@@ -220,12 +227,12 @@ class SplitNetwork:
         return self._split[layer]
 
     def _trace(self, example_input: Tensor, expected: Tensor) -> fx.GraphModule | None:
-        """The model's graph, if it gives the logits expected and has the ReLU calls just seen."""
+        """The model's graph, if it gives the logits expected and has the activation calls just seen."""
         try:
             graph = fx.GraphModule(self.model, fx.Tracer().trace(self.model))
         except Exception:  # tracing runs the model's own code on stand-ins for tensors: anything may come out of it
             return None
-        if [call_of(node) for node in relu_nodes(graph)] != self._replay.calls:
+        if calls_of(graph, activation_nodes(graph, self._kinds), self._kinds) != self._replay.calls:
             return None
         # An activation in channels_last memory is the activation matrix. Some networks can't take it (``view``).
         is_conv = example_input.ndim == 4 and any(isinstance(module, nn.Conv2d) for module in self.model.modules())
@@ -240,9 +247,10 @@ class SplitNetwork:
         layout = self._layout if inputs.ndim == 4 else torch.contiguous_format
         return torch.empty_like(inputs, memory_format=layout, requires_grad=False).copy_(inputs.detach())
 
-    def _laid_out(self, activation: Tensor) -> Tensor:
+    def _laid_out(self, activation: Tensor, channel_dim: int = 1) -> Tensor:
         """The activation itself if it is laid out as suits the network, else a copy."""
-        return activation.contiguous(memory_format=self._layout if activation.ndim == 4 else torch.contiguous_format)
+        is_image = activation.ndim == 4 and channel_dim == 1
+        return activation.contiguous(memory_format=self._layout if is_image else torch.contiguous_format)
 
     @contextmanager
     def _running(self, inputs: Tensor) -> Iterator[None]:
@@ -264,7 +272,7 @@ class SplitNetwork:
 
 @dataclass(frozen=True)
 class _Parts:
-    """The graph up to and including a ReLU, the graph after it, and the same on factors if that spares anything."""
+    """The graph up to and including a layer, the graph after it, and the same on factors if that spares anything."""
 
     head: fx.GraphModule
     tail: fx.GraphModule

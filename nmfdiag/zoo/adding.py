@@ -1,9 +1,13 @@
-"""Add a trained network to the user's zoo: a classifier of torchvision on a folder laid out as ImageNet's (figure 8)."""
+"""Add a trained network to the user's zoo: a classifier of torchvision on a folder laid out as ImageNet's (figure 8), or any network
+that was opened with its samples.
+"""
 
+import json
 import re
-import textwrap
+import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from dataclasses import replace as _replaced
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +19,18 @@ from nmfdiag.data.files import decode_image
 from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.networks import find_relu_layers
-from nmfdiag.networks.architectures import build, torchvision_names
+from nmfdiag.networks import SplitNetwork, find_relu_layers
+from nmfdiag.networks.architectures import torchvision_names
+from nmfdiag.networks.checkpoints import network_for, options_for, read_state_dict
+from nmfdiag.networks.matching import TRANSFORM_INPUT
 from nmfdiag.zoo.keep import store
+from nmfdiag.zoo.opening import Opened
 from nmfdiag.zoo.recipes import RECIPES, Recipe
-from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, user_zoo, write_entry
+from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, refresh, user_zoo, write_entry
 from nmfdiag.zoo.training import predict
 
 IMAGENET = "imagenet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-TRANSFORM_INPUT = {"googlenet", "inception_v3"}  # torchvision's weights of these expect another normalisation inside
 MAX_POOL_BYTES = 2**30  # of the normalised pool in memory
 LONGEST_SIDE = 20  # times the shortest: a strip of one pixel would be resized to gigabytes
 
@@ -67,12 +73,12 @@ def add(
     report = on_progress or (lambda done, words: None)
     preset = _preset(arch, weights)
     report(0.0, f"weights of {arch}")
-    model, n_outputs = _network(arch, weights, preset)
+    model, n_outputs, options = _network(arch, weights, preset)
     names = _class_list(n_outputs, preset.class_names, Path(data), class_index)
     pool, labels = _pool(chosen_folders(Path(data), names, classes), names, per_class, preset, report)
     present = tuple(labels.unique().tolist())
     draft = ZooEntry(
-        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=_options(arch)),
+        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=options),
         class_names=names.names,
         input_shape=(3, preset.crop, preset.crop),
         mean=preset.normalization.mean,
@@ -95,8 +101,75 @@ def add(
     tested = {} if test is None else _tested(model, Path(test), names, present, preset, report)
     report(0.95, "writing")
     stored = store(draft, model, pool, labels, labels)
-    entry = replace(stored, train_accuracy=stored.pool_accuracy, **tested)
+    entry = _replaced(stored, train_accuracy=stored.pool_accuracy, **tested)
     write_entry(entry)
+    report(1.0, "done")
+    return entry
+
+
+def add_opened(
+    name: str,
+    opened: Opened,
+    *,
+    activations: str = "relu",
+    replace: bool = False,
+    zoo: Path | None = None,
+    on_progress: Progress | None = None,
+) -> ZooEntry:
+    """Add a network that was opened, with its samples, to a zoo; weights and samples keep their own precision.
+
+    Args:
+        name: Of the network in the zoo.
+        opened: What one of the functions of :mod:`nmfdiag.zoo.opening` returned.
+        activations: Which outputs are layers: ``"relu"``, or ``"all"``, which ``"signed"`` NMF takes.
+        replace: Whether a network of that name in this zoo that was added before gives way; a shipped one never does.
+        zoo: Folder of the zoo; default is the user's.
+        on_progress: Called with the share done and a few words.
+
+    Raises:
+        NmfdiagError: If the name is taken, the network has no such layer, or only its own code can build it again.
+    """
+    report = on_progress or (lambda done, words: None)
+    folder = _free_folder(name, zoo or user_zoo(), replace=replace)
+    if not opened.arch:
+        raise NmfdiagError(
+            f"{opened.title} is made by code of its own, which the zoo does not run: it can be diagnosed, but not added. Networks of a "
+            "known architecture, opened by their weights, can."
+        )
+    report(0.0, "layers")
+    network = SplitNetwork(opened.model, opened.inputs[:2], activations)
+    c, h, w = (*opened.inputs.shape[1:], 1, 1)[:3]
+    draft = ZooEntry(
+        recipe=Recipe(name, opened.arch, label_noise=0.0, seed=0, n_train=0, arch_options=opened.arch_options),
+        class_names=opened.class_names,
+        input_shape=(c, h, w),
+        mean=opened.scaling.mean,
+        std=opened.scaling.std,
+        layers={layer.name: layer.width for layer in network.layers},
+        n_parameters=sum(p.numel() for p in opened.model.parameters()),
+        train_accuracy=0.0,
+        test_accuracy=None,
+        test_accuracy_by_class=(),
+        pool_accuracy=0.0,
+        log=(),
+        pool=f"{name}-samples",
+        sha256={},
+        trained_with={"torch": torch.__version__, **opened.provenance},
+        folder=folder,
+        pool_classes=tuple(opened.given_labels.unique().tolist()),
+        pool_per_class=int(opened.given_labels.bincount().max()),
+        called=name,
+        activations=activations,
+    )
+    report(0.3, "writing")
+    if (folder / ENTRY_FILE).exists():  # its record goes first: a network without one is none
+        (folder / ENTRY_FILE).unlink()
+        shutil.rmtree(folder)
+    samples = opened.inputs if opened.stored is None else opened.stored
+    stored = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
+    entry = _replaced(stored, train_accuracy=stored.pool_accuracy)
+    write_entry(entry)
+    refresh()
     report(1.0, "done")
     return entry
 
@@ -127,12 +200,23 @@ class _Preset:
         return functional.pil_to_tensor(functional.center_crop(resized, [self.crop]))
 
 
-def _free_folder(name: str, zoo: Path) -> Path:
+def _free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
     if not NAME.fullmatch(name) or name == POOLS:
         raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")
-    if name in DATASETS or name in RECIPES or any((home / name / ENTRY_FILE).exists() for home in (SHIPPED, zoo)):
-        raise NmfdiagError(f"The name {name!r} is taken: choose another one, or remove the folder {zoo / name}.")
-    return zoo / name
+    folder = zoo / name
+    ours = name in DATASETS or name in RECIPES or (SHIPPED / name / ENTRY_FILE).exists()
+    if ours or ((folder / ENTRY_FILE).exists() and not (replace and _was_added(folder))):
+        raise NmfdiagError(f"The name {name!r} is taken: choose another one, or remove the folder {folder}.")
+    return folder
+
+
+def _was_added(folder: Path) -> bool:
+    """Whether what lies there is a network that was added, and a folder of its own."""
+    try:
+        called = json.loads((folder / ENTRY_FILE).read_text(encoding="utf-8")).get("called")
+    except (OSError, ValueError, AttributeError):
+        return False
+    return bool(called == folder.name and not folder.is_symlink())
 
 
 def _preset(arch: str, weights: str | Path) -> _Preset:
@@ -154,30 +238,17 @@ def _preset(arch: str, weights: str | Path) -> _Preset:
     return _Preset(title, how.resize_size, how.crop_size[0], how.interpolation, how.antialias, normalization, names)
 
 
-def _options(arch: str) -> dict[str, int]:
-    return {"transform_input": True} if arch in TRANSFORM_INPUT else {}
-
-
-def _network(arch: str, weights: str | Path, preset: _Preset) -> tuple[nn.Module, int]:
-    """The network in evaluation mode with its weights, and how many outputs it has."""
-    state = _downloaded(arch, preset) if str(weights) == IMAGENET else _read_weights(Path(weights))
-    shape = (3, preset.crop, preset.crop)
-    model = build(arch, shape, len(preset.class_names), **_options(arch))
-    last = list(model.state_dict())[-1]  # of the layer that answers
-    if last not in state or not state[last].ndim:
-        raise NmfdiagError(f"The weights {preset.title} don't fit {arch}: they have no tensor {last!r}.")
-    n_outputs = len(state[last])
-    if n_outputs != len(preset.class_names):
-        model = build(arch, shape, n_outputs, **_options(arch))
-    try:
-        model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in state.items()})
-    except RuntimeError as error:
+def _network(arch: str, weights: str | Path, preset: _Preset) -> tuple[nn.Module, int, dict[str, int]]:
+    """The network in evaluation mode with its weights, how many outputs it has, and the options it is built with."""
+    if str(weights) != IMAGENET and not Path(weights).exists():
         raise NmfdiagError(
-            f"The weights {preset.title} don't fit {arch}: {textwrap.shorten(str(error), 300)}"
-        ) from None
-    if bad := [k for k, v in state.items() if v.is_floating_point() and not bool(torch.isfinite(v).all())]:
-        raise NmfdiagError(f"The weights {preset.title} hold NaN or infinite values, in {bad[0]}.")
-    return model.eval(), n_outputs
+            f"There is no weights file {weights}: accepted are {IMAGENET!r} or a .pth or .safetensors file."
+        )
+    state = _downloaded(arch, preset) if str(weights) == IMAGENET else read_state_dict(Path(weights))
+    options = options_for(arch, state) | ({"transform_input": 1} if arch in TRANSFORM_INPUT else {})
+    shape = (3, preset.crop, preset.crop)
+    model, n_outputs = network_for(arch, state, shape, title=preset.title, options=options)
+    return model, n_outputs, options
 
 
 def _downloaded(arch: str, preset: _Preset) -> dict[str, Tensor]:
@@ -190,28 +261,6 @@ def _downloaded(arch: str, preset: _Preset) -> dict[str, Tensor]:
             f"torchvision could not download its weights of {arch} ({error}). Offline, give the path of a state dict instead."
         ) from None
     return dict(state)
-
-
-def _read_weights(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    if not path.is_file():
-        raise NmfdiagError(
-            f"There is no weights file {path}: accepted are {IMAGENET!r} or a .pth or .safetensors file."
-        )
-    try:
-        if path.suffix == ".safetensors":
-            state: Any = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
-        raise NmfdiagError(f"The weights {path.name} can't be read: {textwrap.shorten(str(error), 300)}") from None
-    for inside in ("state_dict", "model"):  # checkpoints of training scripts
-        if isinstance(state, dict) and isinstance(state.get(inside), dict):
-            state = state[inside]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) and value.ndim < 9 for value in state.values()):
-        raise NmfdiagError(f"The weights {path.name} are no state dict: wanted are tensors by name.")
-    return {str(name).removeprefix("module."): value for name, value in state.items()}
 
 
 def _class_list(n: int, known: tuple[str, ...], data: Path, class_index: str | Path | None) -> ClassList:

@@ -62,24 +62,28 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
     return store(draft, trained.model, chosen.inputs[pool], chosen.labels.given[pool], chosen.labels.true[pool])
 
 
-def store(draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor) -> ZooEntry:
+def store(
+    draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor, *, half: bool = True
+) -> ZooEntry:
     """Write a network's files and its record.
 
     Args:
         draft: What the network is, but for the hashes of its files and its accuracy on the pool.
-        model: The network; its weights are stored in float16 where they fit into that.
-        inputs: The pool's inputs (n, c, h, w), uint8 or before normalisation.
+        model: The network.
+        inputs: The pool's inputs (n, ...), uint8 or before normalisation.
         given: Their given labels (n,).
         true: Their true labels (n,).
+        half: Whether weights and inputs are stored in float16 where they fit into that; else in their own precision.
 
     Returns:
         The draft with hashes, and the accuracy of the weights as they are stored.
     """
     for path in draft.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: _halved(value) for name, value in model.state_dict().items()}, draft.files["weights"])
+    kept = _halved if half else _copied
+    save_file({name: kept(value) for name, value in model.state_dict().items()}, draft.files["weights"])
     save_file({"given": given.short(), "true": true.short()}, draft.files["labels"])
-    save_file({"inputs": _halved(inputs)}, draft.files["pool"])
+    save_file({"inputs": kept(inputs)}, draft.files["pool"])
     hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
     entry = replace(hashed, pool_accuracy=pool_accuracy(hashed))
     write_entry(entry)
@@ -89,6 +93,11 @@ def store(draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true
 def _halved(values: Tensor) -> Tensor:
     half = values.half() if values.is_floating_point() else values
     return (half if bool(torch.isfinite(half).all()) else values).contiguous()
+
+
+def _copied(values: Tensor) -> Tensor:
+    """Without memory that another tensor shares, which the format does not take."""
+    return values.detach().clone().contiguous()
 
 
 def pool_accuracy(entry: ZooEntry) -> float:

@@ -11,7 +11,7 @@ import math
 import os
 import time
 from dataclasses import asdict, dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +44,7 @@ class ZooEntry:
     Of a network that was added (:mod:`nmfdiag.zoo.adding`) ``train_accuracy`` is on the probe pool, and test accuracies are
     None where there were no test samples. ``pool_classes`` are the classes that its pool has samples of, empty for all, and
     ``pool_per_class`` how many at most, 0 for enough; ``called`` is its name, empty where that follows from the recipe.
+    ``activations`` are those whose outputs are its layers: ``"relu"``, or ``"all"``, which can be negative.
     """
 
     recipe: Recipe
@@ -65,10 +66,16 @@ class ZooEntry:
     pool_classes: tuple[int, ...] = ()
     pool_per_class: int = 0
     called: str = ""
+    activations: str = "relu"
 
     @property
     def name(self) -> str:
         return self.called or self.recipe.name
+
+    @property
+    def method(self) -> str:
+        """The factorisation that every layer takes: ``"nmf"``, or ``"signed"`` where activations can be negative."""
+        return "nmf" if self.activations == "relu" else "signed"
 
     @property
     def n_classes(self) -> int:
@@ -100,15 +107,17 @@ class ZooEntry:
         return hashlib.sha256(parts.encode()).hexdigest()
 
     def load_model(self) -> "nn.Module":
-        """Build the network, load its weights (float16 on disk, float32 here) and set evaluation mode.
+        """Build the network, load its weights (float32 here, whatever they are on disk) and set evaluation mode.
 
         Raises:
             NmfdiagError: If the weights file is missing, damaged or does not fit the architecture.
         """
         from nmfdiag.networks.architectures import build
+        from nmfdiag.networks.recorded import RECORDED, recorded_network
 
         weights = _read(self.files["weights"])
-        model = build(self.recipe.arch, self.input_shape, self.n_classes, **self.recipe.arch_options)
+        make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
+        model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
         try:
             model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
         except RuntimeError as error:
@@ -156,6 +165,11 @@ def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ..
     return {entry.name: entry for entry in by_size}, tuple(problems)
 
 
+def refresh() -> None:
+    """Read the folders anew the next time that somebody asks, also within the same second."""
+    _scan.cache_clear()
+
+
 def lookup(name: str) -> ZooEntry:
     """Find one network.
 
@@ -164,7 +178,7 @@ def lookup(name: str) -> ZooEntry:
     """
     found = entries()
     if name not in found:
-        _scan.cache_clear()  # it may have been written since, within this second
+        refresh()  # it may have been written since, within this second
         found = entries()
     if name not in found:
         raise NmfdiagError(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nmfdiag.data import files, load
-from nmfdiag.data.files import load_image_folder, load_npz
+from nmfdiag.data.files import load_image_folder, load_npz, read_arrays
 from nmfdiag.errors import NmfdiagError
 
 
@@ -63,6 +63,21 @@ def test_npz_with_the_channels_last(tmp_path: Path) -> None:
     assert np.allclose(x[1, 2], images[1, :, :, 2])
 
 
+def test_npz_of_vectors(tmp_path: Path) -> None:
+    vectors = np.random.default_rng(0).random((2, 7))
+    path = save_npz(tmp_path / "a.npz", x=vectors, y=Y)
+    found = load(str(path))
+    assert found.inputs.shape == (2, 7) and found.input_shape == (7, 1, 1)
+    assert np.allclose(found.inputs, vectors)
+    with pytest.raises(NmfdiagError, match=r"Only images are resized, got inputs of shape \(7,\) each"):
+        load(str(path), size=8)
+
+
+def test_npz_of_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NmfdiagError, match=r"x holds nothing, its shape is \(2, 0\)"):
+        load_npz(save_npz(tmp_path / "a.npz", x=np.zeros((2, 0)), y=Y))
+
+
 def test_npz_by_path(tmp_path: Path) -> None:
     assert load(str(save_npz(tmp_path / "a.npz", x=X, y=Y))).input_shape == (1, 3, 4)
 
@@ -96,7 +111,7 @@ def test_npz_without_the_names(tmp_path: Path) -> None:
     [(X[0], Y), (X, Y[:1]), (X, Y.astype(float)), (X, Y[:, None]), (X[None, None], Y)],
 )
 def test_npz_of_the_wrong_shapes(tmp_path: Path, x: np.ndarray, y: np.ndarray) -> None:
-    with pytest.raises(NmfdiagError, match=r"x must be \(n, c, h, w\) and y \(n,\) whole numbers, got "):
+    with pytest.raises(NmfdiagError, match=r"x must be \(n, c, h, w\) or \(n, d\), and y \(n,\) whole numbers, got "):
         load_npz(save_npz(tmp_path / "a.npz", x=x, y=y))
 
 
@@ -239,3 +254,20 @@ def test_a_damaged_zip(tmp_path: Path) -> None:
         archive.writestr("a/1.png", png())
     with pytest.raises(NmfdiagError, match=r"a/1\.png can't be read: "):
         load_image_folder(garble(path), "train")
+
+
+def test_no_more_images_are_decoded_than_asked_for(tmp_path: Path) -> None:
+    entries = {f"{c}/{i}.png": png(i) if i < 2 else b"no image" for c in "ab" for i in range(5)}
+    found = load(str(make_folder(tmp_path / "own", entries)), limit_per_class=2)
+    assert found.labels.tolist() == [0, 0, 1, 1]
+    assert load(str(make_zip(tmp_path / "own.zip", entries)), limit_per_class=2, size=3).input_shape == (1, 3, 3)
+    with pytest.raises(NmfdiagError, match=r"/2\.png can't be decoded"):
+        load(str(tmp_path / "own"), limit_per_class=3)
+
+
+def test_some_arrays_and_a_missing_one(tmp_path: Path) -> None:
+    path = save_npz(tmp_path / "a.npz", activations=X, labels=Y)
+    wanted = {"A": ("activations",), "y": ("y", "labels"), "bias": ("bias",)}
+    assert set(read_arrays(path, wanted, optional=["bias"])) == {"A", "y"}
+    with pytest.raises(NmfdiagError, match="has no array called bias; it has activations, labels"):
+        read_arrays(path, wanted)

@@ -1,0 +1,96 @@
+"""The activation functions whose outputs are layers here: ReLU, which the paper is about, and its relatives.
+
+Gates (sigmoid, tanh, softmax) are none: they weigh other activations, and carry no directions of their own.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nmfdiag.errors import NmfdiagError
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An activation function.
+
+    Attributes:
+        module: Its module.
+        functions: Its functions, those that write in place included.
+        methods: Names of its methods of a tensor.
+        non_negative: Whether no value of it is negative, so that plain NMF takes its output.
+    """
+
+    module: type[nn.Module]
+    functions: tuple[Callable[..., Any], ...]
+    methods: tuple[str, ...] = ()
+    non_negative: bool = False
+
+
+RELU = Kind(nn.ReLU, (F.relu, F.relu_, torch.relu, torch.relu_), ("relu", "relu_"), non_negative=True)
+RELU6 = Kind(nn.ReLU6, (F.relu6,), non_negative=True)
+KINDS: dict[str, Kind] = {
+    "ReLU": RELU,
+    "ReLU6": RELU6,
+    "GELU": Kind(nn.GELU, (F.gelu,)),
+    "SiLU": Kind(nn.SiLU, (F.silu,)),
+    "LeakyReLU": Kind(nn.LeakyReLU, (F.leaky_relu, F.leaky_relu_)),
+    "Hardswish": Kind(nn.Hardswish, (F.hardswish,)),
+    "ELU": Kind(nn.ELU, (F.elu, F.elu_)),
+    "SELU": Kind(nn.SELU, (F.selu, F.selu_, torch.selu, torch.selu_)),
+    "CELU": Kind(nn.CELU, (F.celu, F.celu_, torch.celu, torch.celu_)),
+    "PReLU": Kind(nn.PReLU, (F.prelu, torch.prelu), ("prelu",)),
+    "RReLU": Kind(nn.RReLU, (F.rrelu, F.rrelu_, torch.rrelu, torch.rrelu_)),
+    "Mish": Kind(nn.Mish, (F.mish,)),
+    "Softplus": Kind(nn.Softplus, (F.softplus,), non_negative=True),
+}
+RELUS = frozenset({"ReLU", "ReLU6"})
+ACTIVATIONS = {"relu": RELUS, "all": frozenset(KINDS)}
+"""Which kinds are layers: those of the paper, or all."""
+GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softmax)
+MODULES = tuple(kind.module for kind in KINDS.values())
+RELU_FUNCTIONS = frozenset(RELU.functions + RELU6.functions)
+# Functions, methods by their names (as torch.fx has them), and methods themselves (as torch calls them).
+_KIND_OF: dict[Any, str] = {
+    called: name
+    for name, kind in KINDS.items()
+    for called in (*kind.functions, *kind.methods, *(getattr(Tensor, method) for method in kind.methods))
+}
+
+
+def kinds_of(activations: str) -> frozenset[str]:
+    """Names of the kinds that a choice of activations means.
+
+    Raises:
+        NmfdiagError: If it is none of :data:`ACTIVATIONS`.
+    """
+    if activations not in ACTIVATIONS:
+        raise NmfdiagError(f"Unknown activations {activations!r}: accepted are {', '.join(ACTIVATIONS)}.")
+    return ACTIVATIONS[activations]
+
+
+def kind_of_class(cls: type | None) -> str | None:
+    """The kind of a module's class."""
+    if cls is None or not issubclass(cls, MODULES):
+        return None
+    return next(name for name, kind in KINDS.items() if issubclass(cls, kind.module))
+
+
+def kind_of_call(called: Any, inside: type | None) -> str | None:
+    """The kind of what is called: a function, a method, or a method's name.
+
+    Args:
+        called: What is called.
+        inside: Class of the module whose forward calls it.
+    """
+    if called is F.hardtanh:  # what nn.ReLU6 calls
+        found = kind_of_class(inside)
+        return found if found in RELUS else None
+    try:
+        return _KIND_OF.get(called)
+    except TypeError:  # something that can't be hashed is none of these functions
+        return None

@@ -1,0 +1,240 @@
+"""The pre-flight: planted faults are named, and its estimates are near what a profile really takes."""
+
+import json
+import subprocess
+import sys
+import time
+from collections import OrderedDict
+from functools import lru_cache
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures import answering
+from nmfdiag.measures.preflight import preflight
+from nmfdiag.measures.profile import layer_profile
+from nmfdiag.zoo.registry import ProbePool, lookup
+
+CLASSES, EACH = 4, 12
+
+
+class Echo(nn.Module):
+    """Answers the class whose input is largest: samples are one-hot, so every one is right."""
+
+    def __init__(self, order: tuple[int, ...] = tuple(range(CLASSES)), act: nn.Module | None = None):
+        super().__init__()
+        self.act, self.spare, self.gate, self.dead = act or nn.ReLU(), nn.ReLU(), nn.Sigmoid(), nn.ReLU()
+        self.register_buffer("order", torch.eye(CLASSES)[list(order)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.act(x)
+        y = y * self.gate(torch.ones_like(y)) + self.dead(-y.abs() - 1)
+        return y @ self.order
+
+
+def one_hot(each: int = EACH) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(CLASSES).repeat_interleave(each)
+    return nn.functional.one_hot(labels, CLASSES).float() * 3 + 0.1 * torch.rand(len(labels), CLASSES), labels
+
+
+def test_what_is_planned_and_what_is_not() -> None:
+    inputs, labels = one_hot()
+    labels = torch.cat([labels, torch.tensor([CLASSES, CLASSES + 1, 0])])
+    inputs = torch.cat([inputs, inputs[:3]])
+    found = preflight(Echo(), inputs, labels, per_class=10)
+    assert [(layer.name, layer.kind, layer.width, layer.rows, layer.bytes) for layer in found.layers] == [
+        ("act", "ReLU", CLASSES, 10, 10 * CLASSES * 4)
+    ]
+    assert found.batches == dict.fromkeys(range(CLASSES), 10)
+    assert found.skipped == {
+        "dead": "dead on these samples: all zero",
+        "gate": "a gate (Sigmoid): it weighs other activations",
+        "spare": "never called (ReLU)",
+        "class 4": "is none of the network's 4 outputs",
+        "class 5": "is none of the network's 4 outputs",
+    }
+    assert found.accuracy_by_class == {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.0, 5: 0.0}
+    assert found.accuracy == pytest.approx(49 / 51)
+    assert any("4 outputs, which are classes 0 to 3; the given labels 4, 5 are none" in r for r in found.remarks)
+    assert found.seconds > 0 and found.bytes > 0
+    again = json.loads(json.dumps(found.to_dict()))
+    assert again["batches"]["3"] == 10 and again["layers"][0]["name"] == "act" and again["accuracy"] == found.accuracy
+
+
+def test_nothing_is_said_of_a_network_that_is_right() -> None:
+    inputs, labels = one_hot()
+    assert preflight(Echo(), inputs, labels).remarks == ()
+
+
+def test_activations_that_can_be_negative() -> None:
+    inputs, labels = one_hot()
+    model = Echo(act=nn.GELU())
+    found = preflight(model, inputs, labels)
+    assert found.layers == ()
+    assert found.skipped["act"] == "GELU: its values can be negative; the method signed measures it"
+    assert (found.seconds, found.bytes) == (0, 0)
+    assert any("No layer can be measured with these methods: it calls GELU" in remark for remark in found.remarks)
+    signed = preflight(model, inputs, labels, methods=("signed",), activations="all")
+    assert [(layer.name, layer.kind) for layer in signed.layers] == [("act", "GELU")] and signed.seconds > 0
+    assert "act" not in signed.skipped
+    mixed = preflight(model, inputs, labels, methods=("nmf",), activations="all")
+    assert "signed measures it" in mixed.skipped["act"]
+
+
+def test_classes_in_another_order() -> None:
+    inputs, labels = one_hot()
+    found = preflight(Echo(order=(1, 2, 3, 0)), inputs, labels)
+    assert found.accuracy == 0
+    assert found.remarks == (
+        "The network gets 0% of these samples right by their given labels, but answers each class alike (class 0 as 1, 1 as 2, "
+        "2 as 3, ...): its classes are in another order than these.",
+    )
+
+
+def test_a_constant_network_and_broken_logits() -> None:
+    inputs, labels = one_hot()
+    constant = nn.Sequential(OrderedDict(act=nn.ReLU(), out=nn.Linear(CLASSES, CLASSES)))
+    for parameter in constant.parameters():
+        nn.init.zeros_(parameter)
+    remarks = preflight(constant, inputs, labels).remarks
+    assert remarks[0] == "Every sample is answered with class 0: the network is constant on these samples."
+    assert "The network gets 25% of these samples right" in remarks[1]
+    with torch.no_grad():
+        constant.out.bias[0] = torch.nan
+    assert preflight(constant, inputs, labels).remarks[0].startswith("48 of 48 samples are answered with NaN")
+
+
+@pytest.mark.parametrize("prepared", ["none", "bytes", "half"])
+def test_another_normalisation_would_fit(prepared: str) -> None:
+    """Right if an image's mean lies above 0 for class 1; samples lie in 0 .. 1, 0 .. 255, or are fine as they are."""
+
+    class Bright(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.act = nn.ReLU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            mean = x.flatten(1).mean(1)
+            return torch.stack([self.act(mean) * 0 + 1e-3, self.act(mean)], 1)
+
+    levels = torch.tensor([0.05, 0.4, 0.6]).repeat_interleave(torch.tensor([20, 10, 10]))
+    inputs = levels[:, None, None, None].expand(-1, 1, 3, 3) + 0.02 * torch.rand(40, 1, 3, 3)
+    labels = (levels > 0.5).long()
+    inputs = {"none": inputs, "bytes": inputs * 255, "half": inputs * 2 - 1}[prepared]
+    remarks = [r for r in preflight(Bright(), inputs, labels).remarks if "Normalised" in r]
+    assert len(remarks) == (prepared != "half")
+    assert all("Normalised as 'half' (100% of 32 right)" in remark for remark in remarks)
+
+
+def test_small_batches_and_few_classes() -> None:
+    inputs, labels = one_hot(3)
+    keep = labels < 2
+    keep[0:2] = False
+    found = preflight(Echo(), inputs[keep], labels[keep])
+    assert found.batches == {1: 3} and found.skipped["class 0"] == "has one sample"
+    assert (
+        "One class has fewer than 10 samples (class 1: 3), of which one is worth 0.33 of an accuracy." in found.remarks
+    )
+    assert "Only 1 class: classes differ, and error bars rest on them." in found.remarks
+    alone = preflight(Echo(), inputs[[0, 4, 8]], torch.tensor([0, 1, 2]))
+    assert alone.batches == {} and alone.seconds == 0
+    assert "No class has two samples: there is nothing to measure." in alone.remarks
+
+
+def test_a_network_that_can_not_be_traced() -> None:
+    class Branches(Echo):
+        def forward(self, x: Tensor) -> Tensor:
+            return super().forward(x) if float(x.sum()) > -1e9 else x
+
+    inputs, labels = one_hot()
+    assert any("can't be traced" in remark for remark in preflight(Branches(), inputs, labels).remarks)
+
+
+def test_when_there_is_no_time_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "LOOKING", 0.0)
+    found = preflight(Echo(), *one_hot())
+    assert found.remarks == ("Accuracy is of 32 of the 48 samples: there was no time for more.",)
+    assert set(found.accuracy_by_class) == set(range(CLASSES))
+
+
+def test_some_layers_and_what_is_refused() -> None:
+    pool = lookup("digits-mlp-p0-s0").load_pool()
+    model = lookup("digits-mlp-p0-s0").load_model()
+    inputs, labels = pool.inputs, pool.given_labels
+    found = preflight(model, inputs, labels, layers=["fc2", "fc4"])
+    assert [layer.name for layer in found.layers] == ["fc2", "fc4"]
+    assert not model.training
+    for words, options in (
+        ("Unknown layer 'fc9'", {"layers": ["fc9"]}),
+        ("Unknown method 'svd': accepted are nmf", {"methods": ("svd",)}),
+        ("Unknown activations 'some': accepted are relu, all", {"activations": "some"}),
+    ):
+        with pytest.raises(NmfdiagError, match=words):
+            preflight(model, inputs, labels, **options)  # type: ignore[arg-type]
+    with pytest.raises(NmfdiagError, match="needs at least 2 inputs and as many whole labels"):
+        preflight(model, inputs, labels[:3])
+    with pytest.raises(NmfdiagError, match="can't take inputs of shape"):
+        preflight(model, inputs[:, :, :5], labels)
+    with pytest.raises(NmfdiagError, match="must answer with logits"):
+        preflight(nn.Sequential(nn.ReLU(), nn.Conv2d(1, 2, 1)), inputs, labels)
+
+
+@lru_cache
+def digits() -> ProbePool:
+    return lookup("digits-cnn-p0.6-s0").load_pool()
+
+
+@pytest.mark.parametrize("methods", [("nmf",), ("pca", "random")])
+def test_the_time_is_near_what_it_takes(methods: tuple[str, ...]) -> None:
+    model, some = lookup("digits-cnn-p0.6-s0").load_model(), digits().given_labels < 2
+    inputs, labels = digits().inputs[some], digits().given_labels[some]
+    found = preflight(model, inputs, labels, per_class=20, methods=methods)
+    begun = time.perf_counter()
+    layer_profile(model, inputs, labels, per_class=20, methods=methods)
+    took = time.perf_counter() - begun
+    assert took / 6 < found.seconds < took * 6  # alone on a machine within 1.5; this one may be busy
+
+
+MEMORY = """
+import sys, threading, time, torch
+from nmfdiag.measures.preflight import preflight
+from nmfdiag.measures.profile import layer_profile
+from nmfdiag.networks import build, relu_layers
+
+torch.set_num_threads(1)
+arch, side = sys.argv[1], int(sys.argv[2])
+model = build(arch, (3, side, side), 4).eval()
+generator = torch.Generator().manual_seed(0)
+inputs, labels = torch.rand(24, 3, side, side, generator=generator), torch.zeros(24, dtype=torch.int64)
+names = relu_layers(model, inputs[:2])[:1]
+found = preflight(model, inputs, labels, layers=names)
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * 4096
+
+most, before = 0, resident()
+
+def watch():
+    global most
+    while True:
+        most = max(most, resident())
+        time.sleep(0.002)
+
+threading.Thread(target=watch, daemon=True).start()
+layer_profile(model, inputs, labels, layers=names)
+print(found.bytes, most - before)
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads the memory of a process as Linux has it")
+@pytest.mark.parametrize(("arch", "side"), [("cnn", 48), pytest.param("resnet18", 64, marks=pytest.mark.slow)])
+def test_the_memory_is_near_what_it_takes(arch: str, side: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", MEMORY, arch, str(side)], capture_output=True, text=True, check=True, timeout=280
+    )
+    estimate, real = map(int, done.stdout.split())
+    assert real / 2 < estimate < real * 2

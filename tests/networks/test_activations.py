@@ -1,0 +1,225 @@
+"""GELU and its like are layers where they are asked for: as modules and functions, traced and not, in place too; ReLUs stay as they were."""
+
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+from torchvision.models import VisionTransformer
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize import signed_full_rank, signed_nmf
+from nmfdiag.networks import SplitNetwork, find_relu_layers, fold, relu_layers
+from nmfdiag.networks.activations import KINDS
+from nmfdiag.networks.layers import Call, call_names
+
+MODULES: dict[str, nn.Module] = {
+    "ReLU": nn.ReLU(inplace=True), "ReLU6": nn.ReLU6(inplace=True), "GELU": nn.GELU("tanh"), "SiLU": nn.SiLU(inplace=True),
+    "LeakyReLU": nn.LeakyReLU(0.1, inplace=True), "Hardswish": nn.Hardswish(inplace=True), "ELU": nn.ELU(inplace=True),
+    "SELU": nn.SELU(inplace=True), "CELU": nn.CELU(inplace=True), "PReLU": nn.PReLU(4), "RReLU": nn.RReLU(inplace=True),
+    "Mish": nn.Mish(inplace=True), "Softplus": nn.Softplus(),
+}  # fmt: skip
+Function = Callable[[Tensor], Tensor]
+FUNCTIONS: list[tuple[str, Function]] = [
+    ("GELU", F.gelu), ("SiLU", F.silu), ("LeakyReLU", F.leaky_relu), ("Hardswish", F.hardswish), ("ELU", F.elu),
+    ("SELU", F.selu), ("CELU", F.celu), ("RReLU", F.rrelu), ("Mish", F.mish), ("Softplus", F.softplus),
+    ("SiLU", lambda x: F.silu(x, inplace=True)), ("Hardswish", lambda x: F.hardswish(x, inplace=True)),
+    ("LeakyReLU", lambda x: F.leaky_relu_(x, 0.3)), ("ELU", F.elu_), ("SELU", torch.selu_), ("CELU", torch.celu),
+    ("PReLU", lambda x: F.prelu(x, torch.tensor([0.2]))), ("PReLU", lambda x: x.prelu(torch.tensor([0.2]))),
+    ("ReLU", F.relu), ("ReLU", lambda x: x.relu_()), ("ReLU6", F.relu6),
+]  # fmt: skip
+
+
+class Chain(nn.Module):
+    """Linear layers with an activation, module or function, behind each; gates in between."""
+
+    def __init__(self, acts: list[nn.Module] | list[Function]):
+        super().__init__()
+        torch.manual_seed(0)
+        self.linears = nn.ModuleList(nn.Linear(4, 4) for _ in acts)
+        self.functions = [act for act in acts if not isinstance(act, nn.Module)]
+        self.acts = nn.ModuleList(act for act in acts if isinstance(act, nn.Module))
+        self.gate = nn.Sigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        for linear, act in zip(self.linears, self.functions or self.acts, strict=True):
+            x = act(linear(x)) * self.gate(x)
+        return torch.tanh(x) + torch.sigmoid(x)
+
+
+class Untraceable(nn.Module):
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x) if x.sum() < 1e9 else x
+
+
+def untraced(model: nn.Module, inputs: Tensor, monkeypatch: pytest.MonkeyPatch) -> SplitNetwork:
+    with monkeypatch.context() as patch:
+        patch.setattr(SplitNetwork, "_trace", lambda *_: None)
+        return SplitNetwork(model, inputs, "all")
+
+
+def check(traced: SplitNetwork, run: SplitNetwork, inputs: Tensor, every: int = 1) -> None:
+    """Both cut alike, resume to the network's own answer, and take factors; at the full rank these give that answer too."""
+    assert traced.traced and not run.traced and run.layers == traced.layers
+    expected = traced.logits(inputs)
+    torch.testing.assert_close(run.logits(inputs), expected)
+    for layer in traced.layers[::every]:
+        cuts = traced.cut(layer.name, inputs), run.cut(layer.name, inputs)
+        torch.testing.assert_close(cuts[0].activation, cuts[1].activation, rtol=1e-4, atol=1e-5)
+        A = fold(cuts[0].activation, layer.channel_dim)
+        full = signed_full_rank(A)
+        W, H = signed_nmf(A, [full]).factors(full)
+        other = 3 * torch.randn_like(cuts[0].activation)
+        first, second = (network.resume(cut, other) for network, cut in zip((traced, run), cuts, strict=True))
+        moved = float((first - expected).abs().max())
+        close = partial(torch.testing.assert_close, rtol=0, atol=0.02 * moved)
+        close(first, second)
+        for network, cut in zip((traced, run), cuts, strict=True):
+            close(network.resume(cut, cut.activation), expected)
+            close(network.resume_factored(cut, W, H), expected)
+
+
+def test_every_module(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert set(MODULES) == set(KINDS)
+    model, inputs = Chain(list(MODULES.values())).eval(), torch.randn(3, 4)
+    traced = SplitNetwork(model, inputs, "all")
+    assert [layer.kind for layer in traced.layers] == list(MODULES)
+    assert [layer.name for layer in traced.layers] == [f"acts.{i}" for i in range(len(MODULES))]
+    check(traced, untraced(model, inputs, monkeypatch), inputs)
+
+
+def test_every_function(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, inputs = Chain([function for _, function in FUNCTIONS]), torch.randn(3, 4)
+    traced = SplitNetwork(model, inputs, "all")
+    assert [layer.kind for layer in traced.layers] == [kind for kind, _ in FUNCTIONS]
+    assert [layer.name for layer in traced.layers][:3] == ["gelu", "silu", "leaky_relu"]
+    assert len({layer.name for layer in traced.layers}) == len(FUNCTIONS)
+    check(traced, untraced(model, inputs, monkeypatch), inputs)
+
+
+def test_non_negative_kinds_are() -> None:
+    x = torch.linspace(-9, 9, 200)[:, None].expand(-1, 4)
+    for name, module in MODULES.items():
+        assert KINDS[name].non_negative == bool(module.eval()(x.clone()).min() >= 0), name
+
+
+def test_relus_are_the_same_layers_in_either_choice() -> None:
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.linear, self.act = nn.Linear(4, 4), nn.GELU()
+
+        def forward(self, x: Tensor) -> Tensor:
+            return F.relu(self.linear(x)) + F.gelu(x) + self.act(x)
+
+    model = nn.Sequential(Block(), nn.ReLU(), Block(), nn.Linear(4, 4), nn.GELU())
+    inputs = torch.randn(2, 4)
+    assert relu_layers(model, inputs) == ["0", "1", "2"]
+    everything = find_relu_layers(model, inputs, "all")
+    assert [layer.name for layer in everything if layer.kind == "ReLU"] == ["0", "1", "2"]
+    assert [layer.name for layer in everything] == [
+        "0", "0.gelu", "0.act", "1", "2", "2.gelu", "2.act", "4",
+    ]  # fmt: skip
+    assert relu_layers(Untraceable(model), inputs) == ["inner.0", "inner.1", "inner.2"]
+
+
+def test_names_never_collide() -> None:
+    calls = [
+        Call("relu", True, kind="GELU"),
+        Call("", False, "relu"),
+        Call("gelu", True),
+        Call("", False, "gelu", "GELU"),
+    ]
+    calls += [Call("a", False, "relu"), Call("a", False, "gelu", "GELU"), Call("a", True, kind="SiLU")]
+    names = call_names(calls)
+    assert len(set(names)) == len(names)
+    assert [names[i] for i in (1, 2, 4)] == ["relu", "gelu", "a"]
+
+
+def lively(model: nn.Module) -> nn.Module:
+    """Draw weights so that every layer shows in the logits: as they come, heads and layer scales are (nearly) zero."""
+    for name, value in model.named_parameters():
+        if value.ndim < 2 or "layer_scale" in name:
+            nn.init.uniform_(value, -0.5 if name.endswith("bias") else 0.5, 0.9)
+        else:
+            nn.init.normal_(value, std=1.5 * value[0].numel() ** -0.5)
+    return model.eval()
+
+
+def transformer() -> nn.Module:
+    return VisionTransformer(32, 16, 2, 2, 16, 24, num_classes=4)
+
+
+NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {
+    "vit": (transformer, "GELU", 2, 2),
+    "convnext_tiny": (lambda: torchvision.models.convnext_tiny(num_classes=4), "GELU", 18, 3),
+    "efficientnet_b0": (lambda: torchvision.models.efficientnet_b0(num_classes=4), "SiLU", 49, 1),
+    "mobilenet_v3_small": (lambda: torchvision.models.mobilenet_v3_small(num_classes=4), "Hardswish", 19, 1),
+}
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_torchvisions_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, kind, n, channel_dim = NETWORKS[name]
+    torch.manual_seed(0)
+    model, inputs = lively(make()), torch.randn(2, 3, 32, 32)
+    traced = SplitNetwork(model, inputs, "all")
+    some = [layer for layer in traced.layers if layer.kind == kind]
+    assert len(some) == n and {layer.channel_dim for layer in some} == {channel_dim}
+    assert all(traced.cut(some[i].name, inputs).activation.min() < 0 for i in (0, -1))
+    check(traced, untraced(model, inputs, monkeypatch), inputs, every=17)
+    if name == "convnext_tiny":
+        assert (some[0].width, some[0].output_shape) == (384, (8, 8, 384))
+    if name == "mobilenet_v3_small":
+        assert len(find_relu_layers(model, inputs)) == len(traced.layers) - n == 14
+
+
+def test_a_hugging_face_transformer() -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ViTConfig(
+        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, image_size=32, patch_size=16,
+        num_labels=4,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    model, inputs = lively(transformers.ViTForImageClassification(config)), torch.randn(2, 3, 32, 32)
+    split = SplitNetwork(model, inputs, "all")
+    assert [(x.kind, x.width, x.output_shape, x.channel_dim) for x in split.layers] == [("GELU", 24, (5, 24), 2)] * 2
+    expected = model(inputs).logits
+    for layer in split.layers:
+        cut = split.cut(layer.name, inputs)
+        torch.testing.assert_close(split.resume(cut, cut.activation), expected)
+        assert not torch.allclose(split.resume(cut, -cut.activation), expected)
+    with pytest.raises(NmfdiagError, match=r"found: 2 GELU.*\"signed\""):
+        SplitNetwork(model, inputs)
+
+
+def test_torchs_own_encoder() -> None:
+    encoder = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, activation="gelu")
+    split = SplitNetwork(nn.Sequential(encoder, nn.Flatten(), nn.Linear(24, 2)), torch.randn(2, 3, 8), "all")
+    assert [(x.name, x.width, x.channel_dim, x.kind) for x in split.layers] == [("0", 16, 2, "GELU")]
+
+
+def test_no_layer_says_what_measures_what_there_is() -> None:
+    inputs = torch.randn(2, 4)
+    with pytest.raises(
+        NmfdiagError, match=r"no ReLU layer \(found: 1 GELU, 1 Tanh\).*\"signed\".*extension.*activations=\"all\""
+    ):
+        relu_layers(nn.Sequential(nn.Linear(4, 4), nn.GELU(), nn.Tanh()), inputs)
+    with pytest.raises(NmfdiagError, match=r"found: 1 Sigmoid, 1 Mish, 1 SiLU.*\"signed\""):
+        relu_layers(Chain([F.mish, F.silu]), inputs)
+    for activations in ("relu", "all"):
+        with pytest.raises(NmfdiagError, match=r"layer \(found: 1 Sigmoid\)") as gates:
+            relu_layers(nn.Sequential(nn.Linear(4, 4), nn.Sigmoid()), inputs, activations)
+        assert "signed" not in str(gates.value)
+    with pytest.raises(NmfdiagError, match="Unknown activations 'gelu': accepted are relu, all"):
+        relu_layers(transformer(), torch.randn(1, 3, 32, 32), "gelu")
+    split = SplitNetwork(nn.Sequential(nn.Linear(4, 4), nn.GELU()), inputs, "all")
+    with pytest.raises(NmfdiagError, match="The activation layers are: 1"):
+        split.layer("2")
