@@ -8,19 +8,20 @@ from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.views import charts, controls
 from nmfdiag.views.ablation_figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation_words import HOW_TO_READ, ablation_answer, ablation_by_layer
-from nmfdiag.views.choice import EACH_CLASS
+from nmfdiag.views.choice import EACH_CLASS, methods_of
 from nmfdiag.views.widgets import give, several
 
-PAPER = {"removed": list(REMOVED), "batch": EACH_CLASS, "axis": "linear"}
 PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
 
 controls.page_guard()
 asked = controls.sidebar(without=["methods"])
+fitting = methods_of(asked.networks[0])
+paper = {"removed": list(fitting), "batch": EACH_CLASS, "axis": "linear"}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    methods = several("remove", list(REMOVED), "removed", list(REMOVED), format_func=REMOVED.__getitem__)
-    st.button("As in the paper", on_click=give, args=(PAPER,), help=PAPER_HELP)
-choice = replace(asked, methods=tuple(m for m in REMOVED if m in methods))
+    methods = several("remove", fitting, "removed", fitting, format_func=REMOVED.__getitem__)
+    st.button("As in the paper", on_click=give, args=(paper,), help=PAPER_HELP)
+choice = replace(asked, methods=tuple(m for m in fitting if m in methods))
 with head:
     link = [("removed", REMOVED[m]) for m in choice.methods]
     controls.heading("Which directions does the network need?", asked, link)

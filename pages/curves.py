@@ -24,7 +24,8 @@ def draw() -> None:
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
     controls.progress(choice, requests, results)
     how_to_read = """
-Solid NMF, dashed PCA, dotted random ablation (choose them under *More*); colour is p. The band is one standard error over classes, the
+Solid NMF (signed NMF, of a network whose activations can be negative: dashes and dots), dashed PCA, dotted random ablation (choose
+them under *More*); colour is p. The band is one standard error over classes, the
 thin grey dashes are the uncompressed accuracy. **A curve that rises late** needs many directions. It may rise above the dashes:
 compression can denoise. **At k = 0** nothing of the layer is left: a constant answer is right for one class in all.
 Open markers are ranks at which NMF did not converge for some class; the last rank is exact by construction.

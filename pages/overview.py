@@ -44,7 +44,10 @@ def draw() -> None:
         words = reading(by_layer, phases(list(by_layer), [s.mean for s in at], [s.sem for s in at]))
     controls.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
     figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
-    charts.chart(figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p")
+    charts.chart(
+        figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",
+        beside=lambda: charts.report_button(results, choice.networks, wanted=len(requests)),
+    )  # fmt: skip
     controls.progress(choice, requests, results)
     how_to_read = """
 Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy

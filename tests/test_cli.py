@@ -1,6 +1,9 @@
 """The command line: answers, JSON and exit codes."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 
@@ -37,3 +40,14 @@ def test_info_and_list(capsys: pytest.CaptureFixture[str]) -> None:
 def test_mistakes(capsys: pytest.CaptureFixture[str], command: list[str], words: str) -> None:
     assert main(command) == MISTAKE
     assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["zoo", "list"], ["--help"], ["zoo", "list", "--json"]])
+def test_nobody_reads_on(command: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "nmfdiag", *command], stdout=write, stderr=subprocess.PIPE, check=False
+    )
+    os.close(write)
+    assert (done.returncode, done.stderr) == (OK, b"")

@@ -17,6 +17,7 @@ ROOMS = (
     "screen",  # app.py and pages/
     "__main__",
     "cli",
+    "commands",
     "nmfdiag",  # nmfdiag/__init__.py: the public contract
     "views",
     "runs",
@@ -108,6 +109,8 @@ def test_imports_only_point_down(path: str) -> None:
         ("nmfdiag/measures/auc.py", "if TYPE_CHECKING:\n    from nmfdiag.views import figures"),
         ("nmfdiag/zoo/registry.py", "importlib.import_module('nmfdiag.measures.auc')"),
         ("nmfdiag/zoo/registry.py", "from . import recipes"),
+        ("nmfdiag/commands/zoo.py", "from nmfdiag.cli import main"),
+        ("nmfdiag/views/report.py", "from nmfdiag.commands.targets import target_of"),
         ("nmfdiag/views/figures.py", "import streamlit as st"),
         ("nmfdiag/views/figures.py", "def f():\n    from streamlit.runtime import get_instance"),
         ("nmfdiag/runs/jobs.py", "__import__('streamlit')"),
@@ -129,6 +132,8 @@ def test_the_check_finds_what_is_wrong(path: str, line: str) -> None:
         ("pages/curves.py", "import streamlit as st\nimport nmfdiag"),
         ("nmfdiag/views/controls.py", "import streamlit as st"),
         ("nmfdiag/cli.py", "from nmfdiag import diagnose"),
+        ("nmfdiag/cli.py", "from nmfdiag.commands import zoo"),
+        ("nmfdiag/commands/zoo.py", "from nmfdiag.zoo.registry import lookup"),
         ("nmfdiag/__init__.py", "from nmfdiag.views.report import to_html"),
         ("nmfdiag/runs/cache.py", "from nmfdiag import __version__\nfrom nmfdiag.errors import NmfdiagError"),
         ("nmfdiag/zoo/training.py", "import torch\nfrom nmfdiag.networks.architectures import build"),

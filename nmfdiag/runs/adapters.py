@@ -1,11 +1,11 @@
-"""The monitor as a callback of Lightning's Trainer and of Hugging Face's; neither is imported before it is asked for."""
+"""The monitor in Lightning's and Hugging Face's trainers, and its values in TensorBoard and Weights & Biases; none is imported before it is needed."""
 
 import logging
 from collections.abc import Mapping
 from typing import Any
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs.monitor import MemorizationMonitor
+from nmfdiag.runs.monitor import MemorizationMonitor, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +68,38 @@ def trainer_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any
             monitor.finish()
 
     return Watching()
+
+
+def tensorboard_writer(summary_writer: Any) -> Writer:
+    """A writer for ``MemorizationMonitor(writers=[...])``: each layer's AuC is a scalar over epochs in TensorBoard.
+
+    Args:
+        summary_writer: A ``torch.utils.tensorboard.SummaryWriter``, or what else has its ``add_scalar``; it is not closed.
+    """
+
+    def write(values: dict[str, float], epoch: int) -> None:
+        for name, value in values.items():
+            summary_writer.add_scalar(name, value, epoch)
+
+    return write
+
+
+def wandb_writer(run: Any) -> Writer:
+    """A writer for ``MemorizationMonitor(writers=[...])``: each layer's AuC is drawn over epochs in Weights & Biases.
+
+    The run's own step is left alone: W&B drops what is logged under a step below the last one, so epochs for a step would be
+    lost in a training loop that logs every batch. The epoch is ``nmfdiag/epoch``, and the axis of all ``nmfdiag/*``.
+
+    Args:
+        run: What ``wandb.init()`` returned; it is not finished.
+    """
+    run.define_metric("nmfdiag/epoch", hidden=True)
+    run.define_metric("nmfdiag/*", step_metric="nmfdiag/epoch")
+
+    def write(values: dict[str, float], epoch: int) -> None:
+        run.log({**values, "nmfdiag/epoch": epoch})
+
+    return write
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:

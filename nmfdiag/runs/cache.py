@@ -1,54 +1,57 @@
-"""Finished results on disk: JSON bytes under string keys in diskcache, and never a pickle."""
+"""Finished results on disk: JSON bytes under string keys, each with its hash, and never a pickle.
 
+A cache that can't be written, or whose disk is full, is no reason to lose a result: it is kept in memory, and written as soon as that works.
+"""
+
+import hashlib
 import json
 import os
 import sqlite3
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import diskcache
+from typing import Any, TypeVar
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support import SupportCover
+from nmfdiag.runs.disk import FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
 from nmfdiag.runs.timing import RuntimeResult
 
-SIZE_LIMIT = 2 * 2**30
 RESULTS: dict[str, Any] = {c.__name__: c for c in (CompressionCurve, RuntimeResult, SupportCover)}
 """Each kind of result under the name that its record carries; a record without one is a curve."""
+HASH_LENGTH = 64
+UNSAVED_BYTES = 64 * 2**20
+AGAIN_SECONDS = 5
+"""So often it is tried whether a cache that could not be written can be by now."""
+WRONG = (NmfdiagError, ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError)
+NOT_SAID = "another process holds it, or there is no room"
+T = TypeVar("T")
 
 
-class BytesDisk(diskcache.Disk):
-    """String keys and bytes values only: a tampered row can't be unpickled, since nothing is."""
+@dataclass(frozen=True)
+class Verification:
+    """What :meth:`CurveCache.verify` found.
 
-    def put(self, key: Any) -> tuple[str, bool]:
-        if not isinstance(key, str):
-            raise NmfdiagError(f"Cache keys are strings, got {type(key).__name__}.")
-        return key, True
+    Attributes:
+        rows: Stored results that were looked at.
+        damaged: What is wrong, by the key of the row.
+        database: What SQLite finds wrong with the file itself.
+        orphans: Files that no row names: left behind by processes that were killed.
+    """
 
-    def get(self, key: Any, raw: bool) -> str:
-        if not raw or not isinstance(key, str):
-            raise NmfdiagError("The cache holds a key that nmfdiag did not write.")
-        return key
+    rows: int
+    damaged: dict[str, str]
+    database: tuple[str, ...]
+    orphans: int
 
-    def store(self, value: Any, read: bool, key: Any = diskcache.core.UNKNOWN) -> tuple:
-        if read or not isinstance(value, bytes):
-            raise NmfdiagError(f"Cache values are bytes, got {type(value).__name__}.")
-        return super().store(value, read, key=key)
-
-    def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
-        if mode not in (diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY) or read:
-            raise NmfdiagError("The cache holds a value that nmfdiag did not write.")
-        if filename is not None and not Path(self._directory, filename).resolve().is_relative_to(
-            Path(self._directory).resolve()
-        ):
-            raise NmfdiagError("The cache names a file outside its folder.")
-        found = super().fetch(mode, filename, value, read)
-        if not isinstance(found, bytes):
-            raise NmfdiagError("The cache holds a value that nmfdiag did not write.")
-        return found
+    @property
+    def sound(self) -> bool:
+        """Whether nothing is damaged; files left behind harm nobody."""
+        return not self.damaged and not self.database
 
 
 def cache_folder() -> Path:
@@ -60,67 +63,198 @@ def cache_folder() -> Path:
 
 
 class CurveCache:
-    """Results by key. ``notice`` says what was done about a damaged cache, if anything was."""
+    """Results by key, for many threads and processes at once. No method fails for what is wrong with the disk."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder or cache_folder()
-        self.notice = ""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            self._disk = self._open()
-        except sqlite3.DatabaseError as error:
-            aside = self.folder / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-            aside.mkdir()
-            for path in self.folder.glob("cache.db*"):
-                path.rename(aside / path.name)
-            self.notice = f"The cache was damaged ({error}); it was moved to {aside.name} and a new one begun."
-            self._disk = self._open()
+        self._lock = threading.RLock()
+        self._moved = self._trouble = ""
+        self._unsaved: dict[str, bytes] = {}
+        self._dropped: set[str] = set()
+        self._disk: Disk | None = None
+        self._open()
 
-    def _open(self) -> diskcache.Cache:
-        return diskcache.Cache(
-            str(self.folder),
-            disk=BytesDisk,
-            size_limit=SIZE_LIMIT,
-            eviction_policy="least-recently-used",
-            cull_limit=20,
-        )
+    @property
+    def notice(self) -> str:
+        """What was done about a damaged cache, and why nothing can be written now; empty if all is well."""
+        return " ".join(filter(None, (self._moved, self._trouble)))
 
     def get(self, key: str) -> Any:
         """The result, or None; a value that can't be read counts as absent and is dropped."""
-        try:
-            content = self._disk.get(key)
-            if content is None:
-                return None
-            record = json.loads(content)
-            return RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
-        except (NmfdiagError, ValueError, TypeError, KeyError, AttributeError, OSError):
-            self._disk.delete(key)
-            return None
+        return self.get_many([key]).get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """The results that are there."""
-        with self._disk.transact():
-            found = {key: self.get(key) for key in keys}
-        return {key: result for key, result in found.items() if result is not None}
+        wanted = list(dict.fromkeys(keys))
+        rows: dict[str, bytes | Exception] = dict(self._on_disk(lambda disk: disk.read(wanted), []))
+        with self._lock:
+            for key in wanted:
+                if key in self._dropped:
+                    rows.pop(key, None)
+                if key in self._unsaved:
+                    rows[key] = self._unsaved[key]
+        found, damaged = {}, []
+        for key in wanted:
+            if key in rows:
+                try:
+                    found[key] = _result(rows[key])
+                except WRONG:
+                    damaged.append(key)
+        if damaged:
+            self.drop(damaged)
+        return found
 
     def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
         """Keep a result."""
-        self._disk.set(key, json.dumps({"result": type(result).__name__, **result.to_dict()}).encode())
+        content = json.dumps({"result": type(result).__name__, **result.to_dict()}).encode()
+        with self._lock:
+            self._unsaved.pop(key, None)
+            self._unsaved[key] = hashlib.sha256(content).hexdigest().encode() + content
+            while len(self._unsaved) > 1 and sum(map(len, self._unsaved.values())) > UNSAVED_BYTES:
+                del self._unsaved[next(iter(self._unsaved))]
+        self._save()
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget some results."""
-        with self._disk.transact():
-            for key in keys:
-                self._disk.delete(key)
+        gone = list(keys)
+        with self._lock:
+            self._dropped |= set(gone)
+            for key in gone:
+                self._unsaved.pop(key, None)
+        self._save()
 
     def stats(self) -> dict[str, Any]:
         """Number of results (most of them curves), bytes on disk and the folder."""
-        return {"curves": len(self._disk), "bytes": self._disk.volume(), "folder": str(self.folder)}
+        curves, volume = self._on_disk(lambda disk: (len(disk), disk.volume()), (0, 0))
+        return {"curves": curves + len(self._unsaved), "bytes": volume, "folder": str(self.folder)}
+
+    def verify(self, *, mend: bool = False) -> Verification:
+        """Read every stored result anew, and say which are damaged.
+
+        Args:
+            mend: Whether damaged results are dropped (they are computed again when they are asked for), files left behind removed,
+                and a damaged database moved aside.
+        """
+        problems = self._on_disk(lambda disk: disk.problems(), ["it can't be read"], mend=False)
+        rows: list[Row] = self._on_disk(lambda disk: disk.read(None), [], mend=False)
+        orphans = self._on_disk(lambda disk: len(disk.orphans()), 0, mend=False)
+        damaged = {}
+        for key, value in rows:
+            try:
+                _result(value)
+            except WRONG as error:
+                damaged[key] = _words(error)
+        if mend:
+            if problems and isinstance(self._disk, WritableCache):
+                self._open(sqlite3.DatabaseError(problems[0]))
+            self.drop(damaged)
+            self._on_disk(_sweep, 0)
+        return Verification(len(rows), damaged, tuple(problems), orphans)
 
     def clear(self) -> int:
-        """Forget every result; returns how many there were."""
-        return self._disk.clear()
+        """Forget every result; returns how many there were.
+
+        Raises:
+            NmfdiagError: If the cache can't be written.
+        """
+        with self._lock:
+            unsaved, self._unsaved = len(self._unsaved), {}
+        gone = self._on_disk(lambda disk: disk.clear() if isinstance(disk, WritableCache) else None, None)
+        if gone is None:
+            raise NmfdiagError(self.notice or f"The cache in {self.folder} can't be written.")
+        return gone + unsaved
 
     def close(self) -> None:
-        """Close the database."""
-        self._disk.close()
+        """Write what could not be written before, and close the database."""
+        if self._unsaved or self._dropped:
+            self._save(at_once=True)
+        self._shut()
+
+    def _shut(self) -> None:
+        if self._disk is not None:
+            self._disk.close()
+
+    def _open(self, error: sqlite3.Error | None = None) -> None:
+        """Open the database, anew after an error: a damaged one is moved aside."""
+        with self._lock:
+            self._shut()
+            self._disk, told = opened(self.folder, error)
+            self._tried = time.monotonic()
+            writable = isinstance(self._disk, WritableCache)
+            self._moved, self._trouble = (told or self._moved, "") if writable else (self._moved, told)
+            if isinstance(self._disk, WritableCache):
+                with suppress(*FAILURES):
+                    self._disk.sweep()
+
+    def _on_disk(self, act: Callable[[Any], T], otherwise: T, *, mend: bool = True) -> T:
+        """Do something with the database. Where that fails for damage, it is moved aside, and done with a new one."""
+        for attempt in range(2):
+            with self._lock:
+                if self._disk is not None and self._disk.replaced:
+                    self._open()
+                disk = self._disk
+            if disk is None:
+                return otherwise
+            try:
+                return act(disk)
+            except FAILURES as error:
+                disk.close()  # a transaction that failed half-way would lock out everybody else
+                if attempt == 0 and mend and is_damage(error):
+                    with self._lock:
+                        if self._disk is disk:
+                            self._open(error)
+                    continue
+                why = (isinstance(disk, WritableCache) and disk.refusal()) or str(error) or NOT_SAID
+                self._trouble = f"The cache in {self.folder} can't be written ({why}): {KEPT}"
+                return otherwise
+        return otherwise
+
+    def _save(self, *, at_once: bool = False) -> None:
+        """Write and remove what has not been yet; where that has failed, not before a while has passed."""
+        with self._lock:
+            if self._trouble and not at_once and time.monotonic() - self._tried < AGAIN_SECONDS:
+                return
+            self._tried = time.monotonic()
+            if not isinstance(self._disk, WritableCache):
+                self._open()
+        self._on_disk(self._save_to, None)
+
+    def _save_to(self, disk: Disk) -> None:
+        if not isinstance(disk, WritableCache):
+            return
+        with self._lock:
+            unsaved, dropped = dict(self._unsaved), set(self._dropped)
+        for key in dropped:
+            disk.delete(key)
+            self._dropped.discard(key)
+        for key, content in unsaved.items():
+            disk.set(key, content)
+            with self._lock:
+                if self._unsaved.get(key) is content:
+                    del self._unsaved[key]
+        self._trouble = ""
+
+
+def _sweep(disk: Disk) -> int:
+    return disk.sweep() if isinstance(disk, WritableCache) else 0
+
+
+def _result(stored: bytes | Exception) -> Any:
+    """The result of a row.
+
+    Raises:
+        Exception: One of :data:`WRONG`, if it is none.
+    """
+    if isinstance(stored, Exception):
+        raise NmfdiagError(_words(stored)) from stored
+    content = stored
+    if not stored.startswith(b"{"):  # records of the time before there were hashes begin so
+        content = stored[HASH_LENGTH:]
+        if hashlib.sha256(content).hexdigest().encode() != stored[:HASH_LENGTH]:
+            raise NmfdiagError("Its content is not what was written.")
+    record = json.loads(content)
+    return RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+
+
+def _words(error: Exception) -> str:
+    return str(error) if isinstance(error, NmfdiagError) else f"{type(error).__name__}: {error}"

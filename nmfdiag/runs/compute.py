@@ -1,7 +1,7 @@
 """From requests to their curves."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batch
@@ -11,13 +11,15 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.runs.memory import check_memory, curve_bytes, give_back, memory_words, out_of_memory
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
 from nmfdiag.zoo.registry import ProbePool, lookup
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-LOADED_NETWORKS = 8
+LOADED_BYTES = 2**30
+"""Of networks and their probe pools that stay loaded; the one in use stays whatever its size."""
 RANKS_OF = {"full": default_ranks, "coarse": coarse_ranks}
 
 
@@ -25,7 +27,7 @@ def compute(request: CurveRequest, *, device: str = "auto", on_progress: Progres
     """Compute one curve of a zoo network.
 
     Raises:
-        NmfdiagError: If the network, layer, class, grid or device is unknown, or the layer is dead on the batch.
+        NmfdiagError: If the network, layer, class, grid or device is unknown, the layer is dead on the batch, or memory is not enough.
     """
     [answer] = compute_together([request], device=device, on_progress=on_progress)
     if isinstance(answer, NmfdiagError):
@@ -42,13 +44,38 @@ def compute_together(
         Each request's curve, or what is wrong with its batch.
 
     Raises:
-        NmfdiagError: If the network, layer, grid or device is unknown.
+        NmfdiagError: If the network, layer, grid or device is unknown, or memory is not enough for one of them alone.
     """
-    request = requests[0]
+    try:
+        answers = _together(requests, resolve(device), on_progress)
+        return [_explained(one, answer, device) for one, answer in zip(requests, answers, strict=True)]
+    except (MemoryError, RuntimeError) as error:  # torch's are RuntimeErrors
+        if not out_of_memory(error):
+            raise
+        told = memory_words(error, requests[0], resolve(device))
+    give_back()
+    if len(requests) == 1:
+        raise NmfdiagError(told)
+    return [compute_together([one], device=device, on_progress=on_progress)[0] for one in requests]
+
+
+def _explained(
+    request: CurveRequest, answer: CompressionCurve | NmfdiagError, device: str
+) -> CompressionCurve | NmfdiagError:
+    """The answer, or what is to be said where it is an error for want of memory that a network's own code met with."""
+    if isinstance(answer, NmfdiagError) and answer.__cause__ is not None and out_of_memory(answer.__cause__):
+        return NmfdiagError(memory_words(answer.__cause__, request, resolve(device)))
+    return answer
+
+
+def _together(
+    requests: Sequence[CurveRequest], device: str, on_progress: Progress | None
+) -> list[CompressionCurve | NmfdiagError]:
+    request, report = requests[0], on_progress or (lambda done, words: None)
     if request.grid not in RANKS_OF:
         raise NmfdiagError(f"Unknown rank grid {request.grid!r}: accepted are {', '.join(RANKS_OF)}.")
-    device = resolve(device)
     entry = lookup(request.entry)
+    report(0.0, "loading")  # which may cancel
     network, pool = _loaded(request.entry, entry.digest, device)
     answers: dict[CurveRequest, CompressionCurve | NmfdiagError] = {}
     batches: dict[CurveRequest, tuple[Tensor, Tensor]] = {}
@@ -58,6 +85,11 @@ def compute_together(
             batches[one] = batch.inputs.to(device), batch.given_labels
         except NmfdiagError as error:
             answers[one] = error
+    if batches:
+        n_samples = [len(inputs) for inputs, _ in batches.values()]
+        needed = curve_bytes(network, request, max(n_samples), RANKS_OF[request.grid])
+        check_memory(needed * (len(batches) if device != "cpu" else 1), device, request)
+    report(0.0, "activations")
     curves = compression_curves(
         network,
         request.layer,
@@ -84,11 +116,32 @@ def probe_batch(pool: ProbePool, request: CurveRequest) -> ProbeBatch:
     return single_class_batch(pool.inputs, pool.given_labels, request.class_idx, **options)
 
 
-@lru_cache(maxsize=LOADED_NETWORKS)
-def _loaded(name: str, _digest: str, device: str) -> tuple[SplitNetwork, ProbePool]:
+_kept: dict[tuple[str, str, str], tuple[SplitNetwork, ProbePool]] = {}
+_shelf = Lock()
+
+
+def _loaded(name: str, digest: str, device: str) -> tuple[SplitNetwork, ProbePool]:
+    """A network and its probe pool; those used last stay loaded."""
+    key = name, digest, device
+    with _shelf:
+        if key in _kept:
+            _kept[key] = _kept.pop(key)
+            return _kept[key]
     entry = lookup(name)
     pool = entry.load_pool()
-    return SplitNetwork(entry.load_model().to(device), pool.inputs[:2].to(device)), pool
+    model, example = entry.load_model().to(device), pool.inputs[:2].to(device)
+    found = SplitNetwork(model, example, entry.activations), pool
+    with _shelf:
+        _kept[key] = found
+        while len(_kept) > 1 and sum(map(_size, _kept.values())) > LOADED_BYTES:
+            del _kept[next(iter(_kept))]
+    return found
+
+
+def _size(loaded: tuple[SplitNetwork, ProbePool]) -> int:
+    network, pool = loaded
+    held = [*network.model.parameters(), *network.model.buffers(), pool.inputs]
+    return sum(tensor.nbytes for tensor in held)
 
 
 def devices() -> list[str]:

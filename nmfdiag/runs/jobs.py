@@ -1,6 +1,7 @@
 """Background work: one worker thread a device, one result at a time, each computed once whoever asks for it."""
 
 import atexit
+import gc
 import os
 import threading
 from collections.abc import Iterable
@@ -10,12 +11,15 @@ from typing import Any, TypeVar
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.memory import give_back, memory_words, out_of_memory
 from nmfdiag.runs.request import CurveRequest
 from nmfdiag.runs.support import SupportRequest
 from nmfdiag.runs.timing import RuntimeRequest
 
 Request = CurveRequest | RuntimeRequest | SupportRequest
-CLOSING_SECONDS = 5
+CLOSING_SECONDS = 3
+_COMPUTING = threading.Lock()
+"""Of all queues of the process: torch.fx changes how every module is called while it traces one, in all threads."""
 R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
 
 COMPUTED_BY = {
@@ -67,9 +71,7 @@ class Jobs:
         self._closed = False
         self._worker = threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True)
         self._worker.start()
-        atexit.register(
-            self.close
-        )  # a thread that still computes while the interpreter goes down takes the process along
+        atexit.register(self._at_exit)
 
     def close(self) -> None:
         """Drop what waits, stop what is being computed, and end the worker (within seconds; it is not waited for longer)."""
@@ -79,7 +81,13 @@ class Jobs:
                 task.stop.set()
             self._lock.notify_all()
         self._worker.join(CLOSING_SECONDS)
-        atexit.unregister(self.close)
+        atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        """A thread that still computes while the interpreter goes down takes the process along."""
+        self.close()
+        self.cache.close()
+        gc.freeze()  # looking through all that torch brought along would take seconds, and is of no use any more
 
     def ask(self, requests: Iterable[Request], owner: str) -> None:
         """Queue what is not cached yet, ahead of what is queued; forgets earlier failures of the same requests."""
@@ -143,21 +151,30 @@ class Jobs:
                 if on_gpu is None:
                     _limit_threads()
                     on_gpu = import_module("nmfdiag.runs.compute").resolve(self.device) != "cpu"
-            except NmfdiagError:  # the computation says so too, to whoever waits for it
+            except Exception:  # the computation says so too, to whoever waits for it
                 on_gpu = False
+            with _COMPUTING:
+                self._work_on(on_gpu)
+
+    def _work_on(self, on_gpu: bool) -> None:
+        """Compute what is next."""
+        with self._lock:
+            group = self._next(on_gpu)
+            self._running = group
+        short_of_memory = False
+        try:
+            self._compute(group)
+        except Cancelled:
+            pass
+        except Exception as error:
+            short_of_memory = out_of_memory(error)
             with self._lock:
-                group = self._next(on_gpu)
-                self._running = group
-            try:
-                self._compute(group)
-            except Cancelled:
-                pass
-            except Exception as error:
-                with self._lock:
-                    self._failed |= dict.fromkeys(group, _words(error))
-            finally:
-                with self._lock:
-                    self._running = {}
+                self._failed |= {key: _words(error, task.request, self.device) for key, task in group.items()}
+        finally:
+            with self._lock:
+                self._running = {}
+        if short_of_memory:  # only now is the error gone, which held on to what was computed
+            give_back()
 
     def _next(self, on_gpu: bool) -> dict[str, _Task]:
         """Take the next task from the queue; a GPU takes the same curve's other classes along, which it computes in one call."""
@@ -203,8 +220,10 @@ class Jobs:
                 self.cache.put(key, answer)
 
 
-def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, NmfdiagError) else f"{type(error).__name__}: {error}"
+def _words(error: Exception, request: Request, device: str) -> str:
+    if isinstance(error, NmfdiagError):
+        return str(error)
+    return memory_words(error, request, device) if out_of_memory(error) else f"{type(error).__name__}: {error}"
 
 
 def worker_threads() -> int:

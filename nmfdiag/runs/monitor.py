@@ -16,7 +16,8 @@ from nmfdiag import __version__
 from nmfdiag.data import check_labels, single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.stopping import PATIENCE, first_peak
-from nmfdiag.measures.watching import METHODS, Watch
+from nmfdiag.measures.watching import LEADING, Watch
+from nmfdiag.networks.wrapping import unwrapped
 from nmfdiag.runs.records import RUN_FILE, append
 from nmfdiag.zoo.recipes import Recipe
 
@@ -24,9 +25,8 @@ logger = logging.getLogger(__name__)
 
 MEASURES = ("relative", "auc", "first")
 OVERHEAD = 0.05
-WRAPPERS = ("_orig_mod", "module")
 Writer = Callable[[dict[str, float], int], None]
-"""Told ``{"nmfdiag/nmf/conv3_1": 0.87, ...}`` and the epoch, such as ``lambda values, epoch: wandb.log(values, step=epoch)``."""
+"""Told ``{"nmfdiag/nmf/conv3_1": 0.87, ...}`` and the epoch; :mod:`nmfdiag.runs.adapters` has those of TensorBoard and W&B."""
 
 
 class MemorizationMonitor:
@@ -45,7 +45,7 @@ class MemorizationMonitor:
     Args:
         probe_inputs: **Training** samples (n, ...), as the network takes them; the same ones are looked at each time.
         probe_labels: The labels (n,) that they are trained with, noisy or not.
-        layers: Names of the ReLU layers to look at; default all.
+        layers: Names of the layers to look at; default all.
         per_class: Samples a class at most.
         folder: Where the run is written, as ``run.jsonl``; None keeps it in memory.
         name: What the run is called; default the folder's name.
@@ -53,10 +53,13 @@ class MemorizationMonitor:
             ``"auc"``, or ``"first"`` (accuracy at k = 1).
         patience: So many looks without a higher value raise the alarm.
         overhead: Share of the training time that looking may take at most: epochs are left out where it would take more.
-        methods: ``"nmf"``, and ``"random"`` for the baseline.
-        writers: Each is told the values of every look.
+        methods: ``"nmf"``, ``"signed"`` (signed NMF, our extension to activations that can be negative), and ``"random"`` for the
+            baseline; default is NMF, signed where ``activations`` is ``"all"``, and the baseline.
+        writers: Each is told the values of every look; one that fails is logged and asked again at the next.
         seed: Seeds the choice of samples and the first start.
         recipe: What is trained, if it is a network of the zoo: the dashboard takes its colour from it.
+        activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too, as
+            in transformers. Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
 
     Attributes:
         history: One dictionary an epoch: what was passed in, and ``curves`` as :class:`nmfdiag.runs.records.Run` has them.
@@ -81,10 +84,11 @@ class MemorizationMonitor:
         measure: str = MEASURES[0],
         patience: int = PATIENCE,
         overhead: float = OVERHEAD,
-        methods: Sequence[str] = METHODS,
+        methods: Sequence[str] | None = None,
         writers: Sequence[Writer] = (),
         seed: int = 0,
         recipe: Recipe | None = None,
+        activations: str | None = None,
     ):
         if measure not in MEASURES:
             raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(MEASURES)}.")
@@ -96,7 +100,7 @@ class MemorizationMonitor:
         labels = check_labels(labels.cpu(), int(labels.max()) + 1 if len(labels) else 1)
         chosen = single_class_batches(inputs, labels, size=per_class, seed=seed)
         self._batches = [(batch.inputs.detach().clone(), batch.given_labels) for batch in chosen]
-        self._watch = Watch(self._batches, layers=layers, methods=methods, seed=seed)
+        self._watch = Watch(self._batches, layers=layers, methods=methods, seed=seed, activations=activations)
         self.measure, self.patience, self.overhead = measure, patience, overhead
         self.writers = tuple(writers)
         self.history: list[dict[str, Any]] = []
@@ -122,7 +126,7 @@ class MemorizationMonitor:
         try:
             if self._affordable():
                 began = time.perf_counter()
-                line["curves"] = self._look(_unwrapped(model))
+                line["curves"] = self._look(unwrapped(model))
                 line["seconds"] = round(time.perf_counter() - began, 4)
                 self._cost, self._trained = line["seconds"], 0.0
         except Exception:
@@ -132,6 +136,11 @@ class MemorizationMonitor:
             self._tell(line)
         except Exception:
             logger.exception("nmfdiag could not write epoch %s; training goes on.", epoch)
+        for writer in self.writers if line["curves"] else ():
+            try:
+                writer(_flat(line["curves"]), epoch)
+            except Exception:
+                logger.exception("A writer of nmfdiag failed on epoch %s; training goes on.", epoch)
         self._since = time.perf_counter()
         return line
 
@@ -144,6 +153,12 @@ class MemorizationMonitor:
                 )
         except Exception:
             logger.exception("nmfdiag could not write the end of the run.")
+
+    @property
+    def method(self) -> str:
+        """The method that :attr:`should_stop` goes by: NMF, or signed NMF of a network whose layers are all its activations."""
+        leading = LEADING[self._watch.activations]
+        return next((m for m in (leading, *LEADING.values()) if m in self._watch.methods), leading)
 
     @property
     def should_stop(self) -> bool:
@@ -172,7 +187,8 @@ class MemorizationMonitor:
         """Epochs that were looked at, and the measure's mean over layers."""
         found = []
         for line in self.history:
-            values = [of[self.measure] for of in line["curves"].get("nmf", {}).values() if self.measure in of]
+            curves = line["curves"].get(self.method, {})
+            values = [of[self.measure] for of in curves.values() if self.measure in of]
             if values:
                 found.append((int(line["epoch"]), fmean(values)))
         return found
@@ -187,8 +203,6 @@ class MemorizationMonitor:
                     f"The {self.measure} AuC has not risen for {since} looks since epoch {self.best_epoch}: training should have "
                     f"stopped there."
                 )
-            for writer in self.writers:
-                writer(_flat(line["curves"]), int(line["epoch"]))
         if self._path is not None:
             append(self._path, line | {"should_stop": self.should_stop})
 
@@ -197,7 +211,7 @@ class MemorizationMonitor:
             path.rename(path.with_name(f"run-{time.strftime('%Y%m%d-%H%M%S')}.jsonl"))
         probe = {
             "measures": list(self._watch.methods), "per_class": per_class, "classes": len(self._batches), "patience": self.patience,
-            "measure": self.measure, "overhead": self.overhead,
+            "measure": self.measure, "overhead": self.overhead, "method": self.method,
         }  # fmt: skip
         provenance = {
             "nmfdiag": __version__, "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
@@ -223,12 +237,3 @@ def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
 
 def _flat(curves: dict[str, Any]) -> dict[str, float]:
     return {f"nmfdiag/{m}/{layer}": of["auc"] for m, layers in curves.items() for layer, of in layers.items()}
-
-
-def _unwrapped(model: nn.Module) -> nn.Module:
-    """The network inside ``torch.compile`` and data-parallel wrappers."""
-    for name in WRAPPERS:
-        inner = getattr(model, name, None)
-        if isinstance(inner, nn.Module) and list(dict(model.named_children())) == [name]:
-            model = inner
-    return model

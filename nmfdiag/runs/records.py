@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.experiments import Definition
@@ -21,6 +21,7 @@ from nmfdiag.zoo.recipes import Recipe
 
 RECORDED = Path(__file__).parent / "recorded"
 RUN_FILE = "run.jsonl"
+BLOCK = 2**16
 
 
 @dataclass(frozen=True)
@@ -153,16 +154,25 @@ def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
 def append(path: Path, line: Mapping[str, Any]) -> None:
     """Add one line to a record; it is on the disk when this returns. A part of a line that a killed run left is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    content = path.read_bytes() if path.is_file() else b""
-    end = content.rfind(b"\n") + 1
-    with path.open("ab") as file:
-        if _is_whole(content[end:]):
-            file.write(b"\n")
-        else:
-            file.truncate(end)
-        file.write(json.dumps(line).encode() + b"\n")
+    with path.open("ab+") as file:
+        rest = _unended(file)
+        whole = _is_whole(rest)
+        if rest and not whole:
+            file.truncate(file.seek(0, os.SEEK_END) - len(rest))
+        file.write((b"\n" if whole else b"") + json.dumps(line).encode() + b"\n")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _unended(file: BinaryIO) -> bytes:
+    """What follows the last end of line; read from the end, however long the record is."""
+    start, rest = file.seek(0, os.SEEK_END), b""
+    while start > 0 and b"\n" not in rest:
+        size = min(BLOCK, start)
+        start -= size
+        file.seek(start)
+        rest = file.read(size) + rest
+    return rest[rest.rfind(b"\n") + 1 :]
 
 
 def _is_whole(line: bytes) -> bool:

@@ -20,7 +20,8 @@ GRIDS = ("full", "coarse")
 class CurveRequest:
     """One network, layer, batch and method.
 
-    ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``grid`` is one of :data:`GRIDS`.
+    ``class_idx`` is the given label that the batch shares, or :data:`MULTI_CLASS`. ``method`` is ``"nmf"``, ``"pca"``,
+    ``"random"``, or ``"signed"`` for a network whose activations can be negative. ``grid`` is one of :data:`GRIDS`.
     ``tol`` None is the solver's own. ``operation`` is ``"compress"`` (keep the k leading directions) or ``"ablate"``
     (remove them). Device and number of threads are no part of it: they don't change the answer beyond rounding.
     """
@@ -66,11 +67,13 @@ def profile_requests(
     *,
     layers: Sequence[str] | None = None,
     classes: Sequence[int] | None = None,
-    methods: Sequence[str] = ("nmf",),
+    methods: Sequence[str] | None = None,
     per_class: int = 50,
     **options: int | float | str,
 ) -> list[CurveRequest]:
     """The curves of a network: every layer on the first class, then on the next, so that a partial answer spans all layers.
+
+    Without ``methods`` they are those of the network's own one: NMF, or signed NMF where its activations can be negative.
 
     Raises:
         NmfdiagError: If a layer or class is none of the network's.
@@ -88,5 +91,5 @@ def profile_requests(
         CurveRequest(entry.name, layer, c, method, per_class, **options)  # type: ignore[arg-type]
         for c in (entry.classes if classes is None else classes)
         for layer in layers or entry.layers
-        for method in methods
+        for method in ((entry.method,) if methods is None else methods)
     ]

@@ -196,6 +196,7 @@ def _over_repeats(traces: Sequence[Sequence[tuple[float, float]]]) -> list[tuple
 def _activations(_digest: str, request: RuntimeRequest) -> "Tensor":
     """The layer's activation matrix, kept until another one is asked for: the points of a plot share it."""
     from nmfdiag.factorize import activation_matrix
+    from nmfdiag.factorize.signed import has_negative, parts_of
     from nmfdiag.networks import SplitNetwork, fold
     from nmfdiag.runs.compute import probe_batch, resolve
 
@@ -205,10 +206,11 @@ def _activations(_digest: str, request: RuntimeRequest) -> "Tensor":
         request.entry, request.layer, request.class_idx, per_class=request.per_class, seed=request.seed
     )
     inputs = probe_batch(pool, curve).inputs.to(device)
-    network = SplitNetwork(entry.load_model().to(device), inputs[:2])
+    network = SplitNetwork(entry.load_model().to(device), inputs[:2], entry.activations)
     activation = network.cut(request.layer, inputs).activation
     try:
-        return activation_matrix(fold(activation, network.layer(request.layer).channel_dim), non_negative=True)
+        A = activation_matrix(fold(activation, network.layer(request.layer).channel_dim))
+        return parts_of(A) if has_negative(A) else A  # what signed NMF factorises
     except NmfdiagError as error:
         raise NmfdiagError(f"Layer {request.layer!r}: {error}") from None
 

@@ -22,7 +22,12 @@ from nmfdiag.views.figures import (
     set_rank_axis,
 )
 
-REMOVED = {"nmf": "NMF directions", "pca": "PCA directions", "random": "random channels"}
+REMOVED = {
+    "nmf": "NMF directions",
+    "signed": "signed NMF directions",
+    "pca": "PCA directions",
+    "random": "random channels",
+}
 COMPACT = 340
 
 
@@ -67,9 +72,10 @@ def removed(by_class: ByClass) -> dict[int, Spread]:
     some = list(by_class.values())
     channels = max(curve.shape[1] for curve in some)
     nothing_left = {channels: spread([curve.zero_accuracy for curve in some])}
+    measured = {k: at for k, at in mean_curve(some).items() if k <= channels}  # signed NMF has twice as many ranks
     return {
         0: spread([curve.baseline_accuracy for curve in some]),
-        **dict(sorted((nothing_left | mean_curve(some)).items())),
+        **dict(sorted((nothing_left | measured).items())),
     }
 
 

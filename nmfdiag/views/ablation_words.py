@@ -11,7 +11,7 @@ Layer = Mapping[tuple[float, str], ByClass]
 HOW_TO_READ = """
 The opposite of compression. The k leading NMF or PCA directions (not centred: the mean is one of them) are projected **out** of the
 layer's activations, or k random channels are set to zero (mean over draws), and the rest of the network runs on what is left. Dotted:
-random channels; solid: NMF; dashed: PCA; colour is p; the band is one standard error over classes. **k = 0** is the network as it is.
+random channels; solid: NMF (signed NMF, of a network whose activations can be negative: dashes and dots); dashed: PCA; colour is p; the band is one standard error over classes. **k = 0** is the network as it is.
 With all directions removed every sample gets the same answer, right for one class in all.
 
 **A line that falls early**: these directions are needed. **AuC** is the mean height of the line from k = 1 to the number of channels,
@@ -34,7 +34,7 @@ def ablation_answer(layer: str, curves: Layer, axis: str = "linear") -> str:
     words = []
     if by_noise := _of("random", curves):
         words.append(_random(layer, by_noise, axis))
-    leading = next((m for m in ("nmf", "pca") if _of(m, curves)), None)
+    leading = next((m for m in ("nmf", "signed", "pca") if _of(m, curves)), None)
     if leading is not None:
         words.append(_leading(layer, leading, curves, axis))
     return " ".join(words) or f"No curve of {layer} is there to answer with."

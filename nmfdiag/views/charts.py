@@ -1,6 +1,7 @@
 """What is on the screen whatever a page is about: its heading, plots with their exports, and the tabs below."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -10,11 +11,12 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from nmfdiag.views.choice import Choice
+from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
 from nmfdiag.views.figures import to_html
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.tables import data_table
 from nmfdiag.views.widgets import formats
-from nmfdiag.zoo.registry import entries
+from nmfdiag.zoo.registry import ZooEntry, entries
 
 
 def banner(title: str, subject: str, link: Sequence[tuple[str, str]], about: Any = None) -> None:
@@ -43,16 +45,18 @@ def chart(
     what: str,
     alt: str,
     opens: str = "pages/curves.py",
+    beside: Callable[[], None] | None = None,
 ) -> None:
     """A figure of zoo networks with its exports. A click on a layer opens its curve.
 
-    ``results`` is what the figure was drawn from, or its table; ``opens`` is the page that shows the clicked layer.
+    ``results`` is what the figure was drawn from, or its table; ``opens`` is the page that shows the clicked layer; ``beside``
+    draws more next to the exports.
     """
 
     def data() -> pd.DataFrame:
         return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
 
-    clicked = plot(figure, f"{choice.file_stem}_{what}", data, what, alt)
+    clicked = plot(figure, f"{choice.file_stem}_{what}", data, what, alt, beside)
     if clicked and clicked[0] in choice.layers:
         st.session_state["_clicked_layer"], st.session_state["_clicked_batch"] = [*clicked, None][:2]
         if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
@@ -61,10 +65,18 @@ def chart(
         st.switch_page(opens, query_params={})
 
 
-def plot(figure: go.Figure, name: str, data: Callable[[], pd.DataFrame], what: str, alt: str) -> list[Any]:
+def plot(
+    figure: go.Figure,
+    name: str,
+    data: Callable[[], pd.DataFrame],
+    what: str,
+    alt: str,
+    beside: Callable[[], None] | None = None,
+) -> list[Any]:
     """A figure with its exports: image, HTML, and the data as CSV; returns the custom data of the point that was clicked.
 
-    ``name`` is that of the files, ``what`` tells the figures of a page apart. A click is returned once.
+    ``name`` is that of the files, ``what`` tells the figures of a page apart, ``beside`` draws more next to the exports. A click
+    is returned once.
     """
     image = st.session_state.get(f"_image_{what}") or "SVG"
     clicks = st.session_state.setdefault("_clicks", 0)
@@ -75,7 +87,8 @@ def plot(figure: go.Figure, name: str, data: Callable[[], pd.DataFrame], what: s
             "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
         },
     )  # fmt: skip
-    with st.popover("Export", icon=":material/download:"):
+    row = st.container(horizontal=True)
+    with row.popover("Export", icon=":material/download:"):
         st.segmented_control(
             "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{what}", required=True
         )
@@ -87,12 +100,40 @@ def plot(figure: go.Figure, name: str, data: Callable[[], pd.DataFrame], what: s
             "Interactive plot (HTML)", lambda: to_html(figure).encode(), f"{name}.html", "text/html",
             on_click="ignore", key=f"_html_{what}", icon=":material/code:", width="stretch",
         )  # fmt: skip
+    if beside is not None:
+        with row:
+            beside()
     for point in event["selection"]["points"] if event else []:
         if isinstance(clicked := point.get("customdata"), list | tuple):
             # A chart of another key: its selection is empty when the reader is back.
             st.session_state["_clicks"] = clicks + 1
             return list(clicked)
     return []
+
+
+def report_button(results: Mapping[Any, Any], networks: Sequence[ZooEntry], *, wanted: int = 0) -> None:
+    """Offer the diagnosis of each network as one HTML file and as JSON; it is made when it is asked for.
+
+    ``wanted`` is how many results there are going to be.
+    """
+    with st.popover("Report", icon=":material/description:"):
+        so_far = f" So far from {len(results)} of {wanted} curves." if len(results) < wanted else ""
+        st.caption(f"What the curves say about memorising, beside reference networks, and how sure that is.{so_far}")
+        measured = {request.entry for request in results}
+        for network in networks:
+            for form, kind, make in (
+                ("HTML", "text/html", Diagnosis.html),
+                ("JSON", "application/json", Diagnosis.json),
+            ):
+                st.download_button(
+                    f"Report ({form}), p = {network.recipe.label_noise:g}", partial(_report, results, network, make),
+                    f"{network.name}_report.{form.lower()}", kind, on_click="ignore", key=f"_report_{form}_{network.name}",
+                    icon=":material/description:", width="stretch", disabled=network.name not in measured,
+                )  # fmt: skip
+
+
+def _report(results: Mapping[Any, Any], network: ZooEntry, make: Callable[[Diagnosis], str]) -> bytes:
+    return make(diagnosis_of(results, network)).encode()
 
 
 def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Mapping[Any, Any]) -> None:

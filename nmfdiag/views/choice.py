@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import prod
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import Spread, spread
@@ -10,11 +9,15 @@ from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
 from nmfdiag.zoo.registry import ZooEntry
 
 EACH_CLASS, MULTI, BOTH = "each class", "multi-class", "both"
-QUICK_INPUT = 3 * 64 * 64
 MULTI_DRAWS = 3
 """Multi-class batches drawn where they are compared with single-class ones: one alone would have no spread."""
 
 Curves = Mapping[CurveRequest, CompressionCurve]
+
+
+def methods_of(network: ZooEntry) -> tuple[str, ...]:
+    """The methods that fit a network, its own first: NMF, or signed NMF where its activations can be negative."""
+    return (network.method, "pca", "random")
 
 
 @dataclass(frozen=True)
@@ -48,11 +51,6 @@ class Choice:
         return list(self.networks[0].layers)
 
     @property
-    def is_quick(self) -> bool:
-        """Whether inputs are so small that all curves are a matter of minutes."""
-        return prod(self.networks[0].input_shape) <= QUICK_INPUT
-
-    @property
     def channels(self) -> int:
         """Of the layer shown."""
         return self.networks[0].layers[self.layer]
@@ -73,8 +71,9 @@ class Choice:
 
     @property
     def method(self) -> str:
-        """The method that answers are about: NMF where it is chosen."""
-        return "nmf" if "nmf" in self.methods else self.methods[0]
+        """The method that answers are about: the networks' own where it is chosen."""
+        own = methods_of(self.networks[0])[0]
+        return own if own in self.methods else self.methods[0]
 
     @property
     def batch_words(self) -> str:
@@ -97,6 +96,8 @@ class Choice:
     def subject(self) -> str:
         """The networks in words."""
         recipe = self.networks[0].recipe
+        if self.networks[0].called:  # a user's own: the p that pages need a colour for is no knowledge of its labels
+            return f"{recipe.dataset} · {recipe.arch} · p unknown, drawn as p = {recipe.label_noise:g} · {self.batch_words}"
         levels = ", ".join(f"{n.recipe.label_noise:g}" for n in self.networks)
         return f"{recipe.dataset} · {recipe.arch} · p = {levels} · seed {recipe.seed} · {self.batch_words}"
 
@@ -203,6 +204,12 @@ class Choice:
         """For each method, p and layer, the spread over classes of the area under the curve on the chosen axis."""
         by_method = {m: self.spreads(results, lambda curve: area(curve, self.axis), m) for m in self.methods}
         return {m: found for m, found in by_method.items() if found}
+
+
+def fitted(choice: Choice, method: str) -> Choice:
+    """The choice with one method; with the networks' own NMF, plain or signed, in the place of one that does not fit them."""
+    fitting = methods_of(choice.networks[0])
+    return replace(choice, methods=(method if method in fitting else fitting[0],))
 
 
 def families(choice: Choice, zoo: Mapping[str, ZooEntry]) -> list[Choice]:

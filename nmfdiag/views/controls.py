@@ -12,8 +12,8 @@ from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
 from nmfdiag.runs.request import GRIDS
 from nmfdiag.views.charts import banner
-from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice
-from nmfdiag.views.figures import METHOD_TITLES, waiting_figure
+from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice, methods_of
+from nmfdiag.views.figures import waiting_figure
 from nmfdiag.views.provenance import computed_with
 from nmfdiag.views.widgets import begin, give, one, several
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
@@ -24,7 +24,11 @@ POLL_SECONDS = 0.7
 
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
-METHODS_HELP = "NMF is the paper's; PCA and random ablation (keep k random channels) are its two baselines."
+METHODS_HELP = {
+    "nmf": "NMF is the paper's; PCA and random ablation (keep k random channels) are its two baselines.",
+    "signed": "These activations can be negative. NMF of their positive and negative part is ours, not the paper's; PCA and random "
+    "ablation (keep k random channels) are its two baselines.",
+}
 BATCH_HELP = "Samples that share a given label, once for each class (the band is over classes), or a mixture of all."
 GRID_HELP = "Full: two ranks a doubling. Coarse: one, in half the time."
 AXIS_HELP = (
@@ -61,6 +65,7 @@ def pages() -> dict[str, list]:
     return {
         "Diagnose": [
             st.Page("pages/overview.py", title="Overview", icon=":material/monitoring:", default=True),
+            st.Page("pages/how.py", title="How it works", icon=":material/school:"),
             st.Page("pages/curves.py", title="k vs accuracy", icon=":material/show_chart:"),
             st.Page("pages/phases.py", title="Layer phases", icon=":material/layers:"),
             st.Page("pages/classes.py", title="Classes", icon=":material/category:"),
@@ -76,6 +81,7 @@ def pages() -> dict[str, list]:
             st.Page("pages/runtime.py", title="Runtime", icon=":material/timer:"),
         ],
         "Your network": [
+            st.Page("pages/your_network.py", title="Your network", icon=":material/upload_file:"),
             st.Page("pages/training_runs.py", title="Training runs", icon=":material/timeline:"),
         ],
     }
@@ -109,9 +115,10 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             some = [EACH_CLASS, MULTI, *(networks[0].class_names[c] for c in networks[0].classes)]
             batch = some[0] if "batch" in without else one("batch", some, "batch", help=BATCH_HELP)
         with more:
-            methods, grid = ["nmf"], GRIDS[0]
+            fitting, grid = methods_of(networks[0]), GRIDS[0]
+            methods = list(fitting[:1])
             if "methods" not in without:
-                methods = several("methods", list(METHOD_TITLES), "methods", ["nmf"], help=METHODS_HELP)
+                methods = several("methods", fitting, "methods", methods, help=METHODS_HELP[fitting[0]])
             axis = one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
             per_class = one("samples a batch", [10, 20, 30, 50], "n", default=1)
             if "grid" not in without:

@@ -3,23 +3,32 @@
 import hashlib
 import json
 import time
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag import __version__
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.class_reading import ClassReading, class_readings
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.measured import LayerProfile, Measured
 from nmfdiag.measures.phases import Phases
-from nmfdiag.measures.profile import LayerProfile, layer_profile
-from nmfdiag.measures.reading import reading
-from nmfdiag.measures.summary import Spread, spread
+from nmfdiag.measures.summary import Spread
+from nmfdiag.runs.kinds import kind_of_architecture, kind_of_model
+from nmfdiag.runs.references import Comparison, compare
+from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
+from nmfdiag.views.diagnosis_schema import SCHEMA
+from nmfdiag.views.diagnosis_words import class_name, remarks_on, verdict_words
+from nmfdiag.zoo.registry import ZooEntry
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-SCHEMA = "nmfdiag-diagnosis/1"
-FITTED, SATURATED = 0.98, 0.995
-FEW_SAMPLES, FEW_CLASSES = 10, 3
+METHOD_ORDER = ("nmf", "signed", "pca", "random")
+"""The first of these that was measured is what the words are about."""
 
 
 @dataclass(frozen=True)
@@ -29,9 +38,12 @@ class Diagnosis:
     Attributes:
         profile: Every curve.
         phases: Read from the single-class NMF AuC by layer.
-        verdict: What it says, in a sentence or two.
+        verdict: Is it memorising, where, and how sure.
         remarks: What can't be said, or only with care, and why.
         provenance: Versions, date, settings, and hashes of weights and samples.
+        comparison: Where it lies among reference networks, or why that can't be said; None where it wasn't asked for.
+        class_names: Names by class, where they are known.
+        title: What the network is called.
     """
 
     profile: LayerProfile
@@ -39,12 +51,14 @@ class Diagnosis:
     verdict: str
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    comparison: Comparison | None = None
+    class_names: tuple[str, ...] = ()
+    title: str = ""
 
     @property
     def method(self) -> str:
         """The method that the verdict is about: NMF where it was asked for."""
-        methods = {m.curve.method for m in self.profile.measured}
-        return "nmf" if "nmf" in methods else min(methods)
+        return _method(self.profile)
 
     @property
     def lowest(self) -> tuple[str, Spread]:
@@ -53,19 +67,38 @@ class Diagnosis:
         layer = min(by_layer, key=lambda name: by_layer[name].mean)
         return layer, by_layer[layer]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Everything but the curves, as JSON has it.
+    @property
+    def name(self) -> str:
+        """The title, or else the type of the network."""
+        return self.title or str(self.provenance.get("network", "network"))
 
-        ``schema`` names this form. ``layers`` has one object a layer, from input to output: ``layer``, ``auc`` (mean over
-        batches), ``auc_standard_error``, ``n_batches``. ``classes`` has one object a layer, class and method: ``layer``,
-        ``class`` (-1 for a mixture), ``method``, ``auc``, ``auc_log``, ``baseline_accuracy``, ``n_samples``, ``converged``.
+    @cached_property
+    def classes(self) -> tuple[ClassReading, ...]:
+        """The classes, the one that is memorised most first."""
+        return class_readings(self.profile, self.method)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the curves, as JSON has it; :func:`nmfdiag.views.diagnosis_schema.schema` is its JSON Schema.
+
+        ``schema`` names this form, and ``title`` the network. ``layers`` has one object a layer, from input to output:
+        ``layer``, ``auc`` (mean over batches), ``auc_standard_error``, ``n_batches``. ``classes`` has one object a layer,
+        class, method and draw: ``layer``, ``class`` (-1 for a mixture), ``method``, ``draw``, ``auc``, ``auc_log``,
+        ``baseline_accuracy``, ``n_samples``, ``converged``. ``class_readings`` has one object a class, the lowest first: ``class``,
+        ``name``, ``auc`` (mean over the unsaturated layers) and ``gap`` (to the mean of the classes), each with its
+        standard error over ``n_draws`` draws (null of one), ``clear`` (whether it is clearly lower; null of one draw),
+        ``layers``, ``below`` (at how many of them), ``lowest_layer``, ``lowest_auc``, ``n_samples``. ``comparison`` is null
+        where none was asked for; its ``reason`` says why there is none, else ``places`` has, for AuC over linear and over
+        log k, the network's mean AuC, what it comes to (``finding``), which p are compatible and the references by p,
+        ``references`` names these, ``layers`` sets each layer beside the lowest and highest of those with clean and with
+        random labels, and ``checks`` counts how often such a comparison of the references themselves is right.
         ``phases`` has three lists of layers and a ``reason`` where there are none; ``skipped`` names what was left out,
         and why.
         """
         frame = self.profile.to_frame().rename(columns={"class_idx": "class"})
-        columns = ["layer", "class", "method", "auc", "auc_log", "baseline_accuracy", "n_samples", "converged"]
+        columns = ["layer", "class", "method", "draw", "auc", "auc_log", "baseline_accuracy", "n_samples", "converged"]
         return {
             "schema": SCHEMA,
+            "title": self.title,
             "verdict": self.verdict,
             "remarks": list(self.remarks),
             "phases": {
@@ -78,35 +111,77 @@ class Diagnosis:
                 {"layer": layer, "auc": s.mean, "auc_standard_error": s.sem, "n_batches": s.n}
                 for layer, s in self.profile.auc_by_layer(self.method).items()
             ],
-            "classes": json.loads(frame[columns].to_json(orient="records")),
+            "classes": json.loads(frame[columns].to_json(orient="records", double_precision=15)),
+            "class_readings": [self._reading(one) for one in self.classes],
+            "comparison": self.comparison.to_dict() if self.comparison else None,
             "skipped": self.profile.skipped,
             "provenance": self.provenance,
         }
 
-    def to_json(self, path: str | Path) -> None:
-        """Write :meth:`to_dict` to a file."""
-        Path(path).write_text(json.dumps(self.to_dict(), indent=1) + "\n", encoding="utf-8")
+    def _reading(self, one: ClassReading) -> dict[str, Any]:
+        drawn = one.auc.n > 1
+        return {
+            "class": one.class_idx,
+            "name": class_name(one.class_idx, self.class_names),
+            "auc": one.auc.mean,
+            "auc_standard_error": one.auc.sem if drawn else None,
+            "gap": one.gap.mean,
+            "gap_standard_error": one.gap.sem if drawn else None,
+            "n_draws": one.auc.n,
+            "clear": one.clear,
+            "layers": one.layers,
+            "below": one.below,
+            "lowest_layer": one.lowest[0],
+            "lowest_auc": one.lowest[1],
+            "n_samples": one.n_samples,
+        }
 
-    def to_html(self, path: str | Path) -> None:
-        """Write one self-contained file: words, interactive plots, tables and provenance; it needs no network."""
+    def json(self) -> str:
+        """:meth:`to_dict` as text."""
+        return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
+
+    def html(self) -> str:
+        """One self-contained page: words, interactive plots, tables and provenance; it needs no network."""
         from nmfdiag.views.report import report_html
 
-        Path(path).write_text(report_html(self), encoding="utf-8")
+        return report_html(self)
+
+    def to_json(self, path: str | Path) -> None:
+        """Write :meth:`to_dict` to a file."""
+        Path(path).write_text(self.json(), encoding="utf-8")
+
+    def to_html(self, path: str | Path) -> None:
+        """Write :meth:`html` to a file."""
+        Path(path).write_text(self.html(), encoding="utf-8")
 
 
-def diagnose(model: "nn.Module", inputs: "Tensor", labels: "Tensor", **options: Any) -> Diagnosis:
+def diagnose(
+    model: "nn.Module",
+    inputs: "Tensor",
+    labels: "Tensor",
+    *,
+    title: str = "",
+    class_names: Sequence[str] = (),
+    without: Collection[str] = (),
+    **options: Any,
+) -> Diagnosis:
     """Measure a network on single-class batches of its training samples and say what that means.
 
     Args:
         model: The network; its mode is left as it was.
         inputs: Training samples (n, ...).
         labels: Their given labels (n,).
+        title: What the network is called; default its type.
+        class_names: Names by class.
+        without: Reference networks that it isn't compared with, such as itself.
         **options: As for :func:`nmfdiag.layer_profile`.
 
     Raises:
         NmfdiagError: As :func:`nmfdiag.layer_profile`.
     """
     import torch
+
+    from nmfdiag.measures.profile import layer_profile
 
     profile = layer_profile(model, inputs, labels, **options)
     weights = hashlib.sha256()
@@ -126,52 +201,99 @@ def diagnose(model: "nn.Module", inputs: "Tensor", labels: "Tensor", **options: 
         "settings": ", ".join(f"{key} = {value}" for key, value in options.items() if key != "on_progress")
         or "defaults",
     }
-    return diagnosed(profile, provenance)
-
-
-def diagnosed(profile: LayerProfile, provenance: dict[str, Any]) -> Diagnosis:
-    """Read a profile: phases, verdict and remarks."""
-    method = "nmf" if any(m.curve.method == "nmf" for m in profile.measured) else profile.measured[0].curve.method
-    found = profile.phases(method)
-    return Diagnosis(
-        profile, found, reading(profile.auc_by_layer(method), found), remarks_on(profile, method), provenance
+    return diagnosed(
+        profile, provenance, kind=kind_of_model(model), without=without, class_names=class_names, title=title
     )
 
 
-def remarks_on(profile: LayerProfile, method: str = "nmf") -> tuple[str, ...]:
-    """What can't be said of a profile, or only with care."""
-    some = [m for m in profile.measured if m.curve.method == method]
-    classes, by_layer = {m.class_idx for m in some}, profile.auc_by_layer(method)
-    remarks = []
-    baseline = spread([m.curve.baseline_accuracy for m in some])
-    if baseline.mean < FITTED:
-        remarks.append(
-            f"The network gets {baseline.mean:.0%} of these samples right by their given labels. Either it has not fitted them yet, or "
-            "they are not prepared as in training (normalisation, labels): a curve can't be higher than this."
+def diagnosis_of(results: Mapping[CurveRequest, CompressionCurve], entry: ZooEntry) -> Diagnosis:
+    """Read what was computed of one network of the zoo, such as by a page.
+
+    Args:
+        results: Curves by request; those of other networks, of removed directions, and of mixtures where there are batches of
+            single classes, are left aside. Seeds count as draws.
+        entry: The network.
+
+    Raises:
+        NmfdiagError: If there is no curve of this network, or those there are were asked for in different ways.
+    """
+    mine = {r: c for r, c in results.items() if r.entry == entry.name and r.operation == "compress"}
+    single = {r: c for r, c in mine.items() if r.class_idx != MULTI_CLASS}
+    mine = single or mine
+    if not mine:
+        raise NmfdiagError(f"There is no curve of {entry.name} to diagnose, among {len(results)} results.")
+    ways = {(r.per_class, r.grid, r.solver, r.tol, r.max_iter) for r in mine}
+    if len(ways) > 1:
+        raise NmfdiagError(f"A diagnosis is of curves that were asked for in one way, got {len(ways)} ways.")
+    [(per_class, grid, solver, tol, max_iter)] = ways
+    layers, draws = list(entry.layers), sorted({r.seed for r in mine})
+    measured = tuple(
+        Measured(layers.index(r.layer), None if r.class_idx == MULTI_CLASS else r.class_idx, c, draws.index(r.seed))
+        for r, c in sorted(
+            mine.items(), key=lambda item: (item[0].seed, item[0].class_idx, layers.index(item[0].layer))
         )
-    fewest = min(m.curve.n_samples for m in some)
-    if fewest < FEW_SAMPLES:
-        remarks.append(
-            f"The smallest batch has {fewest} samples, so one sample is worth {1 / fewest:.2f} of an accuracy. Give {FEW_SAMPLES} or more a class."
-        )
-    if classes == {None}:
-        remarks.append(
-            "Measured on a mixture of classes: the paper's reading, and phases, go by batches of a single class."
-        )
-    elif len(classes) < FEW_CLASSES:
-        remarks.append(
-            f"Only {len(classes)} class{'es' * (len(classes) > 1)} measured: classes differ, and the error bars rest on them."
-        )
-    full = [layer for layer, s in by_layer.items() if s.mean >= SATURATED]
-    if len(full) == len(by_layer):
-        remarks.append(
-            "Every layer is right from one direction on: nothing here tells memorising from generalising. Try AuC over log k."
-        )
-    if len(by_layer) < 3:
-        remarks.append("Phases need at least three layers.")
-    open_ranks = sum(not all(m.curve.converged) for m in some)
-    if open_ranks:
-        remarks.append(
-            f"In {open_ranks} of {len(some)} curves the factorisation did not converge at some rank, which makes AuC too low."
-        )
-    return tuple(remarks)
+    )
+    there = {m.curve.layer for m in measured}
+    profile = LayerProfile(
+        tuple(layer for layer in layers if layer in there),
+        measured,
+        {layer: "no curve of it among the results" for layer in layers if layer not in there},
+        network_layers=tuple(layers),
+    )
+    made = measured[0].curve.provenance
+    provenance = {
+        "nmfdiag": __version__,
+        **{str(key): value for key, value in made.items() if key in ("torch", "numpy", "device", "processor")},
+        "date": time.strftime("%Y-%m-%d %H:%M"),
+        "network": f"{entry.name} ({entry.recipe.arch})",
+        "weights (sha256)": entry.sha256.get("weights", "unknown"),
+        "samples (sha256)": entry.sha256.get("pool", "unknown"),
+        "samples": f"its probe pool, up to {per_class} a class used",
+        "settings": f"{grid} rank grid, {solver}, tol = {tol or 'its own'}, at most {max_iter} iterations, seeds {', '.join(map(str, draws))}",
+    }
+    return diagnosed(
+        profile,
+        provenance,
+        kind=kind_of_architecture(entry.recipe.arch),
+        without=(entry.name,),
+        class_names=entry.class_names,
+        title=entry.name,
+    )
+
+
+def diagnosed(
+    profile: LayerProfile,
+    provenance: dict[str, Any],
+    *,
+    kind: str = "",
+    without: Collection[str] = (),
+    class_names: Sequence[str] = (),
+    title: str = "",
+) -> Diagnosis:
+    """Read a profile: phases, comparison with reference networks, verdict and remarks.
+
+    Args:
+        profile: Every curve.
+        provenance: What the reader should know of how it was made.
+        kind: Of the network, as :func:`nmfdiag.runs.references.compare` takes it.
+        without: References to leave out.
+        class_names: Names by class.
+        title: What the network is called.
+    """
+    method, names = _method(profile), tuple(map(str, class_names))
+    found, comparison = profile.phases(method), compare(profile, kind=kind, without=without)
+    return Diagnosis(
+        profile,
+        found,
+        verdict_words(profile, found, comparison, method),
+        remarks_on(profile, method, names),
+        provenance,
+        comparison,
+        names,
+        title,
+    )
+
+
+def _method(profile: LayerProfile) -> str:
+    methods = {m.curve.method for m in profile.measured}
+    return next(m for m in (*METHOD_ORDER, *sorted(methods)) if m in methods)

@@ -16,7 +16,7 @@ from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, PRIMARY, Defini
 PAPER = {"nmf": -0.82, "pca": -0.64, "random": -0.61}
 """Pearson's r of figure 5 in the paper, over its own 96 networks."""
 
-METHODS = tuple(METHOD_TITLES)
+METHODS = tuple(PAPER)
 OTHERS = METHODS[1:]
 STATISTICS = {"pearson": "Pearson r", "spearman": "Spearman ρ"}
 EVERY = "all"

@@ -9,8 +9,8 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.stopping import maximum, smoothed
 from nmfdiag.runs.records import Run
-from nmfdiag.views.figures import GREY, METHOD_DASHES, P_MARKERS, colour_of, laid_out
-from nmfdiag.views.live_values import Line, Reading, Series, Values, log_names, logged, looked, over_runs
+from nmfdiag.views.figures import GREY, METHOD_DASHES, METHOD_TITLES, P_MARKERS, colour_of, laid_out
+from nmfdiag.views.live_values import Line, Reading, Series, Values, log_names, logged, looked, method_of, over_runs
 from nmfdiag.views.live_words import for_plot
 from nmfdiag.views.stopping_figures import FAINT, THICK, THIN
 from nmfdiag.views.stopping_values import Shown
@@ -21,6 +21,8 @@ MOST_RUNS = len(P_MARKERS)
 MARKERS_A_LINE = 10
 PANEL_HEIGHTS = {"loss": 190, "acc": 190, "measure": 300}
 EPOCHS_AHEAD = 10
+LEADING = {"dash": "solid", "width": THICK}
+CONTROL = {"dash": METHOD_DASHES["random"], "width": THIN + 0.5}
 SOLIDS = ("solid", "longdash", "dashdot")
 
 
@@ -57,11 +59,13 @@ def live_figure(
                 dash = "dash" if training else SOLIDS[min(next(others), len(SOLIDS) - 1)]
                 style = {"dash": dash, "width": THIN if training else THICK}
                 _add_line(figure, line, what.replace("_", " "), row, _log_of(what), style, window, lines)
-        for name, method, value in (("NMF", "nmf", shown.value), ("random ablation", *(shown.control or ("", "")))):
-            if method:
-                style = {"dash": METHOD_DASHES[method], "width": THICK if method == "nmf" else THIN + 0.5}
-                _add_line(figure, line, name, len(panels), _look_of(method, value, layers), style, window, lines)
-    _add_styles(figure, any("train" in what for some in logs.values() for what in some), window)
+        leading = METHOD_TITLES[method_of(line.runs[0])]
+        _add_line(figure, line, leading, len(panels), _measure_of(shown.value, layers), LEADING, window, lines)
+        if shown.control:
+            of = _look_of(*shown.control, layers)
+            _add_line(figure, line, "random ablation", len(panels), of, CONTROL, window, lines)
+    leading = " or ".join(dict.fromkeys(METHOD_TITLES[method_of(run)] for run in runs))
+    _add_styles(figure, leading, any("train" in what for some in logs.values() for what in some), window)
     _add_stops(figure, lines, readings, len(panels))
     last = max((reading.epoch for reading in readings), default=0)
     figure.update_xaxes(range=[0.5, (math.ceil((last + 1) / EPOCHS_AHEAD) * EPOCHS_AHEAD if growing else last) + 0.5])
@@ -85,7 +89,7 @@ def live_figure(
 
 def map_figure(label: str, run: Run, shown: Shown) -> go.Figure:
     """The measure of each layer (row) at each epoch (column) of one run; the highest epoch of each layer is marked."""
-    found = {layer: looked(run, "nmf", shown.value, layer) for layer in run.layers}
+    found = {layer: looked(run, method_of(run), shown.value, layer) for layer in run.layers}
     epochs = sorted({epoch for values in found.values() for epoch in values})
     z = [[values.get(epoch) for epoch in epochs] for values in found.values()]
     known = [value for row in z for value in row if value is not None]
@@ -130,6 +134,10 @@ def colour(line: Line, opacity: float = 1.0) -> str:
 
 def _log_of(what: str) -> Callable[[Run], Values]:
     return lambda run: logged(run, what)
+
+
+def _measure_of(value: str, layers: str) -> Callable[[Run], Values]:
+    return lambda run: looked(run, method_of(run), value, layers)
 
 
 def _look_of(method: str, value: str, layers: str) -> Callable[[Run], Values]:
@@ -180,13 +188,12 @@ def _add_name(figure: go.Figure, line: Line, *, with_marker: bool) -> None:
     )  # fmt: skip
 
 
-def _add_styles(figure: go.Figure, training: bool, window: int) -> None:
+def _add_styles(figure: go.Figure, leading: str, training: bool, window: int) -> None:
     """What the styles of lines mean, in the legend."""
-    styles = [("NMF, test", "solid", THICK), ("random ablation", METHOD_DASHES["random"], THIN + 0.5)]
-    styles += [("training", "dash", THIN)] if training else []
-    for name, dash, width in styles:
-        line = {"color": GREY, "dash": dash, "width": width}
-        figure.add_scatter(x=[None], y=[None], mode="lines", line=line, name=name)
+    styles: list[tuple[str, dict]] = [(f"{leading}, test", LEADING), ("random ablation", CONTROL)]
+    styles += [("training", {"dash": "dash", "width": THIN})] if training else []
+    for name, style in styles:
+        figure.add_scatter(x=[None], y=[None], mode="lines", line=style | {"color": GREY}, name=name)
     if window > 1:
         line = {"color": GREY, "width": THICK}
         figure.add_scatter(x=[None], y=[None], mode="lines", line=line, opacity=FAINT, name="raw")

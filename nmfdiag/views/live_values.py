@@ -15,6 +15,7 @@ from nmfdiag.measures.stopping import PATIENCE, maximum
 from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.live import under_way
 from nmfdiag.runs.records import RUN_FILE, MonitoredRun, Run
+from nmfdiag.views.figures import METHOD_TITLES
 from nmfdiag.views.stopping_values import ALL, SHOWN, Shown
 
 MEASURES: dict[str, Shown] = {name: SHOWN[name] for name in ("relative", "absolute", "k = 1 accuracy")}
@@ -117,6 +118,12 @@ def layers_of(runs: Sequence[Run]) -> list[str]:
     return list(dict.fromkeys(layer for run in runs for layer in run.layers))
 
 
+def method_of(run: Run) -> str:
+    """The method that the monitor went by: NMF, or signed NMF of a network whose activations can be negative."""
+    told = run.probe.get("method")
+    return told if told in ("nmf", "signed") else "nmf"
+
+
 def looked(run: Run, method: str, value: str, layers: str) -> Values:
     """A measured value by epoch, the mean over layers; epochs at which one of them has none are left out."""
     names = run.layers if layers == ALL else [layers]
@@ -154,7 +161,7 @@ def reading(label: str, found: MonitoredRun, shown: Shown, layers: str, now: flo
         label=label,
         epoch=max((int(line["epoch"]) for line in run.epochs), default=0),
         state=state,
-        looks=looked(run, "nmf", shown.value, layers),
+        looks=looked(run, method_of(run), shown.value, layers),
         patience=patience if isinstance(patience, int) and patience > 0 else PATIENCE,
     )
 
@@ -190,7 +197,8 @@ def epoch_table(chosen: Mapping[str, MonitoredRun], shown: Shown, layers: str) -
     for label, found in chosen.items():
         run = found.run
         columns = {what: logged(run, what) for part in ("loss", "acc") for what in log_names([run], part)}
-        columns[f"NMF {shown.title}"] = looked(run, "nmf", shown.value, layers)
+        method = method_of(run)
+        columns[f"{METHOD_TITLES[method]} {shown.title}"] = looked(run, method, shown.value, layers)
         if shown.control:
             columns[f"random ablation {shown.title}"] = looked(run, *shown.control, layers)
         for epoch in sorted({int(line["epoch"]) for line in run.epochs}):
@@ -205,7 +213,7 @@ def map_table(label: str, run: Run, shown: Shown) -> pd.DataFrame:
         [
             {"run": label, "layer": layer, "epoch": epoch, shown.title: value}
             for layer in run.layers
-            for epoch, value in looked(run, "nmf", shown.value, layer).items()
+            for epoch, value in looked(run, method_of(run), shown.value, layer).items()
         ]
     )
 

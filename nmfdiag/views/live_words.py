@@ -32,7 +32,7 @@ given labels alone, has not risen for so many looks (the monitor's `patience`, {
 value. A later rise withdraws it. It is taken from raw values, whatever is smoothed on the plot.
 
 **The panels** share the epochs: losses and accuracies where the loop logs them (test solid, training dashed), and the measure of
-single-class batches (NMF solid, random ablation dotted). A dot and a thin upright line mark where a run should have stopped; there is none while
+single-class batches (NMF, or signed NMF where the monitor watched activations that can be negative, solid; random ablation dotted). A dot and a thin upright line mark where a run should have stopped; there is none while
 the run should go on. Runs are told apart by marker and name. Colour means p, from blue (0) to red (1); a run whose p is unknown is teal or grey.
 With *mean and band* runs whose names differ in the seed at their end alone become one line with a band of one standard error.
 A monitor that keeps to its share of the time leaves epochs out: the line joins those that it looked at.

@@ -8,7 +8,8 @@ from nmfdiag.views.choice import Choice
 
 def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     """How many results, how long they took and where."""
-    unit = next(iter(results)).unit
+    units = {request.unit for request in results}
+    unit = units.pop() if len(units) == 1 else "results"
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
     seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
     long = f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"

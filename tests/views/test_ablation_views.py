@@ -46,7 +46,9 @@ def test_lines_start_at_the_baseline_and_end_where_nothing_is_left() -> None:
     assert list(lines["p = 0, NMF directions"].x) == [0, 1, 2, 4, 8]
     assert np.allclose(lines["p = 0, NMF directions"].y, [1, 0.7, 0.7, 0, 0])
     assert list(lines["p = 1, random channels"].x) == [0, 1, 2, 8]
-    assert [lines[f"p = 0, {name}"].line.dash for name in REMOVED.values()] == ["solid", "dash", "dot"]
+    assert [lines[f"p = 0, {name}"].line.dash for name in REMOVED.values()] == [
+        "solid", "longdashdot", "dash", "dot",
+    ]  # fmt: skip
     assert lines["p = 0, NMF directions"].line.color == lines["p = 0, random channels"].line.color
     assert lines["p = 0, NMF directions"].line.color != lines["p = 1, NMF directions"].line.color
     legend = [t.name for t in figure.data if t.showlegend is not False]
@@ -134,4 +136,4 @@ def test_the_chosen_layer_comes_first() -> None:
     assert {r.layer for r in requests[: len(requests) // 5]} == {"fc4"} and {r.operation for r in requests} == {
         "ablate"
     }
-    assert len(set(requests)) == len(requests) == 2 * 5 * 10 * 3
+    assert len(set(requests)) == len(requests) == 2 * 5 * 10 * len(REMOVED)

@@ -174,7 +174,7 @@ def test_the_layers_of_a_network() -> None:
     record.auc["multi"]["pca"]["log"] = [0.1, 0.2, 0.3]
     figure = layers_figure(record, Definition("middle third", "log", "multi"))
     assert list(trace(figure, "PCA").y) == [0.1, 0.2, 0.3] and list(trace(figure, "PCA").x) == LAYERS
-    assert [t.line.dash for t in figure.data[:3]] == list(METHOD_DASHES.values())
+    assert [t.line.dash for t in figure.data[:3]] == [METHOD_DASHES[m] for m in METHODS]
     shaded = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert [(s.x0, s.x1) for s in shaded] == [(0.5, 1.5)] and "log k" in figure.layout.yaxis.title.text
     assert not [s for s in layers_figure(record, PRIMARY).layout.shapes if s.type == "rect"]

@@ -1,0 +1,29 @@
+"""``info``: what runs here."""
+
+import argparse
+import platform
+
+from nmfdiag.commands.outcome import OK, Commands, Outcome
+
+
+def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Add the command."""
+    commands.add_parser("info", parents=[common], help="versions, devices, cache").set_defaults(run=_info)
+
+
+def _info(_: argparse.Namespace) -> Outcome:
+    import torch
+
+    from nmfdiag import __version__
+    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.runs.compute import devices
+
+    record = {
+        "nmfdiag": __version__,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "devices": devices(),
+        "threads": torch.get_num_threads(),
+        "cache": CurveCache().stats(),
+    }
+    return OK, record, "\n".join(f"{key:8} {value}" for key, value in record.items())

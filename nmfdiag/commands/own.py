@@ -1,0 +1,45 @@
+"""The options that name a network of one's own; :mod:`nmfdiag.commands.targets` reads them."""
+
+import argparse
+
+
+def add_own(parser: argparse.ArgumentParser, *, code: bool = True) -> None:
+    """Add the options that name a network of one's own, and its samples.
+
+    Args:
+        parser: Where to.
+        code: Whether those that run somebody's code are shown in ``--help``.
+    """
+
+    def of_code(words: str) -> str:
+        return words if code else argparse.SUPPRESS
+
+    own = parser.add_argument_group("a network of your own")
+    own.add_argument(
+        "--arch", help="cnn, mlp, resnet, audio_cnn or one of torchvision's; auto finds what fits --weights"
+    )
+    own.add_argument("--weights", metavar="FILE", help="a checkpoint: .safetensors, .pt, .pth, .ckpt or .bin")
+    own.add_argument(
+        "--model", metavar="MODULE:NAME", help=of_code("your function that makes the network; runs your code")
+    )
+    own.add_argument("--exported", metavar="FILE.pt2", help=of_code("a network from torch.export; with --trust"))
+    own.add_argument("--trust", action="store_true", help=of_code("open the --exported file although it can run code"))
+    own.add_argument("--activations", metavar="FILE.npz", help="activations, labels, weight and bias of a last layer")
+    own.add_argument("--data", help="training samples: a data set's name, an image folder, a zip of one, or an .npz")
+    own.add_argument(
+        "--normalization",
+        metavar="HOW",
+        help="as in training: auto (the default), none, data, imagenet, half, bytes, or MEAN,.../STD,...",
+    )
+    own.add_argument("--size", type=_size, metavar="PIXELS", help="resize images to this, such as 224 or 128x173")
+
+
+def _size(text: str) -> int | tuple[int, int]:
+    """``224``, or ``128x173`` for height and width."""
+    try:
+        height, *width = (int(number) for number in text.split("x"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no size: accepted are 224 or 128x173, height first") from None
+    if len(width) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} has more than two sides")
+    return (height, width[0]) if width else height

@@ -1,0 +1,129 @@
+"""``sweep``, ``record``, ``evidence``: many networks, declared experiments, and what those say."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+from nmfdiag.commands.outcome import METHODS, OK, Commands, Outcome, progress_bar, say
+from nmfdiag.errors import NmfdiagError
+
+
+def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
+    """Add the commands."""
+    sweep = commands.add_parser("sweep", parents=[common], help="AuC of many networks; goes on where it was stopped")
+    sweep.add_argument("names", nargs="+", metavar="NAME", help="a network, or the beginning of several: cifar10-cnn")
+    sweep.add_argument("--layers", nargs="+")
+    sweep.add_argument("--batch", choices=["class", "multi"], default="class", help="each class alone, or all mixed")
+    sweep.add_argument(
+        "--methods",
+        nargs="+",
+        choices=METHODS,
+        help="default nmf; signed of a network that was opened with such layers",
+    )
+    sweep.add_argument(
+        "--operation", choices=["compress", "ablate"], default="compress", help="keep k directions, or remove them"
+    )
+    sweep.add_argument("--per-class", type=int, default=20, help="samples a batch")
+    sweep.add_argument("--grid", default="full", help="full (the default) or coarse ranks")
+    sweep.add_argument("--solver", default="hals")
+    sweep.add_argument(
+        "--scheduler", default="local", help="local (the default), or a Dask scheduler's tcp://host:port"
+    )
+    sweep.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    sweep.add_argument("--csv", type=Path, help="write one row a curve to this file")
+    sweep.set_defaults(run=_sweep)
+
+    recorded = commands.add_parser(
+        "record", parents=[common], help="run a declared experiment and record it; goes on where it was stopped"
+    )
+    recorded.add_argument(
+        "experiment",
+        metavar="EXPERIMENT",
+        help="generalization, data-size, early-stopping, few-shot, curves or batch-sizes",
+    )
+    recorded.add_argument("--only", nargs="+", default=[], metavar="NAME", help="beginnings of the networks' names")
+    recorded.add_argument("--data", help="folder of the data sets (default: $NMFDIAG_DATA, else data/)")
+    recorded.add_argument("--download", action="store_true", help="let torchvision download what is missing")
+    recorded.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    recorded.add_argument("--out", type=Path, default=Path("recorded"), help="folder of the records")
+    recorded.set_defaults(run=_record)
+
+    evidence = commands.add_parser("evidence", parents=[common], help="which of the paper's claims hold on our records")
+    evidence.add_argument("--markdown", action="store_true", help="print the table of the reproduction log")
+    evidence.set_defaults(run=_evidence)
+
+
+def _sweep(arguments: argparse.Namespace) -> Outcome:
+    from tqdm import tqdm
+
+    from nmfdiag.measures.curve import CompressionCurve
+    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.runs.request import MULTI_CLASS, profile_requests
+    from nmfdiag.runs.sweep import sweep
+    from nmfdiag.views.tables import auc_table, profile_table
+    from nmfdiag.zoo.registry import entries
+
+    zoo = entries()
+    chosen = [entry for name, entry in zoo.items() if any(name.startswith(start) for start in arguments.names)]
+    unknown = [start for start in arguments.names if not any(name.startswith(start) for name in zoo)]
+    if unknown:
+        raise NmfdiagError(f"No network's name begins with {unknown[0]!r}: there are {', '.join(zoo)}.")
+    requests = [
+        request
+        for entry in chosen
+        for request in profile_requests(
+            entry,
+            layers=arguments.layers,
+            classes=[MULTI_CLASS] if arguments.batch == "multi" else None,
+            methods=arguments.methods or [entry.method],
+            per_class=arguments.per_class,
+            grid=arguments.grid,
+            solver=arguments.solver,
+            operation=arguments.operation,
+        )
+    ]
+    cache = CurveCache()
+    answers = sweep(requests, cache, scheduler=arguments.scheduler, device=arguments.device)
+    found = dict(tqdm(answers, total=len(requests), unit="curve", file=sys.stderr))
+    if cache.notice:
+        say(f"nmfdiag: {cache.notice}")
+    answered = [(request, found[request]) for request in requests]
+    curves = {request: answer for request, answer in answered if isinstance(answer, CompressionCurve)}
+    errors = {str(answer) for _, answer in answered if not isinstance(answer, CompressionCurve)}
+    if not curves:
+        raise NmfdiagError(f"No curve could be computed: {'; '.join(sorted(errors))}")
+    if arguments.csv:
+        profile_table(curves, zoo).to_csv(arguments.csv, index=False)
+    table = auc_table(curves, zoo)
+    record = {"curves": len(curves), "errors": sorted(errors), "auc": table.to_dict("records")}
+    return OK, record, "\n".join([table.to_string(index=False, float_format="{:.3f}".format), *sorted(errors)])
+
+
+def _record(arguments: argparse.Namespace) -> Outcome:
+    from nmfdiag.runs.compute import resolve
+    from nmfdiag.runs.evidence.batch_sizes import record_batch_sizes
+    from nmfdiag.runs.evidence.curves import record_curves
+    from nmfdiag.runs.recording import record
+
+    device = resolve(arguments.device)
+    with progress_bar("{percentage:3.0f}% |{bar}| {elapsed}<{remaining} {desc}") as show:
+        options: dict[str, Any] = {"device": device, "on_step": lambda words, done: show(done, words)}
+        if arguments.experiment == "batch-sizes":
+            done = [record_batch_sizes(arguments.out, **options).stem]
+        elif arguments.experiment == "curves":
+            done = record_curves(arguments.out, only=arguments.only, **options)
+        else:
+            options |= {"only": arguments.only, "root": arguments.data, "download": arguments.download}
+            done = record(arguments.experiment, arguments.out, **options)
+    return OK, {"recorded": done, "folder": str(arguments.out)}, f"{len(done)} recorded in {arguments.out}."
+
+
+def _evidence(arguments: argparse.Namespace) -> Outcome:
+    from nmfdiag.runs.evidence.claims import findings
+    from nmfdiag.views.evidence_words import claims_markdown, claims_table, evidence_answer
+
+    found = findings()
+    lines = [f"{c.figure:6} {f.verdict} ({f.counted}): {c.claim}\n       {f.measured}" for c, f in found.items()]
+    text = claims_markdown(found) if arguments.markdown else "\n".join([*lines, evidence_answer(found)])
+    return OK, claims_table(found).to_dict("records"), text

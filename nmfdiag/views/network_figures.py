@@ -1,0 +1,50 @@
+"""A network of which p is not known -> figures of the screen: its layers and its mean beside reference networks, and its classes."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from nmfdiag.runs.references import Comparison
+from nmfdiag.views.class_figures import map_figure
+from nmfdiag.views.class_values import ClassCurves
+from nmfdiag.views.diagnosis import Diagnosis
+from nmfdiag.views.figures import METHOD_TITLES
+from nmfdiag.views.report_figures import ACCENT, profile_figure, reference_figure
+
+OWN = "#22908c"
+"""The network itself: none of the colours of p, and seen on white and on black."""
+
+
+def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go.Figure:
+    """AuC by layer with 95 % intervals over classes, phases, and the range of reference networks at the same depth.
+
+    Args:
+        diagnosis: Of the network.
+        layers: All of its layers, from input to output, measured yet or not.
+        batch: What the batches are, for the title.
+    """
+    by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
+    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison)
+    return _on_screen(figure, f"AuC by layer, {batch}; bars are 95 % over classes")
+
+
+def beside_figure(comparison: Comparison, name: str) -> go.Figure:
+    """The mean AuC of reference networks by p, and the network's as a line across."""
+    return _on_screen(reference_figure(comparison, name), "Mean AuC over all layers, beside reference networks")
+
+
+def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
+    """AuC of every class and layer; the framed cell is the class's at the layer of the choice."""
+    [p] = found.curves
+    figure = map_figure(found, p, class_idx=class_idx)
+    title = f"{METHOD_TITLES[found.method]} AuC by class and layer, {name}, {found.choice.batch_words}"
+    return figure.update_layout(title_text=title)
+
+
+def _on_screen(figure: go.Figure, title: str) -> go.Figure:
+    for trace in figure.data:
+        for part in (trace, trace.line):
+            for field in ("fillcolor", "color"):
+                if field in part and part[field] == ACCENT:
+                    part[field] = OWN
+    return figure.update_layout(title_text=title)

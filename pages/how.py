@@ -1,0 +1,63 @@
+"""What k, AuC and p are, shown on a real layer: its support (figure 1), its compression, and the area under the curve."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.runs.support import SupportRequest
+from nmfdiag.views import charts, controls
+from nmfdiag.views.choice import EACH_CLASS, MULTI
+from nmfdiag.views.how_figures import area_figure
+from nmfdiag.views.how_words import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
+from nmfdiag.views.support_figures import support_figure
+from nmfdiag.views.support_words import entry_table
+from nmfdiag.views.widgets import one
+
+ROWS = 60
+
+controls.page_guard()
+choice = controls.sidebar(without=("methods", "grid"))
+ends = (*choice.networks[:1], *choice.networks[1:][-1:])
+batch = choice.names[0] if choice.batch in (EACH_CLASS, MULTI) else choice.batch
+choice = replace(choice, networks=ends, batch=batch, methods=choice.methods[:1])
+controls.heading("How does it tell learning from learning by heart?", choice)
+
+
+def draw() -> None:
+    supports = [
+        SupportRequest(network.name, choice.layer, choice.classes[0], choice.per_class, rows=ROWS)
+        for network in choice.networks
+    ]
+    requests = [*choice.requests(layers=[choice.layer]), *supports]
+    results = controls.computed(choice, requests)
+    at = {network.name: network.recipe.label_noise for network in choice.networks}
+    curves = {at[r.entry]: found for r, found in results.items() if isinstance(found, CompressionCurve)}
+    covers = {at[r.entry]: found for r, found in results.items() if not isinstance(found, CompressionCurve)}
+    curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))
+    if curves:
+        controls.answer(answer(curves, choice.layer, choice.axis), results, requests)
+    controls.progress(choice, requests, results)
+    st.markdown(MATRIX)
+    if covers:
+        figure = support_figure(covers, layer=choice.layer, batch=choice.batch_words, order="rectangles")
+        data = entry_table(covers, choice.layer)
+        charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
+        st.markdown(supports_words(covers, choice.layer, f"the support of class {batch}"))
+    st.markdown(COMPRESSION)
+    if curves:
+        ranks = next(iter(curves.values())).ranks
+        k = one("directions kept, k", ranks, "kept", default=min(3, len(ranks) - 1), segmented=True)
+        st.markdown(rank_words(curves, k))
+        figure = area_figure(curves, layer=choice.layer, batch=choice.batch_words, axis=choice.axis, k=k)
+        charts.chart(figure, choice, curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
+    st.markdown(AREA)
+    with st.container(horizontal=True):
+        # A plain link would lose the choices that are in the URL.
+        if st.button("See all layers", icon=":material/monitoring:", type="primary"):
+            st.switch_page("pages/overview.py", query_params={})
+        if st.button("Try your own network", icon=":material/upload_file:"):
+            st.switch_page("pages/your_network.py", query_params={})
+
+
+controls.guarded(draw)

@@ -1,0 +1,393 @@
+"""Open your own network, see whether it is the one that you trained, and diagnose it."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+from nmfdiag.runs import choosing, importing
+from nmfdiag.runs.importing import Opener, Opening, Prepare
+from nmfdiag.runs.request import GRIDS
+from nmfdiag.views import charts, controls, network_values
+from nmfdiag.views import network_words as words
+from nmfdiag.views.choice import Choice
+from nmfdiag.views.class_values import class_curves
+from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
+from nmfdiag.views.live_words import for_markdown, for_plot
+from nmfdiag.views.network_figures import beside_figure, cells_figure, layers_figure
+from nmfdiag.views.provenance import settings
+from nmfdiag.views.reference_words import sure_words
+from nmfdiag.views.widgets import begin, formats, give, one
+from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.removing import remove
+
+TITLE = "Does my network memorise?"
+OPEN = "open one"
+POLL_SECONDS, MOST_LINKS, COLUMN = 0.7, 8, 440
+CHECKPOINT, RAW = "weights and samples", "raw activations"
+SERVER, NAMED, UPLOAD = "file on this server", "data set", "upload"
+AS_THEY_ARE = "as they are"
+PAGES = {
+    "curves": ("k vs accuracy", ":material/show_chart:"),
+    "classes": ("Classes", ":material/category:"),
+    "phases": ("Layer phases", ":material/layers:"),
+    "ablation": ("Ablation", ":material/content_cut:"),
+    "support": ("Support", ":material/apps:"),
+}
+
+Source = tuple[str, Callable[[Path], Path]] | None
+"""What a file is called, and what brings it: given a private folder, for those that are uploaded."""
+
+
+@st.cache_resource
+def opener() -> Opener:
+    """The one of this server."""
+    return Opener()
+
+
+def draw() -> None:
+    begin()
+    state, own = opener().state(), importing.opened_networks()
+    if state.opened and st.session_state.get("_take_up") == state.name and state.name in own:
+        del st.session_state["_take_up"]
+        give({"network": state.name})
+    with st.sidebar:
+        name = one("network", [OPEN, *own], "network", help="Those that were opened before, the last one first.")
+    if name != OPEN:
+        shown(own[name])
+        return
+    charts.banner(TITLE, words.SUBJECT, [("network", OPEN)])
+    if state.running:
+        following(state.name)
+        return
+    if state.problem:
+        st.error(f"{state.name} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
+        st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=opener().dismiss)
+    if not own:
+        try_example(own)
+        st.divider()
+    form()
+    if own:
+        st.divider()
+        opened_before(own)
+        try_example(own)
+
+
+# ---- Opening one
+
+
+def form() -> None:
+    """What is to be opened, and the button that opens it."""
+    way = one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
+    with st.container(horizontal=True, gap="large"):
+        left, right = st.container(width=COLUMN), st.container(width=COLUMN)
+    options: dict[str, Any] = {}
+    with left:
+        source = activations() if way == RAW else weights(options)
+    with right:
+        data = training_samples(options) if way == CHECKPOINT else ("", Path)
+        if way == RAW:
+            st.markdown(words.ACTIVATIONS)
+    first = choosing.proposed_name(Path(source[0]).stem) if source else ""
+    ready, key = bool(source and data), f"_name_{first}"
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        st.text_input("name", first, key=key, max_chars=60, width=260, disabled=not source)
+        st.button(
+            "Open and check", type="primary", icon=":material/search_check:", disabled=not ready, on_click=start,
+            args=(prepare(way, key, source, data, options),) if ready else (),
+        )  # fmt: skip
+        if not ready:
+            st.caption(words.missing(way == RAW, bool(source), bool(data)), width="content")
+    if way == CHECKPOINT and not choosing.files(choosing.models_folder(), choosing.WEIGHTS):
+        st.caption(words.no_models(choosing.models_folder()))
+        st.code(words.save_lines(choosing.models_folder(), choosing.data_folder()), language="python", wrap_lines=True)
+
+
+def activations() -> Source:
+    st.subheader("Activations")
+    return source_of(
+        "activations",
+        choosing.data_folder(),
+        choosing.files(choosing.data_folder(), choosing.ACTIVATIONS),
+        choosing.ACTIVATIONS,
+    )
+
+
+def weights(options: dict[str, Any]) -> Source:
+    st.subheader("Weights")
+    source = source_of(
+        "weights",
+        choosing.models_folder(),
+        choosing.files(choosing.models_folder(), choosing.WEIGHTS),
+        choosing.WEIGHTS,
+        help=words.WEIGHTS_HELP,
+    )
+    archs = [*words.ARCHITECTURES, *choosing.TORCHVISION]
+    options["arch"] = pick("architecture", archs, words.ARCHITECTURES, help=words.ARCH_HELP)
+    layers = pick("layers", list(words.LAYERS), words.LAYERS, help=words.LAYERS_HELP)
+    options["signed"] = layers == words.ALL_LAYERS
+    return source
+
+
+def training_samples(options: dict[str, Any]) -> Source:
+    st.subheader("Training samples")
+    folder = choosing.data_folder()
+    source = source_of(
+        "samples",
+        folder,
+        choosing.samples(folder),
+        choosing.SAMPLES,
+        choosing.data_sets(folder),
+        help=words.SAMPLES_HELP,
+    )
+    st.caption(words.LABELS)
+    known = words.NORMALIZATIONS
+    options["normalization"] = pick("normalisation", list(known), known, own=True, help=words.NORMALIZATION_HELP)
+    size = pick("size of images", [AS_THEY_ARE, "32", "64", "224", "299"], {}, own=True, help=words.SIZE_HELP)
+    options["size"] = "" if size == AS_THEY_ARE else size
+    return source
+
+
+def source_of(
+    role: str, folder: Path, found: list[str], accepted: tuple[str, ...], named: list[str] | None = None, help: str = ""
+) -> Source:
+    """A file that is listed, or one that is uploaded; data sets go by their names."""
+    kinds = [*([NAMED] if named else []), *([SERVER] if found else []), UPLOAD]
+    kind = kinds[0] if len(kinds) == 1 else one(f"{role} from", kinds, f"{role}_from", segmented=True)
+    if kind == UPLOAD:
+        given = st.file_uploader(f"upload of {role}", [each[1:] for each in accepted], key=f"_upload_{role}", help=help)
+        st.caption(words.upload(st.get_option("server.maxUploadSize")))
+        if given is None:
+            return None
+        return given.name, lambda private: choosing.received(private, role, given.name, given.getbuffer(), accepted)
+    if kind == NAMED:
+        name = pick("data set", named or [], {}, help=help)
+        return name, lambda _: Path(name)
+    name = pick(f"{role} in {for_markdown(str(folder))}", found, {}, help=help, key=role)
+    return name, lambda _: choosing.chosen(folder, name)
+
+
+def pick(label: str, options: list[str], titles: Any, *, own: bool = False, help: str = "", key: str = "") -> str:
+    """A choice from a list that survives a page switch; with ``own`` something else can be typed."""
+    key = f"_pick_{key or label}"
+    if not own and st.session_state.get(key) not in options:
+        st.session_state.pop(key, None)
+    picked = st.selectbox(
+        label, options, key=key, help=help or None, accept_new_options=own, persist_state="session",
+        format_func=lambda value: titles.get(value, value),
+    )  # fmt: skip
+    return picked or options[0]
+
+
+def prepare(way: str, name_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:
+    """From what was chosen to what is opened, once there is a private folder for uploads."""
+    assert source is not None and data is not None
+    bring, bring_data = source[1], data[1]
+
+    def opening(folder: Path) -> Opening:
+        name = choosing.proposed_name(
+            st.session_state.get(name_key) or source[0]
+        )  # as it is typed when the button is clicked
+        if way == RAW:
+            return Opening(name, activations=bring(folder))
+        return Opening(name, weights=bring(folder), data=str(bring_data(folder)), **options)
+
+    return opening
+
+
+def start(what: Prepare) -> None:
+    """Open a network, and show it as soon as it is there."""
+
+    def run() -> None:
+        opener().start(what)
+        name = st.session_state["_take_up"] = opener().state().name
+        st.session_state["_opened_as"] = (name, what)
+        give({"network": OPEN})
+
+    controls.guarded(run)
+
+
+def try_example(own: dict[str, ZooEntry]) -> None:
+    """One click that shows the whole way."""
+    action: Any = (
+        (start, importing.example) if importing.EXAMPLE_NAME not in own else (give, {"network": importing.EXAMPLE_NAME})
+    )
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Try it with an example", icon=":material/play_arrow:", on_click=action[0], args=action[1:])
+        st.caption(words.EXAMPLE, width="stretch")
+
+
+def opened_before(own: dict[str, ZooEntry]) -> None:
+    """Those that can be chosen again."""
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("Opened before:", width="content")
+        for name in list(own)[:MOST_LINKS]:
+            st.button(name, type="tertiary", key=f"_open_{name}", on_click=give, args=({"network": name},))
+
+
+@st.fragment(run_every=POLL_SECONDS)
+def following(name: str) -> None:
+    """How far the opening is, and Cancel."""
+    state = opener().state()
+    if not state.running or state.name != name:
+        st.rerun()
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    left.progress(state.share, f"Opening {name}: {for_markdown(state.words)}")
+    right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
+
+
+# ---- One that is open
+
+
+def shown(entry: ZooEntry) -> None:
+    """A network: its check, and its diagnosis once it was asked for."""
+    with st.sidebar:
+        n = one("samples a batch", [10, 20, 30, 50], "n", default=1)
+        with st.expander("More", icon=":material/tune:"):
+            grid = one("rank grid", GRIDS, "grid", help=controls.GRID_HELP)
+            device = one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
+        removal(entry)
+    there, first = min(n, entry.pool_per_class or n), next(iter(entry.layers))
+    choice = Choice((entry,), first, methods=(entry.method,), per_class=there, grid=grid, device=device)
+    check = importing.check_of(entry)
+    link = [("network", entry.name), ("n", str(n)), ("grid", grid)]
+    charts.banner(TITLE, words.subject(entry, check.get("preflight", {})), link, about=entry.name)
+    requests, queue = choice.requests(), controls.jobs(device)
+    asked = st.session_state.get("_diagnose") == requests
+    if asked or queue.busy(requests) or len(queue.results(requests)) == len(requests):
+        diagnosed(choice, requests, check)
+    else:
+        checked(entry, check, there)
+        st.button(
+            "Diagnose", type="primary", icon=":material/troubleshoot:", on_click=st.session_state.update,
+            args=({"_diagnose": requests},),
+        )  # fmt: skip
+        st.caption(words.cost(len(requests), there))
+    details(entry, check)
+
+
+def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> None:
+    """The answer, what it is read from, and what can be done with it; drawn as the curves come."""
+    entry = choice.networks[0]
+    results = controls.computed(choice, requests)
+    diagnosis = diagnosis_of(results, entry)
+    controls.answer(diagnosis.verdict, results, requests)
+    table = network_values.depth_table(diagnosis)
+    figure = layers_figure(diagnosis, choice.layers, choice.batch_words)
+    clicked = charts.plot(figure, f"{entry.name}_auc-by-layer", lambda: table, "own-layers", "AuC by layer")
+    if clicked:
+        go_to("curves", entry, unescape(clicked[0]))
+    controls.progress(choice, requests, results)
+    if len(results) == len(requests):  # of a part they would be about what is still missing
+        for remark in words.remarks(diagnosis):
+            st.caption(for_markdown(remark))
+        downloads(diagnosis)
+    cells(choice, results, diagnosis)
+    beside(diagnosis)
+    rows = settings(choice, results) | check.get("provenance", {})
+    charts.tabs(words.HOW_TO_READ, table, rows)
+
+
+def beside(diagnosis: Diagnosis) -> None:
+    """The mean over all layers among those of reference networks, and how sure that is."""
+    comparison = diagnosis.comparison
+    if comparison is None or comparison.place is None:
+        return
+    table = network_values.reference_table(comparison)
+    figure = beside_figure(comparison, diagnosis.name)
+    charts.plot(
+        figure, f"{diagnosis.name}_references", lambda: table, "own-references", "Mean AuC of reference networks by p"
+    )
+    with st.expander("How sure is the comparison?", icon=":material/help:"):
+        st.markdown("\n".join(f"- {for_markdown(each)}" for each in sure_words(comparison)))
+
+
+def checked(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
+    """Whether this is the network that its owner has trained: accuracy first."""
+    found = check.get("preflight", {})
+    right = found.get("accuracy", entry.pool_accuracy)
+    with st.container(horizontal=True):
+        st.metric("right by their given labels", f"{right:.1%}", width=230, help=words.ACCURACY_HELP)
+        st.metric("layers to measure", len(found.get("layers", entry.layers)), width=160)
+        if found:
+            st.metric("estimated time", words.duration(words.takes(found, per_class)), width=170, help=words.COST_HELP)
+            st.metric("memory", words.size(found["bytes"]), width=140)
+    if concerns := words.concerns(right, found):
+        st.warning("\n\n".join(concerns), icon=":material/warning:")
+    (name, again), better = st.session_state.get("_opened_as", ("", None)), words.better_normalization(check)
+    if name == entry.name and better:
+        st.button(
+            f"Open again, normalised as {better}", type="primary", icon=":material/autorenew:", on_click=start,
+            args=(lambda folder: replace(again(folder), name=entry.name, normalization=better, replaces=True),),
+        )  # fmt: skip
+
+
+def cells(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:
+    """The map of classes and layers; a click opens the curve."""
+    entry = choice.networks[0]
+    names = {for_plot(name): name for name in entry.class_names}
+    lowest = diagnosis.classes[0] if diagnosis.classes else None
+    layer, c = (lowest.lowest[0], lowest.class_idx) if lowest else (choice.layer, next(iter(results)).class_idx)
+    safe = replace(choice, networks=(replace(entry, class_names=tuple(names)),), layer=layer)
+    figure = cells_figure(class_curves(safe, results), entry.name, class_idx=c)
+    clicked = charts.plot(
+        figure, f"{entry.name}_auc-by-class", diagnosis.profile.to_frame, "own-cells", "AuC by class and layer"
+    )
+    if clicked:
+        go_to("curves", entry, clicked[0], names.get(clicked[1], ""))
+
+
+def downloads(diagnosis: Diagnosis) -> None:
+    """The report, and other pages with this network."""
+    with st.container(horizontal=True, vertical_alignment="center"):
+        stem = f"{diagnosis.name}_diagnosis"
+        st.download_button(
+            "Report (HTML)", lambda: diagnosis.html().encode(), f"{stem}.html", "text/html", on_click="ignore",
+            icon=":material/description:", type="primary",
+        )  # fmt: skip
+        st.download_button(
+            "Numbers (JSON)", lambda: diagnosis.json().encode(), f"{stem}.json", "application/json", on_click="ignore",
+            icon=":material/data_object:",
+        )  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("See this network on:", width="content")
+        for page, (title, icon) in PAGES.items():
+            if st.button(title, icon=icon, type="tertiary", key=f"_to_{page}"):
+                go_to(page, importing.opened_networks()[diagnosis.name])
+
+
+def go_to(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -> None:
+    """Open another page with this network chosen."""
+    wanted = {"data": entry.recipe.dataset, "arch": entry.recipe.arch, "layer": layer, "batch": batch}
+    for key, value in wanted.items():
+        st.session_state[f"_clicked_{key}"] = value or None
+    st.switch_page(f"pages/{page}.py", query_params={})
+
+
+def details(entry: ZooEntry, check: dict[str, Any]) -> None:
+    """What the check found, folded."""
+    with st.expander("What was opened, and what the check found", icon=":material/fact_check:"):
+        for table in network_values.check_tables(entry, check):
+            st.dataframe(table, hide_index=True, column_config=formats(table))
+        if not check:
+            st.caption(words.NO_CHECK.format(name=entry.name))
+
+
+def removal(entry: ZooEntry) -> None:
+    """Remove the network, once that is confirmed."""
+
+    def run() -> None:
+        controls.jobs("auto").cancel(st.session_state.get("_owner", ""))
+        remove(entry)
+        give({"network": OPEN})
+
+    with st.popover("Remove", icon=":material/delete:", width="stretch"):
+        st.markdown(words.removal(entry))
+        st.button(f"Remove {entry.name}", type="primary", on_click=controls.guarded, args=(run,))
+
+
+controls.page_guard()
+controls.guarded(draw)

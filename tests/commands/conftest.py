@@ -1,0 +1,30 @@
+"""Shared by the tests of commands."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from strangers import Stranger, make_stranger
+
+
+@pytest.fixture(scope="session")
+def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
+    """A small network in each form that commands take."""
+    return make_stranger(tmp_path_factory.mktemp("stranger"))
+
+
+@pytest.fixture
+def own_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty zoo of the user's own."""
+    monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path / "zoo"))
+    return tmp_path / "zoo"
+
+
+@pytest.fixture
+def in_folder(stranger: Stranger) -> Iterator[None]:
+    """Work in the stranger's folder, as one does with code of one's own."""
+    before = Path.cwd()
+    os.chdir(stranger.folder)
+    yield
+    os.chdir(before)

@@ -1,0 +1,362 @@
+"""Whatever is wrong with the cache's folder: a clear message, the damaged part aside, correct results, and nobody waits for ever."""
+
+import json
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import killing
+import pytest
+from killing import PLANTED
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs import cache as cache_module
+from nmfdiag.runs import disk
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.jobs import Jobs
+from nmfdiag.runs.sweep import sweep
+
+KEYS = [f"{i:064x}" for i in range(60)]
+NOBODY = 65534
+
+
+def filled(folder: Path) -> Path:
+    """A cache of sixty curves; returns the database."""
+    cache = CurveCache(folder)
+    for i, key in enumerate(KEYS):
+        cache.put(key, killing.large(i) if i % 10 == 0 else PLANTED)
+    cache.close()
+    return folder / "cache.db"
+
+
+def works(cache: CurveCache) -> bool:
+    """Whether what is put into it comes out."""
+    cache.put("new", PLANTED)
+    return bool(cache.get("new") == PLANTED)
+
+
+def truncated(database: Path) -> None:
+    os.truncate(database, 9000)
+
+
+def garbage(database: Path) -> None:
+    database.write_bytes(b"no database at all" * 100)
+
+
+def torn(database: Path) -> None:
+    """Zeros in the middle: it opens, and fails at some row."""
+    with database.open("r+b") as file:
+        file.seek(database.stat().st_size // 3)
+        file.write(bytes(database.stat().st_size // 3))
+
+
+def folder_instead(database: Path) -> None:
+    database.unlink()
+    database.mkdir()
+    (database / "file").touch()
+
+
+def others_table(database: Path) -> None:
+    """Of a version of diskcache that keeps other columns."""
+    database.unlink()
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE Cache (key, raw, value)")
+
+
+def others_database(database: Path) -> None:
+    database.unlink()
+    with sqlite3.connect(database) as connection:
+        connection.execute("CREATE TABLE Settings (name, age)")
+
+
+@pytest.mark.parametrize("harm", [truncated, garbage, torn, folder_instead, others_table, others_database])
+def test_a_damaged_database_is_moved_aside_and_told(tmp_path: Path, harm: Callable[[Path], None]) -> None:
+    harm(filled(tmp_path))
+    cache = CurveCache(tmp_path)
+    found = cache.get_many(KEYS)
+    assert all(curve == (killing.large(i) if i % 10 == 0 else PLANTED) for i, key in enumerate(KEYS) if (curve := found.get(key)))  # fmt: skip
+    assert works(cache)
+    if harm is not torn or cache.notice:  # zeros may lie where nothing is read
+        assert "was damaged" in cache.notice and list(tmp_path.glob("damaged-*/cache.db"))
+    cache.verify(mend=True)
+    assert cache.verify().sound and works(CurveCache(tmp_path)) and CurveCache(tmp_path).notice == ""
+
+
+def test_damage_under_a_running_server_is_met_there(tmp_path: Path) -> None:
+    database = filled(tmp_path)
+    cache = CurveCache(tmp_path)
+    assert cache.get(KEYS[1]) == PLANTED
+    garbage(database)
+    for wal in tmp_path.glob("cache.db-*"):
+        wal.unlink()
+    answers: list[bool] = []
+    thread = threading.Thread(target=lambda: answers.append(cache.get_many(KEYS) == {} and works(cache)))
+    thread.start()  # another thread has another connection
+    thread.join(60)
+    assert answers == [True] and "was damaged" in cache.notice and works(cache)
+
+
+@pytest.mark.parametrize("what", ["folder", "database"])
+def test_a_cache_that_is_removed_under_a_running_server_begins_anew(tmp_path: Path, what: str) -> None:
+    folder = tmp_path / "cache"
+    database = filled(folder)
+    cache = CurveCache(folder)
+    shutil.rmtree(folder) if what == "folder" else database.unlink()
+    assert cache.get_many(KEYS) == {} and works(cache) and cache.notice == ""
+    assert CurveCache(folder).get("new") == PLANTED
+
+
+def test_an_empty_file_and_an_empty_folder_are_an_empty_cache(tmp_path: Path) -> None:
+    os.truncate(filled(tmp_path), 0)
+    cache = CurveCache(tmp_path)
+    assert cache.get_many(KEYS) == {} and works(cache)
+    assert works(CurveCache(tmp_path / "a" / "b"))
+
+
+def test_a_row_that_was_changed_is_dropped_and_the_others_stay(tmp_path: Path) -> None:
+    database = filled(tmp_path)
+    with sqlite3.connect(database) as connection:
+        connection.execute(
+            "UPDATE Cache SET value = CAST(replace(CAST(value AS TEXT), '0.5', '0.9') AS BLOB) WHERE key = ?",
+            (KEYS[1],),
+        )
+        connection.execute("UPDATE Cache SET value = substr(value, 1, 100) WHERE key = ?", (KEYS[2],))
+        connection.execute("UPDATE Cache SET value = NULL WHERE key = ?", (KEYS[3],))
+        connection.execute("UPDATE Cache SET value = 7 WHERE key = ?", (KEYS[4],))
+    large = sorted(tmp_path.glob("??/??/*.val"))
+    large[0].write_bytes(large[0].read_bytes()[:-5])
+    large[1].unlink()
+    cache = CurveCache(tmp_path)
+    found = cache.verify()
+    assert len(found.damaged) == 6 and set(KEYS[1:5]) <= set(found.damaged) and not found.sound
+    assert "not what was written" in found.damaged[KEYS[1]] and found.database == () and found.rows == len(KEYS)
+    assert len(cache.get_many(KEYS)) == len(KEYS) - 6
+    assert cache.verify().sound  # they were dropped when they were asked for
+
+
+def older(record: dict) -> dict:
+    return {key: value for key, value in record.items() if key not in ("operation", "result")}
+
+
+def newer(record: dict) -> dict:
+    return record | {"confidence": [0.1, 0.2], "result": "CurveWithIntervals"}
+
+
+@pytest.mark.parametrize(("of", "readable"), [(older, True), (newer, False)], ids=["older", "newer"])
+def test_records_of_other_versions_are_read_or_absent(
+    tmp_path: Path, of: Callable[[dict], dict], readable: bool
+) -> None:
+    cache = CurveCache(tmp_path)
+    assert isinstance(cache._disk, disk.WritableCache)
+    cache._disk.set("key", json.dumps(of({"result": "CompressionCurve", **PLANTED.to_dict()})).encode())
+    assert cache.get("key") == (PLANTED if readable else None) and works(cache)
+
+
+def as_nobody(act: Callable[[], None]) -> None:
+    """Root may write everywhere, so act as somebody who may not."""
+    if os.geteuid() != 0:
+        act()
+        return
+    os.seteuid(NOBODY)
+    try:
+        act()
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that everybody can reach, as pytest's can't be."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def test_a_cache_that_may_only_be_read_is_read(open_folder: Path) -> None:
+    folder = open_folder / "cache"
+    filled(folder)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+    def look() -> None:
+        cache = CurveCache(folder)
+        assert cache.get(KEYS[1]) == PLANTED and cache.get(KEYS[10]) == killing.large(10)
+        assert "can't be written" in cache.notice and "kept until this process ends" in cache.notice
+        assert works(cache) and CurveCache(folder).get("new") is None
+        cache.drop([KEYS[1]])  # to be measured again
+        assert cache.get(KEYS[1]) is None and cache.get(KEYS[2]) == PLANTED
+        assert cache.verify().sound and cache.stats()["curves"] == len(KEYS) + 1
+        with pytest.raises(NmfdiagError, match="can't be written"):
+            cache.clear()
+
+    as_nobody(look)
+    for path in [folder, *folder.rglob("*")]:
+        path.chmod(0o755)
+
+
+def test_a_folder_that_may_not_be_made_keeps_results_in_memory_until_it_may(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache_module, "AGAIN_SECONDS", 0)
+    open_folder.chmod(0o555)
+    caches: list[CurveCache] = []
+
+    def look() -> None:
+        caches.append(CurveCache(open_folder / "cache"))
+        assert works(caches[0]) and "can't be written" in caches[0].notice
+
+    as_nobody(look)
+    open_folder.chmod(0o755)
+    assert works(caches[0]) and caches[0].notice == ""
+    assert CurveCache(open_folder / "cache").get("new") == PLANTED
+
+
+def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("not a folder")
+    cache = CurveCache(tmp_path / "cache")
+    assert works(cache) and "can't be written" in cache.notice and (tmp_path / "cache").read_text() == "not a folder"
+
+
+FULL = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import killing
+from killing import PLANTED
+from nmfdiag.runs.cache import CurveCache
+cache = CurveCache(Path(sys.argv[1]))
+if sys.argv[3] == "limit":
+    import resource
+    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+curves = {f"k{i}": killing.large(i) for i in range(100)} | {f"s{i}": PLANTED for i in range(400)}
+for key, curve in curves.items():
+    cache.put(key, curve)
+assert cache.get_many(curves) == curves, "a result is lost"
+print(cache.notice)
+"""
+
+
+def filled_up(folder: Path, how: str) -> str:
+    """Fill a cache until its disk is full, in a process of its own; returns what is told."""
+    code = [sys.executable, "-c", FULL, str(folder), str(Path(killing.__file__).parent), how]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_no_result_is_lost_or_wrong_where_files_may_not_grow(tmp_path: Path) -> None:
+    told = filled_up(tmp_path, "limit")
+    assert "can't be written" in told and "kept until this process ends" in told
+    cache = CurveCache(tmp_path)
+    assert cache.notice == "" and cache.verify().sound and works(cache)
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of 600 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root can make a small disk")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def test_no_result_is_lost_or_wrong_on_a_full_disk(small_disk: Path) -> None:
+    told = filled_up(small_disk / "cache", "disk")
+    assert "can't be written (the disk is full)" in told, told
+    cache = CurveCache(small_disk / "cache")
+    found = cache.verify()
+    assert found.sound and 0 < found.rows < 500
+    cache.clear()
+    assert cache.verify(mend=True).sound and works(cache) and cache.notice == ""
+
+
+def test_a_process_that_holds_the_database_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    filled(tmp_path)
+    monkeypatch.setattr(disk, "LOCK_SECONDS", 0.3)
+    early = CurveCache(tmp_path)
+    ready = tmp_path / "ready"
+    holder = killing.context().Process(target=killing.hold, args=(tmp_path, ready), daemon=True)
+    holder.start()
+    while not ready.exists():
+        time.sleep(0.01)
+    began = time.monotonic()
+    late = CurveCache(tmp_path)
+    for cache in (early, late):
+        assert len(cache.get_many(KEYS)) == len(KEYS) and works(cache)
+        assert "can't be written (database is locked)" in cache.notice
+    assert time.monotonic() - began < 10
+    holder.kill()
+    holder.join()
+    monkeypatch.setattr(cache_module, "AGAIN_SECONDS", 0)
+    for cache in (early, late):
+        cache.put("newer", PLANTED)
+        assert cache.notice == "" and cache.verify().sound
+    assert set(CurveCache(tmp_path).get_many(["new", "newer"])) == {"new", "newer"}
+    assert not list(tmp_path.glob("damaged-*"))  # a healthy database that was only busy stays where it is
+
+
+@pytest.mark.parametrize("state", ["new", "there", "damaged"])
+def test_many_processes_share_one_folder_from_its_first_moment(tmp_path: Path, state: str) -> None:
+    folder, go = tmp_path / "cache", tmp_path / "go"
+    if state != "new":
+        database = filled(folder)
+        if state == "damaged":
+            garbage(database)
+    starts = [17 * i for i in range(4)]
+    processes = [
+        killing.context().Process(target=killing.write_many, args=(folder, i, go), daemon=True) for i in starts
+    ]
+    for process in processes:
+        process.start()
+    time.sleep(1)
+    go.touch()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0] * 4
+    cache = CurveCache(folder)
+    assert cache.verify().sound and len(list(folder.glob("damaged-*"))) == (state == "damaged")
+    assert state == "damaged" or len(cache.get_many(f"k{i}" for i in range(50))) == 50
+
+
+def test_two_servers_and_a_command_line_share_one_cache(tmp_path: Path) -> None:
+    """Each computes what the others have not, and all have the same curves at the end."""
+    targets = [killing.queue_all, killing.sweep_all, killing.queue_all]
+    processes = [
+        killing.context().Process(target=target, args=(tmp_path / "cache", tmp_path / f"told-{i}"), daemon=True)
+        for i, target in enumerate(targets)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [0] * 3
+    cache, wanted = CurveCache(tmp_path / "cache"), killing.requests()
+    found = cache.get_many(request.key for request in wanted)
+    assert cache.verify().sound and len(found) == len(wanted)
+    some = wanted[::10]
+    fresh = dict(sweep(some, CurveCache(tmp_path / "fresh"), device="cpu"))
+    assert all(killing.same(found[request.key], fresh[request]) for request in some)
+
+
+def test_queues_of_two_devices_do_not_get_into_each_others_way(tmp_path: Path) -> None:
+    wanted, cache = killing.requests()[:20], CurveCache(tmp_path)
+    queues = [Jobs(cache, device) for device in ("auto", "cpu")]
+    queues[0].ask(wanted[:10], "one")
+    queues[1].ask(wanted[10:], "two")
+    end = time.monotonic() + 60
+    while any(queue.busy(wanted) for queue in queues) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert [queue.status(wanted).failed for queue in queues] == [{}, {}]
+    assert len(cache.get_many(request.key for request in wanted)) == len(wanted)
+    for queue in queues:
+        queue.close()

@@ -1,0 +1,74 @@
+"""A process that is killed (-9) in the middle of a sweep or a training leaves nothing wrong behind, and the next one goes on."""
+
+import os
+import random
+import time
+from pathlib import Path
+
+import killing
+import pytest
+
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.sweep import sweep
+
+KILLS = 5
+
+
+@pytest.fixture(scope="module")
+def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompressionCurve]:
+    """What an undisturbed process computes."""
+    answers = dict(sweep(killing.requests(), CurveCache(tmp_path_factory.mktemp("fresh")), device="cpu"))
+    return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
+
+
+@pytest.mark.parametrize("target", [killing.sweep_all, killing.queue_all], ids=["sweep", "queue"])
+def test_a_killed_sweep_goes_on_where_it_was(
+    tmp_path: Path, fresh: dict[str, CompressionCurve], target: killing.Target
+) -> None:
+    random.seed(0)
+    folder, told, counts = tmp_path / "cache", tmp_path / "told", [0]
+    assert len(fresh) == 50
+    for i in range(KILLS):
+        at_work = killing.has_lines(told / str(i), counts[-1])  # a new curve is there; the first kill comes before any
+        killing.killed(target, folder, told / str(i), after=killing.moment(0.2), ready=at_work if i else folder.exists)
+        counts.append(killing.check_after_kill(folder, told, fresh))
+        assert counts[-1] >= counts[-2]
+    assert counts[-1] > 0
+    before = CurveCache(folder).get_many(fresh)
+    assert not killing.killed(target, folder, told / "last", after=120)  # nobody disturbs this one
+    assert killing.check_after_kill(folder, told, fresh) == len(fresh)
+    after = CurveCache(folder).get_many(before)
+    assert after == before  # with the seconds that they took: none of them was computed again
+
+
+def test_files_that_a_killed_process_left_are_swept(tmp_path: Path) -> None:
+    random.seed(1)
+    folder, told = tmp_path / "cache", tmp_path / "told"
+    for i in range(KILLS):
+        ready = killing.has_lines(told / str(i), 3)
+        assert killing.killed(killing.keep_large, folder, told / str(i), after=killing.moment(0.2), ready=ready)
+        killing.check_large_after_kill(folder, told)
+    orphan = folder / "ab" / "cd" / f"{'0' * 28}.val"  # whether a kill has left one is a matter of chance
+    orphan.parent.mkdir(parents=True, exist_ok=True)
+    orphan.write_bytes(b"x")
+    others = [folder / "README.md", folder / "ab" / "notes.val"]
+    for path in others:
+        path.write_text("not the cache's")
+    CurveCache(folder).close()
+    assert orphan.exists()  # it may be of a process that is about to write its row
+    old = time.time() - 3600
+    for path in (orphan, *others):
+        os.utime(path, (old, old))
+    CurveCache(folder).close()
+    assert not orphan.exists() and all(path.exists() for path in others)
+
+
+def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path) -> None:
+    random.seed(2)
+    run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"
+    for i in range(3):
+        ready = killing.has_lines(run, 1 + i)
+        assert killing.killed(killing.train, tmp_path, after=killing.moment(0.3), ready=ready)
+        assert killing.check_run_after_kill(tmp_path) > i
+        run.rename(run.with_name(f"run-{i}.jsonl"))  # what a new run does with it

@@ -1,0 +1,287 @@
+"""What would not fit is refused before it starts; what runs out of memory ends alone, with an explanation, and the queue goes on."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize import default_ranks
+from nmfdiag.factorize.memory import factorization_bytes
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.runs import compute as compute_module
+from nmfdiag.runs import memory
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.compute import compute, compute_together
+from nmfdiag.runs.jobs import Jobs
+from nmfdiag.runs.memory import available_bytes, curve_bytes, out_of_memory
+from nmfdiag.runs.request import CurveRequest
+from nmfdiag.runs.support import SupportRequest
+from nmfdiag.zoo.registry import lookup
+
+GIB = 2**30
+SMALL = CurveRequest("digits-mlp-p0-s0", "fc5", 0, per_class=10, grid="coarse")
+LARGE = CurveRequest("digits-cnn-p0-s0", "conv1_1", 0, per_class=50)
+ALLOCATORS = {
+    "python": MemoryError(),
+    "numpy": MemoryError("Unable to allocate 2.00 GiB for an array with shape (16384, 16384) and data type float64"),
+    "torch": RuntimeError(
+        "[enforce fail at alloc_cpu.cpp:121] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 4294967296 "
+        "bytes. Error code 12 (Cannot allocate memory)"
+    ),
+    "windows": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4294967296 bytes."),
+    "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+}
+
+
+def written(root: Path, files: dict[str, str]) -> Path:
+    for name, content in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return root
+
+
+MEMINFO = "MemTotal:       16000000 kB\nMemFree:         1000000 kB\nMemAvailable:    8388608 kB\n"
+VERSION_2 = {"proc/meminfo": MEMINFO, "proc/self/cgroup": "0::/user/me\n"}
+VERSION_1 = {"proc/meminfo": MEMINFO, "proc/self/cgroup": "9:cpu:/\n4:memory:/job/7\n0::/\n"}
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"proc/meminfo": MEMINFO}, 8 * GIB),
+        (VERSION_2 | {"sys/fs/cgroup/user/memory.max": "max", "sys/fs/cgroup/user/memory.current": "5"}, 8 * GIB),
+        (
+            VERSION_2 | {
+                "sys/fs/cgroup/user/memory.max": str(4 * GIB), "sys/fs/cgroup/user/memory.current": str(3 * GIB),
+                "sys/fs/cgroup/user/memory.stat": f"anon 5\ninactive_file {GIB}\n",
+            },
+            2 * GIB,
+        ),
+        (
+            VERSION_1 | {
+                "sys/fs/cgroup/memory/job/7/memory.limit_in_bytes": str(3 * GIB),
+                "sys/fs/cgroup/memory/job/7/memory.usage_in_bytes": str(2 * GIB),
+                "sys/fs/cgroup/memory/memory.limit_in_bytes": str(2**63 - 4096), "sys/fs/cgroup/memory/memory.usage_in_bytes": "7",
+            },
+            GIB,
+        ),
+        ({}, None),
+    ],
+    ids=["no group", "no limit", "version 2", "version 1", "nothing said"],
+)  # fmt: skip
+def test_what_is_free_is_the_least_of_what_system_and_containers_leave(
+    tmp_path: Path, files: dict[str, str], expected: int | None
+) -> None:
+    assert available_bytes("cpu", written(tmp_path, files)) == expected
+    free = available_bytes()
+    assert free is None or 0 < free < 2**50
+
+
+SHAPES = (("mu", 100_000, 64), ("pca", 200_000, 64), ("hals", 400, 4096), ("hals", 200_000, 64))
+MEASURE = """
+import ctypes, gc, json, sys
+from pathlib import Path
+import torch
+from nmfdiag.factorize import default_ranks, nmf, pca
+from nmfdiag.runs.bench.memory import peak, resident
+torch.set_num_threads(1)
+A, found = torch.rand(3000, 64), []
+nmf(A, [2, 3], max_iter=3), pca(A, [2])
+for method, rows, channels in json.loads(sys.argv[1]):
+    A = torch.rand(rows, channels)
+    gc.collect()
+    ctypes.CDLL(None).malloc_trim(0)
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+    before, ranks = resident(), default_ranks(min(A.shape))
+    pca(A, ranks) if method == "pca" else nmf(A, ranks, n_starts=2, max_iter=3, solver=method)
+    found.append(peak() - before)
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be reset on Linux only")
+def test_the_estimate_is_what_a_factorisation_takes() -> None:
+    code = [sys.executable, "-c", MEASURE, json.dumps(SHAPES)]
+    done = subprocess.run(code, capture_output=True, text=True, check=True)
+    for (method, rows, channels), taken in zip(SHAPES, json.loads(done.stdout), strict=True):
+        options: dict[str, Any] = {"method": "pca"} if method == "pca" else {"solver": method, "n_starts": 2}
+        estimate = factorization_bytes(rows, channels, default_ranks(min(rows, channels)), **options)
+        assert 0.6 * taken < estimate < 2 * taken + 40 * 2**20, (method, estimate / 2**20, taken / 2**20)
+
+
+def test_the_estimate_grows_with_what_it_is_asked_for() -> None:
+    base = factorization_bytes(100_000, 64, [1, 8, 32])
+    assert factorization_bytes(200_000, 64, [1, 8, 32]) > 1.8 * base
+    assert factorization_bytes(100_000, 64, [1, 8, 32, 48]) > base and factorization_bytes(100, 64, [64]) == 0
+    assert factorization_bytes(100_000, 64, [1, 8, 32], method="signed") > base
+    assert factorization_bytes(100_000, 64, [64], method="random") > 100_000 * 64 * 4
+    with pytest.raises(NmfdiagError, match="Unknown method"):
+        factorization_bytes(10, 10, [1], method="svd")
+    entry = lookup(LARGE.entry)
+    network = SplitNetwork(entry.load_model(), entry.load_pool().inputs[:2])
+    few, many = (curve_bytes(network, LARGE, n, default_ranks) for n in (10, 40))
+    assert 2 * few < many < 5 * few
+
+
+def test_what_would_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object, **__: object) -> None:
+        raise AssertionError("it was begun")
+
+    monkeypatch.setattr(memory, "available_bytes", lambda device: 2 * 2**20)
+    monkeypatch.setattr(compute_module, "compression_curves", never)
+    with pytest.raises(NmfdiagError) as refused:
+        compute(LARGE, device="cpu")
+    words = str(refused.value)
+    assert "conv1_1 of digits-cnn-p0-s0 needs about" in words and "2 MiB are free" in words and "not begun" in words
+    assert "samples a batch (now 50)" in words and "coarse rank grid" in words and "deeper layer" in words
+
+
+@pytest.mark.parametrize("error", ALLOCATORS.values(), ids=ALLOCATORS)
+def test_an_allocation_that_fails_ends_its_job_and_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    real = compute_module.compression_curves
+
+    def sometimes(network: SplitNetwork, layer: str, *arguments: Any, **options: Any) -> Any:
+        if layer == LARGE.layer:
+            raise error
+        return real(network, layer, *arguments, **options)
+
+    monkeypatch.setattr(compute_module, "compression_curves", sometimes)
+    words = failure_of(Jobs(CurveCache(tmp_path), "cpu"))
+    assert (
+        "not enough memory for conv1_1 of digits-cnn-p0-s0" in words and "at most 25 samples a batch (now 50)" in words
+    )
+    assert str(error)[:40] in words
+
+
+def failure_of(queue: Jobs) -> str:
+    """What is said of the large curve; the small one after it must be there."""
+    queue.ask([SMALL], "me")
+    queue.ask([LARGE], "me")  # what is asked for last comes first
+    end = time.monotonic() + 120
+    while queue.busy([SMALL, LARGE]) and time.monotonic() < end:
+        time.sleep(0.02)
+    assert list(queue.results([SMALL, LARGE])) == [SMALL]
+    [words] = queue.status([SMALL, LARGE]).failed.values()
+    queue.close()
+    return words
+
+
+def test_memory_that_runs_out_in_a_networks_own_code_is_told_as_such(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a network raises is told as an input that it can't take, but for this."""
+    cut = SplitNetwork.cut
+
+    def full(self: SplitNetwork, layer: str, inputs: torch.Tensor) -> Any:
+        if layer == LARGE.layer:
+            with self._running(inputs):
+                raise ALLOCATORS["torch"]
+        return cut(self, layer, inputs)
+
+    monkeypatch.setattr(SplitNetwork, "cut", full)
+    assert "not enough memory for conv1_1" in failure_of(Jobs(CurveCache(tmp_path), "cpu"))
+
+
+def test_results_of_other_kinds_are_told_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nmfdiag.runs import support
+
+    def full(*_: Any, **__: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(support, "support_cover", full)
+    request, queue = SupportRequest("digits-mlp-p0-s0", "fc2", 1), Jobs(CurveCache(tmp_path), "cpu")
+    queue.ask([request], "me")
+    while queue.busy([request]):
+        time.sleep(0.02)
+    [words] = queue.status([request]).failed.values()
+    assert words == "There was not enough memory for fc2 of digits-mlp-p0-s0. Take at most 10 samples a batch (now 20), or a deeper layer, which has fewer rows."  # fmt: skip
+    queue.close()
+
+
+def test_what_does_not_fit_together_is_computed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU, which takes the classes of a layer along."""
+    real, sizes = compute_module.compression_curves, []
+
+    def together(network: SplitNetwork, layer: str, batches: list, **options: Any) -> Any:
+        sizes.append(len(batches))
+        if len(batches) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return real(network, layer, batches, **options)
+
+    monkeypatch.setattr(compute_module, "compression_curves", together)
+    wanted = [CurveRequest("digits-mlp-p0-s0", "fc5", c, per_class=10, grid="coarse") for c in (0, 1, 77)]
+    answers = compute_together(wanted, device="cpu")
+    assert sizes == [2, 1, 1, 0] and [type(answer) for answer in answers] == [
+        CompressionCurve,
+        CompressionCurve,
+        NmfdiagError,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "expected"),
+    [
+        (lambda: ALLOCATORS["torch"], True),
+        (lambda: raised_from(NmfdiagError("it can't take inputs"), ALLOCATORS["python"]), True),
+        (lambda: RuntimeError("size mismatch"), False),
+        (lambda: raised_from(RuntimeError("b"), ValueError("a")), False),
+        (lambda: None, False),
+    ],
+)
+def test_errors_for_want_of_memory_are_known(make: Callable[[], Exception | None], expected: bool) -> None:
+    assert out_of_memory(make()) == expected
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+LIMITED = """
+import resource, sys, threading, time
+from pathlib import Path
+import torch
+from nmfdiag.runs import compute as module
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.jobs import Jobs
+from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
+torch.set_num_threads(1)
+threading.stack_size(2**20)
+large = CurveRequest("cifar10-cnn-p0-s0", "conv1_1", MULTI_CLASS, per_class=500)
+small = [CurveRequest("digits-mlp-p0-s0", "fc5", c, per_class=10, grid="coarse") for c in range(3)]
+module.compute(small.pop(), device="cpu")
+module._loaded(large.entry, module.lookup(large.entry).digest, "cpu")
+queue = Jobs(CurveCache(Path(sys.argv[1])), "cpu")
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + 48 * 2**20, -1))
+for one in small:
+    queue.ask([one], "me")
+    queue.ask([large], "me")
+    while queue.busy([one, large]):
+        time.sleep(0.02)
+    assert list(queue.results([one, large])) == [one]
+    print(*queue.status([one, large]).failed.values())
+    module.check_memory = lambda *_: None  # the second time it is begun
+queue.close()
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux only")
+def test_a_process_that_may_not_grow_says_so_and_goes_on(tmp_path: Path) -> None:
+    code = [sys.executable, "-c", LIMITED, str(tmp_path)]
+    done = subprocess.run(code, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr
+    refused, begun = done.stdout.splitlines()
+    assert "it was not begun" in refused and begun.startswith("There was not enough memory")
+    assert all("conv1_1 of cifar10-cnn-p0-s0" in words and "samples a batch" in words for words in (refused, begun))

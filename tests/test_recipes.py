@@ -1,0 +1,106 @@
+"""The recipes of README.md, run as they are written there, on a small trained network and its digits."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nmfdiag.zoo.registry import lookup
+
+README = Path(__file__).parents[1] / "README.md"
+SECTION = "Your own network"
+ENTRY = "digits-cnn-p0.4-s0"
+CLASSES, PER_CLASS = 3, 6
+
+
+def blocks(language: str) -> list[str]:
+    """The code blocks of the section, in order."""
+    section = re.search(rf"^## {SECTION}\n(.*?)^## ", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+    assert section is not None
+    return re.findall(rf"^```{language}\n(.*?)^```", section[1], re.DOTALL | re.MULTILINE)
+
+
+@pytest.fixture
+def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the reader has: a network, training samples as it takes them, and the labels that it was trained with."""
+    monkeypatch.chdir(tmp_path)
+    entry = lookup(ENTRY)
+    pool = entry.load_pool()
+    few = torch.cat([torch.nonzero(pool.given_labels == c).flatten()[:PER_CLASS] for c in range(CLASSES)])
+    return {"model": entry.load_model(), "inputs": pool.inputs[few], "labels": pool.given_labels[few]}
+
+
+def test_every_block_is_tried() -> None:
+    assert len(blocks("sh")) == 1 and len(blocks("python")) == 2
+    assert set(re.findall(r"^```(\w*)$", README.read_text(encoding="utf-8"), re.MULTILINE)) == {
+        "",
+        "sh",
+        "python",
+        "bat",
+    }
+
+
+@pytest.mark.slow  # two processes, each of which imports torch and torchvision
+@pytest.mark.timeout(900)
+def test_a_checkpoint(given: dict[str, Any], tmp_path: Path) -> None:
+    entry = lookup(ENTRY)
+    mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (entry.mean, entry.std))
+    pixels = ((given["inputs"] * std + mean) * 255).round().to(torch.uint8)
+    np.savez(tmp_path / "train.npz", x=pixels.numpy(), y=given["labels"].numpy())
+    torch.save(given["model"].state_dict(), tmp_path / "weights.pth")
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NMFDIAG_CACHE": str(tmp_path / "cache"),
+        "PYTHONPATH": str(README.parent),
+    }  # fmt: skip
+    [recipe] = blocks("sh")
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", recipe], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    report = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "Written: report.html" in done.stdout
+    for layer in entry.layers:
+        assert layer in done.stdout and layer in report
+
+
+def test_a_training_loop(given: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard")
+    torch.manual_seed(0)
+    x, y = given["inputs"], given["labels"]
+    model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+
+    def train_one_epoch(model: nn.Module) -> None:
+        for some, labels in zip(x.split(50), y.split(50), strict=True):
+            optimizer.zero_grad()
+            F.cross_entropy(model(some), labels).backward()
+            optimizer.step()
+
+    names: dict[str, Any] = given | {"model": model, "train_one_epoch": train_one_epoch}
+    exec(compile(blocks("python")[0], "README.md", "exec"), names)
+    history = names["monitor"].history
+    assert len(history) == 100 and history[0]["curves"]["nmf"]
+    assert (tmp_path / "runs" / "first" / "run.jsonl").read_text().count("\n") == 102  # a header, epochs, the result
+    assert list((tmp_path / "runs" / "first").glob("events.*"))
+
+
+def test_a_report(given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(blocks("python")[1], "README.md", "exec"), given)
+    assert given["layers"] == list(lookup(ENTRY).layers)
+    assert given["curve"].layer == given["layers"][-1] and 0 < given["curve"].auc <= 1
+    diagnosis = given["diagnosis"]
+    assert capsys.readouterr().out.strip() == diagnosis.verdict
+    assert diagnosis.verdict in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_what_the_reader_has_is_what_the_network_takes(given: dict[str, Any]) -> None:
+    logits: Tensor = given["model"](given["inputs"])
+    assert float((logits.argmax(1) == given["labels"]).float().mean()) > 0.98

@@ -1,0 +1,32 @@
+"""The reports that the Overview page offers, and what its buttons make of the results."""
+
+import json
+
+from screens import ROOT, settled
+from streamlit.testing.v1 import AppTest
+
+from nmfdiag.runs.compute import compute
+from nmfdiag.runs.request import profile_requests
+from nmfdiag.views import charts
+from nmfdiag.views.diagnosis import Diagnosis
+from nmfdiag.zoo.registry import lookup
+
+
+def test_every_network_shown_has_a_report() -> None:
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}.items():
+        app.query_params[key] = value
+    settled(app.run())
+    labels = [button.label for button in app.get("download_button") if button.label.startswith("Report")]
+    assert labels == [f"Report ({form}), p = {p}" for p in (0, 1) for form in ("HTML", "JSON")]
+    assert not app.exception
+
+
+def test_a_button_makes_the_report_of_its_network() -> None:
+    entry = lookup("digits-mlp-p1-s0")
+    requests = profile_requests(entry, per_class=10, grid="coarse", classes=[0, 1])
+    results = {request: compute(request, device="cpu") for request in requests}
+    record = json.loads(charts._report(results, entry, Diagnosis.json))
+    assert record["title"] == entry.name and len(record["classes"]) == 10
+    page = charts._report(results, entry, Diagnosis.html)
+    assert page.startswith(b"<!doctype html>") and entry.name.encode() in page
