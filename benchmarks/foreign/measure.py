@@ -1,0 +1,123 @@
+"""Diagnose the networks that `train.py` left, by the ways that a user has, and write down what happened.
+
+``python benchmarks/foreign/measure.py OUT RESULTS`` takes each ``OUT/NAME-pP.pth`` with its ``.npz`` and nothing else: the
+architecture and the normalisation are for nmfdiag to find. It writes
+
+- ``RESULTS/opened.csv``, a line a network: what was found and how long it took, the pre-flight, and what plain NMF says,
+- ``RESULTS/curves.csv``, a line a network, method and layer: mean single-class AuC over the ten classes.
+
+Of networks with more than twelve layers twelve are measured, evenly spaced, the first and the last among them. What is in
+``curves.csv`` already is not measured again.
+"""
+
+import csv
+import platform
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import nmfdiag
+from nmfdiag.measures.preflight import preflight
+from nmfdiag.zoo.opening import Opened, open_checkpoint
+
+PER_CLASS, LAYERS, SEED = 20, 12, 0
+METHODS = {
+    "mobilenet_v3_small": ("nmf", "signed", "pca"),
+    "convnext_tiny": ("signed", "pca"),
+    "vit_b_16": ("signed", "pca"),
+}
+OPENED = (
+    "name arch normalization normalization_trained accuracy layers skipped seconds_opening seconds_estimated seconds outcome "
+    "nmf_alone verdict machine torch"
+).split()
+CURVES = "name method layer kind depth n_layers width auc standard_error baseline classes".split()
+
+
+def spaced(names: list[str]) -> list[str]:
+    """At most twelve, evenly spaced, first and last among them."""
+    if len(names) <= LAYERS:
+        return names
+    return [names[round(i * (len(names) - 1) / (LAYERS - 1))] for i in range(LAYERS)]
+
+
+def said(error: Exception) -> str:
+    """What a user reads: our sentence, or what broke."""
+    return f"says: {error}" if isinstance(error, nmfdiag.NmfdiagError) else f"BREAKS: {type(error).__name__}: {error}"
+
+
+def diagnosed(name: str, opened: Opened, methods: tuple[str, ...], line: dict[str, Any]) -> list[dict[str, Any]]:
+    """Pre-flight, diagnosis, and what plain NMF alone says; fills the network's line and returns those of its layers."""
+    every = "all" if "signed" in methods else "relu"
+    options: dict[str, Any] = {"per_class": PER_CLASS, "methods": methods}
+    looked = preflight(opened.model, opened.inputs, opened.given_labels, activations=every, **options)
+    kinds = {layer.name: layer for layer in looked.layers}
+    chosen = spaced(list(kinds))
+    looked_at = preflight(opened.model, opened.inputs, opened.given_labels, activations=every, layers=chosen, **options)
+    line |= {
+        "accuracy": f"{looked.accuracy:.3f}", "layers": len(kinds), "seconds_estimated": f"{looked_at.seconds:.0f}",
+        "skipped": "; ".join(f"{module}: {why}" for module, why in looked.skipped.items()),
+    }  # fmt: skip
+    began = time.process_time()
+    found = nmfdiag.diagnose(opened.model, opened.inputs, opened.given_labels, layers=chosen, seed=SEED, **options)
+    line |= {"seconds": f"{time.process_time() - began:.0f}", "verdict": found.verdict, "outcome": "works"}
+    order = list(kinds)
+    rows = []
+    for method in methods:
+        baselines = found.profile.to_frame().query("method == @method").groupby("layer").baseline_accuracy.mean()
+        for layer, at in found.profile.auc_by_layer(method).items():
+            rows.append(
+                {
+                    "name": name, "method": method, "layer": layer, "kind": kinds[layer].kind, "depth": order.index(layer),
+                    "n_layers": len(order), "width": kinds[layer].width, "auc": f"{at.mean:.4f}",
+                    "standard_error": f"{at.sem:.4f}", "baseline": f"{baselines[layer]:.4f}", "classes": at.n,
+                }
+            )  # fmt: skip
+    return rows
+
+
+def nmf_alone(opened: Opened) -> str:
+    """What a user reads who asks for plain NMF, as is the default; not computed where there are ReLU layers."""
+    try:
+        return f"{len(nmfdiag.relu_layers(opened.model, opened.inputs[:2]))} ReLU layers"
+    except Exception as error:
+        return said(error)
+
+
+def main(networks: Path, results: Path) -> None:
+    """Measure what is there and not yet in the tables."""
+    torch.set_num_threads(1)
+    trained = {line["name"]: line for line in csv.DictReader((networks / "training.csv").open(encoding="utf-8"))}
+    tables = {results / "opened.csv": OPENED, results / "curves.csv": CURVES}
+    for path, columns in tables.items():
+        if not path.exists():
+            path.write_text(",".join(columns) + "\n", encoding="utf-8")
+    done = {line["name"] for line in csv.DictReader((results / "opened.csv").open(encoding="utf-8"))}
+    for name, recipe in trained.items():
+        if name in done:
+            continue
+        line: dict[str, Any] = {
+            "name": name, "normalization_trained": recipe["normalization"], "torch": torch.__version__,
+            "machine": platform.processor() or platform.machine(),
+        }  # fmt: skip
+        rows: list[dict[str, Any]] = []
+        try:
+            began = time.process_time()
+            opened = open_checkpoint(
+                "auto", networks / f"{name}.pth", networks / f"{name}.npz", per_class=PER_CLASS, seed=SEED
+            )
+            line |= {"seconds_opening": f"{time.process_time() - began:.0f}", "arch": opened.arch}
+            line |= {"normalization": opened.normalization, "nmf_alone": nmf_alone(opened)}
+            rows = diagnosed(name, opened, METHODS.get(recipe["arch"], ("nmf",)), line)
+        except Exception as error:
+            line["outcome"] = said(error)
+        for (path, columns), lines in zip(tables.items(), ([line], rows), strict=True):
+            with path.open("a", encoding="utf-8", newline="") as file:
+                csv.DictWriter(file, columns, lineterminator="\n").writerows(lines)
+        print(line, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

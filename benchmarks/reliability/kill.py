@@ -1,0 +1,90 @@
+"""Kill processes (-9) at random moments of their work, and check what they leave behind: ``python benchmarks/reliability/kill.py``.
+
+Sweeps, the dashboard's queue, results in files of their own, and watched trainings take turns. Ends with an error at the first thing
+that is wrong. ``--kills`` says how often (default 50 of each), ``--seed`` chooses the moments.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
+
+import killing
+
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.sweep import sweep
+
+
+def main() -> None:
+    """Kill, check, and print a line for each way of working."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    random.seed(arguments.seed)
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        fresh = {r.key: c for r, c in sweep(killing.requests(), CurveCache(folder / "fresh"), device="cpu")}
+        for target in (killing.sweep_all, killing.queue_all):
+            report(target.__name__, *sweeps(target, arguments.kills, folder, fresh))
+        report("keep_large", *large(arguments.kills, folder))
+        report("train", *trainings(arguments.kills, folder / "runs"))
+
+
+def sweeps(target: killing.Target, kills: int, folder: Path, fresh: dict) -> tuple[int, str]:
+    """Kill a sweep again and again, before and after its first curve; begin another one whenever it has come to its end."""
+    hits, starts, complete, resumed = 0, 0, 0, 0
+    cache, told = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
+    while hits < kills:
+        before = killing.check_after_kill(cache, told, fresh) if cache.exists() else 0
+        mine = told / str(starts)
+        ready = cache.exists if starts % 2 else killing.has_lines(mine, before)
+        hits += killing.killed(target, cache, mine, after=killing.moment(1.0), ready=ready)
+        starts += 1
+        there = killing.check_after_kill(cache, told, fresh)
+        assert there >= before
+        resumed += before > 0 and there > before
+        if there == len(fresh):
+            complete += 1
+            cache, told = (folder / f"{what}{target.__name__}-{complete}" for what in ("", "told-"))
+    return (
+        hits,
+        f"{resumed} starts went on from what was there, {complete} sweeps of {len(fresh)} curves were completed",
+    )
+
+
+def large(kills: int, folder: Path) -> tuple[int, str]:
+    """Kill a process that writes files."""
+    orphans, told = 0, folder / "told-large"
+    for i in range(kills):
+        options = {"after": killing.moment(0.4), "ready": killing.has_lines(told / str(i), 0)}
+        assert killing.killed(killing.keep_large, folder / "large", told / str(i), **options)
+        orphans += killing.check_large_after_kill(folder / "large", told)
+    return kills, f"{len(killing.finished(told))} values, and {orphans} files without a row were swept"
+
+
+def trainings(kills: int, folder: Path) -> tuple[int, str]:
+    """Kill trainings."""
+    epochs, run = [], folder / "digits-mlp-p0.4-s0" / "run.jsonl"
+    for i in range(kills):
+        after, ready = killing.moment(0.8), killing.has_lines(run, i % 4)
+        assert killing.killed(killing.train, folder, after=after, ready=ready)
+        epochs.append(killing.check_run_after_kill(folder))
+        run.rename(run.with_name(f"run-{i}.jsonl"))
+    return kills, f"{min(epochs)} to {max(epochs)} epochs were readable"
+
+
+def report(what: str, kills: int, words: str) -> None:
+    """One line."""
+    print(f"{time.strftime('%H:%M:%S')} {what:12} {kills} kills, nothing wrong: {words}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
