@@ -39,8 +39,8 @@ def factorization_bytes(
     Raises:
         NmfdiagError: If the method is unknown.
 
-    >>> factorization_bytes(2_500_000, 64, [1, 2, 4, 8, 16, 32]) / 2**30 < 1
-    True
+    >>> f"{factorization_bytes(2_500_000, 64, [1, 2, 4, 8, 16, 32]) / 2**30:.1f} GiB"
+    '1.2 GiB'
     """
     if method not in METHODS:
         raise NmfdiagError(f"Unknown method {method!r}: accepted are {', '.join(METHODS)}.")
