@@ -126,7 +126,7 @@ def test_another_normalisation_would_fit(prepared: str) -> None:
     inputs = {"none": inputs, "bytes": inputs * 255, "half": inputs * 2 - 1}[prepared]
     remarks = [r for r in preflight(Bright(), inputs, labels).remarks if "Normalised" in r]
     assert len(remarks) == (prepared != "half")
-    assert all("Normalised as 'half' (100% of 32 right)" in remark for remark in remarks)
+    assert all("Normalised as 'half' (100% of " in remark for remark in remarks)
 
 
 def test_small_batches_and_few_classes() -> None:
@@ -178,7 +178,7 @@ def test_some_layers_and_what_is_refused() -> None:
         preflight(model, inputs, labels[:3])
     with pytest.raises(NmfdiagError, match="can't take inputs of shape"):
         preflight(model, inputs[:, :, :5], labels)
-    with pytest.raises(NmfdiagError, match="must answer with logits"):
+    with pytest.raises(NmfdiagError, match="must return logits"):
         preflight(nn.Sequential(nn.ReLU(), nn.Conv2d(1, 2, 1)), inputs, labels)
 
 

@@ -124,7 +124,7 @@ def test_a_network_is_described_by_its_recipe() -> None:
     first, last = words.network_words(records["g00"]), words.network_words(records["g47"])
     assert first.startswith("A cnn with 12 channels in the first block and 1 convolution a block (1,000 parameters), ")
     assert "600 samples of digits, labels as they are (p = 0)" in first and "no weight decay, images not moved" in first
-    assert "30 epochs of at most 100, after which it did not fit its labels." in first
+    assert "30 epochs of at most 1000, after which it did not fit its labels." in first
     assert "1,200 samples" in words.network_words(records["g12"])
     assert "100% of the labels drawn anew (p = 1)" in last and "did not fit" not in last
     assert "moved by up to 2 pixels" in " ".join(words.network_words(r) for r in records.values())
