@@ -1,15 +1,13 @@
 """Open your own network, see whether it is the one that you trained, and diagnose it."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
-from nmfdiag.runs import choosing, importing
-from nmfdiag.runs.importing import Opener, Opening, Prepare
+from nmfdiag.runs import importing
+from nmfdiag.runs.importing import Opener, Prepare
 from nmfdiag.runs.request import GRIDS
 from nmfdiag.views import charts, controls, network_values
 from nmfdiag.views import network_words as words
@@ -18,6 +16,7 @@ from nmfdiag.views.class_values import class_curves
 from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
 from nmfdiag.views.live_words import for_markdown, for_plot
 from nmfdiag.views.network_figures import beside_figure, cells_figure, layers_figure
+from nmfdiag.views.opening_form import form
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.reference_words import sure_words
 from nmfdiag.views.widgets import begin, formats, give, one
@@ -26,10 +25,7 @@ from nmfdiag.zoo.removing import remove
 
 TITLE = "Does my network memorise?"
 OPEN = "open one"
-POLL_SECONDS, MOST_LINKS, COLUMN = 0.7, 8, 440
-CHECKPOINT, RAW = "weights and samples", "raw activations"
-SERVER, NAMED, UPLOAD = "file on this server", "data set", "upload"
-AS_THEY_ARE = "as they are"
+POLL_SECONDS, MOST_LINKS = 0.7, 8
 PAGES = {
     "curves": ("k vs accuracy", ":material/show_chart:"),
     "classes": ("Classes", ":material/category:"),
@@ -37,9 +33,6 @@ PAGES = {
     "ablation": ("Ablation", ":material/content_cut:"),
     "support": ("Support", ":material/apps:"),
 }
-
-Source = tuple[str, Callable[[Path], Path]] | None
-"""What a file is called, and what brings it: given a private folder, for those that are uploaded."""
 
 
 @st.cache_resource
@@ -69,7 +62,7 @@ def draw() -> None:
     if not own:
         try_example(own)
         st.divider()
-    form()
+    form(start)
     if own:
         st.divider()
         opened_before(own)
@@ -77,125 +70,6 @@ def draw() -> None:
 
 
 # ---- Opening one
-
-
-def form() -> None:
-    """What is to be opened, and the button that opens it."""
-    way = one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
-    with st.container(horizontal=True, gap="large"):
-        left, right = st.container(width=COLUMN), st.container(width=COLUMN)
-    options: dict[str, Any] = {}
-    with left:
-        source = activations() if way == RAW else weights(options)
-    with right:
-        data = training_samples(options) if way == CHECKPOINT else ("", Path)
-        if way == RAW:
-            st.markdown(words.ACTIVATIONS)
-    first = choosing.proposed_name(Path(source[0]).stem) if source else ""
-    ready, key = bool(source and data), f"_name_{first}"
-    with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("name", first, key=key, max_chars=60, width=260, disabled=not source)
-        st.button(
-            "Open and check", type="primary", icon=":material/search_check:", disabled=not ready, on_click=start,
-            args=(prepare(way, key, source, data, options),) if ready else (),
-        )  # fmt: skip
-        if not ready:
-            st.caption(words.missing(way == RAW, bool(source), bool(data)), width="content")
-    if way == CHECKPOINT and not choosing.files(choosing.models_folder(), choosing.WEIGHTS):
-        st.caption(words.no_models(choosing.models_folder()))
-        st.code(words.save_lines(choosing.models_folder(), choosing.data_folder()), language="python", wrap_lines=True)
-
-
-def activations() -> Source:
-    st.subheader("Activations")
-    return source_of(
-        "activations",
-        choosing.data_folder(),
-        choosing.files(choosing.data_folder(), choosing.ACTIVATIONS),
-        choosing.ACTIVATIONS,
-    )
-
-
-def weights(options: dict[str, Any]) -> Source:
-    st.subheader("Weights")
-    source = source_of(
-        "weights",
-        choosing.models_folder(),
-        choosing.files(choosing.models_folder(), choosing.WEIGHTS),
-        choosing.WEIGHTS,
-        help=words.WEIGHTS_HELP,
-    )
-    archs = [*words.ARCHITECTURES, *choosing.TORCHVISION]
-    options["arch"] = pick("architecture", archs, words.ARCHITECTURES, help=words.ARCH_HELP)
-    layers = pick("layers", list(words.LAYERS), words.LAYERS, help=words.LAYERS_HELP)
-    options["signed"] = layers == words.ALL_LAYERS
-    return source
-
-
-def training_samples(options: dict[str, Any]) -> Source:
-    st.subheader("Training samples")
-    folder = choosing.data_folder()
-    source = source_of(
-        "samples",
-        folder,
-        choosing.samples(folder),
-        choosing.SAMPLES,
-        choosing.data_sets(folder),
-        help=words.SAMPLES_HELP,
-    )
-    st.caption(words.LABELS)
-    known = words.NORMALIZATIONS
-    options["normalization"] = pick("normalisation", list(known), known, own=True, help=words.NORMALIZATION_HELP)
-    size = pick("size of images", [AS_THEY_ARE, "32", "64", "224", "299"], {}, own=True, help=words.SIZE_HELP)
-    options["size"] = "" if size == AS_THEY_ARE else size
-    return source
-
-
-def source_of(
-    role: str, folder: Path, found: list[str], accepted: tuple[str, ...], named: list[str] | None = None, help: str = ""
-) -> Source:
-    """A file that is listed, or one that is uploaded; data sets go by their names."""
-    kinds = [*([NAMED] if named else []), *([SERVER] if found else []), UPLOAD]
-    kind = kinds[0] if len(kinds) == 1 else one(f"{role} from", kinds, f"{role}_from", segmented=True)
-    if kind == UPLOAD:
-        given = st.file_uploader(f"upload of {role}", [each[1:] for each in accepted], key=f"_upload_{role}", help=help)
-        st.caption(words.upload(st.get_option("server.maxUploadSize")))
-        if given is None:
-            return None
-        return given.name, lambda private: choosing.received(private, role, given.name, given.getbuffer(), accepted)
-    if kind == NAMED:
-        name = pick("data set", named or [], {}, help=help)
-        return name, lambda _: Path(name)
-    name = pick(f"{role} in {for_markdown(str(folder))}", found, {}, help=help, key=role)
-    return name, lambda _: choosing.chosen(folder, name)
-
-
-def pick(label: str, options: list[str], titles: Any, *, own: bool = False, help: str = "", key: str = "") -> str:
-    """A choice from a list that survives a page switch; with ``own`` something else can be typed."""
-    key = f"_pick_{key or label}"
-    if not own and st.session_state.get(key) not in options:
-        st.session_state.pop(key, None)
-    picked = st.selectbox(
-        label, options, key=key, help=help or None, accept_new_options=own, persist_state="session",
-        format_func=lambda value: titles.get(value, value),
-    )  # fmt: skip
-    return picked or options[0]
-
-
-def prepare(way: str, name_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:
-    """From what was chosen to what is opened, once there is a private folder for uploads."""
-    assert source is not None and data is not None
-    bring, bring_data = source[1], data[1]
-
-    def opening(folder: Path) -> Opening:
-        name = choosing.proposed_name(
-            st.session_state.get(name_key) or source[0]
-        )  # as it is typed when the button is clicked
-        if way == RAW:
-            return Opening(name, activations=bring(folder))
-        return Opening(name, weights=bring(folder), data=str(bring_data(folder)), **options)
-
-    return opening
 
 
 def start(what: Prepare) -> None:
@@ -273,7 +147,10 @@ def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> Non
     """The answer, what it is read from, and what can be done with it; drawn as the curves come."""
     entry = choice.networks[0]
     results = controls.computed(choice, requests)
-    diagnosis = diagnosis_of(results, entry)
+    itself = (
+        (importing.EXAMPLE,) if entry.name == importing.EXAMPLE_NAME else ()
+    )  # the example is a copy of a reference
+    diagnosis = diagnosis_of(results, entry, without=itself)
     controls.answer(diagnosis.verdict, results, requests)
     table = network_values.depth_table(diagnosis)
     figure = layers_figure(diagnosis, choice.layers, choice.batch_words)

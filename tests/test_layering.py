@@ -28,7 +28,11 @@ ROOMS = (
     "factorize",
     "errors",
 )
-DRAWS = ("app.py", "pages/", *(f"nmfdiag/views/{name}.py" for name in ("charts", "controls", "widgets")))
+DRAWS = (
+    "app.py",
+    "pages/",
+    *(f"nmfdiag/views/{name}.py" for name in ("charts", "controls", "opening_form", "widgets")),
+)
 HEAVY = ("torch", "streamlit")
 NOT_ON_A_SCREEN = ("torch", "torchvision", "numba", "scipy", "sklearn")
 

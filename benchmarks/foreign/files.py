@@ -131,7 +131,7 @@ def _(model: nn.Module, path: Path) -> None:
 
 @way("another network's weights (AlexNet)", "alexnet.pth")
 def _(model: nn.Module, path: Path) -> nn.Module:
-    other = torchvision.models.alexnet(num_classes=10)
+    other = torchvision.models.alexnet(num_classes=10).eval()
     torch.save(other.state_dict(), path)
     return other
 

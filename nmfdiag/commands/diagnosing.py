@@ -40,12 +40,11 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--preflight", action="store_true", help="look only: layers, accuracy, cost; 1 if a diagnosis means nothing"
         )
-        if name == "diagnose":
-            command.add_argument("--solver", help="hals (the default) or mu; of a network in the zoo")
-        elif name == "report":
+        command.add_argument("--solver", help="hals (the default) or mu; of a network in the zoo")
+        if name == "report":
             command.add_argument("--html", type=Path, help="default NAME.html")
             command.add_argument("--to-json", type=Path, metavar="FILE", help="write the numbers to this file, too")
-        else:
+        elif name == "check":
             command.add_argument("--below", type=float, required=True, metavar="AUC", help="between 0 and 1")
         command.set_defaults(run=_run, answer={"diagnose": _told, "report": _reported, "check": _compared}[name])
 
@@ -65,24 +64,21 @@ def _run(arguments: argparse.Namespace) -> Outcome:
     for path in (getattr(arguments, "html", None), getattr(arguments, "to_json", None)):
         if path and not path.parent.is_dir():
             raise NmfdiagError(f"There is no folder {path.parent} to write {path.name} into.")
-    of_zoo = way_of(arguments) == BY_NAME
-    if of_zoo and arguments.answer is _told and not arguments.preflight:
-        return _from_cache(arguments)
+    if way_of(arguments) == BY_NAME and not arguments.preflight:
+        entry, diagnosis = _from_cache(arguments)
+        code, answer, text = arguments.answer(arguments, entry, diagnosis)
+        return code, answer | {"provenance": diagnosis.provenance}, text
     target = target_of(arguments)
-    methods = arguments.methods or [target.method]
-    record: dict[str, Any] = {}
-    if arguments.preflight or not of_zoo:
-        found, methods = checked(
-            target, per_class=arguments.per_class, methods=arguments.methods, layers=arguments.layers
-        )
-        record, words = {"preflight": found.to_dict()}, preflight_words(target, found, methods)
-        if arguments.preflight:
-            reasons = objections(found)
-            record |= {"name": target.name, "methods": methods, "problems": reasons, "provenance": target.provenance}
-            return WRONG if reasons else OK, record, "\n".join([words, *reasons])
-        target = replace(target, train_accuracy=found.accuracy)
-        if not arguments.json:
-            say(words)
+    found, methods = checked(target, per_class=arguments.per_class, methods=arguments.methods, layers=arguments.layers)
+    record: dict[str, Any] = {"preflight": found.to_dict()}
+    words = preflight_words(target, found, methods)
+    if arguments.preflight:
+        reasons = objections(found)
+        record |= {"name": target.name, "methods": methods, "problems": reasons, "provenance": target.provenance}
+        return WRONG if reasons else OK, record, "\n".join([words, *reasons])
+    target = replace(target, train_accuracy=found.accuracy)
+    if not arguments.json:
+        say(words)
     diagnosis = _diagnosis(arguments, target, methods)
     code, answer, text = arguments.answer(arguments, target, diagnosis)
     return code, answer | record | {"provenance": diagnosis.provenance}, text
@@ -103,7 +99,7 @@ def _diagnosis(arguments: argparse.Namespace, target: "Target", methods: Sequenc
     return replace(found, provenance=found.provenance | target.provenance)
 
 
-def _from_cache(arguments: argparse.Namespace) -> Outcome:
+def _from_cache(arguments: argparse.Namespace) -> "tuple[ZooEntry, Diagnosis]":
     """A network of the zoo: curves that are in the cache are taken from there, the others put there."""
     from dataclasses import replace
 
@@ -148,7 +144,7 @@ def _from_cache(arguments: argparse.Namespace) -> Outcome:
     profile = replace(found.profile, skipped=skipped)  # not what was not asked for
     if cache.notice:
         say(f"nmfdiag: {cache.notice}")
-    return _told(arguments, entry, replace(found, profile=profile))
+    return entry, replace(found, profile=profile)
 
 
 def _told(_: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diagnosis") -> Outcome:
@@ -181,7 +177,7 @@ def _span(sizes: Sequence[int]) -> str:
     return f"{low}" if low == high else f"{low} to {high}"
 
 
-def _reported(arguments: argparse.Namespace, target: "Target", diagnosis: "Diagnosis") -> Outcome:
+def _reported(arguments: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diagnosis") -> Outcome:
     path = arguments.html or Path(f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', target.name).strip('-')}.html")
     diagnosis.to_html(path)
     if arguments.to_json:
@@ -190,7 +186,7 @@ def _reported(arguments: argparse.Namespace, target: "Target", diagnosis: "Diagn
     return OK, {**diagnosis.to_dict(), "files": written}, f"{diagnosis.verdict}\nWritten: {', '.join(written)}"
 
 
-def _compared(arguments: argparse.Namespace, _: "Target", diagnosis: "Diagnosis") -> Outcome:
+def _compared(arguments: argparse.Namespace, _: "Target | ZooEntry", diagnosis: "Diagnosis") -> Outcome:
     layer, at = diagnosis.lowest
     found = at.mean < arguments.below
     words = f"{layer} has the lowest AuC, {at}: {'under' if found else 'not under'} {arguments.below:g}."

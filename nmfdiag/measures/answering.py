@@ -71,9 +71,9 @@ def answers_of(model: nn.Module, inputs: Tensor, labels: Tensor, n_calls: int) -
         if answered and time.perf_counter() - begun > LOOKING:
             break
         logits, values = largest_values(model, inputs[part.to(inputs.device)])
-        if logits.ndim != 2 or len(logits) != len(part) or not logits.shape[1]:
+        if len(logits) != len(part):
             raise NmfdiagError(
-                f"{type(model).__name__} must answer with logits (n, classes), got {tuple(logits.shape)} for {len(part)} samples."
+                f"The network must return a row of logits for each sample, got {len(logits)} for {len(part)} samples."
             )
         n_outputs = logits.shape[1]
         answered.append(logits.argmax(1).where(torch.isfinite(logits).all(1), -1).cpu())
@@ -84,7 +84,7 @@ def answers_of(model: nn.Module, inputs: Tensor, labels: Tensor, n_calls: int) -
     return Answers(given, torch.cat(answered), n_outputs, len(labels), together)
 
 
-def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: Answers) -> list[str]:
+def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: Answers) -> tuple[list[str], str]:
     """What looks wrong about the answers, and what would be better.
 
     Args:
@@ -92,8 +92,11 @@ def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: An
         inputs: Samples (n, ...), as it is to be diagnosed on.
         labels: Their given labels (n,).
         answers: Its answers.
+
+    Returns:
+        Remarks, and the name of a normalisation that gets clearly more samples right; empty if none is known.
     """
-    remarks, seen = [], len(answers.given)
+    remarks, better_name, seen = [], "", len(answers.given)
     if seen < answers.n_samples:
         remarks.append(f"Accuracy is of {seen:,} of the {answers.n_samples:,} samples: there was no time for more.")
     if broken := int((answers.answered < 0).sum()):
@@ -117,16 +120,16 @@ def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: An
                 f"{words}, but answers each class alike ({other}): its classes are in another order than these."
             )
         elif better:
-            name, share, n = better
+            better_name, share, n = better
             remarks.append(
-                f"{words}. Normalised as {name!r} ({share:.0%} of {n} right) they would fit better: give the normalisation of training."
+                f"{words}. Normalised as {better_name!r} ({share:.0%} of {n} right) they would fit better: give the normalisation of training."
             )
         else:
             remarks.append(
                 f"{words}. Either it has not fitted them, or they are not prepared as in training (normalisation, size, labels): no curve "
                 "is higher than this."
             )
-    return remarks
+    return remarks, better_name
 
 
 def _by_turns(labels: Tensor) -> Tensor:

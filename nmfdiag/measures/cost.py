@@ -17,7 +17,7 @@ from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf_batch, pca
-from nmfdiag.factorize.hals import MIDDLE_ROWS, ONE_STAGE, TWO_SAMPLES
+from nmfdiag.factorize.memory import factorization_bytes
 from nmfdiag.factorize.signed import has_negative, parts_of
 from nmfdiag.measures.compression import STARTS
 from nmfdiag.measures.tail import Tail
@@ -222,15 +222,11 @@ def _bytes(trial: _Trial, layer: ReluLayer, method: str, n: int, bytes_a_sample:
     rows, width = n * places_of(layer), layer.width
     A = rows * width * 4
     held = A * (2 if trial.copied else 1) + n * trial.carries
-    parts = 2 if method == "signed" and trial.signed else 1
-    ranks = _iterated(method, rows, width, trial.signed)
-    if method == "pca":
-        held += 2 * rows * max(ranks, default=1) * 4
-    elif method == "random":
-        held += A
-    else:
-        both = rows <= ONE_STAGE or TWO_SAMPLES < rows < 4 * MIDDLE_ROWS  # two starts of each rank on all rows
-        held += rows * sum(ranks) * 4 * (2 if both else 1) + (2 * A if parts == 2 else 0)
+    ranks, how = (
+        _iterated(method, rows, width, trial.signed),
+        "nmf" if method == "signed" and not trial.signed else method,
+    )
+    held += factorization_bytes(rows, width, ranks, method=how, n_starts=STARTS)
     piece = max(1, min(n, PIECE_BYTES * n // A))
     return held + int(HEAD_ROOM * piece * bytes_a_sample)
 

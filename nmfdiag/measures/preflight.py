@@ -53,6 +53,7 @@ class Preflight:
         seconds: Estimate of the time that the profile takes here; right within a factor of about two.
         bytes: Estimate of its memory at the peak, above what is loaded.
         remarks: What looks wrong, or limits what the profile can say.
+        better: Name of a normalisation with which clearly more samples would be right; empty if none is known.
     """
 
     layers: tuple[PlannedLayer, ...]
@@ -63,6 +64,7 @@ class Preflight:
     seconds: float
     bytes: int
     remarks: tuple[str, ...]
+    better: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Everything, as JSON has it."""
@@ -129,6 +131,7 @@ def preflight(
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
         cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
+    doubts, better = answer_remarks(model, inputs, labels, answers)
     rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
     return Preflight(
         layers=tuple(
@@ -141,11 +144,8 @@ def preflight(
         accuracy_by_class=answers.accuracy_by_class,
         seconds=cost.seconds,
         bytes=cost.bytes,
-        remarks=(
-            *answer_remarks(model, inputs, labels, answers),
-            *_batch_remarks(sizes),
-            *_layer_remarks(network, planned, seen, cost),
-        ),
+        remarks=(*doubts, *_batch_remarks(sizes), *_layer_remarks(network, planned, seen, cost)),
+        better=better,
     )
 
 

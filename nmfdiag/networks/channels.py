@@ -95,7 +95,7 @@ def axes_in(graph: fx.GraphModule, n_dims: int) -> dict[fx.Node, Axis]:
             name, *more = _as_function(graph.get_submodule(str(node.target)))
             args = (*args[:1], *more)
         elif node.op in ("call_function", "call_method"):
-            name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
+            name = function_name(node.target)
             if name == "getitem" and isinstance(args[0], fx.Node) and function_name(args[0].target) in SPLITS:
                 name = "chunk"
         found[node] = axis_after(name, args, kwargs, [found[source] for source in node.all_input_nodes], n_dims)

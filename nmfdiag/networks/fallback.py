@@ -42,7 +42,7 @@ class Replay:
         def note(_: int, output: Tensor) -> None:
             shapes.append(output.detach().to("meta"))
 
-        return self._run(inputs, note, follow=True), shapes
+        return self.run(inputs, note, follow=True), shapes
 
     def capture(self, inputs: Tensor, index: int) -> Tensor:
         """A copy of the output of the layer number ``index``."""
@@ -52,7 +52,7 @@ class Replay:
             if call == index:
                 kept.append(output.detach().clone())
 
-        self._run(inputs, keep)
+        self.run(inputs, keep)
         return self._only(kept, index)
 
     def substitute(self, inputs: Tensor, index: int, activation: Tensor) -> Any:
@@ -65,11 +65,15 @@ class Replay:
             done.append(activation.detach().clone())
             return done[0]
 
-        result = self._run(inputs, put)
+        result = self.run(inputs, put)
         self._only(done, index)
         return result
 
-    def _run(self, inputs: Tensor, on_layer: Callable[[int, Tensor], Tensor | None], *, follow: bool = False) -> Any:
+    def run(self, inputs: Tensor, on_layer: Callable[[int, Tensor], Tensor | None], *, follow: bool = False) -> Any:
+        """The model's output; ``on_layer`` is told each call's number and output, and may put another in its place.
+
+        ``follow`` keeps track of the axis that channels are on.
+        """
         self.calls, self.axes, self.others = [], [], Counter()
         with self._module_paths() as stack, _Intercept(self, stack, on_layer, follow):
             return self.model(inputs.clone())

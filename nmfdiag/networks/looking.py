@@ -1,17 +1,13 @@
 """Look at a network while it runs: which activation functions it calls, which modules it never calls, how large outputs are."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
-from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import ACTIVATIONS, GATES, MODULES, kind_of_class
+from nmfdiag.networks.evaluating import evaluating
 from nmfdiag.networks.fallback import Replay
-from nmfdiag.networks.layers import ReluLayer, describe, logits_of, shape_error
-from nmfdiag.networks.split import RUN_ERRORS
+from nmfdiag.networks.layers import ReluLayer, describe, logits_of
 
 AUXILIARY = "aux"  # in the names of heads that only training uses
 
@@ -31,24 +27,6 @@ class Look:
     gates: dict[str, str]
     never_called: dict[str, str]
     bytes: int
-
-
-@contextmanager
-def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode is restored, and what the network can't take becomes our error."""
-    training = [module for module in model.modules() if module.training]
-    try:
-        if training:
-            model.eval()
-        with torch.no_grad():
-            yield
-    except (NmfdiagError, torch.OutOfMemoryError):
-        raise
-    except RUN_ERRORS as error:
-        raise shape_error(model, inputs, error) from error
-    finally:
-        for module in training:
-            module.training = True
 
 
 def look(model: nn.Module, example: Tensor) -> Look:
@@ -110,7 +88,7 @@ def largest_values(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Tenso
         found.append(output.detach().abs().reshape(len(inputs) if one_a_sample else 1, -1).amax(1))
 
     with evaluating(model, inputs):
-        output = Replay(model, ACTIVATIONS["all"])._run(inputs, see)
+        output = Replay(model, ACTIVATIONS["all"]).run(inputs, see)
     return logits_of(output), found
 
 

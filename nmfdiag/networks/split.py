@@ -2,8 +2,6 @@
 
 import copy
 import difflib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ from torch import Tensor, fx, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
+from nmfdiag.networks.evaluating import evaluating
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import Replay
 from nmfdiag.networks.folding import unfold
@@ -24,13 +23,11 @@ from nmfdiag.networks.layers import (
     describe,
     logits_of,
     no_layers_error,
-    shape_error,
 )
 from nmfdiag.networks.wrapping import unwrapped
 
 REPRODUCES = 1e-4
 PIECE_BYTES = 64 * 2**20
-RUN_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
 
 
 @dataclass(frozen=True)
@@ -79,7 +76,7 @@ class SplitNetwork:
         self._kinds = kinds_of(activations)
         self._replay = Replay(model, self._kinds)
         self._layout = torch.contiguous_format
-        with self._running(example_input):
+        with evaluating(self.model, example_input):
             expected, shapes = self._replay.survey(example_input)
             self._graph = self._trace(example_input, logits_of(expected))
         self._nodes = activation_nodes(self._graph, self._kinds) if self._graph else []
@@ -111,7 +108,7 @@ class SplitNetwork:
         Raises:
             NmfdiagError: If the network can't take the inputs.
         """
-        with self._running(inputs):
+        with evaluating(self.model, inputs):
             return logits_of(self.model(inputs.clone()))
 
     def cut(self, layer: str, inputs: Tensor) -> Cut:
@@ -125,7 +122,7 @@ class SplitNetwork:
             NmfdiagError: If the layer is unknown, or the network can't take the inputs.
         """
         index = self.layer(layer).index
-        with self._running(inputs):
+        with evaluating(self.model, inputs):
             if self._graph is None:
                 kept = inputs.detach().clone()
                 return Cut(layer, self._replay.capture(kept, index), (kept,))
@@ -149,7 +146,7 @@ class SplitNetwork:
             expected, got = tuple(cut.activation.shape), tuple(activation.shape)
             raise NmfdiagError(f"The activation of layer {cut.layer!r} has shape {expected}, got one of {got}.")
         activation = self._laid_out(activation.detach(), self.layer(cut.layer).channel_dim)
-        with self._running(activation):
+        with evaluating(self.model, activation):
             if self._graph is None:
                 index = self.layer(cut.layer).index
                 return logits_of(self._replay.substitute(cut.carried[0], index, activation))
@@ -187,7 +184,7 @@ class SplitNetwork:
         factored = self._parts(cut.layer).factored if self._graph is not None else None
         if factored is None or not pays(rows, channels, len(H)):
             return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
-        with self._running(cut.activation):
+        with evaluating(self.model, cut.activation):
             W = unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype)
             compact = self._laid_out(W, channel_dim)
             return logits_of(factored.forward(compact, H, *cut.carried))
@@ -251,23 +248,6 @@ class SplitNetwork:
         """The activation itself if it is laid out as suits the network, else a copy."""
         is_image = activation.ndim == 4 and channel_dim == 1
         return activation.contiguous(memory_format=self._layout if is_image else torch.contiguous_format)
-
-    @contextmanager
-    def _running(self, inputs: Tensor) -> Iterator[None]:
-        """Evaluation mode without gradients; what the network can't take becomes our error."""
-        training = [module for module in self.model.modules() if module.training]
-        try:
-            if training:
-                self.model.eval()
-            with torch.no_grad():  # as fast as inference_mode, whose tensors would spoil what a module keeps of them
-                yield
-        except (NmfdiagError, torch.OutOfMemoryError):
-            raise
-        except RUN_ERRORS as error:
-            raise shape_error(self.model, inputs, error) from error
-        finally:
-            for module in training:
-                module.training = True
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,9 @@ from nmfdiag.runs.memory import give_back, memory_words, out_of_memory
 from nmfdiag.runs.request import CurveRequest
 from nmfdiag.runs.support import SupportRequest
 from nmfdiag.runs.timing import RuntimeRequest
-from nmfdiag.zoo.registry import ZooEntry, lookup
 
 Request = CurveRequest | RuntimeRequest | SupportRequest
-CLOSING_SECONDS, MOST_KEYS = 3, 100_000
+CLOSING_SECONDS = 3
 _COMPUTING = threading.Lock()
 """Of all queues of the process: torch.fx changes how every module is called while it traces one, in all threads."""
 R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
@@ -92,7 +91,7 @@ class Jobs:
 
     def ask(self, requests: Iterable[Request], owner: str) -> None:
         """Queue what is not cached yet, ahead of what is queued; forgets earlier failures of the same requests."""
-        wanted = {key_of(request): request for request in requests}
+        wanted = {request.key: request for request in requests}
         cached = self.cache.get_many(wanted)
         with self._lock:
             fresh: dict[str, _Task] = {}
@@ -121,7 +120,7 @@ class Jobs:
 
     def status(self, requests: Iterable[Request]) -> Status:
         """How far these requests are; what is neither cached, failed, waiting nor running was cancelled or not asked for."""
-        keys = [key_of(request) for request in requests]
+        keys = [request.key for request in requests]
         with self._lock:
             pending = self._waiting.keys() | self._running.keys()
             failed = {key: self._failed[key] for key in keys if key in self._failed}
@@ -131,13 +130,13 @@ class Jobs:
 
     def busy(self, requests: Iterable[Request]) -> bool:
         """Whether any of these is waiting or being computed."""
-        keys = {key_of(request) for request in requests}
+        keys = {request.key for request in requests}
         with self._lock:
             return bool(keys & (self._waiting.keys() | self._running.keys()))
 
     def results(self, requests: Iterable[R]) -> dict[R, Any]:
         """The results that are finished."""
-        by_key = {key_of(request): request for request in requests}
+        by_key = {request.key: request for request in requests}
         return {by_key[key]: result for key, result in self.cache.get_many(by_key).items()}
 
     def _work(self) -> None:
@@ -219,22 +218,6 @@ class Jobs:
                     self._failed[key] = str(answer)
             else:
                 self.cache.put(key, answer)
-
-
-_keys: dict[Request, tuple[ZooEntry, str]] = {}
-
-
-def key_of(request: Request) -> str:
-    """A request's key, made once as long as its network stays the same: every reader's page asks for hundreds, twice a second."""
-    entry = lookup(request.entry)
-    known = _keys.get(request)
-    if known is not None and known[0] is entry:
-        return known[1]
-    if len(_keys) >= MOST_KEYS:
-        _keys.clear()
-    key = request.key
-    _keys[request] = entry, key
-    return key
 
 
 def _words(error: Exception, request: Request, device: str) -> str:

@@ -206,13 +206,16 @@ def diagnose(
     )
 
 
-def diagnosis_of(results: Mapping[CurveRequest, CompressionCurve], entry: ZooEntry) -> Diagnosis:
+def diagnosis_of(
+    results: Mapping[CurveRequest, CompressionCurve], entry: ZooEntry, *, without: Collection[str] = ()
+) -> Diagnosis:
     """Read what was computed of one network of the zoo, such as by a page.
 
     Args:
         results: Curves by request; those of other networks, of removed directions, and of mixtures where there are batches of
             single classes, are left aside. Seeds count as draws.
         entry: The network.
+        without: Further reference networks that it isn't compared with.
 
     Raises:
         NmfdiagError: If there is no curve of this network, or those there are were asked for in different ways.
@@ -255,7 +258,7 @@ def diagnosis_of(results: Mapping[CurveRequest, CompressionCurve], entry: ZooEnt
         profile,
         provenance,
         kind=kind_of_architecture(entry.recipe.arch),
-        without=(entry.name,),
+        without=(entry.name, *without),
         class_names=entry.class_names,
         title=entry.name,
     )

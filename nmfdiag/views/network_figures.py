@@ -9,7 +9,7 @@ from nmfdiag.views.class_figures import map_figure
 from nmfdiag.views.class_values import ClassCurves
 from nmfdiag.views.diagnosis import Diagnosis
 from nmfdiag.views.figures import METHOD_TITLES
-from nmfdiag.views.report_figures import ACCENT, profile_figure, reference_figure
+from nmfdiag.views.report_figures import profile_figure, reference_figure
 
 OWN = "#22908c"
 """The network itself: none of the colours of p, and seen on white and on black."""
@@ -24,13 +24,14 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
         batch: What the batches are, for the title.
     """
     by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
-    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison)
-    return _on_screen(figure, f"AuC by layer, {batch}; bars are 95 % over classes")
+    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN)
+    return figure.update_layout(title_text=f"AuC by layer, {batch}; bars are 95 % over classes")
 
 
 def beside_figure(comparison: Comparison, name: str) -> go.Figure:
     """The mean AuC of reference networks by p, and the network's as a line across."""
-    return _on_screen(reference_figure(comparison, name), "Mean AuC over all layers, beside reference networks")
+    figure = reference_figure(comparison, name, colour=OWN)
+    return figure.update_layout(title_text="Mean AuC over all layers, beside reference networks")
 
 
 def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
@@ -38,13 +39,4 @@ def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
     [p] = found.curves
     figure = map_figure(found, p, class_idx=class_idx)
     title = f"{METHOD_TITLES[found.method]} AuC by class and layer, {name}, {found.choice.batch_words}"
-    return figure.update_layout(title_text=title)
-
-
-def _on_screen(figure: go.Figure, title: str) -> go.Figure:
-    for trace in figure.data:
-        for part in (trace, trace.line):
-            for field in ("fillcolor", "color"):
-                if field in part and part[field] == ACCENT:
-                    part[field] = OWN
     return figure.update_layout(title_text=title)

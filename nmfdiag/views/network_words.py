@@ -1,6 +1,5 @@
 """Words of the page *Your network*: what can be opened, what the check found, and what a diagnosis can't tell."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,8 +70,6 @@ COST_HELP = "From a few curves that the check has timed on this machine, right w
 SIZE_HELP = "Height and width that images are resized to, such as 224 or 128x173. Type another one."
 NO_CHECK = "This network came into the zoo on the command line. `nmfdiag diagnose {name} --preflight` shows what the check finds."
 LOW, FITTED = 0.9, 0.98
-BETTER = re.compile(r"Normalised as '(\w+)'")
-"""In a remark of the check."""
 
 SAVE = 'torch.save(model.state_dict(), "{folder}/mine.pt")\nnumpy.savez("{data}/mine.npz", x=x_train[:2000], y=y_train[:2000])'
 
@@ -158,9 +155,7 @@ def concerns(right: float, found: Mapping[str, Any]) -> list[str]:
 
 def better_normalization(check: Mapping[str, Any]) -> str:
     """The normalisation that gets more samples right than the one it was opened with; empty if none is known."""
-    remarks = check.get("preflight", {}).get("remarks", ())
-    found = (BETTER.search(remark) for remark in remarks)
-    return next((each[1] for each in found if each and each[1] in NORMALIZATIONS), "")
+    return str(check.get("preflight", {}).get("better", ""))
 
 
 def remarks(diagnosis: Diagnosis) -> list[str]:

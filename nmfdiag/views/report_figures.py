@@ -42,6 +42,7 @@ def profile_figure(
     layers: Sequence[str],
     found: Phases,
     comparison: Comparison | None = None,
+    colour: str = ACCENT,
 ) -> go.Figure:
     """AuC by layer: mean over classes with a 95 % interval, phases shaded, and what references have at the same depth.
 
@@ -50,6 +51,7 @@ def profile_figure(
         layers: From input to output.
         found: Phases to shade.
         comparison: References to draw behind the network's line.
+        colour: The network's.
     """
     figure = go.Figure()
     if comparison is not None and comparison.layers:
@@ -59,7 +61,7 @@ def profile_figure(
         figure.add_scatter(
             x=[layers.index(layer) for layer in by_layer], y=[s.mean for s in by_layer.values()],
             name=f"this network, {METHOD_TITLES.get(method, method)}", mode="lines+markers",
-            line={"color": ACCENT, "dash": METHOD_DASHES.get(method, "solid"), "width": 2},
+            line={"color": colour, "dash": METHOD_DASHES.get(method, "solid"), "width": 2},
             error_y={"array": widths, "thickness": 1.2, "visible": any(widths)},
             customdata=[[escape(layer), width, s.n] for (layer, s), width in zip(by_layer.items(), widths, strict=True)],
             hovertemplate="%{customdata[0]}<br>AuC %{y:.3f} ± %{customdata[1]:.3f} (%{customdata[2]})<extra></extra>",
@@ -84,13 +86,14 @@ def profile_figure(
     return laid_out(figure, "AuC by layer, 95 % intervals")
 
 
-def reference_figure(comparison: Comparison, name: str, axis: str = "linear") -> go.Figure:
+def reference_figure(comparison: Comparison, name: str, axis: str = "linear", colour: str = ACCENT) -> go.Figure:
     """The references' mean AuC by p, one marker a data set and architecture, and the network as a line across.
 
     Args:
         comparison: One that has places.
         name: Of the network.
         axis: The rank axis.
+        colour: The network's.
     """
     figure, at = go.Figure(), comparison.places[axis]
     families = sorted({r.family for r in comparison.references})
@@ -106,12 +109,12 @@ def reference_figure(comparison: Comparison, name: str, axis: str = "linear") ->
         )
     ends = [-0.06, 1.06]
     figure.add_scatter(
-        x=[*ends, *ends[::-1]], y=[at.value + at.error] * 2 + [at.value - at.error] * 2, fill="toself", fillcolor=ACCENT,
+        x=[*ends, *ends[::-1]], y=[at.value + at.error] * 2 + [at.value - at.error] * 2, fill="toself", fillcolor=colour,
         opacity=0.15, line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
         x=ends, y=[at.value] * 2, mode="lines", name=f"{label(name)}, with its standard error",
-        line={"color": ACCENT, "width": 2}, hovertemplate=f"mean AuC {at.value:.3f}<extra></extra>",
+        line={"color": colour, "width": 2}, hovertemplate=f"mean AuC {at.value:.3f}<extra></extra>",
     )  # fmt: skip
     values = [at.value - at.error, at.value + at.error, *(r.auc[axis] for r in comparison.references)]
     room = 0.08 * (max(values) - min(values)) + 1e-3

@@ -11,8 +11,8 @@ from nmfdiag.data import Dataset, Normalization, stratified_subset
 from nmfdiag.data.imagenet import ClassList
 from nmfdiag.data.normalization import normalization, normalizations
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks.evaluating import evaluating
 from nmfdiag.networks.layers import logits_of
-from nmfdiag.networks.looking import evaluating
 
 AUTO = "auto"
 ROUNDS = ((32, 0.25), (128, 0.1), (256, 0.0))
@@ -38,9 +38,9 @@ def answers(model: nn.Module, inputs: Tensor) -> Tensor:
     """
     with evaluating(model, inputs):
         logits = torch.cat([logits_of(model(part.clone())) for part in inputs.split(AT_ONCE)])
-    if logits.ndim != 2 or len(logits) != len(inputs):
+    if len(logits) != len(inputs):
         raise NmfdiagError(
-            f"{type(model).__name__} must answer with logits (n, classes), got {tuple(logits.shape)} for {len(inputs)} samples."
+            f"The network must return a row of logits for each sample, got {len(logits)} for {len(inputs)} samples."
         )
     return logits
 

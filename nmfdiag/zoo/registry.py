@@ -100,7 +100,7 @@ class ZooEntry:
             "pool": self.folder.parent / POOLS / f"{self.pool}.safetensors",
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Hash of everything in the entry's files that can change a curve."""
         parts = json.dumps([self.sha256, self.recipe.arch, self.recipe.arch_options, self.mean, self.std])

@@ -15,6 +15,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import default_ranks
 from nmfdiag.factorize.memory import factorization_bytes
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.networks.evaluating import evaluating
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.runs import compute as compute_module
 from nmfdiag.runs import memory
@@ -185,7 +186,7 @@ def test_memory_that_runs_out_in_a_networks_own_code_is_told_as_such(
 
     def full(self: SplitNetwork, layer: str, inputs: torch.Tensor) -> Any:
         if layer == LARGE.layer:
-            with self._running(inputs):
+            with evaluating(self.model, inputs):
                 raise ALLOCATORS["torch"]
         return cut(self, layer, inputs)
 
