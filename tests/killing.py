@@ -14,8 +14,10 @@ from dataclasses import replace
 from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
+import torch
+
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs import disk
+from nmfdiag.runs import disk, jobs
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
 from nmfdiag.runs.records import RUN_FILE, append, monitored_runs
@@ -31,6 +33,10 @@ PLANTED = CompressionCurve(
 )  # fmt: skip
 LARGE = 40_000
 """Characters that make a value so large that it lies in a file of its own."""
+
+# One thread everywhere: the curves of all processes are then the same to the last bit.
+torch.set_num_threads(1)
+jobs.worker_threads = lambda: 1
 
 
 def context() -> ForkServerContext:

@@ -23,6 +23,7 @@ def begin() -> None:
     """Start a run of a page: note what its link asks for, and whether the page was switched to."""
     st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
     st.session_state.setdefault("_kept", {})
+    st.session_state.setdefault("_given", set())
     st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
     st.session_state["_page"] = st.context.url
 
@@ -30,7 +31,7 @@ def begin() -> None:
 def give(values: Mapping[str, Any]) -> None:
     """Set widgets of these keys, as a button's callback."""
     st.session_state.update(values)
-    st.session_state["_given"] = set(values)
+    st.session_state["_given"].update(values)
 
 
 def one(
@@ -41,14 +42,16 @@ def one(
     first = {"default": options[default]} if segmented else {"index": default}
     start: dict[str, Any] = {} if _restored(key) else first
     if (clicked := st.session_state.pop(f"_clicked_{key}", None)) in options:
-        st.session_state[key], start = clicked, {}
+        give({key: clicked})
+        start = {}
     elif key in st.session_state and st.session_state[key] not in options:
-        st.session_state[key], start = options[default], {}
+        give({key: options[default]})
+        start = {}
     if segmented:
         picked = st.segmented_control(label, options, key=key, bind="query-params", required=True, help=help, **start)
     else:
         picked = st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
-    st.session_state["_kept"][key] = picked
+    _taken(key, picked)
     return picked
 
 
@@ -70,31 +73,35 @@ def several(
     _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
     start: dict[str, Any] = {} if _restored(key, format_func) else {"default": default}
     if key in st.session_state and not set(st.session_state[key]) <= set(options):
-        st.session_state[key], start = [o for o in st.session_state[key] if o in options] or list(default), {}
+        give({key: [o for o in st.session_state[key] if o in options] or list(default)})
+        start = {}
     start |= {"key": key, "bind": "query-params", "format_func": format_func, "help": help, "disabled": disabled}
     if most:
         picked = st.multiselect(label, options, max_selections=most, **start)
     else:
         picked = st.pills(label, options, selection_mode="multi", **start)
-    st.session_state["_kept"][key] = picked
+    _taken(key, picked)
     return list(picked) or list(default[:1])
 
 
 def _restored(key: str, format_func: Any = str) -> bool:
-    """Whether the widget has a value of its own already, so that it is given no default.
+    """Whether the widget has been given a value that it has not taken yet, so that it gets no default beside it.
 
     Brings back the last value after a page switch whose URL came without it: Streamlit then falls back to the default.
     """
     kept = st.session_state["_kept"]
-    if key in st.session_state.get("_given", ()):
-        st.session_state["_given"].discard(key)
-        return True
-    lost = st.session_state["_switched"] and key in kept and key not in st.query_params
-    if lost:
-        value = st.session_state[key] = kept[key]
+    if st.session_state["_switched"] and key in kept and not (key in st.query_params or key in st.session_state["_given"]):
+        give({key: kept[key]})
+        value = kept[key]
         with suppress(StreamlitAPIException):  # Streamlit refuses where it is going to write the URL itself
             st.query_params[key] = [format_func(v) for v in value] if isinstance(value, list) else format_func(value)
-    return lost
+    return key in st.session_state["_given"] and key in st.session_state
+
+
+def _taken(key: str, picked: Any) -> None:
+    """The widget has been drawn; until then a run that is cut short leaves what was given to the next one."""
+    st.session_state["_kept"][key] = picked
+    st.session_state["_given"].discard(key)
 
 
 def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, default: str) -> None:
