@@ -59,7 +59,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     process.terminate()
     process.wait(20)
     said = (cache / "server.log").read_text()  # Streamlit itself may trip over a tab that closes while it sends
-    assert not [words for words in ("Uncaught", str(ROOT / "nmfdiag"), str(ROOT / "pages")) if words in said], said[-4000:]
+    assert not [words for words in ("Uncaught", str(ROOT / "nmfdiag"), str(ROOT / "pages")) if words in said], said[
+        -4000:
+    ]
 
 
 @pytest.fixture(scope="module")

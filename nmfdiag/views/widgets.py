@@ -90,7 +90,11 @@ def _restored(key: str, format_func: Any = str) -> bool:
     Brings back the last value after a page switch whose URL came without it: Streamlit then falls back to the default.
     """
     kept = st.session_state["_kept"]
-    if st.session_state["_switched"] and key in kept and not (key in st.query_params or key in st.session_state["_given"]):
+    if (
+        st.session_state["_switched"]
+        and key in kept
+        and not (key in st.query_params or key in st.session_state["_given"])
+    ):
         give({key: kept[key]})
         value = kept[key]
         with suppress(StreamlitAPIException):  # Streamlit refuses where it is going to write the URL itself
