@@ -8,7 +8,7 @@ from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.views import charts, controls
 from nmfdiag.views.ablation_figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation_words import HOW_TO_READ, ablation_answer, ablation_by_layer
-from nmfdiag.views.choice import EACH_CLASS, methods_of
+from nmfdiag.views.choice import EACH_CLASS, Choice, methods_of
 from nmfdiag.views.widgets import give, several
 
 PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
@@ -27,7 +27,7 @@ with head:
     controls.heading("Which directions does the network need?", asked, link)
 
 
-def draw() -> None:
+def draw(choice: Choice) -> None:
     requests = choice.ablations()
     results = controls.computed(choice, requests)
     at_layer = choice.by_class(results, choice.layer)
@@ -45,4 +45,4 @@ def draw() -> None:
     charts.details(HOW_TO_READ, ablation_table(choice, results), choice, results)
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

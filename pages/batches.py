@@ -17,7 +17,7 @@ FIRST_SHOWN = 4
 FAMILIES_HELP = "The sidebar's own, and those with the smallest inputs. All of them are the paper's figure: minutes, the first time."
 
 controls.page_guard()
-asked = controls.sidebar(without=["layer", "batch", "methods", "grid"])
+asked = controls.sidebar(without=["layer", "batch", "methods", "grid", "beside"])
 found = {choice.family: choice for choice in families(replace(asked, batch=BOTH), entries())}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -28,7 +28,9 @@ choices = [fitted(replace(choice, grid=grid), method) for name, choice in found.
 every = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
 with head:
     link = [*(("families", choice.family) for choice in choices), ("by", method), ("ranks_on", grid)]
-    controls.heading("Are layers more linear on one class than on a mixture?", asked, link, subject(choices))
+    controls.heading(
+        "Are layers more linear on one class than on a mixture?", asked, link, subject(choices), compare=False
+    )
 
 
 def draw() -> None:

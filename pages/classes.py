@@ -3,6 +3,7 @@
 import streamlit as st
 
 from nmfdiag.views import charts, controls, presets
+from nmfdiag.views.choice import Choice
 from nmfdiag.views.class_figures import class_curve_figure, map_figure, scatter_figure
 from nmfdiag.views.class_values import (
     LOWEST,
@@ -36,13 +37,14 @@ with head:
         st.info(words, icon=":material/info:")
 
 
-def draw() -> None:
-    network = levels[level]
+def draw(choice: Choice) -> None:
+    here = {n.recipe.label_noise: n for n in choice.networks}
+    network = here.get(levels[level].recipe.label_noise, choice.networks[0])
     p = network.recipe.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
     results = controls.computed(choice, requests)
     found = class_curves(choice, results)
-    class_idx = class_of(wanted, found, p)
+    class_idx = class_of(wanted if wanted in choice.names else LOWEST, found, p)
     name = found.names[class_idx]
     controls.answer(classes_answer(found, p, choice.layer), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
@@ -60,4 +62,4 @@ def draw() -> None:
     charts.details(HOW_TO_READ, correlation_table(found), choice, results)
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

@@ -2,6 +2,7 @@
 
 from nmfdiag.measures.reading import robustness
 from nmfdiag.views import charts, controls, presets
+from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import METHOD_TITLES, curve_figure
 from nmfdiag.views.tables import auc_table
 from nmfdiag.zoo.registry import entries
@@ -11,7 +12,7 @@ choice = controls.sidebar()
 controls.heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
 
 
-def draw() -> None:
+def draw(choice: Choice) -> None:
     requests = choice.requests(layers=[choice.layer])
     results = controls.computed(choice, requests)
     curves = choice.at_layer(results)
@@ -34,4 +35,4 @@ Open markers are ranks at which NMF did not converge for some class; the last ra
     charts.details(how_to_read, auc_table(results, entries()), choice, results)
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

@@ -17,11 +17,11 @@ from nmfdiag.views.widgets import one
 ROWS = 60
 
 controls.page_guard()
-choice = controls.sidebar(without=("methods", "grid"))
+choice = controls.sidebar(without=("methods", "grid", "beside"))
 ends = (*choice.networks[:1], *choice.networks[1:][-1:])
 batch = choice.names[0] if choice.batch in (EACH_CLASS, MULTI) else choice.batch
 choice = replace(choice, networks=ends, batch=batch, methods=choice.methods[:1])
-controls.heading("How does it tell learning from learning by heart?", choice)
+controls.heading("How does it tell learning from learning by heart?", choice, compare=False)
 
 
 def draw() -> None:

@@ -1,37 +1,62 @@
 """What are these networks, and where do they memorise?"""
 
+from collections.abc import Mapping, Sequence
+
 import streamlit as st
 
+from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import phases
 from nmfdiag.measures.reading import comparison, reading
+from nmfdiag.runs.request import CurveRequest
 from nmfdiag.views import charts, controls, presets
+from nmfdiag.views.choice import Choice
+from nmfdiag.views.diagnosis import diagnosis_of
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
+from nmfdiag.views.reference_words import told_words
 from nmfdiag.views.tables import network_table
+from nmfdiag.views.verdict_words import TESTED_HELP, unseen_words, verdict
+from nmfdiag.zoo.registry import ZooEntry
+
+CARD = 305
+"""Pixels."""
 
 controls.page_guard()
 choice = controls.sidebar()
 controls.heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
 
 
-def draw() -> None:
-    with st.container(horizontal=True):
-        for network in choice.networks:
-            tested, gap = network.test_accuracy, network.generalization_error
-            st.metric(
-                f"p = {network.recipe.label_noise:g}: test accuracy",
-                "unknown" if tested is None else f"{tested:.2f}",
-                f"{network.train_accuracy:.2f} on its probe samples"
-                if gap is None
-                else f"{-gap:+.2f} against training",
-                delta_color="off",
-                delta_arrow="off" if gap is None else "auto",
-                help="The line is test accuracy over the epochs of training. Nothing below has seen a test sample."
-                if network.log
-                else "The network was added with its weights: its training is not known, and its test accuracy only with --test.",
-                chart_data=[line["test_accuracy"] for line in network.log] or None,
-                width=210,
-            )
+def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[CurveRequest, CompressionCurve]) -> str:
+    """Is one network memorising, where, how sure; of a part of its curves that can't be said yet.
+
+    Returns what such answers are worth, which is the same for all networks of a kind.
+    """
+    found = {request: results[request] for request in requests if request in results}
+    worth = ""
+    with st.container(border=True, width=CARD, gap="small"):
+        st.caption(network.called or f"p = {network.recipe.label_noise:g}")
+        if len(found) == len(requests):
+            diagnosis = diagnosis_of(found, network)
+            said = verdict(diagnosis)
+            worth = told_words(diagnosis.comparison) if diagnosis.comparison else ""
+            st.markdown(f"#### {said.icon} {said.answer}")
+            st.markdown(said.where)
+            st.caption(said.sure)
+        else:
+            st.markdown("#### :material/hourglass_empty: Not known yet")
+            st.markdown(f"{len(found)} of {len(requests)} curves are there; the answer comes with the last one.")
+        st.caption(unseen_words(network), help=TESTED_HELP)
+    return worth
+
+
+def draw(choice: Choice) -> None:
     requests = choice.requests()
+    results = controls.so_far(choice, requests)
+    with st.container(horizontal=True):
+        worth = {
+            card(network, [request for request in requests if request.entry == network.name], results)
+            for network in choice.networks
+        }
+    st.caption(" ".join(filter(None, worth)) or "Compared with the zoo's other networks.")
     results = controls.computed(choice, requests)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
@@ -46,7 +71,7 @@ def draw() -> None:
     figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
     charts.chart(
         figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",
-        beside=lambda: charts.report_button(results, choice.networks, wanted=len(requests)),
+        beside=lambda: charts.report_button(choice, results, wanted=len(requests)),
     )  # fmt: skip
     controls.progress(choice, requests, results)
     how_to_read = """
@@ -59,4 +84,4 @@ It cannot tell *what* is memorised, and layers at which every line is at 1 say n
     st.caption(f"Device: {choice.device}. Cache: {controls.cache_words()}.")
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

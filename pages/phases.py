@@ -5,6 +5,7 @@ import pandas as pd
 from nmfdiag.measures.phases import CLUSTERED, phases
 from nmfdiag.measures.reading import reading
 from nmfdiag.views import charts, controls, presets
+from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
 
 controls.page_guard()
@@ -12,7 +13,7 @@ choice = controls.sidebar()
 controls.heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 
-def draw() -> None:
+def draw(choice: Choice) -> None:
     requests = choice.requests()
     results = controls.computed(choice, requests)
     by_method = choice.auc_spreads(results)
@@ -51,4 +52,4 @@ much there is to memorise: with few training images it is found in earlier layer
     charts.details(how_to_read, pd.DataFrame(rows), choice, results)
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

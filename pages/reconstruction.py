@@ -3,6 +3,7 @@
 import streamlit as st
 
 from nmfdiag.views import charts, controls, presets
+from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import METHOD_TITLES, error_by_rank_figure, error_figure
 from nmfdiag.views.tables import error_table
 from nmfdiag.views.widgets import one
@@ -12,11 +13,13 @@ choice = controls.sidebar()
 controls.heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
 
 
-def draw() -> None:
-    left, right = st.columns(2)
-    with left:
-        kind = one("error", ["relative", "raw"], "error", segmented=True)
-    k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
+left, right = st.columns(2)
+with left:
+    kind = one("error", ["relative", "raw"], "error", segmented=True)
+k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
+
+
+def draw(choice: Choice) -> None:
     relative = kind == "relative"
     requests = choice.requests()
     results = controls.computed(choice, requests)
@@ -45,4 +48,4 @@ used. A layer can have a small error and a low AuC: what is missing may be just 
     charts.details(how_to_read, error_table(by_noise), choice, results)
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

@@ -17,7 +17,7 @@ PAPER = {"over": "rank", "solvers": ["mu"], "scale": "linear", "source": "this p
 PAPER_HELP = "Figure 11: multiplicative updates to convergence, over the rank."
 
 controls.page_guard()
-choice = controls.sidebar().alone
+choice = controls.sidebar(without=["beside"]).alone
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     kind = one("time over", KINDS, "over", segmented=True, help="Convergence: the error over time.")
@@ -30,7 +30,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 several_of = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
 with head:
     link = [("over", kind), *several_of, ("scale", scale), ("source", source)]
-    controls.heading("What does the factorisation cost?", choice, link)
+    controls.heading("What does the factorisation cost?", choice, link, compare=False)
 
 
 def draw() -> None:

@@ -6,7 +6,7 @@ import streamlit as st
 
 from nmfdiag.runs.support import support_requests
 from nmfdiag.views import charts, controls
-from nmfdiag.views.choice import EACH_CLASS
+from nmfdiag.views.choice import EACH_CLASS, Choice
 from nmfdiag.views.support_figures import ORDERS, growth_figure, support_figure
 from nmfdiag.views.support_words import (
     HOW_TO_READ,
@@ -23,9 +23,14 @@ from nmfdiag.views.widgets import give, one
 PAPER = {"order": "biclusters", "part": "all", "rows": 80}
 
 controls.page_guard()
-choice = controls.sidebar(without=("methods", "grid"))
-if choice.batch == EACH_CLASS:  # a picture shows one matrix
-    choice = replace(choice, batch=choice.names[0])
+
+
+def of_one_matrix(choice: Choice) -> Choice:
+    """A picture shows one batch: that of the first class where none is named."""
+    return replace(choice, batch=choice.names[0]) if choice.batch == EACH_CLASS else choice
+
+
+choice = of_one_matrix(controls.sidebar(without=("methods", "grid")))
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     order = one("rows and columns ordered by", ORDERS, "order", segmented=True)
@@ -37,7 +42,8 @@ with head:
     controls.heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
 
 
-def draw() -> None:
+def draw(choice: Choice) -> None:
+    choice = of_one_matrix(choice)
     requests = support_requests(
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
@@ -63,7 +69,7 @@ def draw() -> None:
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
     controls.progress(choice, requests, results)
-    charts.tabs(HOW_TO_READ, table, support_settings(choice, results))
+    charts.tabs("" if choice.place else HOW_TO_READ, table, support_settings(choice, results))
 
 
-controls.guarded(draw)
+controls.side_by_side(choice, draw)

@@ -58,6 +58,9 @@ def draw() -> None:
         return
     if state.problem:
         st.error(f"{state.name} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
+    elif state.cancelled:
+        st.info(f"Opening {state.name} was cancelled.", icon=":material/info:")
+    if state.problem or state.cancelled:
         st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=opener().dismiss)
     if not own:
         try_example(own)
@@ -257,7 +260,7 @@ def removal(entry: ZooEntry) -> None:
     """Remove the network, once that is confirmed."""
 
     def run() -> None:
-        controls.jobs("auto").cancel(st.session_state.get("_owner", ""))
+        controls.forget("auto")
         remove(entry)
         give({"network": OPEN})
 

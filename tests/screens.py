@@ -7,6 +7,7 @@ from pathlib import Path
 from streamlit.testing.v1 import AppTest
 
 ROOT = Path(__file__).resolve().parents[1]
+SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
 
 
 def settled(app: AppTest, seconds: float = 120) -> AppTest:
@@ -17,6 +18,16 @@ def settled(app: AppTest, seconds: float = 120) -> AppTest:
         time.sleep(0.3)
         app.run()
     return app
+
+
+def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
+    """Open a page by a link and wait until its curves are there."""
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    for key, value in {**SMALL, **link}.items():
+        app.query_params[key] = value
+    if page != "overview":
+        app.switch_page(str(ROOT / "pages" / f"{page}.py"))
+    return settled(app.run())
 
 
 def plots(app: AppTest) -> list[dict]:

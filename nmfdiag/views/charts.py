@@ -10,7 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from nmfdiag.views.choice import Choice
+from nmfdiag.views.choice import ALONE, Choice
 from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
 from nmfdiag.views.figures import to_html
 from nmfdiag.views.provenance import settings
@@ -19,14 +19,25 @@ from nmfdiag.views.widgets import formats
 from nmfdiag.zoo.registry import ZooEntry, entries
 
 
-def banner(title: str, subject: str, link: Sequence[tuple[str, str]], about: Any = None) -> None:
+def banner(
+    title: str,
+    subject: str,
+    link: Sequence[tuple[str, str]],
+    about: Any = None,
+    beside: Callable[[], None] | None = None,
+) -> None:
     """The question, what it is asked about, the link to this screen, and what the link that led here got wrong.
 
-    Those notes stay as long as the page is ``about`` the same; its subject if nothing is given.
+    Those notes stay as long as the page is ``about`` the same; its subject if nothing is given. ``beside`` draws more next to
+    the link.
     """
-    left, right = st.columns([6, 1], vertical_alignment="bottom")
-    left.title(title)
-    with right.popover("Link", icon=":material/link:", width="stretch"):
+    row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom")
+    row.title(title, width="content")
+    right = row.container(horizontal=True, horizontal_alignment="right", width="content")
+    if beside is not None:
+        with right:
+            beside()
+    with right.popover("Link", icon=":material/link:"):
         st.caption("Opens this page with these choices.")
         st.code(f"{st.context.url or ''}?{urlencode(link)}", language=None, wrap_lines=True)
     st.caption(subject)
@@ -56,9 +67,15 @@ def chart(
     def data() -> pd.DataFrame:
         return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
 
-    clicked = plot(figure, f"{choice.file_stem}_{what}", data, what, alt, beside)
+    clicked = plot(figure, f"{choice.file_stem}_{what}", data, f"{choice.place}{what}", alt, beside)
     if clicked and clicked[0] in choice.layers:
-        st.session_state["_clicked_layer"], st.session_state["_clicked_batch"] = [*clicked, None][:2]
+        wanted = dict(zip(("layer", "batch"), clicked, strict=False))
+        if choice.place:  # the network beside becomes the one that the page is about
+            recipe = choice.networks[0].recipe
+            wanted |= {"data": recipe.dataset, "arch": recipe.arch, "seed": recipe.seed, "p": [recipe.label_noise]}
+            wanted |= {"beside": ALONE}
+        for key, value in wanted.items():
+            st.session_state[f"_clicked_{key}"] = value
         if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
             st.rerun()  # switching to the page that is open would empty its URL
         # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
@@ -79,6 +96,8 @@ def plot(
     is returned once.
     """
     image = st.session_state.get(f"_image_{what}") or "SVG"
+    if (figure.layout.legend.y or 0) < 0:  # below the axes, however far their labels reach down at this width
+        figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"})
     clicks = st.session_state.setdefault("_clicks", 0)
     event: Any = st.plotly_chart(
         figure, key=f"_{what}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
@@ -111,8 +130,8 @@ def plot(
     return []
 
 
-def report_button(results: Mapping[Any, Any], networks: Sequence[ZooEntry], *, wanted: int = 0) -> None:
-    """Offer the diagnosis of each network as one HTML file and as JSON; it is made when it is asked for.
+def report_button(choice: Choice, results: Mapping[Any, Any], *, wanted: int = 0) -> None:
+    """Offer the diagnosis of each network of the choice as one HTML file and as JSON; it is made when it is asked for.
 
     ``wanted`` is how many results there are going to be.
     """
@@ -120,14 +139,14 @@ def report_button(results: Mapping[Any, Any], networks: Sequence[ZooEntry], *, w
         so_far = f" So far from {len(results)} of {wanted} curves." if len(results) < wanted else ""
         st.caption(f"What the curves say about memorising, beside reference networks, and how sure that is.{so_far}")
         measured = {request.entry for request in results}
-        for network in networks:
+        for network in choice.networks:
             for form, kind, make in (
                 ("HTML", "text/html", Diagnosis.html),
                 ("JSON", "application/json", Diagnosis.json),
             ):
                 st.download_button(
                     f"Report ({form}), p = {network.recipe.label_noise:g}", partial(_report, results, network, make),
-                    f"{network.name}_report.{form.lower()}", kind, on_click="ignore", key=f"_report_{form}_{network.name}",
+                    f"{network.name}_report.{form.lower()}", kind, on_click="ignore", key=f"_{choice.place}report_{form}_{network.name}",
                     icon=":material/description:", width="stretch", disabled=network.name not in measured,
                 )  # fmt: skip
 
@@ -138,12 +157,15 @@ def _report(results: Mapping[Any, Any], network: ZooEntry, make: Callable[[Diagn
 
 def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Mapping[Any, Any]) -> None:
     """Below the plot: how to read it, its table, and what it was computed from."""
-    tabs(how_to_read, table, settings(choice, results))
+    tabs("" if choice.place else how_to_read, table, settings(choice, results))
 
 
 def tabs(how_to_read: str, table: pd.DataFrame, rows: Mapping[str, str]) -> None:
-    """The three tabs that every page ends with."""
-    reading, numbers, provenance = st.tabs(["How to read it", "Table", "Settings and provenance"])
-    reading.markdown(how_to_read)
+    """The tabs that every page ends with; how to read it is said once where networks are drawn side by side."""
+    *reading, numbers, provenance = st.tabs(
+        [*(["How to read it"] if how_to_read else []), "Table", "Settings and provenance"]
+    )
+    for tab in reading:
+        tab.markdown(how_to_read)
     numbers.dataframe(table, hide_index=True, column_config=formats(table))
     provenance.dataframe(pd.DataFrame(rows.items(), columns=["what", "value"]), hide_index=True)

@@ -9,6 +9,8 @@ from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
 from nmfdiag.zoo.registry import ZooEntry
 
 EACH_CLASS, MULTI, BOTH = "each class", "multi-class", "both"
+ALONE = "nothing else"
+"""Drawn beside the networks of a choice."""
 MULTI_DRAWS = 3
 """Multi-class batches drawn where they are compared with single-class ones: one alone would have no spread."""
 
@@ -34,6 +36,8 @@ class Choice:
         solver: NMF's.
         axis: ``"linear"`` or ``"log"``: the rank axis of plots and of the area under them.
         device: Where to compute.
+        beside: A network to draw beside these; None draws these alone.
+        place: Tells what is drawn of it on a page apart from what is drawn beside it; empty for what stands alone or first.
     """
 
     networks: tuple[ZooEntry, ...]
@@ -45,6 +49,8 @@ class Choice:
     solver: str = "hals"
     axis: str = "linear"
     device: str = "auto"
+    beside: ZooEntry | None = None
+    place: str = ""
 
     @property
     def layers(self) -> list[str]:
@@ -94,12 +100,18 @@ class Choice:
 
     @property
     def subject(self) -> str:
+        """The networks, and those beside them, in words, and the batches."""
+        beside = f" · beside {self.other.named}" if self.other else ""
+        return f"{self.named} · {self.batch_words}{beside}"
+
+    @property
+    def named(self) -> str:
         """The networks in words."""
         recipe = self.networks[0].recipe
         if self.networks[0].called:  # a user's own: the p that pages need a colour for is no knowledge of its labels
-            return f"{recipe.dataset} · {recipe.arch} · p unknown, drawn as p = {recipe.label_noise:g} · {self.batch_words}"
+            return f"{recipe.dataset} · {recipe.arch} · p unknown, drawn as p = {recipe.label_noise:g}"
         levels = ", ".join(f"{n.recipe.label_noise:g}" for n in self.networks)
-        return f"{recipe.dataset} · {recipe.arch} · p = {levels} · seed {recipe.seed} · {self.batch_words}"
+        return f"{recipe.dataset} · {recipe.arch} · p = {levels} · seed {recipe.seed}"
 
     @property
     def file_stem(self) -> str:
@@ -124,7 +136,29 @@ class Choice:
             ("grid", self.grid),
             ("solver", self.solver),
             ("axis", self.axis),
+            *([("beside", self.beside.name)] if self.beside else []),
         ]
+
+    @property
+    def other(self) -> "Choice | None":
+        """The same question to the network beside: its layer of that name or depth, its class of that name or each."""
+        if self.beside is None:
+            return None
+        network, depth = self.beside, self.layers.index(self.layer) / max(1, len(self.layers) - 1)
+        theirs = list(network.layers)
+        names = [network.class_names[c] for c in network.classes]
+        own, fitting = methods_of(self.networks[0])[0], methods_of(network)
+        methods = tuple(dict.fromkeys(fitting[0] if method == own else method for method in self.methods))
+        return replace(
+            self,
+            networks=(network,),
+            layer=self.layer if self.layer in theirs else theirs[round(depth * (len(theirs) - 1))],
+            batch=self.batch if self.batch in (EACH_CLASS, MULTI, BOTH, *names) else EACH_CLASS,
+            methods=methods,
+            per_class=min(self.per_class, network.pool_per_class or self.per_class),
+            beside=None,
+            place="beside-",
+        )
 
     @property
     def alone(self) -> "Choice":

@@ -2,6 +2,7 @@
 
 import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,13 @@ from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
 from nmfdiag.runs.request import GRIDS
 from nmfdiag.views.charts import banner
-from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice, methods_of
+from nmfdiag.views.choice import ALONE, EACH_CLASS, MULTI, Choice, methods_of
 from nmfdiag.views.figures import waiting_figure
 from nmfdiag.views.provenance import computed_with
 from nmfdiag.views.widgets import begin, give, one, several
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
-ICON = Path(__file__).with_name("icon.svg")
+ICON, LOGO, STYLE = (Path(__file__).with_name(name) for name in ("icon.svg", "logo.svg", "page.css"))
 INSIDE_APP = "_inside_app"
 POLL_SECONDS = 0.7
 
@@ -31,9 +32,14 @@ METHODS_HELP = {
 }
 BATCH_HELP = "Samples that share a given label, once for each class (the band is over classes), or a mixture of all."
 GRID_HELP = "Full: two ranks a doubling. Coarse: one, in half the time."
+BESIDE_HELP = "A second network, drawn to the right of these."
 AXIS_HELP = (
     "Of the plots, and of the area under them: AuC over log k tells curves apart that are right from small ranks on."
 )
+
+
+class NothingYet(Exception):
+    """There is nothing to draw before the first result comes."""
 
 
 @st.cache_resource
@@ -55,8 +61,10 @@ def page_guard() -> None:
 
 
 def frame() -> Any:
-    """The tab's title and icon (a file: Streamlit fetches named icons of tabs from the web) and the navigation."""
+    """The tab's title and icon (a file: Streamlit fetches named icons of tabs from the web), the logo and the navigation."""
     st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
+    st.logo(str(LOGO), size="large", icon_image=str(ICON))
+    st.html(STYLE)
     return st.navigation(pages(), expanded=True)
 
 
@@ -115,6 +123,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             some = [EACH_CLASS, MULTI, *(networks[0].class_names[c] for c in networks[0].classes)]
             batch = some[0] if "batch" in without else one("batch", some, "batch", help=BATCH_HELP)
         with more:
+            beside = None if "beside" in without else zoo.get(one("beside", [ALONE, *zoo], "beside", help=BESIDE_HELP))
             fitting, grid = methods_of(networks[0]), GRIDS[0]
             methods = list(fitting[:1])
             if "methods" not in without:
@@ -128,7 +137,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             )
             device = one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
     there = min(per_class, networks[0].pool_per_class or per_class)
-    return Choice(networks, layer, batch, tuple(methods), there, grid, solver, axis, device)
+    return Choice(networks, layer, batch, tuple(methods), there, grid, solver, axis, device, beside)
 
 
 def heading(
@@ -137,12 +146,26 @@ def heading(
     link: Sequence[tuple[str, str]] = (),
     subject: str = "",
     presets: Mapping[str, Mapping[str, Any]] | None = None,
+    compare: bool = True,
 ) -> None:
     """The question, what it is asked about, and the link to this screen, with what the page's own controls add to it.
 
-    Each of the ``presets`` is a button that makes the choices of one of the paper's figures.
+    Each of the ``presets`` is a button that makes the choices of one of the paper's figures. ``compare`` offers a network to
+    be drawn beside: of pages that draw their results by :func:`side_by_side`.
     """
-    banner(title, subject or choice.subject, [*choice.link, *link], about=choice)
+
+    def beside() -> None:
+        with st.popover("Compare", icon=":material/compare:"):
+            st.selectbox(
+                "with",
+                [name for name in entries() if name not in {n.name for n in choice.networks}],
+                key="_compare",
+                index=None,
+                placeholder="A second network",
+                on_change=_compare,
+            )
+
+    banner(title, subject or choice.subject, [*choice.link, *link], about=choice, beside=beside if compare else None)
     if presets:
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption("As in the paper:", width="content")
@@ -158,93 +181,138 @@ def answer(words: str, results: Results, requests: Requests) -> None:
     st.markdown(f"**{words}**{so_far}")
 
 
+def so_far(choice: Choice, requests: Requests) -> Results:
+    """The results that are there."""
+    return jobs(choice.device).results(requests)
+
+
 def computed(choice: Choice, requests: Requests, *, at_once: bool = True) -> Results:
     """The results that are there; what is missing is asked for, ``at_once`` or by a button below the plot.
 
-    Without any the page ends here until the first one comes.
+    Without any, what is drawn of this choice ends here until the first one comes.
+
+    Raises:
+        NothingYet: For :func:`guarded`, where there is no result yet.
     """
-    queue, wanted = jobs(choice.device), frozenset(requests)
+    queue, wanted, of = jobs(choice.device), frozenset(requests), choice.place
     if queue.cache.notice:
         st.warning(queue.cache.notice)
     results = queue.results(requests)
-    stopped = (st.session_state.get("_cancelled"), st.session_state.get("_asked"))
+    stopped = (st.session_state.get(f"_{of}cancelled"), st.session_state.get(f"_{of}asked"))
     missing = [request for request in requests if request not in results]
     under_way = bool(missing) and all(queue.busy([request]) for request in missing)  # a reload finds it again
     if missing and (at_once or under_way) and wanted not in stopped:
-        _ask(queue, requests)
+        _ask(queue, requests, of)
     if not results:
-        asked, status = st.session_state.get("_asked") == wanted, queue.status(requests)
+        asked, status = st.session_state.get(f"_{of}asked") == wanted, queue.status(requests)
         place = st.container()
         if not (status.finished and status.failed):
             words = f"The first of the {requests[0].unit} is being computed" if asked else "Not measured here yet"
             alt = "The plot, as soon as there is something to draw"
-            st.plotly_chart(waiting_figure(words), config={"staticPlot": True}, alt=alt)
+            st.plotly_chart(waiting_figure(words), config={"staticPlot": True}, alt=alt, key=f"_{of}waiting")
         with st.container() if asked else place:  # a button that starts the work is not hidden below an empty plot
             progress(choice, requests, results)
-        st.stop()
+        raise NothingYet
     return results
 
 
 def progress(choice: Choice, requests: Requests, results: Results) -> None:
     """One line below the plot: how far the results are and Cancel, or what they were computed with."""
-    queue, wanted, unit = jobs(choice.device), frozenset(requests), requests[0].unit
+    queue, wanted, unit, of = jobs(choice.device), frozenset(requests), requests[0].unit, choice.place
     status = queue.status(requests)
     for problem in dict.fromkeys(status.failed.values()):
         st.error(problem)
-    asked = st.session_state.get("_asked") == wanted
+    asked = st.session_state.get(f"_{of}asked") == wanted
     nothing_more_comes = asked and status.finished and status.done <= len(results)
+
+    def button(label: str, what: Callable[..., None], **options: Any) -> None:
+        st.button(label, on_click=what, args=(queue, requests, of), key=f"_{of}{label}", **options)
+
     if len(results) == len(wanted) or nothing_more_comes:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             if results:
                 st.caption(computed_with(choice, results), width="stretch")
             if unit == "points":
-                st.button("Measure again", icon=":material/replay:", on_click=_ask_again, args=(queue, requests))
-    elif st.session_state.get("_cancelled") == wanted:
+                button("Measure again", _ask_again, icon=":material/replay:")
+    elif st.session_state.get(f"_{of}cancelled") == wanted:
         left, right = st.columns([5, 1], vertical_alignment="center")
         left.info(f"Stopped with {len(results)} of {len(wanted)} {unit}.", icon=":material/pause:")
-        right.button("Resume", width="stretch", on_click=_ask, args=(queue, requests))
+        with right:
+            button("Resume", _ask, width="stretch")
     elif asked:
-        _waiting(queue, list(requests), len(results), len(status.failed))
+        _waiting(queue, list(requests), len(results), len(status.failed), of)
     else:
-        st.button("Measure", type="primary", icon=":material/timer:", on_click=_ask, args=(queue, requests))
+        button("Measure", _ask, type="primary", icon=":material/timer:")
 
 
-def _ask(queue: Jobs, requests: Requests) -> None:
-    owner = st.session_state.setdefault("_owner", uuid.uuid4().hex)
+def _ask(queue: Jobs, requests: Requests, of: str) -> None:
+    owner = _owner(of)
     queue.cancel(owner)  # what this reader has left behind is not computed before what is on the screen
     queue.ask(requests, owner)
-    st.session_state["_asked"], st.session_state["_cancelled"] = frozenset(requests), None
+    st.session_state[f"_{of}asked"], st.session_state[f"_{of}cancelled"] = frozenset(requests), None
 
 
-def _ask_again(queue: Jobs, requests: Requests) -> None:
+def _ask_again(queue: Jobs, requests: Requests, of: str) -> None:
     queue.cache.drop(request.key for request in requests)
-    _ask(queue, requests)
+    _ask(queue, requests, of)
 
 
-def _cancel(queue: Jobs, requests: Requests) -> None:
+def _cancel(queue: Jobs, requests: Requests, of: str) -> None:
     """A callback, since it is called even where a rerun has replaced the fragment that the click was meant for."""
-    queue.cancel(st.session_state["_owner"])
-    st.session_state["_cancelled"] = frozenset(requests)
+    queue.cancel(_owner(of))
+    st.session_state[f"_{of}cancelled"] = frozenset(requests)
+
+
+def forget(device: str, of: str = "") -> None:
+    """Cancel what this reader waits for at a place of a page."""
+    if st.session_state.pop(f"_{of}asked", None):
+        jobs(device).cancel(_owner(of))
+
+
+def _owner(of: str) -> str:
+    return of + st.session_state.setdefault("_owner", uuid.uuid4().hex)
 
 
 @st.fragment(run_every=POLL_SECONDS)
-def _waiting(queue: Jobs, requests: list[Any], drawn: int, failed: int) -> None:
+def _waiting(queue: Jobs, requests: list[Any], drawn: int, failed: int, of: str) -> None:
     status = queue.status(requests)
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")
         words = f"{status.done} of {status.total} {requests[0].unit}. {status.running or 'Waiting its turn.'}"
         left.progress(status.done / status.total, words)
-        if right.button("Cancel", width="stretch", on_click=_cancel, args=(queue, requests)):
+        if right.button("Cancel", key=f"_{of}Cancel", width="stretch", on_click=_cancel, args=(queue, requests, of)):
             st.rerun()
     enough = 1 if status.finished or not drawn else max(1, status.total // 12)
     if status.done >= drawn + enough or (status.finished and len(status.failed) > failed):
         st.rerun()
 
 
+def _compare() -> None:
+    give({"beside": st.session_state["_compare"]})
+    st.session_state["_compare"] = None
+
+
+def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
+    """Draw a page's results of the choice, and of the network beside it in a column of its own."""
+    other = choice.other
+    if other is None:
+        forget(choice.device, "beside-")
+        guarded(partial(draw, choice))
+        return
+    with st.container(key="side_by_side"):
+        columns = st.columns(2, gap="medium")
+    for column, one_of in zip(columns, (choice, other), strict=True):
+        with column:
+            st.markdown(f"**{one_of.named}**" + (f" :gray[at {one_of.layer}]" if one_of.layer != choice.layer else ""))
+            guarded(partial(draw, one_of))
+
+
 def guarded(draw: Callable[[], None], tell: Callable[[str], object] = st.error) -> None:
     """Run a page's drawing; the caller's mistakes become an explained message."""
     try:
         draw()
+    except NothingYet:
+        pass
     except NmfdiagError as error:
         tell(str(error))
 

@@ -62,10 +62,14 @@ def range_words(at: Place) -> str:
     return f"References of p = {', '.join(f'{p:g}' for p in fits[:-1])} and {fits[-1]:g} are compatible with it."
 
 
+def layers_below(comparison: Comparison) -> list[str]:
+    """The layers at which it lies below every reference with clean labels at the same depth."""
+    return [at.layer for at in comparison.layers if at.auc < at.clean[0] - ALIKE]
+
+
 def layers_words(comparison: Comparison) -> str:
-    """At which layers it lies outside of what references with clean labels have at the same depth."""
-    every = [at.layer for at in comparison.layers]
-    below = [at.layer for at in comparison.layers if at.auc < at.clean[0] - ALIKE]
+    """:func:`layers_below` in a sentence."""
+    every, below = [at.layer for at in comparison.layers], layers_below(comparison)
     if not below:
         return "At no layer does it lie below every reference with clean labels at the same depth."
     return (

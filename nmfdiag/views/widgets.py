@@ -72,7 +72,11 @@ def several(
     """
     _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
     start: dict[str, Any] = {} if _restored(key, format_func) else {"default": default}
-    if key in st.session_state and not set(st.session_state[key]) <= set(options):
+    clicked = st.session_state.pop(f"_clicked_{key}", None)
+    if clicked and set(clicked) <= set(options):
+        give({key: clicked})
+        start = {}
+    elif key in st.session_state and not set(st.session_state[key]) <= set(options):
         give({key: [o for o in st.session_state[key] if o in options] or list(default)})
         start = {}
     start |= {"key": key, "bind": "query-params", "format_func": format_func, "help": help, "disabled": disabled}

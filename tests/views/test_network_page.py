@@ -18,6 +18,7 @@ from nmfdiag.networks import ARCHITECTURES
 from nmfdiag.runs import importing
 from nmfdiag.runs.importing import EXAMPLE_NAME, Opening
 from nmfdiag.views import network_words
+from nmfdiag.views.controls import INSIDE_APP
 from nmfdiag.zoo.registry import refresh
 
 
@@ -55,6 +56,7 @@ def button(app: AppTest, label: str) -> object:
 
 
 def click(app: AppTest, label: str) -> AppTest:
+    app.session_state[INSIDE_APP] = True  # as app.py leaves it while it runs a page; the test runs the page alone
     app = button(app, label).click().run()  # type: ignore[attr-defined]
     assert not app.exception
     return app

@@ -5,21 +5,10 @@ import time
 from pathlib import Path
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import ROOT, SMALL, plots, settled, visit
 from streamlit.testing.v1 import AppTest
 
 PAGES = ("overview", "curves", "phases", "reconstruction")
-SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
-
-
-def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
-    """Open a page by a link and wait until its curves are there."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for key, value in {**SMALL, **link}.items():
-        app.query_params[key] = value
-    if page != "overview":
-        app.switch_page(str(ROOT / "pages" / f"{page}.py"))
-    return settled(app.run())
 
 
 def subject(app: AppTest) -> str:
