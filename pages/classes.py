@@ -26,7 +26,7 @@ asked = controls.sidebar()
 choice = over_classes(asked)
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    levels = {f"{n.recipe.label_noise:g}": n for n in choice.networks}
+    levels = {f"{n.label_noise:g}": n for n in choice.networks}
     level = one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
     by_sidebar = asked.batch in choice.names
     wanted = asked.batch if by_sidebar else one("curves of class", [LOWEST, *choice.names], "class", help=CLASS_HELP)
@@ -38,9 +38,9 @@ with head:
 
 
 def draw(choice: Choice) -> None:
-    here = {n.recipe.label_noise: n for n in choice.networks}
-    network = here.get(levels[level].recipe.label_noise, choice.networks[0])
-    p = network.recipe.label_noise
+    here = {n.label_noise: n for n in choice.networks}
+    network = here.get(levels[level].label_noise, choice.networks[0])
+    p = network.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
     results = controls.computed(choice, requests)
     found = class_curves(choice, results)

@@ -31,7 +31,7 @@ def draw() -> None:
     ]
     requests = [*choice.requests(layers=[choice.layer]), *supports]
     results = controls.computed(choice, requests)
-    at = {network.name: network.recipe.label_noise for network in choice.networks}
+    at = {network.name: network.label_noise for network in choice.networks}
     curves = {at[r.entry]: found for r, found in results.items() if isinstance(found, CompressionCurve)}
     covers = {at[r.entry]: found for r, found in results.items() if not isinstance(found, CompressionCurve)}
     curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))

@@ -33,7 +33,7 @@ def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[C
     found = {request: results[request] for request in requests if request in results}
     worth = ""
     with st.container(border=True, width=CARD, gap="small"):
-        st.caption(network.called or f"p = {network.recipe.label_noise:g}")
+        st.caption(network.called or f"p = {network.label_noise:g}")
         if len(found) == len(requests):
             diagnosis = diagnosis_of(found, network)
             said = verdict(diagnosis)

@@ -7,6 +7,7 @@ from nmfdiag.measures.reading import reading
 from nmfdiag.views import charts, controls, presets
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
+from nmfdiag.zoo.registry import known
 
 controls.page_guard()
 choice = controls.sidebar()
@@ -41,7 +42,7 @@ The rule is ours, made to say the same for every network; the paper names its ph
 much there is to memorise: with few training images it is found in earlier layers."""
     rows = [
         {
-            "p": p,
+            "p": known(p),
             "feature extraction": ", ".join(one.feature_extraction),
             "memorisation": ", ".join(one.memorisation),
             "clustering": ", ".join(one.clustering),

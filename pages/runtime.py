@@ -42,7 +42,7 @@ def draw() -> None:
     results = controls.computed(choice, requests, at_once=False)
     controls.answer(answer_of(results, kind, choice.layer), results, requests)
     if measured(results):
-        p, where = choice.networks[0].recipe.label_noise, f"{choice.layer}, {choice.batch_words}"
+        p, where = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
         figure = runtime_figure(results, kind=kind, p=p, where=where, scale=scale)
         charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
     controls.progress(choice, requests, results)

@@ -49,7 +49,7 @@ def draw(choice: Choice) -> None:
     )
     results = controls.computed(choice, requests)
     by_noise = {
-        n.recipe.label_noise: {
+        n.label_noise: {
             layer: results[request]
             for layer in choice.layers
             for request in requests

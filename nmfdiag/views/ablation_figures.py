@@ -21,6 +21,7 @@ from nmfdiag.views.figures import (
     marker_of,
     set_rank_axis,
 )
+from nmfdiag.zoo.registry import known
 
 REMOVED = {
     "nmf": "NMF directions",
@@ -115,7 +116,7 @@ def ablation_table(choice: Choice, results: Curves) -> pd.DataFrame:
             auc = spread([ablation_auc(c) for c in curves])
             rows.append(
                 {
-                    "p": p,
+                    "p": known(p),
                     "layer": layer,
                     "removed": REMOVED[method],
                     "AuC": auc.mean,

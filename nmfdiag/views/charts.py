@@ -145,7 +145,7 @@ def report_button(choice: Choice, results: Mapping[Any, Any], *, wanted: int = 0
                 ("JSON", "application/json", Diagnosis.json),
             ):
                 st.download_button(
-                    f"Report ({form}), p = {network.recipe.label_noise:g}", partial(_report, results, network, make),
+                    f"Report ({form}), p = {network.label_noise:g}", partial(_report, results, network, make),
                     f"{network.name}_report.{form.lower()}", kind, on_click="ignore", key=f"_{choice.place}report_{form}_{network.name}",
                     icon=":material/description:", width="stretch", disabled=network.name not in measured,
                 )  # fmt: skip

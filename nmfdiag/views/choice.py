@@ -108,14 +108,16 @@ class Choice:
     def named(self) -> str:
         """The networks in words."""
         recipe = self.networks[0].recipe
-        if self.networks[0].called:  # a user's own: the p that pages need a colour for is no knowledge of its labels
-            return f"{recipe.dataset} · {recipe.arch} · p unknown, drawn as p = {recipe.label_noise:g}"
-        levels = ", ".join(f"{n.recipe.label_noise:g}" for n in self.networks)
+        if self.networks[0].called:
+            return f"{recipe.dataset} · {recipe.arch} · p unknown"
+        levels = ", ".join(f"{n.label_noise:g}" for n in self.networks)
         return f"{recipe.dataset} · {recipe.arch} · p = {levels} · seed {recipe.seed}"
 
     @property
     def file_stem(self) -> str:
         """The networks in a file name, whether or not they are of one family."""
+        if self.networks[0].called:
+            return self.networks[0].name
         names = dict.fromkeys(f"{n.recipe.dataset}_{n.recipe.arch}" for n in self.networks)
         levels = "-".join(f"{p:g}" for p in sorted({n.recipe.label_noise for n in self.networks}))
         return f"{'_'.join(names)}_p{levels}_s{self.networks[0].recipe.seed}"
@@ -127,7 +129,7 @@ class Choice:
         return [
             ("data", recipe.dataset),
             ("arch", recipe.arch),
-            *(("p", f"{n.recipe.label_noise:g}") for n in self.networks),
+            *(("p", f"{n.label_noise:g}") for n in self.networks if not n.called),
             ("layer", self.layer),
             ("batch", self.batch),
             ("seed", str(recipe.seed)),
@@ -193,7 +195,7 @@ class Choice:
 
     def label_noise(self, request: CurveRequest) -> float:
         """The p of a request's network."""
-        return next(n.recipe.label_noise for n in self.networks if n.name == request.entry)
+        return next(n.label_noise for n in self.networks if n.name == request.entry)
 
     def at_layer(self, results: Curves) -> dict[tuple[float, str], list[CompressionCurve]]:
         """The chosen layer's curves, one a class, for each p and method."""

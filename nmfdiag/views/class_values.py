@@ -11,7 +11,7 @@ from nmfdiag.measures.correlation import Correlation, correlation
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
 from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice, Curves
-from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.registry import ZooEntry, known
 
 LOWEST = "lowest AuC"
 POOLED = "pooled within p"
@@ -44,7 +44,7 @@ class ClassCurves:
 
     def network(self, p: float) -> ZooEntry:
         """The network of this p."""
-        return next(n for n in self.choice.networks if n.recipe.label_noise == p)
+        return next(n for n in self.choice.networks if n.label_noise == p)
 
     def auc(self, p: float, layer: str) -> dict[int, float]:
         """AuC by class on the chosen rank axis; classes without a curve are missing."""
@@ -126,7 +126,13 @@ def correlations(found: ClassCurves, layer: str, method: str = "pearson") -> dic
 
 
 def _place(found: ClassCurves, p: float, layer: str, c: int) -> dict[str, Any]:
-    return {"network": found.network(p).name, "p": p, "layer": layer, "class": found.names[c], "method": found.method}
+    return {
+        "network": found.network(p).name,
+        "p": known(p),
+        "layer": layer,
+        "class": found.names[c],
+        "method": found.method,
+    }
 
 
 def map_table(found: ClassCurves, p: float) -> pd.DataFrame:

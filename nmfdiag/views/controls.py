@@ -324,6 +324,8 @@ def cache_words() -> str:
 
 
 def _networks(by_noise: dict[float, ZooEntry]) -> tuple[ZooEntry, ...]:
+    if any(network.called for network in by_noise.values()):
+        return tuple(by_noise.values())  # a user's own: there is no p to choose from
     levels = sorted(by_noise)
     default = sorted({levels[0], levels[len(levels) // 2], levels[-1]})
     picked = several(

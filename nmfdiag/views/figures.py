@@ -8,6 +8,7 @@ import plotly.graph_objects as go
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.summary import Spread, mean_curve, spread
+from nmfdiag.zoo.registry import UnknownNoise
 
 # Dark to bright between p = 0 and p = 1, readable on white and on black, and ordered for colour-blind readers too.
 P_COLOURS = (
@@ -23,13 +24,17 @@ METHOD_TITLES = {"nmf": "NMF", "signed": "Signed-split NMF (extension)", "pca": 
 """The paper's three, and ours for networks whose activations can be negative."""
 SEQUENTIAL = ((0, "#e9f4f3"), (0.25, "#b2d9d7"), (0.5, "#6bb4b3"), (0.75, "#28868a"), (1, "#083a3e"))
 """Of the light theme (.streamlit/config.toml), for exports: on the screen a map without a scale of its own takes the theme's."""
+OWN_COLOUR = "rgba(34,144,140,{:g})"
+"""A network of which p is not known: none of the colours of p, and seen on white and on black."""
 HEIGHT = 460
 GREY = "rgba(128,128,128,0.8)"
 LOG_ZERO = 0.5  # where k = 0 stands on a logarithmic axis
 
 
 def colour_of(label_noise: float, opacity: float = 1.0) -> str:
-    """The colour of a p in [0, 1], the same on every page."""
+    """The colour of a p in [0, 1], the same on every page; that of none where p is unknown."""
+    if isinstance(label_noise, UnknownNoise):
+        return OWN_COLOUR.format(opacity)
     for (low, a), (high, b) in pairwise(P_COLOURS):
         if label_noise <= high:
             t = (label_noise - low) / (high - low)

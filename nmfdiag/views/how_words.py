@@ -7,6 +7,7 @@ import pandas as pd
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support import SupportCover
 from nmfdiag.views.support_words import bounds_words
+from nmfdiag.zoo.registry import known
 
 MATRIX = """
 #### 1. A layer is a matrix
@@ -73,7 +74,7 @@ def answer(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> s
 def curve_table(curves: Mapping[float, CompressionCurve]) -> pd.DataFrame:
     """One row a p and rank."""
     rows = [
-        {"p": p, "k": k, "accuracy": accuracy, "relative error": error}
+        {"p": known(p), "k": k, "accuracy": accuracy, "relative error": error}
         for p, curve in curves.items()
         for k, accuracy, error in zip(curve.ranks, curve.accuracy, curve.relative_error, strict=True)
     ]

@@ -8,11 +8,8 @@ from nmfdiag.runs.references import Comparison
 from nmfdiag.views.class_figures import map_figure
 from nmfdiag.views.class_values import ClassCurves
 from nmfdiag.views.diagnosis import Diagnosis
-from nmfdiag.views.figures import METHOD_TITLES
+from nmfdiag.views.figures import METHOD_TITLES, OWN_COLOUR
 from nmfdiag.views.report_figures import profile_figure, reference_figure
-
-OWN = "#22908c"
-"""The network itself: none of the colours of p, and seen on white and on black."""
 
 
 def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go.Figure:
@@ -24,13 +21,13 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
         batch: What the batches are, for the title.
     """
     by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
-    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN)
+    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN_COLOUR.format(1))
     return figure.update_layout(title_text=f"AuC by layer, {batch}; bars are 95 % over classes")
 
 
 def beside_figure(comparison: Comparison, name: str) -> go.Figure:
     """The mean AuC of reference networks by p, and the network's as a line across."""
-    figure = reference_figure(comparison, name, colour=OWN)
+    figure = reference_figure(comparison, name, colour=OWN_COLOUR.format(1))
     return figure.update_layout(title_text="Mean AuC over all layers, beside reference networks")
 
 

@@ -124,7 +124,7 @@ def pick(label: str, options: list[str], titles: Any, *, own: bool = False, help
         label, options, key=key, help=help or None, accept_new_options=own, persist_state="session",
         format_func=lambda value: titles.get(value, value),
     )  # fmt: skip
-    return picked or options[0]
+    return picked if picked and (own or picked in options) else options[0]  # a browser may send what was not offered
 
 
 def prepare(way: str, name_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:

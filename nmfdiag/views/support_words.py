@@ -9,6 +9,7 @@ from nmfdiag.measures.support import SupportCover
 from nmfdiag.runs.request import MULTI_CLASS
 from nmfdiag.runs.support import SupportRequest
 from nmfdiag.views.choice import MULTI, Choice
+from nmfdiag.zoo.registry import known
 
 PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
 """What the rectangles of the plot by layer cover of the support, in words and as a share."""
@@ -94,7 +95,7 @@ def support_table(results: Covers, choice: Choice) -> pd.DataFrame:
     rows = [
         {
             "network": request.entry,
-            "p": choice.label_noise(request),  # type: ignore[arg-type]
+            "p": known(choice.label_noise(request)),  # type: ignore[arg-type]
             "layer": request.layer,
             "class": MULTI if request.class_idx == MULTI_CLASS else request.class_idx,
             "at least": c.lower_bound,
@@ -125,7 +126,7 @@ def entry_table(covers: Mapping[float, SupportCover], layer: str) -> pd.DataFram
         first, dots = rectangle_of(c), set(c.fooling_set)
         rows += [
             {
-                "p": p, "layer": layer, "row": int(i), "times": c.times[i], "channel": c.channels[j],
+                "p": known(p), "layer": layer, "row": int(i), "times": c.times[i], "channel": c.channels[j],
                 "positive": bool(first[i, j]), "rectangle": int(first[i, j]), "fooling_set": (i, j) in dots,
             }
             for i, j in np.ndindex(first.shape)

@@ -10,7 +10,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import Spread
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
 from nmfdiag.runs.timing import RuntimeRequest, RuntimeResult
-from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.registry import ZooEntry, known
 
 
 def data_table(results: Mapping[Any, Any], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
@@ -26,10 +26,9 @@ def runtime_table(
     for request, timed in results.items():
         if not timed.wall_seconds:
             continue
-        recipe = zoo[request.entry].recipe
         row = {
             "network": request.entry,
-            "p": recipe.label_noise,
+            "p": known(zoo[request.entry].label_noise),
             "layer": request.layer,
             "class": "multi-class" if request.class_idx == MULTI_CLASS else request.class_idx,
             "device": timed.provenance.get("device"),
@@ -134,7 +133,7 @@ def _names(request: CurveRequest, zoo: Mapping[str, ZooEntry]) -> dict[str, obje
     recipe = zoo[request.entry].recipe
     return {
         "network": request.entry,
-        "p": recipe.label_noise,
+        "p": known(zoo[request.entry].label_noise),
         "seed": recipe.seed,
         "layer": request.layer,
         "class": "multi-class" if request.class_idx == MULTI_CLASS else request.class_idx,
@@ -147,7 +146,7 @@ def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "p": n.recipe.label_noise,
+                "p": known(n.label_noise),
                 "train accuracy (given labels)": n.train_accuracy,
                 "test accuracy": n.test_accuracy,
                 "generalisation error": n.generalization_error,
@@ -165,7 +164,7 @@ def error_table(by_noise: Mapping[float, Mapping[str, Spread]]) -> pd.DataFrame:
     """Error by p and layer, with its standard error over batches."""
     return pd.DataFrame(
         [
-            {"p": p, "layer": layer, "error": s.mean, "± (standard error)": s.sem, "batches": s.n}
+            {"p": known(p), "layer": layer, "error": s.mean, "± (standard error)": s.sem, "batches": s.n}
             for p, by_layer in by_noise.items()
             for layer, s in by_layer.items()
         ]

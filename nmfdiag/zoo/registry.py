@@ -9,19 +9,22 @@ import hashlib
 import json
 import math
 import os
+import re
 import time
 from dataclasses import asdict, dataclass
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 SHIPPED = Path(__file__).parent / "shipped"
+PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
+MAX_ENTRY_BYTES, MAX_SIDE = 2**26, 2**24
 ENTRY_FILE, WEIGHTS_FILE, LABELS_FILE, POOLS = "entry.json", "weights.safetensors", "labels.safetensors", "pools"
 
 
@@ -35,6 +38,21 @@ class ProbePool:
     inputs: "Tensor"
     given_labels: "Tensor"
     true_labels: "Tensor"
+
+
+class UnknownNoise(float):
+    """A label noise that nobody knows, which is written ``?``; where values are put into an order it counts as 0."""
+
+    def __format__(self, spec: str) -> str:
+        return "?"
+
+
+UNKNOWN = UnknownNoise()
+
+
+def known(label_noise: float) -> float | None:
+    """As tables have it: None where it is unknown."""
+    return None if isinstance(label_noise, UnknownNoise) else label_noise
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,11 @@ class ZooEntry:
     @property
     def name(self) -> str:
         return self.called or self.recipe.name
+
+    @property
+    def label_noise(self) -> float:
+        """p, or :data:`UNKNOWN` of a network that was added: nothing is known of its labels."""
+        return UNKNOWN if self.called else self.recipe.label_noise
 
     @property
     def method(self) -> str:
@@ -117,10 +140,12 @@ class ZooEntry:
 
         weights = _read(self.files["weights"])
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
-        model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
         try:
+            model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
             model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
-        except RuntimeError as error:
+        except NmfdiagError:
+            raise
+        except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:  # options or tensors of another one
             raise NmfdiagError(
                 f"The weights of {self.name} don't fit architecture {self.recipe.arch!r}: {error}"
             ) from None
@@ -130,9 +155,12 @@ class ZooEntry:
         """Read the probe pool and normalise it as in training."""
         from nmfdiag.data import Normalization
 
-        labels = _read(self.files["labels"])
-        inputs = Normalization(self.mean, self.std)(_read(self.files["pool"])["inputs"])
-        return ProbePool(inputs, labels["given"].long(), labels["true"].long())
+        labels, pool = _read(self.files["labels"]), _read(self.files["pool"])
+        try:
+            inputs = Normalization(self.mean, self.std)(pool["inputs"])
+            return ProbePool(inputs, labels["given"].long(), labels["true"].long())
+        except (KeyError, RuntimeError) as error:
+            raise NmfdiagError(f"The probe pool of {self.name} lacks a tensor, or it does not fit: {error}") from None
 
 
 def user_zoo() -> Path:
@@ -209,14 +237,54 @@ def write_entry(entry: ZooEntry) -> None:
 @lru_cache(maxsize=1024)
 def _read_entry(path: Path, _modified: int) -> ZooEntry:
     try:
+        if path.stat().st_size > MAX_ENTRY_BYTES:
+            raise ValueError(f"it has more than {MAX_ENTRY_BYTES >> 20} MiB")
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         recipe = Recipe(**record.pop("recipe"))
         lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
-        return ZooEntry(recipe=recipe, folder=path.parent, **(record | lists))
-    except (OSError, ValueError, TypeError) as error:
+        entry = ZooEntry(recipe=recipe, folder=path.parent, **(record | lists))
+        if wrong := _wrong(entry):
+            raise ValueError(wrong)
+        return entry
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NmfdiagError(
             f"The zoo entry {path.parent.name} can't be read ({error}). Retrain it, or remove it."
         ) from None
+
+
+def _wrong(entry: ZooEntry) -> str:
+    """What can't be true of an entry, in words; empty if nothing is. Its names become paths, its numbers sizes."""
+    whole, number, recipe = (int,), (int, float), entry.recipe
+    kinds: dict[str, tuple[Any, tuple[type, ...]]] = {
+        "class_names": (entry.class_names, (str,)),
+        "input_shape": (entry.input_shape, whole),
+        "mean": (entry.mean, number),
+        "std": (entry.std, number),
+        "layers": (tuple(entry.layers.values()), whole),
+        "arch_options": (tuple(recipe.arch_options.values()), whole),
+        "sha256": (tuple(entry.sha256.values()), (str,)),
+        "trained_with": (tuple(entry.trained_with.values()), (str,)),
+        "test_accuracy_by_class": (entry.test_accuracy_by_class, (int, float, type(None))),
+        "log": (entry.log, (dict,)),
+        "pool_classes": (entry.pool_classes, whole),
+        "accuracies": (
+            (entry.train_accuracy, entry.pool_accuracy, entry.test_accuracy or 0, recipe.label_noise),
+            number,
+        ),
+        "numbers": ((entry.n_parameters, entry.pool_per_class, recipe.seed, recipe.n_train), whole),
+        "names": ((entry.pool, entry.called, recipe.dataset, recipe.arch, entry.activations), (str,)),
+    }
+    for name, (values, accepted) in kinds.items():
+        if not isinstance(values, tuple) or not all(isinstance(value, accepted) for value in values):
+            return f"{name} must be of {' or '.join(kind.__name__ for kind in accepted)}"
+    if not PLAIN_NAME.fullmatch(entry.pool) or not PLAIN_NAME.fullmatch(entry.name):
+        return "names must be letters, digits and the signs _ . -"
+    if len(entry.input_shape) != 3 or not all(0 < side <= MAX_SIDE for side in entry.input_shape):
+        return f"input_shape must be three sizes of at most {MAX_SIDE:,}"
+    if entry.called and not all(0 <= c < entry.n_classes for c in entry.pool_classes):
+        return f"pool_classes must lie in 0 .. {entry.n_classes - 1}"
+    texts = (*entry.class_names, *entry.layers, *entry.trained_with, *entry.trained_with.values())
+    return "names must be text that can be printed" if any(printable(text) != text for text in texts) else ""
 
 
 def _read(path: Path) -> "dict[str, Tensor]":

@@ -195,3 +195,19 @@ def test_another_page_is_opened_with_this_network(home: Path) -> None:
     app = settled(click(app, "Diagnose"))
     app = click(app, "Classes")
     assert app.title[0].value == "Which classes are memorised?" and "mine · mlp" in texts(app)
+
+
+@pytest.mark.parametrize("name", ["curves", "phases", "classes", "reconstruction", "ablation", "support"])
+def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None:
+    copied("mine", home / "zoo")
+    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
+    app.switch_page(str(ROOT / "pages" / f"{name}.py"))
+    for key, value in {"data": "mine", "arch": "mlp", "n": "10", "grid": "coarse", "layer": "fc3"}.items():
+        app.query_params[key] = value
+    app = settled(app.run())
+    assert not app.exception and not app.error
+    assert "mine · mlp · p unknown" in texts(app) and "p = 0" not in texts(app)
+    assert not any(pills.key == "p" for pills in app.pills)
+    drawn = str([plot["data"] for plot in plots(app)])
+    assert "p = 0" not in drawn and ("34,144,140" in drawn or name == "support")
+    assert all(table.value["p"].isna().all() or set(table.value["p"]) <= {"?"} for table in app.dataframe if "p" in table.value)
