@@ -65,7 +65,7 @@ def ablation_figure(curves: Mapping[tuple[float, str], ByClass], *, layer: str, 
     set_rank_axis(figure, max(c.shape[1] for some in curves.values() for c in some.values()), axis, zero=True)
     figure.update_xaxes(title="directions removed, k (0: the network as it is)")
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy without k directions at {layer}, {batch}").update_layout(legend_y=-0.25)
+    return laid_out(figure, f"Accuracy without k directions at {layer}", batch).update_layout(legend_y=-0.25)
 
 
 def removed(by_class: ByClass) -> dict[int, Spread]:
@@ -87,8 +87,7 @@ def ablation_auc_figure(
     figure = auc_figure(by_method, layers, found=None, batch=batch, axis=axis)
     _set_legend(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise])
     figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed")
-    title = f"AuC with directions removed, by layer, {batch}"
-    return figure.update_layout(title_text=title, height=COMPACT, legend_y=-0.45)
+    return figure.update_layout(title_text="AuC with directions removed, by layer", height=COMPACT, legend_y=-0.45)
 
 
 def _set_legend(figure: go.Figure, lines: Iterable[tuple[float, str]]) -> None:

@@ -45,7 +45,7 @@ def batches_figure(choices: Sequence[Choice], results: Curves, *, current: str) 
     over = "log k" if choices[0].axis == "log" else "k"
     for row, kind in enumerate(KINDS, 1):
         figure.update_yaxes(title=f"{kind}: AuC over {over}", row=row, col=1)
-    laid_out(figure, f"AuC by layer, {choices[0].batch_words}")
+    laid_out(figure, "AuC by layer", choices[0].batch_words)
     return figure.update_layout(height=HEIGHT, margin_t=100, legend_y=-0.22)
 
 

@@ -62,7 +62,7 @@ def map_figure(found: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
         tickmode="linear" if len(names) <= 50 else "auto", automargin=True,
     )  # fmt: skip
     over = " over log k" if found.choice.axis == "log" else ""
-    laid_out(figure, f"{METHOD_TITLES[found.method]} AuC{over}, p = {p:g}, {found.choice.batch_words}")
+    laid_out(figure, f"{METHOD_TITLES[found.method]} AuC{over}, p = {p:g}", found.choice.batch_words)
     height = min(LARGEST_HEIGHT, max(HEIGHT, 130 + ROW_HEIGHT * len(names)))
     return figure.update_layout(height=height, hoverdistance=-1)
 

@@ -83,7 +83,7 @@ def curve_figure(
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
     set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy over rank at {layer}, {batch}")
+    return laid_out(figure, f"Accuracy over rank at {layer}", batch)
 
 
 def auc_figure(
@@ -122,7 +122,7 @@ def auc_figure(
     set_layer_axis(figure, layers)
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
-    return laid_out(figure, f"AuC by layer, {batch}")
+    return laid_out(figure, "AuC by layer", batch)
 
 
 def error_figure(
@@ -134,7 +134,7 @@ def error_figure(
         add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
     set_layer_axis(figure, layers)
     _set_error_axis(figure, relative)
-    return laid_out(figure, f"Reconstruction error at rank {k}, {batch}")
+    return laid_out(figure, f"Reconstruction error at rank {k}", batch)
 
 
 def error_by_rank_figure(
@@ -257,13 +257,19 @@ def convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> 
     return marker_of(p) + ("" if done else "-open")
 
 
-def laid_out(figure: go.Figure, title: str) -> go.Figure:
-    """The frame that every plot has: title, height, hover and legend."""
+def laid_out(figure: go.Figure, title: str, batch: str = "") -> go.Figure:
+    """The frame that every plot has: title, the batches below it, height, hover and legend."""
     figure.update_layout(
-        title={"text": title, "font": {"size": 15}, "y": 0.98},
+        title={
+            "text": title,
+            "font": {"size": 15},
+            "y": 0.98,
+            "yanchor": "top",
+            "subtitle": {"text": batch, "font": {"size": 12}},
+        },
         height=HEIGHT,
         hovermode="closest",
-        margin={"l": 60, "r": 20, "t": 70, "b": 50},
+        margin={"l": 60, "r": 20, "t": 78, "b": 50},
         legend={"orientation": "h", "y": -0.18},
     )
     return figure

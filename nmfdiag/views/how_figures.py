@@ -29,4 +29,4 @@ def area_figure(curves: Mapping[float, CompressionCurve], *, layer: str, batch: 
     figure.add_vline(k, line={"color": GREY, "dash": "dash", "width": 1})
     set_rank_axis(figure, max(curve.ranks[-1] for curve in curves.values()), axis)
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy over rank at {layer}, {batch}")
+    return laid_out(figure, f"Accuracy over rank at {layer}", batch)

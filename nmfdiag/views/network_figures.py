@@ -22,7 +22,7 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
     """
     by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
     figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN_COLOUR.format(1))
-    return figure.update_layout(title_text=f"AuC by layer, {batch}; bars are 95 % over classes")
+    return figure.update_layout(title_text="AuC by layer", title_subtitle_text=f"{batch}; bars are 95 % over classes")
 
 
 def beside_figure(comparison: Comparison, name: str) -> go.Figure:
@@ -35,5 +35,4 @@ def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
     """AuC of every class and layer; the framed cell is the class's at the layer of the choice."""
     [p] = found.curves
     figure = map_figure(found, p, class_idx=class_idx)
-    title = f"{METHOD_TITLES[found.method]} AuC by class and layer, {name}, {found.choice.batch_words}"
-    return figure.update_layout(title_text=title)
+    return figure.update_layout(title_text=f"{METHOD_TITLES[found.method]} AuC by class and layer, {name}")

@@ -16,7 +16,8 @@ def opened(**link: str | list[str]) -> AppTest:
 
 
 def titles(app: AppTest) -> list[str]:
-    return [plot["layout"]["title"]["text"] for plot in plots(app)]
+    found = [plot["layout"]["title"] for plot in plots(app)]
+    return [f"{title['text']}, {title.get('subtitle', {}).get('text')}" for title in found]
 
 
 def test_it_answers_and_draws_the_map_the_curves_and_the_scatter() -> None:

@@ -72,7 +72,9 @@ def test_the_map_has_classes_as_rows_and_layers_from_left_to_right() -> None:
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"
     frame = figure.layout.shapes[0]
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (-0.5, 0.5, 2.5, 3.5)
-    assert "p = 1, single-class batches of 20" in figure.layout.title.text
+    assert (
+        figure.layout.title.text.endswith("p = 1") and figure.layout.title.subtitle.text == "single-class batches of 20"
+    )
 
 
 def test_every_cell_has_its_value_on_hover_and_can_be_clicked() -> None:
@@ -109,7 +111,7 @@ def test_the_curves_of_a_class_ring_what_beats_the_baseline() -> None:
     assert list(trace(figure, "p = 0").y) == [0.5, 1.0, 0.9]
     ring = trace(figure, "above uncompressed")
     assert (list(ring.x), list(ring.y), list(ring.customdata)) == ([2], [1.0], [0.9])
-    assert "class 3, 20 samples" in figure.layout.title.text
+    assert "class 3, 20 samples" in figure.layout.title.subtitle.text
     plain = class_curve_figure(some, results, class_idx=4)
     assert "above uncompressed" not in {t.name for t in plain.data}
     assert "No curve of class 5" in class_curve_figure(some, results, class_idx=5).layout.annotations[0].text

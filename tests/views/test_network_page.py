@@ -210,4 +210,6 @@ def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None
     assert not any(pills.key == "p" for pills in app.pills)
     drawn = str([plot["data"] for plot in plots(app)])
     assert "p = 0" not in drawn and ("34,144,140" in drawn or name == "support")
-    assert all(table.value["p"].isna().all() or set(table.value["p"]) <= {"?"} for table in app.dataframe if "p" in table.value)
+    assert all(
+        table.value["p"].isna().all() or set(table.value["p"]) <= {"?"} for table in app.dataframe if "p" in table.value
+    )
