@@ -27,6 +27,8 @@ from nmfdiag.networks.split import PIECE_BYTES, SplitNetwork
 
 MOMENT, AFFORDABLE, BUDGET = 0.05, 0.4, 6.0
 """Seconds of one timed run, of one run to get activations, and of all measurements together."""
+SEVERAL = 8
+"""Samples in a run at least, where that is affordable."""
 MEASURED = 8
 """Layers measured at most; the others are taken to be like the nearest."""
 ROWS, ITERATIONS = 2048, 32
@@ -129,9 +131,12 @@ def _a_moment(network: SplitNetwork, inputs: Tensor, timed: "_Stopwatch") -> tup
     few = min(2, len(inputs))
     while True:
         took = timed(partial(network.logits, inputs[:few]))
-        if took > MOMENT or few == len(inputs):
+        growth = min(4.0, 1.5 * MOMENT / max(took, 1e-6))
+        if took > MOMENT:  # of few samples it may be the time to read the weights
+            growth = SEVERAL / few if took * SEVERAL / few <= AFFORDABLE else 1.0
+        if growth <= 1 or few == len(inputs):
             return few, took / few
-        few = min(len(inputs), max(few + 1, int(few * min(4.0, 1.5 * MOMENT / max(took, 1e-6)))))
+        few = min(len(inputs), max(few + 1, int(few * growth)))
 
 
 def _trial(
