@@ -17,7 +17,7 @@ from nmfdiag.views.tables import network_table
 from nmfdiag.views.verdict_words import TESTED_HELP, unseen_words, verdict
 from nmfdiag.zoo.registry import ZooEntry
 
-CARD = 305
+CARD = 278
 """Pixels."""
 
 controls.page_guard()
@@ -33,18 +33,19 @@ def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[C
     found = {request: results[request] for request in requests if request in results}
     worth = ""
     with st.container(border=True, width=CARD, gap="small"):
-        st.caption(network.called or f"p = {network.label_noise:g}")
+        name = network.called or f"p = {network.label_noise:g}"
         if len(found) == len(requests):
             diagnosis = diagnosis_of(found, network)
             said = verdict(diagnosis)
             worth = told_words(diagnosis.comparison) if diagnosis.comparison else ""
-            st.markdown(f"#### {said.icon} {said.answer}")
-            st.markdown(said.where)
-            st.caption(said.sure)
+            st.markdown(f"{name}\n\n**{said.icon} {said.answer}**\n\n{said.where}")
+            doubt = said.sure
         else:
-            st.markdown("#### :material/hourglass_empty: Not known yet")
-            st.markdown(f"{len(found)} of {len(requests)} curves are there; the answer comes with the last one.")
-        st.caption(unseen_words(network), help=TESTED_HELP)
+            st.markdown(
+                f"{name}\n\n**:material/hourglass_empty: Not known yet**\n\nThe answer comes with the last curve."
+            )
+            doubt = f"{len(found)} of {len(requests)} curves are there."
+        st.caption(f"{doubt} {unseen_words(network)}", help=TESTED_HELP)
     return worth
 
 
