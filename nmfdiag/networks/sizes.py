@@ -28,8 +28,8 @@ def options_in(arch: str, state: State, n_outputs: int) -> dict[str, int]:
     if arch in OPTIONS:
         return OPTIONS[arch](state)
     if arch.startswith("vit_"):
-        places, patch = size(state, "encoder.pos_embedding", 1), size(state, "conv_proj.weight", -1)
-        side = math.isqrt(max(places - 1, 0)) * patch if places and patch else USUAL_IMAGE
+        places, patch = size(state, "encoder.pos_embedding", 1), int(arch.rpartition("_")[2])
+        side = math.isqrt(max(places - 1, 0)) * patch if places else USUAL_IMAGE
         return {} if side == USUAL_IMAGE or not side else {"image_size": side}
     if any(size(state, head) != n_outputs for head in AUXILIARY.get(arch, ())):
         return {"aux_logits": 0}  # there are none, or of other classes: left from what was fine-tuned

@@ -112,6 +112,13 @@ def test_a_vision_transformer_of_another_image_size() -> None:
         network_for("vit_b_16", state, RGB, title="w.pth")
 
 
+@pytest.mark.parametrize("side", [16, 32, 64])
+def test_patches_that_do_not_fit_the_image_are_another_transformer_s(side: int) -> None:
+    state = zeros("vit_b_16")
+    state["encoder.pos_embedding"] = torch.zeros(1, (side // 16) ** 2 + 1, 768)
+    assert nearest_architectures(state)[0][0] == "vit_b_16"  # vit_h_14 is among the candidates
+
+
 def test_names_from_before_torchvision_renamed_layers() -> None:
     model = torchvision("densenet121")
     state = {
