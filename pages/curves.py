@@ -25,7 +25,7 @@ def draw(choice: Choice) -> None:
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
     controls.progress(choice, requests, results)
     how_to_read = """
-Solid NMF (signed NMF, of a network whose activations can be negative: dashes and dots), dashed PCA, dotted random ablation (choose
+**Figures 2a, 2b and 3.** Solid NMF (signed NMF, of a network whose activations can be negative: dashes and dots), dashed PCA, dotted random ablation (choose
 them under *More*); colour is p. The band is one standard error over classes, the
 thin grey dashes are the uncompressed accuracy. **A curve that rises late** needs many directions. It may rise above the dashes:
 compression can denoise. **At k = 0** nothing of the layer is left: a constant answer is right for one class in all.

@@ -76,7 +76,7 @@ def draw(choice: Choice) -> None:
     )  # fmt: skip
     controls.progress(choice, requests, results)
     how_to_read = """
-Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy
+**Figure 2c**, and above it what it comes to beside reference networks. Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy
 over the ranks. **High**: few directions carry a class. **A dip that the line of p = 0 does not have**: the layer needs many directions
 for one class, the mark of memorisation. The band is one standard error over classes. Click a point to open its curve.
 

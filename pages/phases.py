@@ -34,7 +34,7 @@ def draw(choice: Choice) -> None:
     charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
     controls.progress(choice, requests, results)
     how_to_read = f"""
-**Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
+**Figure 2c**, with the paper's three phases shaded. **Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
 lowest AuC before that to where clustering begins. **Feature extraction**: what comes before. A dip that is smaller than its
 uncertainty is no phase, and then the answer says so. The shading is that of p = {shaded:g}. Click a layer to open its curve.
 

@@ -42,7 +42,7 @@ def draw(choice: Choice) -> None:
         what = f"{choice.layer}_{kind}-error-by-rank"
         charts.chart(by_rank, choice, results, what, f"Reconstruction error by rank at {choice.layer}")
     how_to_read = """
-The Frobenius norm of what the approximation misses. The **raw** error follows the scale of the activations, so compare networks by the
+**Figure 10.** The Frobenius norm of what the approximation misses. The **raw** error follows the scale of the activations, so compare networks by the
 **relative** one, divided by the norm of the layer's activations. Where a layer has no such rank, the largest computed rank below it is
 used. A layer can have a small error and a low AuC: what is missing may be just what the next layers read."""
     charts.details(how_to_read, error_table(by_noise), choice, results)

@@ -71,7 +71,7 @@ def main(out: Path) -> None:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
         for name, (epochs, repeats) in RUNS.items():
-            chosen = replace(recipe(name), max_epochs=epochs, fitted_at=2.0, cool_down=0)
+            chosen = replace(recipe(name), max_epochs=epochs, fitted_at=2.0, cool_down=1)
             found, hashes = [], set()
             for repeat in range(repeats):
                 for watched in (False, True) if repeat % 2 == 0 else (True, False):

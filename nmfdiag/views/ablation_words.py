@@ -9,7 +9,7 @@ from nmfdiag.views.ablation_figures import REMOVED
 Layer = Mapping[tuple[float, str], ByClass]
 
 HOW_TO_READ = """
-The opposite of compression. The k leading NMF or PCA directions (not centred: the mean is one of them) are projected **out** of the
+**Figure 7**, the opposite of compression. The k leading NMF or PCA directions (not centred: the mean is one of them) are projected **out** of the
 layer's activations, or k random channels are set to zero (mean over draws), and the rest of the network runs on what is left. Dotted:
 random channels; solid: NMF (signed NMF, of a network whose activations can be negative: dashes and dots); dashed: PCA; colour is p; the band is one standard error over classes. **k = 0** is the network as it is.
 With all directions removed every sample gets the same answer, right for one class in all.

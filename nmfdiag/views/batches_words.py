@@ -11,7 +11,7 @@ CONSTANT = 0.5
 """From this accuracy on, the mean row alone is taken to carry a class."""
 
 HOW_TO_READ = """
-One column a data set and architecture, the sidebar's first, all on one axis; above, batches whose samples share a given label (the band
+**Figure 4.** One column a data set and architecture, the sidebar's first, all on one axis; above, batches whose samples share a given label (the band
 is one standard error over classes); below, batches of the same size that mix all classes (the band is over draws of the batch). Colour
 is p. A family without the chosen p is shown at its nearest. **High**: the layer can be compressed to few directions without harm. Click
 a point of the first column to open its curve.

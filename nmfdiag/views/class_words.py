@@ -11,7 +11,7 @@ NO_TEST = "the network was added without --test"
 ONE = 0.995  # what two decimals show as 1.00
 
 HOW_TO_READ = """
-**The map**: one batch a class, of training samples that share this *given* label; each cell is the area under its curve. **Low**: the
+**Figure 8**, and the map that it is a part of. **The map**: one batch a class, of training samples that share this *given* label; each cell is the area under its curve. **Low**: the
 layer needs many directions for this class. A class that is low where others are high, in layers that are already linear for the
 rest, is memorised rather than learned. Click a cell to open its curve; the framed one is drawn below.
 

@@ -26,7 +26,7 @@ No network of this experiment is recorded here yet. It trains {len(GENERALIZATIO
 time and goes on where it was. Run in a terminal: `{COMMAND} --out {RECORDED}`"""
 
 HOW_TO_READ = f"""
-**One point is a trained network.** Up: how much worse it does on test samples than on its training samples (training accuracy on
+**Figure 5.** **One point is a trained network.** Up: how much worse it does on test samples than on its training samples (training accuracy on
 given labels minus test accuracy). To the right: its AuC, measured on training samples alone. If AuC foretells the error, points fall from
 the upper left to the lower right and **r** is near −1. Colour and marker are p, the share of training labels that were drawn anew; a
 filled marker is one data set, an open one the other; faint ones did not fit their labels. Click a point to open its network below.

@@ -22,7 +22,7 @@ What it cannot tell: times belong to this machine and to how busy it was. Measur
 
 HOW_TO_READ = {
     "rank": f"""
-Each rank is factorised alone. The thin grey dashes are **all ranks in one call**, as HALS computes a curve: it reads the
+**Figure 11.** Each rank is factorised alone. The thin grey dashes are **all ranks in one call**, as HALS computes a curve: it reads the
 activations once an iteration, whatever the number of ranks. MU has no such call; a curve costs it the sum of its points.
 *As in the paper* shows MU alone, to convergence, on linear axes.
 {SHARED}""",

@@ -17,7 +17,7 @@ PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
 Covers = Mapping[SupportRequest, SupportCover]
 
 HOW_TO_READ = """
-A coloured entry is a channel that the ReLU let through at that row (a sample, or a position of one). **A rectangle** is a set of rows times a
+**Figure 1**, on a real layer. A coloured entry is a channel that the ReLU let through at that row (a sample, or a position of one). **A rectangle** is a set of rows times a
 set of channels, all of whose entries are let through; its rows and channels need not be neighbours. Where all rows are alike, one
 rectangle covers everything and the layer is linear on the batch. **The more rectangles it takes, the less linear it is.** The least number (the
 rectangle cover number) is also a lower bound of the non-negative rank: no exact NMF has fewer directions.

@@ -1,0 +1,118 @@
+"""How fast the pages are in a browser, and whether they jump: ``python benchmarks/pages/measure.py OUT.csv CHECKOUT [CHECKOUT ...]``.
+
+Each checkout serves its own dashboard, with an empty cache at first; they take turns, so that a busy machine is busy for all of them.
+A line a measurement, in seconds:
+
+- ``first frame``: from a link to the page's question, in a new browser context; ``first plot``: to its first drawn line,
+- ``switch to PAGE``: from a click in the navigation to that page's plot, everything computed before,
+- ``jump``: how far the overview moves from there on while its results arrive (cumulative layout shift; 0.1 is the usual limit).
+
+It needs Playwright and a Chromium (NMFDIAG_CHROMIUM names one).
+"""
+
+import csv
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from pathlib import Path
+from statistics import median
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+REPEATS = 7
+LINK = "arch=mlp&p=0&p=1&n=10&grid=coarse"
+DRAWN = "[data-testid=stMain] .js-plotly-plot .trace"
+COMPUTED = "s of computing on"
+SWITCHES = {"k vs accuracy": "to compression?", "Layer phases": "Which layers", "Overview": "Is this network"}
+SHIFTS = """() => {
+  window.shifted = 0;
+  new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) window.shifted += e.value; }))
+    .observe({type: "layout-shift", buffered: true});
+}"""
+
+
+def served(checkout: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """Start a checkout's dashboard on a free port; the process and its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = f"-m streamlit run app.py --server.port {port} --server.headless true --server.fileWatcherType none"
+    environment = os.environ | {"NMFDIAG_CACHE": str(folder / "cache"), "NMFDIAG_RUNS": str(folder / "runs")}
+    process = subprocess.Popen(
+        [sys.executable, *command.split()], cwd=checkout, env=environment, stdout=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(600):
+        try:
+            urllib.request.urlopen(f"{address}/_stcore/health")
+            break
+        except OSError:
+            time.sleep(0.1)
+    return process, address
+
+
+def opened(browser: Browser, address: str) -> tuple[Page, dict[str, float]]:
+    """Open the overview in a new context, and time it."""
+    page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
+    page.add_init_script(f"({SHIFTS})()")
+    begun = time.perf_counter()
+    page.goto(f"{address}/?{LINK}")
+    page.get_by_role("heading", name=SWITCHES["Overview"]).wait_for()
+    frame = time.perf_counter() - begun
+    page.evaluate("window.shifted = 0")
+    page.wait_for_selector(DRAWN, state="attached")
+    return page, {"first frame": frame, "first plot": time.perf_counter() - begun}
+
+
+def switched(page: Page, name: str, heading: str) -> float:
+    """Seconds from a click in the navigation to the drawn page."""
+    begun = time.perf_counter()
+    page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+    page.get_by_role("heading", name=heading).wait_for()
+    page.wait_for_selector(DRAWN, state="attached")
+    return time.perf_counter() - begun
+
+
+def main(out: Path, checkouts: list[Path]) -> None:
+    """Measure all checkouts in turns."""
+    chromium = os.environ.get("NMFDIAG_CHROMIUM") or shutil.which("chromium")
+    found: dict[tuple[str, str], list[float]] = {}
+    with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
+        browser = playwright.chromium.launch(
+            executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
+        )
+        servers = {c.name: served(c, Path(folder) / str(i)) for i, c in enumerate(checkouts)}
+        for name, (_, address) in servers.items():
+            page, took = opened(browser, address)
+            page.get_by_text(COMPUTED).wait_for(timeout=120_000)
+            took = {f"{what}, nothing computed yet": seconds for what, seconds in took.items()}
+            for what, value in (took | {"jump": page.evaluate("window.shifted")}).items():
+                found.setdefault((name, what), []).append(value)
+            for title, heading in SWITCHES.items():
+                switched(page, title, heading)
+            page.context.close()
+        for _ in range(REPEATS):
+            for name, (_, address) in servers.items():
+                page, took = opened(browser, address)
+                page.wait_for_timeout(1500)
+                took |= {f"switch to {title}": switched(page, title, heading) for title, heading in SWITCHES.items()}
+                for what, value in took.items():
+                    found.setdefault((name, what), []).append(value)
+                page.context.close()
+        for process, _ in servers.values():
+            process.terminate()
+    with out.open("w", encoding="utf-8", newline="") as file:
+        table = csv.writer(file, lineterminator="\n")
+        table.writerow("checkout what median least most times".split())
+        for (name, what), values in found.items():
+            table.writerow([name, what, *(f"{v:.3f}" for v in (median(values), min(values), max(values))), len(values)])
+            print(f"{name:12} {what:40} {median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), [Path(each).resolve() for each in sys.argv[2:]])
