@@ -17,7 +17,7 @@ from nmfdiag.views.tables import network_table
 from nmfdiag.views.verdict_words import TESTED_HELP, unseen_words, verdict
 from nmfdiag.zoo.registry import ZooEntry
 
-CARD = 278
+CARD = 272
 """Pixels."""
 
 controls.page_guard()

@@ -22,7 +22,9 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
     """
     by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
     figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN_COLOUR.format(1))
-    return figure.update_layout(title_text="AuC by layer", title_subtitle_text=f"{batch}; bars are 95 % over classes")
+    return figure.update_layout(
+        title_text="AuC by layer", title_subtitle_text=f"{batch}; bars are 95 % over classes", margin_t=100
+    )
 
 
 def beside_figure(comparison: Comparison, name: str) -> go.Figure:
