@@ -8,11 +8,12 @@ from collections.abc import Sequence
 
 from nmfdiag.commands import benching, cache, diagnosing, info, sweeping, zoo
 from nmfdiag.commands.outcome import OK, WRONG
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.errors import NmfdiagError, printable
 
 __all__ = ["INTERRUPTED", "MISTAKE", "OK", "WRONG", "main"]
 
 MISTAKE, INTERRUPTED = 2, 130
+LONGEST_WORDS = 300
 GROUPS = (info, zoo, diagnosing, sweeping, cache, benching)
 """In the order in which ``--help`` lists them."""
 
@@ -28,17 +29,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: argparse.Namespace) -> int:
     try:
         code, record, text = arguments.run(arguments)
-    except NmfdiagError as error:
-        print(json.dumps({"error": str(error)}) if arguments.json else f"nmfdiag: {error}", file=sys.stderr)
+    except (NmfdiagError, OSError, MemoryError, RuntimeError) as error:
+        words = _words(error)
+        print(json.dumps({"error": words}) if arguments.json else f"nmfdiag: {words}", file=sys.stderr)
         return MISTAKE
     except KeyboardInterrupt:
         print("nmfdiag: interrupted; curves that are in the cache are kept.", file=sys.stderr)
         return INTERRUPTED
     try:
-        print(json.dumps(record, indent=1) if arguments.json else text)
+        print(json.dumps(record, indent=1) if arguments.json else "\n".join(map(printable, text.split("\n"))))
     except BrokenPipeError:
         _let_go()
     return code
+
+
+def _words(error: Exception) -> str:
+    """What a caller can do something about, on one line.
+
+    Raises:
+        RuntimeError: The error itself, if it is of another kind.
+    """
+    if isinstance(error, NmfdiagError):
+        return str(error)
+    if isinstance(error, OSError):
+        return printable(str(error))
+    from nmfdiag.runs.memory import out_of_memory
+
+    if not out_of_memory(error):
+        raise error
+    return printable(f"there is not enough memory for this ({error}).")[:LONGEST_WORDS].replace("\n", " ")
 
 
 def _let_go() -> None:

@@ -10,6 +10,7 @@ import torch
 
 torch.set_num_threads(1)
 
+pytest.register_assert_rewrite("browsing")
 MUST_RUN = ("browser", "real_data")
 
 

@@ -61,7 +61,16 @@ RECIPES = [
     Recipe("convnext_tiny", size=32, learning_rate=3e-4, n_train=300),
     Recipe("vit_b_16", size=32, learning_rate=1e-4, normalization="half", n_train=300),
     Recipe("googlenet", size=32, dropout=0.0, n_train=300),
-    Recipe("squeezenet1_1", learning_rate=3e-4, batch_size=10, max_epochs=100, dropout=0.0, n_train=300),
+    Recipe(
+        "squeezenet1_1",
+        size=96,
+        learning_rate=1e-4,
+        batch_size=10,
+        max_epochs=250,
+        dropout=0.0,
+        n_train=300,
+        precision="float32",
+    ),
 ]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from nmfdiag.errors import printable
+
 if TYPE_CHECKING:
     from nmfdiag.factorize.progress import Progress
 
@@ -30,7 +32,7 @@ def share(value: float | None) -> str:
 
 def say(words: str) -> None:
     """Print a line that is no part of the answer."""
-    print(words, file=sys.stderr, flush=True)
+    print("\n".join(map(printable, words.split("\n"))), file=sys.stderr, flush=True)
 
 
 @contextmanager

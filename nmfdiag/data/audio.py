@@ -2,20 +2,26 @@
 
 import io
 import re
-import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.files import ZIP_ERRORS
+from nmfdiag.data.archives import ZIP_ERRORS, open_zip
+from nmfdiag.data.files import walk
 from nmfdiag.errors import NmfdiagError
 
 SAMPLE_RATE = 8000
 N_FFT, HOP, N_MELS, N_FRAMES = 256, 64, 64, 64
 RECORDING = re.compile(r"(?:^|/)(\d)_([A-Za-z]+)_(\d+)\.wav$")
 TEST_RECORDINGS = 5
+RATES = (1_000, 384_000)
+MAX_VALUES = 2**25  # samples times channels: 4 s of 16 channels at the highest rate
+MAX_WAV_BYTES = 8 * MAX_VALUES
+WAV_FORMATS = ("WAV", "WAVEX", "RF64")  # a file's name does not bind libsndfile: it would try two dozen more
 
 
 def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = SAMPLE_RATE) -> Tensor:
@@ -51,34 +57,68 @@ def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, 
     """
     recordings = sorted(_recordings(root).items())
     inputs, labels = [], []
-    for name, content in recordings:
+    for name, read in recordings:
         match = RECORDING.search(name)
         if match and (int(match[3]) < TEST_RECORDINGS) == (split == "test"):
-            inputs.append(log_mel(_decode(name, content)))
+            inputs.append(log_mel(_decode(name, read)))
             labels.append(int(match[1]))
     if not inputs:
         raise NmfdiagError(f"No recordings DIGIT_SPEAKER_INDEX.wav in {root}: put fsdd_wav.zip or recordings/ there.")
     return torch.stack(inputs).numpy(), np.asarray(labels), tuple(str(d) for d in range(10))
 
 
-def _recordings(root: Path) -> dict[str, bytes]:
-    archive = root / "fsdd_wav.zip"
-    if archive.is_file():
-        try:
-            with zipfile.ZipFile(archive) as opened:
-                return {name: opened.read(name) for name in opened.namelist() if RECORDING.search(name)}
-        except ZIP_ERRORS as error:
-            raise NmfdiagError(f"{archive.name} is no readable zip: {error}") from None
-    return {path.name: path.read_bytes() for path in (root / "recordings").glob("*.wav")}
+def read_wav(name: str, source: Path | BinaryIO) -> tuple[np.ndarray, int]:
+    """Decode a wav file of any sample format and number of channels whose header does not promise too much.
 
+    Returns:
+        Samples (n,) mono, and their number a second.
 
-def _decode(name: str, content: bytes) -> Tensor:
+    Raises:
+        NmfdiagError: If it is none, damaged, truncated or too long.
+    """
     import soundfile
 
     try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise NmfdiagError(f"{Path(name).name} can't be decoded: {error}") from None
+        with soundfile.SoundFile(source) as file:
+            rate, length, values = file.samplerate, file.frames, file.frames * file.channels
+            if file.format not in WAV_FORMATS:
+                raise NmfdiagError(f"{name} can't be decoded: it is no wav file, but {file.format}.")
+            if not RATES[0] <= rate <= RATES[1] or not 0 < values <= MAX_VALUES:
+                raise NmfdiagError(
+                    f"{name} has {length:,} samples of {file.channels} channels at {rate:,} a second; accepted are 1 to "
+                    f"{MAX_VALUES:,} values at {RATES[0]:,} to {RATES[1]:,} a second."
+                )
+            samples = file.read(dtype="float32", always_2d=True)
+    except (soundfile.LibsndfileError, OSError) as error:
+        raise NmfdiagError(f"{name} can't be decoded: {error}") from None
+    if len(samples) < length or not np.isfinite(samples).all():
+        raise NmfdiagError(f"{name} is truncated, or holds values that are not finite.")
+    return samples.mean(axis=1), rate
+
+
+def _recordings(root: Path) -> dict[str, Callable[[], BinaryIO]]:
+    archive = root / "fsdd_wav.zip"
+    if archive.is_file():
+        opened = open_zip(archive)
+        large = next((i for i in opened.infolist() if i.file_size > MAX_WAV_BYTES), None)
+        if large is not None:
+            raise NmfdiagError(f"{archive.name}: {large.filename} expands to more than {MAX_WAV_BYTES >> 20} MiB.")
+        names = (name for name in opened.namelist() if RECORDING.search(name))
+        return {name: lambda name=name: io.BytesIO(opened.read(name)) for name in names}  # type: ignore[misc]
+    folder = root / "recordings"
+    paths = (Path(entry.path) for entry in (walk(folder, 1) if folder.is_dir() else ()) if entry.is_file())
+    return {path.name: lambda path=path: path.open("rb") for path in paths}  # type: ignore[misc]
+
+
+def _decode(name: str, read: Callable[[], BinaryIO]) -> Tensor:
+    title = Path(name).name
+    try:
+        with read() as source:
+            samples, rate = read_wav(title, source)
+    except NmfdiagError:
+        raise
+    except ZIP_ERRORS as error:
+        raise NmfdiagError(f"{title} can't be read: {error}") from None
     if rate != SAMPLE_RATE:
-        raise NmfdiagError(f"{Path(name).name} has {rate} samples a second, {SAMPLE_RATE} are accepted.")
-    return torch.from_numpy(samples.mean(axis=1))
+        raise NmfdiagError(f"{title} has {rate} samples a second, {SAMPLE_RATE} are accepted.")
+    return torch.from_numpy(samples)

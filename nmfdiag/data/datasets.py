@@ -21,6 +21,7 @@ from nmfdiag.errors import NmfdiagError
 
 SPLITS = ("train", "test")
 DIGITS_TRAIN = 1200
+MAX_IDX_BYTES, MAX_IDX_DIMS = 2**28, 4
 
 
 @dataclass(frozen=True)
@@ -88,9 +89,9 @@ def load(
     folder = Path(root or os.environ.get("NMFDIAG_DATA", "data"))
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
-    elif Path(name).suffix == ".npz" and Path(name).is_file():
+    elif _is(Path(name), Path.is_file) and Path(name).suffix == ".npz":
         inputs, labels, class_names = load_npz(Path(name))
-    elif Path(name).exists():
+    elif _is(Path(name), Path.is_file) or _is(Path(name), Path.is_dir):
         inputs, labels, class_names = load_image_folder(Path(name), split, size=sides, limit_per_class=limit_per_class)
     else:
         raise NmfdiagError(
@@ -105,6 +106,14 @@ def load(
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
     x = torch.from_numpy(inputs)
     return Dataset(name, split, x if sides is None else resized(x, sides), y, class_names)
+
+
+def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Whether something of this kind is there; a name that is too long, or behind a locked folder, is none."""
+    try:
+        return kind(path)
+    except OSError:
+        return False
 
 
 def _first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
@@ -132,7 +141,7 @@ def _torchvision(class_name: str, channels_last: bool) -> Callable[[Path, str, b
         which = {"split": split} if class_name == "SVHN" else {"train": split == "train"}
         try:
             found = make(root, download=download, **which)
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # of a missing file, or a damaged one
             raise NmfdiagError(
                 f"{class_name} was not found in {root} ({error}). Set NMFDIAG_DATA or root to the folder of it, "
                 f"or allow torchvision to download it with download=True (--download on the command line)."
@@ -170,13 +179,20 @@ def read_idx(path: Path) -> np.ndarray:
     """
     try:
         with gzip.open(path) as file:
-            content = file.read()
+            content = file.read(MAX_IDX_BYTES + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise NmfdiagError(f"{path.name} can't be read: {error}") from None
+    if len(content) > MAX_IDX_BYTES:
+        raise NmfdiagError(f"{path.name} unpacks to more than {MAX_IDX_BYTES >> 20} MiB.")
     n_dims = content[3] if len(content) > 3 else 0
     shape = np.frombuffer(content, ">u4", n_dims, 4) if len(content) >= 4 + 4 * n_dims else np.zeros(0, ">u4")
     promised = math.prod(int(n) for n in shape)
-    if content[:3] != b"\x00\x00\x08" or not n_dims or len(content) - 4 - 4 * n_dims != promised:
+    if (
+        content[:3] != b"\x00\x00\x08"
+        or not 0 < n_dims <= MAX_IDX_DIMS
+        or not promised
+        or len(content) - 4 - 4 * n_dims != promised
+    ):
         raise NmfdiagError(f"{path.name} is no IDX file of unsigned bytes, or it is truncated.")
     return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape.astype(int)).copy()
 

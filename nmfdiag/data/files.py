@@ -2,28 +2,30 @@
 
 import io
 import math
-import tokenize
+import os
 import warnings
 import zipfile
-import zlib
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.data.archives import ZIP_ERRORS, open_zip
+from nmfdiag.errors import NmfdiagError, printable
 
 if TYPE_CHECKING:
     from PIL import Image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
 MAX_FILES = 1_000_000
+MAX_SEEN, DEEPEST = 4 * MAX_FILES, 3  # entries of any kind that are looked at; SPLIT/CLASS/IMAGE
 MAX_IMAGE_BYTES = 64 * 2**20
+MAX_WORK = 2**36
+"""Bytes that are unpacked and pixels that are decoded: a few minutes' worth."""
 MAX_ARRAY_BYTES = 4 * 2**30
 MAX_CLASSES = 10_000
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # a file's name does not bind Pillow: EPS would start an interpreter
-ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError)
 ARRAY_NAMES = {"inputs": ("x", "images", "inputs"), "labels": ("y", "labels", "targets")}
 
 Arrays = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
@@ -62,13 +64,20 @@ def load_image_folder(
         raise NmfdiagError(f"No images as CLASS/IMAGE or {split}/CLASS/IMAGE in {path}.")
     images: list[np.ndarray] = []
     labels: list[int] = []
+    work = 0
     for label, names in enumerate(by_class.values()):
         for name in names[:limit_per_class]:
             try:
                 content = found[name]()
+            except NmfdiagError:
+                raise
             except ZIP_ERRORS as error:
                 raise NmfdiagError(f"{name} can't be read: {error}") from None
-            image = _pixels(decode_image(str(name), content), size)
+            decoded = decode_image(str(name), content)
+            work += len(content) + math.prod(decoded.size)
+            if work > MAX_WORK:
+                raise NmfdiagError(f"The images in {path} are too large to be all unpacked: take fewer of each class.")
+            image = _pixels(decoded, size)
             size = size or (image.shape[0], image.shape[1])
             if (len(images) + 1) * math.prod(size) * 3 > MAX_ARRAY_BYTES:
                 raise NmfdiagError(
@@ -82,7 +91,7 @@ def load_image_folder(
         stacked = np.stack(images).transpose(0, 3, 1, 2)
     else:
         stacked = np.stack(images)[:, None]
-    return np.ascontiguousarray(stacked), np.asarray(labels), tuple(by_class)
+    return np.ascontiguousarray(stacked), np.asarray(labels), tuple(map(printable, by_class))
 
 
 def load_npz(path: Path) -> Arrays:
@@ -108,9 +117,12 @@ def load_npz(path: Path) -> Arrays:
         raise NmfdiagError(f"{path.name}: x holds nothing, its shape is {x.shape}.")
     if len(y) and not 0 <= int(y.min()) <= int(y.max()) < MAX_CLASSES:
         raise NmfdiagError(f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {y.min()} .. {y.max()}.")
-    if x.dtype.kind == "f" and not np.isfinite(x).all():
-        raise NmfdiagError(f"{path.name}: x holds values that are not finite.")
-    x = np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32))
+    if x.dtype != np.uint8 and x.size * np.dtype(np.float32).itemsize > MAX_ARRAY_BYTES:
+        raise NmfdiagError(f"{path.name}: x takes more than {MAX_ARRAY_BYTES >> 30} GiB as float32.")
+    with np.errstate(over="ignore"):
+        x = np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32))
+    if x.dtype != np.uint8 and not np.isfinite(x).all():
+        raise NmfdiagError(f"{path.name}: x holds values that are not finite, or too large for float32.")
     return x, y, tuple(str(c) for c in range(int(y.max()) + 1 if len(y) else 0))
 
 
@@ -130,7 +142,7 @@ def read_arrays(
         NmfdiagError: If an array is missing, of objects, damaged or too large, or lies about its size.
     """
     try:
-        with zipfile.ZipFile(path) as archive:
+        with open_zip(path, ".npz") as archive:
             names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             return {
                 key: _npz_array(archive, names, path, accepted)
@@ -165,28 +177,66 @@ def _npz_array(
                 )
         with archive.open(info) as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except (ValueError, SyntaxError, tokenize.TokenError) as error:
-        raise error if isinstance(error, NmfdiagError) else NmfdiagError(f"{path.name}: {error}") from None
+    except (NmfdiagError, *ZIP_ERRORS):
+        raise
+    except Exception as error:  # a damaged or hostile header may raise anything, but runs no code
+        raise NmfdiagError(f"{path.name}: {type(error).__name__}: {error}") from None
 
 
 def _folder_images(folder: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
+    """The images as deep as classes of a split lie; links that lead out of the folder are left out."""
     inside = folder.resolve()
     found: dict[PurePosixPath, Callable[[], bytes]] = {}
-    for path in folder.rglob("*"):
-        hidden = path.name.startswith(".")
-        is_image = path.suffix.lower() in IMAGE_SUFFIXES and not hidden and path.is_file()
-        if is_image and path.resolve().is_relative_to(inside):
-            found[PurePosixPath(path.relative_to(folder).as_posix())] = path.read_bytes
+    for entry in walk(folder):
+        path = Path(entry.path)
+        if path.suffix.lower() not in IMAGE_SUFFIXES or entry.name.startswith("."):
+            continue
+        try:
+            is_file, leads_out = entry.is_file(), entry.is_symlink() and not path.resolve().is_relative_to(inside)
+        except (OSError, RuntimeError):  # a link that leads to itself
+            continue
+        if is_file and not leads_out:
+            found[PurePosixPath(path.relative_to(folder).as_posix())] = lambda path=path: _content(path)  # type: ignore[misc]
         if len(found) > MAX_FILES:
             raise NmfdiagError(f"{folder} holds more than {MAX_FILES:,} images.")
     return found
 
 
+def walk(folder: Path, depth: int = DEEPEST) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds but folders, down to a depth; folders behind links are not looked into.
+
+    Raises:
+        NmfdiagError: If there is too much of it, or a folder can't be read.
+    """
+    seen, waiting = 0, [(str(folder), depth)]
+    while waiting:
+        here, deep = waiting.pop()
+        try:
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    seen += 1
+                    if seen > MAX_SEEN:
+                        raise NmfdiagError(f"{folder} holds more than {MAX_SEEN:,} files.")
+                    if not entry.is_dir(follow_symlinks=False):
+                        yield entry
+                    elif deep > 1:
+                        waiting.append((entry.path, deep - 1))
+        except OSError as error:
+            raise NmfdiagError(f"{here} can't be read: {error.strerror}.") from None
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        content = file.read(MAX_IMAGE_BYTES + 1)
+    if len(content) > MAX_IMAGE_BYTES:
+        raise NmfdiagError(f"{path.parent.name}/{path.name} has more than {MAX_IMAGE_BYTES >> 20} MiB.")
+    return content
+
+
 def _zip_images(path: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
-    try:
-        archive = zipfile.ZipFile(path)
-    except ZIP_ERRORS as error:
-        raise NmfdiagError(f"{path.name} is no readable zip: {error}") from None
+    archive = open_zip(path)
+    if len(archive.infolist()) > MAX_SEEN:
+        raise NmfdiagError(f"{path.name} holds more than {MAX_SEEN:,} files.")
     found: dict[PurePosixPath, Callable[[], bytes]] = {}
     for info in archive.infolist():
         name = PurePosixPath(info.filename)
@@ -200,6 +250,8 @@ def _zip_images(path: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
         if info.file_size > MAX_IMAGE_BYTES:
             raise NmfdiagError(f"{path.name}: {name.name} expands to more than {MAX_IMAGE_BYTES >> 20} MiB.")
         found[name] = lambda info=info: archive.read(info)  # type: ignore[misc]
+        if len(found) > MAX_FILES:
+            raise NmfdiagError(f"{path.name} holds more than {MAX_FILES:,} images.")
     return found
 
 
@@ -209,7 +261,7 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
     Raises:
         NmfdiagError: If it is none of the accepted formats, damaged or far too large; names it.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         with warnings.catch_warnings():
@@ -218,14 +270,7 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
             if image.mode.startswith("I"):  # 16 bits a pixel: converting would clip, not scale
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
-    except (
-        UnidentifiedImageError,
-        OSError,
-        SyntaxError,
-        ValueError,
-        Image.DecompressionBombWarning,
-        Image.DecompressionBombError,
-    ) as e:
+    except Exception as e:  # a damaged or hostile file may raise anything, but runs no code
         raise NmfdiagError(f"{name} can't be decoded as an image: {e}") from None
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nmfdiag.data.files import IMAGE_SUFFIXES, MAX_IMAGE_BYTES
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.data.files import IMAGE_SUFFIXES, MAX_IMAGE_BYTES, walk
+from nmfdiag.errors import NmfdiagError, harmless
 
 MAX_INDEX_BYTES = 2**22
 NAMED = 10  # how many names an error lists
@@ -28,9 +28,12 @@ class ClassList:
     @classmethod
     def of(cls, names: Sequence[str], ids: Sequence[str] = ()) -> "ClassList":
         """Make the list from names, of which two may be alike (ImageNet has two cranes), and WordNet ids."""
+        own, given = Counter(map(_plain, names)), names
+        names = [harmless(name) for name in given]
         count = Counter(map(_plain, names))
         unique = tuple(f"{name} ({i})" if count[_plain(name)] > 1 else name for i, name in enumerate(names))
         places = {str(i): i for i in range(len(names))}
+        places |= {_plain(name): i for i, name in enumerate(given) if own[_plain(name)] == 1}
         places |= {_plain(name): i for i, name in enumerate(unique)}
         return cls(unique, places | {_plain(name): i for i, name in enumerate(ids)})
 
@@ -135,7 +138,7 @@ def image_files(folder: Path, limit: int | None = None) -> list[Path]:
         NmfdiagError: If one is too large a file.
     """
     inside = folder.parent.resolve()
-    files = (path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    files = (path for entry in walk(folder, 1) if (path := Path(entry.path)).suffix.lower() in IMAGE_SUFFIXES)
     shown = (path for path in files if path.is_file() and not path.name.startswith("."))
     found = sorted(path for path in shown if path.resolve().is_relative_to(inside))[:limit]
     for path in found:

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.audio import log_mel
+from nmfdiag.data.audio import log_mel, read_wav
+from nmfdiag.data.files import walk
 from nmfdiag.errors import NmfdiagError
 
 SAMPLE_RATE, SECONDS = 16_000, 4
@@ -23,8 +24,7 @@ CLASSES = (
 )  # fmt: skip
 CLIP = re.compile(r"(\d+)-(\d)-(\d+)-(\d+)\.wav")
 FOLDS, TEST_FOLD = range(1, 11), 10
-RATES = (1_000, 384_000)
-MAX_VALUES = 2**25  # samples times channels: 4 s of 16 channels at the highest rate
+MAX_TABLE_BYTES = 64 * 2**20
 COLUMNS = ("slice_file_name", "fold", "classID")
 
 
@@ -42,12 +42,7 @@ def load_urban_sound(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tu
         NmfdiagError: If there are no clips, a file is damaged or named otherwise, or the metadata say something else.
     """
     folder = root / "UrbanSound8K" if (root / "UrbanSound8K").is_dir() else root
-    clips = {
-        (fold, path.name): path
-        for fold in FOLDS
-        for path in sorted((folder / "audio" / f"fold{fold}").glob("*"))
-        if path.suffix.lower() == ".wav" and not path.name.startswith(".")
-    }
+    clips = {(fold, path.name): path for fold in FOLDS for path in _wavs(folder / "audio" / f"fold{fold}")}
     table = folder / "metadata" / "UrbanSound8K.csv"
     if not clips or not table.is_file():
         raise NmfdiagError(
@@ -63,6 +58,11 @@ def load_urban_sound(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tu
     return inputs.numpy(), np.asarray([labels[clip] for clip in wanted]), CLASSES
 
 
+def _wavs(folder: Path) -> list[Path]:
+    shown = (entry for entry in (walk(folder, 1) if folder.is_dir() else ()) if not entry.name.startswith("."))
+    return sorted(Path(entry.path) for entry in shown if entry.name.lower().endswith(".wav") and entry.is_file())
+
+
 def _class_of(name: str) -> int:
     match = CLIP.fullmatch(name)
     if match is None:
@@ -72,6 +72,8 @@ def _class_of(name: str) -> int:
 
 def _check_metadata(table: Path, labels: dict[tuple[int, str], int]) -> None:
     """Check that the table lists just the clips that are there, in their folds and of their classes."""
+    if table.stat().st_size > MAX_TABLE_BYTES:
+        raise NmfdiagError(f"{table.name} has more than {MAX_TABLE_BYTES >> 20} MiB.")
     try:
         with table.open(encoding="utf-8-sig", newline="") as file:
             listed = {(int(row["fold"]), row["slice_file_name"]): int(row["classID"]) for row in csv.DictReader(file)}
@@ -91,24 +93,10 @@ def _check_metadata(table: Path, labels: dict[tuple[int, str], int]) -> None:
 
 def _waveform(path: Path) -> Tensor:
     """Decode a clip of any rate, sample format and number of channels; returns (samples,) mono at 16 kHz."""
-    import soundfile
     from scipy.signal import resample_poly
 
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate, length, values = file.samplerate, file.frames, file.frames * file.channels
-            if not RATES[0] <= rate <= RATES[1] or not 0 < values <= MAX_VALUES:
-                raise NmfdiagError(
-                    f"{path.name} has {length:,} samples of {file.channels} channels at {rate:,} a second; accepted are 1 to "
-                    f"{MAX_VALUES:,} values at {RATES[0]:,} to {RATES[1]:,} a second."
-                )
-            samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise NmfdiagError(f"{path.name} can't be decoded: {error}") from None
-    if len(samples) < length or not np.isfinite(samples).all():
-        raise NmfdiagError(f"{path.name} is truncated, or holds values that are not finite.")
+    mono, rate = read_wav(path.name, path)
     common = gcd(SAMPLE_RATE, rate)
-    mono = samples.mean(axis=1)
     return torch.from_numpy(
         np.ascontiguousarray(resample_poly(mono, SAMPLE_RATE // common, rate // common), np.float32)
     )

@@ -72,11 +72,14 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 def _kind(path: Path) -> str:
     """``"safetensors"`` or ``"pickled"``, after what can be checked of a file without reading it."""
-    if path.is_dir():
-        raise NmfdiagError(f"{path} is a folder: give the file of weights inside it ({ACCEPTED}).")
-    if not path.is_file():
-        raise NmfdiagError(f"There is no weights file {path}: accepted are {ACCEPTED}.")
-    n_bytes = path.stat().st_size
+    try:
+        if path.is_dir():
+            raise NmfdiagError(f"{path} is a folder: give the file of weights inside it ({ACCEPTED}).")
+        if not path.is_file():
+            raise NmfdiagError(f"There is no weights file {path}: accepted are {ACCEPTED}.")
+        n_bytes = path.stat().st_size
+    except OSError as error:  # a name that is too long, a locked folder
+        raise NmfdiagError(f"The weights {path.name} can't be read: {error.strerror}.") from None
     if not 0 < n_bytes <= MAX_BYTES:
         raise NmfdiagError(f"The weights {path.name} have {n_bytes:,} bytes, accepted are 1 to {MAX_BYTES:,}.")
     try:

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
 
+from nmfdiag.data.archives import ZIP_ERRORS
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import KINDS
 from nmfdiag.networks.channels import CONVOLUTION_NAMES, KEEPS_NAMES
@@ -83,7 +84,7 @@ def read_exported(path: Path, *, trust: bool) -> nn.Module:
 def _is_exported(path: Path) -> bool:
     try:
         return zipfile.is_zipfile(path) and archive_kind(path) == EXPORTED
-    except (zipfile.BadZipFile, OSError, ValueError):
+    except ZIP_ERRORS:
         return False
 
 

@@ -19,6 +19,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from nmfdiag.data.archives import open_zip
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.names import few, shown
 
@@ -103,7 +104,7 @@ def _plain_dict(*args: Any) -> OrderedDict[Any, Any]:
 
 def archive_kind(path: Path) -> str:
     """What a zip file is: of ``torch.save``, ``torch.export`` or TorchScript, NumPy's, or something else (empty)."""
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         names = {name.split("/", 1)[-1] for name in archive.namelist()}
     if "archive_format" in names or "serialized_exported_program.json" in names:
         return EXPORTED
@@ -121,7 +122,7 @@ def look_at_archive(path: Path, max_entries: int) -> None:
         raise NmfdiagError(CURES[kind])
     if kind != SAVED:
         raise NmfdiagError("are a zip file, but no checkpoint that torch.save has written: it has no data.pkl.")
-    with zipfile.ZipFile(path) as archive:
+    with open_zip(path) as archive:
         entries = archive.infolist()
     if len(entries) > max_entries:
         raise NmfdiagError(f"are an archive of {len(entries):,} entries, accepted are {max_entries:,}.")
@@ -160,10 +161,14 @@ def state_dict_in(found: Any) -> dict[str, Tensor]:
 
 
 def _has_tensors(value: Any, depth: int = 1) -> bool:
-    """Whether there are tensors by name in a dict, or in dicts inside it."""
-    if not isinstance(value, dict) or not depth:
-        return False
-    return any(isinstance(k, str) and (isinstance(v, Tensor) or _has_tensors(v, depth - 1)) for k, v in value.items())
+    """Whether there are tensors by name in a dict, or in dicts inside it, however often one of them is named."""
+    level = [value] if isinstance(value, dict) else []
+    for _ in range(depth):
+        named = [v for each in level for k, v in each.items() if isinstance(k, str)]
+        if any(isinstance(v, Tensor) for v in named):
+            return True
+        level = list({id(v): v for v in named if isinstance(v, dict)}.values())
+    return False
 
 
 def save(state: dict[str, Tensor], target: Path, max_bytes: int, max_tensors: int) -> None:
@@ -203,6 +208,8 @@ def _reason(error: Exception) -> str:
         return "they end too early."
     if named := re.search(r"Unsupported global: GLOBAL (\S+)", text):
         return f"they are of the format before PyTorch 1.6 and name {shown(named[1])}: save the state dict anew with torch.save."
+    if blocked := re.search(r"GLOBAL (\S+) whose module", text):
+        return f"they name {shown(blocked[1])}, which would run code."
     found = re.search(r"WeightsUnpickler error: (.*)", text)
     return textwrap.shorten(found[1] if found else text, 300) or type(error).__name__
 

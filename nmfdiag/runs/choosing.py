@@ -107,10 +107,14 @@ def chosen(folder: Path, name: str) -> Path:
         NmfdiagError: If it leads out of the folder, by ``..`` or by a link, or there is nothing of that name.
     """
     root = folder.resolve()
-    path = (root / name).resolve()
+    try:
+        path = (root / name).resolve()
+        exists = path.exists()
+    except (OSError, RuntimeError, ValueError):  # no file can have such a name, or it is a link to itself
+        path, exists = root, False
     if not path.is_relative_to(root) or path == root:
         raise NmfdiagError(f"{name} is not inside {folder}: only what that folder holds can be opened here.")
-    if not path.exists():
+    if not exists:
         raise NmfdiagError(f"{name} is no longer in {folder}.")
     return path
 

@@ -29,6 +29,8 @@ COLUMNS = {"rowid", "key", "raw", "access_time", "size", "mode", "filename", "va
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
 SELECT = "SELECT CAST(key AS BLOB), raw, mode, CAST(filename AS BLOB), value FROM Cache"
 KEPT = "new results are kept until this process ends."
+SETTINGS = diskcache.core.DEFAULT_SETTINGS | diskcache.core.METADATA
+ACCEPTED = {kind: (kind, type(diskcache.core.ENOVAL)) for kind in (int, str)}
 FAILURES = (sqlite3.Error, diskcache.Timeout, OSError)
 """What reading and writing may raise."""
 
@@ -57,14 +59,25 @@ class BytesDisk(diskcache.Disk):
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
         if mode not in (diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY) or read:
             raise NmfdiagError("The cache holds a value that nmfdiag did not write.")
-        if filename is not None and not Path(self._directory, filename).resolve().is_relative_to(
-            Path(self._directory).resolve()
-        ):
+        if filename is not None and not self._holds(filename):
             raise NmfdiagError("The cache names a file outside its folder.")
         found = super().fetch(mode, filename, value, read)
         if not isinstance(found, bytes):
             raise NmfdiagError("The cache holds a value that nmfdiag did not write.")
         return found
+
+    def remove(self, file_path: Any) -> None:
+        if self._holds(file_path):  # else a tampered row would have any file deleted
+            super().remove(file_path)
+
+    def _holds(self, name: Any) -> bool:
+        """Whether a row's name of a file is one that diskcache gives, inside the cache's folder."""
+        folder = Path(self._directory).resolve()
+        try:
+            path = (folder / name).resolve()
+        except (OSError, RuntimeError, TypeError, ValueError):  # no text, a zero in it, a link to itself, ...
+            return False
+        return path.suffix == ".val" and path.is_relative_to(folder)
 
     def rows(self, execute: Callable[..., Any], keys: Sequence[str] | None) -> Iterator[Row]:
         """The rows of these keys that there are; all rows for None."""
@@ -100,19 +113,34 @@ class WritableCache(diskcache.Cache):
 
     def __init__(self, folder: Path):
         self._began = time.monotonic()
-        super().__init__(
-            str(folder),
-            timeout=LOCK_SECONDS,
-            disk=BytesDisk,
-            size_limit=SIZE_LIMIT,
-            eviction_policy="least-recently-used",
-            cull_limit=20,
-        )
+        try:
+            super().__init__(
+                str(folder),
+                timeout=LOCK_SECONDS,
+                disk=BytesDisk,
+                size_limit=SIZE_LIMIT,
+                eviction_policy="least-recently-used",
+                cull_limit=20,
+            )
+        except (TypeError, ValueError, AttributeError, KeyError) as error:  # of settings that diskcache did not write
+            raise sqlite3.DatabaseError(f"its settings can't be read: {error}") from None
         columns = {row[1] for row in self._sql("PRAGMA table_info(Cache)")} | {"rowid"}
         if not columns >= COLUMNS:
             raise sqlite3.DatabaseError(f"its table lacks {', '.join(sorted(COLUMNS - columns))}")
         self._database = folder / DATABASE
         self._inode = self._database.stat().st_ino
+
+    def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
+        """Take up a setting from the database; each becomes an attribute, so only diskcache's own are."""
+        known = SETTINGS.get(key)
+        found = (
+            super().reset(key, value, update)
+            if known is not None and isinstance(value, ACCEPTED[type(known)])
+            else None
+        )
+        if known is None or not isinstance(found, type(known)):
+            raise sqlite3.DatabaseError(f"its setting {key!r} is none of diskcache's")
+        return found
 
     @property
     def _sql_retry(self) -> Callable[..., Any]:  # diskcache waits a minute at each of several dozen statements
@@ -256,6 +284,7 @@ def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Disk | Non
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _close_to_others(folder)
         told = "" if error is None else _moved_aside(folder, error)
         try:
             return WritableCache(folder), told
@@ -272,6 +301,14 @@ def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Disk | Non
         except FAILURES:
             return None, told
         return readable, told
+
+
+def _close_to_others(folder: Path) -> None:
+    """Take a folder that everybody may look into from all but its owner, whose it was made as."""
+    with suppress(OSError):  # somebody else's
+        mode = folder.stat().st_mode
+        if mode & 0o007:
+            folder.chmod(mode & 0o700)
 
 
 def is_damage(error: BaseException) -> TypeGuard[sqlite3.DatabaseError]:

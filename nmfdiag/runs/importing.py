@@ -22,6 +22,7 @@ from typing import Any
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs.choosing import WEIGHTS
 from nmfdiag.runs.jobs import worker_threads
+from nmfdiag.runs.memory import keep_within
 from nmfdiag.zoo.registry import ZooEntry, entries, lookup
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -29,6 +30,8 @@ LONGEST_SECONDS = 1800
 PATIENT_SECONDS, LONGEST_WORDS = 5, 600
 TOLD, ANSWERED = "told", "answered"
 CHECK_FILE = "check.json"
+LARGEST = 10**18
+"""No number of a check is larger."""
 EXAMPLE = "digits-cnn-p0.6-s0"
 """The shipped network that is opened as if it were a stranger's."""
 EXAMPLE_NAME = "example"
@@ -86,6 +89,11 @@ class State:
     words: str = ""
     problem: str = ""
     opened: bool = False
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether the last one was."""
+        return bool(self.name) and not (self.running or self.problem or self.opened)
 
 
 def open_command(opening: Opening) -> list[str]:
@@ -185,12 +193,14 @@ class Opener:
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
         try:
             with (folder / TOLD).open("wb") as told, (folder / ANSWERED).open("wb") as answered:
-                return subprocess.Popen(
+                process = subprocess.Popen(
                     list(self._command(opening)), env=environment, stdin=subprocess.DEVNULL, stdout=answered,
                     stderr=told, start_new_session=True,
                 )  # fmt: skip
         except OSError as error:
             raise NmfdiagError(f"{opening.name} can't be opened: {error}") from None
+        keep_within(process.pid)
+        return process
 
     def _follow(self, now: _Process) -> None:
         """Wait for the process, keep what it found, and clear up behind it."""
@@ -222,9 +232,25 @@ def check_of(entry: ZooEntry) -> dict[str, Any]:
     """What was found when this network was opened: ``preflight``, ``problems``, ``provenance``; empty if it was opened elsewhere."""
     try:
         record = json.loads((entry.folder / CHECK_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        json.dumps(record, ensure_ascii=False).encode()  # half a surrogate pair is no text
+        return record if _is_check(record, entry.n_classes) else {}
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
-    return record if isinstance(record, dict) else {}
+
+
+def _is_check(record: dict[str, Any], n_classes: int) -> bool:
+    """Whether what a record has is as it was written, so that tables can be made of it."""
+    found, told = record["preflight"], record["provenance"]
+    batches, right, layers = found.get("batches", {}), found.get("accuracy_by_class", {}), found.get("layers", [])
+    numbers = [*batches.values(), *right.values(), *(found.get(name, 0) for name in ("accuracy", "seconds", "bytes"))]
+    texts = [*told.values(), *found.get("skipped", {}).values(), *found.get("remarks", []), found.get("better", "")]
+    cells = [value for layer in layers for value in layer.values()]
+    return (
+        all(isinstance(number, int | float) and abs(number) < LARGEST for number in numbers)
+        and all(isinstance(text, str) for text in texts)
+        and all(isinstance(cell, str) or abs(cell) < LARGEST for cell in cells)
+        and {*batches, *right} <= set(map(str, range(n_classes)))
+    )
 
 
 def opened_networks() -> dict[str, ZooEntry]:

@@ -19,6 +19,8 @@ FLOAT = 4
 HEAD = 2.5
 """A module's input and output, and what it needs beside, as multiples of its output."""
 UNLIMITED = 2**60
+LEAST_BYTES = 2**31
+"""What a process of ours may have in any case: torch alone takes a third of it."""
 SIGNS = (
     "out of memory",
     "not enough memory",
@@ -88,6 +90,21 @@ def check_memory(needed: int, device: str, request: Any) -> None:
             f"{request.layer} of {request.entry} needs about {_gib(needed)} of memory, and {_gib(there)} are free on {device}: "
             f"it was not begun. {_advice(request, share, device)}"
         )
+
+
+def keep_within(process: int) -> None:
+    """Let another process of ours have no more memory than there is now, so that it fails before the system runs out of it.
+
+    Args:
+        process: Its number. Only Linux can be told.
+    """
+    there = available_bytes()
+    with suppress(ImportError, AttributeError, OSError, ValueError):
+        import resource
+
+        if there is not None:
+            most = max(int(USABLE * there), LEAST_BYTES)
+            resource.prlimit(process, resource.RLIMIT_DATA, (most, most))
 
 
 def out_of_memory(error: BaseException | None) -> bool:

@@ -6,12 +6,12 @@ runs have the same form: ``FOLDER/run.jsonl`` below :func:`runs_folder`, written
 """
 
 import json
-import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,6 +22,9 @@ from nmfdiag.zoo.recipes import Recipe
 RECORDED = Path(__file__).parent / "recorded"
 RUN_FILE = "run.jsonl"
 BLOCK = 2**16
+MAX_BYTES, MOST_RUNS = 2**28, 10_000
+"""Of a record, and of the files of runs that are looked at."""
+MOST_DIGITS, MOST_EPOCHS = 18, 10**9
 
 
 @dataclass(frozen=True)
@@ -132,11 +135,19 @@ def runs_folder() -> Path:
 
 
 def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """The files of monitored runs, with the time (ns) and the size that they were left at, newest first."""
-    found = {}
-    for path in folder.glob("*/run*.jsonl"):
-        with suppress(OSError):  # put aside in this moment
-            found[path] = ((at := path.stat()).st_mtime_ns, at.st_size)
+    """The files of monitored runs, with the time (ns) and the size that they were left at, newest first.
+
+    Links that lead out of the folder, what is no plain file, and names that can't be printed are left out.
+    """
+    found, inside = {}, folder.resolve()
+    for path in islice(folder.glob("*/run*.jsonl"), MOST_RUNS):
+        with suppress(OSError, RuntimeError):  # put aside in this moment, or a link that leads to itself
+            if (
+                path.is_file()
+                and path.resolve().is_relative_to(inside)
+                and f"{path.parent.name}{path.name}".isprintable()
+            ):
+                found[path] = ((at := path.stat()).st_mtime_ns, at.st_size)
     return dict(sorted(found.items(), key=lambda item: (-item[1][0], item[0])))
 
 
@@ -178,7 +189,7 @@ def _unended(file: BinaryIO) -> bytes:
 def _is_whole(line: bytes) -> bool:
     try:
         json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 
@@ -186,6 +197,8 @@ def _is_whole(line: bytes) -> bool:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     """The lines that are whole: the last one of a killed run may not be."""
     try:
+        if path.stat().st_size > MAX_BYTES:
+            raise NmfdiagError(f"The record {path.name} has more than {MAX_BYTES >> 20} MiB.")
         content = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NmfdiagError(f"The record {path.name} can't be read: {error}") from None
@@ -193,10 +206,27 @@ def _lines(path: Path) -> Iterator[dict[str, Any]]:
     for number, line in enumerate(lines, 1):
         try:
             if line:
-                yield json.loads(line)
-        except ValueError as error:
+                yield _parsed(line)
+        except (ValueError, RecursionError) as error:
             if number < len(lines):
                 raise NmfdiagError(f"Line {number} of the record {path.name} can't be read: {error}") from None
+
+
+def _parsed(line: str) -> Any:
+    """One line.
+
+    Raises:
+        ValueError: If it is no JSON, or has text that no encoding takes (half a surrogate pair).
+        RecursionError: If it is nested too deep.
+    """
+    record = json.loads(line, parse_int=_whole)
+    if "\\ud" in line.lower():
+        json.dumps(record, ensure_ascii=False).encode()
+    return record
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
 
 
 def _modified(path: Path) -> int:
@@ -207,9 +237,9 @@ def _modified(path: Path) -> int:
 def _network_records(path: Path, _modified: int) -> dict[str, NetworkRecord]:
     try:
         found = [NetworkRecord(**(line | {"recipe": Recipe(**line["recipe"])})) for line in _lines(path)]
+        return {record.name: record for record in sorted(found, key=lambda record: record.name)}
     except (TypeError, KeyError) as error:
         raise NmfdiagError(f"{path.name} is no record of networks: {error}") from None
-    return {record.name: record for record in sorted(found, key=lambda record: record.name)}
 
 
 @lru_cache(maxsize=256)
@@ -226,7 +256,12 @@ def _monitored(path: Path, _modified: int) -> Run:
     try:
         for line in run.epochs:
             numbers = [line["epoch"]] + [v for of in line["curves"].values() for at in of.values() for v in at.values()]
-            math.fsum(numbers)
+            if not all(isinstance(each, int | float) for each in numbers) or not 0 <= line["epoch"] < MOST_EPOCHS:
+                raise TypeError(f"the values of epoch {line['epoch']!r} are no numbers")
+        noise = None if run.recipe is None else run.recipe.label_noise
+        parts = (run.probe, run.provenance, run.result)
+        if not all(isinstance(part, dict) for part in parts) or not isinstance(noise, int | float | None):
+            raise TypeError("probe, provenance and result must be objects, label noise a number")
     except (KeyError, TypeError, AttributeError) as error:
         raise NmfdiagError(f"{path.name} is no record of a training run: {error!r}") from None
     return run

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from nmfdiag.data import DATASETS, Normalization
 from nmfdiag.data.files import decode_image
 from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.networks import SplitNetwork, find_relu_layers
 from nmfdiag.networks.architectures import torchvision_names
@@ -92,7 +92,7 @@ def add(
         log=(),
         pool=f"{name}-images",
         sha256={},
-        trained_with={"torch": torch.__version__, "weights": preset.title, "images": str(data)},
+        trained_with={"torch": torch.__version__, "weights": preset.title, "images": printable(str(data))},
         folder=folder,
         pool_classes=present,
         pool_per_class=int(labels.bincount().max()),
@@ -232,7 +232,7 @@ def _preset(arch: str, weights: str | Path) -> _Preset:
     )  # torchvision's own file, not the default
     chosen = next(of_file, known.DEFAULT)  # type: ignore[attr-defined]
     how = chosen.transforms()
-    title = str(chosen) if str(weights) == IMAGENET else Path(weights).name
+    title = str(chosen) if str(weights) == IMAGENET else printable(Path(weights).name)
     names = tuple(chosen.meta["categories"])
     normalization = Normalization(tuple(how.mean), tuple(how.std))
     return _Preset(title, how.resize_size, how.crop_size[0], how.interpolation, how.antialias, normalization, names)

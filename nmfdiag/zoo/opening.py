@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nmfdiag.data import NORMALIZATIONS, Dataset, Normalization, check_labels, load
 from nmfdiag.data.files import read_arrays
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.checkpoints import (
     factory,
     input_channels,
@@ -105,11 +105,13 @@ def open_checkpoint(
     model, n_outputs = network_for(arch, state, dataset.input_shape, title=path.name, options=options)
     provenance = {
         "network": f"{arch}{_listed(options)}{found}",
-        "weights": f"{path.name}, sha256 {_sha256(path)[:12]}",
+        "weights": f"{printable(path.name)}, sha256 {_sha256(path)[:12]}",
     }
     known = _torchvision_classes(arch) if n_outputs > dataset.n_classes else ()
     labels, names = as_outputs(dataset, n_outputs, known)
-    opened = _opened(f"{arch} of {path.name}", model, dataset, labels, names, about, normalization, per_class, seed)
+    opened = _opened(
+        f"{arch} of {printable(path.name)}", model, dataset, labels, names, about, normalization, per_class, seed
+    )
     return _with(opened, provenance, arch=arch, arch_options=options)
 
 
@@ -143,7 +145,7 @@ def open_factory(
     if weights is not None:
         path = Path(weights)
         load_weights(model, read_state_dict(path), title=path.name)
-        provenance["weights"] = f"{path.name}, sha256 {_sha256(path)[:12]}"
+        provenance["weights"] = f"{printable(path.name)}, sha256 {_sha256(path)[:12]}"
     opened = _of_module(spec, model.eval(), data, normalization, size, per_class, seed)
     return _with(opened, provenance)
 
@@ -174,8 +176,8 @@ def open_exported(
     """
     path = Path(path)
     model = read_exported(path, trust=trust)
-    opened = _of_module(path.name, model, data, normalization, size, per_class, seed)
-    return _with(opened, {"network": f"exported, {path.name}, sha256 {_sha256(path)[:12]}"})
+    opened = _of_module(printable(path.name), model, data, normalization, size, per_class, seed)
+    return _with(opened, {"network": f"exported, {printable(path.name)}, sha256 {_sha256(path)[:12]}"})
 
 
 def open_activations(path: str | Path) -> Opened:
@@ -201,7 +203,8 @@ def open_activations(path: str | Path) -> Opened:
             f"{path.name}: activations must be (n, c) or (n, c, h, w), labels (n,), weight (classes, c) and bias (classes,), got "
             f"{A.shape}, {labels.shape}, {weight.shape} and {bias.shape if 'bias' in arrays else 'no bias'}."
         )
-    inputs, w, b = (torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in (A, weight, bias))
+    with np.errstate(over="ignore"):
+        inputs, w, b = (torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in (A, weight, bias))
     for name, tensor in (("activations", inputs), ("weight", w), ("bias", b)):
         if not bool(torch.isfinite(tensor).all()):
             raise NmfdiagError(f"{path.name}: {name} holds values that are not finite.")
@@ -209,18 +212,20 @@ def open_activations(path: str | Path) -> Opened:
         raise NmfdiagError(
             f"{path.name}: the activations hold negative values (down to {float(inputs.min()):.3g}): record them after the ReLU."
         )
-    given = check_labels(torch.from_numpy(labels), len(w))
+    if labels.dtype.kind not in "iu":
+        raise NmfdiagError(f"Labels must be whole numbers, got {labels.dtype} in {path.name}.")
+    given = check_labels(torch.from_numpy(labels.astype(np.int64)), len(w))
     shape = (*inputs.shape[1:], 1, 1)[:3]
     options = {"places": int(inputs.ndim == 4), "bias": int("bias" in arrays)}
     model = recorded_network(shape, len(w), **options).eval()
     state = {"head.weight": w} | ({"head.bias": b} if "bias" in arrays else {})
     model.load_state_dict(state)
     provenance = {
-        "network": f"one layer's activations and a linear layer, {path.name}, sha256 {_sha256(path)[:12]}",
+        "network": f"one layer's activations and a linear layer, {printable(path.name)}, sha256 {_sha256(path)[:12]}",
         "samples": f"{len(given):,} recorded",
     }
     return Opened(
-        path.stem, model, inputs, given, tuple(map(str, range(len(w)))), "none: the inputs are activations", provenance,
+        printable(path.stem), model, inputs, given, tuple(map(str, range(len(w)))), "none: the inputs are activations", provenance,
         arch=RECORDED, arch_options=options,
     )  # fmt: skip
 
@@ -279,7 +284,7 @@ def _opened(
     scaling, words = choose(model, samples, given, normalization, dataset.inputs)
     shape = "x".join(map(str, dataset.inputs.shape[1:]))
     provenance = {
-        "samples": f"{len(rows):,} of {Path(dataset.name).name}, up to {per_class} a class (seed {seed}), each {shape}",
+        "samples": f"{len(rows):,} of {printable(Path(dataset.name).name)}, up to {per_class} a class (seed {seed}), each {shape}",
         **({"images": about} if about else {}),
         "normalization": words,
     }

@@ -11,12 +11,12 @@ import math
 import os
 import re
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmfdiag.errors import NmfdiagError, printable
+from nmfdiag.errors import NmfdiagError, harmless, printable
 from nmfdiag.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -245,7 +245,7 @@ def _read_entry(path: Path, _modified: int) -> ZooEntry:
         entry = ZooEntry(recipe=recipe, folder=path.parent, **(record | lists))
         if wrong := _wrong(entry):
             raise ValueError(wrong)
-        return entry
+        return replace(entry, class_names=tuple(map(harmless, entry.class_names)))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NmfdiagError(
             f"The zoo entry {path.parent.name} can't be read ({error}). Retrain it, or remove it."
@@ -283,7 +283,7 @@ def _wrong(entry: ZooEntry) -> str:
         return f"input_shape must be three sizes of at most {MAX_SIDE:,}"
     if entry.called and not all(0 <= c < entry.n_classes for c in entry.pool_classes):
         return f"pool_classes must lie in 0 .. {entry.n_classes - 1}"
-    texts = (*entry.class_names, *entry.layers, *entry.trained_with, *entry.trained_with.values())
+    texts = (*entry.layers, *entry.trained_with, *entry.trained_with.values())
     return "names must be text that can be printed" if any(printable(text) != text for text in texts) else ""
 
 

@@ -1,0 +1,150 @@
+"""The parsers of what somebody brings: weights, samples, recordings, activations; each with good files to begin from."""
+
+import gzip
+import io
+import json
+import pickle
+import struct
+import zipfile
+from contextlib import redirect_stdout
+from pathlib import Path
+
+import numpy as np
+import torch
+from drawing import Trap, image, npz, saved, sound, written, zipped
+from hypothesis import strategies as st
+from safetensors.torch import save as safetensors_bytes
+
+from nmfdiag.data import load
+from nmfdiag.data.files import load_image_folder
+from nmfdiag.networks import checkpoints, unpickling
+from nmfdiag.networks.architectures import build
+from nmfdiag.networks.matching import nearest_architectures, network_for, options_for
+
+STATE = {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2), "n": torch.tensor(3)}
+SAFE = [safetensors_bytes(STATE), safetensors_bytes({"module.x": torch.ones(1).half()})]
+PICKLED = [
+    saved({"state_dict": STATE, "epoch": 1}), saved(STATE, _use_new_zipfile_serialization=False), saved({"w": Trap()}),
+    saved({"w": Trap()}, _use_new_zipfile_serialization=False), pickle.dumps(Trap(), 2), saved({"model": {"x": {"y": torch.ones(1)}}}),
+]  # fmt: skip
+
+
+def safetensors_file(content: bytes, folder: Path) -> object:
+    """Read weights that are not pickled."""
+    return checkpoints.read_state_dict(written(folder, "w.safetensors", content))
+
+
+def pickled_file(content: bytes, folder: Path) -> object:
+    """As in the child process, but in this one: it may say anything, but run nothing."""
+    path, said = written(folder, "w.pth", content), io.StringIO()
+    limits, unpickling.limit_memory = unpickling.limit_memory, lambda n_bytes: None
+    try:
+        with redirect_stdout(said):
+            unpickling.main(str(path), str(folder / "out"), str(2**24), "100")
+    finally:
+        unpickling.limit_memory = limits
+    return json.loads(said.getvalue())
+
+
+@st.composite
+def states(draw: st.DrawFn) -> tuple[str, dict[str, torch.Tensor]]:
+    """The tensors of one of our architectures, with names and shapes changed."""
+    arch = draw(st.sampled_from(["cnn", "mlp", "resnet", "audio_cnn"]))
+    state = dict(build(arch, (1, 16, 16), 3, width=2).state_dict())
+    sizes = st.lists(st.integers(0, 4) | st.sampled_from([10**3, 10**5]), max_size=4)
+    for _ in range(draw(st.integers(0, 4))):
+        name = draw(st.sampled_from(sorted(state)))
+        kind = draw(st.integers(0, 3))
+        value = state.pop(name)
+        if kind == 0:
+            state[draw(st.text(max_size=12))] = value
+        elif kind == 1:
+            shape = draw(sizes)
+            state[name] = torch.zeros(shape) if np.prod(shape, dtype=float) < 10**6 else torch.zeros(1)
+        elif kind == 2:
+            state[name] = value.to(draw(st.sampled_from([torch.int8, torch.float64, torch.bfloat16, torch.bool])))
+    return draw(st.sampled_from([arch, "auto", "resnet18", "vit_b_16", draw(st.text(max_size=8))])), state
+
+
+def matching(drawn: tuple[str, dict[str, torch.Tensor]], folder: Path) -> object:
+    """Find the architecture of weights, or build one for them."""
+    arch, state = drawn
+    if arch == "auto":
+        return nearest_architectures(state)
+    return network_for(arch, state, (1, 16, 16), options=options_for(arch, state))
+
+
+SAMPLES = [
+    npz(x=np.zeros((4, 3, 5), np.uint8), y=np.arange(4)), npz(images=np.ones((2, 3)), labels=np.zeros(2, np.uint16)),
+    npz(x=np.array([Trap()], object), y=np.zeros(1, int)), npz(x=np.zeros((2, 2), ">f8"), y=np.zeros(2, ">i4")),
+]  # fmt: skip
+ACTIVATIONS = [
+    npz(
+        activations=np.ones((4, 3), np.float16), labels=np.array([0, 1, 0, 1]), weight=np.ones((2, 3)), bias=np.ones(2)
+    ),
+    npz(x=np.ones((4, 3, 2, 2)), y=np.zeros(4, np.uint8), weight=np.ones((2, 3), np.longdouble)),
+]
+IMAGES = [image(kind) for kind in ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")] + [
+    image("PNG", mode) for mode in ("RGB", "LA", "I;16", "1")
+]
+PACKED = [
+    zipped({f"{c}/{i}.png": image("PNG") for c in "ab" for i in range(2)}, packing)
+    for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
+]
+
+
+def folder_of_images(drawn: list[tuple[str, bytes]], folder: Path) -> object:
+    """Read classes whose folders are called anything."""
+    for i, (name, content) in enumerate(drawn):
+        try:
+            place = folder / "data" / name
+            place.mkdir(parents=True, exist_ok=True)
+            (place / f"{i}.png").write_bytes(content)
+        except (OSError, UnicodeEncodeError):  # a name that no file can have
+            return None
+    return [name.encode() for name in load_image_folder(folder / "data", "train")[2]]
+
+
+SOUNDS = [
+    sound("WAV"),
+    sound("WAV", "FLOAT"),
+    sound("RF64"),
+    sound("WAVEX"),
+    sound("FLAC"),
+    sound("AIFF"),
+    sound("W64"),
+]
+TABLE = b"slice_file_name,fsID,start,end,salience,fold,classID,class\n1-3-0-0.wav,1,0,1,1,1,3,dog_bark\n"
+
+
+def urban_sound(drawn: tuple[bytes, bytes, str], folder: Path) -> object:
+    """Read UrbanSound8K of one clip."""
+    clip, table, name = drawn
+    written(folder, f"UrbanSound8K/audio/fold1/{name}", clip)
+    written(folder, "UrbanSound8K/metadata/UrbanSound8K.csv", table)
+    return load("urban_sound", root=folder)
+
+
+def spoken_digits(drawn: tuple[bytes, bool], folder: Path) -> object:
+    """Read one recording, from a folder or a zip."""
+    content, is_zip = drawn
+    written(folder, "fsdd_wav.zip" if is_zip else "recordings/3_ann_9.wav", content)
+    return load("spoken_digits", root=folder)
+
+
+def mnist(drawn: tuple[bytes, bytes], folder: Path) -> object:
+    """Read MNIST's files."""
+    for name, content in zip(("images-idx3", "labels-idx1"), drawn, strict=True):
+        written(folder, f"MNIST/raw/train-{name}-ubyte.gz", content)
+    return load("mnist", root=folder)
+
+
+def idx(*shape: int) -> bytes:
+    """Zeros as MNIST packs them."""
+    return gzip.compress(
+        bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(int(np.prod(shape)))
+    )
+
+
+IDX = [idx(3, 4, 4), idx(3), idx(1, 1, 1, 1, 1)]
+INDEX = {"0": ["n01440764", "tench"], "1": ["n01443537", "goldfish"]}

@@ -1,0 +1,175 @@
+"""The parsers of what nmfdiag keeps itself, which somebody may have changed: runs, the zoo, the cache; and of words."""
+
+import json
+import pickle
+import sqlite3
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from drawing import Trap, changed, mutated, text_of, written
+from hypothesis import strategies as st
+
+from nmfdiag.data.normalization import normalization
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.runs import choosing
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.importing import CHECK_FILE, check_of
+from nmfdiag.runs.records import monitored_runs
+from nmfdiag.views.live_figures import live_figure
+from nmfdiag.views.live_values import MEASURES, epoch_table, labelled, lines_of, reading, reading_table, run_settings
+from nmfdiag.views.network_values import check_tables
+from nmfdiag.views.stopping_values import ALL
+from nmfdiag.zoo.adding import NAME
+from nmfdiag.zoo.registry import ENTRY_FILE, lookup
+from nmfdiag.zoo.registry import _read_entry as read_entry
+
+HEAD = {
+    "name": "run",
+    "experiment": "",
+    "recipe": None,
+    "probe": {"measure": "relative", "patience": 3},
+    "provenance": {"torch": "2"},
+}
+LINES = [
+    {"epoch": e, "loss": 0.5, "test_accuracy": 0.4, "seconds": 1.0, "curves": {"nmf": {"fc1": {"auc": 0.3 + e / 9, "relative": 0.5, "first": 0.1}}}}
+    for e in range(1, 6)
+]  # fmt: skip
+RUN = [HEAD, *LINES, {"result": {"train_accuracy": 1.0}}]
+
+
+def runs(content: bytes, folder: Path) -> object:
+    """Read a run as the page does, and make all that the page draws of it."""
+    written(folder, "a/run.jsonl", content)
+    found, _ = monitored_runs(folder)
+    chosen = labelled(found)
+    for shown in MEASURES.values():
+        readings = [reading(label, each, shown, ALL, time.time()) for label, each in chosen.items()]
+        if readings:
+            live_figure(lines_of(chosen), shown, readings, layers=ALL, window=1, growing=False).to_json()
+            reading_table(readings, chosen), epoch_table(chosen, shown, ALL)
+    return json.dumps(run_settings(chosen), ensure_ascii=False).encode()
+
+
+ENTRY = json.loads((lookup("digits-mlp-p0-s0").folder / ENTRY_FILE).read_text(encoding="utf-8"))
+
+
+def zoo_entry(content: bytes, folder: Path) -> object:
+    """Read an entry, and use it as every page does."""
+    entry = read_entry.__wrapped__(written(folder, f"x/{ENTRY_FILE}", content), 0)  # as if it had not been read before
+    assert all(path.resolve().is_relative_to(folder.resolve()) for path in entry.files.values())
+    return entry.digest, entry.classes, entry.generalization_error, np.prod(entry.input_shape), entry.name.encode()
+
+
+CHECK = {
+    "preflight": {
+        "layers": [{"name": "fc1", "kind": "ReLU", "width": 8, "rows": 50, "bytes": 9}], "skipped": {"gate": "a gate"},
+        "batches": {"0": 50}, "accuracy": 0.8, "accuracy_by_class": {"0": 0.9}, "remarks": ["x"],
+    },
+    "problems": [], "provenance": {"network": "mlp"},
+}  # fmt: skip
+
+
+def check(content: bytes, folder: Path) -> object:
+    """Make the tables of what was found when a network was opened."""
+    written(folder, CHECK_FILE, content)
+    entry = replace(lookup("digits-mlp-p0-s0"), folder=folder)
+    return check_tables(entry, check_of(entry))
+
+
+CURVE = CompressionCurve(
+    "fc1", "nmf", [1, 2], [0.5, 1.0], [0.3, 0.0], [3.0, 0.0], [True, True], 1.0, 0.0, 0.1, 2, (10, 2), 5
+)
+ROW = st.one_of(
+    st.binary(max_size=80), st.text(max_size=20), st.integers(-(2**63), 2**63 - 1), st.floats(), st.none(),
+    mutated([text_of({"result": "CompressionCurve", **CURVE.to_dict()}), pickle.dumps(Trap(), 2)]),
+    changed({"result": "CompressionCurve", **CURVE.to_dict()}).map(text_of),
+)  # fmt: skip
+CELLS = {
+    "value": ROW, "mode": st.integers(-1, 9) | st.none() | st.text(max_size=3), "raw": st.integers(0, 2) | st.none(),
+    "filename": st.none() | st.sampled_from(["../kept", "../../x", "/etc/passwd", "\0", "aa/bb/c.val", "."]) | st.text(max_size=8) | st.binary(max_size=8),
+    "size": st.integers(-9, 9), "tag": ROW, "expire_time": st.none() | st.floats(), "access_time": st.floats(), "access_count": st.integers(0, 9),
+}  # fmt: skip
+
+
+def cache_row(drawn: dict[str, Any], outside: Path) -> object:
+    """Read, mend and write a cache whose row was changed; no file outside may go."""
+    kept, folder = written(outside, "kept", b"not a file of the cache"), outside / "cache"
+    cache = CurveCache(folder)
+    cache.put("key", CURVE)
+    cache.close()
+    with sqlite3.connect(folder / "cache.db") as database:
+        for column, value in drawn.items():
+            text = value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
+            database.execute(f"UPDATE Cache SET {column} = ?", (text,))
+    database.close()
+    cache = CurveCache(folder)
+    found, _ = cache.get("key"), cache.verify(mend=True)
+    assert found is None or isinstance(found, CompressionCurve)
+    cache.put("key", CURVE)
+    assert cache.get("key") == CURVE and kept.exists()
+    cache.close()
+    return found
+
+
+def cache_settings(drawn: dict[str, Any], folder: Path) -> object:
+    """Open and write a cache whose database says anything of diskcache's settings."""
+    cache = CurveCache(folder)
+    cache.put("key", CURVE)
+    cache.close()
+    with sqlite3.connect(folder / "cache.db") as database:
+        for key, value in drawn.items():
+            database.execute(
+                "INSERT OR REPLACE INTO Settings VALUES (?, ?)", (key.encode("utf-8", "replace").decode(), value)
+            )
+    database.close()
+    cache = CurveCache(folder)
+    cache.put("key", CURVE)
+    assert cache.get("key") == CURVE
+    cache.close()
+    return cache.notice
+
+
+SETTING = st.sampled_from(
+    "count size hits eviction_policy cull_limit size_limit disk_min_file_size disk_pickle_protocol disk_x sqlite_cache_size "
+    "sqlite_journal_mode sqlite_x statistics tag_index read _disk get set delete volume directory".split()
+)
+
+
+def cache_file(content: bytes, folder: Path) -> object:
+    """Open and write a cache whose database was changed."""
+    written(folder, "cache.db", content)
+    cache = CurveCache(folder)
+    cache.put("key", CURVE)
+    assert cache.get("key") == CURVE
+    cache.close()
+    return cache.notice
+
+
+def database() -> bytes:
+    """A sound database of one curve."""
+    with tempfile.TemporaryDirectory() as name:
+        cache = CurveCache(Path(name))
+        cache.put("key", CURVE)
+        cache.close()
+        with sqlite3.connect(Path(name) / "cache.db") as connection:
+            connection.execute("PRAGMA journal_mode = DELETE")
+        connection.close()
+        return (Path(name) / "cache.db").read_bytes()
+
+
+def words(drawn: str, folder: Path) -> object:
+    """What is typed or named: no name leads out of a folder, and each proposed one is taken by the zoo."""
+    (folder / "models" / "in").mkdir(parents=True)
+    assert NAME.fullmatch(choosing.proposed_name(drawn))
+    with suppress(NmfdiagError):
+        normalization(drawn, torch.zeros(4, 3, 2, 2))
+    found = choosing.chosen(folder / "models", drawn)
+    assert found.is_relative_to((folder / "models").resolve())
+    return found

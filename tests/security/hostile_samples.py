@@ -1,0 +1,183 @@
+"""Arrays and images as an attacker would write them."""
+
+import io
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from hostile import ACTIVATIONS, NAMES, SAMPLES, Hostile, folder_of, holding, of, sparse, touching
+from packing import claim, listed, npy, png, png_of_size, zip_of
+
+
+def arrays() -> Iterator[Hostile]:
+    """Archives of NumPy, as samples and as activations."""
+    labels = npy("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", bytes(16))
+    heads = {
+        "a petabyte": "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,), }",
+        "less than nothing": "{'descr': '|u1', 'fortran_order': False, 'shape': (-2, -2, 1, 1), }",
+        "sizes beyond any integer": f"{{'descr': '|u1', 'fortran_order': False, 'shape': (0, {10**30}), }}",
+        "objects": "{'descr': '|O', 'fortran_order': False, 'shape': (2,), }",
+        "a type of itself": "{'descr': [('a', [('a', '|O')])], 'fortran_order': False, 'shape': (2,), }",
+        "a type that is none": "{'descr': {1: 2}, 'fortran_order': False, 'shape': (2,), }",
+        "a call": "__import__('os').abort()",
+        "nine thousand signs": "-" * 9000 + "1",
+        "brackets": "(" * 9000,
+        "ninety axes": f"{{'descr': '|u1', 'fortran_order': False, 'shape': {(1,) * 90}, }}",
+    }
+    for about, head in heads.items():
+        for role, name in ((SAMPLES, "x"), (ACTIVATIONS, "activations")):
+            entries = {f"{name}.npy": npy(head, bytes(1)), "y.npy": labels, "labels.npy": labels, "weight.npy": labels}
+            write = of(lambda path, bait, entries=entries: zip_of(path, entries), f".npz, {about}")  # type: ignore[misc]
+            yield Hostile("lies.npz", role, write, "lies")
+    trap = of(
+        lambda path, bait: np.savez(
+            path.open("wb"), allow_pickle=True, x=np.array([touching(bait)], object), y=np.zeros(1, int)
+        ),
+        "objects that run code",
+    )
+    yield Hostile("trap.npz", SAMPLES, trap, r"array x\.npy is of objects")
+    large = npy("{'descr': '|i1', 'fortran_order': False, 'shape': (1610612736, 1), }")
+    bomb = claim({"x.npy": (large, len(large) + 3 * 2**29), "y.npy": (labels, len(labels))})
+    yield Hostile(
+        "bomb.npz",
+        SAMPLES,
+        holding(bomb, "1.5 GiB that would be 6 as floats"),
+        "x takes more than 4 GiB|can't be read|no readable",
+    )
+    yield Hostile(
+        "huge.npz",
+        SAMPLES,
+        holding(claim({"x.npy": (large, 2**34), "y.npy": (labels, len(labels))}), "16 GiB in 1 MB"),
+        "expands to more than|is no readable",
+    )
+    over = {"x": np.full((4, 3), 1e300), "y": np.array([0, 1, 0, 1])}
+    yield Hostile(
+        "over.npz",
+        SAMPLES,
+        of(lambda path, bait: np.savez(path.open("wb"), **over), "numbers that no float32 holds"),
+        "too large for float32",
+    )  # type: ignore[arg-type]
+    yield Hostile(
+        "listed.npz",
+        SAMPLES,
+        of(lambda path, bait: path.write_bytes(listed(2 * 10**6)), "an .npz of two million names"),
+        "lists its entries in .* accepted are",
+    )
+    yield Hostile(
+        "many.npz",
+        ACTIVATIONS,
+        holding(listed(10_000, "a.npy"), "an .npz of names alone"),
+        "has no array called activations or x",
+    )
+    big = {
+        "activations": np.ones((4, 3), ">f4"),
+        "labels": np.array([0, 1, 0, 1], ">i2"),
+        "weight": np.ones((2, 3), ">f8"),
+    }
+    yield Hostile(
+        "big.npz", ACTIVATIONS, of(lambda path, bait: np.savez(path.open("wb"), **big), "the other order of bytes"), ""
+    )  # type: ignore[arg-type]
+    odd = big | {"labels": np.array([0, 1, 0, 1], np.longdouble)}
+    yield Hostile(
+        "odd.npz",
+        ACTIVATIONS,
+        of(lambda path, bait: np.savez(path.open("wb"), **odd), "labels of sixteen bytes"),
+        "Labels must be whole numbers",
+    )  # type: ignore[arg-type]
+
+
+def images() -> Iterator[Hostile]:
+    """Zips and folders of images."""
+    good = {f"{c}/{i}.png": png(40 * i) for c in "ab" for i in range(4)}
+    packed = {
+        "names that lead out": ({"../a/1.png": png(), "/a/2.png": png(), "a/../../3.png": png(), "..\\a\\1.png": png()}, "No images as"),
+        "an image of 900 megapixels": ({"a/1.png": png_of_size(30_000, 30_000)}, "decompression bomb"),
+        "an image with a text that unpacks to 64 MiB": ({"a/1.png": png(text=bytes(2**26))}, "can't be decoded"),
+        "PostScript": ({"a/1.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(ran) (w) file\n"}, "can't be decoded"),
+        "a drawing with a script": ({"a/1.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"}, "can't be decoded"),
+    }  # fmt: skip
+    for about, (entries, words) in packed.items():
+        yield Hostile(
+            "images.zip", SAMPLES, of(lambda path, bait, entries=entries: zip_of(path, entries), about), words
+        )  # type: ignore[misc]
+    plain = zip_of(io.BytesIO(), {"a/1.png": png()})
+    broken = {
+        "a name that is no text": plain.replace(b"a/1.png", b"\xff\xff1.png").replace(
+            b"PK\x01\x02\x14\x03\x14\x00\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x00\x08"
+        ),
+        "LZMA that is none": plain.replace(b"\x14\x00\x00\x00\x00\x00", b"\x3f\x00\x00\x00\x0e\x00"),
+        "a packing that nobody knows": plain.replace(b"\x14\x00\x00\x00\x00\x00", b"\x14\x00\x00\x00\x63\x00"),
+        "a password": plain.replace(b"\x14\x00\x00\x00\x00\x00", b"\x14\x00\x01\x00\x00\x00"),
+        "half of it": plain[: len(plain) // 2],
+    }
+    for about, content in broken.items():
+        yield Hostile(
+            "broken.zip",
+            SAMPLES,
+            holding(content, f"a zip, {about}"),
+            "can't be read|is no readable zip|No images|packs .* in a way that is not accepted",
+        )
+    named = {f"{name}/{i}.png": png(40 * i) for name in NAMES for i in range(2)}
+    yield Hostile(
+        "named.zip",
+        SAMPLES,
+        of(lambda path, bait: zip_of(path, named), "classes with names for a page or a terminal"),
+        "",
+    )
+    yield Hostile(
+        "named", SAMPLES, of(lambda path, bait: folder_of(path, named), "a folder of such classes"), "", only_path=True
+    )
+    raw = {os.fsdecode(b"a\xff/1.png"): png(), os.fsdecode(b"a\xfe/1.png"): png(9), "b/1.png": png(3)}
+    yield Hostile(
+        "raw",
+        SAMPLES,
+        of(lambda path, bait: folder_of(path, raw), "classes whose names are no text"),
+        "",
+        only_path=True,
+    )
+    for about, write, words in (
+        ("a folder in itself a thousand times", deep, "No images as"),
+        ("pipes, links to a device and around", devices, "No images as"),
+        (
+            "an image file of 10 GiB",
+            lambda path: sparse(folder_of(path, good) / "a" / "0.png", 10 * 2**30),
+            "has more than 64 MiB",
+        ),
+        ("links that lead out", links_out, "No images as"),
+    ):
+        yield Hostile("folder", SAMPLES, of(lambda path, bait, write=write: write(path), about), words, only_path=True)  # type: ignore[misc]
+    yield Hostile(
+        "x" * 5000,
+        SAMPLES,
+        of(lambda path, bait: None, "a name of five thousand letters"),
+        "Unknown data set",
+        only_path=True,
+    )
+
+
+def deep(path: Path) -> None:
+    path.mkdir()
+    here = os.open(path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("d", dir_fd=here)
+        inner = os.open("d", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+
+
+def devices(path: Path) -> None:
+    (path / "a").mkdir(parents=True)
+    os.mkfifo(path / "a" / "1.png")
+    (path / "a" / "2.png").symlink_to("/dev/zero")
+    (path / "a" / "3.png").symlink_to(path / "a" / "3.png")
+    (path / "b").symlink_to(path)
+
+
+def links_out(path: Path) -> None:
+    secret = folder_of(path.parent / "outside", {"a/1.png": png()})
+    path.mkdir()
+    (path / "all").symlink_to(secret)
+    (path / "a").mkdir()
+    (path / "a" / "1.png").symlink_to(secret / "a" / "1.png")

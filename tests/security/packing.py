@@ -1,0 +1,82 @@
+"""The bytes that hostile files are made of."""
+
+import gzip
+import io
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+
+from PIL import Image, PngImagePlugin
+
+
+def png(value: int = 0, side: int = 16, text: bytes = b"") -> bytes:
+    """A grey image; with a text beside it that is packed."""
+    buffer, about = io.BytesIO(), PngImagePlugin.PngInfo()
+    if text:
+        about.add(b"zTXt", b"a\0\0" + zlib.compress(text))
+    Image.new("L", (side, side), value).save(buffer, "PNG", pnginfo=about)
+    return buffer.getvalue()
+
+
+def png_of_size(width: int, height: int) -> bytes:
+    """An image that claims to be of that size."""
+    content = bytearray(png())
+    content[16:24] = struct.pack(">2I", width, height)
+    content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
+    return bytes(content)
+
+
+def wav(n: int = 8000, rate: int = 8000) -> bytes:
+    """A recording of silence."""
+    data = bytes(2 * n)
+    form = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
+    return b"".join([b"RIFF", struct.pack("<I", 36 + len(data)), b"WAVEfmt ", struct.pack("<I", 16), form, b"data", struct.pack("<I", len(data)), data])  # fmt: skip
+
+
+def npy(header: str, body: bytes = b"") -> bytes:
+    """An array of NumPy's format with a header that says anything."""
+    padded = header.ljust(117) + "\n"
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode() + body
+
+
+def zip_of(target: Path | io.BytesIO, entries: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
+    """Write a zip file; returns its bytes where it goes to memory."""
+    with zipfile.ZipFile(target, "w", packing) as archive:
+        for name, content in entries.items():
+            archive.writestr(name, content)
+    return target.getvalue() if isinstance(target, io.BytesIO) else b""
+
+
+def claim(entries: dict[str, tuple[bytes, int]]) -> bytes:
+    """A zip whose directory says how long each entry is, whatever it holds: each is packed, and followed by zeros."""
+    body, listed = b"", b""
+    for name, (content, size) in entries.items():
+        packer = zlib.compressobj(9, wbits=-15)
+        packed = packer.compress(content) + packer.compress(bytes(2**20)) + packer.flush()
+        sizes = struct.pack("<2Q", size, len(packed))
+        extra = struct.pack("<2H", 1, 16) + sizes
+        head = struct.pack("<5H3I2H", 45, 0, 8, 0, 33, 0, 2**32 - 1, 2**32 - 1, len(name), len(extra))
+        listed += (
+            b"PK\1\2"
+            + struct.pack("<H", 45)
+            + head
+            + struct.pack("<3H2I", 0, 0, 0, 0, len(body))
+            + name.encode()
+            + extra
+        )
+        body += b"PK\3\4" + head + name.encode() + extra + packed
+    end = struct.pack("<4H2IH", 0, 0, len(entries), len(entries), len(listed), len(body), 0)
+    return body + listed + b"PK\5\6" + end
+
+
+def listed(n: int, name: str = "a.png") -> bytes:
+    """A zip that lists so many entries, and holds none of them."""
+    head = struct.pack("<6H3I5H2I", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0)
+    entries = (b"PK\1\2" + head + name.encode()) * n
+    return entries + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 65535, 65535, len(entries), 0, 0)
+
+
+def gz(content: bytes) -> bytes:
+    """Packed as MNIST's files are."""
+    return gzip.compress(content)

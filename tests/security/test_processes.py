@@ -1,0 +1,228 @@
+"""The same in processes of their own, as they are in earnest: what the dashboard starts, the command line, and the server."""
+
+import http.client
+import os
+import socket
+import stat
+import subprocess
+import sys
+import time
+import tomllib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+import torch
+from corpus import CORPUS
+from hostile import SAMPLES, touching
+from packing import png, zip_of
+from screens import ROOT
+from strangers import Stranger
+
+from nmfdiag.data import files
+from nmfdiag.data.files import load_image_folder
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs import choosing, memory
+from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.importing import Opener, Opening, Prepare
+from nmfdiag.runs.memory import keep_within
+from nmfdiag.runs.records import monitored_runs, run_files
+from nmfdiag.zoo.registry import refresh
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory and the list of sockets are Linux's")
+LARGEST = 2**20  # KiB of memory that a process may have held: torch alone takes half of it
+
+
+def opened(prepare: Prepare) -> tuple[str, int]:
+    """What the dashboard says of a network that it has tried to open, and the memory of the process that tried."""
+    opener, most = Opener(), 0
+    opener.start(prepare)
+    end = time.monotonic() + 60
+    while opener.state().running:
+        assert time.monotonic() < end
+        most = max(most, peak(opener))
+        time.sleep(0.02)
+    assert not opener.state().opened
+    return opener.state().problem, most
+
+
+def peak(opener: Opener) -> int:
+    """KiB of memory that an opener's process has held."""
+    with suppress(OSError, AttributeError, StopIteration):  # it has ended meanwhile
+        status = Path(f"/proc/{opener._now.process.pid}/status").read_text()  # type: ignore[union-attr]
+        return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    return 0
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path / "zoo"))
+    refresh()
+    yield tmp_path
+    refresh()
+
+
+def test_an_upload_that_would_run_code_is_told_and_leaves_nothing(own: Path, stranger: Stranger) -> None:
+    torch.save({"w": touching(own / "ran")}, own / "evil.pt")
+    private: list[Path] = []
+
+    def prepare(folder: Path) -> Opening:
+        private.append(folder)
+        path = choosing.received(folder, "weights", "../../evil.pt", (own / "evil.pt").read_bytes(), choosing.WEIGHTS)
+        return Opening("evil", weights=path, data=stranger.data)
+
+    problem, _ = opened(prepare)
+    assert problem == "The weights weights.pt can't be read: they name 'posix.system', which would run code."
+    assert not (own / "ran").exists() and not private[0].exists() and not (own / "zoo").exists()
+
+
+def test_an_image_of_a_gigapixel_is_told_within_little_memory(own: Path, stranger: Stranger) -> None:
+    [bomb] = [each for each in CORPUS if each.id == f"{SAMPLES}: an image of 900 megapixels"]
+    bomb.write(own / "images.zip", own / "ran")
+    problem, most = opened(lambda folder: Opening("bomb", Path(stranger.weights), str(own / "images.zip")))
+    assert "decompression bomb" in problem and 0 < most < LARGEST
+
+
+def test_a_process_that_takes_more_memory_than_there_is_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "LEAST_BYTES", 2**28)
+    monkeypatch.setattr(memory, "available_bytes", lambda: 2**28)
+    code = "import sys; sys.stdin.read(1); bytearray(2**30)"
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
+    keep_within(process.pid)
+    _, told = process.communicate(b"x", timeout=60)
+    assert process.returncode == 1 and b"MemoryError" in told
+
+
+def test_a_command_says_on_one_line_what_is_wrong(tmp_path: Path, stranger: Stranger) -> None:
+    path = os.fsencode(tmp_path) + b"/a\xff\n\x1b[2J.zip"
+    zip_of(Path(os.fsdecode(path)), {"readme.txt": b"", "1.png": png()})
+    command = [sys.executable, "-m", "nmfdiag", "diagnose", "--weights", stranger.weights, "--data", path]
+    done = subprocess.run(command, capture_output=True, timeout=60, cwd=ROOT, check=False)
+    lines = done.stderr.decode().splitlines()
+    assert done.returncode == 2 and len(lines) == 1 and lines[0].startswith("nmfdiag: ") and "\x1b" not in lines[0]
+
+
+def test_a_folder_of_more_files_than_are_looked_at_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, n in (("a", 3000), ("b", 3000)):
+        (tmp_path / kind).mkdir()
+        for i in range(n):
+            (tmp_path / kind / f"{i}.txt").touch()
+    began = time.monotonic()
+    with pytest.raises(NmfdiagError, match="No images"):
+        load_image_folder(tmp_path, "train")
+    assert (
+        time.monotonic() - began
+    ) / 6000 * files.MAX_SEEN < 600  # seconds for the largest folder that is looked through
+    monkeypatch.setattr(files, "MAX_SEEN", 5000)
+    with pytest.raises(NmfdiagError, match="holds more than 5,000 files"):
+        load_image_folder(tmp_path, "train")
+
+
+def test_only_plain_files_inside_the_folder_of_runs_are_read(tmp_path: Path) -> None:
+    runs, line = tmp_path / "runs", b'{"name": "x", "experiment": "", "recipe": null, "probe": {}, "provenance": {}}\n'
+    for name in ("good", "out", "pipe", "device", "folder", os.fsdecode(b"a\xff")):
+        (runs / name).mkdir(parents=True)
+    for path in (runs / "good" / "run.jsonl", runs / os.fsdecode(b"a\xff") / "run.jsonl", tmp_path / "secret.jsonl"):
+        path.write_bytes(line)
+    (runs / "out" / "run.jsonl").symlink_to(tmp_path / "secret.jsonl")
+    (runs / "device" / "run.jsonl").symlink_to("/dev/zero")
+    (runs / "folder" / "run.jsonl").mkdir()
+    os.mkfifo(runs / "pipe" / "run.jsonl")
+    (runs / "around").symlink_to(tmp_path)
+    assert [path.parent.name for path in run_files(runs)] == ["good"]
+    found, problems = monitored_runs(runs)
+    assert len(found) == 1 and not problems
+
+
+def test_a_cache_that_all_may_look_into_is_closed_to_them(tmp_path: Path) -> None:
+    for mode, after in ((0o755, 0o700), (0o777, 0o700), (0o770, 0o770), (0o700, 0o700)):
+        folder = tmp_path / f"{mode:o}"
+        folder.mkdir()
+        folder.chmod(mode)
+        CurveCache(folder).close()
+        assert stat.S_IMODE(folder.stat().st_mode) == after
+    CurveCache(tmp_path / "new" / "inner").close()
+    assert stat.S_IMODE((tmp_path / "new" / "inner").stat().st_mode) == 0o700
+
+
+def test_what_the_dashboard_may_open_ends_at_its_folders(tmp_path: Path) -> None:
+    root, secret = tmp_path / "data", tmp_path / "secret"
+    for folder in (root / "a", secret / "a", secret / "b"):
+        folder.mkdir(parents=True)
+        (folder / "1.png").write_bytes(png())
+    (root / "linked").symlink_to(secret)
+    (root / "samples.npz").symlink_to(secret / "a" / "1.png")
+    assert choosing.samples(root) == [] and choosing.image_folders(root) == []
+    for name in ("linked", "linked/a", "a/../../secret", f"{secret}", "samples.npz", "../secret"):
+        with pytest.raises(NmfdiagError, match="only what that folder holds"):
+            choosing.chosen(root, name)
+
+
+def test_the_server_is_closed_by_default() -> None:
+    settings = tomllib.loads((ROOT / ".streamlit" / "config.toml").read_text(encoding="utf-8"))
+    server = settings["server"]
+    assert server["address"] == settings["browser"]["serverAddress"] == "127.0.0.1"
+    assert (
+        server["enableXsrfProtection"] is True
+        and server["maxUploadSize"] <= 200
+        and not server.get("enableStaticServing")
+    )
+    assert server.get("enableCORS", True) is True and settings["browser"]["gatherUsageStats"] is False
+    assert settings["client"]["showErrorDetails"] in ("type", "none") and settings["client"]["showErrorLinks"] is False
+
+
+def test_a_server_listens_on_this_machine_alone_and_takes_no_strangers_upload(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true", "--server.fileWatcherType", "none"]  # fmt: skip
+    environment = os.environ | {"NMFDIAG_CACHE": str(tmp_path / "cache"), "NMFDIAG_RUNS": str(tmp_path / "runs")}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(port)
+        assert listening(process.pid) == {"0100007F"}  # 127.0.0.1
+        for method, path, refused in (
+            ("PUT", "/_stcore/upload_file/session/file", (400, 403)),
+            ("GET", "/../../../../etc/passwd", (200, 400, 404)),
+            ("GET", "/media/../../nmfdiag/cli.py", (400, 404)),
+            ("GET", "/%2e%2e/%2e%2e/%2e%2e/etc/passwd", (200, 400, 404)),
+            ("GET", "/component/x/%2e%2e%2f%2e%2e%2fapp.py", (400, 404)),
+            ("GET", "/app/static/..%2f..%2fapp.py", (400, 404)),
+        ):
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+            connection.request(method, path, body=b"x" if method == "PUT" else None)
+            answer = connection.getresponse()
+            content = answer.read()
+            assert answer.status in refused, (path, answer.status)
+            assert b"root:" not in content and b"import " not in content[:2000]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def wait_for(port: int) -> None:
+    end = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            assert time.monotonic() < end
+            time.sleep(0.1)
+
+
+def listening(pid: int) -> set[str]:
+    """The addresses that a process listens on, as the kernel writes them."""
+    own = {
+        os.readlink(path).removeprefix("socket:[").rstrip("]")
+        for path in Path(f"/proc/{pid}/fd").iterdir()
+        if path.is_symlink()
+    }
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+            fields = row.split()
+            if fields[3] == "0A" and fields[9] in own:
+                found.add(fields[1].split(":")[0])
+    return found
