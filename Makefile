@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 # Two processes of one torch thread each; the tests of one file stay together. Browser tests wait for a server and a Chromium, and two of
-# them on two cores starve each other: they live in one file, which tests/conftest.py puts first so that it is never the last to end.
+# them on two cores starve each other: tests/conftest.py keeps them in one process, and first, so that they are never the last to end.
 PYTEST_FLAGS := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 APP_STAMP := $(VENV)/.app-installed

@@ -64,7 +64,7 @@ def draw() -> None:
         charts.banner(TITLE, f"no run in {for_markdown(str(folder))}", [])
         follow(folder, seen, training, runs)
         st.info(empty_words(folder), icon=":material/info:")
-        st.code(THREE_LINES.format(folder=folder), language="python")
+        st.code(THREE_LINES.format(folder=folder), language="python", wrap_lines=True)
         train_now(folder, training)
         tell(problems)
         return

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
 
@@ -46,6 +47,17 @@ def chromium() -> str:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the browser tests: they take longest (see the Makefile)."""
     items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+
+
+class _BrowserTestsTogether(LoadFileScheduling):
+    def _split_scope(self, nodeid: str) -> str:
+        file: str = super()._split_scope(nodeid)
+        return "browser" if Path(file).name.startswith("test_browser") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadFileScheduling | None:
+    """Keep the files of browser tests in one process."""
+    return _BrowserTestsTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(wrapper=True)

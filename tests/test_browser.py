@@ -1,95 +1,16 @@
 """The dashboard in a real browser: a cold deep link, live results, cancel, exports, a click that opens a curve."""
 
 import csv
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
-import urllib.request
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from browsing import DRAWN, FAST, drawn, finished
+from playwright.sync_api import Page, expect
 
-ROOT = Path(__file__).resolve().parent.parent
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-).split()
-DRAWN = "[data-testid=stMain] .scatterlayer .trace .js-line"
-expect.set_options(timeout=30_000)
-FAST = "arch=mlp&p=0&p=1&n=10"
+pytest_plugins = ["browsing"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A server of its own on a free port, with an empty cache."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    cache = tmp_path_factory.mktemp("cache")
-    log = (cache / "server.log").open("w")
-    command = [
-        sys.executable,
-        "-m",
-        "streamlit",
-        "run",
-        "app.py",
-        "--server.port",
-        str(port),
-        "--server.headless",
-        "true",
-        "--server.fileWatcherType",
-        "none",
-    ]
-    environment = {**os.environ, "NMFDIAG_CACHE": str(cache), "NMFDIAG_RUNS": str(cache / "runs")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    base = f"http://127.0.0.1:{port}"
-    for _ in range(300):
-        try:
-            urllib.request.urlopen(f"{base}/_stcore/health")
-            break
-        except OSError:
-            time.sleep(0.1)
-    yield base
-    process.terminate()
-    process.wait(20)
-    said = (cache / "server.log").read_text()  # Streamlit itself may trip over a tab that closes while it sends
-    assert not [words for words in ("Uncaught", str(ROOT / "nmfdiag"), str(ROOT / "pages")) if words in said], said[
-        -4000:
-    ]
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-
-
-@pytest.fixture
-def page(browser: Browser, server: str) -> Iterator[Page]:
-    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(90_000)
-    outside: list[str] = []
-    page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None)
-    yield page
-    assert page.get_by_test_id("stException").count() == 0
-    assert outside == []  # everything works offline
-    page.close()
-
-
-def drawn(page: Page) -> list[str]:
-    """The paths of the lines on the plot, once there are any."""
-    page.wait_for_selector(DRAWN, state="attached")
-    return page.locator(DRAWN).evaluate_all("paths => paths.map(path => path.getAttribute('d') || '')")
-
-
-def finished(page: Page) -> None:
-    expect(page.get_by_text("s of computing on")).to_be_visible(timeout=240_000)
 
 
 def test_a_cold_deep_link_shows_the_page_in_its_frame(page: Page) -> None:
@@ -285,3 +206,25 @@ def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
     expect(page.get_by_text(re.compile(r"digits-mlp-p0.4-s0, epoch \d+")).first).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("button", name="Train one now")).to_be_visible()
+
+
+def test_a_second_network_is_drawn_beside_and_opened_by_a_click(page: Page) -> None:
+    page.goto(f"/?{FAST}&grid=coarse")
+    page.get_by_role("button", name="Compare").click()
+    page.get_by_test_id("stPopoverBody").get_by_role("combobox").fill("mlp-p1-s1")
+    page.get_by_role("option", name="digits-mlp-p1-s1").click()
+    page.wait_for_url("**beside=digits-mlp-p1-s1**")
+    beside = page.locator(".st-key-side_by_side [data-testid=stColumn]")
+    for column in (beside.nth(0), beside.nth(1)):
+        expect(column.get_by_text("s of computing on")).to_be_visible(timeout=120_000)
+    expect(beside.nth(1).get_by_text("It looks like memorising")).to_be_visible()
+    expect(beside.nth(0).get_by_text("No layer separates").or_(beside.nth(0).get_by_text("separate"))).to_be_visible()
+    page.set_viewport_size({"width": 800, "height": 1000})  # too narrow for two: one below the other
+    left, right = (beside.nth(i).bounding_box() for i in range(2))
+    assert left and right and right["y"] >= left["y"] + left["height"] - 1 and abs(right["x"] - left["x"]) < 1
+    page.set_viewport_size({"width": 1280, "height": 1000})
+    page.reload()
+    expect(beside.nth(1).get_by_text("s of computing on")).to_be_visible()
+    beside.nth(1).locator(".scatterlayer .point").first.click(force=True)
+    expect(page.get_by_role("heading", name="How robust is fc1")).to_be_visible()
+    expect(page.get_by_text("digits · mlp · p = 1 · seed 1")).to_be_visible()

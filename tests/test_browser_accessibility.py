@@ -1,0 +1,181 @@
+"""Every page by axe-core in both modes, the names of plots, and what can be done by the keyboard alone."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from browsing import finished
+from ownnetworks import copied
+from playwright.sync_api import Page, expect
+from serving import ROOT
+
+pytest_plugins = ["browsing"]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+OWN = "mine"
+LIGHT = "arch=mlp&p=0&n=10&grid=coarse"
+PAGES = {
+    "overview": [f"/?{LIGHT}"],
+    "how": [f"/how?{LIGHT}"],
+    "curves": [f"/curves?{LIGHT}"],
+    "phases": [f"/phases?{LIGHT}"],
+    "classes": [f"/classes?{LIGHT}"],
+    "reconstruction": [f"/reconstruction?{LIGHT}"],
+    "stopping": ["/stopping"],
+    "evidence": ["/evidence"],
+    "generalization": ["/generalization"],
+    "ablation": [f"/ablation?{LIGHT}"],
+    "batches": [f"/batches?{LIGHT}&families=digits+mlp"],
+    "support": [f"/support?{LIGHT}&layer=fc3&batch=3"],
+    "runtime": [f"/runtime?{LIGHT}"],
+    "your_network": ["/your_network", f"/your_network?network={OWN}"],
+    "training_runs": ["/training_runs"],
+}
+"""Addresses by the file of the page, such that little has to be computed."""
+WITHOUT_PLOTS = {"evidence", "your_network", "training_runs"}
+"""At these addresses."""
+SERIOUS = ("serious", "critical")
+RING = "rgb(34, 144, 140)"
+"""The colour of page.css."""
+
+
+@dataclass(frozen=True)
+class Allowed:
+    """A finding that is not ours: the rule, where, and why it stays."""
+
+    rule: str
+    inside: str
+    why: str
+
+
+ALLOWED = [
+    Allowed("list", "[data-testid=stSidebarNav]", "Streamlit's navigation has its sections, div, inside of a ul"),
+    Allowed("listitem", "[data-testid=stSidebarNav]", "the same: each li is inside of such a div"),
+    Allowed("color-contrast", "label[disabled]", "labels of disabled controls need none (WCAG 1.4.3); axe takes it for text"),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A zoo with a network of the user's own."""
+    zoo = tmp_path_factory.mktemp("zoo")
+    copied(OWN, zoo)
+    return {"NMFDIAG_ZOO": str(zoo)}
+
+
+def settled(page: Page, address: str) -> None:
+    """Open a page, and wait until it is drawn with all its results."""
+    page.goto(address)
+    expect(page.get_by_role("heading", level=1)).to_be_visible()
+    if LIGHT in address and "/runtime" not in address:  # which measures only what it is asked for
+        finished(page)
+    quiet = (
+        "() => !document.querySelector('[data-testid=stProgress], [data-test-script-state=running], [data-stale=true]')"
+    )
+    for _ in range(2):  # between two runs of the script it is quiet for a moment
+        page.wait_for_function(quiet)
+        page.wait_for_timeout(250)
+
+
+def findings(page: Page) -> list[str]:
+    """What axe finds to be serious, but for what is allowed."""
+    found = []
+    for violation in Axe().run(page).response["violations"]:
+        if violation["impact"] in SERIOUS:
+            inside = [allowed.inside for allowed in ALLOWED if allowed.rule == violation["id"]]
+            for node in violation["nodes"]:
+                element = page.locator(node["target"][-1]).first
+                if not any(element.evaluate("(e, where) => e.closest(where) !== null", where) for where in inside):
+                    found.append(f"{violation['id']}: {node['html'][:200]} {node['failureSummary'][:300]}")
+    return found
+
+
+def shade(page: Page) -> str:
+    return str(page.locator(".stApp").evaluate("e => getComputedStyle(e).colorScheme"))
+
+
+def test_every_page_is_looked_at() -> None:
+    assert set(PAGES) == {path.stem for path in (ROOT / "pages").glob("*.py")}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_has_no_serious_finding_in_either_mode(page: Page, name: str) -> None:
+    for address in PAGES[name]:
+        page.emulate_media(color_scheme="light")
+        settled(page, address)
+        assert shade(page) == "light" and findings(page) == []
+        page.emulate_media(color_scheme="dark")
+        page.wait_for_function("getComputedStyle(document.querySelector('.stApp')).colorScheme == 'dark'")
+        assert findings(page) == []
+        plots = page.locator(".js-plotly-plot")
+        assert (plots.count() > 0) == (name not in WITHOUT_PLOTS)
+        names = plots.evaluate_all("all => all.map(e => e.closest('[role=figure]')?.getAttribute('aria-label') || '')")
+        assert all(len(each) > 10 for each in names), names
+        assert len(set(names)) == len(names), names
+
+
+def test_a_planted_fault_is_found(page: Page) -> None:
+    settled(page, "/evidence")
+    page.locator("[data-testid=stMain] h1").evaluate(
+        "e => e.insertAdjacentHTML('afterend', '<img src=\"data:,\"><p style=\"color: #bbb; background: #fff\">pale</p>')"
+    )
+    assert [words.partition(":")[0] for words in findings(page)] == ["color-contrast", "image-alt"]
+
+
+FOCUSED = """() => {
+    const e = document.activeElement, box = e.getBoundingClientRect(), style = getComputedStyle(e);
+    const at = document.elementFromPoint(box.x + box.width / 2, box.y + box.height / 2);
+    return {
+        name: e.getAttribute('aria-label') || e.innerText, seen: e.contains(at) || Boolean(at?.contains(e)),
+        outline: style.outlineStyle == 'none' ? 0 : parseFloat(style.outlineWidth), colour: style.outlineColor,
+        border: getComputedStyle(e.parentElement).borderColor, tag: e.tagName,
+    }
+}"""
+
+
+def test_every_stop_of_the_keyboard_is_seen(page: Page) -> None:
+    page.emulate_media(color_scheme="dark")
+    settled(page, f"/curves?{LIGHT}")
+    resting = page.locator("[data-testid=stSelectbox] input").first.evaluate(
+        "e => getComputedStyle(e.parentElement).borderColor"
+    )
+    stops: list[dict[str, Any]] = []
+    while len(stops) < 60 and (not stops or stops[-1]["tag"] != "BODY"):
+        page.keyboard.press("Tab")
+        page.wait_for_timeout(80)  # borders fade in
+        stops.append(page.evaluate(FOCUSED))
+    names = " | ".join(stop["name"] for stop in stops)
+    assert names.startswith("Skip to main content")
+    for name in ("Overview", "data set", "layer", "More", "Compare", "Fullscreen", "How to read it"):
+        assert name in names, names
+    for stop in stops:
+        if stop["tag"] in ("MAIN", "BODY"):  # all of the page, that it may be scrolled; and its end
+            continue
+        ring = stop["outline"] >= 2 and stop["colour"] == RING
+        assert stop["seen"] and (ring or (stop["tag"] == "INPUT" and stop["border"] != resting)), stop
+
+
+def test_the_sidebar_is_operated_by_the_keyboard(page: Page) -> None:
+    settled(page, f"/curves?{LIGHT}")
+    page.get_by_role("combobox", name="data set").focus()
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.ariaLabel") == "layer":
+            break
+    page.keyboard.press("ArrowDown")
+    expect(page.get_by_role("option").first).to_be_visible()
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(r"layer=fc\d"))
+    expect(page.get_by_role("heading", name=f"How robust is {page.url.partition('layer=')[2][:3]}")).to_be_visible()
+    finished(page)
+    page.get_by_role("button", name="0", exact=True).focus()
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Space")
+    page.wait_for_url(re.compile(r"p=0&p=0\.2"))
+    expect(page.get_by_text("p = 0, 0.2")).to_be_visible()
+    page.locator("summary", has_text="More").focus()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("combobox", name="rank grid")).to_be_visible()
