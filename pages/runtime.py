@@ -7,6 +7,7 @@ from nmfdiag.runs.runtime import runtime_requests
 from nmfdiag.runs.timing import KINDS
 from nmfdiag.views import charts, controls
 from nmfdiag.views.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
+from nmfdiag.views.choice import Choice
 from nmfdiag.views.runtime_figures import runtime_figure
 from nmfdiag.views.runtime_words import HOW_TO_READ, RANKS_HELP, answer_of, busy_words, measured, ranks_to_choose
 from nmfdiag.views.tables import runtime_table
@@ -17,7 +18,7 @@ PAPER = {"over": "rank", "solvers": ["mu"], "scale": "linear", "source": "this p
 PAPER_HELP = "Figure 11: multiplicative updates to convergence, over the rank."
 
 controls.page_guard()
-choice = controls.sidebar(without=["beside"]).alone
+choice = controls.sidebar().alone
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     kind = one("time over", KINDS, "over", segmented=True, help="Convergence: the error over time.")
@@ -30,10 +31,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 several_of = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
 with head:
     link = [("over", kind), *several_of, ("scale", scale), ("source", source)]
-    controls.heading("What does the factorisation cost?", choice, link, compare=False)
+    controls.heading("What does the factorisation cost?", choice, link)
 
 
-def draw() -> None:
+def draw(choice: Choice) -> None:
+    choice = choice.alone
     devices = None if choice.device == "auto" else [choice.device]
     requests = runtime_requests(
         choice.networks[0], choice.layer, kind, class_idx=choice.classes[0], per_class=choice.per_class,
@@ -60,6 +62,6 @@ def draw_benchmark() -> None:
 
 
 if source == "this page":
-    controls.guarded(draw)
+    controls.side_by_side(choice, draw)
 else:
     controls.guarded(draw_benchmark, st.info)

@@ -151,8 +151,6 @@ class Jobs:
                 if on_gpu is None:
                     _limit_threads()
                     on_gpu = import_module("nmfdiag.runs.compute").resolve(self.device) != "cpu"
-                    gc.collect()
-                    gc.freeze()  # Streamlit looks for garbage after each run of a page: 0.16 s, if among all that torch brought along
             except Exception:  # the computation says so too, to whoever waits for it
                 on_gpu = False
             with _COMPUTING:

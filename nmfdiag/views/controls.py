@@ -4,11 +4,13 @@ import uuid
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import streamlit as st
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs import garbage
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
 from nmfdiag.runs.request import GRIDS
@@ -53,6 +55,11 @@ def _cache() -> CurveCache:
     return CurveCache()
 
 
+@st.cache_resource
+def _housekeeping() -> Thread:
+    return garbage.start()
+
+
 def page_guard() -> None:
     """Run the page through app.py: a deep link on a cold server would otherwise miss its frame."""
     if not st.session_state.get(INSIDE_APP):
@@ -62,6 +69,7 @@ def page_guard() -> None:
 
 def frame() -> Any:
     """The tab's title and icon (a file: Streamlit fetches named icons of tabs from the web), the logo and the navigation."""
+    _housekeeping()
     st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
     st.logo(str(LOGO), size="large", icon_image=str(ICON))
     st.html(STYLE)
