@@ -98,13 +98,15 @@ torch.set_num_threads(1)
 A, found = torch.rand(3000, 64), []
 nmf(A, [2, 3], max_iter=3), pca(A, [2])
 for method, rows, channels in json.loads(sys.argv[1]):
-    A = torch.rand(rows, channels)
-    gc.collect()
-    ctypes.CDLL(None).malloc_trim(0)
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    before, ranks = resident(), default_ranks(min(A.shape))
-    pca(A, ranks) if method == "pca" else nmf(A, ranks, n_starts=2, max_iter=3, solver=method)
-    found.append(peak() - before)
+    A, taken = torch.rand(rows, channels), []
+    for _ in range(2):  # the first may read libraries into memory
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
+        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
+        before, ranks = resident(), default_ranks(min(A.shape))
+        pca(A, ranks) if method == "pca" else nmf(A, ranks, n_starts=2, max_iter=3, solver=method)
+        taken.append(peak() - before)
+    found.append(min(taken))
 print(json.dumps(found))
 """
 
