@@ -220,6 +220,8 @@ def computed(choice: Choice, requests: Requests, *, at_once: bool = True) -> Res
             st.plotly_chart(waiting_figure(words), config={"staticPlot": True}, alt=alt, key=f"_{of}waiting")
         with st.container() if asked else place:  # a button that starts the work is not hidden below an empty plot
             progress(choice, requests, results)
+        if not status.finished and queue.status(requests).finished:  # it ended while this was drawn
+            st.rerun()
         raise NothingYet
     return results
 
