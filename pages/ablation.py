@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.measures.ablation import ablation_auc
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.ablation_figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation_words import HOW_TO_READ, ablation_answer, ablation_by_layer
 from nmfdiag.views.choice import EACH_CLASS, Choice, methods_of
@@ -29,14 +29,14 @@ with head:
 
 def draw(choice: Choice) -> None:
     requests = choice.ablations()
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     at_layer = choice.by_class(results, choice.layer)
-    controls.answer(ablation_answer(choice.layer, at_layer, choice.axis), results, requests)
+    waiting.answer(ablation_answer(choice.layer, at_layer, choice.axis), results, requests)
     if at_layer:
         figure = ablation_figure(at_layer, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
         what = f"{choice.layer}_accuracy-without-directions"
         charts.chart(figure, choice, results, what, f"Accuracy without k directions at {choice.layer}")
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     st.markdown(ablation_by_layer({layer: choice.by_class(results, layer) for layer in choice.layers}, choice.axis))
     by_method = choice.auc_spreads(results, ablation_auc)
     figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_words)
@@ -45,4 +45,4 @@ def draw(choice: Choice) -> None:
     charts.details(HOW_TO_READ, ablation_table(choice, results), choice, results)
 
 
-controls.side_by_side(choice, draw)
+waiting.side_by_side(choice, draw)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.runs.request import GRIDS
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.batches_figures import batches_figure, batches_table
 from nmfdiag.views.batches_words import HOW_TO_READ, batches_answer, chance_words, subject
 from nmfdiag.views.choice import BOTH, families, fitted, methods_of
@@ -35,14 +35,14 @@ with head:
 
 def draw() -> None:
     requests = [request for choice in choices for request in choice.requests()]
-    results = controls.computed(every, requests)
-    controls.answer(batches_answer(choices, results), results, requests)
+    results = waiting.computed(every, requests)
+    waiting.answer(batches_answer(choices, results), results, requests)
     figure = batches_figure(choices, results, current=asked.family)
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
     charts.chart(figure, every, results, "single-against-multi-class", alt)
-    controls.progress(every, requests, results)
+    waiting.progress(every, requests, results)
     st.markdown(chance_words(choices, results))
     charts.tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
 
 
-controls.guarded(draw)
+waiting.guarded(draw)

@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmfdiag.views import charts, controls, presets
+from nmfdiag.views import charts, controls, presets, waiting
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.class_figures import class_curve_figure, map_figure, scatter_figure
 from nmfdiag.views.class_values import (
@@ -42,14 +42,14 @@ def draw(choice: Choice) -> None:
     network = here.get(levels[level].label_noise, choice.networks[0])
     p = network.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     found = class_curves(choice, results)
     class_idx = class_of(wanted if wanted in choice.names else LOWEST, found, p)
     name = found.names[class_idx]
-    controls.answer(classes_answer(found, p, choice.layer), results, requests)
+    waiting.answer(classes_answer(found, p, choice.layer), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
     charts.chart(map_figure(found, p, class_idx=class_idx), choice, map_table(found, p), f"auc-by-class_p{p:g}", alt)
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     own_method = {
         q: at[choice.layer][class_idx] for q, at in found.curves.items() if class_idx in at.get(choice.layer, {})
     }
@@ -62,4 +62,4 @@ def draw(choice: Choice) -> None:
     charts.details(HOW_TO_READ, correlation_table(found), choice, results)
 
 
-controls.side_by_side(choice, draw)
+waiting.side_by_side(choice, draw)

@@ -1,7 +1,7 @@
 """How much accuracy is left at rank k (figures 2a, 2b and 3)."""
 
 from nmfdiag.measures.reading import robustness
-from nmfdiag.views import charts, controls, presets
+from nmfdiag.views import charts, controls, presets, waiting
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import METHOD_TITLES, curve_figure
 from nmfdiag.views.tables import auc_table
@@ -14,16 +14,16 @@ controls.heading(f"How robust is {choice.layer} to compression?", choice, preset
 
 def draw(choice: Choice) -> None:
     requests = choice.requests(layers=[choice.layer])
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     curves = choice.at_layer(results)
     methods = {method for _, method in curves}
     method = choice.method if choice.method in methods else methods.pop()
     words = robustness(choice.layer, {p: some for (p, m), some in curves.items() if m == method}, choice.axis)
-    controls.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    waiting.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
     figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
     alt = f"Accuracy over rank at {choice.layer}"
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     how_to_read = """
 **Figures 2a, 2b and 3.** Solid NMF (signed NMF, of a network whose activations can be negative: dashes and dots), dashed PCA, dotted random ablation (choose
 them under *More*); colour is p. The band is one standard error over classes, the
@@ -35,4 +35,4 @@ Open markers are ranks at which NMF did not converge for some class; the last ra
     charts.details(how_to_read, auc_table(results, entries()), choice, results)
 
 
-controls.side_by_side(choice, draw)
+waiting.side_by_side(choice, draw)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmfdiag.runs.evidence.claims import findings
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.evidence_words import (
     HOW_TO_READ,
     VERDICTS,
@@ -53,4 +53,4 @@ def draw() -> None:
 
 
 controls.page_guard()
-controls.guarded(draw)
+waiting.guarded(draw)

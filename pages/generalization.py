@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmfdiag.runs.records import network_records
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views import generalization_words as words
 from nmfdiag.views.generalization_figures import definitions_figure, layers_figure, scatter_figure
 from nmfdiag.views.generalization_values import (
@@ -18,7 +18,7 @@ from nmfdiag.views.generalization_values import (
     select,
     verdicts,
 )
-from nmfdiag.views.widgets import begin, formats, give, one
+from nmfdiag.views.widgets import begin, draw_again, formats, give, one
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
 
 PAPER = {
@@ -75,7 +75,7 @@ def draw() -> None:
     clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
     if clicked and clicked[0] != name:
         st.session_state["_clicked_network"] = clicked[0]
-        st.rerun()
+        draw_again()
     if name in records:
         draw_network(name, selection)
     else:
@@ -115,4 +115,4 @@ def draw_definitions(selection: Selection, stem: str) -> None:
         st.dataframe(table, hide_index=True, column_config=formats(table))
 
 
-controls.guarded(draw)
+waiting.guarded(draw)

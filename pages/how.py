@@ -6,7 +6,7 @@ import streamlit as st
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.support import SupportRequest
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.choice import EACH_CLASS, MULTI
 from nmfdiag.views.how_figures import area_figure
 from nmfdiag.views.how_words import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
@@ -30,14 +30,14 @@ def draw() -> None:
         for network in choice.networks
     ]
     requests = [*choice.requests(layers=[choice.layer]), *supports]
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     at = {network.name: network.label_noise for network in choice.networks}
     curves = {at[r.entry]: found for r, found in results.items() if isinstance(found, CompressionCurve)}
     covers = {at[r.entry]: found for r, found in results.items() if not isinstance(found, CompressionCurve)}
     curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))
     if curves:
-        controls.answer(answer(curves, choice.layer, choice.axis), results, requests)
-    controls.progress(choice, requests, results)
+        waiting.answer(answer(curves, choice.layer, choice.axis), results, requests)
+    waiting.progress(choice, requests, results)
     st.markdown(MATRIX)
     if covers:
         figure = support_figure(covers, layer=choice.layer, batch=choice.batch_words, order="rectangles")
@@ -60,4 +60,4 @@ def draw() -> None:
             st.switch_page("pages/your_network.py", query_params={})
 
 
-controls.guarded(draw)
+waiting.guarded(draw)

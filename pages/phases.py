@@ -4,7 +4,7 @@ import pandas as pd
 
 from nmfdiag.measures.phases import CLUSTERED, phases
 from nmfdiag.measures.reading import reading
-from nmfdiag.views import charts, controls, presets
+from nmfdiag.views import charts, controls, presets, waiting
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
 from nmfdiag.zoo.registry import known
@@ -16,7 +16,7 @@ controls.heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 def draw(choice: Choice) -> None:
     requests = choice.requests()
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
@@ -26,13 +26,13 @@ def draw(choice: Choice) -> None:
     }
     shaded = max((p for p in found if found[p].clear), default=max(found))
     words = f"{METHOD_TITLES[method]}, p = {shaded:g}: {reading(by_noise[shaded], found[shaded])}"
-    controls.answer(words, results, requests)
+    waiting.answer(words, results, requests)
     whole = len(by_noise[shaded]) == len(choice.layers)
     figure = auc_figure(
         by_method, choice.layers, found=found[shaded] if whole else None, batch=choice.batch_words, axis=choice.axis
     )
     charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     how_to_read = f"""
 **Figure 2c**, with the paper's three phases shaded. **Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
 lowest AuC before that to where clustering begins. **Feature extraction**: what comes before. A dip that is smaller than its
@@ -53,4 +53,4 @@ much there is to memorise: with few training images it is found in earlier layer
     charts.details(how_to_read, pd.DataFrame(rows), choice, results)
 
 
-controls.side_by_side(choice, draw)
+waiting.side_by_side(choice, draw)

@@ -5,7 +5,7 @@ import streamlit as st
 from nmfdiag.runs.bench import last_results
 from nmfdiag.runs.runtime import runtime_requests
 from nmfdiag.runs.timing import KINDS
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.runtime_figures import runtime_figure
@@ -41,13 +41,13 @@ def draw(choice: Choice) -> None:
         choice.networks[0], choice.layer, kind, class_idx=choice.classes[0], per_class=choice.per_class,
         solvers=solvers, ranks=ranks, devices=devices,
     )  # fmt: skip
-    results = controls.computed(choice, requests, at_once=False)
-    controls.answer(answer_of(results, kind, choice.layer), results, requests)
+    results = waiting.computed(choice, requests, at_once=False)
+    waiting.answer(answer_of(results, kind, choice.layer), results, requests)
     if measured(results):
         p, where = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
         figure = runtime_figure(results, kind=kind, p=p, where=where, scale=scale)
         charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     if busy := busy_words(results):
         st.info(busy, icon=":material/hourglass:")
     charts.details(HOW_TO_READ[kind], runtime_table(results, entries(), traces=False), choice, results)
@@ -62,6 +62,6 @@ def draw_benchmark() -> None:
 
 
 if source == "this page":
-    controls.side_by_side(choice, draw)
+    waiting.side_by_side(choice, draw)
 else:
-    controls.guarded(draw_benchmark, st.info)
+    waiting.guarded(draw_benchmark, st.info)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from nmfdiag.measures.stopping import PRIMARY
 from nmfdiag.runs.records import histories
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.stopping_figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
 from nmfdiag.views.stopping_values import (
     ALL,
@@ -27,7 +27,7 @@ from nmfdiag.views.stopping_words import (
     per_run,
     stopping_answer,
 )
-from nmfdiag.views.widgets import begin, give, one
+from nmfdiag.views.widgets import begin, draw_again, give, one
 from nmfdiag.zoo.experiments import LAYER_SETS
 
 TITLE = "When should training have stopped?"
@@ -96,9 +96,9 @@ def draw() -> None:
     clicked = charts.plot(map_figure(setting, shown), f"{stem}_by-layer-and-epoch", data, "stopping-map", alt)
     if clicked and clicked[0] in setting.layers:
         st.session_state["_clicked_of_layers"] = clicked[0]
-        st.rerun()
+        draw_again()
     charts.tabs(HOW_TO_READ[name], every_rule_table(setting), record_settings(setting))
 
 
 controls.page_guard()
-controls.guarded(draw)
+waiting.guarded(draw)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.runs.support import support_requests
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.choice import EACH_CLASS, Choice
 from nmfdiag.views.support_figures import ORDERS, growth_figure, support_figure
 from nmfdiag.views.support_words import (
@@ -47,7 +47,7 @@ def draw(choice: Choice) -> None:
     requests = support_requests(
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     by_noise = {
         n.label_noise: {
             layer: results[request]
@@ -59,7 +59,7 @@ def draw(choice: Choice) -> None:
     }
     here = {p: by_layer[choice.layer] for p, by_layer in by_noise.items() if choice.layer in by_layer}
     if here:
-        controls.answer(answer_of(here, choice.layer, batch_name(choice)), results, requests)
+        waiting.answer(answer_of(here, choice.layer, batch_name(choice)), results, requests)
         pair = {p: here[p] for p in (min(here), max(here))}
         figure = support_figure(pair, layer=choice.layer, batch=choice.batch_words, order=order)
         what, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
@@ -68,8 +68,8 @@ def draw(choice: Choice) -> None:
     growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     charts.tabs("" if choice.place else HOW_TO_READ, table, support_settings(choice, results))
 
 
-controls.side_by_side(choice, draw)
+waiting.side_by_side(choice, draw)

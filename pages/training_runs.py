@@ -9,7 +9,7 @@ import streamlit as st
 
 from nmfdiag.runs.live import TRAINABLE, Trainer, Training, under_way
 from nmfdiag.runs.records import MonitoredRun, monitored_runs, run_files, runs_folder
-from nmfdiag.views import charts, controls
+from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.live_figures import MOST_RUNS, live_figure, map_figure
 from nmfdiag.views.live_values import (
     MEASURES,
@@ -36,7 +36,7 @@ from nmfdiag.views.live_words import (
 )
 from nmfdiag.views.stopping_figures import SMOOTHINGS
 from nmfdiag.views.stopping_values import ALL
-from nmfdiag.views.widgets import begin, give, one, several
+from nmfdiag.views.widgets import begin, draw_again, give, one, several
 
 TITLE = "Is this run memorising yet?"
 POLL_SECONDS = 1.0
@@ -106,7 +106,7 @@ def draw() -> None:
         clicked = charts.plot(map_figure(mapped, run, shown), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
         if clicked and clicked[0] in run.layers:
             st.session_state["_clicked_layer_of"] = clicked[0]
-            st.rerun()
+            draw_again()
     charts.tabs(HOW_TO_READ, reading_table(readings, chosen), run_settings(chosen))
 
 
@@ -133,7 +133,7 @@ def train_now(folder: Path, training: Training) -> None:
 def start(name: str, folder: Path) -> None:
     """Train a network and show its run as soon as there is one."""
     st.session_state["_take_up"] = (name, time.time())
-    controls.guarded(lambda: trainer().start(name, folder))
+    waiting.guarded(lambda: trainer().start(name, folder))
 
 
 def take_up(runs: Mapping[str, MonitoredRun]) -> None:
@@ -164,8 +164,8 @@ def following(words: str, folder: Path, seen: dict, training: Training, growing:
     now = time.time()
     same = run_files(folder) == seen and trainer().state() == training
     if not same or not all(under_way(each, now) for each in growing):
-        st.rerun()
+        draw_again()
 
 
 controls.page_guard()
-controls.guarded(draw)
+waiting.guarded(draw)

@@ -9,7 +9,7 @@ import streamlit as st
 from nmfdiag.runs import importing
 from nmfdiag.runs.importing import Opener, Prepare
 from nmfdiag.runs.request import GRIDS
-from nmfdiag.views import charts, controls, network_values
+from nmfdiag.views import charts, controls, network_values, waiting
 from nmfdiag.views import network_words as words
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.class_values import class_curves
@@ -19,7 +19,7 @@ from nmfdiag.views.network_figures import beside_figure, cells_figure, layers_fi
 from nmfdiag.views.opening_form import form
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.reference_words import sure_words
-from nmfdiag.views.widgets import begin, formats, give, one
+from nmfdiag.views.widgets import begin, draw_again, formats, give, one
 from nmfdiag.zoo.registry import ZooEntry
 from nmfdiag.zoo.removing import remove
 
@@ -84,7 +84,7 @@ def start(what: Prepare) -> None:
         st.session_state["_opened_as"] = (name, what)
         give({"network": OPEN})
 
-    controls.guarded(run)
+    waiting.guarded(run)
 
 
 def try_example(own: dict[str, ZooEntry]) -> None:
@@ -110,7 +110,7 @@ def following(name: str) -> None:
     """How far the opening is, and Cancel."""
     state = opener().state()
     if not state.running or state.name != name:
-        st.rerun()
+        draw_again()
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(state.share, f"Opening {name}: {for_markdown(state.words)}")
     right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
@@ -132,7 +132,7 @@ def shown(entry: ZooEntry) -> None:
     check = importing.check_of(entry)
     link = [("network", entry.name), ("n", str(n)), ("grid", grid)]
     charts.banner(TITLE, words.subject(entry, check.get("preflight", {})), link, about=entry.name)
-    requests, queue = choice.requests(), controls.jobs(device)
+    requests, queue = choice.requests(), waiting.jobs(device)
     asked = st.session_state.get("_diagnose") == requests
     if asked or queue.busy(requests) or len(queue.results(requests)) == len(requests):
         diagnosed(choice, requests, check)
@@ -149,18 +149,18 @@ def shown(entry: ZooEntry) -> None:
 def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> None:
     """The answer, what it is read from, and what can be done with it; drawn as the curves come."""
     entry = choice.networks[0]
-    results = controls.computed(choice, requests)
+    results = waiting.computed(choice, requests)
     itself = (
         (importing.EXAMPLE,) if entry.name == importing.EXAMPLE_NAME else ()
     )  # the example is a copy of a reference
     diagnosis = diagnosis_of(results, entry, without=itself)
-    controls.answer(diagnosis.verdict, results, requests)
+    waiting.answer(diagnosis.verdict, results, requests)
     table = network_values.depth_table(diagnosis)
     figure = layers_figure(diagnosis, choice.layers, choice.batch_words)
     clicked = charts.plot(figure, f"{entry.name}_auc-by-layer", lambda: table, "own-layers", "AuC by layer")
     if clicked:
         go_to("curves", entry, unescape(clicked[0]))
-    controls.progress(choice, requests, results)
+    waiting.progress(choice, requests, results)
     if len(results) == len(requests):  # of a part they would be about what is still missing
         for remark in words.remarks(diagnosis):
             st.caption(for_markdown(remark))
@@ -260,14 +260,14 @@ def removal(entry: ZooEntry) -> None:
     """Remove the network, once that is confirmed."""
 
     def run() -> None:
-        controls.forget("auto")
+        waiting.forget("auto")
         remove(entry)
         give({"network": OPEN})
 
     with st.popover("Remove", icon=":material/delete:", width="stretch"):
         st.markdown(words.removal(entry))
-        st.button(f"Remove {entry.name}", type="primary", on_click=controls.guarded, args=(run,))
+        st.button(f"Remove {entry.name}", type="primary", on_click=waiting.guarded, args=(run,))
 
 
 controls.page_guard()
-controls.guarded(draw)
+waiting.guarded(draw)

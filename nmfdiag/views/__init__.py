@@ -1,1 +1,1 @@
-"""Results -> figures and tables; Streamlit controls in controls.py alone."""
+"""Results -> figures and tables; what Streamlit draws in charts, controls, opening_form, waiting and widgets alone."""

@@ -15,7 +15,7 @@ from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
 from nmfdiag.views.figures import to_html
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.tables import data_table
-from nmfdiag.views.widgets import formats
+from nmfdiag.views.widgets import draw_again, formats
 from nmfdiag.zoo.registry import ZooEntry, entries
 
 
@@ -77,7 +77,7 @@ def chart(
         for key, value in wanted.items():
             st.session_state[f"_clicked_{key}"] = value
         if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
-            st.rerun()  # switching to the page that is open would empty its URL
+            draw_again()  # switching to the page that is open would empty its URL
         # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
         st.switch_page(opens, query_params={})
 

@@ -110,7 +110,7 @@ def auc_figure(
             add_layer_line(figure, by_layer, p, name, "AuC", METHOD_DASHES[method])
     if found is not None and found.clear:
         named = (
-            ("feature extraction", found.feature_extraction, 0.04),
+            ("feature<br>extraction", found.feature_extraction, 0.04),
             ("memorisation", found.memorisation, 0.12),
             ("clustering", found.clustering, 0.04),
         )
@@ -118,7 +118,7 @@ def auc_figure(
             if part:
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{opacity})", line_width=0)
-                figure.add_annotation(x=(x0 + x1) / 2, y=1.06, yref="paper", text=words, showarrow=False)
+                figure.add_annotation(x=(x0 + x1) / 2, y=1, yref="paper", yanchor="bottom", text=words, showarrow=False, font={"size": 11})
     set_layer_axis(figure, layers)
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
@@ -260,6 +260,7 @@ def convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> 
 def laid_out(figure: go.Figure, title: str, batch: str = "") -> go.Figure:
     """The frame that every plot has: title, the batches below it, height, hover and legend."""
     figure.update_layout(
+        overwrite=True,  # a fifth of the time that merging takes
         title={
             "text": title,
             "font": {"size": 15},

@@ -28,6 +28,15 @@ def begin() -> None:
     st.session_state["_page"] = st.context.url
 
 
+def draw_again() -> None:
+    """Run the page again, unless the reader has clicked meanwhile: that comes first, and runs it too.
+
+    Streamlit's own ``rerun`` puts itself in the place of a click that waits, and a page that was switched to is lost.
+    """
+    st.empty()  # whatever is sent to the browser takes up a click that waits
+    st.rerun()
+
+
 def give(values: Mapping[str, Any]) -> None:
     """Set widgets of these keys, as a button's callback."""
     st.session_state.update(values)

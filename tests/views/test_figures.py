@@ -78,7 +78,7 @@ def test_layers_keep_their_order_and_phases_are_shaded() -> None:
     found = phases(layers, list(auc.values()), [0.01] * 4)
     figure = auc_figure({"nmf": {0.0: by_layer}}, layers, found=found, batch="x", axis="linear")
     assert list(figure.layout.xaxis.categoryarray) == layers and list(trace(figure, "p = 0").y) == list(auc.values())
-    assert [a.text for a in figure.layout.annotations] == ["feature extraction", "memorisation", "clustering"]
+    assert [a.text for a in figure.layout.annotations] == ["feature<br>extraction", "memorisation", "clustering"]
     assert len(figure.layout.shapes) == 3
     plain = auc_figure({"nmf": {0.0: by_layer}}, layers, found=None, batch="x", axis="log")
     assert not plain.layout.shapes and "log k" in plain.layout.yaxis.title.text

@@ -1,0 +1,27 @@
+"""What Streamlit does between a reader's click and the run that answers it."""
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+
+def page(how: str) -> None:
+    """While it runs, the reader goes on to layer fc2; it runs itself again because a result has come."""
+    import streamlit as st
+    from streamlit.runtime.scriptrunner import get_script_run_ctx
+    from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
+
+    from nmfdiag.views.widgets import draw_again
+
+    context = get_script_run_ctx()
+    assert context is not None and context.script_requests is not None
+    if not st.session_state.get("clicked"):
+        st.session_state["clicked"] = True
+        context.script_requests.request_rerun(RerunData("layer=fc2", page_script_hash=context.page_script_hash))
+        {"ours": draw_again, "Streamlit's": st.rerun}[how]()
+    st.text(st.query_params.get("layer", "the click was lost"))
+
+
+@pytest.mark.parametrize(("how", "shown"), [("ours", "fc2"), ("Streamlit's", "the click was lost")])
+def test_a_click_is_not_lost_when_the_page_runs_itself_again(how: str, shown: str) -> None:
+    app = AppTest.from_function(page, args=(how,)).run()
+    assert not app.exception and app.text[0].value == shown
