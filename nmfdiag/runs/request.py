@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from typing import ClassVar
 
 from nmfdiag.errors import NmfdiagError
@@ -53,13 +54,19 @@ class CurveRequest:
         Raises:
             NmfdiagError: If the zoo has no such network.
         """
-        asked = asdict(self)
-        if (
-            self.operation == "compress"
-        ):  # the key of the time before there was a choice: what is in the cache stays valid
-            del asked["operation"]
-        content = json.dumps([SCHEMA, asked, lookup(self.entry).digest], sort_keys=True)
-        return hashlib.sha256(content.encode()).hexdigest()
+        return _key(self, lookup(self.entry).digest)
+
+
+@lru_cache(maxsize=2**14)
+def _key(request: CurveRequest, digest: str) -> str:
+    """A page asks for some hundred keys, several times each time that it is drawn."""
+    asked = asdict(request)
+    if (
+        request.operation == "compress"
+    ):  # the key of the time before there was a choice: what is in the cache stays valid
+        del asked["operation"]
+    content = json.dumps([SCHEMA, asked, digest], sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def profile_requests(
