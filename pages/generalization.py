@@ -18,7 +18,8 @@ from nmfdiag.views.generalization_values import (
     select,
     verdicts,
 )
-from nmfdiag.views.widgets import begin, draw_again, formats, give, one
+from nmfdiag.views.rerunning import draw_again
+from nmfdiag.views.widgets import begin, formats, give, one
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
 
 PAPER = {

@@ -5,6 +5,7 @@ import streamlit as st
 from nmfdiag.measures.stopping import PRIMARY
 from nmfdiag.runs.records import histories
 from nmfdiag.views import charts, controls, waiting
+from nmfdiag.views.rerunning import draw_again
 from nmfdiag.views.stopping_figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
 from nmfdiag.views.stopping_values import (
     ALL,
@@ -27,7 +28,7 @@ from nmfdiag.views.stopping_words import (
     per_run,
     stopping_answer,
 )
-from nmfdiag.views.widgets import begin, draw_again, give, one
+from nmfdiag.views.widgets import begin, give, one
 from nmfdiag.zoo.experiments import LAYER_SETS
 
 TITLE = "When should training have stopped?"

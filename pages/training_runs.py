@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,10 @@ from nmfdiag.views.live_words import (
     for_markdown,
     rule_words,
 )
+from nmfdiag.views.rerunning import draw_again, look_again
 from nmfdiag.views.stopping_figures import SMOOTHINGS
 from nmfdiag.views.stopping_values import ALL
-from nmfdiag.views.widgets import begin, draw_again, give, one, several
+from nmfdiag.views.widgets import begin, give, one, several
 
 TITLE = "Is this run memorising yet?"
 POLL_SECONDS = 1.0
@@ -148,14 +150,13 @@ def follow(folder: Path, seen: Mapping[Path, Any], training: Training, runs: Map
     """One line: what is under way, and Cancel; or that this page no longer looks by itself."""
     growing = {label: each for label, each in runs.items() if under_way(each, time.time())}
     if words := following_words(list(growing), training.name if training.running else ""):
-        following(words, folder, dict(seen), training, list(growing.values()))
+        look_again(partial(following, words, folder, dict(seen), training, list(growing.values())), POLL_SECONDS)
     else:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("No run is under way, so this page does not look again by itself.", width="content")
             st.button("Look again", icon=":material/refresh:", type="tertiary")
 
 
-@st.fragment(run_every=POLL_SECONDS)
 def following(words: str, folder: Path, seen: dict, training: Training, growing: list[MonitoredRun]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words, width="content")

@@ -1,6 +1,7 @@
 """Open your own network, see whether it is the one that you trained, and diagnose it."""
 
 from dataclasses import replace
+from functools import partial
 from html import unescape
 from typing import Any
 
@@ -19,7 +20,8 @@ from nmfdiag.views.network_figures import beside_figure, cells_figure, layers_fi
 from nmfdiag.views.opening_form import form
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.reference_words import sure_words
-from nmfdiag.views.widgets import begin, draw_again, formats, give, one
+from nmfdiag.views.rerunning import draw_again, look_again
+from nmfdiag.views.widgets import begin, formats, give, one
 from nmfdiag.zoo.registry import ZooEntry
 from nmfdiag.zoo.removing import remove
 
@@ -54,7 +56,7 @@ def draw() -> None:
         return
     charts.banner(TITLE, words.SUBJECT, [("network", OPEN)])
     if state.running:
-        following(state.name)
+        look_again(partial(following, state.name), POLL_SECONDS)
         return
     if state.problem:
         st.error(f"{state.name} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
@@ -105,7 +107,6 @@ def opened_before(own: dict[str, ZooEntry]) -> None:
             st.button(name, type="tertiary", key=f"_open_{name}", on_click=give, args=({"network": name},))
 
 
-@st.fragment(run_every=POLL_SECONDS)
 def following(name: str) -> None:
     """How far the opening is, and Cancel."""
     state = opener().state()

@@ -30,6 +30,8 @@ from nmfdiag.zoo.registry import ZooEntry, entries
 
 TOLD = "NMFDIAG_TELLS_KEYS"
 """Variable that names the file of keys of computed results."""
+KEPT, ONE_THREAD = "NMFDIAG_TELLS_KEPT_KEYS", "NMFDIAG_ONE_THREAD"
+"""The same of results that are in the cache; and a variable that makes results the same to the last bit everywhere."""
 COUNTING = (str(Path(__file__).resolve()),)
 """The program of a server that writes it."""
 PAGES = ("", "curves", "phases", "classes", "reconstruction")
@@ -74,12 +76,8 @@ class Visit:
         """Visit the dashboard until then: mostly change a widget, sometimes go to another page."""
         origin = self.base.replace("http", "ws")
         try:
-            async with connect(
-                f"{origin}/_stcore/stream",
-                origin=Origin(self.base),
-                subprotocols=[Subprotocol("streamlit")],
-                max_size=None,
-            ) as socket:
+            options = {"origin": Origin(self.base), "subprotocols": [Subprotocol("streamlit")], "max_size": None}
+            async with connect(f"{origin}/_stcore/stream", **options) as socket:
                 reader = asyncio.create_task(self._read(socket))
                 self.loads.append(await self._run(socket))
                 while time.monotonic() < until and not reader.done():
@@ -87,6 +85,7 @@ class Visit:
                     if chance.random() < 0.25 or not self._boxes:
                         self.page = chance.choice(PAGES)
                         self._states.clear()
+                        self._stop_timers()
                         self.loads.append(await self._run(socket))
                     else:
                         self._change(chance)
@@ -272,19 +271,25 @@ def keys(told: Path) -> list[str]:
 
 
 def serve() -> None:
-    """Run Streamlit, and tell the key of each result that is put into the cache."""
+    """Run Streamlit, and tell the key of each result that is computed, and again once it has been put into the cache."""
     from streamlit.web import cli
 
-    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.runs import cache, jobs
 
-    put, told = CurveCache.put, Path(os.environ[TOLD])
+    put = cache.CurveCache.put
 
-    def telling(cache: CurveCache, key: str, result: object) -> None:
-        with told.open("a") as file:
+    def tell(variable: str, key: str) -> None:
+        with Path(os.environ.get(variable, os.devnull)).open("a") as file:
             file.write(key + "\n")
-        put(cache, key, result)  # type: ignore[arg-type]
 
-    CurveCache.put = telling  # type: ignore[method-assign, assignment]
+    def telling(where: cache.CurveCache, key: str, result: object) -> None:
+        tell(TOLD, key)
+        put(where, key, result)  # type: ignore[arg-type]
+        tell(KEPT, key)
+
+    cache.CurveCache.put = telling  # type: ignore[method-assign, assignment]
+    if ONE_THREAD in os.environ:
+        jobs.worker_threads = lambda: 1
     cli.main(sys.argv[1:])
 
 

@@ -1,7 +1,8 @@
 """Kill processes (-9) at random moments of their work, and check what they leave behind: ``python benchmarks/reliability/kill.py``.
 
-Sweeps, the dashboard's queue, results in files of their own, and watched trainings take turns. Ends with an error at the first thing
-that is wrong. ``--kills`` says how often (default 50 of each), ``--seed`` chooses the moments.
+Sweeps, the dashboard's queue, results in files of their own, watched trainings, and the dashboard's server with a reader take turns. Ends
+with an error at the first thing that is wrong. ``--kills`` says how often (default 50 of each), ``--seed`` chooses the moments, ``--only``
+one way of working.
 """
 
 import argparse
@@ -16,8 +17,11 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 import killing
+import restarting
 
+from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.request import CurveRequest
 from nmfdiag.runs.sweep import sweep
 
 
@@ -26,20 +30,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", choices=("sweep_all", "queue_all", "keep_large", "train", "serve"))
     arguments = parser.parse_args()
     random.seed(arguments.seed)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        fresh = {r.key: c for r, c in sweep(killing.requests(), CurveCache(folder / "fresh"), device="cpu")}
-        for target in (killing.sweep_all, killing.queue_all):
-            report(target.__name__, *sweeps(target, arguments.kills, folder, fresh))
-        report("keep_large", *large(arguments.kills, folder))
-        report("train", *trainings(arguments.kills, folder / "runs"))
+        ways = {
+            "sweep_all": lambda: sweeps(killing.sweep_all, arguments.kills, folder),
+            "queue_all": lambda: sweeps(killing.queue_all, arguments.kills, folder),
+            "keep_large": lambda: large(arguments.kills, folder),
+            "train": lambda: trainings(arguments.kills, folder / "runs"),
+            "serve": lambda: serve(arguments.kills, folder / "serve"),
+        }
+        for way in [arguments.only] if arguments.only else ways:
+            report(way, *ways[way]())
 
 
-def sweeps(target: killing.Target, kills: int, folder: Path, fresh: dict) -> tuple[int, str]:
+def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, CompressionCurve]:
+    """What a process answers that nobody kills."""
+    answers = dict(sweep(requests, CurveCache(folder), device="cpu"))
+    return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
+
+
+def sweeps(target: killing.Target, kills: int, folder: Path) -> tuple[int, str]:
     """Kill a sweep again and again, before and after its first curve; begin another one whenever it has come to its end."""
+    fresh = undisturbed(killing.requests(), folder / "fresh")
     hits, starts, complete, resumed = 0, 0, 0, 0
     cache, told = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
     while hits < kills:
@@ -79,6 +95,32 @@ def trainings(kills: int, folder: Path) -> tuple[int, str]:
         epochs.append(killing.check_run_after_kill(folder))
         run.rename(run.with_name(f"run-{i}.jsonl"))
     return kills, f"{min(epochs)} to {max(epochs)} epochs were readable"
+
+
+def serve(kills: int, folder: Path) -> tuple[int, str]:
+    """Kill the server while a reader follows the overview, after its first curve or before; take a new cache when all curves are there.
+
+    In every second cache each curve lies in a file of its own.
+    """
+    fresh, page = undisturbed(restarting.choice().requests(), folder / "fresh"), restarting.undisturbed(folder / "page")
+    hits, amid, complete, resumed, swept = 0, 0, 0, 0, 0
+    while hits < kills:
+        lives = restarting.Lives(folder / str(complete), fresh, page, files=complete % 2 == 1)
+        while len(lives.stored) < len(fresh) and hits < kills:
+            before, computing = len(lives.stored), lives.lives % 3 < 2
+            hit = lives.live(killing.moment(2.0 if computing else 6.0), computing=computing)
+            hits += hit
+            amid += hit and 0 < len(lives.stored) < len(fresh)
+            resumed += 0 < before < len(lives.stored)
+        if len(lives.stored) == len(fresh):
+            assert not lives.live(0)  # nothing is left to compute, and the page is there
+            complete += 1
+        swept += lives.swept
+    return (
+        hits,
+        f"{amid} with a part of the curves there, {resumed} starts went on from it, "
+        f"{complete} pages of {len(fresh)} curves were completed, {swept} files without a row were swept",
+    )
 
 
 def report(what: str, kills: int, words: str) -> None:

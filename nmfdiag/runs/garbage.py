@@ -1,15 +1,15 @@
 """Keep what lives long out of the garbage collector's way.
 
-Streamlit looks for garbage after each run of a page, each poll of a progress bar included, and looks at every object that there is: with torch,
-plots and results in memory a fifth of a second in which no other reader is served. What survived is therefore set aside from time to
-time, where those looks don't reach it.
+Python looks for garbage among all objects that there are when enough new ones have come: with torch, plots and results in memory a fifth of
+a second in which no reader is served. What survived is therefore set aside from time to time, where those looks don't reach it.
+Streamlit's own look after each run of a page, each poll of a progress bar included, is switched off (``.streamlit/config.toml``).
 """
 
 import gc
 import threading
 import time
 
-EVERY = 6.0
+EVERY = 30.0
 """Seconds."""
 
 

@@ -14,8 +14,9 @@ from nmfdiag.views.choice import ALONE, Choice
 from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
 from nmfdiag.views.figures import to_html
 from nmfdiag.views.provenance import settings
+from nmfdiag.views.rerunning import draw_again
 from nmfdiag.views.tables import data_table
-from nmfdiag.views.widgets import draw_again, formats
+from nmfdiag.views.widgets import formats
 from nmfdiag.zoo.registry import ZooEntry, entries
 
 

@@ -118,7 +118,15 @@ def auc_figure(
             if part:
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{opacity})", line_width=0)
-                figure.add_annotation(x=(x0 + x1) / 2, y=1, yref="paper", yanchor="bottom", text=words, showarrow=False, font={"size": 11})
+                figure.add_annotation(
+                    x=(x0 + x1) / 2,
+                    y=0.02,
+                    yref="paper",
+                    yanchor="bottom",
+                    text=words,
+                    showarrow=False,
+                    font={"size": 11},
+                )
     set_layer_axis(figure, layers)
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])

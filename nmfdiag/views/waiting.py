@@ -13,9 +13,12 @@ from nmfdiag.runs.jobs import Jobs
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.figures import waiting_figure
 from nmfdiag.views.provenance import computed_with
-from nmfdiag.views.widgets import draw_again
+from nmfdiag.views.rerunning import draw_again, look_again
+from nmfdiag.views.widgets import seconds_so_far
 
-POLL_SECONDS = 0.7
+POLL_SECONDS, SHARE = 0.7, 5
+"""A page that waits looks for results that often, and not before so many times what it takes to draw it: on a busy server most of the
+time is left to its readers' clicks."""
 
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
@@ -105,7 +108,8 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
         with right:
             button("Resume", _ask, width="stretch")
     elif asked:
-        _waiting(queue, list(requests), len(results), len(status.failed), of)
+        look = partial(_waiting, queue, requests, len(results), len(status.failed), of)
+        look_again(look, max(POLL_SECONDS, SHARE * seconds_so_far()))
     else:
         button("Measure", _ask, type="primary", icon=":material/timer:")
 
@@ -138,8 +142,7 @@ def _owner(of: str) -> str:
     return of + st.session_state.setdefault("_owner", uuid.uuid4().hex)
 
 
-@st.fragment(run_every=POLL_SECONDS)
-def _waiting(queue: Jobs, requests: list[Any], drawn: int, failed: int, of: str) -> None:
+def _waiting(queue: Jobs, requests: Requests, drawn: int, failed: int, of: str) -> None:
     status = queue.status(requests)
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")

@@ -1,5 +1,6 @@
 """Widgets that live in the URL: their values survive page switches and reloads, and what a link got wrong is said; columns of tables."""
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any
@@ -20,21 +21,18 @@ def formats(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def begin() -> None:
-    """Start a run of a page: note what its link asks for, and whether the page was switched to."""
+    """Start a run of a page: note what its link asks for, whether the page was switched to, and the time."""
     st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
     st.session_state.setdefault("_kept", {})
     st.session_state.setdefault("_given", set())
     st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
     st.session_state["_page"] = st.context.url
+    st.session_state["_began"] = time.monotonic()
 
 
-def draw_again() -> None:
-    """Run the page again, unless the reader has clicked meanwhile: that comes first, and runs it too.
-
-    Streamlit's own ``rerun`` puts itself in the place of a click that waits, and a page that was switched to is lost.
-    """
-    st.empty()  # whatever is sent to the browser takes up a click that waits
-    st.rerun()
+def seconds_so_far() -> float:
+    """How long this run of the page has taken."""
+    return time.monotonic() - float(st.session_state["_began"])
 
 
 def give(values: Mapping[str, Any]) -> None:

@@ -3,13 +3,17 @@
 import os
 import random
 import time
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import killing
 import pytest
+import restarting
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.request import CurveRequest
 from nmfdiag.runs.sweep import sweep
 
 KILLS = 5
@@ -18,7 +22,11 @@ KILLS = 5
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompressionCurve]:
     """What an undisturbed process computes."""
-    answers = dict(sweep(killing.requests(), CurveCache(tmp_path_factory.mktemp("fresh")), device="cpu"))
+    return undisturbed(killing.requests(), tmp_path_factory.mktemp("fresh"))
+
+
+def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, CompressionCurve]:
+    answers = dict(sweep(requests, CurveCache(folder), device="cpu"))
     return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
 
 
@@ -72,3 +80,35 @@ def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Pa
         assert killing.killed(killing.train, tmp_path, after=killing.moment(0.3), ready=ready)
         assert killing.check_run_after_kill(tmp_path) > i
         run.rename(run.with_name(f"run-{i}.jsonl"))  # what a new run does with it
+
+
+@pytest.mark.slow
+def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
+    random.seed(3)
+    fresh = undisturbed(restarting.choice().requests(), tmp_path / "fresh")
+    lives = restarting.Lives(tmp_path / "lives", fresh, restarting.undisturbed(tmp_path / "page"), files=True)
+    assert lives.live(killing.moment(0.2))
+    assert len(lives.stored) > 0  # at least the one that the reader waited for
+    assert lives.live(killing.moment(2.0), computing=False)
+    assert lives.live(killing.moment(0.2))
+    assert not lives.live(60)  # nobody disturbs this one
+    assert lives.stored == set(fresh)
+    assert not lives.live(0)  # it has nothing to compute
+
+
+@pytest.mark.slow
+def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
+    fresh = undisturbed(restarting.choice().requests(), tmp_path / "fresh")
+    lives = restarting.Lives(tmp_path / "lives", fresh, [])
+    first, second, *_ = fresh
+    with closing(CurveCache(lives.cache)) as cache:
+        for key in fresh:
+            if key != first:
+                cache.put(key, fresh[key])
+    lives.stored = set(fresh)
+    with pytest.raises(AssertionError, match=f"computed again.*{first}"):
+        lives.live(60)
+    with closing(CurveCache(lives.cache)) as cache:
+        cache.put(second, replace(fresh[second], accuracy=[a / 2 for a in fresh[second].accuracy]))
+    with pytest.raises(AssertionError, match=second):
+        lives.check()

@@ -10,7 +10,7 @@ def page(how: str) -> None:
     from streamlit.runtime.scriptrunner import get_script_run_ctx
     from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
-    from nmfdiag.views.widgets import draw_again
+    from nmfdiag.views.rerunning import draw_again
 
     context = get_script_run_ctx()
     assert context is not None and context.script_requests is not None
@@ -25,3 +25,19 @@ def page(how: str) -> None:
 def test_a_click_is_not_lost_when_the_page_runs_itself_again(how: str, shown: str) -> None:
     app = AppTest.from_function(page, args=(how,)).run()
     assert not app.exception and app.text[0].value == shown
+
+
+def looking_page() -> None:
+    import streamlit as st
+
+    from nmfdiag.views.rerunning import look_again
+
+    look_again(lambda: st.text("so far 3 of 7"), every=0.7)
+
+
+def test_a_look_that_an_earlier_run_has_asked_for_finds_nothing_to_run() -> None:
+    app = AppTest.from_function(looking_page).run()
+    (asked_for,) = app._fragment_storage._fragments
+    assert app.run().text[0].value == "so far 3 of 7"
+    assert len(app._fragment_storage._fragments) == 1
+    assert not app._fragment_storage.contains(asked_for)
