@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nmfdiag.data.archives import ZIP_ERRORS, open_zip
+from nmfdiag.data.scans import MAX_SCANS, has_many_scans
 from nmfdiag.errors import NmfdiagError, printable
 
 if TYPE_CHECKING:
@@ -202,8 +203,8 @@ def _folder_images(folder: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
     return found
 
 
-def walk(folder: Path, depth: int = DEEPEST) -> Iterator[os.DirEntry[str]]:
-    """What a folder holds but folders, down to a depth; folders behind links are not looked into.
+def walk(folder: Path, depth: int = DEEPEST, *, folders: bool = False) -> Iterator[os.DirEntry[str]]:
+    """What a folder holds, down to a depth, without or with folders; those behind links are not looked into.
 
     Raises:
         NmfdiagError: If there is too much of it, or a folder can't be read.
@@ -217,9 +218,10 @@ def walk(folder: Path, depth: int = DEEPEST) -> Iterator[os.DirEntry[str]]:
                     seen += 1
                     if seen > MAX_SEEN:
                         raise NmfdiagError(f"{folder} holds more than {MAX_SEEN:,} files.")
-                    if not entry.is_dir(follow_symlinks=False):
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if folders or not is_folder:
                         yield entry
-                    elif deep > 1:
+                    if is_folder and deep > 1:
                         waiting.append((entry.path, deep - 1))
         except OSError as error:
             raise NmfdiagError(f"{here} can't be read: {error.strerror}.") from None
@@ -264,6 +266,8 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
     from PIL import Image
 
     try:
+        if has_many_scans(content):
+            raise NmfdiagError(f"it has more than {MAX_SCANS} scans.")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image: Image.Image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)

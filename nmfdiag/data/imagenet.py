@@ -1,6 +1,8 @@
 """Folders laid out as ImageNet's, one a class, and which output of a network each of them is."""
 
+import heapq
 import json
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,6 +56,8 @@ def read_class_index(path: Path) -> ClassList:
         NmfdiagError: If it can't be read, or is no such list.
     """
     try:
+        if not path.is_file():  # a pipe would be waited for
+            raise NmfdiagError(f"The class index {path} is no file.")
         if path.stat().st_size > MAX_INDEX_BYTES:
             raise NmfdiagError(f"The class index {path.name} has more than {MAX_INDEX_BYTES >> 20} MiB.")
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -121,27 +125,38 @@ def subfolders(folder: Path) -> list[Path]:
     """The folders in a folder, sorted by name; hidden ones are left out.
 
     Raises:
-        NmfdiagError: If it is no folder, or there are none in it.
+        NmfdiagError: If it is no folder, there are none in it, or there is too much in it.
     """
-    if not folder.is_dir():
-        raise NmfdiagError(f"{folder} is no folder.")
-    found = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not os.path.isdir(folder):  # Path's own raises for names that are too long
+        raise NmfdiagError(f"Wanted is a folder CLASS/IMAGE; this is no folder: {folder}.")
+    seen = (entry for entry in walk(folder, 1, folders=True) if not entry.name.startswith("."))
+    found = sorted(folder / entry.name for entry in seen if os.path.isdir(entry))
     if not found:
         raise NmfdiagError(f"{folder} has no folder for any class: wanted is CLASS/IMAGE in it.")
     return found
 
 
 def image_files(folder: Path, limit: int | None = None) -> list[Path]:
-    """The images of one class, the first so many by name.
+    """The images of one class, the first so many by name; links that lead out of all classes' folder are left out.
 
     Raises:
-        NmfdiagError: If one is too large a file.
+        NmfdiagError: If one is too large a file, or there are too many.
     """
     inside = folder.parent.resolve()
-    files = (path for entry in walk(folder, 1) if (path := Path(entry.path)).suffix.lower() in IMAGE_SUFFIXES)
-    shown = (path for path in files if path.is_file() and not path.name.startswith("."))
-    found = sorted(path for path in shown if path.resolve().is_relative_to(inside))[:limit]
+    if not folder.resolve().is_relative_to(inside):
+        return []
+    names = (entry.name for entry in walk(folder, 1) if _is_image(entry, inside))
+    found = [folder / name for name in (sorted(names) if limit is None else heapq.nsmallest(limit, names))]
     for path in found:
         if path.stat().st_size > MAX_IMAGE_BYTES:
             raise NmfdiagError(f"{folder.name}/{path.name} has more than {MAX_IMAGE_BYTES >> 20} MiB.")
     return found
+
+
+def _is_image(entry: "os.DirEntry[str]", inside: Path) -> bool:
+    if entry.name.startswith(".") or os.path.splitext(entry.name)[1].lower() not in IMAGE_SUFFIXES:
+        return False
+    try:
+        return entry.is_file() and (not entry.is_symlink() or Path(entry.path).resolve().is_relative_to(inside))
+    except OSError:  # a link that leads to itself
+        return False

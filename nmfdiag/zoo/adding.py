@@ -3,10 +3,11 @@ that was opened with its samples.
 """
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
 from dataclasses import replace as _replaced
 from pathlib import Path
 from typing import Any
@@ -14,25 +15,23 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import DATASETS, Normalization
-from nmfdiag.data.files import decode_image
+from nmfdiag.data import DATASETS
 from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.networks import SplitNetwork, find_relu_layers
-from nmfdiag.networks.architectures import torchvision_names
 from nmfdiag.networks.checkpoints import network_for, options_for, read_state_dict
 from nmfdiag.networks.matching import TRANSFORM_INPUT
+from nmfdiag.zoo.image_reader import IMAGENET, ImageReader, Preset, preset_of
 from nmfdiag.zoo.keep import store
 from nmfdiag.zoo.opening import Opened
 from nmfdiag.zoo.recipes import RECIPES, Recipe
-from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, refresh, user_zoo, write_entry
+from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, UNFINISHED_ENTRY, ZooEntry, refresh, user_zoo, write_entry
 from nmfdiag.zoo.training import predict
 
-IMAGENET = "imagenet"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 MAX_POOL_BYTES = 2**30  # of the normalised pool in memory
-LONGEST_SIDE = 20  # times the shortest: a strip of one pixel would be resized to gigabytes
+MAX_OUTPUTS = 2**15  # labels are kept as int16
 
 
 def add(
@@ -71,11 +70,11 @@ def add(
     if per_class < 2:
         raise NmfdiagError(f"Every class needs at least 2 images, got per_class={per_class}.")
     report = on_progress or (lambda done, words: None)
-    preset = _preset(arch, weights)
+    preset = preset_of(arch, weights)
     report(0.0, f"weights of {arch}")
     model, n_outputs, options = _network(arch, weights, preset)
     names = _class_list(n_outputs, preset.class_names, Path(data), class_index)
-    pool, labels = _pool(chosen_folders(Path(data), names, classes), names, per_class, preset, report)
+    pool, labels = _pool(chosen_folders(Path(data), names, classes), names, per_class, ImageReader(preset), report)
     present = tuple(labels.unique().tolist())
     draft = ZooEntry(
         recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=options),
@@ -98,11 +97,13 @@ def add(
         pool_per_class=int(labels.bincount().max()),
         called=name,
     )
-    tested = {} if test is None else _tested(model, Path(test), names, present, preset, report)
+    tested = {} if test is None else _tested(model, Path(test), names, present, ImageReader(preset), report)
     report(0.95, "writing")
-    stored = store(draft, model, pool, labels, labels)
-    entry = _replaced(stored, train_accuracy=stored.pool_accuracy, **tested)
-    write_entry(entry)
+    with _whole(draft):
+        stored = store(draft, model, pool, labels, labels)
+        entry = _replaced(stored, train_accuracy=stored.pool_accuracy, **tested)
+        write_entry(entry)
+    refresh()
     report(1.0, "done")
     return entry
 
@@ -166,38 +167,13 @@ def add_opened(
         (folder / ENTRY_FILE).unlink()
         shutil.rmtree(folder)
     samples = opened.inputs if opened.stored is None else opened.stored
-    stored = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
-    entry = _replaced(stored, train_accuracy=stored.pool_accuracy)
-    write_entry(entry)
+    with _whole(draft):
+        stored = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
+        entry = _replaced(stored, train_accuracy=stored.pool_accuracy)
+        write_entry(entry)
     refresh()
     report(1.0, "done")
     return entry
-
-
-@dataclass(frozen=True)
-class _Preset:
-    """What torchvision says of a set of weights: how images are prepared for it, and its classes."""
-
-    title: str
-    resize: list[int]
-    crop: int
-    interpolation: Any
-    antialias: bool
-    normalization: Normalization
-    class_names: tuple[str, ...]
-
-    def prepare(self, path: Path) -> Tensor:
-        """Read an image, resize it and crop its middle; uint8 (3, crop, crop)."""
-        from torchvision.transforms import functional
-
-        shown = f"{path.parent.name}/{path.name}"
-        image = decode_image(shown, path.read_bytes()).convert("RGB")
-        if max(image.size) > LONGEST_SIDE * min(image.size):
-            raise NmfdiagError(
-                f"{shown} is {image.size[0]}x{image.size[1]}: one side is over {LONGEST_SIDE} times the other."
-            )
-        resized = functional.resize(image, self.resize, interpolation=self.interpolation, antialias=self.antialias)
-        return functional.pil_to_tensor(functional.center_crop(resized, [self.crop]))
 
 
 def _free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
@@ -205,9 +181,27 @@ def _free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
         raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")
     folder = zoo / name
     ours = name in DATASETS or name in RECIPES or (SHIPPED / name / ENTRY_FILE).exists()
-    if ours or ((folder / ENTRY_FILE).exists() and not (replace and _was_added(folder))):
+    if (
+        ours
+        or folder.is_symlink()
+        or folder.is_file()
+        or ((folder / ENTRY_FILE).exists() and not (replace and _was_added(folder)))
+    ):
         raise NmfdiagError(f"The name {name!r} is taken: choose another one, or remove the folder {folder}.")
     return folder
+
+
+@contextmanager
+def _whole(draft: ZooEntry) -> Iterator[None]:
+    """Take a network's files away again if not all of them could be written."""
+    try:
+        yield
+    except BaseException:
+        records = (draft.folder / ENTRY_FILE, draft.folder / UNFINISHED_ENTRY)
+        for path in (*records, *draft.files.values(), draft.folder, draft.folder.parent / POOLS):
+            with suppress(OSError):  # it is not there, or holds files of others
+                path.rmdir() if path.is_dir() else path.unlink()
+        raise
 
 
 def _was_added(folder: Path) -> bool:
@@ -219,28 +213,9 @@ def _was_added(folder: Path) -> bool:
     return bool(called == folder.name and not folder.is_symlink())
 
 
-def _preset(arch: str, weights: str | Path) -> _Preset:
-    from torchvision import models
-
-    if arch not in torchvision_names():
-        raise NmfdiagError(
-            f"Unknown architecture {arch!r}: accepted are torchvision's classifiers (vgg19, resnet18, ...)."
-        )
-    known = models.get_model_weights(arch)
-    of_file = (
-        one for one in known if Path(one.url).name == Path(weights).name
-    )  # torchvision's own file, not the default
-    chosen = next(of_file, known.DEFAULT)  # type: ignore[attr-defined]
-    how = chosen.transforms()
-    title = str(chosen) if str(weights) == IMAGENET else printable(Path(weights).name)
-    names = tuple(chosen.meta["categories"])
-    normalization = Normalization(tuple(how.mean), tuple(how.std))
-    return _Preset(title, how.resize_size, how.crop_size[0], how.interpolation, how.antialias, normalization, names)
-
-
-def _network(arch: str, weights: str | Path, preset: _Preset) -> tuple[nn.Module, int, dict[str, int]]:
+def _network(arch: str, weights: str | Path, preset: Preset) -> tuple[nn.Module, int, dict[str, int]]:
     """The network in evaluation mode with its weights, how many outputs it has, and the options it is built with."""
-    if str(weights) != IMAGENET and not Path(weights).exists():
+    if str(weights) != IMAGENET and not os.path.exists(weights):  # Path's own raises for names that are too long
         raise NmfdiagError(
             f"There is no weights file {weights}: accepted are {IMAGENET!r} or a .pth or .safetensors file."
         )
@@ -248,10 +223,12 @@ def _network(arch: str, weights: str | Path, preset: _Preset) -> tuple[nn.Module
     options = options_for(arch, state) | ({"transform_input": 1} if arch in TRANSFORM_INPUT else {})
     shape = (3, preset.crop, preset.crop)
     model, n_outputs = network_for(arch, state, shape, title=preset.title, options=options)
+    if n_outputs > MAX_OUTPUTS:
+        raise NmfdiagError(f"{preset.title} has {n_outputs:,} outputs, accepted are {MAX_OUTPUTS:,}.")
     return model, n_outputs, options
 
 
-def _downloaded(arch: str, preset: _Preset) -> dict[str, Tensor]:
+def _downloaded(arch: str, preset: Preset) -> dict[str, Tensor]:
     from torchvision import models
 
     try:
@@ -278,14 +255,14 @@ def _class_list(n: int, known: tuple[str, ...], data: Path, class_index: str | P
 
 
 def _pool(
-    folders: dict[int, Path], names: ClassList, per_class: int, preset: _Preset, report: Progress
+    folders: dict[int, Path], names: ClassList, per_class: int, reader: ImageReader, report: Progress
 ) -> tuple[Tensor, Tensor]:
     """Images (n, 3, crop, crop) uint8 and their classes (n,)."""
     files = {c: image_files(path, per_class) for c, path in folders.items()}
     for c, some in files.items():
         if len(some) < 2:
             raise NmfdiagError(f"Class {names.names[c]} needs at least 2 images, {folders[c]} has {len(some)}.")
-    each, wanted = 3 * preset.crop**2 * 4, sum(map(len, files.values()))
+    each, wanted = 3 * reader.preset.crop**2 * 4, sum(map(len, files.values()))
     if wanted * each > MAX_POOL_BYTES:
         raise NmfdiagError(
             f"{wanted:,} images of {len(files)} classes take {wanted * each / 2**30:.1f} GiB in memory, accepted are "
@@ -294,13 +271,13 @@ def _pool(
     images = []
     for i, (c, path) in enumerate((c, path) for c, some in files.items() for path in some):
         report(0.1 + 0.4 * i / wanted, names.names[c])
-        images.append(preset.prepare(path))
+        images.append(reader.read(path))
     labels = [c for c, some in files.items() for _ in some]
     return torch.stack(images), torch.tensor(labels)
 
 
 def _tested(
-    model: nn.Module, test: Path, names: ClassList, present: Sequence[int], preset: _Preset, report: Progress
+    model: nn.Module, test: Path, names: ClassList, present: Sequence[int], reader: ImageReader, report: Progress
 ) -> dict[str, Any]:
     """Accuracies on a folder of test images of the pool's classes."""
     hits: dict[int, tuple[int, int]] = {}
@@ -308,7 +285,7 @@ def _tested(
     for i, (c, folder) in enumerate(folders.items()):
         report(0.5 + 0.45 * i / len(folders), f"test images, {names.names[c]}")
         answers = [
-            a for batch in _batches(image_files(folder), preset) for a in predict(model, batch).argmax(1).tolist()
+            a for batch in _batches(image_files(folder), reader) for a in predict(model, batch).argmax(1).tolist()
         ]
         hits[c] = sum(a == c for a in answers), len(answers)
     n = sum(count for _, count in hits.values())
@@ -318,6 +295,6 @@ def _tested(
     return {"test_accuracy": sum(right for right, _ in hits.values()) / n, "test_accuracy_by_class": tuple(by_class)}
 
 
-def _batches(files: list[Path], preset: _Preset, size: int = 64) -> Iterator[Tensor]:
+def _batches(files: list[Path], reader: ImageReader, size: int = 64) -> Iterator[Tensor]:
     for i in range(0, len(files), size):
-        yield preset.normalization(torch.stack([preset.prepare(path) for path in files[i : i + size]]))
+        yield reader.preset.normalization(torch.stack([reader.read(path) for path in files[i : i + size]]))

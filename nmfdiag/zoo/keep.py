@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -81,13 +82,20 @@ def store(
     for path in draft.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     kept = _halved if half else _copied
-    save_file({name: kept(value) for name, value in model.state_dict().items()}, draft.files["weights"])
-    save_file({"given": given.short(), "true": true.short()}, draft.files["labels"])
-    save_file({"inputs": kept(inputs)}, draft.files["pool"])
+    _save({name: kept(value) for name, value in model.state_dict().items()}, draft.files["weights"])
+    _save({"given": given.short(), "true": true.short()}, draft.files["labels"])
+    _save({"inputs": kept(inputs)}, draft.files["pool"])
     hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
     entry = replace(hashed, pool_accuracy=pool_accuracy(hashed))
     write_entry(entry)
     return entry
+
+
+def _save(tensors: dict[str, Tensor], path: Path) -> None:
+    try:
+        save_file(tensors, path)
+    except SafetensorError as error:  # a full disk
+        raise NmfdiagError(f"{path} can't be written: {error}") from None
 
 
 def _halved(values: Tensor) -> Tensor:

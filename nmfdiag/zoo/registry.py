@@ -26,6 +26,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 MAX_ENTRY_BYTES, MAX_SIDE = 2**26, 2**24
 ENTRY_FILE, WEIGHTS_FILE, LABELS_FILE, POOLS = "entry.json", "weights.safetensors", "labels.safetensors", "pools"
+UNFINISHED_ENTRY = f"{ENTRY_FILE}.part"
 
 
 @dataclass(frozen=True)
@@ -228,10 +229,12 @@ def sha256_of(path: Path) -> str:
 
 
 def write_entry(entry: ZooEntry) -> None:
-    """Write ``entry.json`` into the entry's folder."""
+    """Write ``entry.json`` into the entry's folder, the whole of it or nothing."""
     record = asdict(entry)
     del record["folder"]
-    (entry.folder / ENTRY_FILE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    unfinished = entry.folder / UNFINISHED_ENTRY
+    unfinished.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    unfinished.replace(entry.folder / ENTRY_FILE)
 
 
 @lru_cache(maxsize=1024)

@@ -2,7 +2,6 @@
 
 import argparse
 import collections
-import io
 import json
 import os
 import pickle
@@ -12,7 +11,6 @@ import sys
 import warnings
 import zipfile
 from collections import OrderedDict, defaultdict
-from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from unpickled import read_here
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import checkpoints, unpickling
@@ -36,15 +35,7 @@ def same(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the seconds that a child process takes to start; without its limit on memory."""
-
-    def answer(path: Path, target: Path) -> dict[str, Any]:
-        said = io.StringIO()
-        with redirect_stdout(said):
-            unpickling.main(str(path), str(target), str(checkpoints.MAX_BYTES), str(checkpoints.MAX_TENSORS))
-        return dict(json.loads(said.getvalue()))
-
-    monkeypatch.setattr(unpickling, "limit_memory", lambda n_bytes: None)
-    monkeypatch.setattr(checkpoints, "_answer_of_child", answer)
+    read_here(monkeypatch)
 
 
 class Calls:

@@ -1,19 +1,16 @@
-"""Shared by the tests of security: helper modules of this folder, and a good network."""
+"""Shared by the tests of security: helper modules of this folder, a good network, and a place for a hostile file."""
 
-import io
-import json
+import subprocess
 import sys
-from contextlib import redirect_stdout
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from strangers import Stranger, make_stranger
-
-from nmfdiag.networks import checkpoints, unpickling
+from unpickled import read_here
 
 
 @pytest.fixture(scope="session")
@@ -25,12 +22,17 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the seconds that a child process takes to start."""
+    read_here(monkeypatch)
 
-    def answer(path: Path, target: Path) -> dict[str, Any]:
-        said = io.StringIO()
-        with redirect_stdout(said):
-            unpickling.main(str(path), str(target), str(checkpoints.MAX_BYTES), str(checkpoints.MAX_TENSORS))
-        return dict(json.loads(said.getvalue()))
 
-    monkeypatch.setattr(unpickling, "limit_memory", lambda n_bytes: None)
-    monkeypatch.setattr(checkpoints, "_answer_of_child", answer)
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Where the file is written; beside it lies what nobody may touch, and what the process works in."""
+    for name in ("hostile", "work", "temporary"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path / "work" / "zoo"))
+    yield tmp_path
+    subprocess.run(["rm", "-rf", str(tmp_path / "hostile")], check=True)  # Python's own gives up on the deepest one

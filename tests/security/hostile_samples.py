@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from hostile import ACTIVATIONS, NAMES, SAMPLES, Hostile, folder_of, holding, of, sparse, touching
-from packing import claim, listed, npy, png, png_of_size, zip_of
+from packing import claim, jpeg_of_scans, listed, npy, png, png_of_size, zip_of
 
 
 def arrays() -> Iterator[Hostile]:
@@ -94,6 +94,7 @@ def images() -> Iterator[Hostile]:
         "names that lead out": ({"../a/1.png": png(), "/a/2.png": png(), "a/../../3.png": png(), "..\\a\\1.png": png()}, "No images as"),
         "an image of 900 megapixels": ({"a/1.png": png_of_size(30_000, 30_000)}, "decompression bomb"),
         "an image with a text that unpacks to 64 MiB": ({"a/1.png": png(text=bytes(2**26))}, "can't be decoded"),
+        "a JPEG of ten thousand scans": ({"a/1.png": jpeg_of_scans(10_000)}, "has more than 100 scans"),
         "PostScript": ({"a/1.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(ran) (w) file\n"}, "can't be decoded"),
         "a drawing with a script": ({"a/1.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"}, "can't be decoded"),
     }  # fmt: skip
@@ -128,7 +129,7 @@ def images() -> Iterator[Hostile]:
     yield Hostile(
         "named", SAMPLES, of(lambda path, bait: folder_of(path, named), "a folder of such classes"), "", only_path=True
     )
-    raw = {os.fsdecode(b"a\xff/1.png"): png(), os.fsdecode(b"a\xfe/1.png"): png(9), "b/1.png": png(3)}
+    raw = {f"{os.fsdecode(name)}/{i}.png": png(9 * i) for name in (b"a\xff", b"a\xfe", b"b") for i in range(2)}
     yield Hostile(
         "raw",
         SAMPLES,

@@ -80,3 +80,22 @@ def listed(n: int, name: str = "a.png") -> bytes:
 def gz(content: bytes) -> bytes:
     """Packed as MNIST's files are."""
     return gzip.compress(content)
+
+
+def png_of_depth(side: int, bits: int) -> bytes:
+    """A black image of so many bits a pixel."""
+    header = struct.pack(">2I5B", side, side, bits, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((side * bits // 8 + 1) * side))
+    chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+    )
+
+
+def jpeg_of_scans(n: int, side: int = 9000) -> bytes:
+    """A progressive image whose last scan, of some bytes, comes so many times: all pixels are gone through for each."""
+    buffer = io.BytesIO()
+    Image.new("L", (side, side)).save(buffer, "JPEG", progressive=True)
+    content = buffer.getvalue()
+    last = content[content.rfind(b"\xff\xda") : -2]
+    return content[:-2] + last * n + content[-2:]

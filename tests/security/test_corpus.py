@@ -1,21 +1,17 @@
 """Every hostile file through each way in: a named error or a plain answer, no code run, memory and time bounded, nothing written outside."""
 
-import os
-import re
-import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from bounds import bounded
 from corpus import CORPUS
 from hostile import ACTIVATIONS, EXPORTED, ROOT, SAMPLES, WEIGHTS, Hostile
 from strangers import Stranger
+from trying import as_expected, checked, told, written
 
-from nmfdiag.cli import MISTAKE, OK, WRONG, main
+from nmfdiag.cli import main
 from nmfdiag.data import load
-from nmfdiag.errors import NO_TEXT, NmfdiagError
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs import choosing
 from nmfdiag.runs.importing import Opening, open_command
 from nmfdiag.zoo.opening import open_activations, open_checkpoint, open_exported
@@ -25,46 +21,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 UPLOADS = {WEIGHTS: choosing.WEIGHTS, SAMPLES: choosing.SAMPLES, ACTIVATIONS: choosing.ACTIVATIONS}
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the file is written; beside it lies what nobody may touch, and what the process works in."""
-    for name in ("hostile", "work", "temporary"):
-        (tmp_path / name).mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
-    monkeypatch.setattr("tempfile.tempdir", None)
-    monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path / "work" / "zoo"))
-    yield tmp_path
-    subprocess.run(["rm", "-rf", str(tmp_path / "hostile")], check=True)  # Python's own gives up on the deepest one
-
-
-def written(place: Path, each: Hostile) -> Path:
-    path = place / "hostile" / each.name
-    each.write(path, place / "ran")
-    return path
-
-
-def everything(place: Path) -> set[str]:
-    """All that lies beside the hostile file."""
-    found = set()
-    for folder, inner, files in os.walk(place):
-        if folder == str(place):
-            inner.remove("hostile")
-        found |= {os.path.join(folder, name) for name in (*inner, *files)}
-    return found
-
-
-def checked(each: Hostile, place: Path, act: Callable[[], str]) -> str:
-    """Do something with the file, and see that nothing else came of it than what it says."""
-    before = everything(place)
-    with bounded():
-        said = act()
-    left = {path for path in everything(place) - before if not path.startswith(str(place / "work" / "zoo"))}
-    assert not left and not (place / "ran").exists()
-    assert not NO_TEXT.search(said.replace("\n", "")) and said.encode() is not None
-    return said
 
 
 def through_the_library(each: Hostile, path: Path, stranger: Stranger) -> str:
@@ -91,27 +47,6 @@ def options(each: Hostile, path: Path, stranger: Stranger) -> list[str]:
     }[each.role]
 
 
-def told(code: int, captured: pytest.CaptureFixture[str]) -> str:
-    """What a command has said of the caller's mistake: one line, after its progress bar."""
-    out, err = captured.readouterr()
-    assert "Traceback" not in err
-    if code == MISTAKE:
-        last = err.rstrip("\n").split("\n")[-1]
-        assert last.startswith("nmfdiag: ")
-        return f"error: {last.removeprefix('nmfdiag: ')}"
-    assert code in (OK, WRONG)
-    return out
-
-
-def as_expected(each: Hostile, said: str) -> None:
-    if not each.words:
-        return  # it is read; whether it fits the network is another matter
-    if each.words == "lies":
-        assert re.match(r"error: lies\.npz[: ].", said), said
-    else:
-        assert said.startswith("error: ") and re.search(each.words.removeprefix("^"), said), said
-
-
 @pytest.mark.usefixtures("in_this_process")
 @pytest.mark.parametrize("each", CORPUS, ids=[each.id for each in CORPUS])
 def test_every_hostile_file_by_each_way_in(
@@ -119,11 +54,11 @@ def test_every_hostile_file_by_each_way_in(
 ) -> None:
     path = written(place, each)
     monkeypatch.setenv("NMFDIAG_DATA", str(path if each.data else place / "work"))
-    said = checked(each, place, lambda: through_the_library(each, path, stranger))
+    said = checked(place, lambda: through_the_library(each, path, stranger))
     assert each.words or not said.startswith("error: "), said
-    as_expected(each, said)
+    as_expected(each.words, said)
     command = ["diagnose", *options(each, path, stranger), "--preflight"]
-    as_expected(each, checked(each, place, lambda: told(main(command), capsys)))
+    as_expected(each.words, checked(place, lambda: told(main(command), capsys)))
     if each.role == EXPORTED:
         return
     private = place / "private"
@@ -133,8 +68,8 @@ def test_every_hostile_file_by_each_way_in(
         path = choosing.received(private, each.role, each.name, content, UPLOADS[each.role])
     command = open_command(opening(each, path, stranger))[3:]
     command.remove("--json")
-    said = checked(each, place, lambda: told(main(command), capsys))
-    as_expected(each, said.replace(path.name, each.name))
+    said = checked(place, lambda: told(main(command), capsys))
+    as_expected(each.words, said.replace(path.name, each.name))
 
 
 def opening(each: Hostile, path: Path, stranger: Stranger) -> Opening:

@@ -1,0 +1,42 @@
+"""JPEGs that go through their pixels more often than any program writes are told apart from others, in little time."""
+
+import io
+import time
+
+import numpy as np
+import pytest
+from packing import jpeg_of_scans
+from PIL import Image
+
+from nmfdiag.data.scans import has_many_scans
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3), dtype=np.uint8))
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"progressive": True}, {"restart_marker_blocks": 1}, {"exif": b"Exif\0\0" + b"\xff\xda" * 200}]
+)
+def test_usual_images(options: dict[str, object]) -> None:
+    content = io.BytesIO()
+    NOISE.save(content, "JPEG", quality=95, **options)
+    assert not has_many_scans(content.getvalue() + b"\xff\xda\0\2" * 200)  # what follows an image's end is none of it
+
+
+def test_many_scans() -> None:
+    content = jpeg_of_scans(200, 64)
+    with Image.open(io.BytesIO(content)) as image:
+        image.load()
+    assert has_many_scans(content) and not has_many_scans(jpeg_of_scans(50, 64))
+    thumbnail = b"\xff\xe1\0\6\xff\xd9\xff\xd9"
+    assert has_many_scans(content[:2] + thumbnail + content[2:])
+    assert not has_many_scans(content[1:]) and not has_many_scans(b"")
+
+
+@pytest.mark.parametrize(
+    ("unit", "many"),
+    [(b"\xff", False), (b"\xff\xd0", False), (b"\xff\0", False), (b"\xff\xe0\0\2", True), (b"\xff\xe0\0\0", True)],
+)
+def test_markers_without_end(unit: bytes, many: bool) -> None:
+    content = b"\xff\xd8" + unit * (2**26 // len(unit))
+    began = time.monotonic()
+    assert has_many_scans(content) == many and time.monotonic() - began < 5

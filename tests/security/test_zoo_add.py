@@ -1,0 +1,283 @@
+"""Hostile weights and folders of images through ``zoo add``: an error of one line that leaves nothing, or a network that is whole."""
+
+import json
+import os
+import resource
+import sys
+import zipfile
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+from hostile import NAMES, Hostile, folder_of
+from hostile_samples import images
+from hostile_weights import checkpoints
+from packing import png, png_of_depth
+from PIL import Image
+from safetensors.torch import save_file
+from sklearn.datasets import load_digits
+from torchvision import models
+from trying import as_expected, checked, told, written
+
+from nmfdiag.cli import MISTAKE, OK, main
+from nmfdiag.data import files
+from nmfdiag.zoo import image_reader
+from nmfdiag.zoo.registry import broken, refresh
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="pipes, devices and bounds on memory are Linux's"),
+    pytest.mark.filterwarnings("ignore"),
+    pytest.mark.usefixtures("in_this_process"),
+]
+ARCH = "mobilenet_v3_small"
+WHOLE = {"hostile", "pools", "pools/hostile-images.safetensors"} | {
+    f"hostile/{name}" for name in ("entry.json", "labels.safetensors", "weights.safetensors")
+}
+WEIGHTS, SAMPLES = list(checkpoints()), list(images())
+FOLDERS = [each for each in SAMPLES if each.only_path]
+IMAGES = [each for each in SAMPLES if each.name == "images.zip" and each.words != "No images as"]
+OTHER_WORDS = {
+    "No images as": "needs at least 2 images|has no image of the 2 classes|was not understood",
+    "Unknown data set": "is no folder",
+    "are of no architecture that is known here": f"don't fit {ARCH}",
+}
+"""What ``zoo add`` says where ``diagnose`` says something else."""
+OUT = [
+    "",
+    ".",
+    "..",
+    "../x",
+    "/etc",
+    "a/../../x",
+    "a\0b",
+    "x" * 5000,
+    os.fsdecode(b"a\xff"),
+    "a\nb",
+    "pools",
+    *NAMES[:6],
+]
+"""Names that would lead out of the zoo, or are none."""
+
+
+@pytest.fixture(autouse=True)
+def _read_anew() -> Iterator[None]:
+    refresh()
+    yield
+    refresh()
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
+    """Random weights of so many outputs."""
+    folder = tmp_path_factory.mktemp("weights")
+
+    @cache
+    def of(n: int) -> Path:
+        save_file(models.get_model(ARCH, num_classes=n).state_dict(), folder / f"{n}.safetensors")
+        return folder / f"{n}.safetensors"
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return digits(tmp_path_factory.mktemp("good"))
+
+
+def digits(folder: Path) -> Path:
+    """Two classes of two images each."""
+    for i, pixels in enumerate(load_digits().images[:4]):
+        (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
+        Image.fromarray((pixels * 15).astype("uint8")).save(folder / "ab"[i % 2] / f"{i // 2}.png")
+    return folder
+
+
+def command(weights: Path | str, data: Path, *more: str) -> list[str]:
+    return ["zoo", "add", "hostile", "--arch", ARCH, f"--weights={weights}", f"--data={data}", "--per-class=2", *more]
+
+
+def contents(zoo: Path) -> set[str]:
+    return {str(path.relative_to(zoo)) for path in zoo.rglob("*")}
+
+
+def added(place: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What is said of it; see that a network is there, and well, or nothing."""
+    said = checked(place, lambda: told(main(arguments), capsys))
+    found = contents(place / "work" / "zoo")
+    if said.startswith("error: "):
+        assert not found
+    else:
+        assert found == WHOLE and main(["zoo", "verify", "hostile"]) == OK and not broken()
+    return said
+
+
+def is_said(each: Hostile, said: str) -> None:
+    as_expected(OTHER_WORDS.get(each.words, each.words), said)
+    assert each.words or not said.startswith("error: "), said
+
+
+@pytest.mark.parametrize("each", WEIGHTS, ids=[each.id for each in WEIGHTS])
+def test_weights(each: Hostile, place: Path, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    is_said(each, added(place, capsys, *command(written(place, each), good)))
+
+
+@pytest.mark.parametrize("role", ["data", "test"])
+@pytest.mark.parametrize("each", FOLDERS, ids=[each.id for each in FOLDERS])
+def test_folders(
+    each: Hostile,
+    role: str,
+    place: Path,
+    good: Path,
+    weights: Callable[[int], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = written(place, each)
+    data = path if role == "data" or not each.words else good
+    n = 2 if each.words else len(os.listdir(path))
+    is_said(each, added(place, capsys, *command(weights(n), data, f"--{role}={path}")))
+
+
+@pytest.mark.parametrize("role", ["data", "test"])
+@pytest.mark.parametrize("each", IMAGES, ids=[each.id for each in IMAGES])
+def test_images_among_good_ones(
+    each: Hostile,
+    role: str,
+    place: Path,
+    good: Path,
+    weights: Callable[[int], Path],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with zipfile.ZipFile(written(place, each)) as archive:
+        archive.extractall(digits(place / "hostile" / "unpacked"))
+    said = added(place, capsys, *command(weights(2), good, f"--{role}={place / 'hostile' / 'unpacked'}"))
+    is_said(each, said)
+
+
+def test_an_image_as_large_as_is_taken(
+    place: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = digits(place / "hostile" / "large")
+    (data / "a" / "0.png").write_bytes(png_of_depth(9400, 16))
+    assert added(place, capsys, *command(weights(2), data)).startswith("hostile: 2 classes")
+
+
+def test_files_where_folders_are_wanted(
+    place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    os.mkfifo(place / "hostile" / "pipe")
+    for path in ("/dev/zero", place / "hostile" / "pipe", weights(2), place / "nowhere", f"{good}\0"):
+        assert "is no folder" in added(place, capsys, *command(weights(2), Path(path)))
+        assert "is no folder" in added(place, capsys, *command(weights(2), good, f"--test={path}"))
+
+
+def test_class_indices(
+    place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = place / "hostile" / "index.json"
+    os.mkfifo(index)
+    for path in (index, Path("/dev/zero")):
+        said = added(place, capsys, *command(weights(2), good, f"--class-index={path}"))
+        assert "is no file" in said
+    index.unlink()
+    texts = ("[" * 10**5, "9" * 5000, '"ab"', '{"0": ["a", 1], "1": 2}', '{"0": ["a", "a"]}', "\ud800", " " * 2**23)
+    for text in texts:
+        index.write_text(text, errors="surrogatepass")
+        said = added(place, capsys, *command(weights(2), good, f"--class-index={index}"))
+        assert said.startswith("error: The class index index.json"), said
+    index.write_text(json.dumps({str(i): ["ab"[i], NAMES[i] * 100 + "\ud800"] for i in range(2)}))
+    assert added(place, capsys, *command(weights(2), good, f"--class-index={index}")).startswith("hostile: 2 classes")
+
+
+def test_more_outputs_than_labels_are_kept_of(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = models.get_model(ARCH, num_classes=2).state_dict()
+    state |= {"classifier.3.weight": torch.zeros(1).expand(40_000, 1024), "classifier.3.bias": torch.zeros(40_000)}
+    torch.save(state, place / "hostile" / "wide.pth")
+    far = folder_of(place / "hostile" / "far", {f"3900{c}/{i}.png": png() for c in range(2) for i in range(2)})
+    said = added(place, capsys, *command(place / "hostile" / "wide.pth", far))
+    assert "has 40,000 outputs, accepted are 32,768" in said
+
+
+def test_more_files_than_are_looked_at(
+    place: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = digits(place / "hostile" / "many")
+    for i in range(300):
+        (data / "a" / f"{i}.txt").touch()
+    monkeypatch.setattr(files, "MAX_SEEN", 200)
+    assert "holds more than 200 files" in added(place, capsys, *command(weights(2), data))
+    flat = digits(place / "hostile" / "flat")
+    for i in range(300):
+        (flat / f"{i}.txt").touch()
+    assert "holds more than 200 files" in added(place, capsys, *command(weights(2), flat))
+
+
+def test_more_pixels_than_are_decoded(
+    place: Path,
+    good: Path,
+    weights: Callable[[int], Path],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    test = folder_of(place / "hostile" / "test", {f"a/{i}.png": png(side=100) for i in range(20)})
+    monkeypatch.setattr(image_reader, "MAX_WORK", 100_000)
+    assert "are too large to be all unpacked" in added(place, capsys, *command(weights(2), good, f"--test={test}"))
+
+
+@pytest.mark.parametrize("full", ["the disk", "another file there"])
+def test_what_can_not_be_written_whole_is_not_written(
+    full: str, place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    zoo = place / "work" / "zoo"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    if full == "the disk":
+        resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, before[1]))
+    else:
+        zoo.mkdir()
+        (zoo / "pools").touch()
+    try:
+        code = main(command(weights(2), good))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert code == MISTAKE and told(code, capsys).startswith("error: ")
+    assert contents(zoo) <= {"pools"}
+
+
+def test_a_folder_of_the_zoo_that_leads_out_is_not_written_into(
+    place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "work" / "zoo").mkdir()
+    (place / "outside").mkdir()
+    (place / "work" / "zoo" / "hostile").symlink_to(place / "outside")
+    said = checked(place, lambda: told(main(command(weights(2), good)), capsys))
+    assert "The name 'hostile' is taken" in said and contents(place / "work" / "zoo") == {"hostile"}
+
+
+@pytest.mark.parametrize("name", OUT, ids=map(ascii, OUT))
+def test_names(
+    name: str, place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "x").mkdir()
+    (place / "x" / "entry.json").write_text('{"called": "../x"}')
+    options = command(weights(2), good)[3:]
+    words = {
+        "add": ("A network's name is letters", options),
+        "open": ("A network's name is letters", ["--arch", *options[1:4], "--normalization", "none"]),
+        "train": ("No zoo network is called", ["--watch", str(place / "work" / "watched")]),
+        "verify": ("The zoo has no network", []),
+        "remove": ("The zoo has no network", []),
+    }
+    for which, (sentence, more) in words.items():
+        said = checked(place, lambda w=which, m=more: told(main(["zoo", w, *m, "--", name]), capsys))  # type: ignore[misc]
+        assert said.startswith(f"error: {sentence}"), said
+    assert not contents(place / "work" / "zoo") and (place / "x" / "entry.json").exists()
+
+
+@pytest.mark.parametrize("word", ["../x", "x" * 5000, os.fsdecode(b"a\xff"), "$(touch ran)", "a\0b", NAMES[0]])
+def test_words_for_architecture_and_classes(
+    word: str, place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "Unknown architecture" in added(place, capsys, *command(weights(2), good), f"--arch={word}")
+    said = added(place, capsys, *command(weights(2), good), f"--classes={word}")
+    assert said.startswith("error: Class ") and len(said) < 6000
