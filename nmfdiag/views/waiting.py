@@ -17,8 +17,8 @@ from nmfdiag.views.rerunning import draw_again, look_again
 from nmfdiag.views.widgets import seconds_so_far
 
 POLL_SECONDS, SHARE = 0.7, 5
-"""A page that waits looks for results that often, and not before so many times what it takes to draw it: on a busy server most of the
-time is left to its readers' clicks."""
+"""A page that waits looks for results that often, and once there are some not before so many times what it takes to draw them: on a
+busy server most of the time is left to its readers' clicks."""
 
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
@@ -109,7 +109,7 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
             button("Resume", _ask, width="stretch")
     elif asked:
         look = partial(_waiting, queue, requests, len(results), len(status.failed), of)
-        look_again(look, max(POLL_SECONDS, SHARE * seconds_so_far()))
+        look_again(look, max(POLL_SECONDS, SHARE * seconds_so_far()) if results else POLL_SECONDS)
     else:
         button("Measure", _ask, type="primary", icon=":material/timer:")
 
