@@ -1,7 +1,6 @@
 """What the pre-flight promises against what a diagnosis takes, a process a network: ``python benchmarks/foreign/estimate.py OUT OUT.csv``.
 
-``OUT`` is the folder that ``train.py`` filled. Seconds are of the clock, so that it says something on a quiet machine alone; bytes are the
-process's largest resident memory during the diagnosis above what it was before (Linux).
+``OUT`` is the folder that ``train.py`` filled. Seconds are of the clock, so that it says something on a quiet machine alone.
 """
 
 import csv
@@ -19,13 +18,7 @@ from nmfdiag.zoo.opening import open_checkpoint
 
 NAMES = ("resnet18-p0", "densenet121-p0", "googlenet-p0", "vgg11_bn-p0")
 PER_CLASS = 20
-COLUMNS = "name seconds_promised seconds seconds_ratio mib_promised mib mib_ratio processor torch".split()
-
-
-def resident(field: str) -> int:
-    """A field of this process's memory, in bytes: ``VmRSS`` now, ``VmHWM`` at its largest."""
-    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+COLUMNS = "name seconds_promised seconds seconds_ratio processor torch".split()
 
 
 def measured(networks: Path, name: str) -> dict[str, str]:
@@ -33,19 +26,14 @@ def measured(networks: Path, name: str) -> dict[str, str]:
     torch.set_num_threads(1)
     opened = open_checkpoint("auto", networks / f"{name}.pth", networks / f"{name}.npz", per_class=PER_CLASS, seed=0)
     promised = preflight(opened.model, opened.inputs, opened.given_labels, per_class=PER_CLASS, methods=("nmf",))
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # the largest starts from here
     began = time.perf_counter()
     nmfdiag.diagnose(opened.model, opened.inputs, opened.given_labels, per_class=PER_CLASS, seed=0)
-    seconds, more = time.perf_counter() - began, max(1, resident("VmHWM") - before)
+    seconds = time.perf_counter() - began
     return {
         "name": name,
         "seconds_promised": f"{promised.seconds:.0f}",
         "seconds": f"{seconds:.0f}",
         "seconds_ratio": f"{promised.seconds / seconds:.2f}",
-        "mib_promised": f"{promised.bytes / 2**20:.0f}",
-        "mib": f"{more / 2**20:.0f}",
-        "mib_ratio": f"{promised.bytes / more:.2f}",
         "processor": platform.processor() or platform.machine(),
         "torch": torch.__version__,
     }

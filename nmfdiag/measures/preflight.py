@@ -51,7 +51,7 @@ class Preflight:
         accuracy: Share of the samples that the network puts into their given class.
         accuracy_by_class: The same of each class.
         seconds: Estimate of the time that the profile takes here; right within a factor of about two.
-        bytes: Estimate of its memory at the peak, above what is loaded.
+        bytes: Estimate of its tensors at the peak, above what is loaded; the graphs of the layers take 1 to 2 MiB each beside.
         remarks: What looks wrong, or limits what the profile can say.
         better: Name of a normalisation with which clearly more samples would be right; empty if none is known.
     """

@@ -187,7 +187,7 @@ def diagnose(
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
         weights.update(name.encode())
-        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     samples = torch.as_tensor(inputs).detach().cpu().contiguous()
     provenance = {
         "nmfdiag": __version__,
@@ -196,7 +196,7 @@ def diagnose(
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "network": type(model).__name__,
         "weights (sha256)": weights.hexdigest(),
-        "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().tobytes()).hexdigest(),
+        "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().data).hexdigest(),
         "samples": f"{len(inputs)} given, up to {options.get('per_class', 50)} a class used",
         "settings": ", ".join(f"{key} = {value}" for key, value in options.items() if key != "on_progress")
         or "defaults",
