@@ -127,7 +127,7 @@ def shown(entry: ZooEntry) -> None:
         with st.expander("More", icon=":material/tune:"):
             grid = one("rank grid", GRIDS, "grid", help=controls.GRID_HELP)
             device = one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
-        removal(entry)
+        removal(entry, device)
     there, first = min(n, entry.pool_per_class or n), next(iter(entry.layers))
     choice = Choice((entry,), first, methods=(entry.method,), per_class=there, grid=grid, device=device)
     check = importing.check_of(entry)
@@ -257,11 +257,11 @@ def details(entry: ZooEntry, check: dict[str, Any]) -> None:
             st.caption(words.NO_CHECK.format(name=entry.name))
 
 
-def removal(entry: ZooEntry) -> None:
+def removal(entry: ZooEntry, device: str) -> None:
     """Remove the network, once that is confirmed."""
 
     def run() -> None:
-        waiting.forget("auto")
+        waiting.forget(device)
         remove(entry)
         give({"network": OPEN})
 

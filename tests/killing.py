@@ -53,6 +53,12 @@ def requests() -> list[CurveRequest]:
     return profile_requests(lookup("digits-mlp-p0-s0"), per_class=10, grid="coarse")
 
 
+def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, CompressionCurve]:
+    """What a process answers that nobody kills."""
+    answers = dict(sweep(requests, CurveCache(folder), device="cpu"))
+    return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
+
+
 def sweep_all(folder: Path, told: Path) -> None:
     """The command line's way; each key is told once its curve has been kept."""
     for request, _ in sweep(requests(), CurveCache(folder), device="cpu"):

@@ -179,7 +179,7 @@ async def until_killed(
     return hit
 
 
-def undisturbed(folder: Path) -> list[str]:
+def complete_page(folder: Path) -> list[str]:
     """The complete page of a server that nobody kills."""
     folder.mkdir()
     with serving(folder, SAME, visiting.COUNTING) as (base, _):

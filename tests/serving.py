@@ -37,10 +37,15 @@ def serving(
                 urllib.request.urlopen(f"{base}/_stcore/health")
                 break
             time.sleep(0.1)
+        else:
+            raise TimeoutError((folder / "server.log").read_text()[-2000:])
         yield base, process
     finally:
         process.terminate()
-        process.wait(20)
+        try:
+            process.wait(20)
+        finally:
+            process.kill()
 
 
 def trouble(folder: Path) -> str:

@@ -19,11 +19,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 import killing
 import restarting
 
-from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.request import CurveRequest
-from nmfdiag.runs.sweep import sweep
-
 
 def main() -> None:
     """Kill, check, and print a line for each way of working."""
@@ -47,15 +42,9 @@ def main() -> None:
             report(way, *ways[way]())
 
 
-def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, CompressionCurve]:
-    """What a process answers that nobody kills."""
-    answers = dict(sweep(requests, CurveCache(folder), device="cpu"))
-    return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
-
-
 def sweeps(target: killing.Target, kills: int, folder: Path) -> tuple[int, str]:
     """Kill a sweep again and again, before and after its first curve; begin another one whenever it has come to its end."""
-    fresh = undisturbed(killing.requests(), folder / "fresh")
+    fresh = killing.undisturbed(killing.requests(), folder / "fresh")
     hits, starts, complete, resumed = 0, 0, 0, 0
     cache, told = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
     while hits < kills:
@@ -102,7 +91,10 @@ def serve(kills: int, folder: Path) -> tuple[int, str]:
 
     In every second cache each curve lies in a file of its own.
     """
-    fresh, page = undisturbed(restarting.choice().requests(), folder / "fresh"), restarting.undisturbed(folder / "page")
+    fresh, page = (
+        killing.undisturbed(restarting.choice().requests(), folder / "fresh"),
+        restarting.complete_page(folder / "page"),
+    )
     hits, amid, complete, resumed, swept = 0, 0, 0, 0, 0
     while hits < kills:
         lives = restarting.Lives(folder / str(complete), fresh, page, files=complete % 2 == 1)

@@ -197,7 +197,7 @@ def _folder_images(folder: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
         except (OSError, RuntimeError):  # a link that leads to itself
             continue
         if is_file and not leads_out:
-            found[PurePosixPath(path.relative_to(folder).as_posix())] = lambda path=path: _content(path)  # type: ignore[misc]
+            found[PurePosixPath(path.relative_to(folder).as_posix())] = lambda path=path: image_bytes(path)  # type: ignore[misc]
         if len(found) > MAX_FILES:
             raise NmfdiagError(f"{folder} holds more than {MAX_FILES:,} images.")
     return found
@@ -227,9 +227,17 @@ def walk(folder: Path, depth: int = DEEPEST, *, folders: bool = False) -> Iterat
             raise NmfdiagError(f"{here} can't be read: {error.strerror}.") from None
 
 
-def _content(path: Path) -> bytes:
-    with path.open("rb") as file:
-        content = file.read(MAX_IMAGE_BYTES + 1)
+def image_bytes(path: Path) -> bytes:
+    """The content of an image's file.
+
+    Raises:
+        NmfdiagError: If it is too large, or can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_IMAGE_BYTES + 1)
+    except OSError as error:
+        raise NmfdiagError(f"{path.parent.name}/{path.name} can't be read: {error.strerror}.") from None
     if len(content) > MAX_IMAGE_BYTES:
         raise NmfdiagError(f"{path.parent.name}/{path.name} has more than {MAX_IMAGE_BYTES >> 20} MiB.")
     return content

@@ -57,11 +57,13 @@ def read_class_index(path: Path) -> ClassList:
     """
     try:
         if not path.is_file():  # a pipe would be waited for
-            raise NmfdiagError(f"The class index {path} is no file.")
+            raise NmfdiagError(f"The class index {path.name} can't be read: there is no such file.")
         if path.stat().st_size > MAX_INDEX_BYTES:
             raise NmfdiagError(f"The class index {path.name} has more than {MAX_INDEX_BYTES >> 20} MiB.")
         found = json.loads(path.read_text(encoding="utf-8"))
         pairs = [found[str(i)] for i in range(len(found))]
+    except NmfdiagError:
+        raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise NmfdiagError(
             f'The class index {path.name} can\'t be read, wanted is {{"0": ["n01440764", "tench"], ...}}: {error}'

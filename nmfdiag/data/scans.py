@@ -3,8 +3,8 @@
 import re
 
 MAX_SCANS, MAX_SEGMENTS = 100, 2**16  # cameras and programs write up to a dozen, and some hundreds
-MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-"""One that begins a segment: those left out are in a scan's data, or have no length."""
+MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
+"""One that begins a segment: those left out have no length, or mean nothing and may be passed over."""
 START, START_OF_SCAN, END = b"\xff\xd8", b"\xda", b"\xd9"
 
 

@@ -286,6 +286,10 @@ def _keep_check(name: str, answered: Path) -> None:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End a process and those that it has started."""
+    if not hasattr(os, "killpg"):  # Windows: there this kills at once
+        process.terminate()
+        process.wait()
+        return
     for number, seconds in ((signal.SIGTERM, PATIENT_SECONDS), (signal.SIGKILL, None)):
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)

@@ -59,11 +59,10 @@ class CurveRequest:
 
 @lru_cache(maxsize=2**14)
 def _key(request: CurveRequest, digest: str) -> str:
-    """A page asks for some hundred keys, several times each time that it is drawn."""
+    """The key, which is remembered: a page asks for some hundred of them, several times each time that it is drawn."""
     asked = asdict(request)
-    if (
-        request.operation == "compress"
-    ):  # the key of the time before there was a choice: what is in the cache stays valid
+    # The key of the time before there was a choice: what is in the cache stays valid.
+    if request.operation == "compress":
         del asked["operation"]
     content = json.dumps([SCHEMA, asked, digest], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()

@@ -2,11 +2,12 @@
 
 import uuid
 from collections.abc import Callable
+from typing import NoReturn
 
 import streamlit as st
 
 
-def draw_again() -> None:
+def draw_again() -> NoReturn:
     """Run the page again, unless the reader has clicked meanwhile: that comes first, and runs it too.
 
     Streamlit's own ``rerun`` puts itself in the place of a click that waits, and a page that was switched to is lost.

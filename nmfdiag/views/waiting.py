@@ -16,9 +16,7 @@ from nmfdiag.views.provenance import computed_with
 from nmfdiag.views.rerunning import draw_again, look_again
 from nmfdiag.views.widgets import seconds_so_far
 
-POLL_SECONDS, SHARE = 0.7, 5
-"""A page that waits looks for results that often, and once there are some not before so many times what it takes to draw them: on a
-busy server most of the time is left to its readers' clicks."""
+POLL_SECONDS, TIMES_DRAWING, MOST_SECONDS = 0.7, 5, 5.0
 
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
@@ -109,9 +107,17 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
             button("Resume", _ask, width="stretch")
     elif asked:
         look = partial(_waiting, queue, requests, len(results), len(status.failed), of)
-        look_again(look, max(POLL_SECONDS, SHARE * seconds_so_far()) if results else POLL_SECONDS)
+        look_again(look, seconds_between(seconds_so_far()) if results else POLL_SECONDS)
     else:
         button("Measure", _ask, type="primary", icon=":material/timer:")
+
+
+def seconds_between(drawing: float) -> float:
+    """How long a page waits between two looks for new results, by the seconds that it takes to draw them.
+
+    On a busy server most of the time is so left to its readers' clicks.
+    """
+    return min(MOST_SECONDS, max(POLL_SECONDS, TIMES_DRAWING * drawing))
 
 
 def _ask(queue: Jobs, requests: Requests, of: str) -> None:

@@ -9,6 +9,8 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
+MOST_NAMED = 15
+
 
 def formats(table: pd.DataFrame) -> dict[str, Any]:
     """Three decimals for measured shares, thousands for counts."""
@@ -124,5 +126,6 @@ def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, de
     wrong = [value for value in asked if value not in options]
     if wrong:
         shown = default if len(wrong) == len(asked) else ", ".join(v for v in asked if v not in wrong)
-        words = f"The link asks for {label} {', '.join(wrong)}: there are {', '.join(options)}. Shown is {shown}."
+        there = [*options[:MOST_NAMED], *([f"{len(options) - MOST_NAMED} more"] if len(options) > MOST_NAMED else [])]
+        words = f"The link asks for {label} {', '.join(wrong)}: there are {', '.join(there)}. Shown is {shown}."
         st.session_state.setdefault("_new_notes", []).append(words)

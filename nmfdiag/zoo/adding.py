@@ -5,9 +5,7 @@ that was opened with its samples.
 import json
 import os
 import re
-import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import replace as _replaced
 from pathlib import Path
 from typing import Any
@@ -23,10 +21,10 @@ from nmfdiag.networks import SplitNetwork, find_relu_layers
 from nmfdiag.networks.checkpoints import network_for, options_for, read_state_dict
 from nmfdiag.networks.matching import TRANSFORM_INPUT
 from nmfdiag.zoo.image_reader import IMAGENET, ImageReader, Preset, preset_of
-from nmfdiag.zoo.keep import store
+from nmfdiag.zoo.keep import store, whole
 from nmfdiag.zoo.opening import Opened
 from nmfdiag.zoo.recipes import RECIPES, Recipe
-from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, UNFINISHED_ENTRY, ZooEntry, refresh, user_zoo, write_entry
+from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, refresh, user_zoo
 from nmfdiag.zoo.training import predict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
@@ -99,10 +97,8 @@ def add(
     )
     tested = {} if test is None else _tested(model, Path(test), names, present, ImageReader(preset), report)
     report(0.95, "writing")
-    with _whole(draft):
-        stored = store(draft, model, pool, labels, labels)
-        entry = _replaced(stored, train_accuracy=stored.pool_accuracy, **tested)
-        write_entry(entry)
+    with whole(draft):
+        entry = store(_replaced(draft, **tested), model, pool, labels, labels)
     refresh()
     report(1.0, "done")
     return entry
@@ -163,21 +159,16 @@ def add_opened(
         activations=activations,
     )
     report(0.3, "writing")
-    if (folder / ENTRY_FILE).exists():  # its record goes first: a network without one is none
-        (folder / ENTRY_FILE).unlink()
-        shutil.rmtree(folder)
     samples = opened.inputs if opened.stored is None else opened.stored
-    with _whole(draft):
-        stored = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
-        entry = _replaced(stored, train_accuracy=stored.pool_accuracy)
-        write_entry(entry)
+    with whole(draft):
+        entry = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
     refresh()
     report(1.0, "done")
     return entry
 
 
 def _free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
-    if not NAME.fullmatch(name) or name == POOLS:
+    if not NAME.fullmatch(name) or name.lower() == POOLS or name.endswith("."):
         raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")
     folder = zoo / name
     ours = name in DATASETS or name in RECIPES or (SHIPPED / name / ENTRY_FILE).exists()
@@ -189,19 +180,6 @@ def _free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
     ):
         raise NmfdiagError(f"The name {name!r} is taken: choose another one, or remove the folder {folder}.")
     return folder
-
-
-@contextmanager
-def _whole(draft: ZooEntry) -> Iterator[None]:
-    """Take a network's files away again if not all of them could be written."""
-    try:
-        yield
-    except BaseException:
-        records = (draft.folder / ENTRY_FILE, draft.folder / UNFINISHED_ENTRY)
-        for path in (*records, *draft.files.values(), draft.folder, draft.folder.parent / POOLS):
-            with suppress(OSError):  # it is not there, or holds files of others
-                path.rmdir() if path.is_dir() else path.unlink()
-        raise
 
 
 def _was_added(folder: Path) -> bool:

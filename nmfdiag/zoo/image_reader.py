@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from nmfdiag.data import Normalization
-from nmfdiag.data.files import MAX_WORK, decode_image
+from nmfdiag.data.files import MAX_WORK, decode_image, image_bytes
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.architectures import torchvision_names
 
@@ -66,11 +66,11 @@ class ImageReader:
         """Read an image, resize it and crop its middle; uint8 (3, crop, crop).
 
         Raises:
-            NmfdiagError: If it can't be decoded, is a strip, or all images so far are too large.
+            NmfdiagError: If it can't be read or decoded, is a strip, or all images so far are too large.
         """
         from torchvision.transforms import functional
 
-        preset, shown, content = self.preset, f"{path.parent.name}/{path.name}", path.read_bytes()
+        preset, shown, content = self.preset, f"{path.parent.name}/{path.name}", image_bytes(path)
         image = decode_image(shown, content).convert("RGB")
         self._work += len(content) + math.prod(image.size)
         if self._work > MAX_WORK:

@@ -1,7 +1,9 @@
 """Write a trained network into a zoo folder, and check that what is there is what was written."""
 
 import platform
-from contextlib import suppress
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,11 +16,13 @@ from nmfdiag.data import Dataset, load, stratified_subset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import find_relu_layers
 from nmfdiag.zoo.recipes import Recipe
-from nmfdiag.zoo.registry import ZooEntry, sha256_of, write_entry
+from nmfdiag.zoo.registry import ENTRY_FILE, UNFINISHED_ENTRY, ZooEntry, sha256_of, write_entry
 from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, training_set
 
 POOL_SIZE, POOL_BYTES = 1000, 2**21
 SAME_ACCURACY = 0.005
+MAX_LABEL = 2**15 - 1
+"""Labels are kept as int16."""
 
 
 def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, zoo: Path) -> ZooEntry:
@@ -77,8 +81,14 @@ def store(
         half: Whether weights and inputs are stored in float16 where they fit into that; else in their own precision.
 
     Returns:
-        The draft with hashes, and the accuracy of the weights as they are stored.
+        The draft with hashes, and the accuracy of the weights as they are stored; of a user's own network that is the accuracy
+        on training samples too.
+
+    Raises:
+        NmfdiagError: If there are more classes than labels are kept of, or a file can't be written.
     """
+    if len(given) and int(max(given.max(), true.max())) > MAX_LABEL:
+        raise NmfdiagError(f"{draft.name} has samples of class {int(given.max()):,}, accepted are up to {MAX_LABEL:,}.")
     for path in draft.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     kept = _halved if half else _copied
@@ -86,9 +96,36 @@ def store(
     _save({"given": given.short(), "true": true.short()}, draft.files["labels"])
     _save({"inputs": kept(inputs)}, draft.files["pool"])
     hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
-    entry = replace(hashed, pool_accuracy=pool_accuracy(hashed))
+    right = pool_accuracy(hashed)
+    entry = replace(hashed, pool_accuracy=right, train_accuracy=right if draft.called else draft.train_accuracy)
     write_entry(entry)
     return entry
+
+
+@contextmanager
+def whole(draft: ZooEntry) -> Iterator[None]:
+    """Write a network as a whole: if that fails its files are taken away again, and the network that it was to replace is back."""
+    pools = draft.files["pool"].parent
+    aside = pools / f".{draft.name}-before"  # no network is looked for there
+    before = (draft.folder, draft.files["pool"]) if (draft.folder / ENTRY_FILE).exists() else ()
+    moved = [(path, aside / path.name) for path in before if path.exists()]
+    if moved:
+        shutil.rmtree(aside, ignore_errors=True)
+        aside.mkdir(parents=True)
+    for path, kept in moved:
+        path.rename(kept)
+    try:
+        yield
+    except BaseException:
+        records = (draft.folder / ENTRY_FILE, draft.folder / UNFINISHED_ENTRY)
+        for path in (*records, *draft.files.values(), draft.folder, pools):
+            with suppress(OSError):  # it is not there, or holds files of others
+                path.rmdir() if path.is_dir() else path.unlink()
+        for path, kept in moved:
+            kept.rename(path)
+        raise
+    if moved:
+        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

@@ -13,8 +13,6 @@ import restarting
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.request import CurveRequest
-from nmfdiag.runs.sweep import sweep
 
 KILLS = 5
 
@@ -22,12 +20,7 @@ KILLS = 5
 @pytest.fixture(scope="module")
 def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompressionCurve]:
     """What an undisturbed process computes."""
-    return undisturbed(killing.requests(), tmp_path_factory.mktemp("fresh"))
-
-
-def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, CompressionCurve]:
-    answers = dict(sweep(requests, CurveCache(folder), device="cpu"))
-    return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
+    return killing.undisturbed(killing.requests(), tmp_path_factory.mktemp("fresh"))
 
 
 @pytest.mark.parametrize("target", [killing.sweep_all, killing.queue_all], ids=["sweep", "queue"])
@@ -85,20 +78,20 @@ def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Pa
 @pytest.mark.slow
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
     random.seed(3)
-    fresh = undisturbed(restarting.choice().requests(), tmp_path / "fresh")
-    lives = restarting.Lives(tmp_path / "lives", fresh, restarting.undisturbed(tmp_path / "page"), files=True)
+    fresh = killing.undisturbed(restarting.choice().requests(), tmp_path / "fresh")
+    lives = restarting.Lives(tmp_path / "lives", fresh, restarting.complete_page(tmp_path / "page"), files=True)
     assert lives.live(killing.moment(0.2))
     assert len(lives.stored) > 0  # at least the one that the reader waited for
     assert lives.live(killing.moment(2.0), computing=False)
     assert lives.live(killing.moment(0.2))
-    assert not lives.live(60)  # nobody disturbs this one
+    assert not lives.live(restarting.PATIENT)  # nobody disturbs this one
     assert lives.stored == set(fresh)
     assert not lives.live(0)  # it has nothing to compute
 
 
 @pytest.mark.slow
 def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
-    fresh = undisturbed(restarting.choice().requests(), tmp_path / "fresh")
+    fresh = killing.undisturbed(restarting.choice().requests(), tmp_path / "fresh")
     lives = restarting.Lives(tmp_path / "lives", fresh, [])
     first, second, *_ = fresh
     with closing(CurveCache(lives.cache)) as cache:
@@ -107,7 +100,7 @@ def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
                 cache.put(key, fresh[key])
     lives.stored = set(fresh)
     with pytest.raises(AssertionError, match=f"computed again.*{first}"):
-        lives.live(60)
+        lives.live(restarting.PATIENT)
     with closing(CurveCache(lives.cache)) as cache:
         cache.put(second, replace(fresh[second], accuracy=[a / 2 for a in fresh[second].accuracy]))
     with pytest.raises(AssertionError, match=second):

@@ -1,5 +1,6 @@
 """Shared by the tests of security: helper modules of this folder, a good network, and a place for a hostile file."""
 
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,6 +12,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from strangers import Stranger, make_stranger
 from unpickled import read_here
+
+NO_BOUNDS = importlib.util.find_spec("resource") is None
+"""Windows can't bound a process's memory so."""
+collect_ignore = ["test_corpus.py", "test_fuzz.py", "test_zoo_add.py"] if NO_BOUNDS else []
 
 
 @pytest.fixture(scope="session")

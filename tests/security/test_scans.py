@@ -29,6 +29,8 @@ def test_many_scans() -> None:
     assert has_many_scans(content) and not has_many_scans(jpeg_of_scans(50, 64))
     thumbnail = b"\xff\xe1\0\6\xff\xd9\xff\xd9"
     assert has_many_scans(content[:2] + thumbnail + content[2:])
+    hidden = b"\xff\x02\xff\xff"  # no marker that there is, so it has no length: a decoder passes it over
+    assert has_many_scans(content[:2] + hidden + content[2:])
     assert not has_many_scans(content[1:]) and not has_many_scans(b"")
 
 
@@ -38,5 +40,5 @@ def test_many_scans() -> None:
 )
 def test_markers_without_end(unit: bytes, many: bool) -> None:
     content = b"\xff\xd8" + unit * (2**26 // len(unit))
-    began = time.monotonic()
-    assert has_many_scans(content) == many and time.monotonic() - began < 5
+    began = time.process_time()
+    assert has_many_scans(content) == many and time.process_time() - began < 5

@@ -179,7 +179,7 @@ def test_class_indices(
     os.mkfifo(index)
     for path in (index, Path("/dev/zero")):
         said = added(place, capsys, *command(weights(2), good, f"--class-index={path}"))
-        assert "is no file" in said
+        assert "there is no such file" in said
     index.unlink()
     texts = ("[" * 10**5, "9" * 5000, '"ab"', '{"0": ["a", 1], "1": 2}', '{"0": ["a", "a"]}', "\ud800", " " * 2**23)
     for text in texts:

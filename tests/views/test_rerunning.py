@@ -3,6 +3,8 @@
 import pytest
 from streamlit.testing.v1 import AppTest
 
+from nmfdiag.views.waiting import seconds_between
+
 
 def page(how: str) -> None:
     """While it runs, the reader goes on to layer fc2; it runs itself again because a result has come."""
@@ -41,3 +43,8 @@ def test_a_look_that_an_earlier_run_has_asked_for_finds_nothing_to_run() -> None
     assert app.run().text[0].value == "so far 3 of 7"
     assert len(app._fragment_storage._fragments) == 1
     assert not app._fragment_storage.contains(asked_for)
+
+
+@pytest.mark.parametrize(("drawing", "seconds"), [(0.01, 0.7), (0.3, 1.5), (60.0, 5.0)])
+def test_looks_take_a_part_of_the_time_and_never_stay_away(drawing: float, seconds: float) -> None:
+    assert seconds_between(drawing) == seconds

@@ -1,6 +1,7 @@
 """A torchvision classifier becomes a network of the user's zoo: what is stored, that curves come, and every refusal."""
 
 import json
+import os
 import pickle
 import shutil
 from collections.abc import Iterator
@@ -36,6 +37,7 @@ from nmfdiag.zoo.adding import add, add_opened
 from nmfdiag.zoo.keep import verify
 from nmfdiag.zoo.opening import Opened, open_activations, open_checkpoint
 from nmfdiag.zoo.registry import ZooEntry, entries, lookup
+from nmfdiag.zoo.removing import remove
 
 ARCH = "squeezenet1_1"
 TENCH, GOLDFISH, SHARK = 0, 1, 2
@@ -380,6 +382,25 @@ def test_recorded_activations_and_vectors(own_zoo: Path, tmp_path: Path) -> None
     same_curve(add_opened("vectors", found), found, "fc2", 0, "nmf")
 
 
+def test_a_network_that_was_to_be_replaced_is_back_if_that_fails(
+    own_zoo: Path, opened: Opened, smooth: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def everything() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in own_zoo.rglob("*") if path.is_file()}
+
+    add_opened("kept", opened)
+    before = everything()
+    with monkeypatch.context() as patch:
+        patch.setattr("nmfdiag.zoo.keep.write_entry", lambda entry: os.truncate(own_zoo / "no-such-file", 0))
+        with pytest.raises(FileNotFoundError):
+            add_opened("kept", smooth, replace=True)
+    assert everything() == before and lookup("kept").recipe.arch == "cnn"
+    again = add_opened("kept", smooth, replace=True)
+    assert again.train_accuracy == again.pool_accuracy
+    assert {path.name for path in own_zoo.rglob("*kept*")} == {"kept", "kept-samples.safetensors"}
+    remove(again)
+
+
 def test_what_may_be_replaced(own_zoo: Path, opened: Opened, smooth: Opened) -> None:
     first = add_opened("twice", opened)
     (first.folder / "preflight.json").write_text("{}")
@@ -393,7 +414,7 @@ def test_what_may_be_replaced(own_zoo: Path, opened: Opened, smooth: Opened) -> 
     second = add_opened("twice", smooth, replace=True)
     assert lookup("twice").recipe.arch == "mobilenet_v3_small" and second.digest != first.digest
     assert not (second.folder / "preflight.json").exists()
-    for name in ("digits-mlp-p0-s0", "digits", "pools"):
+    for name in ("digits-mlp-p0-s0", "digits", "pools", "Pools", "dot."):
         with pytest.raises(NmfdiagError, match=r"is taken|A network's name is letters"):
             add_opened(name, opened, replace=True)
     trained = own_zoo / "trained"
