@@ -27,7 +27,7 @@ from nmfdiag.zoo.removing import remove
 
 TITLE = "Does my network memorise?"
 OPEN = "open one"
-POLL_SECONDS, MOST_LINKS = 0.7, 8
+MOST_LINKS = 8
 PAGES = {
     "curves": ("k vs accuracy", ":material/show_chart:"),
     "classes": ("Classes", ":material/category:"),
@@ -56,7 +56,7 @@ def draw() -> None:
         return
     charts.banner(TITLE, words.SUBJECT, [("network", OPEN)])
     if state.running:
-        look_again(partial(following, state.name), POLL_SECONDS)
+        look_again(partial(following, state.name), waiting.POLL_SECONDS)
         return
     if state.problem:
         st.error(f"{state.name} was not opened. {for_markdown(state.problem)}", icon=":material/error:")

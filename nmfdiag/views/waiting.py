@@ -64,7 +64,8 @@ def computed(choice: Choice, requests: Requests, found: Results | None = None, *
     results = queue.results(requests) if found is None else found
     stopped = (st.session_state.get(f"_{of}cancelled"), st.session_state.get(f"_{of}asked"))
     missing = [request for request in requests if request not in results]
-    under_way = bool(missing) and all(queue.busy([request]) for request in missing)  # a reload finds it again
+    left = queue.status(missing)
+    under_way = not left.done and not left.failed  # a reload finds it again
     if missing and (at_once or under_way) and wanted not in stopped:
         _ask(queue, requests, of)
     if not results:

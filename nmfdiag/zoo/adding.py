@@ -21,7 +21,7 @@ from nmfdiag.networks import SplitNetwork, find_relu_layers
 from nmfdiag.networks.checkpoints import network_for, options_for, read_state_dict
 from nmfdiag.networks.matching import TRANSFORM_INPUT
 from nmfdiag.zoo.image_reader import IMAGENET, ImageReader, Preset, preset_of
-from nmfdiag.zoo.keep import store, whole
+from nmfdiag.zoo.keep import MAX_LABEL, store, whole
 from nmfdiag.zoo.opening import Opened
 from nmfdiag.zoo.recipes import RECIPES, Recipe
 from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, refresh, user_zoo
@@ -29,7 +29,6 @@ from nmfdiag.zoo.training import predict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
 MAX_POOL_BYTES = 2**30  # of the normalised pool in memory
-MAX_OUTPUTS = 2**15  # labels are kept as int16
 
 
 def add(
@@ -201,8 +200,8 @@ def _network(arch: str, weights: str | Path, preset: Preset) -> tuple[nn.Module,
     options = options_for(arch, state) | ({"transform_input": 1} if arch in TRANSFORM_INPUT else {})
     shape = (3, preset.crop, preset.crop)
     model, n_outputs = network_for(arch, state, shape, title=preset.title, options=options)
-    if n_outputs > MAX_OUTPUTS:
-        raise NmfdiagError(f"{preset.title} has {n_outputs:,} outputs, accepted are {MAX_OUTPUTS:,}.")
+    if n_outputs > MAX_LABEL + 1:
+        raise NmfdiagError(f"{preset.title} has {n_outputs:,} outputs, accepted are {MAX_LABEL + 1:,}.")
     return model, n_outputs, options
 
 

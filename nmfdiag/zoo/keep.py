@@ -87,8 +87,9 @@ def store(
     Raises:
         NmfdiagError: If there are more classes than labels are kept of, or a file can't be written.
     """
-    if len(given) and int(max(given.max(), true.max())) > MAX_LABEL:
-        raise NmfdiagError(f"{draft.name} has samples of class {int(given.max()):,}, accepted are up to {MAX_LABEL:,}.")
+    largest = int(torch.cat([given, true]).max()) if len(given) else 0
+    if largest > MAX_LABEL:
+        raise NmfdiagError(f"{draft.name} has samples of class {largest:,}, accepted are up to {MAX_LABEL:,}.")
     for path in draft.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     kept = _halved if half else _copied
@@ -112,8 +113,18 @@ def whole(draft: ZooEntry) -> Iterator[None]:
     if moved:
         shutil.rmtree(aside, ignore_errors=True)
         aside.mkdir(parents=True)
-    for path, kept in moved:
-        path.rename(kept)
+
+    def back() -> None:
+        for path, kept in moved:
+            if kept.exists():
+                kept.rename(path)
+
+    try:
+        for path, kept in moved:
+            path.rename(kept)
+    except OSError:  # Windows: somebody reads one of them
+        back()
+        raise
     try:
         yield
     except BaseException:
@@ -121,8 +132,7 @@ def whole(draft: ZooEntry) -> Iterator[None]:
         for path in (*records, *draft.files.values(), draft.folder, pools):
             with suppress(OSError):  # it is not there, or holds files of others
                 path.rmdir() if path.is_dir() else path.unlink()
-        for path, kept in moved:
-            kept.rename(path)
+        back()
         raise
     if moved:
         shutil.rmtree(aside, ignore_errors=True)
