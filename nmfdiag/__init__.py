@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from nmfdiag.measures.compression import ablation_curve, compression_curve
     from nmfdiag.measures.curve import CompressionCurve
     from nmfdiag.measures.profile import LayerProfile, layer_profile
-    from nmfdiag.networks.layers import relu_layers
+    from nmfdiag.networks.split import relu_layers
     from nmfdiag.runs.monitor import MemorizationMonitor
     from nmfdiag.views.diagnosis import Diagnosis, diagnose
 
@@ -27,7 +27,7 @@ _HOMES = {
     "diagnose": "nmfdiag.views.diagnosis",
     "layer_profile": "nmfdiag.measures.profile",
     "nmf": "nmfdiag.factorize",
-    "relu_layers": "nmfdiag.networks.layers",
+    "relu_layers": "nmfdiag.networks.split",
 }
 
 __all__ = [

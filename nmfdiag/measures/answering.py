@@ -1,7 +1,9 @@
 """How a network answers its training samples, and what that says about whether they are prepared as they were in training."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +11,8 @@ from torch import Tensor, nn
 from nmfdiag.data import Normalization
 from nmfdiag.data.normalization import normalization
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.looking import largest_values
+from nmfdiag.networks.looking import Look, largest_values
+from nmfdiag.networks.outputs import logits_of
 from nmfdiag.zoo.preparing import compare
 
 LOOKING, AT_ONCE = 8.0, 32
@@ -51,18 +54,22 @@ class Answers:
         }
 
 
-def answers_of(model: nn.Module, inputs: Tensor, labels: Tensor, n_calls: int) -> Answers:
+def answers_of(
+    model: nn.Module, inputs: Tensor, labels: Tensor, seen: Look, pick: Callable[[Any], Tensor] = logits_of
+) -> Answers:
     """Run a network on its samples, some of every class first, until all are done or time is up.
 
     Args:
         model: The network.
         inputs: Samples (n, ...).
         labels: Their given labels (n,), on the CPU.
-        n_calls: How many activation functions the network calls.
+        seen: Which activation functions the network calls.
+        pick: Finds the logits in what it returns.
 
     Raises:
         NmfdiagError: If the network can't take the samples, or does not answer each with logits.
     """
+    n_calls = len(seen.layers)
     begun, order = time.perf_counter(), _by_turns(labels)
     answered: list[Tensor] = []
     largest: list[list[Tensor]] = []
@@ -70,7 +77,7 @@ def answers_of(model: nn.Module, inputs: Tensor, labels: Tensor, n_calls: int) -
     for part in order.split(AT_ONCE):
         if answered and time.perf_counter() - begun > LOOKING:
             break
-        logits, values = largest_values(model, inputs[part.to(inputs.device)])
+        logits, values = largest_values(model, inputs[part.to(inputs.device)], pick, seen.replay)
         if len(logits) != len(part):
             raise NmfdiagError(
                 f"The network must return a row of logits for each sample, got {len(logits)} for {len(part)} samples."

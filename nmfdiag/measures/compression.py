@@ -2,7 +2,7 @@
 
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,6 +27,7 @@ from nmfdiag.factorize.nmf import TOLERANCES
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.tail import TAIL_DTYPES, Tail, approximations
+from nmfdiag.networks.evaluating import plainly
 from nmfdiag.networks.folding import fold
 from nmfdiag.networks.split import SplitNetwork
 
@@ -59,6 +60,8 @@ def compression_curve(
     centered: bool = False,
     tail_dtype: str = "float32",
     activations: str | None = None,
+    logits: str | int | None = None,
+    channel_dim: int | Mapping[str, int] | None = None,
 ) -> CompressionCurve:
     """Compute the k-vs-accuracy curve of one layer on one batch.
 
@@ -84,6 +87,8 @@ def compression_curve(
             the layer in bfloat16, faster where the processor has it, and may turn an answer that was a near tie.
         activations: Which layers a model has, ``"relu"`` or ``"all"`` (see :func:`nmfdiag.relu_layers`); default is ``"all"`` for
             ``"signed"``, else ``"relu"``. A :class:`SplitNetwork` has its own.
+        logits: Key or index of the logits, of a network that returns several tensors; default is to choose them by the labels.
+        channel_dim: Axis of the layer's channels, counted with the batch axis, where it can't be told from the network.
 
     Returns:
         The curve. The model's mode and the inputs are left as they were.
@@ -96,7 +101,19 @@ def compression_curve(
         Collins et al. 2018, section 3.2 and figures 2, 3, 8.
     """
     question = _Question(
-        "compress", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype, activations
+        "compress",
+        method,
+        ranks,
+        seed,
+        solver,
+        tol,
+        max_iter,
+        draws,
+        centered,
+        tail_dtype,
+        activations,
+        logits,
+        channel_dim,
     )
     return _one_curve(model, layer, inputs, labels, question, device, on_progress)
 
@@ -147,6 +164,8 @@ def ablation_curve(
     centered: bool = False,
     tail_dtype: str = "float32",
     activations: str | None = None,
+    logits: str | int | None = None,
+    channel_dim: int | Mapping[str, int] | None = None,
 ) -> CompressionCurve:
     """Compute the opposite curve: the k leading directions are projected out of A, ``A - A Q Q^T``.
 
@@ -156,7 +175,21 @@ def ablation_curve(
     References:
         Collins et al. 2018, figure 7.
     """
-    question = _Question("ablate", method, ranks, seed, solver, tol, max_iter, draws, centered, tail_dtype, activations)
+    question = _Question(
+        "ablate",
+        method,
+        ranks,
+        seed,
+        solver,
+        tol,
+        max_iter,
+        draws,
+        centered,
+        tail_dtype,
+        activations,
+        logits,
+        channel_dim,
+    )
     return _one_curve(model, layer, inputs, labels, question, device, on_progress)
 
 
@@ -175,6 +208,8 @@ class _Question:
     centered: bool = False
     tail_dtype: str = "float32"
     activations: str | None = None
+    logits: str | int | None = None
+    channel_dim: int | Mapping[str, int] | None = None
 
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:
@@ -236,13 +271,16 @@ def _curves(
     report = on_progress or (lambda done, words: None)
     answers: dict[int, CompressionCurve | NmfdiagError] = {}
     ready: dict[int, _Batch] = {}
-    with torch.no_grad():
+    with plainly():
         for i, (inputs, labels) in enumerate(batches):
             try:
                 inputs, labels = _checked_batch(inputs, labels, device)
                 if not isinstance(model, SplitNetwork):
                     layers = layers_for([question.method], question.activations)
-                    model = SplitNetwork(_placed(model, device), inputs[:2], layers)
+                    model = SplitNetwork(
+                        _placed(model, device), inputs[:2], layers, logits=question.logits, samples=(inputs, labels),
+                        channel_dim=_of_layer(question.channel_dim, layer),
+                    )  # fmt: skip
                 ready[i] = _batch(model, layer, inputs, labels, question)
             except NmfdiagError as error:
                 answers[i] = error
@@ -356,6 +394,11 @@ def _answer(
             **({"tail_dtype": question.tail_dtype} if question.tail_dtype != "float32" else {}),
         },
     )
+
+
+def _of_layer(channel_dim: int | Mapping[str, int] | None, layer: str) -> Mapping[str, int] | None:
+    """The axis of the channels of one layer, and no other's."""
+    return {layer: channel_dim} if isinstance(channel_dim, int) else channel_dim
 
 
 def _checked_batch(inputs: Tensor, labels: Tensor, device: str | None) -> tuple[Tensor, Tensor]:

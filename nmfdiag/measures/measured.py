@@ -38,6 +38,7 @@ class LayerProfile:
         skipped: Why a layer or class is missing.
         network_layers: All that the network has, from input to output; empty where that isn't known.
         class_sizes: How many samples of each class there were to draw from; empty where that isn't known.
+        remarks: What is to be known about the network, such as which of its outputs are taken for the logits.
     """
 
     layers: tuple[str, ...]
@@ -45,6 +46,7 @@ class LayerProfile:
     skipped: dict[str, str]
     network_layers: tuple[str, ...] = ()
     class_sizes: Mapping[int, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     def to_frame(self) -> "pd.DataFrame":
         """One row a curve: layer, depth, class_idx, method, auc, baseline_accuracy, relative_error_at_k (k = 8, or the

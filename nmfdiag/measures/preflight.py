@@ -1,6 +1,6 @@
 """Look at a network before it is diagnosed: what will be measured, what will not and why, what it costs, and what looks wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,8 +13,10 @@ from nmfdiag.measures.answering import Answers, answer_remarks, answers_of
 from nmfdiag.measures.compression import ALL_METHODS, layers_for
 from nmfdiag.measures.cost import Cost, measured_cost, places_of
 from nmfdiag.networks.activations import RELUS, kinds_of
+from nmfdiag.networks.evaluating import plainly
 from nmfdiag.networks.layers import ReluLayer
 from nmfdiag.networks.looking import AUXILIARY, Look, look
+from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.split import SplitNetwork
 
 FEW_SAMPLES, FEW_CLASSES = 10, 3
@@ -88,6 +90,8 @@ def preflight(
     activations: str | None = None,
     layers: Sequence[str] | None = None,
     n_draws: int = 1,
+    logits: str | int | None = None,
+    channel_dim: int | Mapping[str, int] | None = None,
 ) -> Preflight:
     """Look at a network and its samples, in seconds, as :func:`nmfdiag.layer_profile` would measure them.
 
@@ -100,6 +104,8 @@ def preflight(
         activations: Which layers, ``"relu"`` or ``"all"``; default as for the profile.
         layers: Only these.
         n_draws: How often the profile draws each batch.
+        logits: As for the profile.
+        channel_dim: As for the profile.
 
     Raises:
         NmfdiagError: If the network can't take the samples, there are fewer than two, or an option is out of range.
@@ -114,12 +120,28 @@ def preflight(
     activations = layers_for(methods, activations)
     kinds = kinds_of(activations)
     labels = labels.long().cpu()
+    with plainly():
+        return _preflight(
+            model, inputs, labels, per_class, methods, activations, kinds, layers, n_draws, logits, channel_dim
+        )
+
+
+def _preflight(
+    model: nn.Module, inputs: Tensor, labels: Tensor, per_class: int, methods: Sequence[str], activations: str,
+    kinds: frozenset[str], layers: Sequence[str] | None, n_draws: int, logits: str | int | None,
+    channel_dim: int | Mapping[str, int] | None,
+) -> Preflight:  # fmt: skip
     seen = look(model, inputs[:2])
-    answers = answers_of(model, inputs, labels, len(seen.layers))
-    sizes, skipped = _batches(labels, per_class, answers.n_outputs)
-    network, planned = None, []
+    network, planned, pick = None, [], logits_of
     if any(layer.kind in kinds for layer in seen.layers):
-        network = SplitNetwork(model, inputs[:2], activations)
+        network = SplitNetwork(
+            model, inputs[:2], activations, logits=logits, channel_dim=channel_dim, samples=(inputs, labels)
+        )
+        pick = network.pick
+    answers = answers_of(model, inputs, labels, seen, pick)
+    sizes, skipped = _batches(labels, per_class, answers.n_outputs)
+    if network is not None:
+        skipped |= network.skipped
         planned = network.layers if layers is None else [network.layer(name) for name in layers]
     elif layers:
         raise NmfdiagError(f"Unknown layer {layers[0]!r}: the network calls no {' or '.join(sorted(kinds))}.")
@@ -127,7 +149,7 @@ def preflight(
     methods_of = {layer.name: [m for m in methods if m != "nmf" or layer.non_negative] for layer in planned}
     planned = [layer for layer in planned if methods_of[layer.name] and layer.name not in empty]
     cost = Cost(0.0, 0)
-    if network is not None and planned and sizes:
+    if network is not None and planned and sizes and not network.mixes:
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
         cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
@@ -144,7 +166,12 @@ def preflight(
         accuracy_by_class=answers.accuracy_by_class,
         seconds=cost.seconds,
         bytes=cost.bytes,
-        remarks=(*doubts, *_batch_remarks(sizes), *_layer_remarks(network, planned, seen, cost)),
+        remarks=(
+            *(network.remarks if network is not None else ()),
+            *doubts,
+            *_batch_remarks(sizes),
+            *_layer_remarks(network, planned, seen, cost),
+        ),
         better=better,
     )
 
@@ -164,7 +191,7 @@ def _batches(labels: Tensor, per_class: int, n_outputs: int) -> tuple[dict[int, 
 
 def _empty(seen: Look, answers: Answers) -> dict[str, str]:
     """Layers that have no channels, or are all zero on every sample looked at."""
-    found = {layer.name: "has one number a sample: no channels" for layer in seen.layers if layer.channel_dim == 0}
+    found: dict[str, str] = {}
     if answers.largest is not None:
         for layer, most in zip(seen.layers, answers.largest.amax(0).tolist(), strict=True):
             if most == 0:
@@ -214,7 +241,7 @@ def _layer_remarks(network: SplitNetwork | None, planned: Sequence[ReluLayer], s
     remarks = []
     if network is not None and not network.traced:
         remarks.append(
-            "The network can't be traced (torch.fx), so it runs as a whole for every rank: slower, the same answers."
+            "The network can't be written down as a graph, so it runs as a whole for every rank: slower, the same answers."
         )
     if cost.seconds > LONG:
         remarks.append(

@@ -1,6 +1,6 @@
 """AuC of every layer, class and method of one network."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,8 @@ def layer_profile(
     on_progress: Progress | None = None,
     tail_dtype: str = "float32",
     activations: str | None = None,
+    logits: str | int | None = None,
+    channel_dim: int | Mapping[str, int] | None = None,
 ) -> LayerProfile:
     """Compute the curves of every layer, on single-class batches or on one multi-class batch.
 
@@ -39,7 +41,8 @@ def layer_profile(
         inputs: Training samples (n, ...).
         labels: Their given labels (n,).
         layers: Layers to measure; default all.
-        by_class: Whether every class is a batch; else one batch holds all classes.
+        by_class: Whether every class is a batch; else one batch holds all classes, as it does for a network whose answer to a
+            sample depends on the others of its batch.
         per_class: Samples a batch at most.
         methods: Any of ``"nmf"``, ``"pca"``, ``"random"``, ``"signed"`` (signed NMF). Plain NMF leaves out layers that can be
             negative.
@@ -51,6 +54,8 @@ def layer_profile(
         tail_dtype: As :func:`compression_curves` takes it.
         activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too.
             Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
+        logits: Key or index of the logits, of a network that returns several tensors; default is to choose them by the labels.
+        channel_dim: Axis of the channels, counted with the batch axis, of all layers or by their names, where it can't be told.
 
     Raises:
         NmfdiagError: If no curve at all could be computed, a layer is unknown, the batch is no batch, or nothing is drawn.
@@ -62,11 +67,20 @@ def layer_profile(
             f"A profile needs at least 2 inputs and as many labels, got {len(inputs)} and {len(labels)}."
         )
     labels = torch.as_tensor(labels)
-    network = SplitNetwork(model, inputs[:2], layers_for(methods, activations))
-    chosen = [network.layer(name) for name in layers] if layers is not None else network.layers
+    network = SplitNetwork(
+        model,
+        inputs[:2],
+        layers_for(methods, activations),
+        logits=logits,
+        channel_dim=channel_dim,
+        samples=(inputs, labels),
+    )
+    by_class = by_class and not network.mixes
+    chosen = [network.layer(name) for name in layers] if layers is not None else network.checked_layers()
     measured: list[Measured] = []
     signed_only = [one for one in chosen if not one.non_negative] if "nmf" in methods else []
     skipped = {f"{one.name}, nmf": SIGNED_ONLY.format(one.kind) for one in signed_only}
+    skipped |= network.skipped if layers is None else {}
     skipped |= {f"class {c}": "has one sample" for c in _single_samples(labels)} if by_class else {}
     for draw in range(n_draws):
         tasks = [
@@ -98,6 +112,7 @@ def layer_profile(
         tuple(measured),
         skipped,
         network_layers=tuple(layer.name for layer in network.layers),
+        remarks=tuple(network.remarks),
         class_sizes={int(c): int(n) for c, n in zip(*labels.unique(return_counts=True), strict=True)},
     )
 

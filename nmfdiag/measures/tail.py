@@ -22,10 +22,20 @@ class Tail:
 
     def __init__(self, network: SplitNetwork, cut: Cut, labels: Tensor, dtype: torch.dtype | None):
         self.network, self.pieces, self.dtype = network, network.pieces(cut), dtype
-        self.rows = cut.activation[0].numel() // network.layer(cut.layer).width
+        if network.ambiguous:
+            raise NmfdiagError(
+                "The network returns several tensors that may be its logits: name them (logits=, their key or index)."
+            )
+        if network.mixes and len(labels.unique()) == 1:
+            raise NmfdiagError(
+                f"{network.mixes}: a batch of one class can't be measured. Accepted are batches of several classes."
+            )
+        self.logits, self.labels = cut.logits, labels
+        self.width = network.layer(cut.layer).width
         # Without a skip connection, one row everywhere gives every sample the same answer: two stand for all.
-        self.alike = self.pieces if cut.carried else [Cut(cut.layer, cut.activation[:2], ())]
-        self.labels = labels
+        n, carried = len(cut.inputs), any(isinstance(value, Tensor) for value in cut.carried)
+        few = n > 2 and len(cut.activation) == n and not (carried or cut.replayed or network.mixes)
+        self.alike = [cut.part(0, 2)] if few else self.pieces
 
     def baseline_accuracy(self) -> float:
         """Accuracy on the activation itself; checks the labels against the classes.
@@ -33,8 +43,10 @@ class Tail:
         Raises:
             NmfdiagError: If a label is no class of the network, or the network's own answers hold NaN.
         """
-        with self._autocast():
-            logits = torch.cat([self.network.resume(piece, piece.activation) for piece in self.pieces])
+        logits = self.logits
+        if self.dtype is not None:
+            with self._autocast():
+                logits = torch.cat([self.network.resume(piece, piece.activation) for piece in self.pieces])
         if bool(logits.isnan().any()):
             raise NmfdiagError(
                 "The network's logits hold NaN: its weights do, or its activations are too large for it."
@@ -48,12 +60,12 @@ class Tail:
 
     def accuracy_of_row(self, row: Tensor) -> float:
         """Accuracy where every row is the one given (channels,)."""
-        n = sum(len(piece.activation) for piece in self.alike)
-        answers = self._answers(self.alike, row.new_ones(n * self.rows, 1), row[None], None)
+        rows = sum(piece.activation.numel() // self.width for piece in self.alike)
+        answers = self._answers(self.alike, row.new_ones(rows, 1), row[None], None)
         return self._share(answers if len(answers) == len(self.labels) else answers[0])
 
     def _answers(self, pieces: list[Cut], W: Tensor, H: Tensor, offset: Tensor | None) -> Tensor:
-        parts = W.split([len(piece.activation) * self.rows for piece in pieces])
+        parts = W.split([piece.activation.numel() // self.width for piece in pieces])
         with self._autocast():
             logits = [self.network.resume_factored(piece, w, H, offset) for piece, w in zip(pieces, parts, strict=True)]
         together = torch.cat(logits)

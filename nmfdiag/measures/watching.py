@@ -26,6 +26,7 @@ from nmfdiag.measures.compression import layers_for
 from nmfdiag.measures.summary import spread
 from nmfdiag.measures.tail import Tail, approximations
 from nmfdiag.networks.activations import kinds_of
+from nmfdiag.networks.evaluating import plainly
 from nmfdiag.networks.folding import fold
 from nmfdiag.networks.split import SplitNetwork
 
@@ -87,9 +88,10 @@ class Watch:
             NmfdiagError: If a layer is unknown, or the network has none.
         """
         found: Measured = {}
-        with torch.no_grad():
-            network = SplitNetwork(model, self.batches[0][0][:2], self.activations)
-            for name in self.layers or [layer.name for layer in network.layers]:
+        samples = torch.cat([inputs for inputs, _ in self.batches]), torch.cat([labels for _, labels in self.batches])
+        with plainly():
+            network = SplitNetwork(model, self.batches[0][0][:2], self.activations, samples=samples)
+            for name in self.layers or [layer.name for layer in network.checked_layers()]:
                 layer = network.layer(name)
                 methods = [m for m in self.methods if m != "nmf" or layer.non_negative]
                 curves: dict[str, list[tuple[list[int], list[float], float]]] = {m: [] for m in methods}

@@ -2,8 +2,8 @@
 
 from nmfdiag.networks.architectures import ARCHITECTURES, Architecture, build
 from nmfdiag.networks.folding import fold, unfold
-from nmfdiag.networks.layers import ReluLayer, find_relu_layers, relu_layers
-from nmfdiag.networks.split import Cut, SplitNetwork
+from nmfdiag.networks.layers import ReluLayer
+from nmfdiag.networks.split import Cut, SplitNetwork, find_relu_layers, relu_layers
 
 __all__ = [
     "ARCHITECTURES",

@@ -1,146 +1,465 @@
-"""Which axis of an activation holds its channels, told by the operation that made it.
+"""Follow the channels of a network's maps from the operation that makes them to the activation function that reads them.
 
-A convolution writes its channels to axis 1, a linear map to the last axis, and a layer norm over one axis works on the last one; what
-works place by place leaves them where they are, and a permutation moves them along. Where none of these is found, the axis is the last
-one of (n, tokens, channels) and axis 1 of anything else.
-
-So the GELU of ConvNeXt, behind a linear map inside a block that works on (n, h, w, channels), has its channels on axis 3, and the ReLU
-of a convolution network on axis 1.
+A convolution writes its channels to axis 1, a linear map to the last axis. From there each tensor carries *marks*, a tensor of its
+shape in which every element holds the number of the channel that it belongs to. What moves elements (view, permute, crop, pad,
+cat) and what works channel by channel (pooling, interpolation, a mean over places) does the same to the marks: equal numbers go in,
+equal numbers come out. What works element by element or normalises leaves them where they are. Of any other operation it is measured
+which outputs move when one channel of its input moves, or, for a product with a matrix of weights, one row or column of that. The
+axis along which the marks differ, and along no other, is that of the channels; where there is none, it is not known, and not guessed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, fx, nn
+import torch
+from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
-from nmfdiag.networks.activations import KINDS, MODULES
+from nmfdiag.networks.activations import KINDS
 
-CONVOLUTIONS = (
-    nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
-)  # fmt: skip
-CONVOLUTION_NAMES = frozenset(f"conv{transposed}{n}d" for transposed in ("", "_transpose") for n in (1, 2, 3))
-KEEPS = (
-    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm, nn.LocalResponseNorm,
-    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.Identity,
-    nn.MaxPool1d, nn.MaxPool2d, nn.MaxPool3d, nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d,
-    nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool1d, nn.AdaptiveMaxPool2d, nn.AdaptiveMaxPool3d, *MODULES,
-)  # fmt: skip
-"""Modules that leave every axis where it is."""
-_POOLS = {f"{adaptive}{kind}_pool{n}d" for adaptive in ("", "adaptive_") for kind in ("max", "avg") for n in (1, 2, 3)}
-_ARITHMETIC = {
-    f"{before}{word}{after}" for word in ("add", "sub", "mul", "div", "truediv")
-    for before, after in (("", ""), ("", "_"), ("i", ""), ("__", "__"), ("__i", "__"), ("__r", "__"), ("r", ""))
-}  # fmt: skip
-_ACTIVATIONS = {function.__name__ for kind in KINDS.values() for function in kind.functions} | {"hardtanh", "hardtanh_"}
-SPLITS = frozenset({"chunk", "split", "tensor_split"})
-KEEPS_NAMES = frozenset({
-    "batch_norm", "group_norm", "instance_norm", "dropout", "dropout_", "feature_dropout", "stochastic_depth", "clone", "contiguous",
-    "to", "float", "half", "bfloat16", "detach", "cat", "concat", *SPLITS, *_POOLS, *_ARITHMETIC, *_ACTIVATIONS,
+CONVOLUTIONS = {f"conv{transposed}{n}d": n for transposed in ("", "_transpose") for n in (1, 2, 3)}
+"""Functions that write channels before their places, and their number of axes of places."""
+CONVOLUTION_NAMES = frozenset(CONVOLUTIONS)
+LAST_AXIS = frozenset({
+    "linear", "bilinear", "embedding", "embedding_bag", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu",
+    "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
 })  # fmt: skip
-"""Functions and methods, by their names, that do so."""
+"""Functions that write channels to the last axis."""
+NORMS = frozenset({
+    "batch_norm", "group_norm", "instance_norm", "layer_norm", "local_response_norm", "rms_norm", "normalize", "softmax",
+    "log_softmax", "softmin", "dropout", "dropout_", "alpha_dropout", "feature_dropout", "feature_alpha_dropout", "stochastic_depth",
+    "dropout1d", "dropout2d", "dropout3d", "rrelu",
+})  # fmt: skip
+"""Functions that mix or draw, and leave every axis where it is."""
+_ARITHMETIC = {
+    f"{before}{word}{after}" for word in ("add", "sub", "mul", "div", "truediv", "pow")
+    for before, after in (("", ""), ("", "_"), ("__", "__"), ("__i", "__"), ("__r", "__"), ("r", ""))
+} | {"multiply", "divide", "true_divide", "subtract", "addcmul", "addcdiv", "lerp", "maximum", "minimum", "fmax", "fmin"}  # fmt: skip
+_ACTIVATIONS = {function.__name__ for kind in KINDS.values() for function in kind.functions} | {
+    "hardtanh", "hardtanh_", "tanh", "tanh_", "sigmoid", "sigmoid_", "hardsigmoid", "logsigmoid", "softsign", "tanhshrink",
+    "softshrink", "hardshrink", "threshold", "threshold_", "clamp", "clamp_", "clamp_min", "clamp_min_", "clamp_max", "clamp_max_",
+    "clip", "clip_",
+}  # fmt: skip
+ELEMENTWISE = frozenset({
+    "clone", "contiguous", "to", "float", "double", "half", "bfloat16", "type", "type_as", "detach", "detach_", "cpu", "cuda", "abs",
+    "exp", "log", "log1p", "sqrt", "rsqrt", "square", "neg", "sin", "cos", "erf", "reciprocal", "sign", "round", "floor", "ceil",
+    "where", "masked_fill", "masked_fill_", "gt", "ge", "lt", "le", "eq", "ne", "__gt__", "__ge__", "__lt__", "__le__",
+    "logical_and", "logical_not", "requires_grad_", *_ARITHMETIC, *_ACTIVATIONS,
+})  # fmt: skip
+"""Functions and methods that work element by element, on tensors that broadcast."""
+POOLS = frozenset(
+    f"{adaptive}{kind}_pool{n}d" for adaptive in ("", "adaptive_") for kind in ("max", "avg") for n in (1, 2, 3)
+)
+KEEPS_NAMES = NORMS | ELEMENTWISE | POOLS | {"chunk", "split", "tensor_split", "cat"}
+"""Functions and methods that leave every axis where it is."""
+TOLERANCE = 1e-9
+"""Marks are random numbers in [1, 2): two of them closer than this are the same, up to rounding in a mean."""
+ROUNDING = 1e-5
+"""Share of the largest output that a change must pass."""
+PROBES = 4
+"""Channels that are moved to see where they go."""
+_seeds = itertools.count()
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Where the channels of a tensor are: by the convolution, or else by the linear map or norm, that they come from."""
+    """Where the channels of a tensor are.
 
-    of_convolution: int | None = None
-    of_linear: int | None = None
+    Attributes:
+        dim: Their axis, or that which they share with places; None where it is not known.
+        blocks: The axis ``dim`` taken apart, (channels, -1) or (-1, channels), where channels share it with places.
+        joined: Sizes of the axes from ``dim`` on that hold the channels together, such as (groups, channels of a group).
+        reason: Why it is not known.
+    """
 
-    def resolve(self, n_dims: int) -> int:
-        """The axis, or the usual one where none is known."""
-        known = self.of_linear if self.of_convolution is None else self.of_convolution
-        return usual_axis(n_dims) if known is None else known
+    dim: int | None = None
+    blocks: tuple[int, int] | None = None
+    joined: tuple[int, ...] = ()
+    reason: str = ""
+
+    @property
+    def alone(self) -> bool:
+        """Whether the channels have one axis of the tensor as it is."""
+        return self.dim is not None and self.blocks is None and not self.joined
 
 
-def usual_axis(n_dims: int) -> int:
-    """Axis of the channels where nothing is known: 1, but the last of (n, tokens, channels), and 0 where there is no other."""
-    return max(0, n_dims - 1) if n_dims <= 3 else 1
-
-
-def axis_after(name: str, given: Sequence[Any], named: Mapping[str, Any], inputs: Iterable[Axis], n_dims: int) -> Axis:
-    """Where an operation leaves the channels.
+class ChannelTracer:
+    """Marks of the channels of every tensor that a run makes.
 
     Args:
-        name: Name of the function or method.
-        given: Its positional arguments, the tensor first.
-        named: Its arguments by name.
-        inputs: Where the channels of the tensors that it is given are.
-        n_dims: Axes of its output.
+        inputs: What the network is run on.
     """
-    if name in CONVOLUTION_NAMES:
-        return Axis(of_convolution=1)
-    if name == "linear":
-        return Axis(of_linear=n_dims - 1)
-    found = _first(inputs)
-    if name == "layer_norm":
-        shape = [*given[1:2], named.get("normalized_shape", ())][0]
-        over_last = isinstance(shape, Sequence) and len(shape) == 1
-        return Axis(found.of_convolution, n_dims - 1 if over_last else found.of_linear)
-    if name in KEEPS_NAMES:
-        return found
-    order = _order(name, given[1:], named, n_dims)
-    if order is None:
-        return Axis()
-    return Axis(*(None if axis is None else order.index(axis) for axis in (found.of_convolution, found.of_linear)))
+
+    def __init__(self, inputs: Tensor):
+        self._marks: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._blame: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._data: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._data[inputs] = True
+
+    def axis(self, tensor: Tensor) -> Axis:
+        """Read off where the channels of a tensor are."""
+        if tensor.ndim < 2:
+            return Axis(reason="it has one number a sample: no channels")
+        marks = self._marks.get(tensor)
+        if marks is None:
+            if tensor.ndim == 2:  # a row a sample: what is not the samples' axis is the channels'
+                return Axis(1)
+            operation = self._blame.get(tensor, "the network's inputs")
+            return Axis(
+                reason=f"which axis of {tuple(tensor.shape)} holds its channels can't be told after {operation}"
+            )
+        return _read(marks)
+
+    def keep(self, source: Tensor, output: Tensor) -> None:
+        """Mark an output of the same shape as its source is marked."""
+        if source in self._data:
+            self._data[output] = True
+        if source in self._marks:
+            self._marks[output] = self._marks[source]
+
+    def follow(
+        self, function: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any
+    ) -> None:
+        """Mark what an operation has made.
+
+        Args:
+            function: What was called.
+            name: Its name.
+            args: Its arguments, as they were before the call.
+            kwargs: Those by name.
+            output: What it returned.
+        """
+        inputs = tensors_in((*args, *kwargs.values()))
+        if name in ("__setitem__", "copy_"):
+            self._write(args, inputs)
+            return
+        made = [value for value in tensors_in((output,)) if value.ndim and value.numel()]
+        data = [value for value in inputs if value in self._data]
+        if not data:
+            return
+        for value in made:
+            self._data[value] = True
+        marks = self._marks_after(function, name, args, kwargs, output, made, inputs)
+        for value, found in zip(made, marks, strict=True):
+            if found is not None:
+                self._marks[value] = _compact(found)
+            else:
+                self._marks.pop(value, None)
+                sources = [
+                    self._blame[source] for source in data if source in self._blame and source not in self._marks
+                ]
+                self._blame[value] = sources[0] if sources else name
+
+    def _write(self, args: Sequence[Any], inputs: list[Tensor]) -> None:
+        """Mark a tensor that is written into as what is written."""
+        target, source = args[0], args[-1]
+        if not any(value in self._data for value in inputs):
+            return
+        self._data[target] = True
+        if not isinstance(source, Tensor) or source not in self._marks:
+            return
+        marks = self._marks[target].clone() if target in self._marks else torch.zeros_like(target, dtype=torch.float64)
+        if len(args) == 3:
+            marks[args[1]] = self._marks[source]
+        else:
+            marks.copy_(self._marks[source])
+        self._marks[target] = _compact(marks)
+
+    def _marks_after(
+        self, function: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any,
+        made: list[Tensor], inputs: list[Tensor],
+    ) -> list[Tensor | None]:  # fmt: skip
+        if name in CONVOLUTIONS:
+            return [_fresh(value, value.ndim - CONVOLUTIONS[name] - 1) for value in made]
+        if name in LAST_AXIS:
+            return [_fresh(value, value.ndim - 1) for value in made]
+        known = [value for value in inputs if value in self._marks]
+        if name in NORMS:
+            source = known[0] if known else None
+            if source is None and name == "layer_norm" and _normalises_last(args, kwargs):
+                return [_fresh(value, value.ndim - 1) for value in made]
+            return [
+                self._marks[source] if source is not None and source.shape == value.shape else None for value in made
+            ]
+        if name in ELEMENTWISE:
+            return [_broadcast([self._marks[source] for source in known], value) for value in made]
+        if name in ("cat", "concat", "concatenate") and known:
+            dim = (kwargs.get("dim", args[1] if len(args) > 1 else 0)) % made[0].ndim
+            if {_read(self._marks[source]) for source in known} == {
+                Axis(dim)
+            }:  # the same channels twice are other channels
+                return [_fresh(made[0], dim)]
+        if known:
+            moved = self._moved(function, name, args, kwargs, made)
+            if moved is not None:
+                return moved
+        rerun = _Rerun(function, args, kwargs, output)
+        for source in known:
+            if (axes := rerun.axes_of_marks(source, self._marks[source])) is not None:
+                return [None if axis is None else _fresh(value, axis) for value, axis in zip(made, axes, strict=True)]
+        for weight in inputs:
+            if weight not in self._data and weight.is_floating_point() and weight.ndim > 1:
+                axes = rerun.axes_of_weight(weight)
+                if axes is not None:
+                    return [
+                        None if axis is None else _fresh(value, axis) for value, axis in zip(made, axes, strict=True)
+                    ]
+        return [None] * len(made)
+
+    def _moved(
+        self,
+        function: Callable[..., Any],
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        made: list[Tensor],
+    ) -> list[Tensor | None] | None:
+        """The operation done to the marks, if marks come out of it."""
+        replace: dict[int, Tensor] = {}
+        known: list[Tensor] = []
+        for value in tensors_in((*args, *kwargs.values())):
+            marks = self._marks.get(value)
+            if marks is not None:
+                replace[id(value)] = marks.clone() if name.endswith("_") and not name.endswith("__") else marks
+                known.append(_numbers(marks))
+            elif value in self._data and value.is_floating_point():
+                replace[id(value)] = torch.zeros_like(value, dtype=torch.float64)
+        try:
+            results = tensors_in((function(*_substituted(args, replace), **_substituted(dict(kwargs), replace)),))
+        except Exception:  # an operation that does not take numbers of this type does not move elements
+            return None
+        results = [value for value in results if value.ndim and value.numel()]
+        if [value.shape for value in results] != [value.shape for value in made]:
+            return None
+        numbers = torch.cat(known).unique()
+        cleaned = [_only(value, numbers) for value in results]
+        return cleaned if any(value is not None for value in cleaned) else None
 
 
-def axes_in(graph: fx.GraphModule, n_dims: int) -> dict[fx.Node, Axis]:
-    """Where the channels of each node's value are, wherever that has ``n_dims`` axes (of other values it says nothing)."""
-    found: dict[fx.Node, Axis] = {}
-    for node in graph.graph.nodes:
-        name, args, kwargs = "", node.args, node.kwargs
-        if node.op == "call_module":
-            name, *more = _as_function(graph.get_submodule(str(node.target)))
-            args = (*args[:1], *more)
-        elif node.op in ("call_function", "call_method"):
-            name = function_name(node.target)
-            if name == "getitem" and isinstance(args[0], fx.Node) and function_name(args[0].target) in SPLITS:
-                name = "chunk"
-        found[node] = axis_after(name, args, kwargs, [found[source] for source in node.all_input_nodes], n_dims)
-    return found
+class _Rerun:
+    """An operation, run again with one of its tensors changed."""
+
+    def __init__(self, function: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], output: Any):
+        self.function, self.args, self.kwargs = function, args, kwargs
+        self.before = [value for value in tensors_in((output,)) if value.ndim and value.numel()]
+
+    def axes_of_marks(self, source: Tensor, marks: Tensor) -> list[int | None] | None:
+        """For each output the only axis on which every channel of a source keeps to a place of its own."""
+        if not source.is_floating_point():
+            return None
+        numbers = _numbers(marks)
+        if len(numbers) < 2:
+            return None
+        chosen = numbers[torch.linspace(0, len(numbers) - 1, PROBES).long().unique()]
+        return self._axes(source, [(marks - number).abs() < TOLERANCE for number in chosen])
+
+    def axes_of_weight(self, weight: Tensor) -> list[int | None] | None:
+        """For each output the only axis that an axis of a matrix of weights becomes."""
+        candidates: list[list[int | None]] = []
+        for dim, size in enumerate(weight.shape):
+            if size < 2:
+                continue
+            masks = []
+            for index in torch.linspace(0, size - 1, PROBES).long().unique().tolist():
+                mask = torch.zeros(weight.shape, dtype=torch.bool, device=weight.device)
+                mask.select(dim, index).fill_(True)
+                masks.append(mask)
+            if (axes := self._axes(weight, masks)) is not None:
+                candidates.append(axes)
+        return candidates[0] if len(candidates) == 1 else None
+
+    def _axes(self, source: Tensor, masks: Iterable[Tensor]) -> list[int | None] | None:
+        places: list[list[list[Tensor]]] = [[[] for _ in range(value.ndim)] for value in self.before]
+        for mask in masks:
+            changed = self._changed(source, mask)
+            if changed is None:
+                return None
+            for value, by_axis in zip(changed, places, strict=True):
+                if bool(value.any()):
+                    for dim, seen in enumerate(by_axis):
+                        others = [other for other in range(value.ndim) if other != dim]
+                        seen.append(value.any(dim=others).nonzero().flatten() if others else value.nonzero().flatten())
+        axes = [_only_axis(seen) for seen in places]
+        return axes if any(axis is not None for axis in axes) else None
+
+    def _changed(self, source: Tensor, mask: Tensor) -> list[Tensor] | None:
+        """Where the outputs move when the masked elements of a source become very large, or very small."""
+        size = float(source.detach().abs().max()) * 2 + 1
+        changed: list[Tensor] = [
+            torch.zeros(value.shape, dtype=torch.bool, device=value.device) for value in self.before
+        ]
+        for sign in (1.0, -1.0):
+            noise = torch.rand(source.shape, generator=torch.Generator().manual_seed(0)).to(source)
+            moved = source.detach().clone()  # laid out alike: products of matrices round as they lie in memory
+            moved[mask] = (sign * size * (1 + noise))[mask]
+            try:
+                output = self.function(
+                    *_substituted(self.args, {id(source): moved}),
+                    **_substituted(dict(self.kwargs), {id(source): moved}),
+                )
+            except Exception:  # an operation that can't be run again tells nothing
+                return None
+            after = [value for value in tensors_in((output,)) if value.ndim and value.numel()]
+            if [value.shape for value in after] != [value.shape for value in self.before]:
+                return None
+            for seen, now, was in zip(changed, after, self.before, strict=True):
+                seen |= _differ(now, was)
+        return changed
+
+
+def _differ(now: Tensor, was: Tensor) -> Tensor:
+    """Where two outputs differ by more than rounding."""
+    if not now.is_floating_point():
+        return now != was
+    finite = was[was.isfinite()]
+    rounding = ROUNDING * float(finite.abs().max()) if finite.numel() else 0.0
+    return ~((now - was).abs() <= rounding) & ~((now == was) | (now.isnan() & was.isnan()))
 
 
 def function_name(target: Any) -> str:
     """Name of a function, or of a method given by its name."""
-    return target if isinstance(target, str) else getattr(target, "__name__", "")
+    return target if isinstance(target, str) else getattr(target, "__name__", "").partition(".")[0]
 
 
-def tensors_in(values: Iterable[Any]) -> list[Tensor]:
-    """The tensors among arguments, and in lists of them."""
-    flat = (one for value in values for one in (value if isinstance(value, list | tuple) else (value,)))
-    return [one for one in flat if isinstance(one, Tensor)]
+def tensors_in(values: Any) -> list[Tensor]:
+    """The tensors among arguments, and in lists, tuples and dictionaries of them."""
+    return list(_tensors_in(values))
 
 
-def _as_function(module: nn.Module) -> tuple[Any, ...]:
-    """Name of a function that does with the axes what a module does, and its arguments; empty where that is unknown."""
-    if isinstance(module, CONVOLUTIONS):
-        return ("conv2d",)
-    if isinstance(module, nn.Linear):
-        return ("linear",)
-    if isinstance(module, nn.LayerNorm):
-        return "layer_norm", module.normalized_shape
-    return ("clone",) if isinstance(module, KEEPS) else ("",)
+def _tensors_in(values: Any) -> Iterator[Tensor]:
+    for value in values.values() if isinstance(values, dict) else values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple | dict):
+            yield from _tensors_in(value)
 
 
-def _first(inputs: Iterable[Axis]) -> Axis:
-    """The first axis of either kind that is known."""
-    some = list(inputs)
-    convolution = next((one.of_convolution for one in some if one.of_convolution is not None), None)
-    return Axis(convolution, next((one.of_linear for one in some if one.of_linear is not None), None))
+def _substituted(value: Any, replace: Mapping[int, Tensor]) -> Any:
+    """Arguments with some of their tensors replaced, and the others copied: an operation may write into them."""
+    if isinstance(value, Tensor):
+        return replace[id(value)] if id(value) in replace else value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _substituted(entry, replace) for key, entry in value.items()}
+    if isinstance(value, list | tuple) and any(
+        isinstance(entry, Tensor | list | tuple | dict | slice) for entry in value
+    ):
+        entries = [_substituted(entry, replace) for entry in value]
+        return entries if isinstance(value, list) else tuple(entries)
+    return value
 
 
-def _order(name: str, given: Sequence[Any], named: Mapping[str, Any], n_dims: int) -> list[int] | None:
-    """The old places of the axes in their new order, for an operation that permutes them."""
-    axes = [axis for value in (*given, *named.values()) for axis in (value if isinstance(value, Sequence) else [value])]
-    if not all(isinstance(axis, int) and -n_dims <= axis < n_dims for axis in axes):
+def _fresh(value: Tensor, dim: int) -> Tensor:
+    """Marks of a tensor whose channels are on one axis, unlike all others; they take the memory of one row."""
+    seed = torch.Generator().manual_seed(next(_seeds))
+    numbers = 1 + torch.rand(value.shape[dim], generator=seed, dtype=torch.float64)
+    shape = [1] * value.ndim
+    shape[dim] = -1
+    return numbers.to(value.device).view(shape).expand(value.shape)
+
+
+def _broadcast(marks: Sequence[Tensor], value: Tensor) -> Tensor | None:
+    """Marks of what is made element by element of tensors with these, if they agree."""
+    whole = [entry.expand(value.shape) for entry in marks if _broadcasts(entry.shape, value.shape)]
+    if whole and all(torch.equal(whole[0], entry) for entry in whole[1:]):
+        return whole[0]
+    whole = [entry for entry in whole if _read(entry).dim is not None] or whole
+    if not whole:
         return None
-    axes = [axis % n_dims for axis in axes]
-    if name == "permute" and sorted(axes) == list(range(n_dims)):
-        return axes
-    if name in ("transpose", "swapaxes", "swapdims") and len(axes) == 2:
-        order, (a, b) = list(range(n_dims)), axes
-        order[a], order[b] = b, a
-        return order
-    return None
+    first = _read(whole[0])
+    return whole[0] if all(_read(entry) == first for entry in whole[1:]) else None
+
+
+def _compact(marks: Tensor) -> Tensor:
+    """The same without gaps and without the memory of a copy, where the channels have an axis of their own."""
+    axis = _read(marks)
+    return _fresh(marks, axis.dim) if axis.dim is not None and axis.alone else marks
+
+
+def _numbers(marks: Tensor) -> Tensor:
+    """The different marks, in ascending order; an axis that was expanded is read once."""
+    for dim, stride in enumerate(marks.stride()):
+        if stride == 0:
+            marks = marks.narrow(dim, 0, 1)
+    numbers = marks.unique()
+    return numbers[numbers > 0]
+
+
+def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
+    return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape[::-1], target[::-1], strict=False))
+
+
+def _only(value: Tensor, numbers: Tensor) -> Tensor | None:
+    """The values that are marks, the others 0; None where there are none."""
+    if not value.is_floating_point():
+        return None
+    value = value.double()
+    place = torch.searchsorted(numbers, value.contiguous()).clamp_(max=len(numbers) - 1)
+    lower = (place - 1).clamp_(min=0)
+    nearest = torch.where(
+        (numbers[place] - value).abs() < (numbers[lower] - value).abs(), numbers[place], numbers[lower]
+    )
+    marks = torch.where((nearest - value).abs() < TOLERANCE, nearest, 0.0)
+    return marks if bool(marks.any()) else None
+
+
+def _only_axis(places: Sequence[Sequence[Tensor]]) -> int | None:
+    """The only axis on which every probe changed one place, and each another one."""
+    alone = [
+        dim for dim, seen in enumerate(places)
+        if len(seen) > 1 and all(len(place) == 1 for place in seen) and len({int(place) for place in seen}) == len(seen)
+    ]  # fmt: skip
+    return alone[0] if len(alone) == 1 else None
+
+
+def _read(marks: Tensor) -> Axis:
+    """The axis along which marks differ, if they do along one."""
+    shape = tuple(marks.shape)
+    free = [dim for dim, stride in enumerate(marks.stride()) if stride != 0 and shape[dim] > 1]
+    if len(free) == 1:  # as fresh marks are
+        marks = marks[tuple(slice(None) if dim in free else slice(0, 1) for dim in range(marks.ndim))]
+    varying = []
+    for dim in free:
+        rows = marks.movedim(dim, 0).reshape(marks.shape[dim], -1)
+        most = rows.amax(1)
+        least = rows.masked_fill(rows == 0, torch.inf).amin(1)
+        if bool(((most - least).abs() < TOLERANCE).logical_or(most == 0).all()) and len(most[most > 0].unique()) > 1:
+            varying.append((dim, most))
+    if len(varying) != 1:
+        single = [dim for dim in range(marks.ndim) if shape[dim] == 1]
+        if not varying and (axis := _joined(marks, shape)) is not None:
+            return axis
+        if not varying and len(marks[marks > 0].unique()) == 1 and 1 in single:
+            return Axis(1)  # one channel
+        return Axis(reason=f"the channels are spread over the axes of {shape}")
+    dim, numbers = varying[0]
+    distinct = numbers[numbers > 0]
+    channels = len(distinct.unique())
+    if channels == len(distinct):
+        return Axis(dim)
+    size = len(numbers)
+    if size % channels == 0 and bool((numbers > 0).all()):
+        if len(numbers.view(channels, -1)[:, 0].unique()) == channels and bool(
+            (numbers.view(channels, -1).diff(dim=1) == 0).all()
+        ):
+            return Axis(dim, (channels, -1))
+        if bool((numbers.view(-1, channels).diff(dim=0) == 0).all()):
+            return Axis(dim, (-1, channels))
+    return Axis(reason=f"channels and places share axis {dim} of {shape}")
+
+
+def _joined(marks: Tensor, shape: tuple[int, ...]) -> Axis | None:
+    """The neighbouring axes that hold the channels together, if every place there is another channel."""
+    axes = [dim for dim in range(marks.ndim) if marks.shape[dim] > 1 and not torch.equal(
+        marks.narrow(dim, 0, 1).expand(marks.shape), marks)]  # fmt: skip
+    if len(axes) < 2 or axes != list(range(axes[0], axes[-1] + 1)) or axes[0] == 0:
+        return None
+    sizes = tuple(shape[dim] for dim in axes)
+    flat = marks[tuple(slice(None) if dim in axes else slice(0, 1) for dim in range(marks.ndim))]
+    return Axis(axes[0], joined=sizes) if len(flat.unique()) == flat.numel() and bool((flat > 0).all()) else None
+
+
+def _normalises_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:
+    shape = kwargs.get("normalized_shape", args[1] if len(args) > 1 else ())
+    return isinstance(shape, Sequence) and len(shape) == 1

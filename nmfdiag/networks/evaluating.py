@@ -1,20 +1,59 @@
-"""Run a network as it is used, not as it is trained, and leave it as it was."""
+"""Run a network as it is used, not as it is trained, and leave it, its parameters and the process as they were."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.layers import shape_error
+from nmfdiag.networks.snapshot import RandomStates, Snapshot, overriding_train
+from nmfdiag.networks.wrapping import open_parts
 
-RUN_ERRORS = (RuntimeError, ValueError, IndexError, TypeError, AssertionError)
+RUN_ERRORS = (
+    RuntimeError,
+    ValueError,
+    IndexError,
+    TypeError,
+    AssertionError,
+    KeyError,
+    AttributeError,
+    NotImplementedError,
+)
+
+
+_process = threading.RLock()
+"""Held while a network's own code runs: the random states that it starts from belong to the whole process."""
+_networks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
+"""Held while parts of one network run in modes that are not its own."""
+
+
+def _lock(model: nn.Module) -> threading.RLock:
+    with _process:
+        return _networks.setdefault(model, threading.RLock())
+
+
+@contextmanager
+def plainly() -> Iterator[None]:
+    """Compute without gradients and without the caller's autocast or inference mode: in the types that tensors have."""
+    with ExitStack() as stack:
+        if torch.is_inference_mode_enabled():  # whose tensors would spoil what a module keeps of them
+            stack.enter_context(torch.inference_mode(False))
+        stack.enter_context(torch.no_grad())
+        for device in ("cpu", "cuda"):
+            if torch.is_autocast_enabled(device):
+                stack.enter_context(torch.autocast(device, enabled=False))
+        yield
 
 
 @contextmanager
 def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
-    """Evaluation mode without gradients; the mode is restored, and what the network can't take becomes our error.
+    """Set a network to evaluation mode and run its own code in it: without gradients, and from one random state.
+
+    Whatever the code changes is put back: modes, attributes, buffers, random states; compiled parts run uncompiled meanwhile.
 
     Args:
         model: The network.
@@ -23,16 +62,60 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
     Raises:
         NmfdiagError: If the network can't take the inputs.
     """
-    training = [module for module in model.modules() if module.training]
+    with _process, _lock(model):
+        yield from _evaluating(model, inputs)
+
+
+def _evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
+    states = RandomStates()
+    snapshot = Snapshot(model, parameters=overriding_train(model))
     try:
-        if training:
-            model.eval()
-        with torch.no_grad():  # as fast as inference_mode, whose tensors would spoil what a module keeps of them
+        states.seed()
+        with plainly():
+            open_parts(model)
+            if any(module.training for module in model.modules()):
+                with suppress(NotImplementedError):  # an exported program has one mode
+                    model.eval()
             yield
     except (NmfdiagError, torch.OutOfMemoryError):
         raise
     except RUN_ERRORS as error:
         raise shape_error(model, inputs, error) from error
     finally:
-        for module in training:
-            module.training = True
+        snapshot.restore()
+        states.restore()
+
+
+@contextmanager
+def in_modes(modules: list[tuple[nn.Module, bool]], model: nn.Module, inputs: Tensor) -> Iterator[None]:
+    """Run parts of a network that keep nothing, in the modes that evaluation gave them.
+
+    Args:
+        modules: The network's modules, and whether each is in training mode then.
+        model: The network.
+        inputs: What it is run on, for the error.
+
+    Raises:
+        NmfdiagError: If the network can't take the inputs.
+    """
+    with _lock(model):
+        yield from _in_modes(modules, model, inputs)
+
+
+def _in_modes(modules: list[tuple[nn.Module, bool]], model: nn.Module, inputs: Tensor) -> Iterator[None]:
+    changed = [(module, module.training) for module, training in modules if module.training is not training]
+    try:
+        for module, training in changed:
+            module.training = not training
+        with ExitStack() as stack:
+            if torch.is_inference_mode_enabled():
+                stack.enter_context(torch.inference_mode(False))
+            stack.enter_context(torch.no_grad())
+            yield
+    except (NmfdiagError, torch.OutOfMemoryError):
+        raise
+    except RUN_ERRORS as error:
+        raise shape_error(model, inputs, error) from error
+    finally:
+        for module, training in changed:
+            module.training = training

@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from torch import Tensor, fx, nn
+from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.activations import GATES, KINDS, MODULES, RELUS, kind_of_call, kind_of_class
-from nmfdiag.networks.channels import Axis, axes_in, function_name
+from nmfdiag.networks.activations import GATES, KINDS, MODULES, RELUS, kind_of_class
+from nmfdiag.networks.channels import Axis
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,16 @@ class Call:
         is_module: Whether it is an activation module.
         function: Name of the function or method; empty for a module.
         kind: The activation function, as :class:`ReluLayer` has it.
+        place: Where it stands in the code: file, code and instruction of each frame.
+        time: How often that place was passed before.
     """
 
     path: str
     is_module: bool
     function: str = ""
     kind: str = "ReLU"
+    place: tuple[Any, ...] = ()
+    time: int = 0
 
 
 def call_names(calls: Sequence[Call]) -> list[str]:
@@ -112,77 +116,39 @@ def _named(calls: Sequence[Call], functions_in: Counter[str], taken: set[str], g
 
 
 def describe(call_outputs: Sequence[tuple[Call, Tensor, Axis]]) -> list[ReluLayer]:
-    """Make the layers from each activation's call, its output (n, ...) and what is known of its channels' axis."""
+    """Make the layers from each activation's call, its output (n, ...) and where its channels are (axis 1 if not known)."""
     layers = []
     names = call_names([call for call, _, _ in call_outputs])
     for index, (name, (call, output, axis)) in enumerate(zip(names, call_outputs, strict=True)):
-        dim, shape = axis.resolve(output.ndim), tuple(output.shape)
+        shape = tuple(apart(output, axis).shape)
+        dim = channel_dim(axis, len(shape))
         layers.append(ReluLayer(name, index, shape[dim] if shape else 1, shape[1:], dim, call.kind))
     return layers
 
 
-def activation_nodes(graph: fx.GraphModule, kinds: frozenset[str]) -> list[fx.Node]:
-    """The nodes of a traced network that are activation functions of some kinds, in execution order."""
-    return [node for node in graph.graph.nodes if _kind_of(graph, node) in kinds]
+def channel_dim(axis: Axis, n_dims: int) -> int:
+    """Axis of the channels, after :func:`apart`, of an activation of so many axes; the likeliest where it is not known."""
+    if axis.dim is None:
+        return min(1, max(0, n_dims - 1))
+    return axis.dim + (axis.blocks is not None and axis.blocks[0] == -1)
 
 
-def _kind_of(graph: fx.GraphModule, node: fx.Node) -> str | None:
-    if node.op == "call_module":
-        return kind_of_class(type(graph.get_submodule(str(node.target))))
-    if node.op not in ("call_function", "call_method"):
-        return None
-    return kind_of_call(node.target, _owner(node)[1])
+def apart(activation: Tensor, axis: Axis) -> Tensor:
+    """View an activation so that its channels have one axis, and no places are on it."""
+    if axis.dim is None or axis.alone:
+        return activation
+    if axis.blocks is not None:
+        return activation.unflatten(axis.dim, axis.blocks)
+    return activation.flatten(axis.dim, axis.dim + len(axis.joined) - 1)
 
 
-def calls_of(graph: fx.GraphModule, nodes: Sequence[fx.Node], kinds: frozenset[str]) -> list[Call]:
-    """Where the activation functions of nodes of :func:`activation_nodes` are called."""
-    calls = []
-    for node in nodes:
-        kind = _kind_of(graph, node) or ""
-        path, owner = (str(node.target), None) if node.op == "call_module" else _owner(node)
-        is_module = owner is None or kind_of_class(owner) in kinds
-        calls.append(Call(path, is_module, "" if is_module else function_name(node.target), kind))
-    return calls
-
-
-def _owner(node: fx.Node) -> tuple[str, type]:
-    """Path and class of the module whose forward made a node; the root's path is empty."""
-    stack = list((node.meta.get("nn_module_stack") or {}).values())
-    path, kind = stack[-1] if stack else ("", nn.Module)
-    return path, kind if isinstance(kind, type) else type(kind)
-
-
-def axes_of(graph: fx.GraphModule, nodes: Sequence[fx.Node], outputs: Sequence[Tensor]) -> list[Axis]:
-    """What is known of the channels' axis of each node, whose outputs have the shapes of ``outputs``."""
-    by_dims = {n_dims: axes_in(graph, n_dims) for n_dims in {output.ndim for output in outputs}}
-    return [by_dims[output.ndim][node] for node, output in zip(nodes, outputs, strict=True)]
-
-
-def logits_of(output: Any) -> Tensor:
-    """The logits (n, classes) in what a network returns: the tensor, the entry or attribute ``logits``, or the first such tensor.
-
-    Raises:
-        NmfdiagError: If there are none of two classes or more in it.
-    """
-    if isinstance(output, dict):
-        named = output.get("logits")
-        values = list(output.values())
-    else:
-        named = getattr(output, "logits", None)
-        values = list(output) if isinstance(output, tuple | list) else []
-    meant = next((value for value in (output, named) if isinstance(value, Tensor)), None)
-    found = [value for value in ([meant] if meant is not None else values) if isinstance(value, Tensor)]
-    for value in found:
-        if value.ndim == 2 and value.shape[1] > 1:
-            return value.detach()
-    if not found:
-        got = type(output).__name__
-        raise NmfdiagError(f"The network must return logits, a tensor or a tuple or dict with one; got {got}.")
-    one = found[0].ndim == 1 or (found[0].ndim == 2 and found[0].shape[1] == 1)
-    cure = " Of a network with one logit x make one with two, torch.cat([-x, x], 1)." if one else ""
-    raise NmfdiagError(
-        f"The network must return logits (n, classes), a row a sample and two classes or more; got {tuple(found[0].shape)}.{cure}"
-    )
+def together(activation: Tensor, axis: Axis) -> Tensor:
+    """Undo :func:`apart`."""
+    if axis.dim is None or axis.alone:
+        return activation
+    if axis.blocks is not None:
+        return activation.flatten(axis.dim, axis.dim + 1)
+    return activation.unflatten(axis.dim, axis.joined)
 
 
 def no_layers_error(model: nn.Module, called: Mapping[str, int], activations: str) -> NmfdiagError:
@@ -221,28 +187,3 @@ def shape_error(model: nn.Module, inputs: Tensor, error: Exception) -> NmfdiagEr
             f"{name} has weights of {found} and can't take inputs of {inputs.dtype}: give network.float(), and inputs in float32."
         )
     return NmfdiagError(f"{name} can't take inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}: {error}")
-
-
-def find_relu_layers(model: nn.Module, example_input: Tensor, activations: str = "relu") -> list[ReluLayer]:
-    """The layers with their widths and shapes; see :func:`relu_layers`."""
-    from nmfdiag.networks.split import SplitNetwork
-
-    return SplitNetwork(model, example_input, activations).layers
-
-
-def relu_layers(model: nn.Module, example_input: Tensor, activations: str = "relu") -> list[str]:
-    """Names of the ReLU layers in execution order.
-
-    Args:
-        model: Any module; its mode is left as it was.
-        example_input: A batch (n, ...) that it takes.
-        activations: ``"relu"``: ReLU and ReLU6, the paper's; ``"all"``: GELU, SiLU and their like too.
-
-    Raises:
-        NmfdiagError: If there is no such layer, or the network can't take the input.
-
-    >>> import torch
-    >>> relu_layers(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.zeros(1, 4))
-    ['1']
-    """
-    return [layer.name for layer in find_relu_layers(model, example_input, activations)]

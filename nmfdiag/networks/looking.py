@@ -1,13 +1,16 @@
 """Look at a network while it runs: which activation functions it calls, which modules it never calls, how large outputs are."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor, nn
 
 from nmfdiag.networks.activations import ACTIVATIONS, GATES, MODULES, kind_of_class
 from nmfdiag.networks.evaluating import evaluating
 from nmfdiag.networks.fallback import Replay
-from nmfdiag.networks.layers import ReluLayer, describe, logits_of
+from nmfdiag.networks.layers import Call, ReluLayer, describe
+from nmfdiag.networks.outputs import logits_of
 
 AUXILIARY = "aux"  # in the names of heads that only training uses
 
@@ -21,12 +24,14 @@ class Look:
         gates: Path and class of every gate (sigmoid, tanh, softmax) that it calls.
         never_called: Path and class of modules that it doesn't call: activations, gates, and whole parts that hold some.
         bytes: The most that the input, the output and what is between them take inside one module, for one sample.
+        replay: Runs the network again, and knows the calls that were seen.
     """
 
     layers: tuple[ReluLayer, ...]
     gates: dict[str, str]
     never_called: dict[str, str]
     bytes: int
+    replay: Replay
 
 
 def look(model: nn.Module, example: Tensor) -> Look:
@@ -53,26 +58,30 @@ def look(model: nn.Module, example: Tensor) -> Look:
 
         return hook
 
-    for path, module in model.named_modules():
-        handles.append(module.register_forward_hook(note(path, not any(module.children()))))  # type: ignore[arg-type]
     replay = Replay(model, ACTIVATIONS["all"])
-    try:
-        with evaluating(model, example):
+    with evaluating(model, example):
+        try:
+            for path, module in model.named_modules():
+                handles.append(module.register_forward_hook(note(path, not any(module.children()))))  # type: ignore[arg-type]
             _, shapes = replay.survey(example)
-    finally:
-        for handle in handles:
-            handle.remove()
+        finally:
+            for handle in handles:
+                handle.remove()
     layers = describe(list(zip(replay.calls, shapes, replay.axes, strict=True)))
     gates = {path: type(m).__name__ for path, m in model.named_modules() if isinstance(m, GATES) and path in called}
-    return Look(tuple(layers), gates, _never_called(model, called), most // max(1, len(example)))
+    return Look(tuple(layers), gates, _never_called(model, called), most // max(1, len(example)), replay)
 
 
-def largest_values(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Tensor]]:
+def largest_values(
+    model: nn.Module, inputs: Tensor, pick: Callable[[Any], Tensor] = logits_of, replay: Replay | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """Run a network and measure what its activation functions give.
 
     Args:
         model: The network.
         inputs: A batch (n, ...).
+        pick: Finds the logits in what it returns.
+        replay: What :func:`look` has seen; default sees only activations by their functions.
 
     Returns:
         The logits (n, classes), and for each activation function in execution order the largest absolute value that it
@@ -83,13 +92,13 @@ def largest_values(model: nn.Module, inputs: Tensor) -> tuple[Tensor, list[Tenso
     """
     found: list[Tensor] = []
 
-    def see(_: int, output: Tensor) -> None:
+    def see(_: Call, output: Tensor) -> None:
         one_a_sample = output.ndim > 0 and len(output) == len(inputs)
         found.append(output.detach().abs().reshape(len(inputs) if one_a_sample else 1, -1).amax(1))
 
     with evaluating(model, inputs):
-        output = Replay(model, ACTIVATIONS["all"]).run(inputs, see)
-    return logits_of(output), found
+        output = (replay or Replay(model, ACTIVATIONS["all"])).run(inputs, see)
+    return pick(output).detach(), found
 
 
 def _never_called(model: nn.Module, called: set[str]) -> dict[str, str]:

@@ -1,32 +1,42 @@
-"""Cut a network at an activation layer: the head runs once, only the tail runs for every approximation of the layer's output."""
+"""Cut a network at an activation layer: the head runs once, only the tail runs for every approximation of the layer's output.
+
+Every cut is checked before it is used: put back where it was taken, the activation has to give the network's own logits for the
+batch, and another one has to change them in the tail exactly as in the network's own code.
+"""
 
 import copy
 import difflib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
+from nmfdiag.networks.channels import Axis
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
-from nmfdiag.networks.evaluating import evaluating
+from nmfdiag.networks.evaluating import evaluating, in_modes
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
-from nmfdiag.networks.fallback import Replay
+from nmfdiag.networks.fallback import NotReached, Replay
 from nmfdiag.networks.folding import unfold
-from nmfdiag.networks.layers import (
-    ReluLayer,
-    activation_nodes,
-    axes_of,
-    calls_of,
-    describe,
-    logits_of,
-    no_layers_error,
-)
+from nmfdiag.networks.layers import Call, ReluLayer, apart, describe, no_layers_error, together
+from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits
+from nmfdiag.networks.snapshot import RandomStates
+from nmfdiag.networks.tracing import OtherWay, Recorder, Trace, generalised
 from nmfdiag.networks.wrapping import unwrapped
 
-REPRODUCES = 1e-4
+REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
+"""How near logits must come to the network's own, by their type; for others it is this:"""
+REPRODUCES_FLOAT = 1e-4
+SIZES = (2, 3)
+"""Samples of the two batches that a network is traced with; the second has one of the first twice."""
+PERTURBATIONS = (1.0, 1.0, 100.0, 100.0, 1e4, 1e4)
+"""How far an activation is moved to see whether the logits move, in multiples of its own size."""
+AGREEING = 200
+"""Samples that tell which of several outputs agrees with the labels."""
 PIECE_BYTES = 64 * 2**20
 
 
@@ -36,71 +46,151 @@ class Cut:
 
     Attributes:
         layer: The layer's name.
-        activation: Its output (n, ...), after the ReLU or other activation function.
+        activation: Its output (n, ...), after the ReLU or other activation function; channels that share an axis with places are
+            taken apart.
         carried: What else the tail needs: skip connections, sizes, the inputs.
+        inputs: The batch that it was taken of.
+        logits: The network's own logits (n, classes) of it.
+        replayed: Whether the rest of the network runs by its own code, not by the graph.
     """
 
     layer: str
     activation: Tensor
     carried: tuple[Any, ...]
+    inputs: Tensor
+    logits: Tensor
+    replayed: bool = False
+
+    def part(self, start: int, stop: int) -> "Cut":
+        """Some of the samples, where each has a row of everything."""
+        carried = tuple(value[start:stop] if isinstance(value, Tensor) else stop - start for value in self.carried)
+        return replace(
+            self, activation=self.activation[start:stop], carried=carried, inputs=self.inputs[start:stop],
+            logits=self.logits[start:stop],
+        )  # fmt: skip
 
 
 class SplitNetwork:
     """A network that can be cut at any of its ReLU layers, or of all its activation layers. It shares the model's parameters.
 
-    The model is traced once (torch.fx). Where that fails, or does not give the model's own logits and activation calls, it
-    is run as it is and the activation is put in by intercepting these calls: the same answers, but the head runs again
-    for each.
+    The model's code runs twice on a few samples and is written down as a graph (:mod:`nmfdiag.networks.tracing`). Where that is not
+    possible, or the graph does not do what the code does, the model is run as it is and the activation is put in by intercepting
+    its calls: the same answers, but the head runs again for each.
 
     Args:
-        model: Any module with ReLUs; ``torch.compile`` and data parallelism are taken off. It is run in evaluation mode; its
-            mode is restored after each use.
+        model: Any module with ReLUs; ``torch.compile`` and data parallelism are taken off. It is run in evaluation mode; everything
+            that running it changes is put back after each use.
         example_input: A batch (n, ...) that it takes.
-        activations: ``"relu"``: layers are the outputs of ReLU and ReLU6; ``"all"``: those of GELU, SiLU and their like
-            too (:data:`nmfdiag.networks.activations.KINDS`), which can be negative.
+        activations: ``"relu"``: layers are the outputs of ReLU and ReLU6, however they are written; ``"all"``: those of GELU, SiLU and
+            their like too (:data:`nmfdiag.networks.activations.KINDS`), which can be negative.
+        logits: Key or index of the logits, if the network returns several tensors; default is to choose them.
+        channel_dim: Axis of the channels, counted with the batch axis, of all layers or by their names, where it can't be told.
+        samples: Inputs (m, ...) and given labels (m,), to choose the logits by; and where the network's way depends on its inputs,
+            those that show the ways.
 
     Attributes:
-        layers: These layers in execution order.
+        layers: The layers that can be measured, in execution order.
+        skipped: Why others can't be.
         traced: Whether the head runs only once a cut.
+        remarks: What is to be known about the network: which logits were chosen, what in it is random, what depends on the batch.
+        mixes: Why the answer to a sample depends on the others of its batch; empty if it does not.
 
     Raises:
-        NmfdiagError: If the model has no such layer, or can't take the input.
+        NmfdiagError: If the model has no such activation at all, or can't take the input.
     """
 
     layers: list[ReluLayer]
+    skipped: dict[str, str]
     traced: bool
+    remarks: list[str]
+    mixes: str
 
-    def __init__(self, model: nn.Module, example_input: Tensor, activations: str = "relu"):
+    def __init__(
+        self,
+        model: nn.Module,
+        example_input: Tensor,
+        activations: str = "relu",
+        *,
+        logits: str | int | None = None,
+        channel_dim: int | Mapping[str, int] | None = None,
+        samples: tuple[Tensor, Tensor] | None = None,
+    ):
         model = unwrapped(model)
         self.model, self.activations = model, activations
         self._kinds = kinds_of(activations)
         self._replay = Replay(model, self._kinds)
         self._layout = torch.contiguous_format
-        with evaluating(self.model, example_input):
-            expected, shapes = self._replay.survey(example_input)
-            self._graph = self._trace(example_input, logits_of(expected))
-        self._nodes = activation_nodes(self._graph, self._kinds) if self._graph else []
-        self._in_place = {n for n in self._graph.graph.nodes if is_in_place(self._graph, n)} if self._graph else set()
-        self.traced = self._graph is not None
-        axes = axes_of(self._graph, self._nodes, shapes) if self._graph else self._replay.axes
-        self.layers = describe(list(zip(self._replay.calls, shapes, axes, strict=True)))
+        self._example = _rows(example_input, SIZES[0])
+        self.remarks, self.mixes, self.skipped = [], "", {}
+        self._split: dict[str, _Parts | None] = {}
+        self._known: tuple[Tensor, int, Tensor] | None = None
+        self.traced = self._decides = False
+
+        recorder = Recorder(model)
+        with evaluating(model, example_input):
+            states = RandomStates()
+            output, shapes = self._replay.survey(self._example, recorder)
+            drawn = states.drawn_since()
+            self._modes = [(module, module.training) for module in model.modules()]
+            self._choice = named_logits(output, logits)
+        calls, axes, unseen, others = self._replay.calls, self._replay.axes, self._replay.unseen, self._replay.others
+        self._choice = self._choice or self._agreeing(samples)
+        self.remarks += [self._choice.note] if self._choice is not None and self._choice.note else []
+        if drawn:
+            self.remarks.append(self._randomness())
+        self._graph: fx.GraphModule | None = None
+        trace = self._trace(recorder, output, self.pick(output).detach(), calls, bool(drawn))
+        ways = [(calls, shapes, axes)]
+        if samples is not None and self._decides:
+            ways += self._other_ways(samples)
+        self._calls, shapes, axes = _merged(ways)
+        described = describe(list(zip(self._calls, shapes, axes, strict=True)))
+        if not described:
+            raise no_layers_error(model, others, activations)
+        self._all = {layer.name: layer for layer in described}
+        self._axis = {layer.name: axis for layer, axis in zip(described, axes, strict=True)}
+        self._nodes = (
+            {name: trace.layers.get(call) for name, call in zip(self._all, self._calls, strict=True)} if trace else {}
+        )
+        self._in_place: set[fx.Node] = set()
+        if self._graph is not None:
+            self._in_place = {node for node in self._graph.graph.nodes if is_in_place(self._graph, node)}
+        self.skipped |= unseen
+        self._place_channels(channel_dim, shapes)
+        self._drop_without_effect(example_input if samples is None else samples[0])
+        self.layers = [layer for layer in self._all.values() if layer.name not in self.skipped]
+
+    @property
+    def ambiguous(self) -> bool:
+        """Whether it is not known which of several outputs are the logits."""
+        return self._choice is None
+
+    def checked_layers(self) -> list[ReluLayer]:
+        """Return the layers that can be measured.
+
+        Raises:
+            NmfdiagError: If there is none; says why of each.
+        """
         if not self.layers:
-            raise no_layers_error(model, self._replay.others, activations)
-        self._by_name = {layer.name: layer for layer in self.layers}
-        self._split: dict[str, _Parts] = {}
+            reasons = "; ".join(f"{name}: {why}" for name, why in self.skipped.items())
+            raise NmfdiagError(f"No layer of {type(self.model).__name__} can be measured ({reasons}).")
+        return self.layers
 
     def layer(self, name: str) -> ReluLayer:
         """Look a layer up.
 
         Raises:
-            NmfdiagError: If there is none of that name; names the closest one and all there are.
+            NmfdiagError: If there is none of that name, which names the closest one and all there are; or it can't be measured.
         """
-        if name not in self._by_name:
-            close = difflib.get_close_matches(name, self._by_name, n=1)
+        if name in self.skipped:
+            raise NmfdiagError(f"Layer {name!r} can't be measured: {self.skipped[name]}.")
+        if name not in self._all:
+            names = [layer.name for layer in self.layers]
+            close = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
             what = "ReLU" if self._kinds == RELUS else "activation"
-            raise NmfdiagError(f"Unknown layer {name!r}.{hint} The {what} layers are: {', '.join(self._by_name)}.")
-        return self._by_name[name]
+            raise NmfdiagError(f"Unknown layer {name!r}.{hint} The {what} layers are: {', '.join(names)}.")
+        return self._all[name]
 
     def logits(self, inputs: Tensor) -> Tensor:
         """The whole network's output (n, classes).
@@ -109,7 +199,7 @@ class SplitNetwork:
             NmfdiagError: If the network can't take the inputs.
         """
         with evaluating(self.model, inputs):
-            return logits_of(self.model(inputs.clone()))
+            return self.pick(self._replay.run(inputs, lambda *_: None)).detach()
 
     def cut(self, layer: str, inputs: Tensor) -> Cut:
         """Run the network up to a layer.
@@ -119,15 +209,31 @@ class SplitNetwork:
             inputs: A batch (n, ...).
 
         Raises:
-            NmfdiagError: If the layer is unknown, or the network can't take the inputs.
+            NmfdiagError: If the layer is unknown, the network can't take the inputs or does not reach the layer with them, or the
+                activation, put back, does not give the network's logits.
         """
-        index = self.layer(layer).index
+        axis = self._axis[self.layer(layer).name]
+        expected = self._logits_once(inputs)
+        parts = self._parts(layer, inputs)
+        if parts is not None:
+            try:
+                with in_modes(self._modes, self.model, inputs):
+                    activation, *carried = parts.head.forward(self._copy(inputs))
+                cut = Cut(layer, apart(activation, axis), tuple(carried), inputs.detach(), expected)
+                if self._reproduced(cut):
+                    return cut
+            except (OtherWay, NmfdiagError):  # the network's own code has the last word
+                pass
         with evaluating(self.model, inputs):
-            if self._graph is None:
-                kept = inputs.detach().clone()
-                return Cut(layer, self._replay.capture(kept, index), (kept,))
-            activation, *carried = self._parts(layer).head.forward(self._copy(inputs))
-            return Cut(layer, activation, tuple(carried))
+            activation, _ = self._replay.capture(inputs, self._call(layer))
+        kept = inputs.detach().clone()
+        cut = Cut(layer, apart(activation, axis), (), kept, expected, replayed=True)
+        if not self._reproduced(cut):
+            raise NmfdiagError(
+                f"Layer {layer!r} can't be measured on this batch: its own activation, put back, does not give the network's logits. "
+                "Something else in the network changes from one run to the next."
+            )
+        return cut
 
     def resume(self, cut: Cut, activation: Tensor) -> Tensor:
         """Run the rest of the network; may be called many times for one cut.
@@ -145,16 +251,21 @@ class SplitNetwork:
         if activation.shape != cut.activation.shape:
             expected, got = tuple(cut.activation.shape), tuple(activation.shape)
             raise NmfdiagError(f"The activation of layer {cut.layer!r} has shape {expected}, got one of {got}.")
-        activation = self._laid_out(activation.detach(), self.layer(cut.layer).channel_dim)
-        with evaluating(self.model, activation):
-            if self._graph is None:
-                index = self.layer(cut.layer).index
-                return logits_of(self._replay.substitute(cut.carried[0], index, activation))
-            parts = self._parts(cut.layer)
-            values: tuple[Any, ...] = (activation, *cut.carried)
-            if parts.tail_writes:
-                values = copy.deepcopy(values)  # unlike clones, copies that share memory where these do
-            return logits_of(parts.tail.forward(*values))
+        activation = together(activation, self._axis[cut.layer])
+        if not cut.replayed:
+            parts = self._parts(cut.layer, cut.inputs)
+            assert parts is not None
+            activation = self._laid_out(activation.detach(), self.layer(cut.layer).channel_dim)
+            try:
+                with in_modes(self._modes, self.model, cut.inputs):
+                    values: tuple[Any, ...] = (activation, *cut.carried)
+                    if parts.tail_writes:
+                        values = copy.deepcopy(values)  # unlike clones, copies that share memory where these do
+                    return parts.tail.forward(*values).detach()
+            except OtherWay:  # the layer decides which way the network takes
+                pass
+        with evaluating(self.model, cut.inputs):
+            return self.pick(self._replay.substitute(cut.inputs, self._call(cut.layer), activation)).detach()
 
     def resume_factored(self, cut: Cut, W: Tensor, H: Tensor, offset: Tensor | None = None) -> Tensor:
         """Run the rest of the network on ``W H + offset``, without forming that where the layer after allows it.
@@ -181,13 +292,15 @@ class SplitNetwork:
                 f"{tuple(H.shape)}."
             )
         W, H = W.detach(), H.detach()
-        factored = self._parts(cut.layer).factored if self._graph is not None else None
-        if factored is None or not pays(rows, channels, len(H)):
-            return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
-        with evaluating(self.model, cut.activation):
-            W = unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype)
-            compact = self._laid_out(W, channel_dim)
-            return logits_of(factored.forward(compact, H, *cut.carried))
+        parts = None if cut.replayed else self._parts(cut.layer, cut.inputs)
+        if parts is not None and parts.factored is not None and pays(rows, channels, len(H)):
+            compact = self._laid_out(unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype), channel_dim)
+            try:
+                with in_modes(self._modes, self.model, cut.inputs):
+                    return parts.factored.forward(compact, H, *cut.carried).detach()
+            except OtherWay:
+                pass
+        return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
 
     def pieces(self, cut: Cut, max_bytes: int = PIECE_BYTES) -> list[Cut]:
         """Divide a cut's samples into batches whose activation stays small, so that the tail's memory does.
@@ -199,45 +312,206 @@ class SplitNetwork:
         Returns:
             Views of the cut, in order; the cut alone where it is small or its samples can't be told apart.
         """
-        n = len(cut.activation)
-        size = max(1, max_bytes * n // cut.activation.nbytes)
-        if size >= n or not all(isinstance(value, Tensor) and value.shape[:1] == (n,) for value in cut.carried):
+        n = len(cut.inputs)
+        size = max(1, max_bytes * n // max(1, cut.activation.nbytes))
+        rows = [cut.activation, *(value for value in cut.carried if isinstance(value, Tensor))]
+        others = [value for value in cut.carried if not isinstance(value, Tensor)]
+        if size >= n or self.mixes or not all(value.shape[:1] == (n,) for value in rows) or any(v != n for v in others):
             return [cut]
-
-        def part(start: int, stop: int) -> Cut:
-            return Cut(cut.layer, cut.activation[start:stop], tuple(value[start:stop] for value in cut.carried))
-
         try:
-            alone, together = (self.resume(two, two.activation) for two in (part(0, 1), part(0, 2)))
+            alone, together = (self.resume(few, few.activation) for few in (cut.part(0, 1), cut.part(0, 2)))
         except NmfdiagError:  # statistics of a batch of one
             return [cut]
-        if not torch.allclose(alone, together[:1], rtol=REPRODUCES, atol=REPRODUCES * float(together.abs().max())):
+        if len(alone) != 1 or len(together) != 2 or not _close(alone, together[:1]):
             return [cut]
-        return [part(start, min(start + size, n)) for start in range(0, n, size)]
+        return [cut.part(start, min(start + size, n)) for start in range(0, n, size)]
 
-    def _parts(self, layer: str) -> "_Parts":
-        if layer not in self._split:
-            assert self._graph is not None
-            self._split[layer] = _split(
-                self._graph, self._nodes[self.layer(layer).index], self._in_place, self.layer(layer)
-            )
-        return self._split[layer]
+    def pick(self, output: Any) -> Tensor:
+        """The logits of an output; where it is not known which they are, everything that may be, side by side."""
+        return torch.cat(list(candidates(output).values()), 1) if self._choice is None else self._choice.take(output)
 
-    def _trace(self, example_input: Tensor, expected: Tensor) -> fx.GraphModule | None:
-        """The model's graph, if it gives the logits expected and has the activation calls just seen."""
-        try:
-            graph = fx.GraphModule(self.model, fx.Tracer().trace(self.model))
-        except Exception:  # tracing runs the model's own code on stand-ins for tensors: anything may come out of it
+    def _agreeing(self, samples: tuple[Tensor, Tensor] | None) -> LogitsChoice | None:
+        """Choose among several outputs by their agreement with the labels."""
+        if samples is None:
             return None
-        if calls_of(graph, activation_nodes(graph, self._kinds), self._kinds) != self._replay.calls:
+        inputs, labels = (part[:: max(1, len(part) // AGREEING)][:AGREEING] for part in samples)
+        with evaluating(self.model, inputs):
+            output = self._replay.run(inputs, lambda *_: None)
+        return agreeing_logits(candidates(output), torch.as_tensor(labels))
+
+    def _randomness(self) -> str:
+        with evaluating(self.model, self._example):
+            sources = self._replay.random_calls(self._example)
+        places = ", ".join(sources) or "its own code"
+        return (
+            f"The network draws random numbers in evaluation ({places}): its answers to the same samples differ from run to run. Every "
+            "figure here is of one fixed draw; if that is not meant, let it depend on self.training."
+        )
+
+    def _trace(
+        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool
+    ) -> Trace | None:
+        """Make the graph, if the network can be written down and the graph gives the logits expected."""
+        self._decides = recorder.trace.decides
+        larger, second = _rows(self._example, SIZES[1]), Recorder(self.model)
+        try:
+            with evaluating(self.model, larger):
+                other = self._replay.survey(larger, second)[0]
+                more = self.pick(other)
+            steady = self._replay.calls == calls
+        except NmfdiagError:  # it takes batches of one size
+            return None
+        with evaluating(self.model, self._example):
+            again = self.pick(self._replay.run(self._example, lambda *_: None))
+        if not _close(again, expected):
+            self.remarks.append(
+                "The network's answers to the same samples change from one run to the next, by something that is neither its weights "
+                "nor a random number of torch, NumPy or Python: no figure can be repeated exactly."
+            )
+        elif not random and len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected):
+            self.mixes = self._why_mixed()
+            self.remarks.append(
+                f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."
+            )
+        if random or not steady:
+            return None
+        try:
+            trace = generalised(recorder.finish(self.pick(output)), second.finish(self.pick(other)), SIZES)
+            graph = trace.module()
+        except Exception:  # what the network's code does is not in our hands: anything may come out of it
             return None
         # An activation in channels_last memory is the activation matrix. Some networks can't take it (``view``).
-        is_conv = example_input.ndim == 4 and any(isinstance(module, nn.Conv2d) for module in self.model.modules())
+        is_conv = self._example.ndim == 4 and any(isinstance(module, nn.Conv2d) for module in self.model.modules())
         for layout in (torch.channels_last, torch.contiguous_format) if is_conv else (torch.contiguous_format,):
             self._layout = layout
-            if _reproduces(graph, self._copy(example_input), expected):
-                return graph
+            if self._runs(graph, expected):
+                self._graph, self.traced = graph, True
+                return trace
         return None
+
+    def _runs(self, graph: fx.GraphModule, expected: Tensor) -> bool:
+        try:
+            with in_modes(self._modes, self.model, self._example):
+                return _close(graph.forward(self._copy(self._example)), expected)
+        except Exception:  # as in tracing
+            return False
+
+    def _why_mixed(self) -> str:
+        """Which module makes the answer to a sample depend on the others."""
+        for (path, module), (_, training) in zip(self.model.named_modules(), self._modes, strict=False):
+            if isinstance(module, _BatchNorm) and (module.running_mean is None or training):
+                kept = "keeps no running statistics" if module.running_mean is None else "stays in training mode"
+                return f"The answer to a sample depends on the others of its batch ({path or 'the network'}, {type(module).__name__}, {kept})"
+        return "The answer to a sample depends on the others of its batch"
+
+    def _other_ways(self, samples: tuple[Tensor, Tensor]) -> list[tuple[list[Call], list[Tensor], list[Axis]]]:
+        """The calls that batches of the classes make."""
+        inputs, labels = samples[0], torch.as_tensor(samples[1])
+        ways = []
+        for label in labels.unique():
+            batch = inputs[(labels == label).nonzero().flatten()[:AGREEING].to(inputs.device)]
+            with evaluating(self.model, batch):
+                _, shapes = self._replay.survey(batch)
+            ways.append((self._replay.calls, shapes, self._replay.axes))
+        return ways
+
+    def _place_channels(self, channel_dim: int | Mapping[str, int] | None, shapes: Sequence[Tensor]) -> None:
+        """Take the axis of the channels that is asked for; leave layers out where it is not known."""
+        given = channel_dim if isinstance(channel_dim, Mapping) else {}
+        if unknown := [name for name in given if name not in self._all]:
+            raise NmfdiagError(
+                f"channel_dim names an unknown layer {unknown[0]!r}: the layers are {', '.join(self._all)}."
+            )
+        for layer, shape in zip(list(self._all.values()), shapes, strict=True):
+            dim = given.get(layer.name, channel_dim if isinstance(channel_dim, int) else None)
+            if dim is not None:
+                if not -shape.ndim <= dim < shape.ndim or dim % shape.ndim == 0:
+                    raise NmfdiagError(
+                        f"channel_dim of layer {layer.name!r} is {dim}: accepted are 1 to {shape.ndim - 1} of shape (n, "
+                        f"{', '.join(map(str, shape.shape[1:]))})."
+                    )
+                dim %= shape.ndim
+                self._axis[layer.name] = Axis(dim)
+                self._all[layer.name] = replace(
+                    layer, channel_dim=dim, width=shape.shape[dim], output_shape=tuple(shape.shape[1:])
+                )
+            elif self._axis[layer.name].dim is None:
+                cure = " (channel_dim= says it)" if shape.ndim > 1 else ""
+                self.skipped[layer.name] = f"{self._axis[layer.name].reason}{cure}"
+
+    def _drop_without_effect(self, samples: Tensor) -> None:
+        """Leave out layers that the logits do not depend on: those from which nothing leads there, if a change does not either."""
+        reaching = _reaching(self._graph.graph) if self._graph is not None else set()
+        more = samples[:: max(1, len(samples) // AGREEING)][:AGREEING]
+        for name in self._all:
+            if name in self.skipped or self._nodes.get(name) in reaching:
+                continue
+            if self._moved(name, self._example) is None and self._moved(name, more) is None:
+                self.skipped[name] = "the logits do not depend on it"
+
+    def _moved(self, layer: str, inputs: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Another activation, and the logits that the network's own code makes of it; None if they are not moved at all."""
+        call = self._call(layer)
+        with evaluating(self.model, inputs):
+            try:
+                activation, output = self._replay.capture(inputs, call)
+            except NotReached:
+                return torch.empty(0), torch.empty(0)
+            plain = self.pick(output).detach().clone()
+        generator = torch.Generator().manual_seed(0)
+        size = activation.abs().mean() + float(not activation.any())
+        for scale in PERTURBATIONS:
+            noise, chosen = torch.rand(2, *activation.shape, generator=generator).to(activation)
+            other = activation * noise + scale * size * noise.flip(0) * (chosen < 0.5)
+            with evaluating(self.model, inputs):
+                logits = self.pick(self._replay.substitute(inputs, call, other)).detach().clone()
+            if not torch.equal(logits, plain):
+                return other, logits
+        return None
+
+    def _call(self, layer: str) -> Call:
+        return self._calls[self._all[layer].index]
+
+    def _logits_once(self, inputs: Tensor) -> Tensor:
+        """The network's own logits of a batch; those of the last one are remembered."""
+        if self._known is None or self._known[0] is not inputs or self._known[1] != _version(inputs, self.model):
+            self._known = inputs, _version(inputs, self.model), self.logits(inputs)
+        return self._known[2]
+
+    def _reproduced(self, cut: Cut) -> bool:
+        got = torch.cat([self.resume(piece, piece.activation) for piece in self.pieces(cut)])
+        return _close(got, cut.logits)
+
+    def _parts(self, layer: str, inputs: Tensor | None = None) -> "_Parts | None":
+        """Both halves of the graph at a layer; None where the graph does not do there what the network does.
+
+        Raises:
+            NmfdiagError: If the logits do not depend on the layer.
+        """
+        if layer not in self._split:
+            self._split[layer] = self._checked_parts(layer, self._example if inputs is None else inputs)
+        return self._split[layer]
+
+    def _checked_parts(self, layer: str, inputs: Tensor) -> "_Parts | None":
+        few = inputs[: SIZES[0]]
+        moved = self._moved(layer, few)
+        if moved is None and len(inputs) > len(few):  # an expert may get none of the first
+            few = inputs
+            moved = self._moved(layer, few)
+        if moved is None:
+            raise NmfdiagError(f"Layer {layer!r} can't be measured: the logits do not depend on it, on these samples.")
+        node = self._nodes.get(layer)
+        if self._graph is None or node is None or not len(moved[0]):
+            return None
+        parts = _split(self._graph, node, self._in_place, self.layer(layer), whole=self._axis[layer].alone)
+        try:
+            with in_modes(self._modes, self.model, few):
+                activation, *carried = parts.head.forward(self._copy(few))
+                other = self._laid_out(moved[0], self.layer(layer).channel_dim)
+                logits = parts.tail.forward(*copy.deepcopy((other, *carried)))
+        except (OtherWay, NmfdiagError):
+            return None
+        return parts if activation.shape == moved[0].shape and _close(logits, moved[1]) else None
 
     def _copy(self, inputs: Tensor) -> Tensor:
         """A copy of the inputs, laid out as suits the network."""
@@ -260,19 +534,95 @@ class _Parts:
     factored: fx.GraphModule | None
 
 
-def _split(traced: fx.GraphModule, at: fx.Node, in_place: set[fx.Node], layer: ReluLayer) -> _Parts:
+def _split(traced: fx.GraphModule, at: fx.Node, in_place: set[fx.Node], layer: ReluLayer, whole: bool) -> _Parts:
     head, tail = cut_graph(traced, at, in_place)
     writes = writes_outside(traced, halves(traced, at)[1], in_place)
     merge_affine(head)
     merge_affine(tail)
-    factored = None if writes else factored_tail(tail, 1 + len(layer.output_shape), layer.channel_dim)
+    factored = factored_tail(tail, 1 + len(layer.output_shape), layer.channel_dim) if whole and not writes else None
     return _Parts(head, tail, writes, factored)
 
 
-def _reproduces(graph: fx.GraphModule, inputs: Tensor, expected: Tensor) -> bool:
-    try:
-        got = logits_of(graph.forward(inputs))
-    except Exception:  # as in tracing
+def _rows(inputs: Tensor, n: int) -> Tensor:
+    """The first n samples, again from the first where there are not as many."""
+    return inputs[torch.arange(n) % len(inputs)] if len(inputs) else inputs
+
+
+def _merged(ways: Sequence[tuple[list[Call], list[Tensor], list[Axis]]]) -> tuple[list[Call], list[Tensor], list[Axis]]:
+    """The calls of several runs in one order: a call that only some make stands after the one before it there."""
+    order: list[Call] = []
+    seen: dict[Call, tuple[Tensor, Axis]] = {}
+    for calls, shapes, axes in ways:
+        place = 0
+        for call, shape, axis in zip(calls, shapes, axes, strict=True):
+            if call in seen:
+                place = order.index(call) + 1
+                continue
+            seen[call] = shape, axis
+            order.insert(place, call)
+            place += 1
+    return order, [seen[call][0] for call in order], [seen[call][1] for call in order]
+
+
+def _reaching(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that the output is made of."""
+    reaching: set[fx.Node] = set()
+    waiting = [node for node in graph.nodes if node.op == "output"]
+    while waiting:
+        node = waiting.pop()
+        for source in node.all_input_nodes:
+            if source not in reaching:
+                reaching.add(source)
+                waiting.append(source)
+    return reaching
+
+
+def _version(inputs: Tensor, model: nn.Module) -> int:
+    """What changes where a batch or the parameters are written to."""
+    if inputs.is_inference():
+        return -1
+    return inputs._version + sum(0 if p.is_inference() else p._version for p in model.parameters())
+
+
+def _close(got: Tensor, expected: Tensor) -> bool:
+    if got.shape != expected.shape:
         return False
-    same_shape = got.shape == expected.shape
-    return same_shape and torch.allclose(got, expected, rtol=REPRODUCES, atol=REPRODUCES, equal_nan=True)
+    finite = expected[expected.isfinite()]
+    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    near = REPRODUCES.get(expected.dtype, REPRODUCES_FLOAT)
+    return torch.allclose(got, expected, rtol=near, atol=near * max(1.0, scale), equal_nan=True)
+
+
+def find_relu_layers(
+    model: nn.Module, example_input: Tensor, activations: str = "relu", **options: Any
+) -> list[ReluLayer]:
+    """Return the layers with their widths and shapes; see :func:`relu_layers`."""
+    return SplitNetwork(model, example_input, activations, **options).checked_layers()
+
+
+def relu_layers(
+    model: nn.Module,
+    example_input: Tensor,
+    activations: str = "relu",
+    *,
+    logits: str | int | None = None,
+    channel_dim: int | Mapping[str, int] | None = None,
+) -> list[str]:
+    """Return the names of the ReLU layers in execution order.
+
+    Args:
+        model: Any module; it is left as it was.
+        example_input: A batch (n, ...) that it takes.
+        activations: ``"relu"``: ReLU and ReLU6, the paper's, however they are written; ``"all"``: GELU, SiLU and their like too.
+        logits: As :class:`SplitNetwork` takes it.
+        channel_dim: As :class:`SplitNetwork` takes it.
+
+    Raises:
+        NmfdiagError: If there is no such layer, or the network can't take the input.
+
+    >>> import torch
+    >>> relu_layers(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.zeros(1, 4))
+    ['1']
+    """
+    layers = find_relu_layers(model, example_input, activations, logits=logits, channel_dim=channel_dim)
+    return [layer.name for layer in layers]

@@ -1,5 +1,7 @@
 """The network inside what training puts around it: ``torch.compile``, data parallelism, averaging of weights."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -9,11 +11,46 @@ INNER = ("_orig_mod", "module")
 """Where ``torch.compile``, and where DataParallel, DistributedDataParallel and AveragedModel keep it."""
 
 
-def unwrapped(model: nn.Module) -> nn.Module:
+class Opaque(nn.Module):
+    """A TorchScript part of a network: it runs as it is, but what it calls can't be seen."""
+
+    def __init__(self, script: nn.Module):
+        super().__init__()
+        object.__setattr__(self, "script", script)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        return self.script(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "script"), name)
+
+
+def open_parts(model: nn.Module) -> None:
+    """Put the original code in the place of what ``torch.compile`` has wrapped, and of TorchScript parts what hooks can watch.
+
+    It changes the network: a :class:`nmfdiag.networks.snapshot.Snapshot` puts the wrappers back.
+    """
+    for module in list(model.modules()):
+        attributes: dict[str, Any] = module.__dict__
+        if attributes.get("_compiled_call_impl") is not None:
+            attributes["_compiled_call_impl"] = None
+        original = getattr(attributes.get("forward"), "_torchdynamo_orig_callable", None)
+        if original is not None:
+            attributes["forward"] = original
+        if isinstance(module, torch.jit.ScriptModule | Opaque):
+            continue
+        for name, child in list(module._modules.items()):
+            if isinstance(child, torch.jit.ScriptModule):
+                module._modules[name] = Opaque(child)
+            elif child is not None and "_orig_mod" in child._modules:
+                module._modules[name] = child._modules["_orig_mod"]
+
+
+def unwrapped(model: Any) -> nn.Module:
     """Take off wrappers whose only part is the network: it computes the same, and it can be looked into.
 
     Args:
-        model: Any module; itself is returned where nothing is around it.
+        model: Any module, or a program of ``torch.export``; itself is returned where nothing is around it.
 
     Raises:
         NmfdiagError: If it is TorchScript, which shows none of its parts.
@@ -23,11 +60,15 @@ def unwrapped(model: nn.Module) -> nn.Module:
     True
     """
     while True:
+        if isinstance(model, torch.export.ExportedProgram):
+            model = model.module()
         if isinstance(model, torch.jit.ScriptModule):
             raise NmfdiagError(
                 "A TorchScript network (torch.jit) can't be looked into: build the network by its Python code and give it the same "
                 "weights, network.load_state_dict(script.state_dict())."
             )
+        if not isinstance(model, nn.Module):
+            raise NmfdiagError(f"A network is a torch.nn.Module, got a {type(model).__name__}.")
         names = [name for name, _ in model.named_children()]
         if len(names) != 1 or names[0] not in INNER or not _is_wrapper(model, names[0]):
             return model

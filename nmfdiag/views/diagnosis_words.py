@@ -85,7 +85,7 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
     """What can't be said of a profile, or only with care."""
     some = [m for m in profile.measured if m.curve.method == method]
     classes, by_layer = {m.class_idx for m in some}, profile.auc_by_layer(method)
-    remarks = []
+    remarks = list(profile.remarks)
     if method != "nmf":
         remarks.append(
             f"Read from {METHOD_WORDS.get(method, method)}: the paper's reading, and phases, go by NMF of ReLU layers."

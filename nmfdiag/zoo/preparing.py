@@ -12,7 +12,7 @@ from nmfdiag.data.imagenet import ClassList
 from nmfdiag.data.normalization import normalization, normalizations
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.evaluating import evaluating
-from nmfdiag.networks.layers import logits_of
+from nmfdiag.networks.outputs import logits_of
 
 AUTO = "auto"
 ROUNDS = ((32, 0.25), (128, 0.1), (256, 0.0))

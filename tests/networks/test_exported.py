@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks import find_relu_layers
 from nmfdiag.networks.checkpoints import read_exported
-from nmfdiag.networks.layers import find_relu_layers
 from nmfdiag.networks.split import SplitNetwork
 
 

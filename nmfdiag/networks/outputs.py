@@ -1,0 +1,150 @@
+"""Find the logits in what a network returns: a tensor, or a tuple, list, dictionary or record with one among other things."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nmfdiag.errors import NmfdiagError
+
+NAMED = "logits"
+CLEARLY = 0.05
+"""By how much one output must agree better with the labels than another to be taken for the logits without being named."""
+
+
+@dataclass(frozen=True)
+class LogitsChoice:
+    """Which of a network's outputs are its logits.
+
+    Attributes:
+        path: Its key or index, with those of what is around it before, joined by dots; empty for an output that is the tensor.
+        note: What was chosen, of what, and why; empty where there was no choice.
+    """
+
+    path: str
+    note: str = ""
+
+    def take(self, output: Any) -> Tensor:
+        """Return the logits (n, classes) of an output of the same network."""
+        value = output
+        for part in self.path.split(".") if self.path else ():
+            value = dict(_entries(value))[part]
+        return value
+
+
+def candidates(output: Any) -> dict[str, Tensor]:
+    """Return the outputs that may be logits, tensors (n, two or more), by their paths."""
+    return {path: value for path, value in _tensors(output) if value.ndim == 2 and value.shape[1] > 1}
+
+
+def named_logits(output: Any, path: str | int | None) -> LogitsChoice | None:
+    """Choose the logits of an output where there is no doubt, or as asked for.
+
+    Args:
+        output: What the network returns.
+        path: Key or index of the logits; None to choose them.
+
+    Returns:
+        The choice; None where several tensors may be the logits.
+
+    Raises:
+        NmfdiagError: If nothing can be the logits, or not what is asked for.
+    """
+    usable = candidates(output)
+    if path is not None:
+        if str(path) not in usable:
+            choices = (
+                ", ".join(f"{key or 'the output'} {tuple(value.shape)}" for key, value in usable.items()) or "none"
+            )
+            raise NmfdiagError(
+                f"logits={path!r} is not an output of shape (n, classes): the network returns {choices}."
+            )
+        return LogitsChoice(str(path), f"Output {path!r} is taken for the logits, as asked for.")
+    meant = [value for key, value in _tensors(output) if key.rpartition(".")[2] == NAMED]
+    if not usable or (len(meant) == 1 and not any(value is meant[0] for value in usable.values())):
+        raise _no_logits(meant or [value for _, value in _tensors(output)], output)
+    named = [key for key in usable if key.rpartition(".")[2] == NAMED]
+    if len(usable) == 1 or len(named) == 1:
+        [key] = named if len(named) == 1 else usable
+        others = ", ".join(f"{other} {tuple(v.shape[1:])}" for other, v in usable.items() if other != key)
+        return LogitsChoice(key, f"Output {key!r} is taken for the logits, not {others}." if others else "")
+    return None
+
+
+def agreeing_logits(outputs: Mapping[str, Tensor], labels: Tensor) -> LogitsChoice:
+    """Choose the logits among several outputs by the number of classes and by how often they agree with the labels.
+
+    Args:
+        outputs: Candidates (n, columns) by their paths.
+        labels: The given labels (n,).
+
+    Raises:
+        NmfdiagError: If none of them has as many columns as there are classes.
+    """
+    n_classes = int(labels.max()) + 1
+    shares = {
+        path: float((value.argmax(1).cpu() == labels.cpu()).float().mean())
+        for path, value in outputs.items() if value.shape[1] >= n_classes
+    }  # fmt: skip
+    described = ", ".join(f"{path} of {value.shape[1]}" for path, value in outputs.items())
+    if not shares:
+        raise NmfdiagError(f"None of the network's outputs ({described}) has {n_classes} columns or more, one a class.")
+    best = max(shares, key=lambda path: shares[path])
+    close = [path for path, share in shares.items() if share >= shares[best] - CLEARLY]
+    exact = [path for path in close if outputs[path].shape[1] == n_classes]
+    chosen = (exact or close)[0]
+    note = f"The network returns {len(outputs)} tensors ({described} columns): {chosen!r} is taken for the logits"
+    reason = f"it agrees with {shares[chosen]:.0%} of the labels"
+    doubt = (
+        f", and so does {' or '.join(repr(p) for p in close if p != chosen)} nearly; logits= names another"
+        if len(close) > 1
+        else ""
+    )
+    return LogitsChoice(chosen, f"{note}, since {reason}{doubt}.")
+
+
+def logits_of(output: Any) -> Tensor:
+    """Return the logits (n, classes) in what a network returns: the entry named ``logits``, or the first that may be.
+
+    Raises:
+        NmfdiagError: If there are none of two classes or more in it.
+    """
+    choice = named_logits(output, None)
+    return next(iter(candidates(output).values())).detach() if choice is None else choice.take(output).detach()
+
+
+def _entries(output: Any) -> Iterator[tuple[str, Any]]:
+    """The parts of an output that holds several."""
+    if isinstance(output, Mapping):
+        yield from ((str(key), value) for key, value in output.items())
+    elif isinstance(output, tuple) and hasattr(output, "_fields"):
+        yield from zip(output._fields, output, strict=True)
+    elif isinstance(output, tuple | list):
+        yield from ((str(index), value) for index, value in enumerate(output))
+    elif is_dataclass(output) and not isinstance(output, type):
+        yield from ((entry.name, getattr(output, entry.name)) for entry in fields(output))
+    elif hasattr(output, "__dict__") and not isinstance(output, Tensor | torch.nn.Module):
+        yield from vars(output).items()
+
+
+def _tensors(output: Any, prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(output, Tensor):
+        yield prefix, output
+    elif depth < 4:
+        for key, value in _entries(output):
+            yield from _tensors(value, f"{prefix}.{key}" if prefix else key, depth + 1)
+
+
+def _no_logits(tensors: list[Tensor], output: Any) -> NmfdiagError:
+    if not tensors:
+        return NmfdiagError(
+            f"The network must return logits, a tensor or a tuple or dict with one; got {type(output).__name__}."
+        )
+    first = tensors[0]
+    single = first.ndim == 1 or (first.ndim == 2 and first.shape[1] == 1)
+    cure = " Of a network with one logit x make one with two, torch.cat([-x, x], 1)." if single else ""
+    return NmfdiagError(
+        f"The network must return logits (n, classes), a row a sample and two classes or more; got {tuple(first.shape)}.{cure}"
+    )
