@@ -1,7 +1,7 @@
 """The pages *Ablation* and *Single vs multi-class* without a browser."""
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import ROOT, open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
@@ -12,11 +12,7 @@ SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "layer": "fc4"}
 
 def visit(page: str, **link: str | list[str]) -> AppTest:
     """Open a page by a link."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for key, value in {**SMALL, **link}.items():
-        app.query_params[key] = value
-    app.switch_page(str(ROOT / "pages" / f"{page}.py"))
-    return app.run()
+    return open_page(page, **{**SMALL, **link})
 
 
 def lines(plot: dict) -> list[dict]:

@@ -3,16 +3,14 @@
 from typing import Any
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 
 def visit(**link: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "support.py"))
-    for key, value in {"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40", **link}.items():
-        app.query_params[key] = value
-    return settled(app.run())
+    return settled(
+        open_page("support", **{"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40", **link})
+    )
 
 
 def test_it_answers_and_draws() -> None:
