@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 CEILING = 240.0
-"""Seconds after which a state is given up that does not come: a guard against hanging, shorter than pytest's own. No measure of speed."""
+"""Seconds after which a state is given up that does not come: a guard against hanging, shorter than pytest's own; no measure of speed."""
 
 
 def wait_until(reached: Callable[[], object], pause: float = 0.02) -> None:
