@@ -1,12 +1,13 @@
 """The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
 from screens import SMALL, open_page, plots, run_until, settled, visit
 from streamlit.testing.v1 import AppTest
+
+from nmfdiag.zoo.registry import refresh
 
 PAGES = ("overview", "curves", "phases", "reconstruction")
 
@@ -66,9 +67,9 @@ def test_no_label_noise_chosen_means_the_least() -> None:
 def test_a_damaged_zoo_entry_is_named_and_the_rest_lives(private_folders: Path, request: pytest.FixtureRequest) -> None:
     folder = private_folders / "NMFDIAG_ZOO" / "mine"
     folder.mkdir()
-    request.addfinalizer(lambda: ((folder / "entry.json").unlink(), folder.rmdir()))
+    request.addfinalizer(lambda: ((folder / "entry.json").unlink(), folder.rmdir(), refresh()))
     (folder / "entry.json").write_text("{")
-    time.sleep(1.1)  # the zoo is read once a second
+    refresh()  # the zoo is read once a second
     app = visit("overview")
     assert any("mine can't be read" in warning.value for warning in app.warning)
     assert plots(app)
