@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 
-CEILING = 240.0
+CEILING = 480.0
 """Seconds after which a state is given up that does not come: a guard against hanging, shorter than pytest's own; no measure of speed."""
 
 
