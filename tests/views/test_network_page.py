@@ -180,23 +180,21 @@ def test_one_that_was_opened_before_can_be_chosen_by_its_link(home: Path) -> Non
 
 
 def test_another_page_is_opened_with_this_network(home: Path) -> None:
-    copied(EXAMPLE_NAME, home / "zoo")
-    app = page(network=EXAMPLE_NAME, n="10", grid="coarse")
-    app = settled(click(app, "Diagnose"))
+    copied("mine", home / "zoo")
+    app = page(network="mine", n="10", grid="coarse")
+    app = settled(click(app, "Diagnose") if button(app, "Diagnose") else app)  # another test may have asked for it
     app = click(app, "Classes")
-    assert app.title[0].value == "Which classes are memorised?" and f"{EXAMPLE_NAME} · mlp" in texts(app)
+    assert app.title[0].value == "Which classes are memorised?" and "mine · mlp" in texts(app)
 
 
 @pytest.mark.parametrize("name", ["curves", "phases", "classes", "reconstruction", "ablation", "support"])
 def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None:
-    copied(EXAMPLE_NAME, home / "zoo")
+    copied("mine", home / "zoo")
     app = settled(
-        open_page(
-            name, **{"data": EXAMPLE_NAME, "arch": "mlp", "n": "10", "grid": "coarse", "layer": "fc3", "batch": "3"}
-        )
+        open_page(name, **{"data": "mine", "arch": "mlp", "n": "10", "grid": "coarse", "layer": "fc3", "batch": "3"})
     )
     assert not app.exception and not app.error
-    assert f"{EXAMPLE_NAME} · mlp · p unknown" in texts(app) and "p = 0" not in texts(app)
+    assert "mine · mlp · p unknown" in texts(app) and "p = 0" not in texts(app)
     assert not any(pills.key == "p" for pills in app.pills)
     drawn = str([plot["data"] for plot in plots(app)])
     assert "p = 0" not in drawn and ("34,144,140" in drawn or name == "support")
