@@ -20,7 +20,7 @@ def lines(plot: dict) -> list[dict]:
 
 
 def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> None:
-    app = settled(visit("ablation", grid="coarse"))
+    app = settled(visit("ablation", grid="coarse", batch="3"))
     assert not app.exception and not app.error and app.title[0].value == "Which directions does the network need?"
     assert app.markdown[0].value.startswith("**Removing random channels of fc4 hurts ")
     curves, areas = plots(app)
@@ -37,7 +37,7 @@ def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> Non
 
 
 def test_ablation_tells_what_a_link_got_wrong() -> None:
-    app = settled(visit("ablation", grid="coarse", removed=["NMF directions", "ICA"], layer="conv9"))
+    app = settled(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
     assert [words.value.split(":")[0] for words in app.info] == [
         "The link asks for layer conv9",
         "The link asks for remove ICA",
@@ -54,7 +54,7 @@ def test_a_dead_layer_does_not_break_the_pages(monkeypatch: pytest.MonkeyPatch) 
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = settled(visit("ablation", grid="coarse", seed="1", n="20", removed="PCA directions"))
+    app = settled(visit("ablation", grid="coarse", batch="3", seed="1", n="20", removed="PCA directions"))
     assert not app.exception and "all zero" in app.error[0].value
     assert app.markdown[0].value.startswith("**No curve of fc4") and len(plots(app)) == 1
     app = settled(visit("batches", seed="1", n="20", families="digits mlp", by="pca"))

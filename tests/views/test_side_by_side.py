@@ -22,7 +22,7 @@ def headings(app: AppTest) -> list[str]:
 
 @pytest.mark.parametrize("page", ["overview", "curves", "phases", "classes", "reconstruction", "ablation", "support"])
 def test_both_are_drawn(page: str) -> None:
-    app = both(page, batch="3") if page == "support" else both(page)
+    app = both(page, batch="3") if page in ("ablation", "support") else both(page)
     assert not app.exception and not app.error
     assert headings(app) == [f"**{words}**" for words in SAID]
     drawn = plots(app)
