@@ -19,7 +19,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help app test lint clean
+.PHONY: help app test soak lint clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' Makefile
@@ -29,6 +29,9 @@ app: $(APP_STAMP) ## Serve the dashboard on http://127.0.0.1:8501 (PORT=... for 
 
 test: lint ## Check the style and the types, then run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PYTEST_ARGS)
+
+soak: $(TESTS_STAMP) ## Run for minutes what the tests do briefly: kills, many readers at once, made-up files
+	$(BIN)/python -m pytest $(PYTEST_FLAGS) -m soak $(PYTEST_ARGS)
 
 lint: $(TESTS_STAMP) ## Check the style and the types only
 	$(BIN)/python -m ruff check .

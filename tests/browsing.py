@@ -1,27 +1,63 @@
-"""A server and a browser for the tests of the dashboard: fixtures (``pytest_plugins = ["browsing"]``) and what they all wait for."""
+"""A server and a browser for the tests of the dashboard: fixtures (``pytest_plugins = ["browsing"]``) and what they all wait for.
+
+One server serves all of them: it takes seconds to start, and what one test has computed another finds there.
+"""
 
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from ownnetworks import copied
+from patience import CEILING
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from serving import serving, trouble
+from torch import nn
+
+from nmfdiag.networks.recorded import recorded_network
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync"
 ).split()
 DRAWN = "[data-testid=stMain] .scatterlayer .trace .js-line"
-FAST = "arch=mlp&p=0&p=1&n=10"
-expect.set_options(timeout=30_000)
+FAST = "arch=mlp&p=0&p=1&n=10&grid=coarse"
+OWN = "mine"
+PATIENT = 1000 * CEILING
+expect.set_options(timeout=PATIENT)
 
 
-@pytest.fixture(scope="module")
-def environment() -> dict[str, str]:
-    """Variables of the server that a module sets by a fixture of this name."""
-    return {}
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Variables of the server: a zoo with a network of one's own, an empty folder of models, and activations in that of data."""
+    home = tmp_path_factory.mktemp("home")
+    folders = {variable: home / variable for variable in ("NMFDIAG_MODELS", "NMFDIAG_DATA", "NMFDIAG_ZOO")}
+    for folder in folders.values():
+        folder.mkdir()
+    copied(OWN, folders["NMFDIAG_ZOO"])
+    write_activations(folders["NMFDIAG_DATA"] / "recorded.npz")
+    return {variable: str(folder) for variable, folder in folders.items()}
 
 
-@pytest.fixture(scope="module")
+def balanced(model: nn.Module, inputs: torch.Tensor) -> np.ndarray:
+    """Give a network of two outputs a last bias so that its answers are each class as often; these answers."""
+    with torch.no_grad():
+        outputs = model(inputs)
+        list(model.parameters())[-1][1] -= (outputs[:, 1] - outputs[:, 0]).median()
+        return model(inputs).argmax(1).numpy()
+
+
+def write_activations(path: Path) -> None:
+    """Activations of one layer, labels and the linear layer that answers."""
+    torch.manual_seed(0)
+    model, activations = recorded_network((20, 1, 1), 2), torch.rand(40, 20)
+    labels, head = balanced(model, activations), model.get_submodule("head").state_dict()
+    arrays = {"weight": head["weight"].numpy(), "bias": head["bias"].numpy()}
+    np.savez(path, activations=activations.numpy(), labels=labels, **arrays)
+
+
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]) -> Iterator[str]:
     """The address of a server."""
     folder = tmp_path_factory.mktemp("cache")
@@ -33,14 +69,14 @@ def server(tmp_path_factory: pytest.TempPathFactory, environment: dict[str, str]
 @pytest.fixture(scope="module")
 def browser(chromium: str) -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS)
+        yield playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=PATIENT)
 
 
 @pytest.fixture
 def page(browser: Browser, server: str) -> Iterator[Page]:
     """A tab that asks nothing of other servers."""
     page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(90_000)
+    page.set_default_timeout(PATIENT)
     outside: list[str] = []
     page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None)
     yield page
@@ -56,4 +92,4 @@ def drawn(page: Page) -> list[str]:
 
 
 def finished(page: Page) -> None:
-    expect(page.get_by_text("s of computing on")).to_be_visible(timeout=240_000)
+    expect(page.get_by_text("s of computing on")).to_be_visible()

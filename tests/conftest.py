@@ -1,15 +1,27 @@
-"""What every test shares: one thread, folders of its own, a browser, and in CI no silent skips (NMFDIAG_NO_SKIPS)."""
+"""What every test shares: one thread, the same random numbers, folders of its own, a browser, and in CI no silent skips (NMFDIAG_NO_SKIPS)."""
 
 import os
+import random
 import shutil
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
+from unpickled import read_here
 from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
+settings.register_profile(
+    "the same everywhere",
+    derandomize=True,
+    deadline=None,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("the same everywhere")
 
 pytest.register_assert_rewrite("browsing")
 MUST_RUN = ("browser", "real_data")
@@ -24,6 +36,14 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             (folder / variable).mkdir()
             patch.setenv(variable, str(folder / variable))
         yield folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def pickles_read_here() -> Iterator[None]:
+    """Spare the seconds that a child process for pickled weights takes to start; tests/networks/test_checkpoints.py has real ones."""
+    with pytest.MonkeyPatch.context() as patch:
+        read_here(patch)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +62,14 @@ def chromium() -> str:
     if path is None:
         pytest.skip("no Chromium or Chrome found: install one, or name it in NMFDIAG_CHROMIUM")
     return path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Begin each test with the same random numbers, whichever tests were before it."""
+    random.seed(0)
+    np.random.seed(0)
+    torch.manual_seed(0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

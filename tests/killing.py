@@ -15,6 +15,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import torch
+from patience import CEILING, wait_until
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs import disk, jobs
@@ -107,8 +108,8 @@ def hold(folder: Path, ready: Path) -> None:
 
 def write_many(folder: Path, start: int, go: Path) -> None:
     """Forty results, half of them in files of their own, over those of the other processes."""
-    while not go.exists():
-        time.sleep(0.001)
+    go.with_suffix(f".{start}").touch()
+    wait_until(go.exists, pause=0.001)
     cache = CurveCache(folder)
     for i in range(start, start + 40):
         cache.put(f"k{i % 50}", large(i % 50) if i % 2 else PLANTED)
@@ -126,14 +127,12 @@ def killed(target: Target, *arguments: Path, after: float, ready: Callable[[], b
     """Start a process and kill it so many seconds after ``ready`` has become true; whether it was still working."""
     process: ForkServerProcess = context().Process(target=target, args=arguments, daemon=True)
     process.start()
-    end = time.monotonic() + 60
-    while not ready() and process.is_alive() and time.monotonic() < end:
-        time.sleep(0.002)
+    wait_until(lambda: ready() or not process.is_alive(), pause=0.002)
     process.join(after)
     alive = process.is_alive()
     if alive:
         os.kill(process.pid or 0, signal.SIGKILL)
-    process.join(30)
+    process.join(CEILING)
     assert process.exitcode in (-signal.SIGKILL, 0), f"it ended by itself, with code {process.exitcode}"
     return alive
 

@@ -18,6 +18,7 @@ from urllib.parse import urlencode
 
 import killing
 import visiting
+from patience import CEILING
 from serving import serving, trouble
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -32,7 +33,7 @@ from nmfdiag.runs.disk import WritableCache
 from nmfdiag.views.choice import Choice
 from nmfdiag.zoo.registry import lookup
 
-PATIENT = 120.0
+PATIENT = CEILING
 SMALL = 200
 """Bytes above which a value gets a file of its own, in a cache made by :func:`cache_of_files`."""
 COUNT = re.compile(r"^(\d+) of (\d+) curves are there")
@@ -160,9 +161,13 @@ class Lives:
 
 
 async def until_killed(
-    reader: Reader, process: subprocess.Popen[bytes], ready: Callable[[], bool], after: float
+    reader: Reader,
+    process: subprocess.Popen[bytes],
+    ready: Callable[[], bool],
+    after: float,
+    sent: signal.Signals = signal.SIGKILL,
 ) -> bool:
-    """Let a reader follow the page until it is complete, or the server killed; which is it?"""
+    """Let a reader follow the page until it is complete, or the server killed (or sent another signal); which is it?"""
 
     async def moment() -> None:
         while not ready() or not reader._began:
@@ -173,7 +178,7 @@ async def until_killed(
     await asyncio.wait([following, waiting], return_when=asyncio.FIRST_COMPLETED)
     hit = not following.done()
     if hit:
-        process.kill()
+        process.send_signal(sent)
     waiting.cancel()
     await following
     return hit

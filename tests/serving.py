@@ -4,11 +4,12 @@ import os
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from patience import CEILING, wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 STREAMLIT = ("-m", "streamlit")
@@ -19,6 +20,21 @@ def serving(
     folder: Path, environment: dict[str, str], program: Sequence[str] = STREAMLIT
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """A server of its own on a free port, its log and an empty cache in a folder; its address and its process."""
+    base, process = next(filter(None, (_started(folder, environment, program) for _ in range(10))))
+    try:
+        yield base, process
+    finally:
+        process.terminate()
+        try:
+            process.wait(CEILING)
+        finally:
+            process.kill()
+
+
+def _started(
+    folder: Path, environment: dict[str, str], program: Sequence[str]
+) -> tuple[str, subprocess.Popen[bytes]] | None:
+    """The same, once it answers; none if another process has taken the port that was free."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -26,26 +42,29 @@ def serving(
     options = {"port": str(port), "headless": "true", "fileWatcherType": "none"}
     command = [sys.executable, *program, "run", "app.py"]
     command += [word for name, value in options.items() for word in (f"--server.{name}", value)]
-    with (folder / "server.log").open("w") as log:
+    log = folder / "server.log"
+    with log.open("w") as file:
         process = subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, **folders, **environment}, stdout=log, stderr=log
+            command, cwd=ROOT, env={**os.environ, **folders, **environment}, stdout=file, stderr=file
         )
     base = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        if process.poll() is not None:
+            return True
+        with suppress(OSError), urllib.request.urlopen(f"{base}/_stcore/health", timeout=10):
+            return str(port) in log.read_text()  # it is this server that listens there, and no other
+        return False
+
     try:
-        for _ in range(300):
-            with suppress(OSError):
-                urllib.request.urlopen(f"{base}/_stcore/health")
-                break
-            time.sleep(0.1)
-        else:
-            raise TimeoutError((folder / "server.log").read_text()[-2000:])
-        yield base, process
-    finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        finally:
-            process.kill()
+        wait_until(answers, pause=0.1)
+    except TimeoutError:
+        process.kill()
+        raise
+    if process.poll() is None:
+        return base, process
+    assert "is not available" in log.read_text(), log.read_text()[-2000:]
+    return None
 
 
 def trouble(folder: Path) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nmfdiag.cli import OK, main
 from nmfdiag.zoo.registry import lookup
 
 README = Path(__file__).parents[1] / "README.md"
@@ -48,25 +50,30 @@ def test_every_block_is_tried() -> None:
     }
 
 
-@pytest.mark.slow  # two processes, each of which imports torch and torchvision
-@pytest.mark.timeout(900)
-def test_a_checkpoint(given: dict[str, Any], tmp_path: Path) -> None:
+@pytest.mark.parametrize("by_shell", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["here", "at the shell"])
+def test_a_checkpoint(
+    given: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    by_shell: bool,
+) -> None:
     entry = lookup(ENTRY)
     mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (entry.mean, entry.std))
     pixels = ((given["inputs"] * std + mean) * 255).round().to(torch.uint8)
     np.savez(tmp_path / "train.npz", x=pixels.numpy(), y=given["labels"].numpy())
     torch.save(given["model"].state_dict(), tmp_path / "weights.pth")
-    environment = os.environ | {
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NMFDIAG_CACHE": str(tmp_path / "cache"),
-        "PYTHONPATH": str(README.parent),
-    }  # fmt: skip
+    monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(README.parent))
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     [recipe] = blocks("sh")
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", recipe], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
+    if by_shell:
+        subprocess.run(["bash", "-euo", "pipefail", "-c", recipe], check=True)
+    else:
+        for command, *words in (shlex.split(line, comments=True) for line in recipe.splitlines()):
+            assert command == "nmfdiag" and main(words) == OK
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "Written: report.html" in done.stdout
+    assert "Written: report.html" in capfd.readouterr().out
     for layer in entry.layers:
         assert layer in report
 

@@ -10,6 +10,14 @@ import pytest
 
 from nmfdiag.networks import checkpoints, unpickling
 
+CHILD = (unpickling.limit_memory, checkpoints._answer_of_child)
+
+
+def read_in_child(patch: pytest.MonkeyPatch) -> None:
+    """Let a child process answer, as in earnest."""
+    patch.setattr(unpickling, "limit_memory", CHILD[0])
+    patch.setattr(checkpoints, "_answer_of_child", CHILD[1])
+
 
 def read_here(patch: pytest.MonkeyPatch) -> None:
     """Let the reader answer in this process, without its limit on memory."""

@@ -12,11 +12,13 @@ import random
 import re
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlencode
 
+from patience import CEILING
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.Element_pb2 import Element
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -36,9 +38,9 @@ COUNTING = (str(Path(__file__).resolve()),)
 """The program of a server that writes it."""
 PAGES = ("", "curves", "phases", "classes", "reconstruction")
 SIZES = (10, 20, 30)
-THINKS = 2.0
-"""Seconds that a visitor looks at a page at most."""
-PATIENT = 60.0
+THINKS = (0.2, 2.0)
+"""Seconds that a visitor looks at a page."""
+PATIENT = CEILING
 SUBJECT = re.compile(r" · p = .* · seed \d · ")
 
 
@@ -72,16 +74,18 @@ class Visit:
     _began: str = ""
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def spend(self, until: float, chance: random.Random) -> None:
-        """Visit the dashboard until then: mostly change a widget, sometimes go to another page."""
+    async def spend(self, chance: random.Random, going_on: Callable[[int], bool]) -> None:
+        """Visit the dashboard as long as that is true of the number of steps so far: mostly change a widget, sometimes go to another page."""
         origin = self.base.replace("http", "ws")
         try:
             options = {"origin": Origin(self.base), "subprotocols": [Subprotocol("streamlit")], "max_size": None}
             async with connect(f"{origin}/_stcore/stream", **options) as socket:
                 reader = asyncio.create_task(self._read(socket))
                 self.loads.append(await self._run(socket))
-                while time.monotonic() < until and not reader.done():
-                    await asyncio.sleep(chance.uniform(0.2, THINKS))
+                steps = 0
+                while going_on(steps) and not reader.done():
+                    steps += 1
+                    await asyncio.sleep(chance.uniform(*THINKS))
                     if chance.random() < 0.25 or not self._boxes:
                         self.page = chance.choice(PAGES)
                         self._states.clear()
@@ -256,12 +260,11 @@ def choices(n: int, chance: random.Random) -> list[Choice]:
     return found
 
 
-async def visits(base: str, n: int, seconds: float, *, seed: int = 0) -> list[Visit]:
-    """Let so many visitors come at once and stay so long."""
+async def visits(base: str, n: int, going_on: Callable[[int], bool], *, seed: int = 0) -> list[Visit]:
+    """Let so many visitors come at once and stay as long as that is true of each one's steps."""
     chance = random.Random(seed)
     found = [Visit(base, choice, PAGES[i // 2 % len(PAGES)]) for i, choice in enumerate(choices(n, chance))]
-    until = time.monotonic() + seconds
-    await asyncio.gather(*(visit.spend(until, random.Random(seed + i)) for i, visit in enumerate(found)))
+    await asyncio.gather(*(visit.spend(random.Random(seed + i), going_on) for i, visit in enumerate(found)))
     return found
 
 

@@ -1,5 +1,6 @@
-"""Draw examples for a target until its time is over; a finding is told with the example that shows it."""
+"""Draw examples for a target until there are enough, or its time is over; a finding is told with the example that shows it."""
 
+import math
 import os
 import random
 import shutil
@@ -31,15 +32,16 @@ class Found:
 
 
 class Over(BaseException):
-    """The time is."""
+    """The time is, or there are enough examples."""
 
 
-def fuzz(target: Target, seconds: float, first_seed: int = 0) -> Found:
-    """Try a target for some seconds.
+def fuzz(target: Target, *, examples: float = math.inf, seconds: float = math.inf, first_seed: int = 0) -> Found:
+    """Try a target on so many examples, or for some seconds.
 
     Args:
         target: What.
-        seconds: How long.
+        examples: How many at most. They are the same each time.
+        seconds: How long at most; one example is tried whatever time it takes.
         first_seed: Of the examples; the next hundred have the next one.
     """
     found, began = Found(target.name), time.monotonic()
@@ -50,7 +52,7 @@ def fuzz(target: Target, seconds: float, first_seed: int = 0) -> Found:
         os.chdir(outside)
         try:
             for number in range(first_seed, first_seed + 10**9):
-                _some(target, found, outside, number, began + seconds)
+                _some(target, found, outside, number, examples, began + seconds)
         except Over:
             pass
         finally:
@@ -59,7 +61,7 @@ def fuzz(target: Target, seconds: float, first_seed: int = 0) -> Found:
     return found
 
 
-def _some(target: Target, found: Found, outside: Path, number: int, end: float) -> None:
+def _some(target: Target, found: Found, outside: Path, number: int, most: float, end: float) -> None:
     @seed(number)
     @settings(
         max_examples=AT_ONCE,
@@ -70,12 +72,14 @@ def _some(target: Target, found: Found, outside: Path, number: int, end: float) 
     )
     @given(target.drawn)
     def examples(drawn: object) -> None:
-        if found.examples and time.monotonic() > end:  # the first one may take a while to be drawn
+        if found.examples >= most or (
+            found.examples and time.monotonic() > end
+        ):  # the first may take a while to be drawn
             raise Over
         folder = outside / "folder"
         folder.mkdir()
         found.examples += 1
-        began = time.monotonic()
+        began = time.process_time()
         try:
             target.run(drawn, folder)
         except NmfdiagError as error:
@@ -89,8 +93,8 @@ def _some(target: Target, found: Found, outside: Path, number: int, end: float) 
             _note(
                 found, f"{type(error).__name__} in {Path(place.filename).name}, {place.name}: {str(error)[:100]}", drawn
             )
-        if time.monotonic() - began > LONGEST_SECONDS:
-            _note(found, f"more than {LONGEST_SECONDS} s", drawn)
+        if time.process_time() - began > LONGEST_SECONDS:
+            _note(found, f"more than {LONGEST_SECONDS} s of the processor", drawn)
         shutil.rmtree(folder)
         if list(outside.iterdir()):
             ran = (outside / RAN).exists()

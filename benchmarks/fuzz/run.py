@@ -23,7 +23,7 @@ def one(name: str, seconds: float, seed: int) -> None:
     """Fuzz one parser in this process, with bounded memory; print what was found as JSON."""
     [target] = [each for each in TARGETS if each.name == name]
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, resource.getrlimit(resource.RLIMIT_DATA)[1]))
-    print(json.dumps(asdict(fuzz(target, seconds, seed))))
+    print(json.dumps(asdict(fuzz(target, seconds=seconds, first_seed=seed))))
 
 
 def each(seconds: float, seed: int) -> list[Found]:

@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
@@ -54,13 +55,19 @@ def main() -> int:
 
 def visit_once(base: str) -> None:
     """One visitor comes and goes."""
-    asyncio.run(visits(base, 1, 5.0, seed=1_000_000))
+    asyncio.run(visits(base, 1, staying(5.0), seed=1_000_000))
+
+
+def staying(seconds: float) -> Callable[[int], bool]:
+    """Whether a visitor still stays, who stays so long from now on."""
+    until = time.monotonic() + seconds
+    return lambda steps: time.monotonic() < until
 
 
 async def watched(base: str, process: int, arguments: argparse.Namespace) -> tuple[list[Visit], float]:
     """The visits, and the largest memory meanwhile."""
     largest = 0.0
-    going = asyncio.create_task(visits(base, arguments.sessions, 60 * arguments.minutes, seed=arguments.seed))
+    going = asyncio.create_task(visits(base, arguments.sessions, staying(60 * arguments.minutes), seed=arguments.seed))
     while not going.done():
         largest = max(largest, resident(process))
         await asyncio.wait([going], timeout=1.0)

@@ -26,7 +26,7 @@ def test_drawn_labels_are_uniform_and_tell_nothing_of_the_true_ones() -> None:
 
 
 @given(seed=st.integers(0, 2**32), low=st.floats(0, 1), high=st.floats(0, 1))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_levels_are_nested(seed: int, low: float, high: float) -> None:
     low, high = sorted((low, high))
     true = torch.arange(300) % 7

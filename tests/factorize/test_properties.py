@@ -8,7 +8,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -21,7 +21,7 @@ METHODS = ("hals", "mu", "batch", "pca", "centred", "random")
 ROUNDING = 2e-3
 RISE = 0.03
 """What the error of a larger rank may exceed that of a smaller one by, as a share of it: NMF has local minima."""
-properties = settings(max_examples=40, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+properties = settings(max_examples=40)
 
 
 def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:

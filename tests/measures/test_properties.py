@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -34,7 +34,7 @@ TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 NAMED = r"all zero|at least 2 samples|NaN or infinite|logits hold NaN"
 SAME_AREA = 0.02
 FEW: dict[str, Any] = {"ranks": coarse_ranks, "draws": 2}
-properties = settings(max_examples=30, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+properties = settings(max_examples=30)
 
 
 def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:

@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from unpickled import read_here
+from unpickled import read_here, read_in_child
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import checkpoints, unpickling
@@ -36,6 +36,12 @@ def same(got: dict[str, Tensor], wanted: dict[str, Tensor]) -> bool:
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the seconds that a child process takes to start; without its limit on memory."""
     read_here(monkeypatch)
+
+
+@pytest.fixture
+def in_a_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in earnest."""
+    read_in_child(monkeypatch)
 
 
 class Calls:
@@ -151,6 +157,7 @@ def test_two_tensors_of_one_name(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- in a real child process
 
 
+@pytest.mark.usefixtures("in_a_child")
 def test_a_real_child_reads_and_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that would touch another, in a folder whose own ``torch.py`` would be imported by a careless child."""
     (tmp_path / "torch.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
@@ -166,6 +173,7 @@ def test_a_real_child_reads_and_runs_nothing(tmp_path: Path, monkeypatch: pytest
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.usefixtures("in_a_child")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems enforce no limit on memory")
 def test_memory_is_limited(tmp_path: Path) -> None:
     torch.save({"state_dict": STATE, "x": Calls(bytearray, 6 * 2**30)}, tmp_path / "w.pth")
@@ -173,6 +181,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
         read_state_dict(tmp_path / "w.pth")
 
 
+@pytest.mark.usefixtures("in_a_child")
 def test_time_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(STATE, tmp_path / "w.pth")
     monkeypatch.setattr(checkpoints, "SECONDS", 0.01)
@@ -180,6 +189,7 @@ def test_time_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         read_state_dict(tmp_path / "w.pth")
 
 
+@pytest.mark.usefixtures("in_a_child")
 def test_a_child_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(STATE, tmp_path / "w.pth")
     monkeypatch.setattr(checkpoints, "READER", "nowhere")

@@ -219,7 +219,7 @@ def test_torchvisions_networks(name: str) -> None:
     torch.manual_seed(0)
     inputs = torch.randn(2, 3, 64, 64)
     split = SplitNetwork(lively(build(name, (3, 64, 64), 4)), inputs)
-    for layer in split.layers[:: max(1, len(split.layers) // 12)]:
+    for layer in split.layers[:: max(1, len(split.layers) // 5)]:
         if layer.width * layer.output_shape[-1] > 8:
             check(split, layer.name, inputs)
 

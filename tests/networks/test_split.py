@@ -15,6 +15,7 @@ TORCHVISION = {
     "resnet18": 32, "alexnet": 63, "vgg11_bn": 32, "squeezenet1_1": 32, "mobilenet_v2": 32, "densenet121": 32,
     "googlenet": 32, "shufflenet_v2_x0_5": 32,
 }  # fmt: skip
+EVERY = {"densenet121": 11, "googlenet": 7, "mobilenet_v2": 5, "shufflenet_v2_x0_5": 5, "squeezenet1_1": 4}
 
 
 def no_hooks(model: nn.Module) -> bool:
@@ -35,7 +36,7 @@ def lively(model: Any) -> Any:
     return model
 
 
-def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True) -> None:
+def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True, every: int = 1) -> None:
     before = inputs.clone()
     split = SplitNetwork(model, inputs)
     assert split.traced is traced
@@ -43,9 +44,11 @@ def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True) -> 
     scale = expected.abs().max()
     assert len({layer.name for layer in split.layers}) == len(split.layers)
     for place, layer in enumerate(split.layers):
+        assert layer.index == place
+        if place % every:  # of a network with many alike
+            continue
         cut = split.cut(layer.name, inputs)
         kept = cut.activation.clone()
-        assert layer.index == place
         assert tuple(cut.activation.shape[1:]) == layer.output_shape
         assert cut.activation.shape[layer.channel_dim] == layer.width
         assert cut.activation.min() >= 0
@@ -69,7 +72,7 @@ def test_our_networks(name: str) -> None:
 def test_torchvisions_networks(name: str) -> None:
     torch.manual_seed(0)
     model = lively(build(name, (3, TORCHVISION[name], TORCHVISION[name]), 4))
-    check_every_layer(model, torch.randn(1, 3, TORCHVISION[name], TORCHVISION[name]))
+    check_every_layer(model, torch.randn(1, 3, TORCHVISION[name], TORCHVISION[name]), every=EVERY.get(name, 1))
 
 
 class Corrupting(nn.Module):

@@ -10,11 +10,13 @@ from pathlib import Path
 import killing
 import pytest
 import restarting
+from patience import CEILING
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
 
-KILLS = 5
+KILLS = pytest.mark.parametrize("kills", [2, pytest.param(15, marks=pytest.mark.soak)])
+"""After a moment that is drawn, in which the process may do anything: more kills find more."""
 
 
 @pytest.fixture(scope="module")
@@ -23,30 +25,32 @@ def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompressionCurv
     return killing.undisturbed(killing.requests(), tmp_path_factory.mktemp("fresh"))
 
 
+@KILLS
 @pytest.mark.parametrize("target", [killing.sweep_all, killing.queue_all], ids=["sweep", "queue"])
 def test_a_killed_sweep_goes_on_where_it_was(
-    tmp_path: Path, fresh: dict[str, CompressionCurve], target: killing.Target
+    tmp_path: Path, fresh: dict[str, CompressionCurve], target: killing.Target, kills: int
 ) -> None:
     random.seed(0)
     folder, told, counts = tmp_path / "cache", tmp_path / "told", [0]
     assert len(fresh) == 50
-    for i in range(KILLS):
+    for i in range(kills):
         at_work = killing.has_lines(told / str(i), counts[-1])  # a new curve is there; the first kill comes before any
         killing.killed(target, folder, told / str(i), after=killing.moment(0.2), ready=at_work if i else folder.exists)
         counts.append(killing.check_after_kill(folder, told, fresh))
         assert counts[-1] >= counts[-2]
     assert counts[-1] > 0
     before = CurveCache(folder).get_many(fresh)
-    assert not killing.killed(target, folder, told / "last", after=120)  # nobody disturbs this one
+    assert not killing.killed(target, folder, told / "last", after=CEILING)  # nobody disturbs this one
     assert killing.check_after_kill(folder, told, fresh) == len(fresh)
     after = CurveCache(folder).get_many(before)
     assert after == before  # with the seconds that they took: none of them was computed again
 
 
-def test_files_that_a_killed_process_left_are_swept(tmp_path: Path) -> None:
+@KILLS
+def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) -> None:
     random.seed(1)
     folder, told = tmp_path / "cache", tmp_path / "told"
-    for i in range(KILLS):
+    for i in range(kills):
         ready = killing.has_lines(told / str(i), 3)
         assert killing.killed(killing.keep_large, folder, told / str(i), after=killing.moment(0.2), ready=ready)
         killing.check_large_after_kill(folder, told)
@@ -65,31 +69,31 @@ def test_files_that_a_killed_process_left_are_swept(tmp_path: Path) -> None:
     assert not orphan.exists() and all(path.exists() for path in others)
 
 
-def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.soak)])
+def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path, kills: int) -> None:
     random.seed(2)
     run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"
-    for i in range(3):
+    for i in range(kills):
         ready = killing.has_lines(run, 1 + i)
-        assert killing.killed(killing.train, tmp_path, after=killing.moment(0.3), ready=ready)
+        assert killing.killed(killing.train, tmp_path, after=0, ready=ready)
         assert killing.check_run_after_kill(tmp_path) > i
         run.rename(run.with_name(f"run-{i}.jsonl"))  # what a new run does with it
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
-    random.seed(3)
     fresh = killing.undisturbed(restarting.choice().requests(), tmp_path / "fresh")
     lives = restarting.Lives(tmp_path / "lives", fresh, restarting.complete_page(tmp_path / "page"), files=True)
-    assert lives.live(killing.moment(0.2))
+    assert lives.live(0)
     assert len(lives.stored) > 0  # at least the one that the reader waited for
-    assert lives.live(killing.moment(2.0), computing=False)
-    assert lives.live(killing.moment(0.2))
+    assert lives.live(0, computing=False)
+    assert lives.live(0)
     assert not lives.live(restarting.PATIENT)  # nobody disturbs this one
     assert lives.stored == set(fresh)
     assert not lives.live(0)  # it has nothing to compute
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
     fresh = killing.undisturbed(restarting.choice().requests(), tmp_path / "fresh")
     lives = restarting.Lives(tmp_path / "lives", fresh, [])

@@ -3,13 +3,13 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from patience import CEILING, wait_until
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import default_ranks
@@ -171,9 +171,7 @@ def failure_of(queue: Jobs) -> str:
     """What is said of the large curve; the small one after it must be there."""
     queue.ask([SMALL], "me")
     queue.ask([LARGE], "me")  # what is asked for last comes first
-    end = time.monotonic() + 120
-    while queue.busy([SMALL, LARGE]) and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: not queue.busy([SMALL, LARGE]))
     assert list(queue.results([SMALL, LARGE])) == [SMALL]
     [words] = queue.status([SMALL, LARGE]).failed.values()
     queue.close()
@@ -205,8 +203,7 @@ def test_results_of_other_kinds_are_told_the_same(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(support, "support_cover", full)
     request, queue = SupportRequest("digits-mlp-p0-s0", "fc2", 1), Jobs(CurveCache(tmp_path), "cpu")
     queue.ask([request], "me")
-    while queue.busy([request]):
-        time.sleep(0.02)
+    wait_until(lambda: not queue.busy([request]))
     [words] = queue.status([request]).failed.values()
     assert words == "There was not enough memory for fc2 of digits-mlp-p0-s0. Take at most 10 samples a batch (now 20), or a deeper layer, which has fewer rows."  # fmt: skip
     queue.close()
@@ -283,7 +280,7 @@ queue.close()
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux only")
 def test_a_process_that_may_not_grow_says_so_and_goes_on(tmp_path: Path) -> None:
     code = [sys.executable, "-c", LIMITED, str(tmp_path)]
-    done = subprocess.run(code, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(code, capture_output=True, text=True, timeout=CEILING, check=False)
     assert done.returncode == 0, done.stderr
     refused, begun = done.stdout.splitlines()
     assert "it was not begun" in refused and begun.startswith("There was not enough memory")

@@ -4,12 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from ownnetworks import copied
+from patience import wait_until
 from safetensors.numpy import load_file
 
 from nmfdiag.data import DATASETS, load
@@ -169,6 +169,11 @@ def own_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     refresh()
 
 
+def waiting_for(path: Path) -> str:
+    """Code that goes on once there is a file."""
+    return f"import os, time; [time.sleep(0.01) for _ in iter(lambda: os.path.exists({str(path)!r}), True)]"
+
+
 def script(code: str, **options: float) -> Opener:
     return Opener(lambda opening: [sys.executable, "-c", code, str(opening.weights), opening.name], **options)
 
@@ -177,19 +182,13 @@ def prepared(folder: Path) -> Opening:
     return Opening("mine", weights=received(folder, "weights", "w.pt", b"abc", WEIGHTS))
 
 
-def waited(opener: Opener, until: Callable[[State], bool], seconds: float = 30) -> State:
-    end = time.monotonic() + seconds
-    while not until(opener.state()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+def waited(opener: Opener, until: Callable[[State], bool]) -> State:
+    wait_until(lambda: until(opener.state()))
     return opener.state()
 
 
 def pid_of(place: Path) -> int:
-    end = time.monotonic() + 30
-    while not (place.exists() and place.read_text()):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: place.exists() and place.read_text())
     return int(place.read_text())
 
 
@@ -203,15 +202,17 @@ def alive(pid: int) -> bool:
 
 def test_an_upload_is_private_while_it_is_read_and_gone_afterwards(own_zoo: Path) -> None:
     folders: list[Path] = []
-    opener = script("import sys, time; assert open(sys.argv[1]).read() == 'abc'; time.sleep(1); sys.exit('was read')")
+    go = own_zoo.with_name("go")
+    opener = script(f"import sys; assert open(sys.argv[1]).read() == 'abc'; {waiting_for(go)}; sys.exit('was read')")
     opener.start(lambda folder: (folders.append(folder), prepared(folder))[1])
     assert folders[0].stat().st_mode & 0o777 == 0o700
+    go.touch()
     assert waited(opener, lambda state: not state.running) == State("mine", problem="was read")
     assert not folders[0].exists()
 
 
 def test_how_far_it_is_comes_from_the_commands_bar(own_zoo: Path) -> None:
-    code = "import sys, time; sys.stderr.write('  7%|#  | 00:01 reading\\r 42%|### | 00:02 accuracy at 0..1'); sys.stderr.flush(); time.sleep(60)"
+    code = "import sys, time; sys.stderr.write('  7%|#  | 00:01 reading\\r 42%|### | 00:02 accuracy at 0..1'); sys.stderr.flush(); time.sleep(600)"
     opener = script(code)
     opener.start(prepared)
     state = waited(opener, lambda state: state.share > 0)
@@ -226,16 +227,13 @@ def test_how_far_it_is_comes_from_the_commands_bar(own_zoo: Path) -> None:
 
 def test_cancel_ends_the_process_and_what_it_has_started(own_zoo: Path, tmp_path: Path) -> None:
     place = tmp_path / "pid"
-    inner = f"import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({str(place)!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    inner = f"import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); open({str(place)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
     opener = script(f"import subprocess, sys; subprocess.run([sys.executable, '-c', {inner!r}])")
     opener.start(prepared)
     pid = pid_of(place)
     opener.cancel()
     waited(opener, lambda state: not state.running)
-    end = time.monotonic() + 10
-    while alive(pid):
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(lambda: not alive(pid))
     assert opener.state() == State("mine")
 
 
@@ -248,7 +246,7 @@ def test_cancel_ends_the_process_and_what_it_has_started(own_zoo: Path, tmp_path
         ),
         ("raise SystemExit(3)", "code 3"),
         ("import os; os.kill(os.getpid(), 9)", "too much memory"),
-        ("import time; time.sleep(60)", "took longer than"),
+        ("import time; time.sleep(600)", "took longer than"),
         ("print('no json')", "can't be read"),
         ('print(\'{"preflight": {}, "problems": [], "provenance": {}}\')', "has no network"),
     ],
@@ -278,9 +276,11 @@ def test_what_was_found_is_kept_beside_the_network_which_can_be_removed(own_zoo:
     os.utime(own_zoo / "older" / "entry.json", (1, 1))
     refresh()
     found = {"preflight": {"accuracy": 0.5}, "problems": [], "provenance": {}}
-    opener = script(f"import time; time.sleep(1); print({json.dumps(found | {'name': 'mine'})!r})")
+    go = own_zoo.with_name("go")
+    opener = script(f"{waiting_for(go)}; print({json.dumps(found | {'name': 'mine'})!r})")
     opener.start(prepared)
     copied("mine", own_zoo)  # the command's part
+    go.touch()
     state = waited(opener, lambda state: not state.running)
     assert state == State("mine", opened=True)
     assert check_of(lookup("mine")) == found and check_of(lookup("other")) == {}
@@ -306,7 +306,7 @@ def test_it_is_asked_for_without_torch() -> None:
 def test_the_command_opens_the_example_as_it_was_before_it_was_exported(own_zoo: Path) -> None:
     opener = Opener()
     opener.start(example)
-    state = waited(opener, lambda state: not state.running, seconds=200)
+    state = waited(opener, lambda state: not state.running)
     assert state == State(EXAMPLE_NAME, opened=True)
     entry, check = lookup(EXAMPLE_NAME), check_of(lookup(EXAMPLE_NAME))
     assert entry.layers == lookup(EXAMPLE).layers and entry.pool_accuracy == check["preflight"]["accuracy"] > 0.98

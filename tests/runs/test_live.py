@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from patience import wait_until
 from watchedruns import HEAD, epoch_line, write_run
 
 from nmfdiag.cli import main
@@ -125,10 +126,7 @@ def script(code: str) -> Command:
 
 
 def waited(trainer: Trainer, until: Callable[[], bool]) -> Training:
-    end = time.monotonic() + 30
-    while not until():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+    wait_until(until)
     return trainer.state()
 
 
@@ -139,7 +137,7 @@ WRITES = (
 
 
 def test_one_at_a_time_and_cancel_ends_it_and_its_run(tmp_path: Path) -> None:
-    trainer = Trainer(script(WRITES + "pathlib.Path(sys.argv[3], 'weights').touch(); time.sleep(60)"))
+    trainer = Trainer(script(WRITES + "pathlib.Path(sys.argv[3], 'weights').touch(); time.sleep(600)"))
     assert trainer.state() == Training()
     trainer.cancel()
     name = TRAINABLE[0]
@@ -184,7 +182,7 @@ def test_how_a_process_ended_is_told(tmp_path: Path, code: str, problem: str) ->
 def test_an_older_run_of_the_name_is_not_marked(tmp_path: Path) -> None:
     path = write_run(tmp_path, TRAINABLE[0])
     before = path.read_bytes()
-    trainer = Trainer(script("import time; time.sleep(60)"))
+    trainer = Trainer(script("import time; time.sleep(600)"))
     trainer.start(TRAINABLE[0], tmp_path)
     trainer.cancel()
     assert path.read_bytes() == before

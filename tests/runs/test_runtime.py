@@ -2,13 +2,13 @@
 
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from patience import wait_until
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf
@@ -30,13 +30,6 @@ def _fresh() -> Iterator[None]:
     runtime._activations.cache_clear()
     yield
     runtime._activations.cache_clear()
-
-
-def wait(queue: Jobs, requests: list, seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while queue.busy(requests) and time.monotonic() < end:
-        time.sleep(0.02)
-    assert not queue.busy(requests)
 
 
 def test_a_plot_over_the_rank_times_each_rank_alone_and_the_grid_in_one_call() -> None:
@@ -172,7 +165,7 @@ def test_timings_and_curves_share_a_queue_and_are_computed_once(
     curve = CurveRequest("digits-mlp-p0-s0", "fc5", 0, per_class=10)
     queue.ask([*timings, curve], "one")
     queue.ask(timings, "two")
-    wait(queue, [*timings, curve])
+    wait_until(lambda: not queue.busy([*timings, curve]))
     queue.ask(timings, "three")
     assert not queue.busy(timings) and measured.count(timings[0]) == measured.count(timings[1]) == 1
     assert {r: len(t.ranks) for r, t in queue.results(timings).items()} == dict.fromkeys(timings, 1)
@@ -186,11 +179,9 @@ def test_a_timing_can_be_cancelled(tmp_path: Path) -> None:
     queue = Jobs(CurveCache(tmp_path))
     request = replace(REQUEST, layer="conv1_1", solver="mu", rank=24, tol=1e-12, max_iter=10**6)
     queue.ask([request], "one")
-    end = time.monotonic() + 60
-    while "repeat 1" not in queue.status([request]).running and time.monotonic() < end:
-        time.sleep(0.02)
+    wait_until(lambda: "repeat 1" in queue.status([request]).running)
     queue.cancel("one")
-    wait(queue, [request], seconds=10)
+    wait_until(lambda: not queue.busy([request]))
     assert queue.results([request]) == {} and queue.status([request]).failed == {}
 
 

@@ -2,12 +2,12 @@
 
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import wait_until
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.networks import SplitNetwork, fold
@@ -65,9 +65,7 @@ def test_the_queue_computes_and_keeps_them(tmp_path: Path) -> None:
     queue = Jobs(CurveCache(tmp_path), "cpu")
     bad = replace(REQUEST, class_idx=99)
     queue.ask([REQUEST, bad], "reader")
-    end = time.monotonic() + 60
-    while not queue.status([REQUEST, bad]).finished and time.monotonic() < end:
-        time.sleep(0.05)
+    wait_until(lambda: queue.status([REQUEST, bad]).finished)
     assert queue.status([bad]).failed[bad.key].startswith("Class 99 has 0 samples")
     assert queue.results([REQUEST])[REQUEST].upper_bound >= 1
     assert replace(queue.results([REQUEST])[REQUEST], provenance={}) == replace(cover(REQUEST), provenance={})

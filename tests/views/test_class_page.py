@@ -1,18 +1,14 @@
 """The Classes page without a browser: it answers, follows the sidebar's batch, and explains what it can't show."""
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse", "layer": "fc1"}
 
 
 def opened(**link: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "classes.py"))
-    for key, value in {**SMALL, **link}.items():
-        app.query_params[key] = value
-    return app.run()
+    return open_page("classes", **{**SMALL, **link})
 
 
 def titles(app: AppTest) -> list[str]:

@@ -1,7 +1,7 @@
 """The page *Evidence* and the presets of the paper's figures, without a browser."""
 
 import pytest
-from screens import ROOT
+from screens import open_page
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.runs.evidence.claims import CLAIMS, findings
@@ -10,11 +10,7 @@ from nmfdiag.zoo.registry import entries
 
 
 def visit(page: str, **link: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for key, value in link.items():
-        app.query_params[key] = value
-    app.switch_page(str(ROOT / "pages" / f"{page}.py"))
-    return app.run()
+    return open_page(page, **link)
 
 
 def test_every_claim_is_a_line_that_opens_its_runs() -> None:

@@ -1,7 +1,7 @@
 """The pages *Ablation* and *Single vs multi-class* without a browser."""
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import ROOT, open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
@@ -12,11 +12,7 @@ SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "layer": "fc4"}
 
 def visit(page: str, **link: str | list[str]) -> AppTest:
     """Open a page by a link."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for key, value in {**SMALL, **link}.items():
-        app.query_params[key] = value
-    app.switch_page(str(ROOT / "pages" / f"{page}.py"))
-    return app.run()
+    return open_page(page, **{**SMALL, **link})
 
 
 def lines(plot: dict) -> list[dict]:
@@ -24,7 +20,7 @@ def lines(plot: dict) -> list[dict]:
 
 
 def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> None:
-    app = settled(visit("ablation", grid="coarse"))
+    app = settled(visit("ablation", grid="coarse", batch="3"))
     assert not app.exception and not app.error and app.title[0].value == "Which directions does the network need?"
     assert app.markdown[0].value.startswith("**Removing random channels of fc4 hurts ")
     curves, areas = plots(app)
@@ -41,7 +37,7 @@ def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> Non
 
 
 def test_ablation_tells_what_a_link_got_wrong() -> None:
-    app = settled(visit("ablation", grid="coarse", removed=["NMF directions", "ICA"], layer="conv9"))
+    app = settled(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
     assert [words.value.split(":")[0] for words in app.info] == [
         "The link asks for layer conv9",
         "The link asks for remove ICA",
@@ -58,7 +54,7 @@ def test_a_dead_layer_does_not_break_the_pages(monkeypatch: pytest.MonkeyPatch) 
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = settled(visit("ablation", grid="coarse", seed="1", n="20", removed="PCA directions"))
+    app = settled(visit("ablation", grid="coarse", batch="3", seed="1", n="20", removed="PCA directions"))
     assert not app.exception and "all zero" in app.error[0].value
     assert app.markdown[0].value.startswith("**No curve of fc4") and len(plots(app)) == 1
     app = settled(visit("batches", seed="1", n="20", families="digits mlp", by="pca"))

@@ -1,15 +1,16 @@
 """The Generalisation page without a browser, on the shipped record and on parts of it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import pytest
 from planted_networks import planted
-from screens import ROOT, plots
+from screens import open_page, plots
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs import records
 from nmfdiag.runs.records import NetworkRecord, network_records
+from nmfdiag.views import generalization_values
 from nmfdiag.views.generalization_values import COMPARED, METHODS, select
 from nmfdiag.views.generalization_words import interval_words
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Definition
@@ -17,12 +18,20 @@ from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Def
 TITLE = "Does AuC foretell the generalisation error?"
 
 
+@pytest.fixture(autouse=True)
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Spare the seconds that two thousand draws of each interval take."""
+    remembered = (generalization_values._correlation, generalization_values._difference)
+    monkeypatch.setattr(generalization_values, "DRAWS", 100)
+    for answers in remembered:
+        answers.cache_clear()
+    yield
+    for answers in remembered:
+        answers.cache_clear()
+
+
 def opened(**link: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "generalization.py"))
-    for key, value in link.items():
-        app.query_params[key] = value
-    return app.run()
+    return open_page("generalization", **link)
 
 
 def recorded(monkeypatch: pytest.MonkeyPatch, found: Mapping[str, NetworkRecord]) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.measures.curve import CompressionCurve
@@ -19,11 +19,7 @@ def curve(accuracy: list[float], n: int = 20) -> CompressionCurve:
 
 
 def visit(**link: Any) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "how.py"))
-    for key, value in {"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc1", **link}.items():
-        app.query_params[key] = value
-    return settled(app.run())
+    return settled(open_page("how", **{"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc1", **link}))
 
 
 def test_the_page_shows_the_layer_and_moves_with_k() -> None:

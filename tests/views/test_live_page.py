@@ -2,13 +2,12 @@
 
 import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import streamlit as st
-from screens import ROOT, plots
+from screens import open_page, plots, run_until
 from streamlit.testing.v1 import AppTest
 from watchedruns import HEAD, write_run
 
@@ -25,11 +24,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def opened(**link: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "training_runs.py"))
-    for key, value in link.items():
-        app.query_params[key] = value
-    return app.run()
+    return open_page("training_runs", **link)
 
 
 def button(app: AppTest, label: str) -> object:
@@ -115,7 +110,7 @@ import pathlib, sys, time
 run = pathlib.Path(sys.argv[2], sys.argv[1], "run.jsonl")
 run.parent.mkdir(parents=True)
 run.write_text({json.dumps(HEAD | {"name": "NAME", "recipe": None})!r}.replace("NAME", sys.argv[1]) + chr(10))
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -128,11 +123,7 @@ def test_the_button_trains_one_shows_it_and_cancel_ends_it(folder: Path, monkeyp
     button(app, "Train one now").click().run()  # type: ignore[attr-defined]
     assert not app.exception and "Under way: digits-cnn-p1-s0" in texts(app)
     assert button(app, "Train one now").disabled  # type: ignore[attr-defined]
-    end = time.monotonic() + 30
-    while "digits-cnn-p1-s0, epoch 0" not in texts(app):
-        assert time.monotonic() < end
-        time.sleep(0.2)
-        app.run()
+    run_until(app, lambda app: "digits-cnn-p1-s0, epoch 0" in texts(app))
     assert app.multiselect(key="runs").value == ["digits-cnn-p1-s0"]
     button(app, "Cancel").click().run()  # type: ignore[attr-defined]
     assert not app.exception and "digits-cnn-p1-s0, epoch 0 (cancelled)" in texts(app)
@@ -144,9 +135,5 @@ def test_a_process_that_fails_shows_its_last_line(folder: Path, monkeypatch: pyt
     monkeypatch.setattr(live, "train_command", lambda *_: fails)
     app = opened()
     button(app, "Train one now").click().run()  # type: ignore[attr-defined]
-    end = time.monotonic() + 30
-    while not app.error:
-        assert time.monotonic() < end
-        time.sleep(0.2)
-        app.run()
+    run_until(app, lambda app: app.error)
     assert r"digits-mlp-p0.4-s0 was not trained. nmfdiag\: \*no\* data" in app.error[0].value

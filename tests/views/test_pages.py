@@ -1,12 +1,13 @@
 """The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
 
 import shutil
-import time
 from pathlib import Path
 
 import pytest
-from screens import ROOT, SMALL, plots, settled, visit
+from screens import SMALL, open_page, plots, run_until, settled, visit
 from streamlit.testing.v1 import AppTest
+
+from nmfdiag.zoo.registry import refresh
 
 PAGES = ("overview", "curves", "phases", "reconstruction")
 
@@ -66,9 +67,9 @@ def test_no_label_noise_chosen_means_the_least() -> None:
 def test_a_damaged_zoo_entry_is_named_and_the_rest_lives(private_folders: Path, request: pytest.FixtureRequest) -> None:
     folder = private_folders / "NMFDIAG_ZOO" / "mine"
     folder.mkdir()
-    request.addfinalizer(lambda: ((folder / "entry.json").unlink(), folder.rmdir()))
+    request.addfinalizer(lambda: ((folder / "entry.json").unlink(), folder.rmdir(), refresh()))
     (folder / "entry.json").write_text("{")
-    time.sleep(1.1)  # the zoo is read once a second
+    refresh()  # the zoo is read once a second
     app = visit("overview")
     assert any("mine can't be read" in warning.value for warning in app.warning)
     assert plots(app)
@@ -86,24 +87,13 @@ def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.Mon
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for key, value in {**SMALL, "n": "30", "seed": "1"}.items():
-        app.query_params[key] = value
-    app.run()
-    end = time.monotonic() + 60
-    while not (app.error and plots(app)) and time.monotonic() < end:
-        time.sleep(0.3)
-        app.run()
+    app = run_until(open_page(**{**SMALL, "n": "30", "seed": "1"}), lambda app: app.error and plots(app))
     assert "dead on this batch" in app.error[0].value and not app.exception
 
 
 def runtime(**link: str | list[str]) -> AppTest:
     """The Runtime page on a small layer, as a link opens it."""
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "runtime.py"))
-    for key, value in {"arch": "mlp", "p": ["0.4", "1"], "n": "10", "layer": "fc4", **link}.items():
-        app.query_params[key] = value
-    return app.run()
+    return open_page("runtime", **{"arch": "mlp", "p": ["0.4", "1"], "n": "10", "layer": "fc4", **link})
 
 
 def pressed(app: AppTest, label: str) -> AppTest:
@@ -154,10 +144,7 @@ def test_runtime_explains_a_dead_layer(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(module, "_activations", dead)
     app = pressed(runtime(over="convergence", rank="16"), "Measure")
-    end = time.monotonic() + 60
-    while (not app.error or plots(app)) and time.monotonic() < end:
-        time.sleep(0.3)
-        app.run()
+    run_until(app, lambda app: app.error and not plots(app))
     assert [e.value for e in app.error] == [
         "Layer 'fc4': The activations are all zero: this layer is dead on this batch."
     ]

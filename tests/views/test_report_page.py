@@ -2,8 +2,7 @@
 
 import json
 
-from screens import ROOT, settled
-from streamlit.testing.v1 import AppTest
+from screens import SMALL, open_page, settled
 
 from nmfdiag.runs.compute import compute
 from nmfdiag.runs.request import profile_requests
@@ -13,10 +12,7 @@ from nmfdiag.zoo.registry import lookup
 
 
 def test_every_network_shown_has_a_report() -> None:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    for key, value in {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}.items():
-        app.query_params[key] = value
-    settled(app.run())
+    app = settled(open_page(**SMALL))
     labels = [button.label for button in app.get("download_button") if button.label.startswith("Report")]
     assert labels == [f"Report ({form}), p = {p}" for p in (0, 1) for form in ("HTML", "JSON")]
     assert not app.exception

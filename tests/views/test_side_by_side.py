@@ -1,7 +1,7 @@
 """A second network beside the first, on every page that shows networks of the zoo."""
 
 import pytest
-from screens import plots, visit
+from screens import plots, run_until, visit
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.views.choice import ALONE, EACH_CLASS, MULTI, Choice
@@ -13,9 +13,7 @@ SAID = ("digits · mlp · p = 0 · seed 0", "digits · mlp · p = 1 · seed 1")
 
 def both(page: str, **link: str) -> AppTest:
     app = visit(page, p=["0"], beside=OTHER, **link)
-    while sum("s of computing on" in caption.value for caption in app.caption) < 2:
-        app.run()
-    return app
+    return run_until(app, lambda app: sum("s of computing on" in caption.value for caption in app.caption) == 2)
 
 
 def headings(app: AppTest) -> list[str]:
@@ -24,7 +22,7 @@ def headings(app: AppTest) -> list[str]:
 
 @pytest.mark.parametrize("page", ["overview", "curves", "phases", "classes", "reconstruction", "ablation", "support"])
 def test_both_are_drawn(page: str) -> None:
-    app = both(page, batch="3") if page == "support" else both(page)
+    app = both(page, batch="3") if page in ("ablation", "support") else both(page)
     assert not app.exception and not app.error
     assert headings(app) == [f"**{words}**" for words in SAID]
     drawn = plots(app)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from screens import ROOT, plots, settled
+from screens import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
@@ -51,12 +51,8 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooEntry]:
 
 
 def visit(page: str, entry: ZooEntry, **link: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     wanted = {"data": entry.recipe.dataset, "arch": entry.recipe.arch, "n": "10", "grid": "coarse"}
-    for key, value in {**wanted, **link}.items():
-        app.query_params[key] = value
-    app.switch_page(str(ROOT / "pages" / f"{page}.py"))
-    return app.run()
+    return open_page(page, **{**wanted, **link})
 
 
 def test_the_zoo_computes_signed_curves(entry: ZooEntry) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 from plantedruns import planted_run
-from screens import ROOT, plots
+from screens import open_page, plots
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
@@ -18,11 +18,7 @@ PLANTED = [
 
 
 def opened(**link: str) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "stopping.py"))
-    for key, value in link.items():
-        app.query_params[key] = value
-    return app.run()
+    return open_page("stopping", **link)
 
 
 def record(monkeypatch: pytest.MonkeyPatch, runs: Iterable[History]) -> None:

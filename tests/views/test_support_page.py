@@ -3,16 +3,14 @@
 from typing import Any
 
 import pytest
-from screens import ROOT, plots, settled
+from screens import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 
 def visit(**link: str | list[str]) -> AppTest:
-    app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
-    app.switch_page(str(ROOT / "pages" / "support.py"))
-    for key, value in {"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40", **link}.items():
-        app.query_params[key] = value
-    return settled(app.run())
+    return settled(
+        open_page("support", **{"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40", **link})
+    )
 
 
 def test_it_answers_and_draws() -> None:
@@ -40,7 +38,7 @@ def test_a_link_sets_every_choice_and_the_paper_is_a_click_away() -> None:
 
 
 def test_what_a_link_got_wrong_is_said() -> None:
-    app = visit(order="alphabet", part="most", rows="7", layer="conv9")
+    app = visit(order="alphabet", part="most", rows="7", layer="conv9", p="0")
     assert not app.exception and plots(app)
     assert [words.value.split(":")[0] for words in app.info] == [
         "The link asks for layer conv9",
