@@ -141,8 +141,9 @@ def start(name: str, folder: Path) -> None:
 def take_up(runs: Mapping[str, MonitoredRun]) -> None:
     """Choose the run that the button has started, once it has begun."""
     name, since = st.session_state.get("_take_up", ("", 0.0))
-    if name in runs and runs[name].changed >= since:
-        give({"runs": [name]})
+    started = [label for label, each in runs.items() if each.place == name and each.changed >= since]
+    if name and started:
+        give({"runs": started[:1]})
         del st.session_state["_take_up"]
 
 

@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -14,7 +15,8 @@ import pandas as pd
 from nmfdiag.measures.stopping import PATIENCE, maximum
 from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.live import under_way
-from nmfdiag.runs.records import RUN_FILE, MonitoredRun, Run
+from nmfdiag.runs.records import MonitoredRun, Run
+from nmfdiag.runs.run_file import RUN_FILE
 from nmfdiag.views.figures import METHOD_TITLES
 from nmfdiag.views.stopping_values import ALL, SHOWN, Shown
 
@@ -75,16 +77,25 @@ class Reading:
 
 
 def labelled(found: Sequence[MonitoredRun]) -> dict[str, MonitoredRun]:
-    """Runs by a label of their own: the name, and of those that a later run of that name has put aside the date."""
-    by_label: dict[str, MonitoredRun] = {}
-    for each in found:
-        label = " ".join(str(each.run.name).split())[:LONGEST_NAME] or "run"
+    """Runs by a label of their own, in the order given: the name, and of those that a later run has put aside the date.
+
+    A run in a folder of folders that has the folder's name is called by its place, ``"grid/seed0"``. Of several of one name the one
+    that was begun first keeps it, so that a label never passes from one run to another.
+    """
+    labels: dict[Path, str] = {}
+    taken: set[str] = set()
+    for each in sorted(found, key=lambda each: (str(each.run.provenance.get("date", "")), each.path)):
+        place, name = each.place or each.path.parent.name, " ".join(str(each.run.name).split())
+        label = (place if place.endswith(f"/{name}") else name)[:LONGEST_NAME] or "run"
         if each.path.name != RUN_FILE:
             label += f" ({each.run.provenance.get('date') or each.path.stem})"
-        while label in by_label:
-            label += f" in {each.path.parent.name}"[:LONGEST_NAME]
-        by_label[label] = each
-    return by_label
+            if label in taken:
+                label += f" {each.path.stem}"
+        while label in taken:
+            label += f" in {place}"[:LONGEST_NAME]
+        taken.add(label)
+        labels[each.path] = label
+    return {labels[each.path]: each for each in found}
 
 
 def lines_of(chosen: Mapping[str, MonitoredRun], *, mean: bool = False) -> list[Line]:
@@ -233,6 +244,10 @@ def run_settings(chosen: Mapping[str, MonitoredRun]) -> dict[str, str]:
             f"{label}: seconds of looking": f"{seconds:,.1f}",
             f"{label}: result": _listed(found.run.result) or "none yet",
         }  # fmt: skip
+        if found.run.replaced:
+            rows[f"{label}: epochs trained again"] = (
+                f"{found.run.replaced} lines: the numbers went back, and the later ones count"
+            )
     return rows
 
 
