@@ -18,6 +18,7 @@ from nmfdiag.runs.live import under_way
 from nmfdiag.runs.records import MonitoredRun, Run
 from nmfdiag.runs.run_file import RUN_FILE
 from nmfdiag.views.figures import METHOD_TITLES
+from nmfdiag.views.reserved import options_of
 from nmfdiag.views.stopping_values import ALL, SHOWN, Shown
 
 MEASURES: dict[str, Shown] = {name: SHOWN[name] for name in ("relative", "absolute", "k = 1 accuracy")}
@@ -135,9 +136,20 @@ def method_of(run: Run) -> str:
     return told if told in ("nmf", "signed") else "nmf"
 
 
+def layer_options(layers: Sequence[str]) -> dict[str, str]:
+    """What can be drawn, by what the sidebar and links call it: the mean over all layers, or a layer."""
+    return options_of((ALL,), layers)
+
+
 def looked(run: Run, method: str, value: str, layers: str) -> Values:
+    """A measured value by epoch, the mean over the layers of one of :func:`layer_options`."""
+    return looked_at(
+        run, method, value, run.layers if layers == ALL else [layer_options(run.layers).get(layers, layers)]
+    )
+
+
+def looked_at(run: Run, method: str, value: str, names: Sequence[str]) -> Values:
     """A measured value by epoch, the mean over layers; epochs at which one of them has none are left out."""
-    names = run.layers if layers == ALL else [layers]
     found = {}
     for line in run.epochs:
         got = [line["curves"].get(method, {}).get(name, {}).get(value) for name in names]
@@ -224,7 +236,7 @@ def map_table(label: str, run: Run, shown: Shown) -> pd.DataFrame:
         [
             {"run": label, "layer": layer, "epoch": epoch, shown.title: value}
             for layer in run.layers
-            for epoch, value in looked(run, method_of(run), shown.value, layer).items()
+            for epoch, value in looked_at(run, method_of(run), shown.value, [layer]).items()
         ]
     )
 
