@@ -4,7 +4,7 @@ import logging
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from math import isfinite
 from operator import index
 from os import getpid
@@ -240,7 +240,13 @@ class MemorizationMonitor:
     def _look(self, model: nn.Module) -> dict[str, Any]:
         parameter = next(model.parameters(), None)
         device = torch.device("cpu") if parameter is None else parameter.device
-        with torch.inference_mode(False):  # what is kept for the next look must not be tied to this mode
+        with (
+            ExitStack() as as_usual
+        ):  # what is measured, and kept for the next look, must not depend on the caller's modes
+            as_usual.enter_context(torch.inference_mode(False))
+            for kind in {"cpu", device.type}:
+                if torch.amp.is_autocast_available(kind):
+                    as_usual.enter_context(torch.autocast(kind, enabled=False))
             if self._batches[0][0].device != device:
                 self._batches = [(x.to(device), y) for x, y in self._batches]
                 self._watch.batches = self._batches
