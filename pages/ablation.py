@@ -16,7 +16,7 @@ PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
 controls.page_guard()
 asked = controls.sidebar(without=["methods"])
 fitting = methods_of(asked.networks[0])
-paper = {"removed": list(fitting), "batch": EACH_CLASS, "axis": "linear"}
+paper = {"removed": list(fitting), "batch": str(EACH_CLASS), "axis": "linear"}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     methods = several("remove", fitting, "removed", fitting, format_func=REMOVED.__getitem__)

@@ -17,6 +17,7 @@ from nmfdiag.views.class_values import (
     point_table,
 )
 from nmfdiag.views.class_words import HOW_TO_READ, classes_answer, denoising_words
+from nmfdiag.views.reserved import options_of
 from nmfdiag.views.widgets import one
 
 CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
@@ -29,9 +30,11 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     levels = {f"{n.label_noise:g}": n for n in choice.networks}
     level = one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
     by_sidebar = asked.batch in choice.names
-    wanted = asked.batch if by_sidebar else one("curves of class", [LOWEST, *choice.names], "class", help=CLASS_HELP)
+    named = options_of((LOWEST,), choice.names)
+    option = "" if by_sidebar else one("curves of class", list(named), "class", help=CLASS_HELP)
+    wanted = named.get(option, asked.batch)
 with head:
-    own = [("map", level)] if by_sidebar else [("map", level), ("class", wanted)]
+    own = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
     controls.heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
     if words := note(asked):
         st.info(words, icon=":material/info:")

@@ -19,6 +19,7 @@ from nmfdiag.views.live_values import (
     file_stem,
     has_seeds,
     labelled,
+    layer_options,
     layers_of,
     lines_of,
     map_table,
@@ -37,7 +38,6 @@ from nmfdiag.views.live_words import (
 )
 from nmfdiag.views.rerunning import draw_again, look_again
 from nmfdiag.views.stopping_figures import SMOOTHINGS
-from nmfdiag.views.stopping_values import ALL
 from nmfdiag.views.widgets import begin, give, one, several
 
 TITLE = "Is this run memorising yet?"
@@ -76,9 +76,8 @@ def draw() -> None:
         chosen = {label: runs[label] for label in picked}
         first = WATCHED_BY.get(str(chosen[picked[0]].run.probe.get("measure")), "relative")
         measure = one("measure", list(MEASURES), "by", default=list(MEASURES).index(first), help=MEASURE_HELP)
-        layers = one(
-            "layers", [ALL, *layers_of([each.run for each in chosen.values()])], "layer_of", help="Their mean."
-        )
+        drawable = layer_options(layers_of([each.run for each in chosen.values()]))
+        layers = one("layers", list(drawable), "layer_of", help="Their mean.")
         train_now(folder, training)
         tell(problems)
     head = st.container()
@@ -107,7 +106,7 @@ def draw() -> None:
         data, alt = (lambda: map_table(mapped, run, shown)), f"{shown.title} of every layer at every epoch"
         clicked = charts.plot(map_figure(mapped, run, shown), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
         if clicked and clicked[0] in run.layers:
-            st.session_state["_clicked_layer_of"] = clicked[0]
+            st.session_state["_clicked_layer_of"] = next(o for o in reversed(drawable) if drawable[o] == clicked[0])
             draw_again()
     charts.tabs(HOW_TO_READ, reading_table(readings, chosen), run_settings(chosen))
 
@@ -141,8 +140,9 @@ def start(name: str, folder: Path) -> None:
 def take_up(runs: Mapping[str, MonitoredRun]) -> None:
     """Choose the run that the button has started, once it has begun."""
     name, since = st.session_state.get("_take_up", ("", 0.0))
-    if name in runs and runs[name].changed >= since:
-        give({"runs": [name]})
+    started = [label for label, each in runs.items() if each.place == name and each.changed >= since]
+    if name and started:
+        give({"runs": started[:1]})
         del st.session_state["_take_up"]
 
 

@@ -242,6 +242,7 @@ def downloads(diagnosis: Diagnosis) -> None:
 
 def go_to(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -> None:
     """Open another page with this network chosen."""
+    batch = Choice((entry,), layer, batch).batch_option if batch else ""
     wanted = {"data": entry.recipe.dataset, "arch": entry.recipe.arch, "layer": layer, "batch": batch}
     for key, value in wanted.items():
         st.session_state[f"_clicked_{key}"] = value or None

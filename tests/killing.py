@@ -21,8 +21,9 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs import disk, jobs
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
-from nmfdiag.runs.records import RUN_FILE, append, monitored_runs
+from nmfdiag.runs.records import append, monitored_runs
 from nmfdiag.runs.request import CurveRequest, profile_requests
+from nmfdiag.runs.run_file import RUN_FILE
 from nmfdiag.runs.sweep import sweep
 from nmfdiag.runs.watched import train_watched
 from nmfdiag.zoo.recipes import recipe

@@ -65,7 +65,9 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
     from nmfdiag.zoo.registry import entries
 
     zoo = entries()
-    chosen = [entry for name, entry in zoo.items() if any(name.startswith(start) for start in arguments.names)]
+    exact = tuple(start for start in arguments.names if start in zoo)  # the name of one is not the beginning of others
+    starts = tuple(start for start in arguments.names if start not in zoo)
+    chosen = [entry for name, entry in zoo.items() if name in exact or name.startswith(starts)]
     unknown = [start for start in arguments.names if not any(name.startswith(start) for name in zoo)]
     if unknown:
         raise NmfdiagError(f"No network's name begins with {unknown[0]!r}: there are {', '.join(zoo)}.")

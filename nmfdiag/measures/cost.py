@@ -170,7 +170,11 @@ def _trial(
     width = layer.width
     ranks = _iterated("nmf", n * places, width, signed) or [1]
     chosen = {ranks[round(i * (len(ranks) - 1) / (AT_RANKS - 1))] for i in range(AT_RANKS)}
-    W, H = (torch.rand(shape, device=inputs.device) for shape in ((few * places, max(chosen)), (max(chosen), width)))
+    random = torch.Generator(inputs.device).manual_seed(0)  # the caller's own is left alone
+    W, H = (
+        torch.rand(shape, generator=random, device=inputs.device)
+        for shape in ((few * places, max(chosen)), (max(chosen), width))
+    )
     seconds = {k: timed(partial(tail.accuracy, W[:, :k], H[:k])) / few for k in chosen}
     return _Trial(layer, seconds, solving, carries, copied, signed)
 

@@ -5,6 +5,7 @@ smallest on, and the curve is taken to stay at the uncompressed accuracy once tw
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from statistics import fmean
 
 import torch
@@ -78,8 +79,12 @@ class Watch:
         self.batches, self.layers, self.methods, self.seed = list(batches), layers, tuple(methods), seed
         self._components: dict[tuple[str, str, int], dict[int, Tensor]] = {}
 
-    def look(self, model: nn.Module) -> Measured:
+    def look(self, model: nn.Module, *, trial: AbstractContextManager[None] | None = None) -> Measured:
         """Measure a network as it is now.
+
+        Args:
+            model: The network.
+            trial: Entered while the network is run for the first time, on two samples.
 
         Returns:
             What was measured; a layer that is dead on every batch is left out.
@@ -90,7 +95,8 @@ class Watch:
         found: Measured = {}
         samples = torch.cat([inputs for inputs, _ in self.batches]), torch.cat([labels for _, labels in self.batches])
         with plainly():
-            network = SplitNetwork(model, self.batches[0][0][:2], self.activations, samples=samples)
+            with trial or nullcontext():
+                network = SplitNetwork(model, self.batches[0][0][:2], self.activations, samples=samples)
             for name in self.layers or [layer.name for layer in network.checked_layers()]:
                 layer = network.layer(name)
                 methods = [m for m in self.methods if m != "nmf" or layer.non_negative]
@@ -138,7 +144,7 @@ class Watch:
                 fmean(tail.accuracy(*factors) for factors in approximations(A, solved, k, "compress")) for k in ranks
             ]
         known = self._components.setdefault(key, {})
-        fits = {k: H for k, H in known.items() if H.shape[1] == A.shape[1]}
+        fits = {k: H.to(A) for k, H in known.items() if H.shape[1] == A.shape[1]}
         solve = SOLVERS[method]
         one = solve(A, ranks, tol=TOLERANCE, max_iter=MOST_ITERATIONS, seed=self.seed, n_starts=1, start=fits)
         known |= {k: one.factors(k)[1] for k in ranks if k < one.full_rank}

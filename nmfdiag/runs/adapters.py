@@ -1,11 +1,12 @@
 """The monitor in Lightning's and Hugging Face's trainers, and its values in TensorBoard and Weights & Biases; none is imported before it is needed."""
 
 import logging
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs.monitor import MemorizationMonitor, Writer
+from nmfdiag.runs.monitor import OWN_KEYS, MemorizationMonitor, Writer
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def lightning_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> A
     class Watching(Callback):
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             monitor.on_epoch_end(pl_module, trainer.current_epoch + 1, **_named(trainer.callback_metrics))
-            if _alarm(monitor) and stop:
+            if _stops(monitor, stop):
                 trainer.should_stop = True
 
         def on_train_end(self, trainer: Any, pl_module: Any) -> None:
@@ -60,8 +61,9 @@ def trainer_callback(monitor: MemorizationMonitor, *, stop: bool = False) -> Any
     class Watching(TrainerCallback):
         def on_epoch_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             logs = _named({k: v for line in state.log_history for k, v in line.items() if k not in ("epoch", "step")})
-            monitor.on_epoch_end(kwargs["model"], round(state.epoch), **logs)
-            if _alarm(monitor) and stop:
+            epoch = math.ceil(state.epoch - 1e-6)  # one that ends early, at ``max_steps``, counts
+            monitor.on_epoch_end(kwargs["model"], epoch, **logs)
+            if _stops(monitor, stop):
                 control.should_training_stop = True
 
         def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -103,11 +105,12 @@ def wandb_writer(run: Any) -> Writer:
 
 
 def _named(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Logged values but for those whose names the monitor takes itself."""
-    return {str(name): value for name, value in values.items() if name not in ("self", "model", "epoch")}
+    """Logged values by names that can be passed on beside the monitor's own arguments."""
+    return {f"logged_{name}" if name in OWN_KEYS else str(name): value for name, value in values.items()}
 
 
-def _alarm(monitor: MemorizationMonitor) -> bool:
-    if monitor.should_stop:
+def _stops(monitor: MemorizationMonitor, stop: bool) -> bool:
+    """Whether training ends now, in all processes alike; asked only if it may, for the others wait for the answer."""
+    if monitor.alarm:
         logger.warning(monitor.alarm)
-    return monitor.should_stop
+    return stop and monitor.should_stop

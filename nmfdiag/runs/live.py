@@ -14,7 +14,8 @@ from pathlib import Path
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs.jobs import worker_threads
-from nmfdiag.runs.records import RUN_FILE, MonitoredRun, append, monitored_runs
+from nmfdiag.runs.records import MonitoredRun, append, monitored_runs
+from nmfdiag.runs.run_file import RUN_FILE
 from nmfdiag.zoo.recipes import RECIPES, recipe
 
 TRAINABLE = tuple(name for name, each in RECIPES.items() if each.dataset == "digits")
@@ -28,8 +29,10 @@ Command = Callable[[str, Path, Path], Sequence[str]]
 
 
 def under_way(found: MonitoredRun, now: float) -> bool:
-    """Whether a run may still grow; one that was put aside by a later run of its name does not."""
-    ended = found.run.finished or found.run.stopped or found.path.name != RUN_FILE
+    """Whether a run may still grow; one that was put aside by a later run of its folder does only if it went on after that."""
+    epochs = found.run.epochs
+    is_aside = found.path.name != RUN_FILE and not (epochs and epochs[-1].get("put_aside"))
+    ended = found.run.finished or found.run.stopped or is_aside
     return not ended and now - found.changed < QUIET_SECONDS
 
 
@@ -141,11 +144,17 @@ class Trainer:
         ended, self._now = self._now, None
         with suppress(OSError):
             ended.weights.cleanup()
-        found, _ = monitored_runs(ended.run.parents[1])
-        its_own = [each for each in found if each.path == ended.run and each.changed >= ended.since]
-        if why and its_own and not its_own[0].run.finished:
+        runs, _ = monitored_runs(ended.run.parent)
+        own = [each for each in runs if each.changed >= ended.since and _was_written_by(each, ended)]
+        if why and own and not own[0].run.finished:
             with suppress(OSError):
-                append(ended.run, {"stopped": why})
+                append(own[0].path, {"stopped": why})
+
+
+def _was_written_by(monitored: MonitoredRun, ended: _Process) -> bool:
+    """Whether a run is that of a process; where its header doesn't say, by the name of its file."""
+    process = monitored.run.provenance.get("process")
+    return monitored.path == ended.run if process is None else process == ended.process.pid
 
 
 def _problem(code: int, told: Path) -> str:

@@ -7,23 +7,24 @@ runs have the same form: ``FOLDER/run.jsonl`` below :func:`runs_folder`, written
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.runs.run_file import as_json, write_line
 from nmfdiag.zoo.experiments import Definition
 from nmfdiag.zoo.recipes import Recipe
 
 RECORDED = Path(__file__).parent / "recorded"
-RUN_FILE = "run.jsonl"
-BLOCK = 2**16
-MAX_BYTES, MOST_RUNS = 2**28, 10_000
-"""Of a record, and of the files of runs that are looked at."""
+MAX_BYTES = 2**28
+"""Size of a record at most."""
+MOST_RUNS, MOST_FOLDERS = 10_000, 20_000
+"""Files of runs that are read at most, and folders that are searched for them."""
 MOST_DIGITS, MOST_EPOCHS = 18, 10**9
 
 
@@ -72,6 +73,8 @@ class Run:
     ``"nmf on fitted"`` (only the samples that the network gets right), values ``auc`` and ``auc_log`` (mean over classes),
     ``sem``, ``relative`` (AuC over the batch's uncompressed accuracy), ``first`` (accuracy at k = 1) and ``baseline``.
     ``result`` is empty while the run is under way and where it was killed; ``stopped`` says why it was ended early, where known.
+    Where the number of an epoch goes back, as after a checkpoint was loaded, the epochs from there on count as they were trained last;
+    ``replaced`` is the number of lines that are left out for that.
     """
 
     name: str
@@ -82,6 +85,7 @@ class Run:
     epochs: tuple[dict[str, Any], ...]
     result: dict[str, Any]
     stopped: str = ""
+    replaced: int = 0
 
     @property
     def finished(self) -> bool:
@@ -110,11 +114,15 @@ class History(Run):
 
 @dataclass(frozen=True)
 class MonitoredRun:
-    """A run that a monitor writes, and its file as it was read; ``changed`` in seconds since 1970."""
+    """A run that a monitor writes, and its file as it was read.
+
+    ``changed`` is in seconds since 1970, ``place`` the run's folder as seen from the folder of the runs: ``"first"``, ``"grid/seed0"``.
+    """
 
     path: Path
     changed: float
     run: Run
+    place: str = ""
 
 
 def network_records(folder: Path = RECORDED, experiment: str = "generalization") -> dict[str, NetworkRecord]:
@@ -135,63 +143,87 @@ def runs_folder() -> Path:
 
 
 def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """The files of monitored runs, with the time (ns) and the size that they were left at, newest first.
+    """The files of monitored runs at any depth, with the time (ns) and the size that they were left at, newest first.
 
     Links that lead out of the folder, what is no plain file, and names that can't be printed are left out.
     """
-    found, inside = {}, folder.resolve()
-    for path in islice(folder.glob("*/run*.jsonl"), MOST_RUNS):
-        with suppress(OSError, RuntimeError):  # put aside in this moment, or a link that leads to itself
-            if (
-                path.is_file()
-                and path.resolve().is_relative_to(inside)
-                and f"{path.parent.name}{path.name}".isprintable()
-            ):
-                found[path] = ((at := path.stat()).st_mtime_ns, at.st_size)
-    return dict(sorted(found.items(), key=lambda item: (-item[1][0], item[0])))
+    return _run_files(folder)[0]
 
 
 def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
     """The monitored runs below a folder, newest first, and what is wrong with each file that can't be read."""
-    found, problems = [], []
-    for path, (changed, _) in run_files(folder).items():
+    runs = []
+    files, problems = _run_files(folder)
+    for path, (changed, _) in files.items():
+        place = _place(path, folder)
         try:
-            found.append(MonitoredRun(path, changed / 1e9, _monitored(path, changed)))
+            runs.append(MonitoredRun(path, changed / 1e9, _monitored(path, changed), place))
         except NmfdiagError as error:
-            problems.append(f"{path.parent.name}: {error}")
-    return found, problems
+            problems.append(f"{place}: {error}")
+    return runs, problems
+
+
+def current_epochs(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of the epochs that led to the network as it is: where their number goes back, what comes later counts.
+
+    >>> [line["loss"] for line in current_epochs([{"epoch": 1, "loss": 9}, {"epoch": 2, "loss": 8}, {"epoch": 2, "loss": 5}])]
+    [9, 5]
+    """
+    current: list[dict[str, Any]] = []
+    for line in lines:
+        while current and current[-1]["epoch"] >= line["epoch"]:
+            current.pop()
+        current.append(line)
+    return current
 
 
 def append(path: Path, line: Mapping[str, Any]) -> None:
     """Add one line to a record; it is on the disk when this returns. A part of a line that a killed run left is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab+") as file:
-        rest = _unended(file)
-        whole = _is_whole(rest)
-        if rest and not whole:
-            file.truncate(file.seek(0, os.SEEK_END) - len(rest))
-        file.write((b"\n" if whole else b"") + json.dumps(line).encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+    with os.fdopen(
+        os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "rb+", buffering=0
+    ) as file:
+        write_line(file, as_json(line))
 
 
-def _unended(file: BinaryIO) -> bytes:
-    """What follows the last end of line; read from the end, however long the record is."""
-    start, rest = file.seek(0, os.SEEK_END), b""
-    while start > 0 and b"\n" not in rest:
-        size = min(BLOCK, start)
-        start -= size
-        file.seek(start)
-        rest = file.read(size) + rest
-    return rest[rest.rfind(b"\n") + 1 :]
+def _run_files(folder: Path) -> tuple[dict[Path, tuple[int, int]], list[str]]:
+    """What :func:`run_files` returns, and a sentence if there are too many to be searched."""
+    files, inside = {}, folder.resolve()
+    paths, problems = _searched(folder)
+    for path in paths:
+        with suppress(OSError, RuntimeError):  # put aside in this moment, or a link that leads to itself
+            if path.is_file() and path.resolve().is_relative_to(inside) and str(path.relative_to(folder)).isprintable():
+                files[path] = ((status := path.stat()).st_mtime_ns, status.st_size)
+    return dict(sorted(files.items(), key=lambda item: (-item[1][0], item[0]))), problems
 
 
-def _is_whole(line: bytes) -> bool:
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return False
-    return True
+def _searched(folder: Path) -> tuple[list[Path], list[str]]:
+    """Paths that are named like runs, the nearest ones first; below links and hidden folders nothing is searched."""
+    paths: list[Path] = []
+    level, searched = [(folder, True)], 0
+    while level:
+        deeper: list[tuple[Path, bool]] = []
+        for each, descends in level:
+            if searched == MOST_FOLDERS or len(paths) >= MOST_RUNS:
+                return paths[:MOST_RUNS], [
+                    f"{folder} has too many folders or runs: only the first {len(paths):,} runs are shown."
+                ]
+            searched += 1
+            with suppress(OSError):
+                children = sorted(os.scandir(each), key=lambda entry: entry.name)
+                paths += [each / entry.name for entry in children if fnmatchcase(entry.name, "run*.jsonl")]
+                if descends:
+                    deeper += [
+                        (each / child.name, not (child.is_symlink() or child.name.startswith(".")))
+                        for child in children
+                        if child.is_dir() and (each == folder or not child.is_symlink())
+                    ]
+        level = deeper
+    return paths, []
+
+
+def _place(path: Path, folder: Path) -> str:
+    return path.parent.relative_to(folder).as_posix() if path.parent != folder else folder.resolve().name
 
 
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -256,7 +288,8 @@ def _monitored(path: Path, _modified: int) -> Run:
     try:
         for line in run.epochs:
             numbers = [line["epoch"]] + [v for of in line["curves"].values() for at in of.values() for v in at.values()]
-            if not all(isinstance(each, int | float) for each in numbers) or not 0 <= line["epoch"] < MOST_EPOCHS:
+            known = [each for each in numbers if each is not None]
+            if not all(isinstance(each, int | float) for each in known) or not 0 <= line["epoch"] < MOST_EPOCHS:
                 raise TypeError(f"the values of epoch {line['epoch']!r} are no numbers")
         noise = None if run.recipe is None else run.recipe.label_noise
         parts = (run.probe, run.provenance, run.result)
@@ -271,9 +304,11 @@ def _run(path: Path) -> Run:
     lines = list(_lines(path))
     try:
         head, last = lines[0], lines[-1]
-        epochs = tuple(line for line in lines[1:] if "epoch" in line)
+        epochs = [line for line in lines[1:] if "epoch" in line]
+        current = current_epochs(epochs)
+        ended = {} if len(lines) == 1 or "epoch" in last else last  # an epoch's log may have a value of any name
         recipe = None if head["recipe"] is None else Recipe(**head["recipe"])
         told = (head["name"], head["experiment"], recipe, head["probe"], head["provenance"])
-        return Run(*told, epochs, last.get("result", {}), last.get("stopped", ""))
+        return Run(*told, tuple(current), ended.get("result", {}), ended.get("stopped", ""), len(epochs) - len(current))
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise NmfdiagError(f"{path.name} is no record of a training run: {error!r}") from None

@@ -1,6 +1,7 @@
 """What is on the screen whatever a page is about: its heading, plots with their exports, and the tabs below."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -71,6 +72,8 @@ def chart(
     clicked = plot(figure, f"{choice.file_stem}_{what}", data, f"{choice.place}{what}", alt, beside)
     if clicked and clicked[0] in choice.layers:
         wanted = dict(zip(("layer", "batch"), clicked, strict=False))
+        if "batch" in wanted:
+            wanted["batch"] = replace(choice, batch=wanted["batch"]).batch_option
         if choice.place:  # the network beside becomes the one that the page is about
             recipe = choice.networks[0].recipe
             wanted |= {"data": recipe.dataset, "arch": recipe.arch, "seed": recipe.seed, "p": [recipe.label_noise]}

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
+from nmfdiag.views.reserved import Reserved, options_of
 from nmfdiag.zoo.registry import ZooEntry
 
-EACH_CLASS, MULTI, BOTH = "each class", "multi-class", "both"
+EACH_CLASS, MULTI, BOTH = (Reserved(word) for word in ("each class", "multi-class", "both"))
 ALONE = "nothing else"
 """Drawn beside the networks of a choice."""
 MULTI_DRAWS = 3
@@ -29,7 +30,8 @@ class Choice:
     Attributes:
         networks: By ascending p.
         layer: The layer whose curves are shown.
-        batch: :data:`EACH_CLASS`, :data:`MULTI`, :data:`BOTH`, or the name of a class.
+        batch: :data:`EACH_CLASS`, :data:`MULTI`, :data:`BOTH`, or the name of a class; text is taken for a class of that name, else
+            for an option of :attr:`batches`.
         methods: Compression methods, at least one.
         per_class: Samples a batch.
         grid: The rank grid, a name in :data:`nmfdiag.runs.request.GRIDS`.
@@ -51,6 +53,21 @@ class Choice:
     device: str = "auto"
     beside: ZooEntry | None = None
     place: str = ""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.batch, Reserved) and self.batch not in self.networks[0].class_names:
+            meant = {str(BOTH): BOTH} | self.batches
+            object.__setattr__(self, "batch", meant.get(self.batch, self.batch))
+
+    @property
+    def batches(self) -> dict[str, str]:
+        """The batches that can be chosen, by what the sidebar and links call them."""
+        return options_of((EACH_CLASS, MULTI), self.names)
+
+    @property
+    def batch_option(self) -> str:
+        """What the sidebar and links call the batch."""
+        return next((option for option, batch in self.batches.items() if batch == self.batch), str(self.batch))
 
     @property
     def layers(self) -> list[str]:
@@ -131,7 +148,7 @@ class Choice:
             ("arch", recipe.arch),
             *(("p", f"{n.label_noise:g}") for n in self.networks if not n.called),
             ("layer", self.layer),
-            ("batch", self.batch),
+            ("batch", self.batch_option),
             ("seed", str(recipe.seed)),
             *(("methods", method) for method in self.methods),
             ("n", str(self.per_class)),

@@ -11,9 +11,10 @@ from nmfdiag.measures.correlation import Correlation, correlation
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
 from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice, Curves
+from nmfdiag.views.reserved import Reserved
 from nmfdiag.zoo.registry import ZooEntry, known
 
-LOWEST = "lowest AuC"
+LOWEST = Reserved("lowest AuC")
 POOLED = "pooled within p"
 BOOTSTRAP_DRAWS = 1000
 

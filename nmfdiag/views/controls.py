@@ -10,7 +10,7 @@ import streamlit as st
 from nmfdiag.runs import garbage
 from nmfdiag.runs.request import GRIDS
 from nmfdiag.views.charts import banner
-from nmfdiag.views.choice import ALONE, EACH_CLASS, MULTI, Choice, methods_of
+from nmfdiag.views.choice import ALONE, EACH_CLASS, Choice, methods_of
 from nmfdiag.views.widgets import begin, give, one, several
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
@@ -103,8 +103,9 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             layers = list(networks[0].layers)
             third = len(layers) // 3
             layer = layers[third] if "layer" in without else one("layer", layers, "layer", default=third)
-            some = [EACH_CLASS, MULTI, *(networks[0].class_names[c] for c in networks[0].classes)]
-            batch = some[0] if "batch" in without else one("batch", some, "batch", help=BATCH_HELP)
+            batches = Choice(networks, layer).batches
+            option = EACH_CLASS if "batch" in without else one("batch", list(batches), "batch", help=BATCH_HELP)
+            batch = batches[str(option)]
         with more:
             beside = None if "beside" in without else zoo.get(one("beside", [ALONE, *zoo], "beside", help=BESIDE_HELP))
             fitting, grid = methods_of(networks[0]), GRIDS[0]

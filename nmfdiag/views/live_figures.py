@@ -10,7 +10,18 @@ from plotly.subplots import make_subplots
 from nmfdiag.measures.stopping import maximum, smoothed
 from nmfdiag.runs.records import Run
 from nmfdiag.views.figures import GREY, METHOD_DASHES, METHOD_TITLES, P_MARKERS, colour_of, laid_out
-from nmfdiag.views.live_values import Line, Reading, Series, Values, log_names, logged, looked, method_of, over_runs
+from nmfdiag.views.live_values import (
+    Line,
+    Reading,
+    Series,
+    Values,
+    log_names,
+    logged,
+    looked,
+    looked_at,
+    method_of,
+    over_runs,
+)
 from nmfdiag.views.live_words import for_plot
 from nmfdiag.views.stopping_figures import FAINT, THICK, THIN
 from nmfdiag.views.stopping_values import Shown
@@ -89,7 +100,7 @@ def live_figure(
 
 def map_figure(label: str, run: Run, shown: Shown) -> go.Figure:
     """The measure of each layer (row) at each epoch (column) of one run; the highest epoch of each layer is marked."""
-    found = {layer: looked(run, method_of(run), shown.value, layer) for layer in run.layers}
+    found = {layer: looked_at(run, method_of(run), shown.value, [layer]) for layer in run.layers}
     epochs = sorted({epoch for values in found.values() for epoch in values})
     z = [[values.get(epoch) for epoch in epochs] for values in found.values()]
     known = [value for row in z for value in row if value is not None]

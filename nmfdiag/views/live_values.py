@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
@@ -14,8 +15,10 @@ import pandas as pd
 from nmfdiag.measures.stopping import PATIENCE, maximum
 from nmfdiag.measures.summary import Spread, spread
 from nmfdiag.runs.live import under_way
-from nmfdiag.runs.records import RUN_FILE, MonitoredRun, Run
+from nmfdiag.runs.records import MonitoredRun, Run
+from nmfdiag.runs.run_file import RUN_FILE
 from nmfdiag.views.figures import METHOD_TITLES
+from nmfdiag.views.reserved import options_of
 from nmfdiag.views.stopping_values import ALL, SHOWN, Shown
 
 MEASURES: dict[str, Shown] = {name: SHOWN[name] for name in ("relative", "absolute", "k = 1 accuracy")}
@@ -75,16 +78,25 @@ class Reading:
 
 
 def labelled(found: Sequence[MonitoredRun]) -> dict[str, MonitoredRun]:
-    """Runs by a label of their own: the name, and of those that a later run of that name has put aside the date."""
-    by_label: dict[str, MonitoredRun] = {}
-    for each in found:
-        label = " ".join(str(each.run.name).split())[:LONGEST_NAME] or "run"
+    """Runs by a label of their own, in the order given: the name, and of those that a later run has put aside the date.
+
+    A run in a folder of folders that has the folder's name is called by its place, ``"grid/seed0"``. Of several of one name the one
+    that was begun first keeps it, so that a label never passes from one run to another.
+    """
+    labels: dict[Path, str] = {}
+    taken: set[str] = set()
+    for each in sorted(found, key=lambda each: (str(each.run.provenance.get("date", "")), each.path)):
+        place, name = each.place or each.path.parent.name, " ".join(str(each.run.name).split())
+        label = (place if place.endswith(f"/{name}") else name)[:LONGEST_NAME] or "run"
         if each.path.name != RUN_FILE:
             label += f" ({each.run.provenance.get('date') or each.path.stem})"
-        while label in by_label:
-            label += f" in {each.path.parent.name}"[:LONGEST_NAME]
-        by_label[label] = each
-    return by_label
+            if label in taken:
+                label += f" {each.path.stem}"
+        while label in taken:
+            label += f" in {place}"[:LONGEST_NAME]
+        taken.add(label)
+        labels[each.path] = label
+    return {labels[each.path]: each for each in found}
 
 
 def lines_of(chosen: Mapping[str, MonitoredRun], *, mean: bool = False) -> list[Line]:
@@ -124,9 +136,20 @@ def method_of(run: Run) -> str:
     return told if told in ("nmf", "signed") else "nmf"
 
 
+def layer_options(layers: Sequence[str]) -> dict[str, str]:
+    """What can be drawn, by what the sidebar and links call it: the mean over all layers, or a layer."""
+    return options_of((ALL,), layers)
+
+
 def looked(run: Run, method: str, value: str, layers: str) -> Values:
+    """A measured value by epoch, the mean over the layers of one of :func:`layer_options`."""
+    return looked_at(
+        run, method, value, run.layers if layers == ALL else [layer_options(run.layers).get(layers, layers)]
+    )
+
+
+def looked_at(run: Run, method: str, value: str, names: Sequence[str]) -> Values:
     """A measured value by epoch, the mean over layers; epochs at which one of them has none are left out."""
-    names = run.layers if layers == ALL else [layers]
     found = {}
     for line in run.epochs:
         got = [line["curves"].get(method, {}).get(name, {}).get(value) for name in names]
@@ -213,7 +236,7 @@ def map_table(label: str, run: Run, shown: Shown) -> pd.DataFrame:
         [
             {"run": label, "layer": layer, "epoch": epoch, shown.title: value}
             for layer in run.layers
-            for epoch, value in looked(run, method_of(run), shown.value, layer).items()
+            for epoch, value in looked_at(run, method_of(run), shown.value, [layer]).items()
         ]
     )
 
@@ -233,6 +256,10 @@ def run_settings(chosen: Mapping[str, MonitoredRun]) -> dict[str, str]:
             f"{label}: seconds of looking": f"{seconds:,.1f}",
             f"{label}: result": _listed(found.run.result) or "none yet",
         }  # fmt: skip
+        if found.run.replaced:
+            rows[f"{label}: epochs trained again"] = (
+                f"{found.run.replaced} lines: the numbers went back, and the later ones count"
+            )
     return rows
 
 

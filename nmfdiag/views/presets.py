@@ -11,7 +11,7 @@ _NETWORK = {
     "data": "cifar10",
     "arch": "cnn",
     "seed": 0,
-    "batch": EACH_CLASS,
+    "batch": str(EACH_CLASS),
     "axis": "linear",
     "solver": "hals",
     "n": 20,

@@ -97,7 +97,7 @@ def support_table(results: Covers, choice: Choice) -> pd.DataFrame:
             "network": request.entry,
             "p": known(choice.label_noise(request)),  # type: ignore[arg-type]
             "layer": request.layer,
-            "class": MULTI if request.class_idx == MULTI_CLASS else request.class_idx,
+            "class": str(MULTI) if request.class_idx == MULTI_CLASS else request.class_idx,
             "at least": c.lower_bound,
             "at most": c.upper_bound,
             "fooling set": len(c.fooling_set),

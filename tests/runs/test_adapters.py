@@ -53,7 +53,7 @@ def lightning_fit(digits: tuple[Tensor, Tensor], callbacks: list[Any], folder: P
 
 
 def test_lightning(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
-    monitor = MemorizationMonitor(*digits, overhead=100, folder=tmp_path / "run")
+    monitor = MemorizationMonitor(*digits, overhead=1e9, folder=tmp_path / "run")
     watched = lightning_fit(digits, [lightning_callback(monitor)], tmp_path)
     assert [line["epoch"] for line in monitor.history] == [1, 2, 3]
     assert all(line["curves"]["nmf"] and line["train_loss"] > 0 for line in monitor.history)
@@ -65,7 +65,7 @@ def test_lightning(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
 def test_lightning_ends_when_the_alarm_is_raised(
     digits: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monitor = MemorizationMonitor(*digits, overhead=100, patience=1)
+    monitor = MemorizationMonitor(*digits, overhead=1e9, patience=1)
     monkeypatch.setattr(monitor, "_look", lambda model: {"nmf": {"net.2": {"relative": 0.5, "auc": 0.5}}})
     lightning_fit(digits, [lightning_callback(monitor, stop=True)], tmp_path, epochs=6)
     assert len(monitor.history) == 2 and monitor.should_stop
@@ -91,7 +91,7 @@ def test_hugging_face(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = transformers.ResNetForImageClassification(config)
     images = Images((digits[0][:80], digits[1][:80]))
-    monitor = MemorizationMonitor(images.x, images.y, per_class=4, overhead=100, methods=["nmf"])
+    monitor = MemorizationMonitor(images.x, images.y, per_class=4, overhead=1e9, methods=["nmf"])
     arguments = transformers.TrainingArguments(
         str(tmp_path), num_train_epochs=2, per_device_train_batch_size=20, use_cpu=True, report_to=[], save_strategy="no",
         logging_strategy="epoch", disable_tqdm=True,

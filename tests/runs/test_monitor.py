@@ -52,7 +52,7 @@ def trained(
 
 
 def test_training_is_the_same_to_the_last_bit(digits: tuple[Tensor, Tensor]) -> None:
-    monitor = MemorizationMonitor(*digits, overhead=100)
+    monitor = MemorizationMonitor(*digits, overhead=1e9)
     alone = trained(network(), digits, 4)
     watched = trained(network(), digits, 4, lambda model, epoch: monitor.on_epoch_end(model, epoch))
     assert all(
@@ -97,7 +97,7 @@ def test_an_error_while_measuring_never_reaches_the_training(
 
 def test_a_run_is_one_file_that_stays_readable(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     folder = tmp_path / "first"
-    monitor = MemorizationMonitor(*digits, folder=folder, overhead=100)
+    monitor = MemorizationMonitor(*digits, folder=folder, overhead=1e9)
     trained(network(), digits, 2, lambda model, epoch: monitor.on_epoch_end(model, epoch, train_loss=1.5))
     lines = [json.loads(line) for line in (folder / "run.jsonl").read_text().splitlines()]
     assert lines[0]["name"] == "first" and [line.get("epoch") for line in lines[1:]] == [1, 2]
@@ -111,7 +111,7 @@ def test_the_alarm_comes_after_patience_and_is_withdrawn(
     digits: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told: list[tuple[dict[str, float], int]] = []
-    monitor = MemorizationMonitor(*digits, patience=2, overhead=100, writers=[lambda v, e: told.append((v, e))])
+    monitor = MemorizationMonitor(*digits, patience=2, overhead=1e9, writers=[lambda v, e: told.append((v, e))])
     values = iter([0.5, 0.8, 0.7, 0.75, 0.9])
     monkeypatch.setattr(monitor, "_look", lambda model: {"nmf": {"fc": {"relative": (v := next(values)), "auc": v}}})
     alarms = []
@@ -141,7 +141,7 @@ def test_looking_keeps_to_its_share_of_the_time(digits: tuple[Tensor, Tensor], m
 
 
 def test_wrapped_networks_are_unwrapped(digits: tuple[Tensor, Tensor]) -> None:
-    monitor = MemorizationMonitor(*digits, overhead=100)
+    monitor = MemorizationMonitor(*digits, overhead=1e9)
     line = monitor.on_epoch_end(nn.DataParallel(network()), 1)
     assert len(line["curves"]["nmf"]) == 2
     assert monitor.on_epoch_end(copy.deepcopy(network()).double(), 2)["curves"] == {}  # inputs are float32: logged

@@ -1,10 +1,13 @@
 """What the sidebar's choice asks for, and how its answers are grouped."""
 
+from dataclasses import replace
 from urllib.parse import parse_qs, urlencode
+
+import pytest
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.request import MULTI_CLASS
-from nmfdiag.views.choice import EACH_CLASS, MULTI, Choice
+from nmfdiag.views.choice import BOTH, EACH_CLASS, MULTI, Choice
 from nmfdiag.zoo.registry import lookup
 
 NETWORKS = (lookup("digits-mlp-p0-s0"), lookup("digits-mlp-p1-s0"))
@@ -28,6 +31,25 @@ def test_batches() -> None:
     assert Choice(NETWORKS, "fc1", batch=MULTI).classes == (MULTI_CLASS,)
     assert Choice(NETWORKS, "fc1", batch="7").classes == (7,)
     assert Choice(NETWORKS, "fc1", batch=EACH_CLASS).classes == tuple(range(10))
+
+
+@pytest.mark.parametrize("name", ["both", "each class", "multi-class", '"each class"', "left"])
+def test_a_class_may_be_called_like_a_word_of_ours(name: str) -> None:
+    network = replace(NETWORKS[0], class_names=(*NETWORKS[0].class_names[:9], name))
+    named = Choice((network,), "fc1", batch=name)
+    assert named.classes == (9,) and f"class {name}" in named.batch_words
+    assert Choice((network,), "fc1").classes == tuple(range(10))
+    assert Choice((network,), "fc1", batch=MULTI).classes == (MULTI_CLASS,)
+    assert Choice((network,), "fc1", batch=BOTH).classes == (MULTI_CLASS, *range(10))
+    assert (
+        len(named.batches) == 12 and named.batches["each class"] == EACH_CLASS and named.batches["multi-class"] == MULTI
+    )
+    for choice in (
+        named,
+        Choice((network,), "fc1"),
+        Choice((network,), "fc1", batch=MULTI),
+    ):  # as a link brings it back
+        assert replace(choice, batch=choice.batches[dict(choice.link)["batch"]]) == choice
 
 
 def test_curves_are_grouped_by_label_noise() -> None:

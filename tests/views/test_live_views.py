@@ -1,6 +1,7 @@
 """The page *Training runs*: its values, words and figures on planted runs."""
 
 import json
+import os
 import time
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from nmfdiag.views.live_values import (
     has_seeds,
     label_noise_of,
     labelled,
+    layer_options,
     layers_of,
     lines_of,
     log_names,
@@ -52,6 +54,30 @@ def drawn(runs: dict[str, MonitoredRun], *, window: int = 1, mean: bool = False,
 
 def traces(figure: go.Figure, name: str) -> list[go.Scatter]:
     return [t for t in figure.data if t.name == name and t.x[0] is not None]
+
+
+def test_a_label_never_passes_to_another_run(tmp_path: Path) -> None:
+    for age, name in ((5, "a/seed0"), (9, "b/seed0"), (7, "other/place")):
+        path = write_run(tmp_path / Path(name).parent, Path(name).name, age=age)
+    path.write_text(path.read_text().replace('"place"', '"seed0"'))
+    before = {label: each.path for label, each in read(tmp_path).items()}
+    assert set(before) == {"a/seed0", "b/seed0", "seed0"}
+    for age, path in ((1, before["b/seed0"]), (0.5, before["seed0"])):
+        os.utime(path, (time.time() - age,) * 2)
+        assert {label: each.path for label, each in read(tmp_path).items()} == before
+
+
+def test_a_layer_may_be_called_all_layers(tmp_path: Path) -> None:
+    path = write_run(tmp_path, layers="ab")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines[1:]:
+        line["curves"]["nmf"]["all layers"] = line["curves"]["nmf"].pop("b") | {"relative": 0.0}
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    run = read(tmp_path)["mine"].run
+    own = next(option for option, layer in layer_options(run.layers).items() if layer == "all layers" and option != ALL)
+    assert set(looked(run, "nmf", "relative", own).values()) == {0.0}
+    assert looked(run, "nmf", "relative", ALL)[4] == pytest.approx(0.45)
+    assert set(map_table("mine", run, RELATIVE).query("layer == 'all layers'")[RELATIVE.title]) == {0.0}
 
 
 def test_labels_are_unique_and_tell_a_run_that_was_put_aside(tmp_path: Path) -> None:

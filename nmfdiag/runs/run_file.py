@@ -1,0 +1,210 @@
+"""The file that a monitor writes: begun under a name that nobody else has, and never lost to another run of its folder. Without torch."""
+
+import json
+import math
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from operator import index
+from pathlib import Path
+from typing import Any, BinaryIO
+
+RUN_FILE = "run.jsonl"
+BLOCK = 2**16
+MOST_TRIES = 10_000
+"""Names tried for a file, before giving up."""
+
+
+class RunFile:
+    """One run's file, ``FOLDER/run.jsonl``: a header, and a line for each epoch.
+
+    A run that finds another one's file under that name puts it aside, as ``run-DATE.jsonl``; the other one goes on in it. What could
+    not be written is kept and written with the next line; a file that was removed is written again from its beginning.
+
+    Args:
+        folder: The run's folder; made where it is missing.
+        header: The first line.
+    """
+
+    def __init__(self, folder: str | Path, header: Mapping[str, Any]):
+        self.folder = Path(folder).absolute()  # a training may change the current directory
+        self._lines: list[dict[str, Any]] = [dict(header)]
+        self._written, self._path = 0, self.folder / RUN_FILE
+        self._become_new()
+
+    @property
+    def begun(self) -> bool:
+        """Whether there is a file."""
+        return self._written > 0
+
+    def begin(self) -> None:
+        """Create the file.
+
+        Raises:
+            OSError: If it can't be written.
+        """
+        self._write_pending()
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Add a line, after those that could not be written before; they are on the disk when this returns.
+
+        Raises:
+            OSError: If they can't be written.
+        """
+        if self._process != os.getpid():  # a copy of a monitor, in a process of its own: a run of its own
+            self.discard()
+            self._become_new()
+        self._lines.append(dict(line))
+        self._write_pending()
+
+    def discard(self) -> None:
+        """Remove the file if it has nothing but a header."""
+        if self._written == 1 and self._path.is_file():
+            with self._path.open("rb") as file:
+                is_own = file.read(len(self._header) + 1) == self._header
+            if is_own:
+                self._path.unlink()
+        self._written = 0
+
+    def _become_new(self) -> None:
+        self._process = os.getpid()
+        self._lines[0] |= {"id": uuid.uuid4().hex}
+        self._header = as_json(self._lines[0]) + b"\n"
+
+    def _write_pending(self) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self._reopened() if self._written else None
+        if file is None:
+            self._written = 0
+            file = self._created()
+        with file:
+            while self._written < len(self._lines):
+                line = self._lines[self._written]
+                aside = {"put_aside": True} if self._path.name != RUN_FILE and "epoch" in line else {}
+                write_line(file, as_json(line | aside))
+                self._written += 1
+
+    def _reopened(self) -> BinaryIO | None:
+        """The run's own file, by whatever name; held open, so that a line goes into it even if it is put aside meanwhile."""
+        for path in (self._path, *sorted(self.folder.glob("run*.jsonl"))):
+            with suppress(OSError):
+                file = path.open("rb+", buffering=0)
+                if file.read(len(self._header)) == self._header:
+                    self._path = path
+                    return file
+                file.close()
+        return None
+
+    def _created(self) -> BinaryIO:
+        self._path = self.folder / RUN_FILE
+        for _ in range(MOST_TRIES):
+            try:
+                file = self._path.open("xb+", buffering=0)
+            except FileExistsError:
+                put_aside(self._path)
+                continue
+            return file
+        raise FileExistsError(f"Other runs keep taking {self._path}.")
+
+
+def put_aside(path: Path) -> None:
+    """Give a run's file a name that no other has: ``run-DATE.jsonl``, with a number where several are put aside in a second.
+
+    Raises:
+        OSError: If it can't be renamed.
+    """
+    stem = f"{path.stem}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(1, MOST_TRIES):
+        aside = path.with_name(f"{stem}{f'-{number}' if number > 1 else ''}{path.suffix}")
+        try:
+            aside.open("xb").close()  # nobody else takes the name; renaming then replaces this empty file
+        except FileExistsError:
+            continue
+        try:
+            path.replace(aside)
+        except BaseException as error:
+            with suppress(OSError):
+                aside.unlink()
+            if not isinstance(error, FileNotFoundError):  # else another process has put it aside
+                raise
+        return
+    raise FileExistsError(f"There are too many files like {stem}{path.suffix}.")
+
+
+def as_json(value: Any) -> bytes:
+    """Write a value as JSON that every reader takes: NaN and infinity are null, text has no half of a surrogate pair.
+
+    Numbers may be of any type: NumPy's, torch's of one element.
+
+    >>> as_json({"loss": float("nan"), "epoch": 3})
+    b'{"loss": null, "epoch": 3}'
+    """
+    return json.dumps(_plain(value), allow_nan=False).encode()
+
+
+def write_line(file: BinaryIO, line: bytes) -> None:
+    """Add a line to a file (unbuffered, open for reading and writing), or leave the file as it was.
+
+    A part of a line at its end, of a process that was killed, is cut off.
+
+    Raises:
+        OSError: If the disk is full, or fails.
+    """
+    rest = _unended(file)
+    size = file.seek(0, os.SEEK_END)
+    keeps = bool(rest) and _is_whole(rest)
+    content = (b"\n" if keeps else b"") + line + b"\n"
+    with _undone(file, size if keeps else size - len(rest)):
+        file.truncate(size if keeps else size - len(rest))
+        file.seek(0, os.SEEK_END)
+        while content:
+            content = content[file.write(content) :]
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def _undone(file: BinaryIO, size: int) -> Iterator[None]:
+    """Cut a file back to its size where writing fails."""
+    try:
+        yield
+    except BaseException:
+        with suppress(OSError):
+            file.truncate(size)
+        raise
+
+
+def _plain(value: Any) -> Any:
+    if value is None or type(value) in (bool, int):
+        return value
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode()
+    if isinstance(value, Mapping):
+        return {str(_plain(str(key))): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_plain(each) for each in value]
+    if not isinstance(value, float):
+        with suppress(TypeError):
+            return index(value)
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _unended(file: BinaryIO) -> bytes:
+    """What follows the last end of line; read from the end, however long the record is."""
+    start, rest = file.seek(0, os.SEEK_END), b""
+    while start > 0 and b"\n" not in rest:
+        size = min(BLOCK, start)
+        start -= size
+        file.seek(start)
+        rest = file.read(size) + rest
+    return rest[rest.rfind(b"\n") + 1 :]
+
+
+def _is_whole(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,420 @@
+"""Whoever is measured is left as it was, to the last bit: networks that keep things, random states, hooks, modes, the whole process.
+
+A snapshot of everything is taken before and after, where measuring succeeds and where it fails. What a caller may see is compared, not
+what a library has cached for itself.
+"""
+
+import copy
+import logging
+import os
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import nmfdiag
+from nmfdiag.measures.preflight import preflight
+
+X = torch.rand(48, 12, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(48) % 4
+
+
+class Base(nn.Module):
+    """Two ReLU layers; ``seen`` is what a subclass does with the hidden values."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(12, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        return hidden
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.last(F.relu(self.second(self.seen(F.relu(self.first(x))))))
+
+
+class Keeping(Base):
+    """It keeps a tensor, a counter, a list and a dictionary."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden: Tensor | None = None
+        self.calls, self.means, self.by_size = 0, [0.5], {"n": [1]}
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        self.hidden, self.calls = hidden, self.calls + 1
+        self.means.append(float(hidden.detach().mean()))
+        self.by_size["n"].append(len(hidden))
+        return hidden
+
+
+class NewAttribute(Base):
+    """It keeps what it didn't have before."""
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        self.cache = hidden.detach()
+        return hidden
+
+
+class InsideAnother(Base):
+    """What it keeps is an object of its own."""
+
+    class Meter:
+        """Sums up what it is told."""
+
+        total, values = 0.0, ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.meter = self.Meter()
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        self.meter.total += float(hidden.detach().sum())
+        self.meter.values += (len(hidden),)  # type: ignore[assignment]
+        return hidden
+
+
+class RunningMean(Base):
+    """It updates a buffer, in evaluation too; one in place, one anew."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(16))
+        self.register_buffer("steps", torch.tensor(0))
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.mean.mul_(0.9).add_(hidden.mean(0), alpha=0.1)
+        self.steps = self.steps + 1
+        return hidden
+
+
+class WritesWeights(Base):
+    """It normalises its weights in place, as spectral normalisation by hand does."""
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        with torch.no_grad():
+            self.second.weight.div_(self.second.weight.norm() + 1)
+        return hidden
+
+
+class Chance(Base):
+    """It draws from Python, NumPy and torch."""
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        random.random(), np.random.rand()
+        return hidden + 0 * torch.rand(1)
+
+
+class Hooked(Base):
+    """Its owner has hooks in it, which count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted = [0]
+        self.first.register_forward_hook(lambda *_: self.counted.__setitem__(0, self.counted[0] + 1))
+        self.register_forward_pre_hook(lambda *_: None)
+        self.second.register_full_backward_hook(lambda *_: None)
+
+
+class Modes(Base):
+    """Parts in different modes, a frozen layer, gradients."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm, self.drop = nn.BatchNorm1d(16), nn.Dropout(0.3)
+        self.norm.eval()
+        self.first.requires_grad_(False)
+        self.last.weight.grad = torch.ones_like(self.last.weight)
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        return self.drop(self.norm(hidden))
+
+
+class BatchStatistics(Base):
+    """Batch normalisation that evaluates by statistics of the batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(16, track_running_stats=False)
+        self.momentum = nn.BatchNorm1d(16)
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        return self.momentum(self.norm(hidden))
+
+
+class SwitchesMode(Base):
+    """It sets its own mode."""
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        self.second.train()
+        return hidden
+
+
+NETWORKS: list[Callable[[], nn.Module]] = [
+    Keeping, NewAttribute, InsideAnother, RunningMean, WritesWeights, Chance, Hooked, Modes, BatchStatistics, SwitchesMode,
+]  # fmt: skip
+
+
+def monitored(model: nn.Module, x: Tensor, y: Tensor) -> None:
+    line = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9).on_epoch_end(model, 1)
+    if not line["curves"]:
+        raise ValueError("nothing was measured")
+
+
+MEASURES: dict[str, Callable[[nn.Module, Tensor, Tensor], Any]] = {
+    "monitor": monitored,
+    "diagnose": lambda model, x, y: nmfdiag.diagnose(model, x, y, per_class=6),
+    "preflight": lambda model, x, y: preflight(model, x, y),
+    "profile": lambda model, x, y: nmfdiag.layer_profile(model, x, y, per_class=6),
+}
+CLASS_ATTRIBUTES = (
+    "__call__",
+    "_call_impl",
+    "__getattr__",
+    "__setattr__",
+    "forward",
+    "train",
+    "eval",
+    "to",
+    "register_forward_hook",
+)
+
+
+def plain(value: Any, known: dict[int, int] | None = None) -> Any:
+    """A value, however deep, as something that can be compared bit for bit; objects by what they hold."""
+    known = {} if known is None else known
+    if isinstance(value, Tensor):
+        grad = None if value.grad_fn is not None or value.grad is None else plain(value.grad, known)
+        tensor = value.detach()
+        return (
+            "tensor",
+            str(tensor.dtype),
+            tuple(tensor.shape),
+            tensor.cpu().contiguous().numpy().tobytes(),
+            value.requires_grad,
+            grad,
+        )
+    if isinstance(value, np.ndarray):
+        return ("array", value.dtype.str, value.shape, value.tobytes())
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | type):
+        return value
+    if id(value) in known:
+        return ("again", known[id(value)])
+    known[id(value)] = len(known)
+    if isinstance(value, dict):
+        return {str(key): plain(each, known) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each, known) for each in value]
+    if callable(value) and not isinstance(value, nn.Module):
+        return ("callable", id(value))
+    return (
+        (type(value).__qualname__, plain(dict(vars(value)), known))
+        if hasattr(value, "__dict__")
+        else ("object", id(value))
+    )
+
+
+def identities(model: nn.Module) -> dict[str, int]:
+    """Which objects the parts, parameters and buffers are: an optimiser holds on to them."""
+    parts = {**dict(model.named_modules()), **dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {f"{type(part).__name__} {name}": id(part) for name, part in parts.items()}
+
+
+def process() -> dict[str, Any]:
+    """What belongs to everybody."""
+    named = {name: logging.getLogger(name) for name in ("", "nmfdiag", "torch", "torch.fx")}
+    return {
+        "Python's random state": random.getstate(), "NumPy's": plain(list(np.random.get_state())),
+        "torch's": plain(torch.get_rng_state()),
+        "CUDA's": [plain(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else [],
+        "default dtype": torch.get_default_dtype(), "threads of torch": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(), "inference": torch.is_inference_mode_enabled(),
+        "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()),
+        "anomaly": torch.is_anomaly_enabled(), "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.mkldnn.enabled),
+        "matmul precision": torch.get_float32_matmul_precision(),
+        "nn.Module": {name: id(getattr(nn.Module, name, None)) for name in CLASS_ATTRIBUTES},
+        "own classes": {name: id(nn.Linear.__dict__.get(name)) for name in CLASS_ATTRIBUTES},
+        "functions": {name: id(getattr(F, name)) for name in ("relu", "linear", "gelu")} | {"torch.relu": id(torch.relu)},
+        "hooks of all modules": {n: len(v) for n, v in vars(nn.modules.module).items() if n.startswith("_global_") and hasattr(v, "__len__")},
+        "warnings": [str(each) for each in warnings.filters], "showwarning": id(warnings.showwarning),
+        "loggers": {name: (log.level, log.propagate, log.disabled, list(log.handlers)) for name, log in named.items()},
+        "logging": logging.root.manager.disable, "environment": dict(os.environ), "folder": os.getcwd(), "path": list(sys.path),
+        "streams": (id(sys.stdout), id(sys.stderr), id(sys.excepthook)), "NumPy's errors": np.geterr(),
+        "profile": (sys.getprofile(), sys.gettrace()), "recursion": sys.getrecursionlimit(),
+    }  # fmt: skip
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [name for name in before if before[name] != after[name]]
+
+
+def everything(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+    return process() | {
+        "the network": plain(model),
+        "its parts": identities(model),
+        "inputs": plain(x),
+        "labels": plain(y),
+    }
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _warmed_up() -> None:
+    """What is set up once in a process: kernels are compiled and loaded, modules imported."""
+    for measure in MEASURES.values():
+        measure(Base(), X, Y)
+
+
+def made(make: Callable[[], nn.Module]) -> nn.Module:
+    torch.manual_seed(0)
+    model = make()
+    return model if isinstance(model, Modes) else model.train()
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
+def test_success_leaves_nothing(make: Callable[[], nn.Module], measure: str) -> None:
+    model, x, y = made(make), X.clone(), Y.clone()
+    before = everything(model, x, y)
+    MEASURES[measure](model, x, y)
+    assert differences(before, everything(model, x, y)) == []
+
+
+class Stops(BaseException):
+    """As Ctrl-C: no measuring may swallow it."""
+
+
+class Fails(Keeping):
+    """It fails at its n-th call, having changed all that the others change."""
+
+    def __init__(self, at: int, error: type[BaseException]) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(16))
+        self.__dict__["left"] = [at]
+        self.error = error
+
+    def seen(self, hidden: Tensor) -> Tensor:
+        super().seen(hidden)
+        self.mean.add_(1)
+        random.random(), np.random.rand(), torch.rand(1)
+        FAILING["calls"] += 1
+        if FAILING["calls"] == self.left[0]:
+            raise self.error("now")
+        return hidden
+
+
+FAILING = {"calls": 0}
+"""Counted outside of the network, which is put back as it was."""
+
+
+@pytest.mark.parametrize("measure", MEASURES)
+@pytest.mark.parametrize("at", [1, 3])
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, Stops])
+def test_failure_leaves_nothing(
+    measure: str, at: int, error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(0)
+    FAILING["calls"] = 0
+    model, x, y = Fails(at, error).train(), X.clone(), Y.clone()
+    before = everything(model, x, y)
+    raised: BaseException | None = None
+    try:
+        MEASURES[measure](model, x, y)
+    except BaseException as caught:  # what kind it is is asked below
+        raised = caught
+    assert FAILING["calls"] >= at
+    assert isinstance(raised, Stops) == (error is Stops), f"{raised!r}"
+    del raised
+    assert differences(before, everything(model, x, y)) == []
+
+
+CONTEXTS: dict[str, Callable[[], Any]] = {
+    "no_grad": torch.no_grad, "inference": torch.inference_mode, "autocast": lambda: torch.autocast("cpu", torch.bfloat16),
+    "enable_grad": torch.enable_grad,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_the_monitor_measures_the_same_in_any_context(context: str) -> None:
+    model = made(Modes)
+    alone = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
+    expected = [alone.on_epoch_end(model, epoch)["curves"] for epoch in (1, 2, 3)]
+    monitor = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
+    with CONTEXTS[context]():
+        before = everything(model, X, Y)
+        measured = [monitor.on_epoch_end(model, 1)["curves"]]
+        assert differences(before, everything(model, X, Y)) == []
+    measured += [monitor.on_epoch_end(model, epoch)["curves"] for epoch in (2, 3)]
+    assert measured == expected
+
+
+@pytest.mark.parametrize("make", [Keeping, RunningMean, Modes, BatchStatistics], ids=lambda make: make.__name__)
+def test_between_forward_and_backward_the_gradients_stay(make: Callable[[], nn.Module]) -> None:
+    gradients = []
+    for watches in (False, True):
+        model = made(make)
+        torch.manual_seed(1)
+        loss = F.cross_entropy(model(X), Y)
+        if watches:
+            monitored(model, X, Y)
+        loss.backward()
+        gradients.append([plain(parameter.grad) for parameter in model.parameters()])
+    assert gradients[0] == gradients[1]
+
+
+def test_no_thread_and_no_file_is_left(tmp_path: Any) -> None:
+    model = made(Base)
+    monitor = nmfdiag.MemorizationMonitor(X, Y, folder=tmp_path / "run", per_class=6, overhead=1e9)
+    monitor.on_epoch_end(model, 1)
+    threads, opened = set(threading.enumerate()), _open_files()
+    for epoch in range(2, 5):
+        monitor.on_epoch_end(model, epoch)
+    monitor.finish()
+    assert set(threading.enumerate()) == threads and _open_files() == opened
+
+
+def _open_files() -> list[str]:
+    files = []
+    for number in os.listdir("/proc/self/fd") if os.path.isdir("/proc/self/fd") else []:
+        with suppress(OSError):
+            files.append(os.readlink(f"/proc/self/fd/{number}"))
+    return sorted(name for name in files if name.startswith("/") and not name.startswith(("/proc", "/dev")))
+
+
+def test_a_network_that_changes_goes_on_being_measured() -> None:
+    monitor = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
+    model = made(Base)
+    wider = copy.deepcopy(model)
+    wider.second, wider.last = nn.Linear(16, 24), nn.Linear(24, 4)  # type: ignore[assignment]
+    for epoch, network in enumerate(
+        (model, wider, model, copy.deepcopy(model), nn.Sequential(nn.Linear(12, 9), nn.ReLU(), nn.Linear(9, 4)))
+    ):
+        assert monitor.on_epoch_end(network, epoch)["curves"]["nmf"]
+
+
+def test_every_difference_is_noticed() -> None:
+    """The snapshot itself: each thing that measuring could leave behind is seen."""
+    model = made(Keeping)
+    changes: dict[str, Callable[[], Any]] = {
+        "the network": lambda: model.means.append(1.0), "Python's random state": random.random, "NumPy's": np.random.rand,
+        "torch's": lambda: torch.rand(1), "its parts": lambda: setattr(model, "last", copy.deepcopy(model.last)),
+        "warnings": lambda: warnings.filters.insert(0, ("ignore", None, UserWarning, None, 0)),
+    }  # fmt: skip
+    kept = list(warnings.filters)
+    try:
+        for name, change in changes.items():
+            before = everything(model, X, Y)
+            change()
+            assert name in differences(before, everything(model, X, Y))
+    finally:
+        warnings.filters[:] = kept
