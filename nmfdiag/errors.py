@@ -3,7 +3,9 @@
 import re
 
 LONGEST = 5000
-NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+NO_TEXT = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 """Control characters, marks that turn the direction of writing, and bytes of a name that are no UTF-8."""
 NO_MARKUP = str.maketrans("<>[]`", "‹›()'")
 

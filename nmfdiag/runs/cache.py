@@ -97,7 +97,7 @@ class CurveCache:
         for key in wanted:
             if key in rows:
                 try:
-                    found[key] = _result(rows[key])
+                    found[key] = _result(key, rows[key])
                 except WRONG:
                     damaged.append(key)
         if damaged:
@@ -105,7 +105,12 @@ class CurveCache:
         return found
 
     def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
-        """Keep a result."""
+        """Keep a result.
+
+        Raises:
+            NmfdiagError: If its provenance says that it was computed from something else than what the key stands for.
+        """
+        _check_origin(key, result)
         content = json.dumps({"result": type(result).__name__, **result.to_dict()}).encode()
         with self._lock:
             self._unsaved.pop(key, None)
@@ -141,7 +146,7 @@ class CurveCache:
         damaged = {}
         for key, value in rows:
             try:
-                _result(value)
+                _result(key, value)
             except WRONG as error:
                 damaged[key] = _words(error)
         if mend:
@@ -239,7 +244,21 @@ def _sweep(disk: Disk) -> int:
     return disk.sweep() if isinstance(disk, WritableCache) else 0
 
 
-def _result(stored: bytes | Exception) -> Any:
+def _check_origin(key: str, result: Any) -> None:
+    """Refuse a result of another request, network or schema; what earlier versions stored does not say, and is taken.
+
+    Raises:
+        NmfdiagError: If the key that its provenance carries is another one.
+    """
+    made_for = result.provenance.get("key", key)
+    if made_for != key:
+        raise NmfdiagError(
+            f"A result was computed from other weights, samples or settings (key {str(made_for)[:12]}) than were asked for "
+            f"({key[:12]}): it is not kept. If the network was replaced meanwhile, ask again."
+        )
+
+
+def _result(key: str, stored: bytes | Exception) -> Any:
     """The result of a row.
 
     Raises:
@@ -253,7 +272,9 @@ def _result(stored: bytes | Exception) -> Any:
         if hashlib.sha256(content).hexdigest().encode() != stored[:HASH_LENGTH]:
             raise NmfdiagError("Its content is not what was written.")
     record = json.loads(content)
-    return RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+    result = RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+    _check_origin(key, result)
+    return result
 
 
 def _words(error: Exception) -> str:

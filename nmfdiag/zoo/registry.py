@@ -139,7 +139,7 @@ class ZooEntry:
         from nmfdiag.networks.architectures import build
         from nmfdiag.networks.recorded import RECORDED, recorded_network
 
-        weights = _read(self.files["weights"])
+        weights = self._tensors("weights")
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
         try:
             model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
@@ -156,12 +156,29 @@ class ZooEntry:
         """Read the probe pool and normalise it as in training."""
         from nmfdiag.data import Normalization
 
-        labels, pool = _read(self.files["labels"]), _read(self.files["pool"])
+        labels, pool = self._tensors("labels"), self._tensors("pool")
         try:
             inputs = Normalization(self.mean, self.std)(pool["inputs"])
             return ProbePool(inputs, labels["given"].long(), labels["true"].long())
         except (KeyError, RuntimeError) as error:
             raise NmfdiagError(f"The probe pool of {self.name} lacks a tensor, or it does not fit: {error}") from None
+
+    def _tensors(self, part: str) -> "dict[str, Tensor]":
+        """The tensors of one of the network's files, which must be the one that the entry was written with.
+
+        Raises:
+            NmfdiagError: If it is missing, damaged, or another one: what is computed goes under the hash of the entry.
+        """
+        path = self.files[part]
+        tensors = _read(path)
+        if sha256_of(path) != self.sha256.get(
+            part
+        ):  # after the reading, so that a file that was replaced meanwhile is noticed
+            raise NmfdiagError(
+                f"The zoo file {path.name} of {self.name} is not the one that its entry was written with (its hash is another "
+                "one): retrain or open the network again, or ask again if it was being replaced."
+            )
+        return tensors
 
 
 def user_zoo() -> Path:
@@ -225,7 +242,8 @@ def sha256_of(path: Path) -> str:
     """
     if not path.is_file():
         raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} is missing.")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_entry(entry: ZooEntry) -> None:
@@ -286,8 +304,11 @@ def _wrong(entry: ZooEntry) -> str:
         return f"input_shape must be three sizes of at most {MAX_SIDE:,}"
     if entry.called and not all(0 <= c < entry.n_classes for c in entry.pool_classes):
         return f"pool_classes must lie in 0 .. {entry.n_classes - 1}"
-    texts = (*entry.layers, *entry.trained_with, *entry.trained_with.values())
-    return "names must be text that can be printed" if any(printable(text) != text for text in texts) else ""
+    texts = (*entry.trained_with, *entry.trained_with.values())
+    names = (*entry.layers, recipe.dataset, recipe.arch)
+    if any(printable(text) != text for text in texts) or any(harmless(name) != name for name in names):
+        return "names must be text that can be printed, without < > [ ] and back-ticks"
+    return ""
 
 
 def _read(path: Path) -> "dict[str, Tensor]":
