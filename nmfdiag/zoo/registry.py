@@ -199,6 +199,9 @@ def broken() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ...]]:
     """Read the folders at most once a second."""
+    from nmfdiag.zoo.placement import restore
+
+    restore(users)
     found, problems = {}, []
     for zoo in (SHIPPED, users):
         for path in sorted(zoo.glob(f"*/{ENTRY_FILE}")):
