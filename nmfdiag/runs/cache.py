@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support import SupportCover
-from nmfdiag.runs.disk import FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
+from nmfdiag.runs.disk import DATABASE, FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
 from nmfdiag.runs.timing import RuntimeResult
 
 RESULTS: dict[str, Any] = {c.__name__: c for c in (CompressionCurve, RuntimeResult, SupportCover)}
@@ -55,11 +55,27 @@ class Verification:
 
 
 def cache_folder() -> Path:
-    """``$NMFDIAG_CACHE``, else ``cache/`` of the checkout, else the user's cache folder for an installed package."""
-    if "NMFDIAG_CACHE" in os.environ:
-        return Path(os.environ["NMFDIAG_CACHE"])
+    """``$NMFDIAG_CACHE``, else ``cache/`` of the checkout, else the user's cache folder for an installed package.
+
+    In a folder of that name that is there already, and is no cache of ours nor closed to others, it is the sub-folder ``nmfdiag``: others
+    may use it, and it keeps its permissions.
+    """
+    if named := os.environ.get("NMFDIAG_CACHE"):
+        return _own_part(Path(named))
     checkout = Path(__file__).resolve().parents[2]
-    return checkout / "cache" if (checkout / "app.py").is_file() else Path.home() / ".cache" / "nmfdiag"
+    if not (checkout / "app.py").is_file():
+        return Path.home() / ".cache" / "nmfdiag"
+    with suppress(OSError):  # somebody else's
+        (checkout / "cache").chmod(0o700)  # it is there for nothing else
+    return checkout / "cache"
+
+
+def _own_part(folder: Path) -> Path:
+    with suppress(OSError):  # it is not there: it is made, and closed
+        mode = folder.stat().st_mode & 0o777
+        is_ours = (folder / DATABASE).is_file() and not mode & 0o002
+        return folder if is_ours or not mode & 0o077 else folder / "nmfdiag"
+    return folder
 
 
 class CurveCache:

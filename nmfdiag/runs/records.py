@@ -136,7 +136,7 @@ def histories(experiment: str, folder: Path = RECORDED) -> dict[str, History]:
 
 def runs_folder() -> Path:
     """Where monitored runs are looked for: ``$NMFDIAG_RUNS``, or ``runs/`` in the current directory."""
-    return Path(os.environ.get("NMFDIAG_RUNS", "runs"))
+    return Path(os.environ.get("NMFDIAG_RUNS") or "runs")
 
 
 def run_files(folder: Path) -> dict[Path, tuple[int, int]]:

@@ -24,11 +24,11 @@ from nmfdiag.data import files
 from nmfdiag.data.files import load_image_folder
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs import choosing, memory
-from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.cache import CurveCache, cache_folder
 from nmfdiag.runs.importing import Opener, Opening, Prepare
 from nmfdiag.runs.memory import keep_within
-from nmfdiag.runs.records import monitored_runs, run_files
-from nmfdiag.zoo.registry import refresh
+from nmfdiag.runs.records import monitored_runs, run_files, runs_folder
+from nmfdiag.zoo.registry import refresh, user_zoo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory and the list of sockets are Linux's")
 LARGEST = 2**20  # KiB of memory that a process may have held: torch alone takes half of it
@@ -135,15 +135,44 @@ def test_only_plain_files_inside_the_folder_of_runs_are_read(tmp_path: Path) -> 
     assert len(found) == 1 and not problems
 
 
-def test_a_cache_that_all_may_look_into_is_closed_to_them(tmp_path: Path) -> None:
-    for mode, after in ((0o755, 0o700), (0o777, 0o700), (0o770, 0o770), (0o700, 0o700)):
+def test_the_cache_is_closed_to_others_and_a_folder_of_others_keeps_its_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path / "new" / "inner"))
+    CurveCache().close()
+    assert stat.S_IMODE((tmp_path / "new" / "inner").stat().st_mode) == 0o700
+    assert cache_folder() == tmp_path / "new" / "inner"
+    for mode, part in ((0o755, "nmfdiag"), (0o1777, "nmfdiag"), (0o770, "nmfdiag"), (0o700, "")):
         folder = tmp_path / f"{mode:o}"
         folder.mkdir()
         folder.chmod(mode)
-        CurveCache(folder).close()
-        assert stat.S_IMODE(folder.stat().st_mode) == after
-    CurveCache(tmp_path / "new" / "inner").close()
-    assert stat.S_IMODE((tmp_path / "new" / "inner").stat().st_mode) == 0o700
+        (folder / "notes.txt").touch()
+        monkeypatch.setenv("NMFDIAG_CACHE", str(folder))
+        assert cache_folder() == folder / part
+        CurveCache().close()
+        assert stat.S_IMODE(folder.stat().st_mode) == mode
+        assert stat.S_IMODE((folder / part).stat().st_mode) == 0o700
+    before = tmp_path / "before"
+    CurveCache(before).close()  # as an earlier version left it
+    before.chmod(0o755)
+    monkeypatch.setenv("NMFDIAG_CACHE", str(before))
+    assert cache_folder() == before
+
+
+def test_a_strangers_folder_in_a_shared_one_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "nmfdiag").mkdir()
+    monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    cache = CurveCache()
+    assert "belongs to another user" in cache.notice and not list((tmp_path / "nmfdiag").iterdir())
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_a_variable_that_is_empty_counts_as_not_set(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NMFDIAG_CACHE", "NMFDIAG_ZOO", "NMFDIAG_RUNS"):
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    assert cache_folder() == ROOT / "cache" and (user_zoo(), runs_folder()) == (Path("zoo"), Path("runs"))
 
 
 def test_what_the_dashboard_may_open_ends_at_its_folders(tmp_path: Path) -> None:
