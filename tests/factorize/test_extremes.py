@@ -77,7 +77,7 @@ def test_either_byte_order_and_any_strides_are_taken() -> None:
 @pytest.mark.parametrize("ranks", [5, "ab", [None], [float("nan")], [float("inf")], [1j], [[1]], None, [object()]])
 def test_ranks_that_are_none_are_named(ranks: Any) -> None:
     for function in (nmf, pca, random_ablation):
-        with pytest.raises(NmfdiagError, match="Ranks must be whole numbers in 1 .. 6") as raised:
+        with pytest.raises(NmfdiagError, match=r"Ranks must be whole numbers in 1 \.\. 6") as raised:
             function(ANY_SIGN.abs(), ranks)
         assert "0x" not in str(raised.value)
 
@@ -92,5 +92,5 @@ def test_seeds_that_are_none_are_named(seed: Any) -> None:
 
 @pytest.mark.parametrize("options", [{"tol": "x"}, {"tol": float("nan")}, {"max_iter": "3"}, {"n_starts": 0}, {"solver": []}, {"start": {2: "x"}}])  # fmt: skip
 def test_options_that_are_none_are_named(options: dict[str, Any]) -> None:
-    with pytest.raises(NmfdiagError, match="must be positive|Unknown NMF solver|A start of rank 2"):
+    with pytest.raises(NmfdiagError, match=r"must be positive|Unknown NMF solver|A start of rank 2"):
         nmf(ANY_SIGN.abs(), [2], **options)

@@ -2,7 +2,6 @@
 
 import http.client
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from corpus import CORPUS
 from hostile import SAMPLES, touching
 from packing import png, zip_of
 from screens import ROOT
+from serving import serving
 from strangers import Stranger
 
 from nmfdiag.data import files
@@ -198,19 +198,22 @@ def test_the_server_is_closed_by_default() -> None:
         and not server.get("enableStaticServing")
     )
     assert server["fileWatcherType"] == "none"  # else every library file that is read fills the log
+    assert set(server["allowedHosts"]) == {
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    }  # or a page may take the server over by its own name
     assert server.get("enableCORS", True) is True and settings["browser"]["gatherUsageStats"] is False
     assert settings["client"]["showErrorDetails"] in ("type", "none") and settings["client"]["showErrorLinks"] is False
 
 
-def test_a_server_listens_on_this_machine_alone_and_takes_no_strangers_upload(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "app.py", "--server.port", str(port), "--server.headless", "true", "--server.fileWatcherType", "none"]  # fmt: skip
-    environment = os.environ | {"NMFDIAG_CACHE": str(tmp_path / "cache"), "NMFDIAG_RUNS": str(tmp_path / "runs")}
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        wait_for(port)
+def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    with serving(tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "offline.py"),)) as (base, process):
+        port = int(base.rpartition(":")[2])
+        own = f"127.0.0.1:{port}"
         assert listening(process.pid) == {"0100007F"}  # 127.0.0.1
         for method, path, refused in (
             ("PUT", "/_stcore/upload_file/session/file", (400, 403)),
@@ -220,26 +223,42 @@ def test_a_server_listens_on_this_machine_alone_and_takes_no_strangers_upload(tm
             ("GET", "/component/x/%2e%2e%2f%2e%2e%2fapp.py", (400, 404)),
             ("GET", "/app/static/..%2f..%2fapp.py", (400, 404)),
         ):
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
-            connection.request(method, path, body=b"x" if method == "PUT" else None)
-            answer = connection.getresponse()
-            content = answer.read()
-            assert answer.status in refused, (path, answer.status)
+            status, headers, content = answer_of(port, method, path, {})
+            assert status in refused, (path, status)
             assert b"root:" not in content and b"import " not in content[:2000]
-    finally:
-        process.terminate()
-        process.wait(20)
+            assert headers["X-Frame-Options"] == "SAMEORIGIN"
+            assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+        for host, origin, status in (
+            (own, f"http://{own}", 101),
+            (own, None, 101),
+            (f"localhost:{port}", f"http://localhost:{port}", 101),
+            (
+                f"evil.example:{port}",
+                f"http://evil.example:{port}",
+                403,
+            ),  # its name has been given this machine's address
+            (f"127.0.0.1.evil.example:{port}", None, 403),
+            (own, "https://evil.example", 403),
+            (own, f"http://127.0.0.1:{port + 1}", 403),
+            (own, f"http://localhost:{port}", 403),
+            (own, "null", 403),
+        ):
+            shake = {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+            shake |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", **({"Origin": origin} if origin else {})}
+            assert answer_of(port, "GET", "/_stcore/stream", shake)[0] == status, (host, origin)
+        assert answer_of(port, "GET", "/", {"Host": "evil.example"})[0] == 403
+        assert answer_of(port, "GET", "/_stcore/health", {"Host": "evil.example"})[0] == 200
+    assert not asked.exists(), asked.read_text()
 
 
-def wait_for(port: int) -> None:
-    end = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            assert time.monotonic() < end
-            time.sleep(0.1)
+def answer_of(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Status, headers and content that the server answers with."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, path, body=b"x" if method == "PUT" else None, headers=headers)
+    answer = connection.getresponse()
+    content = b"" if answer.status == 101 else answer.read()
+    connection.close()
+    return answer.status, answer.headers, content
 
 
 def listening(pid: int) -> set[str]:

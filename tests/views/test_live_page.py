@@ -149,4 +149,4 @@ def test_a_process_that_fails_shows_its_last_line(folder: Path, monkeypatch: pyt
         assert time.monotonic() < end
         time.sleep(0.2)
         app.run()
-    assert r"digits-mlp-p0.4-s0 was not trained. nmfdiag\: \*no\* data" in app.error[0].value
+    assert r"digits-mlp-p0.4-s0 was not trained. nmfdiag: \*no\* data" in app.error[0].value
