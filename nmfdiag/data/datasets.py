@@ -183,14 +183,16 @@ def read_idx(path: Path) -> np.ndarray:
             n_dims = head[3] if head[:3] == b"\x00\x00\x08" and len(head) == 4 else 0
             shape = [int.from_bytes(file.read(4), "big") for _ in range(n_dims if n_dims <= MAX_IDX_DIMS else 0)]
             promised = math.prod(shape) if shape else 0
-            if promised > MAX_IDX_BYTES:
-                raise NmfdiagError(f"{path.name} unpacks to {promised:,} bytes, accepted are {MAX_IDX_BYTES:,}.")
-            content = bytearray()
-            while len(content) <= promised and (piece := file.read(IDX_PIECE)):  # never more than the file has
-                content += piece
+            content, n_bytes = bytearray(), 0
+            while n_bytes <= MAX_IDX_BYTES and (piece := file.read(IDX_PIECE)):  # never more than the file has
+                n_bytes += len(piece)
+                if n_bytes <= promised:
+                    content += piece
     except (OSError, EOFError, zlib.error) as error:
         raise NmfdiagError(f"{path.name} can't be read: {error}") from None
-    if not promised or len(content) != promised:
+    if n_bytes > MAX_IDX_BYTES:
+        raise NmfdiagError(f"{path.name} unpacks to more than {MAX_IDX_BYTES >> 20} MiB.")
+    if not promised or not len(content) == n_bytes == promised:
         raise NmfdiagError(f"{path.name} is no IDX file of unsigned bytes, or it is truncated.")
     return np.frombuffer(content, np.uint8).reshape(shape)
 

@@ -11,6 +11,7 @@ import pickle
 import re
 import sys
 import textwrap
+import warnings
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -98,7 +99,9 @@ class _Outline(pickle.Unpickler):
 
     def persistent_load(self, reference: Any) -> Any:
         kind, key, number = reference[1].__name__, str(reference[2]), int(reference[4])
-        size = getattr(getattr(torch, kind, None), "dtype", torch.uint8).itemsize
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own storages are what is deprecated
+            size = getattr(getattr(torch, kind, None), "dtype", torch.uint8).itemsize
         self.storages[key] = max(self.storages.get(key, 0), number * size)
         return Inert()
 
@@ -265,7 +268,7 @@ def _reason(error: Exception) -> str:
         or "storage that is not resizable" in text
     ):
         return "they ask for more memory than a file of this size can need."
-    if isinstance(error, EOFError | IndexError):
+    if isinstance(error, EOFError | IndexError) or text == "pickle data was truncated":
         return "they end too early."
     if named := re.search(r"Unsupported global: GLOBAL (\S+)", text):
         return f"they are of the format before PyTorch 1.6 and name {shown(named[1])}: save the state dict anew with torch.save."
