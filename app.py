@@ -1,12 +1,17 @@
-"""The dashboard: ``streamlit run app.py``."""
+"""The dashboard: ``streamlit run app.py``. Streamlit imports this file once for the server, and runs it as a script for each page."""
 
 import streamlit as st
 
-from nmfdiag.views.controls import INSIDE_APP, frame
+if __name__ == "__main__":
+    from nmfdiag.views.controls import INSIDE_APP, frame
 
-page = frame()
-st.session_state[INSIDE_APP] = True
-try:
-    page.run()
-finally:
-    st.session_state[INSIDE_APP] = False
+    page = frame()
+    st.session_state[INSIDE_APP] = True
+    try:
+        page.run()
+    finally:
+        st.session_state[INSIDE_APP] = False
+else:
+    from nmfdiag.views.guard import MIDDLEWARE, lifespan
+
+    app = st.App(__file__, middleware=MIDDLEWARE, lifespan=lifespan)

@@ -3,8 +3,12 @@
 import re
 
 LONGEST = 5000
-NO_TEXT = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+NO_TEXT = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufff9-\ufffb\U000e0000-\U000e007f]"
+)
 """Control characters, marks that turn the direction of writing, and bytes of a name that are no UTF-8."""
+ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
+"""Of an object in memory, in messages of other libraries."""
 NO_MARKUP = str.maketrans("<>[]`", "‹›()'")
 
 
@@ -30,7 +34,7 @@ class NmfdiagError(ValueError):
     """The caller's mistake: says on one printable line what was wrong, what was got and what is accepted."""
 
     def __init__(self, words: str):
-        line = printable(words[: LONGEST + 1].replace("\n", " "))
+        line = printable(ADDRESS.sub("", words[: LONGEST + 1]).replace("\n", " "))
         super().__init__(line if len(words) <= LONGEST else f"{line[:LONGEST]}...")
 
 

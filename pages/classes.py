@@ -17,6 +17,7 @@ from nmfdiag.views.class_values import (
     point_table,
 )
 from nmfdiag.views.class_words import HOW_TO_READ, classes_answer, denoising_words
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.reserved import options_of
 from nmfdiag.views.widgets import one
 
@@ -37,7 +38,7 @@ with head:
     own = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
     controls.heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
     if words := note(asked):
-        st.info(words, icon=":material/info:")
+        st.info(for_markdown(words), icon=":material/info:")
 
 
 def draw(choice: Choice) -> None:
@@ -56,7 +57,7 @@ def draw(choice: Choice) -> None:
     own_method = {
         q: at[choice.layer][class_idx] for q, at in found.curves.items() if class_idx in at.get(choice.layer, {})
     }
-    st.markdown(denoising_words(own_method, name, choice.layer, found.method))
+    st.markdown(for_markdown(denoising_words(own_method, name, choice.layer, found.method)))
     some = curves_of(choice, results, class_idx)
     figure = class_curve_figure(found, results, class_idx=class_idx)
     charts.chart(figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}")

@@ -8,6 +8,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.support import SupportRequest
 from nmfdiag.views import charts, controls, waiting
 from nmfdiag.views.choice import EACH_CLASS, MULTI
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.how_figures import area_figure
 from nmfdiag.views.how_words import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
 from nmfdiag.views.support_figures import support_figure
@@ -43,7 +44,7 @@ def draw() -> None:
         figure = support_figure(covers, layer=choice.layer, batch=choice.batch_words, order="rectangles")
         data = entry_table(covers, choice.layer)
         charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
-        st.markdown(supports_words(covers, choice.layer, f"the support of class {batch}"))
+        st.markdown(for_markdown(supports_words(covers, choice.layer, f"the support of class {batch}")))
     st.markdown(COMPRESSION)
     if curves:
         ranks = next(iter(curves.values())).ranks

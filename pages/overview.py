@@ -11,6 +11,7 @@ from nmfdiag.runs.request import CurveRequest
 from nmfdiag.views import charts, controls, presets, waiting
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.diagnosis import diagnosis_of
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.figures import METHOD_TITLES, auc_figure
 from nmfdiag.views.reference_words import told_words
 from nmfdiag.views.tables import network_table
@@ -38,14 +39,16 @@ def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[C
             diagnosis = diagnosis_of(found, network)
             said = verdict(diagnosis)
             worth = told_words(diagnosis.comparison) if diagnosis.comparison else ""
-            st.markdown(f"{name}\n\n**{said.icon} {said.answer}**\n\n{said.where}")
+            st.markdown(
+                f"{for_markdown(name)}\n\n**{said.icon} {for_markdown(said.answer)}**\n\n{for_markdown(said.where)}"
+            )
             doubt = said.sure
         else:
             st.markdown(
-                f"{name}\n\n**:material/hourglass_empty: Not known yet**\n\nThe answer comes with the last curve."
+                f"{for_markdown(name)}\n\n**:material/hourglass_empty: Not known yet**\n\nThe answer comes with the last curve."
             )
             doubt = f"{len(found)} of {len(requests)} curves are there."
-        st.caption(f"{doubt} {unseen_words(network)}", help=TESTED_HELP)
+        st.caption(for_markdown(f"{doubt} {unseen_words(network)}"), help=TESTED_HELP)
     return worth
 
 
@@ -57,7 +60,7 @@ def draw(choice: Choice) -> None:
             card(network, [request for request in requests if request.entry == network.name], results)
             for network in choice.networks
         }
-    st.caption(" ".join(filter(None, worth)) or "Compared with the zoo's other networks.")
+    st.caption(for_markdown(" ".join(filter(None, worth))) or "Compared with the zoo's other networks.")
     waiting.computed(choice, requests, results)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))

@@ -11,6 +11,7 @@ import streamlit as st
 from nmfdiag.runs.live import TRAINABLE, Trainer, Training, under_way
 from nmfdiag.runs.records import MonitoredRun, monitored_runs, run_files, runs_folder
 from nmfdiag.views import charts, controls, waiting
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.live_figures import MOST_RUNS, live_figure, map_figure
 from nmfdiag.views.live_values import (
     MEASURES,
@@ -33,7 +34,6 @@ from nmfdiag.views.live_words import (
     answers,
     empty_words,
     following_words,
-    for_markdown,
     rule_words,
 )
 from nmfdiag.views.rerunning import draw_again, look_again
@@ -63,7 +63,7 @@ def draw() -> None:
     found, problems = monitored_runs(folder)
     runs = labelled(found)
     if not runs:
-        charts.banner(TITLE, f"no run in {for_markdown(str(folder))}", [])
+        charts.banner(TITLE, f"no run in {folder}", [])
         follow(folder, seen, training, runs)
         st.info(empty_words(folder), icon=":material/info:")
         st.code(THREE_LINES.format(folder=folder), language="python", wrap_lines=True)
@@ -89,7 +89,7 @@ def draw() -> None:
     with head:
         link = [*(("runs", label) for label in picked), ("by", measure), ("layer_of", layers), ("smooth", smooth)]
         samples = " or ".join(dict.fromkeys(str(each.run.probe.get("per_class", "?")) for each in chosen.values()))
-        subject = f"{', '.join(map(for_markdown, picked))} · single-class batches of up to {for_markdown(samples)} training samples"
+        subject = f"{', '.join(picked)} · single-class batches of up to {samples} training samples"
         charts.banner(TITLE, subject, [*link, ("runs_as", show)], about=tuple(picked))
         st.markdown("\n\n".join(f"**{words}**" for words in answers(readings, chosen, measure, layers)))
         st.caption(rule_words(readings, measure, layers))

@@ -15,7 +15,7 @@ from nmfdiag.views import network_words as words
 from nmfdiag.views.choice import Choice
 from nmfdiag.views.class_values import class_curves
 from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
-from nmfdiag.views.live_words import for_markdown, for_plot
+from nmfdiag.views.escape import for_markdown, for_plot
 from nmfdiag.views.network_figures import beside_figure, cells_figure, layers_figure
 from nmfdiag.views.opening_form import form
 from nmfdiag.views.provenance import settings
@@ -59,9 +59,9 @@ def draw() -> None:
         look_again(partial(following, state.name), waiting.POLL_SECONDS)
         return
     if state.problem:
-        st.error(f"{state.name} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
+        st.error(f"{for_markdown(state.name)} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
     elif state.cancelled:
-        st.info(f"Opening {state.name} was cancelled.", icon=":material/info:")
+        st.info(f"Opening {for_markdown(state.name)} was cancelled.", icon=":material/info:")
     if state.problem or state.cancelled:
         st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=opener().dismiss)
     if not own:
@@ -104,7 +104,9 @@ def opened_before(own: dict[str, ZooEntry]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Opened before:", width="content")
         for name in list(own)[:MOST_LINKS]:
-            st.button(name, type="tertiary", key=f"_open_{name}", on_click=give, args=({"network": name},))
+            st.button(
+                for_markdown(name), type="tertiary", key=f"_open_{name}", on_click=give, args=({"network": name},)
+            )
 
 
 def following(name: str) -> None:
@@ -113,7 +115,7 @@ def following(name: str) -> None:
     if not state.running or state.name != name:
         draw_again()
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.progress(state.share, f"Opening {name}: {for_markdown(state.words)}")
+    left.progress(state.share, for_markdown(f"Opening {name}: {state.words}"))
     right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
 
 
@@ -201,7 +203,7 @@ def checked(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
     (name, again), better = st.session_state.get("_opened_as", ("", None)), words.better_normalization(check)
     if name == entry.name and better:
         st.button(
-            f"Open again, normalised as {better}", type="primary", icon=":material/autorenew:", on_click=start,
+            f"Open again, normalised as {for_markdown(better)}", type="primary", icon=":material/autorenew:", on_click=start,
             args=(lambda folder: replace(again(folder), name=entry.name, normalization=better, replaces=True),),
         )  # fmt: skip
 
@@ -268,7 +270,7 @@ def removal(entry: ZooEntry, device: str) -> None:
 
     with st.popover("Remove", icon=":material/delete:", width="stretch"):
         st.markdown(words.removal(entry))
-        st.button(f"Remove {entry.name}", type="primary", on_click=waiting.guarded, args=(run,))
+        st.button(f"Remove {for_markdown(entry.name)}", type="primary", on_click=waiting.guarded, args=(run,))
 
 
 controls.page_guard()

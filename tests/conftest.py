@@ -33,7 +33,7 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("nmfdiag")
     with pytest.MonkeyPatch.context() as patch:
         for variable in ("NMFDIAG_CACHE", "NMFDIAG_ZOO", "NMFDIAG_RUNS"):
-            (folder / variable).mkdir()
+            (folder / variable).mkdir(mode=0o700)
             patch.setenv(variable, str(folder / variable))
         yield folder
 

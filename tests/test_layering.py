@@ -31,7 +31,10 @@ ROOMS = (
 DRAWS = (
     "app.py",
     "pages/",
-    *(f"nmfdiag/views/{name}.py" for name in ("charts", "controls", "opening_form", "rerunning", "waiting", "widgets")),
+    *(
+        f"nmfdiag/views/{name}.py"
+        for name in ("charts", "controls", "guard", "opening_form", "rerunning", "waiting", "widgets")
+    ),
 )
 HEAVY = ("torch", "streamlit")
 NOT_ON_A_SCREEN = ("torch", "torchvision", "numba", "scipy", "sklearn")

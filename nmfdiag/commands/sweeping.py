@@ -1,12 +1,16 @@
 """``sweep``, ``record``, ``evidence``: many networks, declared experiments, and what those say."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from nmfdiag.commands.outcome import METHODS, OK, Commands, Outcome, progress_bar, say
 from nmfdiag.errors import NmfdiagError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
@@ -59,7 +63,7 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
 
     from nmfdiag.measures.curve import CompressionCurve
     from nmfdiag.runs.cache import CurveCache
-    from nmfdiag.runs.request import MULTI_CLASS, profile_requests
+    from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, profile_requests
     from nmfdiag.runs.sweep import sweep
     from nmfdiag.views.tables import auc_table, profile_table
     from nmfdiag.zoo.registry import entries
@@ -87,19 +91,48 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
     ]
     cache = CurveCache()
     answers = sweep(requests, cache, scheduler=arguments.scheduler, device=arguments.device)
-    found = dict(tqdm(answers, total=len(requests), unit="curve", file=sys.stderr))
+    answered: dict[CurveRequest, Any] = {}
+    lost = ""
+    try:
+        for request, answer in tqdm(answers, total=len(requests), unit="curve", file=sys.stderr):
+            answered[request] = answer
+    except NmfdiagError as error:  # the scheduler, or its last worker
+        if not answered:
+            raise
+        lost = str(error)
     if cache.notice:
         say(f"nmfdiag: {cache.notice}")
-    answered = [(request, found[request]) for request in requests]
-    curves = {request: answer for request, answer in answered if isinstance(answer, CompressionCurve)}
-    errors = {str(answer) for _, answer in answered if not isinstance(answer, CompressionCurve)}
+    in_order = [(request, answered[request]) for request in dict.fromkeys(requests) if request in answered]
+    curves = {request: answer for request, answer in in_order if isinstance(answer, CompressionCurve)}
+    errors = {str(answer) for _, answer in in_order if not isinstance(answer, CompressionCurve)}
+    if curves and arguments.csv:
+        _write_csv(profile_table(curves, zoo), arguments.csv)
+    if lost:
+        written = f", and in {arguments.csv}" if curves and arguments.csv else ""
+        raise NmfdiagError(f"{lost} {len(curves)} of {len(requests)} curves are finished{written}.")
     if not curves:
         raise NmfdiagError(f"No curve could be computed: {'; '.join(sorted(errors))}")
-    if arguments.csv:
-        profile_table(curves, zoo).to_csv(arguments.csv, index=False)
     table = auc_table(curves, zoo)
-    record = {"curves": len(curves), "errors": sorted(errors), "auc": table.to_dict("records")}
-    return OK, record, "\n".join([table.to_string(index=False, float_format="{:.3f}".format), *sorted(errors)])
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    record = {"curves": len(curves), "errors": sorted(errors), "auc": rows}
+    return (
+        OK,
+        record,
+        "\n".join([table.to_string(index=False, float_format="{:.3f}".format, na_rep="?"), *sorted(errors)]),
+    )
+
+
+def _write_csv(table: "pd.DataFrame", path: Path) -> None:
+    """Write a table aside and rename it: whoever reads the file has all of the old one or of the new one."""
+    if path.exists() and not path.is_file():  # /dev/stdout, a pipe
+        table.to_csv(path, index=False)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        table.to_csv(aside, index=False)
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
 
 
 def _record(arguments: argparse.Namespace) -> Outcome:

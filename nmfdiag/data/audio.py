@@ -19,7 +19,9 @@ N_FFT, HOP, N_MELS, N_FRAMES = 256, 64, 64, 64
 RECORDING = re.compile(r"(?:^|/)(\d)_([A-Za-z]+)_(\d+)\.wav$")
 TEST_RECORDINGS = 5
 RATES = (1_000, 384_000)
-MAX_VALUES = 2**25  # samples times channels: 4 s of 16 channels at the highest rate
+MAX_VALUES, MAX_SECONDS = 2**25, 120  # samples times channels: 4 s of 16 channels at the highest rate
+MAX_AUDIO_WORK = 2**33
+"""Values that the recordings of a data set may have together, and the steps of changing their rates: a few minutes' worth."""
 MAX_WAV_BYTES = 8 * MAX_VALUES
 WAV_FORMATS = ("WAV", "WAVEX", "RF64")  # a file's name does not bind libsndfile: it would try two dozen more
 
@@ -56,15 +58,28 @@ def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, 
         NmfdiagError: If there are no such recordings, or one can't be decoded.
     """
     recordings = sorted(_recordings(root).items())
-    inputs, labels = [], []
+    inputs, labels, work = [], [], 0
     for name, read in recordings:
         match = RECORDING.search(name)
         if match and (int(match[3]) < TEST_RECORDINGS) == (split == "test"):
-            inputs.append(log_mel(_decode(name, read)))
+            waveform = _decode(name, read)
+            work = checked_work(work + len(waveform), root)
+            inputs.append(log_mel(waveform))
             labels.append(int(match[1]))
     if not inputs:
         raise NmfdiagError(f"No recordings DIGIT_SPEAKER_INDEX.wav in {root}: put fsdd_wav.zip or recordings/ there.")
     return torch.stack(inputs).numpy(), np.asarray(labels), tuple(str(d) for d in range(10))
+
+
+def checked_work(work: int, root: Path) -> int:
+    """What reading a data set has taken so far.
+
+    Raises:
+        NmfdiagError: If it is too much.
+    """
+    if work > MAX_AUDIO_WORK:
+        raise NmfdiagError(f"The recordings in {root} are too long, or of too odd rates, to be all read.")
+    return work
 
 
 def read_wav(name: str, source: Path | BinaryIO) -> tuple[np.ndarray, int]:
@@ -83,14 +98,18 @@ def read_wav(name: str, source: Path | BinaryIO) -> tuple[np.ndarray, int]:
             rate, length, values = file.samplerate, file.frames, file.frames * file.channels
             if file.format not in WAV_FORMATS:
                 raise NmfdiagError(f"{name} can't be decoded: it is no wav file, but {file.format}.")
-            if not RATES[0] <= rate <= RATES[1] or not 0 < values <= MAX_VALUES:
+            fits = 0 < values <= MAX_VALUES and length <= MAX_SECONDS * rate
+            if not RATES[0] <= rate <= RATES[1] or not fits:
                 raise NmfdiagError(
                     f"{name} has {length:,} samples of {file.channels} channels at {rate:,} a second; accepted are 1 to "
-                    f"{MAX_VALUES:,} values at {RATES[0]:,} to {RATES[1]:,} a second."
+                    f"{MAX_VALUES:,} values at {RATES[0]:,} to {RATES[1]:,} a second, and {MAX_SECONDS} seconds."
                 )
             samples = file.read(dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError) as error:
-        raise NmfdiagError(f"{name} can't be decoded: {error}") from None
+    except NmfdiagError:
+        raise
+    except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
+        why = getattr(error, "error_string", "") or str(error) or type(error).__name__
+        raise NmfdiagError(f"{name} can't be decoded: {why}") from None
     if len(samples) < length or not np.isfinite(samples).all():
         raise NmfdiagError(f"{name} is truncated, or holds values that are not finite.")
     return samples.mean(axis=1), rate

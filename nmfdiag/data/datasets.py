@@ -21,7 +21,7 @@ from nmfdiag.errors import NmfdiagError
 
 SPLITS = ("train", "test")
 DIGITS_TRAIN = 1200
-MAX_IDX_BYTES, MAX_IDX_DIMS = 2**28, 4
+MAX_IDX_BYTES, MAX_IDX_DIMS, IDX_PIECE = 2**28, 4, 2**18
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def load(
     if limit_per_class is not None and limit_per_class < 1:
         raise NmfdiagError(f"At least one sample a class is read, got limit_per_class={limit_per_class}.")
     sides = None if size is None else checked_size(size)
-    folder = Path(root or os.environ.get("NMFDIAG_DATA", "data"))
+    folder = Path(root or os.environ.get("NMFDIAG_DATA") or "data")
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
     elif _is(Path(name), Path.is_file) and Path(name).suffix == ".npz":
@@ -179,22 +179,22 @@ def read_idx(path: Path) -> np.ndarray:
     """
     try:
         with gzip.open(path) as file:
-            content = file.read(MAX_IDX_BYTES + 1)
+            head = file.read(4)
+            n_dims = head[3] if head[:3] == b"\x00\x00\x08" and len(head) == 4 else 0
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(n_dims if n_dims <= MAX_IDX_DIMS else 0)]
+            promised = math.prod(shape) if shape else 0
+            content, n_bytes = bytearray(), 0
+            while n_bytes <= MAX_IDX_BYTES and (piece := file.read(IDX_PIECE)):  # never more than the file has
+                n_bytes += len(piece)
+                if n_bytes <= promised:
+                    content += piece
     except (OSError, EOFError, zlib.error) as error:
         raise NmfdiagError(f"{path.name} can't be read: {error}") from None
-    if len(content) > MAX_IDX_BYTES:
+    if n_bytes > MAX_IDX_BYTES:
         raise NmfdiagError(f"{path.name} unpacks to more than {MAX_IDX_BYTES >> 20} MiB.")
-    n_dims = content[3] if len(content) > 3 else 0
-    shape = np.frombuffer(content, ">u4", n_dims, 4) if len(content) >= 4 + 4 * n_dims else np.zeros(0, ">u4")
-    promised = math.prod(int(n) for n in shape)
-    if (
-        content[:3] != b"\x00\x00\x08"
-        or not 0 < n_dims <= MAX_IDX_DIMS
-        or not promised
-        or len(content) - 4 - 4 * n_dims != promised
-    ):
+    if not promised or not len(content) == n_bytes == promised:
         raise NmfdiagError(f"{path.name} is no IDX file of unsigned bytes, or it is truncated.")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * n_dims).reshape(shape.astype(int)).copy()
+    return np.frombuffer(content, np.uint8).reshape(shape)
 
 
 def _cifar10(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:

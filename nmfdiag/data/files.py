@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nmfdiag.data.archives import ZIP_ERRORS, open_zip
-from nmfdiag.data.scans import MAX_SCANS, has_many_scans
+from nmfdiag.data.scans import MAX_SCANS, scans_in
 from nmfdiag.errors import NmfdiagError, printable
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ MAX_SEEN, DEEPEST = 4 * MAX_FILES, 3  # entries of any kind that are looked at; 
 MAX_IMAGE_BYTES = 64 * 2**20
 MAX_WORK = 2**36
 """Bytes that are unpacked and pixels that are decoded: a few minutes' worth."""
+MAX_IMAGE_WORK = 2**29
+"""Pixels of one image, times the scans of a JPEG: some seconds' worth."""
 MAX_ARRAY_BYTES = 4 * 2**30
 MAX_CLASSES = 10_000
 IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # a file's name does not bind Pillow: EPS would start an interpreter
@@ -75,7 +77,7 @@ def load_image_folder(
             except ZIP_ERRORS as error:
                 raise NmfdiagError(f"{name} can't be read: {error}") from None
             decoded = decode_image(str(name), content)
-            work += len(content) + math.prod(decoded.size)
+            work += work_of(content, decoded)
             if work > MAX_WORK:
                 raise NmfdiagError(f"The images in {path} are too large to be all unpacked: take fewer of each class.")
             image = _pixels(decoded, size)
@@ -271,19 +273,32 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
     Raises:
         NmfdiagError: If it is none of the accepted formats, damaged or far too large; names it.
     """
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
-        if has_many_scans(content):
+        scans = scans_in(content)
+        if scans > MAX_SCANS:
             raise NmfdiagError(f"it has more than {MAX_SCANS} scans.")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             image: Image.Image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
+            if math.prod(image.size) * scans > MAX_IMAGE_WORK:
+                raise NmfdiagError(
+                    f"it has {math.prod(image.size):,} pixels in {scans} scans, accepted are {MAX_IMAGE_WORK:,} together."
+                )
             if image.mode.startswith("I"):  # 16 bits a pixel: converting would clip, not scale
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
-    except Exception as e:  # a damaged or hostile file may raise anything, but runs no code
-        raise NmfdiagError(f"{name} can't be decoded as an image: {e}") from None
+    except UnidentifiedImageError:
+        raise NmfdiagError(f"{name} can't be decoded as an image: it is no {', '.join(IMAGE_FORMATS)}.") from None
+    except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
+        why = str(error) or type(error).__name__
+        raise NmfdiagError(f"{name} can't be decoded as an image: {why}") from None
+
+
+def work_of(content: bytes, image: "Image.Image") -> int:
+    """What reading an image has taken, as :data:`MAX_WORK` counts it."""
+    return len(content) + math.prod(image.size) * scans_in(content)
 
 
 def _pixels(image: "Image.Image", size: tuple[int, int] | None) -> np.ndarray:

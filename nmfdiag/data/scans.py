@@ -8,15 +8,23 @@ MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
 START, START_OF_SCAN, END = b"\xff\xd8", b"\xda", b"\xd9"
 
 
+def scans_in(content: bytes) -> int:
+    """How often a file goes through its pixels: 1, or the scans of a JPEG by its markers, which are read as libjpeg reads them.
+
+    Counting ends above :data:`MAX_SCANS`; so many are said as well of one with more segments than accepted.
+    """
+    scans, segments, position = 0, 0, len(START)
+    while content.startswith(START) and scans <= MAX_SCANS:
+        marker = MARKER.search(content, position)
+        if not marker or marker[1] == END:
+            break
+        position = marker.end() + int.from_bytes(content[marker.end() : marker.end() + 2], "big")
+        scans, segments = scans + (marker[1] == START_OF_SCAN), segments + 1
+        if segments > MAX_SEGMENTS:
+            return MAX_SCANS + 1
+    return max(1, scans)
+
+
 def has_many_scans(content: bytes) -> bool:
-    """Whether a file is a JPEG of more scans or segments than accepted, by its markers, which are read as libjpeg reads them."""
-    if not content.startswith(START):
-        return False
-    scans, segments, at = 0, 0, len(START)
-    while max(scans / MAX_SCANS, segments / MAX_SEGMENTS) <= 1:
-        found = MARKER.search(content, at)
-        if not found or found[1] == END:
-            return False
-        at = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-        scans, segments = scans + (found[1] == START_OF_SCAN), segments + 1
-    return True
+    """Whether a file is a JPEG of more scans or segments than accepted."""
+    return scans_in(content) > MAX_SCANS

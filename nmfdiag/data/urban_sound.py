@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.audio import log_mel, read_wav
+from nmfdiag.data.audio import checked_work, log_mel, read_wav
 from nmfdiag.data.files import walk
 from nmfdiag.errors import NmfdiagError
 
@@ -25,6 +25,8 @@ CLASSES = (
 CLIP = re.compile(r"(\d+)-(\d)-(\d+)-(\d+)\.wav")
 FOLDS, TEST_FOLD = range(1, 11), 10
 MAX_TABLE_BYTES = 64 * 2**20
+FILTER_STEPS = 20
+"""By which the larger of the two numbers that a rate is changed by is multiplied: the length of SciPy's filter."""
 COLUMNS = ("slice_file_name", "fold", "classID")
 
 
@@ -54,8 +56,12 @@ def load_urban_sound(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tu
     wanted = [clip for clip in clips if (clip[0] == TEST_FOLD) == (split == "test")]
     if not wanted:
         raise NmfdiagError(f"UrbanSound8K in {root} has no clip for the {split} split.")
-    inputs = torch.stack([log_mel(_waveform(clips[clip]), **FRONT_END) for clip in wanted])
-    return inputs.numpy(), np.asarray([labels[clip] for clip in wanted]), CLASSES
+    inputs, work = [], 0
+    for clip in wanted:
+        waveform, steps = _waveform(clips[clip])
+        work = checked_work(work + steps, root)
+        inputs.append(log_mel(waveform, **FRONT_END))
+    return torch.stack(inputs).numpy(), np.asarray([labels[clip] for clip in wanted]), CLASSES
 
 
 def _wavs(folder: Path) -> list[Path]:
@@ -91,12 +97,16 @@ def _check_metadata(table: Path, labels: dict[tuple[int, str], int]) -> None:
             raise NmfdiagError(f"{name} is of class {label} by its name, of {listed[fold, name]} in {table.name}.")
 
 
-def _waveform(path: Path) -> Tensor:
-    """Decode a clip of any rate, sample format and number of channels; returns (samples,) mono at 16 kHz."""
+def _waveform(path: Path) -> tuple[Tensor, int]:
+    """Decode a clip of any rate, sample format and number of channels.
+
+    Returns:
+        Samples (n,) mono at 16 kHz, and the steps that this took: rates without a common divisor need a long filter.
+    """
     from scipy.signal import resample_poly
 
     mono, rate = read_wav(path.name, path)
     common = gcd(SAMPLE_RATE, rate)
-    return torch.from_numpy(
-        np.ascontiguousarray(resample_poly(mono, SAMPLE_RATE // common, rate // common), np.float32)
-    )
+    up, down = SAMPLE_RATE // common, rate // common
+    resampled = np.ascontiguousarray(resample_poly(mono, up, down), np.float32)
+    return torch.from_numpy(resampled), len(mono) + len(resampled) + FILTER_STEPS * max(up, down)

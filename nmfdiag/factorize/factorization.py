@@ -43,7 +43,7 @@ class Factorization:
         return [e * self.norm for e in self.relative_error]
 
     def factors(self, k: int) -> tuple[Tensor, Tensor]:
-        """W (rows, k) and H (k, channels).
+        """W (rows, k) and H (k, channels): ``W @ H + offset`` is the approximation, A itself up to rounding at the full rank.
 
         Raises:
             NmfdiagError: If k is not one of the ranks.
@@ -53,13 +53,14 @@ class Factorization:
         if k in self._factors:
             return self._factors[k]
         rows, channels = self._A.shape
+        rest = self._A if self.offset is None else self._A - self.offset
         if channels <= rows:
-            return self._A, torch.eye(channels, dtype=self._A.dtype, device=self._A.device)
-        return torch.eye(rows, dtype=self._A.dtype, device=self._A.device), self._A
+            return rest, torch.eye(channels, dtype=rest.dtype, device=rest.device)
+        return torch.eye(rows, dtype=rest.dtype, device=rest.device), rest
 
     def reconstruct(self, k: int) -> Tensor:
         """The approximation of rank k, (rows, channels); A itself, bit for bit, at the full rank."""
-        W, H = self.factors(k)
+        W, H = self.factors(k)  # also says which ranks there are
         if k == self.full_rank:
             return self._A
         return W @ H if self.offset is None else W @ H + self.offset

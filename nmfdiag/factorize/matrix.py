@@ -1,6 +1,9 @@
 """What every method here takes: a checked activation matrix and a grid of ranks."""
 
+import math
+import operator
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +16,8 @@ NEARLY_FULL = 0.85
 ROWS_AT_ONCE = 65536
 SMALLEST_SCALE = 1e-6
 """Matrices whose largest entry lies between this and its inverse have squares that float32 holds."""
+FAR_EXPONENT = 96
+"""Of two: matrices whose largest entry is farther from 1 have factors that float32 may not hold."""
 
 
 def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> Tensor:
@@ -28,11 +33,9 @@ def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> 
     Raises:
         NmfdiagError: If A is not a matrix, is empty, not finite, all zero, or negative where it must not be.
     """
-    matrix = torch.as_tensor(A).detach()
+    matrix = as_tensor(A, "An activation matrix")
     if matrix.ndim != 2 or matrix.numel() == 0:
         raise NmfdiagError(f"An activation matrix must have the shape (rows, channels), got {tuple(matrix.shape)}.")
-    if matrix.is_complex():
-        raise NmfdiagError(f"Activations must be real numbers, got {matrix.dtype}.")
     if matrix.dtype != torch.float64:
         matrix = matrix.float()
     low, high = (float(v) for v in torch.aminmax(matrix))
@@ -48,16 +51,75 @@ def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> 
     return matrix
 
 
+def as_tensor(values: Any, what: str) -> Tensor:
+    """Values as a plain tensor of real numbers, detached; the same memory where nothing had to be converted.
+
+    Args:
+        values: A torch tensor or numpy array, in either byte order and with any strides.
+        what: What they are called in an error.
+
+    Raises:
+        NmfdiagError: If they are no numbers, complex, or a tensor that is sparse, quantised or without values.
+    """
+    accepted = f"{what} must be a plain torch tensor or numpy array of real numbers"
+    if isinstance(values, np.ndarray) and (not values.dtype.isnative or any(s < 0 for s in values.strides)):
+        values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
+    try:
+        tensor = torch.as_tensor(values).detach()
+        odd = (tensor.is_meta and "without values") or (tensor.is_quantized and "quantised")
+        odd = odd or (tensor.layout != torch.strided and "sparse") or (tensor.is_complex() and "complex")
+        if odd:
+            raise NmfdiagError(f"{accepted}, got one that is {odd} ({tensor.dtype}).")
+        if tensor.dtype != torch.float64:
+            torch.empty(1, dtype=tensor.dtype).float()  # some types of few bits can't be converted
+    except NmfdiagError:
+        raise
+    except Exception:  # of objects, texts, types of other libraries, lists of different lengths
+        kind = f"{type(values).__name__} of {values.dtype}" if hasattr(values, "dtype") else type(values).__name__
+        raise NmfdiagError(f"{accepted}, got {kind}.") from None
+    return tensor
+
+
 def check_ranks(ranks: Sequence[int], full_rank: int) -> list[int]:
     """Return the ranks sorted and without repeats.
 
     Raises:
         NmfdiagError: If there are none, or one is no whole number in ``1 .. full_rank``.
     """
-    wanted = sorted({int(k) for k in ranks if int(k) == k})
-    if not wanted or len(wanted) != len(set(ranks)) or wanted[0] < 1 or wanted[-1] > full_rank:
-        raise NmfdiagError(f"Ranks must be whole numbers in 1 .. {full_rank} for this matrix, got {list(ranks)}.")
-    return wanted
+    try:
+        given = list(ranks)
+        wanted = sorted({int(k) for k in given if int(k) == k})
+        if wanted and len(wanted) == len(set(given)) and wanted[0] >= 1 and wanted[-1] <= full_rank:
+            return wanted
+        got = str(given)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # no list, or no numbers
+        got = repr(ranks)
+    raise NmfdiagError(f"Ranks must be whole numbers in 1 .. {full_rank} for this matrix, got {got[:200]}.")
+
+
+def check_seed(seed: Any) -> int:
+    """A seed as a plain number.
+
+    Raises:
+        NmfdiagError: If it is no whole number in ``0 .. 2^63 - 1``.
+    """
+    try:
+        if not isinstance(seed, bool) and 0 <= operator.index(seed) < 2**63:
+            return operator.index(seed)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise NmfdiagError(f"A seed must be a whole number in 0 .. 2^63 - 1, got {repr(seed)[:200]}.")
+
+
+def check_positive(**options: Any) -> None:
+    """Refuse options that are no positive numbers.
+
+    Raises:
+        NmfdiagError: If one is none; names all.
+    """
+    if not all(isinstance(value, int | float | np.number) and value > 0 for value in options.values()):
+        names, got = " and ".join(options), " and ".join(repr(value)[:100] for value in options.values())
+        raise NmfdiagError(f"{names} must be positive, got {got}.")
 
 
 def default_ranks(full_rank: int) -> list[int]:
@@ -110,3 +172,23 @@ def distance(A: Tensor, W: Tensor, H: Tensor) -> float:
     """``||A - W H||`` (Frobenius), a few rows at a time."""
     parts = zip(A.split(ROWS_AT_ONCE), W.split(ROWS_AT_ONCE), strict=True)
     return sum(float(torch.linalg.vector_norm(a - w @ H)) ** 2 for a, w in parts) ** 0.5
+
+
+def safe_distance(A: Tensor, W: Tensor, H: Tensor) -> float:
+    """The same, safe against under- and overflow of the squares."""
+    largest = max(abs(float(v)) for v in torch.aminmax(A))
+    if SMALLEST_SCALE < largest < 1 / SMALLEST_SCALE:
+        return distance(A, W, H)
+    scale, total = 2.0 ** math.frexp(largest)[1] / 2, 0.0
+    for a, w in zip(A.split(ROWS_AT_ONCE), W.split(ROWS_AT_ONCE), strict=True):
+        total += float(torch.linalg.vector_norm(a.double() / scale - (w.double() / scale) @ H.double())) ** 2
+    return scale * total**0.5
+
+
+def shared_scale(scale: float) -> tuple[float, float]:
+    """The scale of a matrix as that of W and that of H: all of it is W's where W can hold it without over- or underflow."""
+    exponent = math.frexp(scale)[1]
+    if abs(exponent) < FAR_EXPONENT:
+        return scale, 1.0
+    of_h = 2.0 ** (exponent // 2)
+    return scale / of_h, of_h

@@ -5,6 +5,7 @@ Notation, here and everywhere: the activation matrix ``A`` (rows, channels) >= 0
 torchnmf calls our ``W`` H and our ``H`` W. A convolution layer's ``n c h w`` is folded to ``(n h w) c``.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,7 +16,17 @@ from torch import Tensor
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.factorization import Factorization
 from nmfdiag.factorize.hals import MOST_STARTS, hals
-from nmfdiag.factorize.matrix import SMALLEST_SCALE, activation_matrix, check_ranks, frobenius, full_rank_of
+from nmfdiag.factorize.matrix import (
+    SMALLEST_SCALE,
+    activation_matrix,
+    as_tensor,
+    check_positive,
+    check_ranks,
+    check_seed,
+    frobenius,
+    full_rank_of,
+    shared_scale,
+)
 from nmfdiag.factorize.mu import multiplicative_updates
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.factorize.solution import Solution
@@ -89,13 +100,13 @@ def nmf_batch(A: Tensor | np.ndarray, ranks: Sequence[int], **options: Any) -> l
     Raises:
         NmfdiagError: As :func:`nmf`, for any of the matrices.
     """
-    matrices = torch.as_tensor(A)
+    matrices = as_tensor(A, "A batch of matrices")
     if matrices.ndim != 3 or len(matrices) == 0:
         raise NmfdiagError(
             f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
         )
     checked = [activation_matrix(matrix, non_negative=True) for matrix in matrices]
-    together = matrices.detach() if matrices.dtype == checked[0].dtype else torch.stack(checked)
+    together = matrices if matrices.dtype == checked[0].dtype else torch.stack(checked)
     return _solve(together, ranks, **options)
 
 
@@ -110,12 +121,12 @@ def _solve(
     start: Mapping[int, Tensor] | None = None,
     on_progress: Progress | None = None,
 ) -> list[Factorization]:
-    if solver not in TOLERANCES:
+    if not isinstance(solver, str) or solver not in TOLERANCES:
         raise NmfdiagError(f"Unknown NMF solver {solver!r}: accepted are {', '.join(TOLERANCES)}.")
     tol = TOLERANCES[solver] if tol is None else tol
     n_starts = MOST_STARTS if n_starts is None else n_starts
-    if not tol > 0 or max_iter < 1 or n_starts < 1:
-        raise NmfdiagError(f"tol, max_iter and n_starts must be positive, got {tol}, {max_iter} and {n_starts}.")
+    check_positive(tol=tol, max_iter=max_iter, n_starts=n_starts)
+    max_iter, n_starts, seed = math.ceil(max_iter), math.ceil(n_starts), check_seed(seed)
     full_rank = full_rank_of(A[0])
     wanted = check_ranks(ranks, full_rank)
     iterated = [k for k in wanted if k < full_rank]
@@ -147,7 +158,7 @@ def _starts_to_go_on(start: Mapping[int, Tensor], ranks: list[int], A: Tensor) -
     found = {}
     for k in ranks:
         if k in start:
-            H = torch.as_tensor(start[k]).to(A)
+            H = as_tensor(start[k], f"A start of rank {k}").to(A)
             if H.shape != (k, A.shape[2]) or not bool(torch.isfinite(H).all()) or bool((H < 0).any()):
                 raise NmfdiagError(
                     f"A start of rank {k} must be finite, non-negative and ({k}, {A.shape[2]}), got {tuple(H.shape)}."
@@ -169,5 +180,11 @@ def _factorization(
         full_rank=full_rank,
         trace={k: one.trace for k, one in solved.items()},
         _A=A,
-        _factors={k: (one.W * scale if scale != 1.0 else one.W, one.H) for k, one in solved.items()},
+        _factors={k: _scaled(one.W, one.H, scale) for k, one in solved.items()},
     )
+
+
+def _scaled(W: Tensor, H: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """The factors of a matrix from those of the same divided by a scale."""
+    of_w, of_h = shared_scale(scale)
+    return W if of_w == 1.0 else W * of_w, H if of_h == 1.0 else H * of_h

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.factorize.factorization import Factorization
-from nmfdiag.factorize.matrix import ROWS_AT_ONCE, activation_matrix, check_ranks, frobenius, full_rank_of
+from nmfdiag.factorize.matrix import ROWS_AT_ONCE, activation_matrix, check_ranks, frobenius, full_rank_of, shared_scale
 from nmfdiag.factorize.progress import Progress
 
 
@@ -31,7 +31,8 @@ def pca(
         on_progress: Called once, at the end.
 
     Returns:
-        W are the scores, H the orthonormal components; computed in float64, kept in A's dtype.
+        W are the scores, H the orthonormal components; computed in float64, kept in A's dtype. Where entries are so large or small that
+        this can't hold the scores (beyond about 1e29 or below 1e-29 in float32), a power of two stands in H instead.
 
     Raises:
         NmfdiagError: If A is not finite or all zero, or a rank is out of range.
@@ -46,8 +47,9 @@ def pca(
     scale = max(abs(float(low)), abs(float(high)))
     offset = matrix.mean(dim=0, dtype=torch.float64) / scale if centered else None
     V, energies = _right_singular_vectors(matrix, scale, offset, wanted[-1])
-    W = torch.cat([(chunk @ V.T * scale).to(matrix.dtype) for chunk in _chunks(matrix, scale, offset)])  # (rows, k)
-    H = V.to(matrix.dtype)
+    of_w, of_h = shared_scale(scale)
+    W = torch.cat([(chunk @ V.T * of_w).to(matrix.dtype) for chunk in _chunks(matrix, scale, offset)])  # (rows, k)
+    H = (V * of_h).to(matrix.dtype)
     norm = frobenius(matrix)
     total = energies.sum()
     left = [float((total - energies[:k].sum()).clamp_min(0)) ** 0.5 * scale / norm for k in wanted]

@@ -1,5 +1,6 @@
 """Random ablation: keep k randomly chosen channels and zero the others (after Morcos et al. 2018)."""
 
+import numbers
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize.matrix import ROWS_AT_ONCE, activation_matrix, check_ranks, frobenius
+from nmfdiag.factorize.matrix import ROWS_AT_ONCE, activation_matrix, check_ranks, check_seed, frobenius
 
 
 @dataclass(frozen=True)
@@ -73,9 +74,9 @@ def random_ablation(A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int 
     matrix = activation_matrix(A)
     channels = matrix.shape[1]
     wanted = check_ranks(ranks, channels)
-    if draws < 1:
-        raise NmfdiagError(f"Random ablation needs at least 1 draw, got {draws}.")
-    rng = np.random.Generator(np.random.PCG64(seed))
+    if not isinstance(draws, numbers.Integral) or draws < 1:
+        raise NmfdiagError(f"Random ablation needs at least 1 draw, got {draws!r}.")
+    rng = np.random.Generator(np.random.PCG64(check_seed(seed)))
     orders = torch.from_numpy(np.stack([rng.permutation(channels) for _ in range(draws)])).to(matrix.device)
     norm = frobenius(matrix)
     energy = torch.zeros(channels, dtype=torch.float64, device=matrix.device)

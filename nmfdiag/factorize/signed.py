@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.factorization import Factorization
-from nmfdiag.factorize.matrix import activation_matrix, distance, full_rank_of
+from nmfdiag.factorize.matrix import activation_matrix, as_tensor, full_rank_of, safe_distance
 from nmfdiag.factorize.nmf import nmf_batch
 
 
@@ -62,7 +62,7 @@ def signed_nmf_batch(
     Raises:
         NmfdiagError: As :func:`signed_nmf`, for any of the matrices.
     """
-    matrices = torch.as_tensor(A)
+    matrices = as_tensor(A, "A batch of matrices")
     if matrices.ndim != 3 or len(matrices) == 0:
         raise NmfdiagError(
             f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
@@ -103,12 +103,12 @@ def _solve(
     signed = [i for i, A in enumerate(matrices) if has_negative(A)]
     plain = [i for i in range(len(matrices)) if i not in signed]
     if plain:
-        begin = {k: torch.as_tensor(H).clamp_min(0) for k, H in (start or {}).items()}
+        begin = {k: as_tensor(H, "A start").clamp_min(0) for k, H in (start or {}).items()}
         together = [matrices[i] for i in plain]
         for i, one in zip(plain, nmf_batch(_batch(together), ranks, start=begin, **options), strict=True):
             solved[i] = replace(one, method="signed")
     if signed:
-        begin = {k: parts_of(torch.as_tensor(H)) for k, H in (start or {}).items()}
+        begin = {k: parts_of(as_tensor(H, "A start")) for k, H in (start or {}).items()}
         together = [parts_of(matrices[i]) for i in signed]
         for i, parts in zip(signed, nmf_batch(_batch(together), ranks, start=begin, **options), strict=True):
             solved[i] = _joined(matrices[i], parts)
@@ -128,6 +128,6 @@ def _joined(A: Tensor, parts: Factorization) -> Factorization:
         plus, minus = H.chunk(2, dim=1)
         factors[k] = W, plus - minus
     errors = [
-        0.0 if k == parts.full_rank else distance(A, *factors[k]) / parts.norm for k in parts.ranks
+        0.0 if k == parts.full_rank else safe_distance(A, *factors[k]) / parts.norm for k in parts.ranks
     ]  # ||A|| is also the norm of its parts
     return replace(parts, method="signed", relative_error=errors, _A=A, _factors=factors)

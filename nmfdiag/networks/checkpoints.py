@@ -40,6 +40,8 @@ READER = "nmfdiag.networks.unpickling"
 MAX_BYTES = 8 * 2**30  # of a file, and of its tensors
 MAX_TENSORS = 100_000
 MAX_DIMENSIONS = 8
+TYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U8", "BOOL")
+"""Of tensors in a .safetensors file."""
 MAX_HEADER = 16 * 2**20  # of a safetensors file: so many tensors with long names
 SECONDS, BYTES_A_SECOND = 120, 2**24  # that the child may take: to start, and with a slow disk
 
@@ -107,7 +109,12 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
             if len(names) > MAX_TENSORS:
                 raise NmfdiagError(f"have {len(names):,} tensors, accepted are {MAX_TENSORS:,}.")
             for name in names:
-                if len(opened.get_slice(name).get_shape()) > MAX_DIMENSIONS:
+                part = opened.get_slice(name)
+                if part.get_dtype() not in TYPES:
+                    raise NmfdiagError(
+                        f"have a tensor {shown(name)} of type {part.get_dtype()}: accepted are {', '.join(TYPES)}."
+                    )
+                if len(part.get_shape()) > MAX_DIMENSIONS:
                     raise NmfdiagError(f"have more than {MAX_DIMENSIONS} dimensions in the tensor {shown(name)}.")
                 state[name] = opened.get_tensor(name).clone()  # the file may change, or go, after this
     except NmfdiagError:

@@ -21,8 +21,13 @@ FACTORIES = {torch.empty, torch.zeros, torch.ones}
 
 def without_weights(arch: str, shape: Shape, n_classes: int, options: Mapping[str, int]) -> nn.Module:
     """Build an architecture whose weights have shapes and no values (they are on the ``meta`` device)."""
-    with _WithoutWeights():
+    with shapes_only():
         return build(arch, shape, n_classes, **options)
+
+
+def shapes_only() -> TorchFunctionMode:
+    """A context in which layers that are made have shapes and no values."""
+    return _WithoutWeights()
 
 
 def shapes_of(arch: str, shape: Shape, n_classes: int, options: Mapping[str, int]) -> dict[str, torch.Size]:

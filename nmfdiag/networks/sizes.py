@@ -18,9 +18,13 @@ USUAL_IMAGE = 224  # the side that torchvision's vision transformers are made fo
 
 
 def size(state: State, name: str, dim: int = 0) -> int | None:
-    """The length of one dimension of a tensor, or None where there is no such tensor or dimension."""
+    """The length of one dimension of a tensor, or None where there is no such tensor or dimension, or no value in it.
+
+    The sides of an empty tensor cost its file nothing: they are not believed.
+    """
     tensor = state.get(name)
-    return int(tensor.shape[dim]) if tensor is not None and -tensor.ndim <= dim < tensor.ndim else None
+    there = tensor is not None and tensor.numel() > 0 and -tensor.ndim <= dim < tensor.ndim
+    return int(tensor.shape[dim]) if tensor is not None and there else None
 
 
 def options_in(arch: str, state: State, n_outputs: int) -> dict[str, int]:

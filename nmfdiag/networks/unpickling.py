@@ -5,15 +5,18 @@ of memory and time, so it is read here, where both end. What goes back is only a
 Whatever else a training script has put into its checkpoint (options, counters, metrics) is read as an inert placeholder.
 """
 
+import io
 import json
+import pickle
 import re
 import sys
 import textwrap
+import warnings
 import zipfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import torch
 from safetensors.torch import save_file
@@ -73,10 +76,71 @@ def read_pickled(path: Path, max_entries: int) -> Any:
     names: list[str] = []
     if zipfile.is_zipfile(path):
         look_at_archive(path, max_entries)
+        check_archived_storages(path)
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    else:
+        check_legacy_storages(path)
     stand_ins = [(_stand_in(name), name) for name in names]
     with torch.serialization.safe_globals(stand_ins):  # type: ignore[arg-type]
         return torch.load(path, map_location="cpu", weights_only=True)
+
+
+class _Outline(pickle.Unpickler):
+    """Reads a pickle without importing anything; notes the storages that it refers to, with their bytes, by key."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__(file, encoding="utf-8")
+        self.storages: dict[str, int] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        if f"{module}.{name}" in ("collections.OrderedDict", "collections.defaultdict"):
+            return _plain_dict
+        return type(name, (Inert,), {"__slots__": ()})
+
+    def persistent_load(self, reference: Any) -> Any:
+        kind, key, number = reference[1].__name__, str(reference[2]), int(reference[4])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's own storages are what is deprecated
+            size = getattr(getattr(torch, kind, None), "dtype", torch.uint8).itemsize
+        self.storages[key] = max(self.storages.get(key, 0), number * size)
+        return Inert()
+
+
+def check_archived_storages(path: Path) -> None:
+    """Refuse a zip file that refers to values which it has not got: torch would show what lies in memory there.
+
+    Raises:
+        NmfdiagError: If a storage is missing, or shorter than it is said to be.
+    """
+    with open_zip(path) as archive:
+        sizes = {info.filename.split("/", 1)[-1]: info.file_size for info in archive.infolist()}
+        outline = _Outline(io.BytesIO(archive.read(next(n for n in archive.namelist() if n.endswith("data.pkl")))))
+    outline.load()
+    _refuse_missing([key for key, n_bytes in outline.storages.items() if sizes.get(f"data/{key}", -1) < n_bytes])
+
+
+def check_legacy_storages(path: Path) -> None:
+    """The same for the format before PyTorch 1.6: a magic number, versions, the objects, the list of storages, and their values.
+
+    Raises:
+        NmfdiagError: If the list lacks a storage; its values are checked by torch.
+    """
+    with path.open("rb") as file:
+        if _Outline(file).load() != torch.serialization.MAGIC_NUMBER:
+            return  # something else, which torch refuses
+        for _ in range(2):
+            _Outline(file).load()
+        outline = _Outline(file)
+        outline.load()
+        listed = _Outline(file).load()
+    _refuse_missing(sorted(outline.storages.keys() - set(map(str, listed))))
+
+
+def _refuse_missing(keys: Sequence[str]) -> None:
+    if keys:
+        raise NmfdiagError(
+            f"refer to values that the file does not hold (storage {shown(keys[0])}): it is damaged, or hostile."
+        )
 
 
 class Inert:
@@ -204,7 +268,7 @@ def _reason(error: Exception) -> str:
         or "storage that is not resizable" in text
     ):
         return "they ask for more memory than a file of this size can need."
-    if isinstance(error, EOFError | IndexError):
+    if isinstance(error, EOFError | IndexError) or text == "pickle data was truncated":
         return "they end too early."
     if named := re.search(r"Unsupported global: GLOBAL (\S+)", text):
         return f"they are of the format before PyTorch 1.6 and name {shown(named[1])}: save the state dict anew with torch.save."

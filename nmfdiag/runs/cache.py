@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support import SupportCover
-from nmfdiag.runs.disk import FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
+from nmfdiag.runs.disk import DATABASE, FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
 from nmfdiag.runs.timing import RuntimeResult
 
 RESULTS: dict[str, Any] = {c.__name__: c for c in (CompressionCurve, RuntimeResult, SupportCover)}
@@ -55,11 +55,27 @@ class Verification:
 
 
 def cache_folder() -> Path:
-    """``$NMFDIAG_CACHE``, else ``cache/`` of the checkout, else the user's cache folder for an installed package."""
-    if "NMFDIAG_CACHE" in os.environ:
-        return Path(os.environ["NMFDIAG_CACHE"])
+    """``$NMFDIAG_CACHE``, else ``cache/`` of the checkout, else the user's cache folder for an installed package.
+
+    In a folder of that name that is there already, and is no cache of ours nor closed to others, it is the sub-folder ``nmfdiag``: others
+    may use it, and it keeps its permissions.
+    """
+    if named := os.environ.get("NMFDIAG_CACHE"):
+        return _own_part(Path(named))
     checkout = Path(__file__).resolve().parents[2]
-    return checkout / "cache" if (checkout / "app.py").is_file() else Path.home() / ".cache" / "nmfdiag"
+    if not (checkout / "app.py").is_file():
+        return Path.home() / ".cache" / "nmfdiag"
+    with suppress(OSError):  # somebody else's
+        (checkout / "cache").chmod(0o700)  # it is there for nothing else
+    return checkout / "cache"
+
+
+def _own_part(folder: Path) -> Path:
+    with suppress(OSError):  # it is not there: it is made, and closed
+        mode = folder.stat().st_mode & 0o777
+        is_ours = (folder / DATABASE).is_file() and not mode & 0o002
+        return folder if is_ours or not mode & 0o077 else folder / "nmfdiag"
+    return folder
 
 
 class CurveCache:
@@ -97,7 +113,7 @@ class CurveCache:
         for key in wanted:
             if key in rows:
                 try:
-                    found[key] = _result(rows[key])
+                    found[key] = _result(key, rows[key])
                 except WRONG:
                     damaged.append(key)
         if damaged:
@@ -105,7 +121,12 @@ class CurveCache:
         return found
 
     def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
-        """Keep a result."""
+        """Keep a result.
+
+        Raises:
+            NmfdiagError: If its provenance says that it was computed from something else than what the key stands for.
+        """
+        _check_origin(key, result)
         content = json.dumps({"result": type(result).__name__, **result.to_dict()}).encode()
         with self._lock:
             self._unsaved.pop(key, None)
@@ -141,7 +162,7 @@ class CurveCache:
         damaged = {}
         for key, value in rows:
             try:
-                _result(value)
+                _result(key, value)
             except WRONG as error:
                 damaged[key] = _words(error)
         if mend:
@@ -239,7 +260,21 @@ def _sweep(disk: Disk) -> int:
     return disk.sweep() if isinstance(disk, WritableCache) else 0
 
 
-def _result(stored: bytes | Exception) -> Any:
+def _check_origin(key: str, result: Any) -> None:
+    """Refuse a result of another request, network or schema; what earlier versions stored does not say, and is taken.
+
+    Raises:
+        NmfdiagError: If the key that its provenance carries is another one.
+    """
+    made_for = result.provenance.get("key", key)
+    if made_for != key:
+        raise NmfdiagError(
+            f"A result was computed from other weights, samples or settings (key {str(made_for)[:12]}) than were asked for "
+            f"({key[:12]}): it is not kept. If the network was replaced meanwhile, ask again."
+        )
+
+
+def _result(key: str, stored: bytes | Exception) -> Any:
     """The result of a row.
 
     Raises:
@@ -253,7 +288,9 @@ def _result(stored: bytes | Exception) -> Any:
         if hashlib.sha256(content).hexdigest().encode() != stored[:HASH_LENGTH]:
             raise NmfdiagError("Its content is not what was written.")
     record = json.loads(content)
-    return RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+    result = RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+    _check_origin(key, result)
+    return result
 
 
 def _words(error: Exception) -> str:

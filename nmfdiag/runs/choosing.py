@@ -50,12 +50,12 @@ TORCHVISION = tuple(
 
 def models_folder() -> Path:
     """``$NMFDIAG_MODELS``, else ``models/`` in the current directory."""
-    return Path(os.environ.get("NMFDIAG_MODELS", "models"))
+    return Path(os.environ.get("NMFDIAG_MODELS") or "models")
 
 
 def data_folder() -> Path:
     """``$NMFDIAG_DATA``, else ``data/`` in the current directory."""
-    return Path(os.environ.get("NMFDIAG_DATA", "data"))
+    return Path(os.environ.get("NMFDIAG_DATA") or "data")
 
 
 def data_sets(folder: Path) -> list[str]:

@@ -12,8 +12,8 @@ from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.runs.memory import check_memory, curve_bytes, give_back, memory_words, out_of_memory
-from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
-from nmfdiag.zoo.registry import ProbePool, lookup
+from nmfdiag.runs.request import MULTI_CLASS, CurveRequest, stamp
+from nmfdiag.zoo.registry import ProbePool, ZooEntry, lookup
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,7 +76,7 @@ def _together(
         raise NmfdiagError(f"Unknown rank grid {request.grid!r}: accepted are {', '.join(RANKS_OF)}.")
     entry = lookup(request.entry)
     report(0.0, "loading")  # which may cancel
-    network, pool = _loaded(request.entry, entry.digest, device)
+    network, pool = loaded(entry, device)
     answers: dict[CurveRequest, CompressionCurve | NmfdiagError] = {}
     batches: dict[CurveRequest, tuple[Tensor, Tensor]] = {}
     for one in requests:
@@ -104,7 +104,10 @@ def _together(
         operation=request.operation,
         on_progress=on_progress,
     )
-    answers |= dict(zip(batches, curves, strict=True))
+    for one, curve in zip(batches, curves, strict=True):
+        if isinstance(curve, CompressionCurve):
+            curve.provenance.update(stamp(one, entry.digest))
+        answers[one] = curve
     return [answers[one] for one in requests]
 
 
@@ -120,22 +123,25 @@ _kept: dict[tuple[str, str, str], tuple[SplitNetwork, ProbePool]] = {}
 _shelf = Lock()
 
 
-def _loaded(name: str, digest: str, device: str) -> tuple[SplitNetwork, ProbePool]:
-    """A network and its probe pool; those used last stay loaded."""
-    key = name, digest, device
+def loaded(entry: ZooEntry, device: str) -> tuple[SplitNetwork, ProbePool]:
+    """A network and its probe pool; those used last stay loaded.
+
+    Raises:
+        NmfdiagError: If a file is missing, damaged, or not the one that the entry was written with.
+    """
+    key = entry.name, entry.digest, device
     with _shelf:
         if key in _kept:
             _kept[key] = _kept.pop(key)
             return _kept[key]
-    entry = lookup(name)
     pool = entry.load_pool()
     model, example = entry.load_model().to(device), pool.inputs[:2].to(device)
-    found = SplitNetwork(model, example, entry.activations), pool
+    opened = SplitNetwork(model, example, entry.activations), pool
     with _shelf:
-        _kept[key] = found
+        _kept[key] = opened
         while len(_kept) > 1 and sum(map(_size, _kept.values())) > LOADED_BYTES:
             del _kept[next(iter(_kept))]
-    return found
+    return opened
 
 
 def _size(loaded: tuple[SplitNetwork, ProbePool]) -> int:

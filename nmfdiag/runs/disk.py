@@ -284,7 +284,8 @@ def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Disk | Non
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _close_to_others(folder)
+        if _is_strangers(folder):
+            raise PermissionError(f"it lies where everybody may write, and belongs to another user: {folder}")
         told = "" if error is None else _moved_aside(folder, error)
         try:
             return WritableCache(folder), told
@@ -295,6 +296,8 @@ def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Disk | Non
             return WritableCache(folder), told
     except FAILURES as why:
         told = f"The cache in {folder} can't be written ({why}): {KEPT}"
+        if isinstance(why, PermissionError) and "another user" in str(why):
+            return None, told
         try:
             readable = ReadOnlyCache(folder)
             len(readable)
@@ -303,12 +306,10 @@ def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Disk | Non
         return readable, told
 
 
-def _close_to_others(folder: Path) -> None:
-    """Take a folder that everybody may look into from all but its owner, whose it was made as."""
-    with suppress(OSError):  # somebody else's
-        mode = folder.stat().st_mode
-        if mode & 0o007:
-            folder.chmod(mode & 0o700)
+def _is_strangers(folder: Path) -> bool:
+    """Whether another user has made a folder in one like the system's temporary folder, before we could."""
+    shared = folder.parent.stat().st_mode & 0o1002 == 0o1002
+    return shared and hasattr(os, "getuid") and (folder.is_symlink() or folder.stat().st_uid != os.getuid())
 
 
 def is_damage(error: BaseException) -> TypeGuard[sqlite3.DatabaseError]:

@@ -6,26 +6,32 @@ runs have the same form: ``FOLDER/run.jsonl`` below :func:`runs_folder`, written
 """
 
 import json
+import math
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.errors import NO_TEXT, NmfdiagError, printable
 from nmfdiag.runs.run_file import as_json, write_line
 from nmfdiag.zoo.experiments import Definition
 from nmfdiag.zoo.recipes import Recipe
 
 RECORDED = Path(__file__).parent / "recorded"
 MAX_BYTES = 2**28
-"""Size of a record at most."""
-MOST_RUNS, MOST_FOLDERS = 10_000, 20_000
-"""Files of runs that are read at most, and folders that are searched for them."""
-MOST_DIGITS, MOST_EPOCHS = 18, 10**9
+"""Of a record, and of all files of monitored runs that are read."""
+RUN_BYTES, RUN_LINES, RUN_VALUES, LINE_VALUES = 2**26, 10**5, 2**21, 2**18
+"""Of the file of one monitored run, and of a line in it; commas and brackets are counted for values, before anything is parsed."""
+MOST_FILES, MOST_FOLDERS = 10_000, 20_000
+"""Files of runs that are looked at, and folders that are searched for them."""
+MOST_RUNS, MOST_VALUES = 256, 2**23
+"""Runs, and values in them, that are read."""
+MOST_DIGITS, MOST_EPOCHS, LARGEST_MEASURE, LARGEST_LOGGED = 18, 10**9, 1e6, 1e100
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def histories(experiment: str, folder: Path = RECORDED) -> dict[str, History]:
 
 def runs_folder() -> Path:
     """Where monitored runs are looked for: ``$NMFDIAG_RUNS``, or ``runs/`` in the current directory."""
-    return Path(os.environ.get("NMFDIAG_RUNS", "runs"))
+    return Path(os.environ.get("NMFDIAG_RUNS") or "runs")
 
 
 def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
@@ -151,15 +157,27 @@ def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
 
 
 def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
-    """The monitored runs below a folder, newest first, and what is wrong with each file that can't be read."""
-    runs = []
+    """The monitored runs below a folder, newest first, and what is wrong with each file that can't be read.
+
+    At most :data:`MOST_RUNS` are read, of :data:`MAX_BYTES` and :data:`MOST_VALUES` together; those that are not are named.
+    """
+    runs, n_bytes, n_values = [], 0, 0
     files, problems = _run_files(folder)
-    for path, (changed, _) in files.items():
+    for number, (path, (changed, size)) in enumerate(files.items()):
+        if number >= MOST_RUNS or n_bytes + min(size, RUN_BYTES) > MAX_BYTES or n_values > MOST_VALUES:
+            names = [_place(path, folder) for path in islice(files, number, None)]
+            more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+            problems.append(
+                f"Not read, since newer runs are {MOST_RUNS} or large already: {', '.join(names[:10])}{more}. Move runs to another folder."
+            )
+            break
         place = _place(path, folder)
-        try:
-            runs.append(MonitoredRun(path, changed / 1e9, _monitored(path, changed), place))
-        except NmfdiagError as error:
-            problems.append(f"{place}: {error}")
+        run, values = _monitored(path, changed)
+        n_bytes, n_values = n_bytes + min(size, RUN_BYTES), n_values + values
+        if isinstance(run, NmfdiagError):
+            problems.append(f"{place}: {run}")
+        else:
+            runs.append(MonitoredRun(path, changed / 1e9, run, place))
     return runs, problems
 
 
@@ -204,8 +222,8 @@ def _searched(folder: Path) -> tuple[list[Path], list[str]]:
     while level:
         deeper: list[tuple[Path, bool]] = []
         for each, descends in level:
-            if searched == MOST_FOLDERS or len(paths) >= MOST_RUNS:
-                return paths[:MOST_RUNS], [
+            if searched == MOST_FOLDERS or len(paths) >= MOST_FILES:
+                return paths[:MOST_FILES], [
                     f"{folder} has too many folders or runs: only the first {len(paths):,} runs are shown."
                 ]
             searched += 1
@@ -226,22 +244,62 @@ def _place(path: Path, folder: Path) -> str:
     return path.parent.relative_to(folder).as_posix() if path.parent != folder else folder.resolve().name
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    """The lines that are whole: the last one of a killed run may not be."""
+def _content(path: Path, largest: int = MAX_BYTES) -> list[str]:
+    """The lines of a record, not parsed yet.
+
+    Raises:
+        NmfdiagError: If it can't be read, or has more bytes than ``largest``.
+    """
     try:
-        if path.stat().st_size > MAX_BYTES:
-            raise NmfdiagError(f"The record {path.name} has more than {MAX_BYTES >> 20} MiB.")
-        content = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(largest + 1)
+        if len(raw) > largest:
+            raise NmfdiagError(f"The record {path.name} has more than {largest >> 20} MiB.")
+        return raw.decode().split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise NmfdiagError(f"The record {path.name} can't be read: {error}") from None
-    lines = content.split("\n")
-    for number, line in enumerate(lines, 1):
+
+
+def _lines(name: str, content: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The lines that are whole: the last one of a killed run may not be."""
+    for number, line in enumerate(content, 1):
         try:
             if line:
                 yield _parsed(line)
         except (ValueError, RecursionError) as error:
-            if number < len(lines):
-                raise NmfdiagError(f"Line {number} of the record {path.name} can't be read: {error}") from None
+            if number < len(content):
+                raise NmfdiagError(f"Line {number} of the record {name} can't be read: {error}") from None
+
+
+def _checked_extent(name: str, lines: Sequence[str]) -> int:
+    """At least as many as the values of a run; one whose lines are too many, or hold too much, is refused before any is parsed.
+
+    Raises:
+        NmfdiagError: With what is accepted.
+    """
+    values = [values_in(line) for line in lines]
+    for what, number, most in (
+        ("lines", len(lines), RUN_LINES),
+        ("values in a line", max(values), LINE_VALUES),
+        ("values", sum(values), RUN_VALUES),
+    ):
+        if number > most:
+            raise NmfdiagError(f"The record {name} has {number:,} {what}, accepted are {most:,}.")
+    return sum(values)
+
+
+def values_in(line: str) -> int:
+    """At least as many as the values of a line of JSON."""
+    return 1 + line.count(",") + line.count("[") + line.count("{")
+
+
+def _printable(value: Any) -> Any:
+    """A value of a record whose texts, keys included, can be printed."""
+    if isinstance(value, dict):
+        return {printable(key): _printable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _parsed(line: str) -> Any:
@@ -254,7 +312,7 @@ def _parsed(line: str) -> Any:
     record = json.loads(line, parse_int=_whole)
     if "\\ud" in line.lower():
         json.dumps(record, ensure_ascii=False).encode()
-    return record
+    return _printable(record) if "\\u" in line or NO_TEXT.search(line) else record
 
 
 def _whole(digits: str) -> int | float:
@@ -268,7 +326,9 @@ def _modified(path: Path) -> int:
 @lru_cache(maxsize=8)
 def _network_records(path: Path, _modified: int) -> dict[str, NetworkRecord]:
     try:
-        found = [NetworkRecord(**(line | {"recipe": Recipe(**line["recipe"])})) for line in _lines(path)]
+        found = [
+            NetworkRecord(**(line | {"recipe": Recipe(**line["recipe"])})) for line in _lines(path.name, _content(path))
+        ]
         return {record.name: record for record in sorted(found, key=lambda record: record.name)}
     except (TypeError, KeyError) as error:
         raise NmfdiagError(f"{path.name} is no record of networks: {error}") from None
@@ -276,32 +336,67 @@ def _network_records(path: Path, _modified: int) -> dict[str, NetworkRecord]:
 
 @lru_cache(maxsize=256)
 def _history(path: Path, _modified: int) -> History:
-    run = _run(path)
+    run = _run(path.name, _content(path))
     if run.recipe is None:
         raise NmfdiagError(f"{path.name} is no record of a training run: it has no recipe.")
     return History(**vars(run))
 
 
-@lru_cache(maxsize=256)
-def _monitored(path: Path, _modified: int) -> Run:
-    run = _run(path)
+@lru_cache(maxsize=MOST_RUNS)
+def _monitored(path: Path, _modified: int) -> tuple[Run | NmfdiagError, int]:
+    """A run, or what is wrong with it, and at least as many as its values."""
+    values = 0
+    try:
+        content = _content(path, RUN_BYTES)
+        values = _checked_extent(path.name, content)
+        return _checked_run(path.name, _run(path.name, content)), values
+    except NmfdiagError as error:
+        return error, values
+
+
+def _checked_run(name: str, run: Run) -> Run:
+    """A run whose values can be those of one.
+
+    Raises:
+        NmfdiagError: If they can't.
+    """
     try:
         for line in run.epochs:
-            numbers = [line["epoch"]] + [v for of in line["curves"].values() for at in of.values() for v in at.values()]
-            known = [each for each in numbers if each is not None]
-            if not all(isinstance(each, int | float) for each in known) or not 0 <= line["epoch"] < MOST_EPOCHS:
-                raise TypeError(f"the values of epoch {line['epoch']!r} are no numbers")
-        noise = None if run.recipe is None else run.recipe.label_noise
+            _check_epoch(line)
         parts = (run.probe, run.provenance, run.result)
-        if not all(isinstance(part, dict) for part in parts) or not isinstance(noise, int | float | None):
-            raise TypeError("probe, provenance and result must be objects, label noise a number")
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("probe, provenance and result must be objects")
+        noise = None if run.recipe is None else run.recipe.label_noise
+        if noise is not None and not (isinstance(noise, int | float) and 0 <= noise <= 1):
+            raise TypeError(f"the label noise must be a number in 0 .. 1, got {noise!r}")
     except (KeyError, TypeError, AttributeError) as error:
-        raise NmfdiagError(f"{path.name} is no record of a training run: {error!r}") from None
+        raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None
     return run
 
 
-def _run(path: Path) -> Run:
-    lines = list(_lines(path))
+def _check_epoch(line: dict[str, Any]) -> None:
+    """Refuse values that no training has.
+
+    Raises:
+        TypeError: If a value is no number, or an absurd one.
+        KeyError: If there is no epoch, or no curves.
+        AttributeError: If a part is no object.
+    """
+    epoch = line["epoch"]
+    measures = [v for of in line["curves"].values() for at in of.values() for v in at.values() if v is not None]
+    if not all(isinstance(value, int | float) for value in (epoch, *measures)) or not 0 <= epoch < MOST_EPOCHS:
+        raise TypeError(f"the values of epoch {epoch!r} are no numbers")
+    if any(abs(value) > LARGEST_MEASURE for value in measures):
+        raise TypeError(
+            f"a measure of epoch {epoch} is {max(measures, key=abs):.3g}: none is above {LARGEST_MEASURE:,.0f}"
+        )
+    logged = [value for value in line.values() if isinstance(value, int | float)]
+    if any(LARGEST_LOGGED < abs(value) < math.inf for value in logged):
+        raise TypeError(f"epoch {epoch} logs {max(logged, key=abs):.3g}: accepted are values up to {LARGEST_LOGGED:g}")
+
+
+def _run(name: str, content: Sequence[str]) -> Run:
+    lines = list(_lines(name, content))
     try:
         head, last = lines[0], lines[-1]
         epochs = [line for line in lines[1:] if "epoch" in line]
@@ -311,4 +406,4 @@ def _run(path: Path) -> Run:
         told = (head["name"], head["experiment"], recipe, head["probe"], head["provenance"])
         return Run(*told, tuple(current), ended.get("result", {}), ended.get("stopped", ""), len(epochs) - len(current))
     except (IndexError, KeyError, TypeError, AttributeError) as error:
-        raise NmfdiagError(f"{path.name} is no record of a training run: {error!r}") from None
+        raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None

@@ -5,8 +5,9 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
-from typing import ClassVar
+from typing import Any, ClassVar, Protocol
 
+from nmfdiag import __version__
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
@@ -28,6 +29,7 @@ class CurveRequest:
     """
 
     unit: ClassVar[str] = "curves"
+    schema: ClassVar[int] = SCHEMA
 
     entry: str
     layer: str
@@ -54,7 +56,11 @@ class CurveRequest:
         Raises:
             NmfdiagError: If the zoo has no such network.
         """
-        return _key(self, lookup(self.entry).digest)
+        return self.key_for(lookup(self.entry).digest)
+
+    def key_for(self, digest: str) -> str:
+        """The key where the network's files have this hash (:attr:`nmfdiag.zoo.registry.ZooEntry.digest`)."""
+        return _key(self, digest)
 
 
 @lru_cache(maxsize=2**14)
@@ -66,6 +72,25 @@ def _key(request: CurveRequest, digest: str) -> str:
         del asked["operation"]
     content = json.dumps([SCHEMA, asked, digest], sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()
+
+
+class Keyed(Protocol):
+    """A request for any kind of result."""
+
+    schema: ClassVar[int]
+
+    def key_for(self, digest: str) -> str:
+        """The key where the network's files have this hash."""
+
+
+def stamp(request: Keyed, digest: str) -> dict[str, Any]:
+    """What a result's provenance says of its origin: the hash of the files that were read, and the key that follows from it."""
+    return {
+        "key": request.key_for(digest),
+        "content": digest,
+        "schema": request.schema,
+        "nmfdiag": __version__,
+    }
 
 
 def profile_requests(

@@ -11,9 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from nmfdiag import __version__
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs.request import CurveRequest
+from nmfdiag.runs.request import CurveRequest, stamp
 from nmfdiag.runs.timing import KINDS, WHOLE_GRID, Machine, RuntimeRequest, RuntimeResult
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
@@ -117,9 +116,8 @@ def measure(request: RuntimeRequest, *, device: str = "auto", on_progress: "Prog
     from nmfdiag.factorize import default_ranks, nmf
 
     began, report = time.perf_counter(), on_progress or (lambda done, words: None)
-    A = _part_of(
-        _activations(lookup(request.entry).digest, replace(request, kind="", rank=0, share=1.0, solver="")), request
-    )
+    digest = lookup(request.entry).digest
+    A = _part_of(_activations(digest, replace(request, kind="", rank=0, share=1.0, solver="")), request)
     full_rank = min(A.shape)
     ranks = default_ranks(full_rank)[:-1] if request.rank == WHOLE_GRID else [request.rank]
     ranks = [k for k in ranks if k < full_rank]
@@ -161,7 +159,7 @@ def measure(request: RuntimeRequest, *, device: str = "auto", on_progress: "Prog
         converged=solved.converged if ranks else [],
         trace=_over_repeats(traces) if request.kind == "convergence" else [],
         provenance={
-            "nmfdiag": __version__,
+            **stamp(request, digest),
             "torch": torch.__version__,
             "numpy": version("numpy"),
             "device": str(A.device),
@@ -193,7 +191,7 @@ def _over_repeats(traces: Sequence[Sequence[tuple[float, float]]]) -> list[tuple
 
 
 @lru_cache(maxsize=1)
-def _activations(_digest: str, request: RuntimeRequest) -> "Tensor":
+def _activations(digest: str, request: RuntimeRequest) -> "Tensor":
     """The layer's activation matrix, kept until another one is asked for: the points of a plot share it."""
     from nmfdiag.factorize import activation_matrix
     from nmfdiag.factorize.signed import has_negative, parts_of
@@ -201,6 +199,8 @@ def _activations(_digest: str, request: RuntimeRequest) -> "Tensor":
     from nmfdiag.runs.compute import probe_batch, resolve
 
     entry, device = lookup(request.entry), resolve(request.device)
+    if entry.digest != digest:
+        raise NmfdiagError(f"{entry.name} was replaced while it was being read: ask again.")
     pool = entry.load_pool()
     curve = CurveRequest(
         request.entry, request.layer, request.class_idx, per_class=request.per_class, seed=request.seed

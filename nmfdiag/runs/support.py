@@ -8,10 +8,9 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from typing import TYPE_CHECKING, ClassVar
 
-from nmfdiag import __version__
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.support import CHANNELS, ROWS, SupportCover, support_cover
-from nmfdiag.runs.request import CurveRequest
+from nmfdiag.runs.request import CurveRequest, stamp
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ class SupportRequest:
     """
 
     unit: ClassVar[str] = "supports"
+    schema: ClassVar[int] = SCHEMA
 
     entry: str
     layer: str
@@ -46,7 +46,11 @@ class SupportRequest:
         Raises:
             NmfdiagError: If the zoo has no such network.
         """
-        content = json.dumps(["support", SCHEMA, asdict(self), lookup(self.entry).digest], sort_keys=True)
+        return self.key_for(lookup(self.entry).digest)
+
+    def key_for(self, digest: str) -> str:
+        """The key where the network's files have this hash."""
+        content = json.dumps(["support", SCHEMA, asdict(self), digest], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 
@@ -79,11 +83,11 @@ def cover(request: SupportRequest, *, device: str = "auto", on_progress: "Progre
     import torch
 
     from nmfdiag.networks import fold
-    from nmfdiag.runs.compute import _loaded, probe_batch, resolve
+    from nmfdiag.runs.compute import loaded, probe_batch, resolve
 
     began, report = time.perf_counter(), on_progress or (lambda done, words: None)
     where, entry = resolve(device), lookup(request.entry)
-    network, pool = _loaded(request.entry, entry.digest, where)
+    network, pool = loaded(entry, where)
     curve = CurveRequest(
         request.entry, request.layer, request.class_idx, per_class=request.per_class, seed=request.seed
     )
@@ -94,7 +98,7 @@ def cover(request: SupportRequest, *, device: str = "auto", on_progress: "Progre
     report(0.3, "covering the support")
     found = support_cover(A, rows=request.rows, channels=request.channels, seed=request.seed)
     provenance = {
-        "nmfdiag": __version__,
+        **stamp(request, entry.digest),
         "torch": torch.__version__,
         "numpy": version("numpy"),
         "scikit-learn": version("scikit-learn"),

@@ -1,15 +1,14 @@
 """Many curves in one go: what is kept already is not computed again, so a sweep that was stopped goes on where it was."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.compute import compute
+from nmfdiag.runs.remote import Answer, check_address, on_dask
 from nmfdiag.runs.request import CurveRequest
 
-Answer = CompressionCurve | NmfdiagError
 LOCAL = "local"
 
 
@@ -22,28 +21,36 @@ def sweep(
         requests: What to compute.
         cache: Where finished curves are looked up and kept.
         scheduler: ``"local"``: one after the other in this process. ``"tcp://host:port"``: on the workers of a Dask scheduler,
-            which need nmfdiag and the same zoo.
+            which need this version of nmfdiag and the same zoo: others are refused, by name, before they compute.
         device: Where to compute.
 
     Yields:
         Each request with its curve, or with what is wrong with it, as they come; those that are kept already first.
 
     Raises:
-        NmfdiagError: If the scheduler is unknown or can't be reached.
+        NmfdiagError: If the scheduler is unknown, can't be reached, or is lost with all that it has not answered yet.
     """
+    if scheduler != LOCAL:
+        check_address(scheduler)
     wanted = {request.key: request for request in requests}
     for key, curve in cache.get_many(wanted).items():
         yield wanted.pop(key), curve
     if scheduler == LOCAL:
         answers: Iterable[tuple[str, Answer]] = ((key, _answer(one, device)) for key, one in wanted.items())
-    elif scheduler.startswith("tcp://"):
-        answers = _on_dask(wanted, scheduler, device)
     else:
-        raise NmfdiagError(f"Unknown scheduler {scheduler!r}: accepted are {LOCAL} and tcp://host:port.")
+        answers = on_dask(wanted, scheduler, device)
     for key, answer in answers:
         if isinstance(answer, CompressionCurve):
-            cache.put(key, answer)
+            answer = _kept(cache, key, answer)
         yield wanted[key], answer
+
+
+def _kept(cache: CurveCache, key: str, curve: CompressionCurve) -> Answer:
+    try:
+        cache.put(key, curve)
+    except NmfdiagError as error:  # the network was replaced meanwhile
+        return error
+    return curve
 
 
 def _answer(request: CurveRequest, device: str) -> Answer:
@@ -51,29 +58,3 @@ def _answer(request: CurveRequest, device: str) -> Answer:
         return compute(request, device=device)
     except NmfdiagError as error:
         return error
-
-
-def _record(request: CurveRequest, device: str) -> dict[str, Any]:
-    """What a worker sends back: plain values only."""
-    answer = _answer(request, device)
-    return {"error": str(answer)} if isinstance(answer, NmfdiagError) else answer.to_dict()
-
-
-def _on_dask(wanted: dict[str, CurveRequest], scheduler: str, device: str) -> Iterator[tuple[str, Answer]]:
-    try:
-        from dask.distributed import Client, as_completed
-    except ImportError:
-        raise NmfdiagError(
-            "A Dask scheduler needs the package dask[distributed]: pip install 'nmfdiag[distributed]'."
-        ) from None
-    try:
-        client = Client(scheduler, timeout="10s")
-    except (OSError, TimeoutError) as error:
-        raise NmfdiagError(f"No Dask scheduler answers at {scheduler} ({error}).") from None
-    with client:
-        keys = {
-            client.submit(_record, one, device, key=f"nmfdiag-{key}", pure=True): key for key, one in wanted.items()
-        }
-        for future, record in as_completed(keys, with_results=True):
-            wrong = record.get("error")
-            yield keys[future], CompressionCurve.from_dict(record) if wrong is None else NmfdiagError(wrong)

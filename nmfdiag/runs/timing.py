@@ -30,6 +30,7 @@ class RuntimeRequest:
     """
 
     unit: ClassVar[str] = "points"
+    schema: ClassVar[int] = SCHEMA
 
     entry: str
     layer: str
@@ -53,8 +54,12 @@ class RuntimeRequest:
         Raises:
             NmfdiagError: If the zoo has no such network.
         """
+        return self.key_for(lookup(self.entry).digest)
+
+    def key_for(self, digest: str) -> str:
+        """The key where the network's files have this hash."""
         versions = [__version__, version("torch"), version("numpy")]
-        content = json.dumps(["runtime", SCHEMA, versions, asdict(self), lookup(self.entry).digest], sort_keys=True)
+        content = json.dumps(["runtime", SCHEMA, versions, asdict(self), digest], sort_keys=True)
         return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -13,6 +13,7 @@ import streamlit as st
 
 from nmfdiag.views.choice import ALONE, Choice
 from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.figures import to_html
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.rerunning import draw_again
@@ -34,7 +35,7 @@ def banner(
     the link.
     """
     row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom")
-    row.title(title, width="content")
+    row.title(for_markdown(title), width="content")
     right = row.container(horizontal=True, horizontal_alignment="right", width="content")
     if beside is not None:
         with right:
@@ -42,13 +43,13 @@ def banner(
     with right.popover("Link", icon=":material/link:"):
         st.caption("Opens this page with these choices.")
         st.code(f"{st.context.url or ''}?{urlencode(link)}", language=None, wrap_lines=True)
-    st.caption(subject)
+    st.caption(for_markdown(subject))
     now = subject if about is None else about
     if notes := st.session_state.pop("_new_notes", None):
         st.session_state["_notes"] = (now, notes)
     then, notes = st.session_state.get("_notes", (None, []))
     for words in notes if then == now else []:
-        st.info(words, icon=":material/info:")
+        st.info(for_markdown(words), icon=":material/info:")
 
 
 def chart(

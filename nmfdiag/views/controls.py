@@ -11,6 +11,7 @@ from nmfdiag.runs import garbage
 from nmfdiag.runs.request import GRIDS
 from nmfdiag.views.charts import banner
 from nmfdiag.views.choice import ALONE, EACH_CLASS, Choice, methods_of
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.widgets import begin, give, one, several
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
@@ -87,7 +88,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
     zoo = entries()
     with st.sidebar:
         for problem in broken():
-            st.warning(problem)
+            st.warning(for_markdown(problem))
         if not zoo:
             st.error("The zoo is empty. Train a network: `nmfdiag zoo train digits-mlp-p0-s0`")
             st.stop()

@@ -9,6 +9,7 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.stopping import maximum, smoothed
 from nmfdiag.runs.records import Run
+from nmfdiag.views.escape import for_plot
 from nmfdiag.views.figures import GREY, METHOD_DASHES, METHOD_TITLES, P_MARKERS, colour_of, laid_out
 from nmfdiag.views.live_values import (
     Line,
@@ -22,7 +23,6 @@ from nmfdiag.views.live_values import (
     method_of,
     over_runs,
 )
-from nmfdiag.views.live_words import for_plot
 from nmfdiag.views.stopping_figures import FAINT, THICK, THIN
 from nmfdiag.views.stopping_values import Shown
 

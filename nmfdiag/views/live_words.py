@@ -1,13 +1,12 @@
-"""What monitored runs say about memorisation, in plain sentences; and names from files, made harmless for markdown and plots."""
+"""What monitored runs say about memorisation, in plain sentences."""
 
-import html
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from nmfdiag.measures.stopping import PATIENCE
 from nmfdiag.runs.live import QUIET_SECONDS
 from nmfdiag.runs.records import MonitoredRun
+from nmfdiag.views.escape import for_code, for_markdown
 from nmfdiag.views.live_values import Reading, logged
 from nmfdiag.views.stopping_values import ALL
 
@@ -104,19 +103,9 @@ def following_words(growing: Sequence[str], training: str) -> str:
 def empty_words(folder: Path) -> str:
     """What makes a run appear."""
     return (
-        f"No run yet. The folder `{str(folder.resolve()).replace('`', '')}` is watched (`$NMFDIAG_RUNS` names another). Three lines in a training loop "
+        f"No run yet. The folder {for_code(str(folder.resolve()))} is watched (`$NMFDIAG_RUNS` names another). Three lines in a training loop "
         "make a run appear here, or train a small network now."
     )
-
-
-def for_markdown(name: str) -> str:
-    """A name from a file, as text that markdown leaves alone."""
-    return re.sub(r"([\\`*_\[\]<>$:~#|&!])", r"\\\1", name)
-
-
-def for_plot(name: str) -> str:
-    """A name from a file, as text that Plotly leaves alone: it reads some HTML, and ``%{...}`` in what hovers."""
-    return html.escape(name, quote=False).replace("{", "&#123;")
 
 
 def _of(layers: str) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from nmfdiag.runs.choosing import WEIGHTS
 from nmfdiag.views.diagnosis import Diagnosis
-from nmfdiag.views.live_words import for_markdown
+from nmfdiag.views.escape import for_code, for_markdown
 from nmfdiag.zoo.registry import ZooEntry
 
 GUESS = "auto"
@@ -93,7 +93,7 @@ steps; layers at which every curve is at 1 say nothing. Which samples are memori
 def no_models(folder: Path) -> str:
     """Where weights have to lie to be listed."""
     state = "is not there" if not folder.is_dir() else "has no weights in it"
-    return f"The folder {_code(folder)} {state} (`$NMFDIAG_MODELS` names another). Two lines put a network and its samples where this page finds them:"
+    return f"The folder {for_code(str(folder.resolve()))} {state} (`$NMFDIAG_MODELS` names another). Two lines put a network and its samples where this page finds them:"
 
 
 def save_lines(models: Path, data: Path) -> str:
@@ -120,8 +120,8 @@ def subject(entry: ZooEntry, found: Mapping[str, Any]) -> str:
     left = len(found.get("skipped", ()))
     return " · ".join(
         [
-            for_markdown(entry.name),
-            for_markdown(entry.recipe.arch),
+            entry.name,
+            entry.recipe.arch,
             _count(len(entry.layers), "layer") + (f" ({left} left out)" if left else ""),
             f"{_count(len(entry.classes), 'class', 'classes')}, {_span(batches)} samples each",
             _count(entry.n_parameters, "parameter"),
@@ -183,7 +183,7 @@ def size(n_bytes: float) -> str:
 def removal(entry: ZooEntry) -> str:
     """What is lost, and what isn't."""
     return (
-        f"Deletes the zoo's copies of its weights and samples (`{entry.folder.name}`), not your own files. "
+        f"Deletes the zoo's copies of its weights and samples ({for_code(entry.folder.name)}), not your own files. "
         "Curves that were computed stay in the cache."
     )
 
@@ -194,7 +194,3 @@ def _span(sizes: Sequence[int]) -> str:
 
 def _count(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
-
-
-def _code(folder: Path) -> str:
-    return f"`{str(folder.resolve()).replace('`', '')}`"

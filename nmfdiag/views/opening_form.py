@@ -9,7 +9,7 @@ import streamlit as st
 from nmfdiag.runs import choosing
 from nmfdiag.runs.importing import Opening, Prepare
 from nmfdiag.views import network_words as words
-from nmfdiag.views.live_words import for_markdown
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.widgets import one
 
 COLUMN = 440

@@ -104,10 +104,14 @@ def profile_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping
 
 
 def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """AuC by p, layer and method: mean and standard error over batches, over linear and over logarithmic k."""
+    """AuC by p, layer and method: mean and standard error over batches, over linear and over logarithmic k.
+
+    Networks of several recipes, or of users' own, are told apart in a column of their own: they are no repetitions of each other.
+    """
     rows = [
         {
             **_names(request, zoo),
+            "network": _family(zoo[request.entry]),
             "auc": curve.auc,
             "auc_log": curve.auc_over("log"),
             "zero": curve.zero_accuracy,
@@ -115,7 +119,9 @@ def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str
         }
         for request, curve in results.items()
     ]
-    grouped = pd.DataFrame(rows).groupby(["p", "layer", "method"], sort=False)
+    several = len({row["network"] for row in rows}) > 1
+    names = [*(["network"] if several else []), "p", "layer", "method"]
+    grouped = pd.DataFrame(rows).groupby(names, sort=False, dropna=False)  # p is None where it is unknown
     table = grouped.agg(
         **{
             "AuC": ("auc", "mean"),
@@ -127,6 +133,11 @@ def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str
         }
     )
     return table.reset_index()
+
+
+def _family(entry: ZooEntry) -> str:
+    """What networks share that differ in p and seed only; a user's own network is one alone."""
+    return entry.called or f"{entry.recipe.dataset}-{entry.recipe.arch}"
 
 
 def _names(request: CurveRequest, zoo: Mapping[str, ZooEntry]) -> dict[str, object]:

@@ -11,6 +11,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import Jobs
 from nmfdiag.views.choice import Choice
+from nmfdiag.views.escape import for_markdown
 from nmfdiag.views.figures import waiting_figure
 from nmfdiag.views.provenance import computed_with
 from nmfdiag.views.rerunning import draw_again, look_again
@@ -42,7 +43,7 @@ def answer(words: str, results: Results, requests: Requests) -> None:
     so_far = ""
     if len(results) < len(requests):
         so_far = f" :gray[So far: {len(results)} of {len(requests)} {requests[0].unit}.]"
-    st.markdown(f"**{words}**{so_far}")
+    st.markdown(f"**{for_markdown(words)}**{so_far}")
 
 
 def so_far(choice: Choice, requests: Requests) -> Results:
@@ -60,7 +61,7 @@ def computed(choice: Choice, requests: Requests, found: Results | None = None, *
     """
     queue, wanted, of = jobs(choice.device), frozenset(requests), choice.place
     if queue.cache.notice:
-        st.warning(queue.cache.notice)
+        st.warning(for_markdown(queue.cache.notice))
     results = queue.results(requests) if found is None else found
     stopped = (st.session_state.get(f"_{of}cancelled"), st.session_state.get(f"_{of}asked"))
     missing = [request for request in requests if request not in results]
@@ -88,7 +89,7 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
     queue, wanted, unit, of = jobs(choice.device), frozenset(requests), requests[0].unit, choice.place
     status = queue.status(requests)
     for problem in dict.fromkeys(status.failed.values()):
-        st.error(problem)
+        st.error(for_markdown(problem))
     asked = st.session_state.get(f"_{of}asked") == wanted
     nothing_more_comes = asked and status.finished and status.done <= len(results)
 
@@ -98,7 +99,7 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
     if len(results) == len(wanted) or nothing_more_comes:
         with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
             if results:
-                st.caption(computed_with(choice, results), width="stretch")
+                st.caption(for_markdown(computed_with(choice, results)), width="stretch")
             if unit == "points":
                 button("Measure again", _ask_again, icon=":material/replay:")
     elif st.session_state.get(f"_{of}cancelled") == wanted:
@@ -154,7 +155,7 @@ def _waiting(queue: Jobs, requests: Requests, drawn: int, failed: int, of: str) 
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")
         words = f"{status.done} of {status.total} {requests[0].unit}. {status.running or 'Waiting its turn.'}"
-        left.progress(status.done / status.total, words)
+        left.progress(status.done / status.total, for_markdown(words))
         if right.button("Cancel", key=f"_{of}Cancel", width="stretch", on_click=_cancel, args=(queue, requests, of)):
             draw_again()
     enough = 1 if status.finished or not drawn else max(1, status.total // 12)
@@ -173,7 +174,8 @@ def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
         columns = st.columns(2, gap="medium")
     for column, one_of in zip(columns, (choice, other), strict=True):
         with column:
-            st.markdown(f"**{one_of.named}**" + (f" :gray[at {one_of.layer}]" if one_of.layer != choice.layer else ""))
+            at_layer = f" :gray[at {for_markdown(one_of.layer)}]" if one_of.layer != choice.layer else ""
+            st.markdown(f"**{for_markdown(one_of.named)}**{at_layer}")
             guarded(partial(draw, one_of))
 
 
@@ -184,7 +186,7 @@ def guarded(draw: Callable[[], None], tell: Callable[[str], object] = st.error) 
     except NothingYet:
         pass
     except NmfdiagError as error:
-        tell(str(error))
+        tell(for_markdown(str(error)))
 
 
 def cache_words() -> str:

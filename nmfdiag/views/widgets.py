@@ -9,7 +9,7 @@ import pandas as pd
 import streamlit as st
 from streamlit.errors import StreamlitAPIException
 
-MOST_NAMED = 15
+MOST_NAMED, MOST_SHOWN = 15, 200
 
 
 def formats(table: pd.DataFrame) -> dict[str, Any]:
@@ -123,9 +123,9 @@ def _taken(key: str, picked: Any) -> None:
 
 def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, default: str) -> None:
     asked = st.session_state["_link"].pop(key, [])
-    wrong = [value for value in asked if value not in options]
+    wrong = [value[:MOST_SHOWN] for value in asked if value not in options][:MOST_NAMED]
     if wrong:
-        shown = default if len(wrong) == len(asked) else ", ".join(v for v in asked if v not in wrong)
+        shown = ", ".join(value for value in asked if value in options) or default
         there = [*options[:MOST_NAMED], *([f"{len(options) - MOST_NAMED} more"] if len(options) > MOST_NAMED else [])]
         words = f"The link asks for {label} {', '.join(wrong)}: there are {', '.join(there)}. Shown is {shown}."
         st.session_state.setdefault("_new_notes", []).append(words)

@@ -21,7 +21,7 @@ from nmfdiag.networks import SplitNetwork, find_relu_layers
 from nmfdiag.networks.checkpoints import network_for, options_for, read_state_dict
 from nmfdiag.networks.matching import TRANSFORM_INPUT
 from nmfdiag.zoo.image_reader import IMAGENET, ImageReader, Preset, preset_of
-from nmfdiag.zoo.keep import MAX_LABEL, store, whole
+from nmfdiag.zoo.keep import MAX_LABEL, store
 from nmfdiag.zoo.opening import Opened
 from nmfdiag.zoo.recipes import RECIPES, Recipe
 from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, SHIPPED, ZooEntry, refresh, user_zoo
@@ -96,8 +96,7 @@ def add(
     )
     tested = {} if test is None else _tested(model, Path(test), names, present, ImageReader(preset), report)
     report(0.95, "writing")
-    with whole(draft):
-        entry = store(_replaced(draft, **tested), model, pool, labels, labels)
+    entry = store(_replaced(draft, **tested), model, pool, labels, labels)
     refresh()
     report(1.0, "done")
     return entry
@@ -159,8 +158,7 @@ def add_opened(
     )
     report(0.3, "writing")
     samples = opened.inputs if opened.stored is None else opened.stored
-    with whole(draft):
-        entry = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
+    entry = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
     refresh()
     report(1.0, "done")
     return entry

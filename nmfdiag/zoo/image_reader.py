@@ -1,6 +1,5 @@
 """Images as a classifier of torchvision wants them; every file is treated as hostile."""
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from nmfdiag.data import Normalization
-from nmfdiag.data.files import MAX_WORK, decode_image, image_bytes
+from nmfdiag.data.files import MAX_WORK, decode_image, image_bytes, work_of
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.architectures import torchvision_names
 
@@ -72,7 +71,7 @@ class ImageReader:
 
         preset, shown, content = self.preset, f"{path.parent.name}/{path.name}", image_bytes(path)
         image = decode_image(shown, content).convert("RGB")
-        self._work += len(content) + math.prod(image.size)
+        self._work += work_of(content, image)
         if self._work > MAX_WORK:
             raise NmfdiagError(
                 f"The images in {path.parent.parent} are too large to be all unpacked: take fewer, or smaller ones."

@@ -1,9 +1,7 @@
 """Write a trained network into a zoo folder, and check that what is there is what was written."""
 
 import platform
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +13,9 @@ from torch import Tensor, nn
 from nmfdiag.data import Dataset, load, stratified_subset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import find_relu_layers
+from nmfdiag.zoo.placement import placed
 from nmfdiag.zoo.recipes import Recipe
-from nmfdiag.zoo.registry import ENTRY_FILE, UNFINISHED_ENTRY, ZooEntry, sha256_of, write_entry
+from nmfdiag.zoo.registry import ZooEntry, sha256_of, write_entry
 from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, training_set
 
 POOL_SIZE, POOL_BYTES = 1000, 2**21
@@ -70,7 +69,7 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
 def store(
     draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor, *, half: bool = True
 ) -> ZooEntry:
-    """Write a network's files and its record.
+    """Write a network's files and its record, all of them or none, in the place of one that may be there.
 
     Args:
         draft: What the network is, but for the hashes of its files and its accuracy on the pool.
@@ -87,6 +86,14 @@ def store(
     Raises:
         NmfdiagError: If there are more classes than labels are kept of, or a file can't be written.
     """
+    with placed(draft) as aside:
+        written = _written(aside, model, inputs, given, true, half=half)
+    return replace(written, folder=draft.folder)
+
+
+def _written(
+    draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor, *, half: bool = True
+) -> ZooEntry:
     largest = int(torch.cat([given, true]).max()) if len(given) else 0
     if largest > MAX_LABEL:
         raise NmfdiagError(f"{draft.name} has samples of class {largest:,}, accepted are up to {MAX_LABEL:,}.")
@@ -101,41 +108,6 @@ def store(
     entry = replace(hashed, pool_accuracy=right, train_accuracy=right if draft.called else draft.train_accuracy)
     write_entry(entry)
     return entry
-
-
-@contextmanager
-def whole(draft: ZooEntry) -> Iterator[None]:
-    """Write a network as a whole: if that fails its files are taken away again, and the network that it was to replace is back."""
-    pools = draft.files["pool"].parent
-    aside = pools / f".{draft.name}-before"  # no network is looked for there
-    before = (draft.folder, draft.files["pool"]) if (draft.folder / ENTRY_FILE).exists() else ()
-    moved = [(path, aside / path.name) for path in before if path.exists()]
-    if moved:
-        shutil.rmtree(aside, ignore_errors=True)
-        aside.mkdir(parents=True)
-
-    def back() -> None:
-        for path, kept in moved:
-            if kept.exists():
-                kept.rename(path)
-
-    try:
-        for path, kept in moved:
-            path.rename(kept)
-    except OSError:  # Windows: somebody reads one of them
-        back()
-        raise
-    try:
-        yield
-    except BaseException:
-        records = (draft.folder / ENTRY_FILE, draft.folder / UNFINISHED_ENTRY)
-        for path in (*records, *draft.files.values(), draft.folder, pools):
-            with suppress(OSError):  # it is not there, or holds files of others
-                path.rmdir() if path.is_dir() else path.unlink()
-        back()
-        raise
-    if moved:
-        shutil.rmtree(aside, ignore_errors=True)
 
 
 def _save(tensors: dict[str, Tensor], path: Path) -> None:

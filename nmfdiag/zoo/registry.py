@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 SHIPPED = Path(__file__).parent / "shipped"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
-MAX_ENTRY_BYTES, MAX_SIDE = 2**26, 2**24
+MAX_ENTRY_BYTES, MAX_SIDE, LARGEST = 2**26, 2**24, 1e30
+USUAL_SIDE = 1024
+"""Of images: the options of an architecture may have it without anything in the file being as large."""
 ENTRY_FILE, WEIGHTS_FILE, LABELS_FILE, POOLS = "entry.json", "weights.safetensors", "labels.safetensors", "pools"
 UNFINISHED_ENTRY = f"{ENTRY_FILE}.part"
 
@@ -137,13 +139,19 @@ class ZooEntry:
             NmfdiagError: If the weights file is missing, damaged or does not fit the architecture.
         """
         from nmfdiag.networks.architectures import build
+        from nmfdiag.networks.outlines import shapes_only
         from nmfdiag.networks.recorded import RECORDED, recorded_network
 
-        weights = _read(self.files["weights"])
+        weights = self._tensors("weights")
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
+        most = max([len(weights), USUAL_SIDE, *(side for tensor in weights.values() for side in tensor.shape)])
         try:
-            model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
-            model.load_state_dict({k: v.float() if v.is_floating_point() else v for k, v in weights.items()})
+            if beyond := [f"{k} {v}" for k, v in self.recipe.arch_options.items() if not 0 <= v <= most]:
+                raise ValueError(f"nothing in the file is of the size {', '.join(beyond)}")
+            with shapes_only():  # so that nothing is allocated before it is compared with the file
+                model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
+            floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+            model.load_state_dict(floats, assign=True)
         except NmfdiagError:
             raise
         except (RuntimeError, TypeError, ValueError, ZeroDivisionError) as error:  # options or tensors of another one
@@ -156,17 +164,34 @@ class ZooEntry:
         """Read the probe pool and normalise it as in training."""
         from nmfdiag.data import Normalization
 
-        labels, pool = _read(self.files["labels"]), _read(self.files["pool"])
+        labels, pool = self._tensors("labels"), self._tensors("pool")
         try:
             inputs = Normalization(self.mean, self.std)(pool["inputs"])
             return ProbePool(inputs, labels["given"].long(), labels["true"].long())
         except (KeyError, RuntimeError) as error:
             raise NmfdiagError(f"The probe pool of {self.name} lacks a tensor, or it does not fit: {error}") from None
 
+    def _tensors(self, part: str) -> "dict[str, Tensor]":
+        """The tensors of one of the network's files, which must be the one that the entry was written with.
+
+        Raises:
+            NmfdiagError: If it is missing, damaged, or another one: what is computed goes under the hash of the entry.
+        """
+        path = self.files[part]
+        tensors = _read(path)
+        if sha256_of(path) != self.sha256.get(
+            part
+        ):  # after the reading, so that a file that was replaced meanwhile is noticed
+            raise NmfdiagError(
+                f"The zoo file {path.name} of {self.name} is not the one that its entry was written with (its hash is another "
+                "one): retrain or open the network again, or ask again if it was being replaced."
+            )
+        return tensors
+
 
 def user_zoo() -> Path:
     """Where newly trained networks go: ``$NMFDIAG_ZOO``, or ``zoo/`` in the current directory."""
-    return Path(os.environ.get("NMFDIAG_ZOO", "zoo"))
+    return Path(os.environ.get("NMFDIAG_ZOO") or "zoo")
 
 
 def entries() -> dict[str, ZooEntry]:
@@ -182,6 +207,9 @@ def broken() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ...]]:
     """Read the folders at most once a second."""
+    from nmfdiag.zoo.placement import restore
+
+    restore(users)
     found, problems = {}, []
     for zoo in (SHIPPED, users):
         for path in sorted(zoo.glob(f"*/{ENTRY_FILE}")):
@@ -225,7 +253,8 @@ def sha256_of(path: Path) -> str:
     """
     if not path.is_file():
         raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} is missing.")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_entry(entry: ZooEntry) -> None:
@@ -282,12 +311,27 @@ def _wrong(entry: ZooEntry) -> str:
             return f"{name} must be of {' or '.join(kind.__name__ for kind in accepted)}"
     if not PLAIN_NAME.fullmatch(entry.pool) or not PLAIN_NAME.fullmatch(entry.name):
         return "names must be letters, digits and the signs _ . -"
+    shares = (entry.train_accuracy, entry.pool_accuracy, entry.test_accuracy or 0, recipe.label_noise)
+    by_class = [share for share in entry.test_accuracy_by_class if share is not None]
+    if not all(0 <= share <= 1 for share in (*shares, *by_class)):
+        return "accuracies and label noise must lie in 0 .. 1"
+    if not all(abs(value) < LARGEST for value in (*entry.mean, *entry.std)) or len(entry.mean) != len(entry.std):
+        return f"mean and std must be as many, and below {LARGEST:g}"
+    logged = [value for line in entry.log for value in line.values()]
+    if not all(isinstance(value, number) and not LARGEST < abs(value) < math.inf for value in logged):
+        return f"the log must hold numbers below {LARGEST:g}"
+    counts = (entry.n_parameters, entry.pool_per_class, recipe.n_train, recipe.seed, *entry.layers.values())
+    if not all(0 <= count < 2**63 for count in counts):
+        return "numbers of layers, parameters and samples, and seeds, must lie in 0 .. 2^63"
     if len(entry.input_shape) != 3 or not all(0 < side <= MAX_SIDE for side in entry.input_shape):
         return f"input_shape must be three sizes of at most {MAX_SIDE:,}"
     if entry.called and not all(0 <= c < entry.n_classes for c in entry.pool_classes):
         return f"pool_classes must lie in 0 .. {entry.n_classes - 1}"
-    texts = (*entry.layers, *entry.trained_with, *entry.trained_with.values())
-    return "names must be text that can be printed" if any(printable(text) != text for text in texts) else ""
+    texts = (*entry.trained_with, *entry.trained_with.values())
+    names = (*entry.layers, recipe.dataset, recipe.arch)
+    if any(printable(text) != text for text in texts) or any(harmless(name) != name for name in names):
+        return "names must be text that can be printed, without < > [ ] and back-ticks"
+    return ""
 
 
 def _read(path: Path) -> "dict[str, Tensor]":
@@ -295,6 +339,6 @@ def _read(path: Path) -> "dict[str, Tensor]":
     from safetensors.torch import load_file
 
     try:
-        return load_file(path)
+        return {name: tensor.clone() for name, tensor in load_file(path).items()}  # the file may change after this
     except (OSError, SafetensorError) as error:
         raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} can't be read: {error}") from None

@@ -261,7 +261,7 @@ threading.stack_size(2**20)
 large = CurveRequest("cifar10-cnn-p0-s0", "conv1_1", MULTI_CLASS, per_class=500)
 small = [CurveRequest("digits-mlp-p0-s0", "fc5", c, per_class=10, grid="coarse") for c in range(3)]
 module.compute(small.pop(), device="cpu")
-module._loaded(large.entry, module.lookup(large.entry).digest, "cpu")
+module.loaded(module.lookup(large.entry), "cpu")
 queue = Jobs(CurveCache(Path(sys.argv[1])), "cpu")
 size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (size + 48 * 2**20, -1))

@@ -75,7 +75,7 @@ def test_the_key_knows_the_versions(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_point_is_the_factorisation_that_nmf_does(solver: str) -> None:
     request = replace(REQUEST, solver=solver)
     timed = measure(request)
-    A = runtime._part_of(runtime._activations("", replace(request, kind="", rank=0)), request)
+    A = runtime._part_of(runtime._activations(lookup(request.entry).digest, replace(request, kind="", rank=0)), request)
     solved = nmf(A, [4], solver=solver, max_iter=request.max_iter)
     assert timed.relative_error == pytest.approx(solved.relative_error) and timed.n_iter == solved.n_iter
     assert (timed.rows, timed.channels, timed.ranks) == (*A.shape, [4]) and timed.converged == [True]

@@ -1,6 +1,8 @@
 """Sweeps: what is kept is not computed again, errors are answers too, and Dask's workers give the same curves."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +13,10 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs import sweep as sweep_module
 from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.compute import compute
 from nmfdiag.runs.request import CurveRequest, profile_requests
 from nmfdiag.runs.sweep import sweep
+from nmfdiag.views.tables import auc_table
 from nmfdiag.zoo.registry import lookup
 
 
@@ -69,3 +73,49 @@ def test_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert record["auc"][0]["AuC"] == pytest.approx(rows["auc"].mean())
     assert main(["sweep", "no-such-network"]) == 2
     assert "begins with" in capsys.readouterr().err
+
+
+def test_networks_whose_p_is_unknown_have_their_values() -> None:
+    shipped, zoo = lookup("digits-mlp-p0-s0"), {}
+    for name in ("own-a", "own-b"):
+        zoo[name] = replace(shipped, called=name)
+    requests = {name: CurveRequest(shipped.name, "fc1", c, per_class=10) for c, name in enumerate(zoo)}
+    curves = {replace(request, entry=name): compute(request) for name, request in requests.items()}
+    table = auc_table(curves, zoo)
+    assert list(table["network"]) == ["own-a", "own-b"] and table["p"].isna().all()  # no repetitions of each other
+    assert list(table["AuC"]) == [curve.auc for curve in curves.values()]
+    first = dict(list(curves.items())[:1])
+    assert len(auc_table(first, zoo)) == 1 and "network" not in auc_table(first, zoo)
+
+
+def test_a_scheduler_that_is_lost_leaves_what_was_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "aucs.csv"
+    table.write_text("an old one")
+    call = [
+        "sweep",
+        "digits-mlp-p1-s0",
+        "--layers",
+        "fc1",
+        "--per-class",
+        "10",
+        "--grid",
+        "coarse",
+        "--csv",
+        str(table),
+    ]
+
+    def lost(wanted: dict[str, CurveRequest], *_: object) -> Iterator[tuple[str, CompressionCurve]]:
+        for key in list(wanted)[:2]:
+            yield key, compute(wanted[key])
+        raise NmfdiagError("The Dask scheduler was lost.")
+
+    monkeypatch.setattr(sweep_module, "on_dask", lost)
+    assert main([*call, "--scheduler", "tcp://h:1"]) == 2
+    assert f"was lost. 2 of 10 curves are finished, and in {table}." in capsys.readouterr().err
+    assert len(pd.read_csv(table)) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(pd.DataFrame, "to_csv", lambda *_, **__: (_ for _ in ()).throw(OSError("the disk is full")))
+        assert main([*call, "--scheduler", "tcp://h:1"]) == 2
+    assert len(pd.read_csv(table)) == 2 and [path.name for path in tmp_path.iterdir()] == ["aucs.csv"]

@@ -24,11 +24,11 @@ from nmfdiag.data import files
 from nmfdiag.data.files import load_image_folder
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs import choosing, memory
-from nmfdiag.runs.cache import CurveCache
+from nmfdiag.runs.cache import CurveCache, cache_folder
 from nmfdiag.runs.importing import Opener, Opening, Prepare
 from nmfdiag.runs.memory import keep_within
-from nmfdiag.runs.records import monitored_runs, run_files
-from nmfdiag.zoo.registry import refresh
+from nmfdiag.runs.records import monitored_runs, run_files, runs_folder
+from nmfdiag.zoo.registry import refresh, user_zoo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory and the list of sockets are Linux's")
 LARGEST = 5 * 2**18  # KiB of memory that a process may have held: torch alone takes half of it
@@ -133,15 +133,44 @@ def test_only_plain_files_inside_the_folder_of_runs_are_read(tmp_path: Path) -> 
     assert len(found) == 1 and not problems
 
 
-def test_a_cache_that_all_may_look_into_is_closed_to_them(tmp_path: Path) -> None:
-    for mode, after in ((0o755, 0o700), (0o777, 0o700), (0o770, 0o770), (0o700, 0o700)):
+def test_the_cache_is_closed_to_others_and_a_folder_of_others_keeps_its_permissions(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path / "new" / "inner"))
+    CurveCache().close()
+    assert stat.S_IMODE((tmp_path / "new" / "inner").stat().st_mode) == 0o700
+    assert cache_folder() == tmp_path / "new" / "inner"
+    for mode, part in ((0o755, "nmfdiag"), (0o1777, "nmfdiag"), (0o770, "nmfdiag"), (0o700, "")):
         folder = tmp_path / f"{mode:o}"
         folder.mkdir()
         folder.chmod(mode)
-        CurveCache(folder).close()
-        assert stat.S_IMODE(folder.stat().st_mode) == after
-    CurveCache(tmp_path / "new" / "inner").close()
-    assert stat.S_IMODE((tmp_path / "new" / "inner").stat().st_mode) == 0o700
+        (folder / "notes.txt").touch()
+        monkeypatch.setenv("NMFDIAG_CACHE", str(folder))
+        assert cache_folder() == folder / part
+        CurveCache().close()
+        assert stat.S_IMODE(folder.stat().st_mode) == mode
+        assert stat.S_IMODE((folder / part).stat().st_mode) == 0o700
+    before = tmp_path / "before"
+    CurveCache(before).close()  # as an earlier version left it
+    before.chmod(0o755)
+    monkeypatch.setenv("NMFDIAG_CACHE", str(before))
+    assert cache_folder() == before
+
+
+def test_a_strangers_folder_in_a_shared_one_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tmp_path.chmod(0o1777)
+    (tmp_path / "nmfdiag").mkdir()
+    monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path))
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    cache = CurveCache()
+    assert "belongs to another user" in cache.notice and not list((tmp_path / "nmfdiag").iterdir())
+
+
+@pytest.mark.parametrize("value", ["", None])
+def test_a_variable_that_is_empty_counts_as_not_set(value: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("NMFDIAG_CACHE", "NMFDIAG_ZOO", "NMFDIAG_RUNS"):
+        monkeypatch.delenv(name) if value is None else monkeypatch.setenv(name, value)
+    assert cache_folder() == ROOT / "cache" and (user_zoo(), runs_folder()) == (Path("zoo"), Path("runs"))
 
 
 def test_what_the_dashboard_may_open_ends_at_its_folders(tmp_path: Path) -> None:
@@ -167,13 +196,22 @@ def test_the_server_is_closed_by_default() -> None:
         and not server.get("enableStaticServing")
     )
     assert server["fileWatcherType"] == "none"  # else every library file that is read fills the log
+    assert set(server["allowedHosts"]) == {
+        "127.0.0.1",
+        "localhost",
+        "::1",
+    }  # or a page may take the server over by its own name
     assert server.get("enableCORS", True) is True and settings["browser"]["gatherUsageStats"] is False
     assert settings["client"]["showErrorDetails"] in ("type", "none") and settings["client"]["showErrorLinks"] is False
 
 
-def test_a_server_listens_on_this_machine_alone_and_takes_no_strangers_upload(tmp_path: Path) -> None:
-    with serving(tmp_path, {}) as (base, process):
-        address, port = base.removeprefix("http://").split(":")
+def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = tmp_path / "asked"
+    with serving(tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "offline.py"),)) as (base, process):
+        port = int(base.rpartition(":")[2])
+        own = f"127.0.0.1:{port}"
         assert listening(process.pid) == {"0100007F"}  # 127.0.0.1
         for method, path, refused in (
             ("PUT", "/_stcore/upload_file/session/file", (400, 403)),
@@ -183,12 +221,42 @@ def test_a_server_listens_on_this_machine_alone_and_takes_no_strangers_upload(tm
             ("GET", "/component/x/%2e%2e%2f%2e%2e%2fapp.py", (400, 404)),
             ("GET", "/app/static/..%2f..%2fapp.py", (400, 404)),
         ):
-            connection = http.client.HTTPConnection(address, int(port), timeout=CEILING)
-            connection.request(method, path, body=b"x" if method == "PUT" else None)
-            answer = connection.getresponse()
-            content = answer.read()
-            assert answer.status in refused, (path, answer.status)
+            status, headers, content = answer_of(port, method, path, {})
+            assert status in refused, (path, status)
             assert b"root:" not in content and b"import " not in content[:2000]
+            assert headers["X-Frame-Options"] == "SAMEORIGIN"
+            assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+        for host, origin, status in (
+            (own, f"http://{own}", 101),
+            (own, None, 101),
+            (f"localhost:{port}", f"http://localhost:{port}", 101),
+            (
+                f"evil.example:{port}",
+                f"http://evil.example:{port}",
+                403,
+            ),  # its name has been given this machine's address
+            (f"127.0.0.1.evil.example:{port}", None, 403),
+            (own, "https://evil.example", 403),
+            (own, f"http://127.0.0.1:{port + 1}", 403),
+            (own, f"http://localhost:{port}", 403),
+            (own, "null", 403),
+        ):
+            shake = {"Host": host, "Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
+            shake |= {"Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==", **({"Origin": origin} if origin else {})}
+            assert answer_of(port, "GET", "/_stcore/stream", shake)[0] == status, (host, origin)
+        assert answer_of(port, "GET", "/", {"Host": "evil.example"})[0] == 403
+        assert answer_of(port, "GET", "/_stcore/health", {"Host": "evil.example"})[0] == 200
+    assert not asked.exists(), asked.read_text()
+
+
+def answer_of(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, http.client.HTTPMessage, bytes]:
+    """Status, headers and content that the server answers with."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CEILING)
+    connection.request(method, path, body=b"x" if method == "PUT" else None, headers=headers)
+    answer = connection.getresponse()
+    content = b"" if answer.status == 101 else answer.read()
+    connection.close()
+    return answer.status, answer.headers, content
 
 
 def listening(pid: int) -> set[str]:

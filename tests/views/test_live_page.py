@@ -92,7 +92,7 @@ def test_what_can_not_be_read_is_told_and_the_rest_is_shown(folder: Path) -> Non
     write_run(folder, "good")
     write_run(folder, "bad").write_text("{oops\n{}\n")
     app = opened(runs="gone", layer_of="conv9")
-    assert not app.exception and app.warning[0].value.startswith("bad\\: Line 1") and len(plots(app)) == 2
+    assert not app.exception and app.warning[0].value.startswith("bad: Line 1") and len(plots(app)) == 2
     assert [words.value.split(":")[0] for words in app.info] == [
         "The link asks for runs gone",
         "The link asks for layers conv9",
@@ -136,4 +136,4 @@ def test_a_process_that_fails_shows_its_last_line(folder: Path, monkeypatch: pyt
     app = opened()
     button(app, "Train one now").click().run()  # type: ignore[attr-defined]
     run_until(app, lambda app: app.error)
-    assert r"digits-mlp-p0.4-s0 was not trained. nmfdiag\: \*no\* data" in app.error[0].value
+    assert r"digits-mlp-p0.4-s0 was not trained. nmfdiag: \*no\* data" in app.error[0].value

@@ -163,7 +163,7 @@ def test_the_sentences(tmp_path: Path) -> None:
     level = Reading("x", 9, "quiet", {e: 0.9 - (e > 1) * 0.001 for e in range(1, 9)}, 5)
     sentence = words.answer(level, {}, "k = 1 accuracy", "conv1_2")
     assert "(stopped: no line for more than 10 minutes)" in sentence and "level rather than falling" in sentence
-    assert r"the k = 1 accuracy of conv1\_2 has not risen" in sentence
+    assert r"the k = 1 accuracy of conv1_2 has not risen" in sentence
     assert "has not been measured" in words.answer(Reading("x", 3, "failed", {}, 5), {}, "absolute", ALL)
     assert "for 5 looks" in words.rule_words([level], "absolute", ALL)
     assert len(words.answers(readings_of(runs), runs, "relative", ALL)) == 5
@@ -260,5 +260,5 @@ def test_tables_and_settings(tmp_path: Path) -> None:
 
 def test_what_is_under_way_is_named() -> None:
     assert words.following_words([], "") == ""
-    assert words.following_words(["a_b"], "a_b") == r"Under way: a\_b. This page follows by itself."
+    assert words.following_words(["a_b"], "a_b") == r"Under way: a_b. This page follows by itself."
     assert words.following_words(["a"], "b").startswith("Under way: b (starting), a.")

@@ -119,7 +119,7 @@ def test_why_it_failed_is_told_harmlessly(home: Path, monkeypatch: pytest.Monkey
     code = 'import sys; sys.exit(\'{"error": "layer1.*: ![x](http://evil) is missing"}\')'
     monkeypatch.setattr(importing, "open_command", lambda opening: [sys.executable, "-c", code])
     app = until(click(page(), "Try it with an example"), "was not opened")
-    assert r"layer1.\*\: \!\[x\]" in app.error[0].value and button(app, "Open and check")
+    assert r"layer1.\*: \!\[x\]" in app.error[0].value and button(app, "Open and check")
 
 
 def test_it_can_be_cancelled(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

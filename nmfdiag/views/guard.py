@@ -1,0 +1,129 @@
+"""Who may talk to the dashboard's server: pages that it served itself, under a name that it is reached by; and how much they may upload."""
+
+import webbrowser
+from collections import defaultdict
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from threading import Timer
+from typing import Any
+from urllib.parse import urlsplit
+
+import streamlit as st
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from streamlit import config, net_util
+from streamlit.runtime import Runtime
+from streamlit.web.server import server_util
+from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
+
+HEALTH, UPLOADS = "/_stcore/health", "/_stcore/upload_file/"
+SESSION_UPLOADS, ALL_UPLOADS = 3, 12
+"""Uploads of the largest size that one session, and all of them, may hold in memory at once; a form has three fields."""
+MEGABYTE = 2**20
+HEADERS = {
+    "X-Frame-Options": "SAMEORIGIN",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss: data: blob:; "
+    "frame-ancestors 'self'; form-action 'self'; base-uri 'self'; object-src 'none'",
+}
+"""Of every answer: no other site shows the dashboard in a frame, and the page fetches nothing from other servers."""
+
+
+def stay_offline() -> None:
+    """Switch off that Streamlit asks a service on the internet for its own address when a foreign page knocks."""
+    net_util.get_external_ip = net_util.get_internal_ip = lambda: None
+
+
+@asynccontextmanager
+async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
+    """What happens when the server starts; the browser opens on a desktop, as Streamlit has it for scripts alone."""
+    stay_offline()
+    if not config.get_option("server.headless"):
+        Timer(1, webbrowser.open, [server_util.get_url(config.get_option("browser.serverAddress"))]).start()
+    yield
+
+
+class Guard:
+    """Checks each request before Streamlit sees it, and adds headers to each answer."""
+
+    def __init__(self, app: ASGIApp):
+        self.app = app
+        self._arriving: dict[str, int] = defaultdict(int)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        reason = "" if scope["path"].endswith(HEALTH) else refusal(headers.getlist("host"), headers.getlist("origin"))
+        if scope["type"] == "websocket":
+            if reason:
+                await receive()
+                await send({"type": "websocket.close", "code": 1008, "reason": reason})
+            else:
+                await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message).update(HEADERS)
+            await send(message)
+
+        if reason:
+            await PlainTextResponse(f"{reason}\n", 403)(scope, receive, send_with_headers)
+        elif scope["method"] == "PUT" and UPLOADS in scope["path"]:
+            await self._upload(scope, receive, send_with_headers, headers)
+        else:
+            await self.app(scope, receive, send_with_headers)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
+        """Pass an upload on while its session, and all together, hold few enough."""
+        largest = config.get_option("server.maxUploadSize") * MEGABYTE
+        session = scope["path"].split(UPLOADS, 1)[1].split("/", 1)[0]
+        length = headers.get("content-length", "")
+        size = min(int(length), largest) if length.isdecimal() else largest
+        held = held_bytes()
+        of_session = held.get(session, 0) + self._arriving[session] + size
+        of_all = sum(held.values()) + sum(self._arriving.values()) + size
+        if of_session > SESSION_UPLOADS * largest or of_all > ALL_UPLOADS * largest:
+            await PlainTextResponse("The server holds too many uploads: remove some, or wait.\n", 413)(
+                scope, receive, send
+            )
+            return
+        self._arriving[session] += size
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            self._arriving[session] -= size
+            if self._arriving[session] <= 0:
+                del self._arriving[session]
+
+
+def refusal(hosts: list[str], origins: list[str]) -> str:
+    """Why a request is not taken; empty if it is.
+
+    Args:
+        hosts: Its ``Host`` headers. One of the names that the server is reached by is accepted (``server.allowedHosts``).
+        origins: Its ``Origin`` headers. None, the host itself, or one of ``server.corsAllowedOrigins`` is accepted.
+    """
+    if len(hosts) != 1 or not config.get_option("server.allowedHosts") or not is_host_allowed(hosts[0]):
+        return "This server is not reached by that name: start it with --server.allowedHosts NAME if it should be."
+    for origin in origins:
+        same = urlsplit(origin).netloc.lower() == hosts[0].lower()
+        if not (same or server_util.is_allowed_origin(origin)):
+            return "Pages of other sites may not use this server: name them by --server.corsAllowedOrigins if they may."
+    return ""
+
+
+def held_bytes() -> dict[str, int]:
+    """Bytes of uploads in memory, by session."""
+    if not Runtime.exists():
+        return {}
+    storage: dict[str, dict[str, Any]] = getattr(Runtime.instance().uploaded_file_mgr, "file_storage", {})
+    return {session: sum(len(file.data) for file in list(files.values())) for session, files in list(storage.items())}
+
+
+MIDDLEWARE = [Middleware(Guard)]

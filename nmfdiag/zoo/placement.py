@@ -1,0 +1,145 @@
+"""Put a network into a zoo as a whole: whoever is killed while doing so leaves the old one or the new one, never parts. Without torch.
+
+A network is written into ``pools/.NAME-writing``, a small zoo of its own. Once it is complete that folder becomes ``pools/.NAME-ready``, in one
+step; from then on its files only have to be moved, which the next start does (:func:`restore`) where the process that began it is gone.
+"""
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, ZooEntry, sha256_of
+
+WRITING, READY, BEFORE = "-writing", "-ready", "-before"
+FORGOTTEN_SECONDS = 3600
+"""Where the system has no locks: so long after its last change a folder counts as left behind."""
+
+
+@contextmanager
+def placed(draft: ZooEntry) -> Iterator[ZooEntry]:
+    """Yield the draft in a folder aside, to be written there; move it into its place if that succeeds.
+
+    Args:
+        draft: A network in the folder of its zoo where it is to be.
+
+    Raises:
+        NmfdiagError: If another process is writing a network of that name.
+    """
+    zoo = draft.folder.parent
+    restore(zoo)
+    aside = zoo / POOLS / f".{draft.folder.name}{WRITING}"
+    try:
+        aside.mkdir(parents=True)
+    except FileExistsError:
+        raise NmfdiagError(
+            f"Another process is writing a network {draft.folder.name!r}: wait until it is done."
+        ) from None
+    try:
+        with _held(aside):
+            yield replace(draft, folder=aside / draft.folder.name)
+            ready = aside.with_name(f".{draft.folder.name}{READY}")
+            shutil.rmtree(ready, ignore_errors=True)
+            aside.rename(ready)
+            _move_in(ready, zoo)
+    except BaseException:
+        shutil.rmtree(aside, ignore_errors=True)
+        for folder in (zoo / POOLS, zoo):
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise
+
+
+def restore(zoo: Path) -> None:
+    """Finish what processes that are gone have left: move complete networks into their places, remove parts of others."""
+    for aside in sorted((zoo / POOLS).glob(".*-*")):
+        with suppress(OSError):  # a zoo that can't be written
+            if aside.name.endswith((WRITING, READY)) and not _is_held(aside):
+                if aside.name.endswith(READY):
+                    _move_in(aside, zoo)
+                else:
+                    shutil.rmtree(aside)
+            elif aside.name.endswith(BEFORE):
+                _move_back(aside, zoo)
+
+
+def _move_in(ready: Path, zoo: Path) -> None:
+    """Move a complete network's parts into their places; what lay there goes once all of them are.
+
+    Raises:
+        OSError: If a part can't be moved (on Windows: somebody reads the old one); the old network is then in its place again.
+    """
+    name, before = ready.name[1 : -len(READY)], ready / "before"
+    before.mkdir(exist_ok=True)
+    parts = [(pool, zoo / POOLS / pool.name) for pool in (ready / POOLS).glob("*")]
+    parts += [(ready / name, zoo / name)] if (ready / name).exists() else []
+    try:
+        for new, place in parts:
+            if place.is_file() and sha256_of(place) == sha256_of(new):  # a pool that other networks use, too
+                continue
+            if place.is_dir() and not (place / ENTRY_FILE).exists():  # no network, but files of somebody's
+                for path in place.iterdir():
+                    if not (new / path.name).exists():
+                        path.rename(new / path.name)
+            if place.exists():
+                place.rename(before / place.name)
+            new.rename(place)
+    except OSError:
+        for _, place in parts:
+            if (before / place.name).exists():
+                if place.exists():
+                    place.rename(ready / f"failed-{place.name}")
+                (before / place.name).rename(place)
+        shutil.rmtree(ready, ignore_errors=True)
+        raise
+    shutil.rmtree(ready, ignore_errors=True)
+
+
+def _move_back(aside: Path, zoo: Path) -> None:
+    """Bring back what an earlier version had moved aside when it was killed."""
+    name = aside.name[1 : -len(BEFORE)]
+    if (zoo / name / ENTRY_FILE).exists() or time.time() - aside.stat().st_mtime < FORGOTTEN_SECONDS / 60:
+        return
+    for kept in aside.iterdir():
+        place = zoo / name if kept.is_dir() else zoo / POOLS / kept.name
+        if place.is_dir():
+            shutil.rmtree(place)
+        kept.replace(place)
+    aside.rmdir()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder, under whatever name, until the process ends or is done; where the system has such locks."""
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(number)
+
+
+def _is_held(folder: Path) -> bool:
+    """Whether a process holds a folder."""
+    try:
+        import fcntl
+    except ImportError:
+        return time.time() - folder.stat().st_mtime < FORGOTTEN_SECONDS
+    number = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(number)
+    return False
