@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nmfdiag.data import single_class_batch
+from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.answering import Answers, answer_remarks, answers_of
 from nmfdiag.measures.compression import ALL_METHODS, layers_for
@@ -81,7 +81,7 @@ class Preflight:
 def preflight(
     model: nn.Module,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     per_class: int = 50,
     methods: Sequence[str] = ("nmf",),
@@ -94,7 +94,7 @@ def preflight(
     Args:
         model: The network; its mode is left as it was.
         inputs: Training samples (n, ...), as the network takes them.
-        labels: Their given labels (n,).
+        labels: Their given labels (n,); None where ``inputs`` bring them.
         per_class: Samples a batch at most.
         methods: Those of the profile.
         activations: Which layers, ``"relu"`` or ``"all"``; default as for the profile.
@@ -104,16 +104,11 @@ def preflight(
     Raises:
         NmfdiagError: If the network can't take the samples, there are fewer than two, or an option is out of range.
     """
-    inputs, labels = torch.as_tensor(inputs), torch.as_tensor(labels)
-    if len(inputs) != len(labels) or len(inputs) < 2 or labels.ndim != 1 or labels.is_floating_point():
-        raise NmfdiagError(
-            f"A pre-flight needs at least 2 inputs and as many whole labels (n,), got {len(inputs)} and {labels.dtype} {tuple(labels.shape)}."
-        )
+    inputs, labels = as_samples(inputs, labels, model)
     if wrong := [method for method in methods if method not in ALL_METHODS]:
         raise NmfdiagError(f"Unknown method {wrong[0]!r}: accepted are {', '.join(ALL_METHODS)}.")
     activations = layers_for(methods, activations)
     kinds = kinds_of(activations)
-    labels = labels.long().cpu()
     seen = look(model, inputs[:2])
     answers = answers_of(model, inputs, labels, len(seen.layers))
     sizes, skipped = _batches(labels, per_class, answers.n_outputs)

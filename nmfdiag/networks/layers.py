@@ -13,9 +13,11 @@ from typing import Any
 
 from torch import Tensor, fx, nn
 
+from nmfdiag.data.samples import as_inputs
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import GATES, KINDS, MODULES, RELUS, kind_of_call, kind_of_class
 from nmfdiag.networks.channels import Axis, axes_in, function_name
+from nmfdiag.networks.hints import input_hint
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,9 @@ def shape_error(model: nn.Module, inputs: Tensor, error: Exception) -> NmfdiagEr
         return NmfdiagError(
             f"{name} has weights of {found} and can't take inputs of {inputs.dtype}: give network.float(), and inputs in float32."
         )
-    return NmfdiagError(f"{name} can't take inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}: {error}")
+    return NmfdiagError(
+        f"{name} can't take inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}: {error}{input_hint(model, inputs)}"
+    )
 
 
 def find_relu_layers(model: nn.Module, example_input: Tensor, activations: str = "relu") -> list[ReluLayer]:
@@ -245,4 +249,4 @@ def relu_layers(model: nn.Module, example_input: Tensor, activations: str = "rel
     >>> relu_layers(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.zeros(1, 4))
     ['1']
     """
-    return [layer.name for layer in find_relu_layers(model, example_input, activations)]
+    return [layer.name for layer in find_relu_layers(model, as_inputs(example_input, model), activations)]
