@@ -72,9 +72,10 @@ def _open_streams() -> bool:
             getattr(sys, name) is None
         ):  # or print writes to the other one, and the next file that is opened gets its number
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
-    if sys.stderr is not None and sys.stderr is sys.__stderr__:
-        raw = _Lossy(sys.stderr.fileno(), "w", closefd=False)
-        sys.stderr = io.TextIOWrapper(raw, sys.stderr.encoding, "backslashreplace", write_through=True)  # type: ignore[type-var]
+    original = sys.__stderr__
+    if original is not None and sys.stderr is original:
+        raw = _Lossy(original.fileno(), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(raw, original.encoding, "backslashreplace", write_through=True)  # type: ignore[type-var]
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
     return is_closed

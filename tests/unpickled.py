@@ -14,10 +14,10 @@ from nmfdiag.networks import checkpoints, unpickling
 def read_here(patch: pytest.MonkeyPatch) -> None:
     """Let the reader answer in this process, without its limit on memory."""
 
-    def answer(path: Path, target: Path) -> dict[str, Any]:
+    def answer(path: Path, target: Path, *key: str) -> dict[str, Any]:
         said = io.StringIO()
         with redirect_stdout(said):
-            unpickling.main(str(path), str(target), str(checkpoints.MAX_BYTES), str(checkpoints.MAX_TENSORS))
+            unpickling.main(str(path), str(target), str(checkpoints.MAX_BYTES), str(checkpoints.MAX_TENSORS), *key)
         return dict(json.loads(said.getvalue()))
 
     patch.setattr(unpickling, "limit_memory", lambda n_bytes: None)

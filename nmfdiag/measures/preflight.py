@@ -1,12 +1,12 @@
 """Look at a network before it is diagnosed: what will be measured, what will not and why, what it costs, and what looks wrong."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
-from nmfdiag.data import single_class_batch
+from nmfdiag.data import Normalization, single_class_batch
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.answering import Answers, answer_remarks, answers_of
@@ -88,6 +88,7 @@ def preflight(
     activations: str | None = None,
     layers: Sequence[str] | None = None,
     n_draws: int = 1,
+    alternatives: tuple[Tensor, Mapping[str, Normalization]] | None = None,
 ) -> Preflight:
     """Look at a network and its samples, in seconds, as :func:`nmfdiag.layer_profile` would measure them.
 
@@ -100,6 +101,8 @@ def preflight(
         activations: Which layers, ``"relu"`` or ``"all"``; default as for the profile.
         layers: Only these.
         n_draws: How often the profile draws each batch.
+        alternatives: The samples before normalisation, and normalisations of them by name that may be better; default is what the
+            range of ``inputs`` suggests.
 
     Raises:
         NmfdiagError: If the network can't take the samples, there are fewer than two, or an option is out of range.
@@ -126,7 +129,7 @@ def preflight(
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
         cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
-    doubts, better = answer_remarks(model, inputs, labels, answers)
+    doubts, better = answer_remarks(model, inputs, labels, answers, alternatives)
     rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
     return Preflight(
         layers=tuple(
