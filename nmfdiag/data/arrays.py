@@ -38,6 +38,8 @@ def as_tensor(values: Any, role: str, accepted: str) -> Tensor:
         or callable(getattr(values, "getbands", None))
     ):
         raise refused(described(values))
+    if isinstance(values, list | tuple) and any(callable(getattr(value, "getbands", None)) for value in values):
+        raise refused(described(values[0]))
     if isinstance(values, list | tuple) and any(isinstance(value, Tensor) for value in values):
         parts = [as_tensor(value, role, accepted) for value in values]
         shapes = {tuple(part.shape) for part in parts}
@@ -109,8 +111,6 @@ def _plain(array: np.ndarray, refused: Any) -> np.ndarray:
         raise refused(f"text ({_few(texts[:SHOWN])}, ...)")
     if missing := sum(_is_missing(value) for value in flat):
         raise refused(f"without a value (None or NA) in {missing} of {len(flat)} places")
-    if any(callable(getattr(value, "getbands", None)) for value in flat):
-        raise refused(described(flat[0]))
     try:
         found = np.array([np.asarray(value) for value in flat])
         plain = found.reshape(array.shape + found.shape[1:])

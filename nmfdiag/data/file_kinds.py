@@ -1,7 +1,6 @@
 """What a file is by its first bytes, for the sentence that says why it is not what was asked for. Nothing in it is run."""
 
 import os
-import zipfile
 from pathlib import Path
 
 from nmfdiag.data.archives import ZIP_ERRORS, opened
@@ -88,10 +87,10 @@ def _kind_of_zip(path: Path) -> str:
     try:
         with opened(path) as archive:
             names = {part for name in archive.namelist() for part in (name, name.split("/", 1)[-1])}
-    except zipfile.BadZipFile:
-        return "a zip file that is cut off (a download that was not finished?) or damaged"
-    except (NmfdiagError, *ZIP_ERRORS):
+    except NmfdiagError:  # too long a list of entries
         return "a zip file"
+    except ZIP_ERRORS:
+        return "a zip archive that is cut off (a download that was not finished?) or damaged"
     for entry, kind in ENTRIES:
         if entry in names:
             return kind

@@ -15,10 +15,10 @@ def first_layer(model: nn.Module) -> nn.Module | None:
 
 
 def input_hint(model: nn.Module, inputs: Tensor) -> str:
-    """A sentence that names the likely mistake, with a space before it; empty where none is likely."""
+    """Sentences that name the likely mistake, to stand after another one; empty where none is likely."""
     layer, shape = first_layer(model), tuple(inputs.shape)
     if isinstance(layer, EMBEDDINGS):
-        return " Its first layer looks up whole numbers: give inputs.long()." if inputs.is_floating_point() else ""
+        return ". Its first layer looks up whole numbers: give inputs.long()." if inputs.is_floating_point() else ""
     hints = []
     if isinstance(layer, CONVOLUTIONS):
         axes = 1 + next(i for i, kind in enumerate(CONVOLUTIONS, 1) if isinstance(layer, kind)) + 1
@@ -41,4 +41,4 @@ def input_hint(model: nn.Module, inputs: Tensor) -> str:
         hints.append(
             "They are whole numbers: give floating-point ones, prepared as in training, such as inputs.float() / 255."
         )
-    return "".join(f" {hint}" for hint in hints)
+    return f". {' '.join(hints)}" if hints else ""

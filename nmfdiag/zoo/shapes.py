@@ -56,7 +56,7 @@ def _forms(model: nn.Module, dataset: Dataset, channels: int | None) -> Iterator
         is_image = stored.ndim == 4 or isinstance(layer, nn.Conv2d | None)
         forms.insert(0 if is_image else 1, (images.inputs, about))
     whole = not stored.is_floating_point()
-    if whole and isinstance(layer, EMBEDDINGS):
+    if isinstance(layer, EMBEDDINGS) and (whole or torch.equal(stored, stored.round())):
         yield from ((inputs.long(), about) for inputs, about in forms)
     for inputs, about in forms:
         yield inputs if inputs.dtype == torch.uint8 or not whole else inputs.float(), about
