@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.data import NORMALIZATIONS, Dataset, Normalization, check_labels, load
+from nmfdiag.data.file_kinds import given_path
 from nmfdiag.data.files import read_arrays
+from nmfdiag.data.labels import as_labels
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.checkpoints import (
     factory,
@@ -208,15 +210,19 @@ def open_activations(path: str | Path) -> Opened:
     Raises:
         NmfdiagError: If an array is missing or damaged, the shapes disagree, or activations are negative or not finite.
     """
-    path = Path(path)
+    path = given_path(path, "activations")
     arrays = read_arrays(path, RECORDED_ARRAYS, optional=["bias"])
-    A, labels, weight = arrays["activations"], arrays["labels"], arrays["weight"]
+    A, weight = arrays["activations"], arrays["weight"]
+    try:
+        labels = as_labels(arrays["labels"])
+    except NmfdiagError as error:
+        raise NmfdiagError(f"{path.name}: {error}") from None
     bias = arrays.get("bias", np.zeros(len(weight) if weight.ndim else 0))
     fits = A.ndim in (2, 4) and weight.ndim == 2 and weight.shape[1] == A.shape[1] and bias.shape == weight.shape[:1]
     if not fits or A.size == 0 or weight.size == 0 or labels.shape != A.shape[:1]:
         raise NmfdiagError(
             f"{path.name}: activations must be (n, c) or (n, c, h, w), labels (n,), weight (classes, c) and bias (classes,), got "
-            f"{A.shape}, {labels.shape}, {weight.shape} and {bias.shape if 'bias' in arrays else 'no bias'}."
+            f"{A.shape}, {tuple(labels.shape)}, {weight.shape} and {bias.shape if 'bias' in arrays else 'no bias'}."
         )
     with np.errstate(over="ignore"):
         inputs, w, b = (torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in (A, weight, bias))
@@ -227,9 +233,7 @@ def open_activations(path: str | Path) -> Opened:
         raise NmfdiagError(
             f"{path.name}: the activations hold negative values (down to {float(inputs.min()):.3g}): record them after the ReLU."
         )
-    if labels.dtype.kind not in "iu":
-        raise NmfdiagError(f"Labels must be whole numbers, got {labels.dtype} in {path.name}.")
-    given = check_labels(torch.from_numpy(labels.astype(np.int64)), len(w))
+    given = check_labels(labels, len(w))
     shape = (*inputs.shape[1:], 1, 1)[:3]
     options = {"places": int(inputs.ndim == 4), "bias": int("bias" in arrays)}
     model = recorded_network(shape, len(w), **options).eval()
