@@ -284,8 +284,8 @@ def _written(entry: ZooEntry) -> float:
 
 def _keep_check(name: str, answered: Path) -> None:
     found = json.loads(answered.read_text(encoding="utf-8"))
-    kept = {"preflight": found["preflight"], "problems": found["problems"], "provenance": found["provenance"],
-            "other_weights": found.get("other_weights", [])}  # fmt: skip
+    kept = {"preflight": found["preflight"], "problems": found["problems"], "provenance": found["provenance"]}
+    kept |= {"other_weights": found["other_weights"]} if found.get("other_weights") else {}
     (lookup(name).folder / CHECK_FILE).write_text(json.dumps(kept) + "\n", encoding="utf-8")
 
 
