@@ -1,18 +1,25 @@
-"""The same questions from a shell. Exit codes: 0 all well, 1 something checked is wrong, 2 the caller's mistake."""
+"""The same questions from a shell.
+
+Exit codes: 0 all well, 1 something checked is wrong, 2 the caller's mistake, 3 the answer can't be written to where it should go.
+"""
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import redirect_stdout
+from typing import Any
 
+from nmfdiag import __version__
 from nmfdiag.commands import benching, cache, diagnosing, info, sweeping, zoo
 from nmfdiag.commands.outcome import OK, WRONG
 from nmfdiag.errors import NmfdiagError, printable
 
-__all__ = ["INTERRUPTED", "MISTAKE", "OK", "WRONG", "main"]
+__all__ = ["INTERRUPTED", "MISTAKE", "OK", "UNWRITTEN", "WRONG", "main"]
 
-MISTAKE, INTERRUPTED = 2, 130
+MISTAKE, UNWRITTEN, INTERRUPTED = 2, 3, 130
 LONGEST_WORDS = 300
 GROUPS = (info, zoo, diagnosing, sweeping, cache, benching)
 """In the order in which ``--help`` lists them."""
@@ -20,27 +27,76 @@ GROUPS = (info, zoo, diagnosing, sweeping, cache, benching)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit code."""
+    is_closed = _open_streams()
+    printed = io.StringIO()
     try:
-        return _run(_parser().parse_args(argv))
-    finally:
-        _let_go()
+        with redirect_stdout(printed):  # of --help and --version
+            arguments = _parser().parse_args(argv)
+    except SystemExit:
+        if (text := printed.getvalue().rstrip("\n")) and not _write(text, is_closed):
+            return UNWRITTEN
+        raise
+    code, answer = _run(arguments)
+    return code if answer is None or _write(answer, is_closed) else UNWRITTEN
 
 
-def _run(arguments: argparse.Namespace) -> int:
+def _run(arguments: argparse.Namespace) -> tuple[int, str | None]:
+    """The exit code, and the answer as it is printed; None where there is none."""
     try:
         code, record, text = arguments.run(arguments)
     except (NmfdiagError, OSError, MemoryError, RuntimeError) as error:
         words = _words(error)
         print(json.dumps({"error": words}) if arguments.json else f"nmfdiag: {words}", file=sys.stderr)
-        return MISTAKE
+        return MISTAKE, None
     except KeyboardInterrupt:
         print("nmfdiag: interrupted; curves that are in the cache are kept.", file=sys.stderr)
-        return INTERRUPTED
+        return INTERRUPTED, None
+    return code, json.dumps(record, indent=1) if arguments.json else "\n".join(map(printable, text.split("\n")))
+
+
+class _Lossy(io.FileIO):
+    """A file that takes what can't be written to it: neither messages nor a progress bar may end the work."""
+
+    def write(self, data: Any) -> int:
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
+def _open_streams() -> bool:
+    """Make both output streams usable: what an encoding lacks is escaped, a closed one is replaced; whether stdout was closed."""
+    is_closed = sys.stdout is None
+    for name in ("stdout", "stderr"):
+        if (
+            getattr(sys, name) is None
+        ):  # or print writes to the other one, and the next file that is opened gets its number
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    original = sys.__stderr__
+    if original is not None and sys.stderr is original:
+        raw = _Lossy(original.fileno(), "w", closefd=False)
+        sys.stderr = io.TextIOWrapper(raw, original.encoding, "backslashreplace", write_through=True)  # type: ignore[type-var]
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    return is_closed
+
+
+def _write(text: str, is_closed: bool) -> bool:
+    """Print an answer; whether it could be written, else it goes to stderr. Where nobody reads on, as after ``| head``, all is well."""
     try:
-        print(json.dumps(record, indent=1) if arguments.json else "\n".join(map(printable, text.split("\n"))))
+        if is_closed:
+            raise OSError("it is closed")
+        print(text, flush=True)
     except BrokenPipeError:
         _let_go()
-    return code
+    except OSError as error:
+        _let_go()
+        print(
+            f"nmfdiag: the answer can't be written to stdout ({error.strerror or error}); here it is:\n{text}",
+            file=sys.stderr,
+        )
+        return False
+    return True
 
 
 def _words(error: Exception) -> str:
@@ -61,19 +117,17 @@ def _words(error: Exception) -> str:
 
 
 def _let_go() -> None:
-    """Print what is left; where nobody reads on, as after ``| head``, drop it quietly."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())  # or the interpreter tries again at its end, and complains
-        os.close(nowhere)
+    """Drop what could not be printed: the interpreter would try again at its end, and complain."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)
 
 
 def _parser() -> argparse.ArgumentParser:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document")
     parser = argparse.ArgumentParser("nmfdiag", description="Detect memorisation in ReLU networks.")
+    parser.add_argument("--version", action="version", version=f"nmfdiag {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for group in GROUPS:
         group.add_to(commands, common)

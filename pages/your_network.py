@@ -206,6 +206,11 @@ def checked(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
             f"Open again, normalised as {for_markdown(better)}", type="primary", icon=":material/autorenew:", on_click=start,
             args=(lambda folder: replace(again(folder), name=entry.name, normalization=better, replaces=True),),
         )  # fmt: skip
+    for key in check.get("other_weights", ()) if name == entry.name else ():
+        st.button(
+            f"Open again, with the weights {for_markdown(key)}", icon=":material/autorenew:", on_click=start, key=f"_weights_{key}",
+            args=(lambda folder, key=key: replace(again(folder), name=entry.name, weights_key=key, replaces=True),),
+        )  # fmt: skip
 
 
 def cells(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:

@@ -1,5 +1,6 @@
 """The command line: answers, JSON and exit codes."""
 
+import io
 import json
 import os
 import subprocess
@@ -7,7 +8,9 @@ import sys
 
 import pytest
 
-from nmfdiag.cli import MISTAKE, OK, main
+import nmfdiag
+from nmfdiag.cli import MISTAKE, OK, UNWRITTEN, WRONG, main
+from nmfdiag.commands import info
 
 
 def test_diagnose_a_zoo_network(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,3 +54,33 @@ def test_nobody_reads_on(command: list[str]) -> None:
     )
     os.close(write)
     assert (done.returncode, done.stderr) == (OK, b"")
+
+
+FULL = "/dev/full"
+
+
+@pytest.mark.skipif(not os.path.exists(FULL), reason="no device here is always full")
+@pytest.mark.parametrize(
+    ("redirected", "code"), [(f">{FULL}", UNWRITTEN), (">&-", UNWRITTEN), (f"2>{FULL}", OK), ("2>&-", OK)]
+)
+@pytest.mark.parametrize("command", ["--version", "zoo list"])
+def test_an_answer_that_one_stream_does_not_take_is_on_the_other(command: str, redirected: str, code: int) -> None:
+    shell = f'"{sys.executable}" -m nmfdiag {command} {redirected}'
+    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert done.returncode == code
+    answer = {"--version": f"nmfdiag {nmfdiag.__version__}", "zoo list": "digits-cnn-p0.4-s1"}[command]
+    assert answer in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("encoding", "printed"), [("utf-8", "数 ±"), ("ascii", r"\u6570 \xb1"), ("cp1252", r"\u6570 ±")]
+)
+def test_what_an_encoding_lacks_is_escaped_and_the_exit_code_stays(
+    monkeypatch: pytest.MonkeyPatch, encoding: str, printed: str
+) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(info, "_info", lambda _: (WRONG, {}, "数 ±"))
+    assert main(["info"]) == WRONG
+    assert stream.buffer.getvalue().decode(encoding).rstrip() == printed  # type: ignore[attr-defined]

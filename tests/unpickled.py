@@ -22,10 +22,10 @@ def read_in_child(patch: pytest.MonkeyPatch) -> None:
 def read_here(patch: pytest.MonkeyPatch) -> None:
     """Let the reader answer in this process, without its limit on memory."""
 
-    def answer(path: Path, target: Path) -> dict[str, Any]:
+    def answer(path: Path, target: Path, *key: str) -> dict[str, Any]:
         said = io.StringIO()
         with redirect_stdout(said):
-            unpickling.main(str(path), str(target), str(checkpoints.MAX_BYTES), str(checkpoints.MAX_TENSORS))
+            unpickling.main(str(path), str(target), str(checkpoints.MAX_BYTES), str(checkpoints.MAX_TENSORS), *key)
         return dict(json.loads(said.getvalue()))
 
     patch.setattr(unpickling, "limit_memory", lambda n_bytes: None)

@@ -20,6 +20,9 @@ def add_own(parser: argparse.ArgumentParser, *, code: bool = True) -> None:
     )
     own.add_argument("--weights", metavar="FILE", help="a checkpoint: .safetensors, .pt, .pth, .ckpt or .bin")
     own.add_argument(
+        "--weights-key", metavar="NAME", help="which weights of a checkpoint that holds several, such as model_ema"
+    )
+    own.add_argument(
         "--model", metavar="MODULE:NAME", help=of_code("your function that makes the network; runs your code")
     )
     own.add_argument("--exported", metavar="FILE.pt2", help=of_code("a network from torch.export; with --trust"))

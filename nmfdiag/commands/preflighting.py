@@ -36,7 +36,8 @@ def checked(
     def look(by: Sequence[str]) -> "Preflight":
         kinds = "all" if SIGNED in by else "relu"
         return preflight(
-            target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(by), activations=kinds, layers=layers
+            target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(by), activations=kinds, layers=layers,
+            alternatives=target.alternatives,
         )  # fmt: skip
 
     chosen = list(methods or [target.method])

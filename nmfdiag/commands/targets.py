@@ -1,7 +1,8 @@
 """Which network a command is about: one of the zoo by NAME, or somebody's own by options; the same thing from here on."""
 
 import argparse
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
@@ -9,6 +10,7 @@ from nmfdiag.errors import NmfdiagError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nmfdiag.data import Normalization
     from nmfdiag.zoo.opening import Opened
 
 BY_NAME = "name"
@@ -25,13 +27,14 @@ class _Way:
 
 WAYS = {
     BY_NAME: _Way("NAME", takes=("solver",)),
-    "arch": _Way("--arch", ("weights", "data"), ("normalization", "size")),
-    "model": _Way("--model", ("data",), ("weights", "normalization", "size")),
+    "arch": _Way("--arch", ("weights", "data"), ("weights_key", "normalization", "size")),
+    "model": _Way("--model", ("data",), ("weights", "weights_key", "normalization", "size")),
     "exported": _Way("--exported", ("data",), ("trust", "normalization", "size")),
     "activations": _Way("--activations"),
 }
 NEEDED = {"weights": "the file of its trained weights", "data": "samples that it was trained on"}
-TIED = ("weights", "data", "normalization", "size", "trust", "solver")
+PATHS = ("arch", "weights", "model", "exported", "activations", "data", "normalization")
+TIED = ("weights", "weights_key", "data", "normalization", "size", "trust", "solver")
 """Options that not every way takes."""
 
 
@@ -39,7 +42,8 @@ TIED = ("weights", "data", "normalization", "size", "trust", "solver")
 class Target:
     """A network, training samples as it takes them (n, ...) and their given labels (n,); ``method`` is what measures it.
 
-    Accuracies are None where they are not known.
+    Accuracies are None where they are not known. ``stored`` and ``ways`` are the samples before normalisation, and other
+    normalisations of them; without ``stored`` none are known.
     """
 
     name: str
@@ -51,6 +55,21 @@ class Target:
     method: str = "nmf"
     train_accuracy: float | None = None
     test_accuracy: float | None = None
+    stored: "Tensor | None" = None
+    ways: "Mapping[str, Normalization]" = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, own: "Opened") -> "Target":
+        """The target that a network of the user's own is."""
+        return cls(
+            own.title, own.model, own.inputs, own.given_labels, own.class_names, own.provenance,
+            stored=own.stored, ways=own.alternatives,
+        )  # fmt: skip
+
+    @property
+    def alternatives(self) -> "tuple[Tensor, Mapping[str, Normalization]] | None":
+        """The samples before normalisation, and other normalisations of them; None where they are not known."""
+        return None if self.stored is None else (self.stored, self.ways)
 
 
 def way_of(arguments: argparse.Namespace) -> str:
@@ -81,7 +100,10 @@ def way_of(arguments: argparse.Namespace) -> str:
     for option in TIED:
         if _given(arguments, option) and option not in way.needs + way.takes:
             homes = [each.typed for each in WAYS.values() if option in each.needs + each.takes]
-            raise NmfdiagError(f"--{option} goes with {_either(homes)}, not with {typed}.")
+            raise NmfdiagError(f"--{option.replace('_', '-')} goes with {_either(homes)}, not with {typed}.")
+    for option in (*PATHS, BY_NAME):
+        if getattr(arguments, option, None) is not None and not str(getattr(arguments, option)).strip():
+            raise NmfdiagError(f"{'The NAME' if option == BY_NAME else f'--{option}'} is empty (an unset variable?).")
     for option in way.needs:
         if not _given(arguments, option):
             raise NmfdiagError(f"{typed} needs --{option}, too: {NEEDED[option]}.")
@@ -102,7 +124,9 @@ def opened(arguments: argparse.Namespace, per_class: int) -> "Opened":
 
     way = way_of(arguments)
     options: dict[str, Any] = {"per_class": per_class}
-    options |= {key: getattr(arguments, key) for key in ("normalization", "size") if _given(arguments, key)}
+    options |= {
+        key: getattr(arguments, key) for key in ("normalization", "size", "weights_key") if _given(arguments, key)
+    }
     if way == "model":
         return opening.open_factory(arguments.model, arguments.data, weights=arguments.weights, **options)
     if way == "exported":
@@ -128,10 +152,11 @@ def target_of(arguments: argparse.Namespace) -> Target:
         target = _of_zoo(arguments.name)
     else:
         own = opened(arguments, arguments.per_class * arguments.draws)
-        target = Target(own.title, own.model, own.inputs, own.given_labels, own.class_names, own.provenance)
+        target = Target.of(own)
     if arguments.classes:
         target = _with_classes(target, arguments.classes)
-    return replace(target, model=target.model.to(device), inputs=target.inputs.to(device))
+    stored = None if target.stored is None else target.stored.to(device)
+    return replace(target, model=target.model.to(device), inputs=target.inputs.to(device), stored=stored)
 
 
 def _of_zoo(name: str) -> Target:
@@ -160,7 +185,8 @@ def _with_classes(target: Target, classes: list[int]) -> Target:
         if c not in there:
             raise NmfdiagError(f"There are no samples of class {c} ({target.class_names[c]}).")
     chosen = torch.isin(target.labels, torch.tensor(classes))
-    return replace(target, inputs=target.inputs[chosen], labels=target.labels[chosen])
+    stored = None if target.stored is None else target.stored[chosen]
+    return replace(target, inputs=target.inputs[chosen], labels=target.labels[chosen], stored=stored)
 
 
 def _given(arguments: argparse.Namespace, option: str) -> bool:

@@ -168,7 +168,7 @@ def _open(arguments: argparse.Namespace) -> Outcome:
         show(0.0, "opening")
         own = opened(arguments, arguments.per_class)
         show(0.4, "checking")
-        target = Target(own.title, own.model, own.inputs, own.given_labels, own.class_names, own.provenance)
+        target = Target.of(own)
         wanted = [SIGNED] if arguments.signed else None
         found, methods = checked(target, per_class=arguments.per_class, methods=wanted)
         kinds = "all" if SIGNED in methods else "relu"
@@ -180,7 +180,7 @@ def _open(arguments: argparse.Namespace) -> Outcome:
     record = {
         "name": entry.name, "classes": [entry.class_names[c] for c in entry.classes], "layers": list(entry.layers),
         "pool_accuracy": entry.pool_accuracy, "method": entry.method, "preflight": found.to_dict(), "problems": reasons,
-        "provenance": own.provenance, "folder": str(entry.folder),
+        "provenance": own.provenance, "folder": str(entry.folder), "other_weights": list(own.other_weights),
     }  # fmt: skip
     lines = [preflight_words(target, found, methods), *reasons, f"{entry.name} is in {entry.folder}."]
     return OK, record, "\n".join(lines)

@@ -31,21 +31,32 @@ def open_zip(path: Path, kind: str = "zip") -> zipfile.ZipFile:
         NmfdiagError: If it is none, is damaged, or has too many entries.
     """
     try:
-        with path.open("rb") as file:
-            end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # before anything is read by what it says
-        if end and end[LISTED_BYTES] > MAX_DIRECTORY:
-            raise NmfdiagError(
-                f"{path.name} lists its entries in {end[LISTED_BYTES]:,} bytes, accepted are {MAX_DIRECTORY:,}."
-            )
-        archive = zipfile.ZipFile(path)
-        odd = next((info for info in archive.infolist() if info.compress_type not in PACKINGS), None)
-        if odd is None:
-            return archive
-        archive.close()
-        raise NmfdiagError(
-            f"{path.name} packs {odd.filename} in a way that is not accepted: store, deflate or bzip2 are."
-        )
+        return opened(path)
     except NmfdiagError:
         raise
     except ZIP_ERRORS as error:
-        raise NmfdiagError(f"{path.name} is no readable {kind}: {error}") from None
+        from nmfdiag.data.file_kinds import kind_of_file  # which opens zip files itself
+
+        what = kind_of_file(path)
+        raise NmfdiagError(f"{path.name} is no readable {kind}: {f'it is {what}' if what else error}.") from None
+
+
+def opened(path: Path) -> zipfile.ZipFile:
+    """Open an archive as :func:`open_zip` does, whose errors say less.
+
+    Raises:
+        NmfdiagError: If it has too many entries, or packs them in a way that is not accepted.
+        OSError: And others of :data:`ZIP_ERRORS`, if it is no zip file or damaged.
+    """
+    with path.open("rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # before anything is read by what it says
+    if end and end[LISTED_BYTES] > MAX_DIRECTORY:
+        raise NmfdiagError(
+            f"{path.name} lists its entries in {end[LISTED_BYTES]:,} bytes, accepted are {MAX_DIRECTORY:,}."
+        )
+    archive = zipfile.ZipFile(path)
+    odd = next((info for info in archive.infolist() if info.compress_type not in PACKINGS), None)
+    if odd is None:
+        return archive
+    archive.close()
+    raise NmfdiagError(f"{path.name} packs {odd.filename} in a way that is not accepted: store, deflate or bzip2 are.")

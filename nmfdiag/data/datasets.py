@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.data.audio import load_spoken_digits
+from nmfdiag.data.file_kinds import given_path, is_arrays
 from nmfdiag.data.files import load_image_folder, load_npz
 from nmfdiag.data.labels import check_labels
 from nmfdiag.data.resizing import checked_size, resized
@@ -20,19 +21,24 @@ from nmfdiag.data.urban_sound import load_urban_sound
 from nmfdiag.errors import NmfdiagError
 
 SPLITS = ("train", "test")
+FILES = "an image folder (CLASS/IMAGE), a zip of one, or an .npz"
 DIGITS_TRAIN = 1200
 MAX_IDX_BYTES, MAX_IDX_DIMS, IDX_PIECE = 2**28, 4, 2**18
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """``inputs`` (n, c, h, w), or (n, d) for vectors: uint8 for images, else float32; ``labels`` (n,) int64."""
+    """``inputs`` (n, c, h, w), or (n, d) for vectors: uint8 for images, else float32; ``labels`` (n,) int64.
+
+    ``notes`` say what was left out in reading it.
+    """
 
     name: str
     split: str
     inputs: Tensor
     labels: Tensor
     class_names: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -66,6 +72,7 @@ def load(
     download: bool = False,
     size: int | tuple[int, int] | None = None,
     limit_per_class: int | None = None,
+    as_stored: bool = False,
 ) -> Dataset:
     """Load a data set by name, or an image folder, a zip of one, or an ``.npz`` by path.
 
@@ -77,6 +84,7 @@ def load(
         size: Height and width to which images are resized, or one number for both; default is as they are, and that of
             the first image of a folder.
         limit_per_class: Keep only the first so many of each class; of a folder no more are read.
+        as_stored: Whether the arrays of an ``.npz`` keep the axes and integers that they have.
 
     Raises:
         NmfdiagError: If the data set is unknown, missing or damaged, or the size is none.
@@ -87,25 +95,25 @@ def load(
         raise NmfdiagError(f"At least one sample a class is read, got limit_per_class={limit_per_class}.")
     sides = None if size is None else checked_size(size)
     folder = Path(root or os.environ.get("NMFDIAG_DATA") or "data")
+    notes: list[str] = []
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
-    elif _is(Path(name), Path.is_file) and Path(name).suffix == ".npz":
-        inputs, labels, class_names = load_npz(Path(name))
-    elif _is(Path(name), Path.is_file) or _is(Path(name), Path.is_dir):
-        inputs, labels, class_names = load_image_folder(Path(name), split, size=sides, limit_per_class=limit_per_class)
-    else:
-        raise NmfdiagError(
-            f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of an image folder, "
-            f"a zip of one, or an .npz."
+    elif _is(path := given_path(name, "data"), Path.is_file) and is_arrays(path):
+        inputs, labels, class_names = load_npz(path, as_stored=as_stored)
+    elif _is(path, Path.is_file) or _is(path, Path.is_dir):
+        inputs, labels, class_names = load_image_folder(
+            path, split, size=sides, limit_per_class=limit_per_class, on_note=notes.append
         )
-    if inputs.ndim not in (2, 4) or labels.ndim != 1 or len(inputs) != len(labels):
+    else:
+        raise NmfdiagError(f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of {FILES}.")
+    if (inputs.ndim not in (2, 4) and not as_stored) or labels.ndim != 1 or len(inputs) != len(labels):
         raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not belong together.")
     if limit_per_class is not None:
         first = _first_of_each(labels, limit_per_class)
         inputs, labels = inputs[first], labels[first]
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
     x = torch.from_numpy(inputs)
-    return Dataset(name, split, x if sides is None else resized(x, sides), y, class_names)
+    return Dataset(name, split, x if sides is None else resized(x, sides), y, class_names, tuple(notes))
 
 
 def _is(path: Path, kind: Callable[[Path], bool]) -> bool:

@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nmfdiag.data.archives import ZIP_ERRORS, open_zip
+from nmfdiag.data.class_layout import Listing, images_by_class, is_data
+from nmfdiag.data.file_kinds import kind_of_file
+from nmfdiag.data.labels import as_labels
 from nmfdiag.data.scans import MAX_SCANS, scans_in
 from nmfdiag.errors import NmfdiagError, printable
 
 if TYPE_CHECKING:
     from PIL import Image
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+FORMATS = {
+    ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM",
+}  # fmt: skip
+"""Formats that only a file of this ending may have."""
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", *FORMATS)
+TIFF_PACKINGS = ("raw", "tiff_lzw", "packbits", "tiff_deflate", "tiff_adobe_deflate")
+"""Those that can't hide another image's format in a TIFF."""
 MAX_FILES = 1_000_000
 MAX_SEEN, DEEPEST = 4 * MAX_FILES, 3  # entries of any kind that are looked at; SPLIT/CLASS/IMAGE
 MAX_IMAGE_BYTES = 64 * 2**20
@@ -35,7 +44,12 @@ Arrays = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
 
 
 def load_image_folder(
-    path: Path, split: str, *, size: tuple[int, int] | None = None, limit_per_class: int | None = None
+    path: Path,
+    split: str,
+    *,
+    size: tuple[int, int] | None = None,
+    limit_per_class: int | None = None,
+    on_note: Callable[[str], None] | None = None,
 ) -> Arrays:
     """Read ``class/image`` (or ``split/class/image``) from a folder or zip.
 
@@ -44,27 +58,23 @@ def load_image_folder(
         split: Sub-folder to read where there is one of that name.
         size: Height and width to which images are resized; default that of the first.
         limit_per_class: Read only the first so many of each class, by name.
+        on_note: Told what is left out, a sentence each.
 
     Returns:
-        Images (n, c, h, w) uint8, labels (n,), class names; c is 1 where every image is grey.
+        Images (n, c, h, w) uint8, labels (n,), class names, also of folders without images; c is 1 where every image is grey.
 
     Raises:
         NmfdiagError: If there are no images, or one can't be decoded.
     """
-    found = _zip_images(path) if path.is_file() else _folder_images(path)
-    classes = {name.parts[0] for name in found if len(name.parts) == 2}
-    if any(name.parts[0] == split and len(name.parts) == 3 for name in found):
-        # The classes of both splits, so that a label means the same in each.
-        classes = {
-            name.parts[1] for name in found if name.parts[0] in {"train", "test", split} and len(name.parts) == 3
-        }
+    found, listing = _zip_images(path) if path.is_file() else _folder_images(path)
+    if path.is_file() and not found and (kind := kind_of_file(path)) != "a zip file":
+        raise NmfdiagError(f"No images as CLASS/IMAGE or {split}/CLASS/IMAGE in {path}: it is {kind}.")
+    by_class, notes = images_by_class(listing, split, str(path))
+    if on_note is not None:
+        for note in notes:
+            on_note(note)
+    if any(len(name.parts) == 3 and name.parts[0] == split for name in found):
         found = {PurePosixPath(*name.parts[1:]): read for name, read in found.items() if name.parts[0] == split}
-    by_class: dict[str, list[PurePosixPath]] = {name: [] for name in sorted(classes)}
-    for name in sorted(found):
-        if len(name.parts) == 2:
-            by_class[name.parts[0]].append(name)
-    if not any(by_class.values()):
-        raise NmfdiagError(f"No images as CLASS/IMAGE or {split}/CLASS/IMAGE in {path}.")
     images: list[np.ndarray] = []
     labels: list[int] = []
     work = 0
@@ -97,36 +107,58 @@ def load_image_folder(
     return np.ascontiguousarray(stacked), np.asarray(labels), tuple(map(printable, by_class))
 
 
-def load_npz(path: Path) -> Arrays:
+def load_npz(path: Path, *, as_stored: bool = False) -> Arrays:
     """Read ``x`` and ``y`` (n,) from an ``.npz``; never unpickles.
 
     ``x`` holds vectors (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c): a last axis of 1 or 3 is the channels
-    where the second axis is neither.
+    where the second axis is neither. ``y`` may be one-hot rows (n, classes).
+
+    Args:
+        path: The file.
+        as_stored: Whether the axes of ``x`` stay as they are, whatever their number, and integers stay integers.
 
     Raises:
         NmfdiagError: As :func:`read_arrays`, and if the shapes disagree, or a value or label is out of range.
     """
     found = read_arrays(path, ARRAY_NAMES)
     x, y = found["inputs"], found["labels"]
-    if x.ndim == 3:
-        x = x[:, None]
-    if x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3):
-        x = x.transpose(0, 3, 1, 2)
-    if x.ndim not in (2, 4) or y.ndim != 1 or len(x) != len(y) or y.dtype.kind not in "iu":
-        raise NmfdiagError(
-            f"{path.name}: x must be (n, c, h, w) or (n, d), and y (n,) whole numbers, got {x.shape} and {y.shape} {y.dtype}."
-        )
+    if not as_stored:
+        x = as_images(x)
+    try:
+        given = as_labels(y).numpy()
+    except NmfdiagError as error:
+        raise _wrong_shapes(path, x, y, f" {error}") from None
+    if (x.ndim < 2 if as_stored else x.ndim not in (2, 4)) or len(x) != len(given):
+        raise _wrong_shapes(path, x, y)
     if x.size == 0:
         raise NmfdiagError(f"{path.name}: x holds nothing, its shape is {x.shape}.")
-    if len(y) and not 0 <= int(y.min()) <= int(y.max()) < MAX_CLASSES:
-        raise NmfdiagError(f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {y.min()} .. {y.max()}.")
-    if x.dtype != np.uint8 and x.size * np.dtype(np.float32).itemsize > MAX_ARRAY_BYTES:
+    if len(given) and not 0 <= int(given.min()) <= int(given.max()) < MAX_CLASSES:
+        raise NmfdiagError(
+            f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {given.min()} .. {given.max()}."
+        )
+    kept = (np.uint8, np.int64) if as_stored else (np.uint8,)
+    x = x.astype(np.int64) if as_stored and x.dtype.kind in "iu" and x.dtype != np.uint8 else x
+    if x.dtype not in kept and x.size * np.dtype(np.float32).itemsize > MAX_ARRAY_BYTES:
         raise NmfdiagError(f"{path.name}: x takes more than {MAX_ARRAY_BYTES >> 30} GiB as float32.")
     with np.errstate(over="ignore"):
-        x = np.ascontiguousarray(x if x.dtype == np.uint8 else x.astype(np.float32))
-    if x.dtype != np.uint8 and not np.isfinite(x).all():
+        x = np.ascontiguousarray(x if x.dtype in kept else x.astype(np.float32))
+    if x.dtype not in kept and not np.isfinite(x).all():
         raise NmfdiagError(f"{path.name}: x holds values that are not finite, or too large for float32.")
-    return x, y, tuple(str(c) for c in range(int(y.max()) + 1 if len(y) else 0))
+    return x, given, tuple(str(c) for c in range(int(given.max()) + 1 if len(given) else 0))
+
+
+def as_images(x: np.ndarray) -> np.ndarray:
+    """Grey images (n, h, w) and images with their channels last as (n, c, h, w); other arrays as they are."""
+    if x.ndim == 3:
+        return x[:, None]
+    is_last = x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3)
+    return x.transpose(0, 3, 1, 2) if is_last else x
+
+
+def _wrong_shapes(path: Path, x: np.ndarray, y: np.ndarray, why: str = "") -> NmfdiagError:
+    return NmfdiagError(
+        f"{path.name}: x must be (n, c, h, w) or (n, d), and y (n,) whole numbers, got {x.shape} and {y.shape} {y.dtype}.{why}"
+    )
 
 
 def read_arrays(
@@ -164,7 +196,8 @@ def _npz_array(
     info = next((names[name] for name in wanted if name in names), None)
     if info is None:
         raise NmfdiagError(
-            f"{path.name} has no array called {' or '.join(wanted)}; it has {', '.join(names) or 'none'}."
+            f"{path.name} has no array called {' or '.join(wanted)}; it has {', '.join(names) or 'none'}. Save each by its name, "
+            f"such as np.savez(file, {wanted[0]}=...)."
         )
     if info.file_size > MAX_ARRAY_BYTES:
         raise NmfdiagError(f"{path.name}: {info.filename} expands to more than {MAX_ARRAY_BYTES >> 30} GiB.")
@@ -174,6 +207,11 @@ def _npz_array(
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, _, dtype = read(file)
             promised = math.prod(shape) * dtype.itemsize
+            if dtype.kind in "US" and not dtype.hasobject:
+                raise NmfdiagError(
+                    f"{path.name}: array {info.filename} holds text; wanted are whole numbers, the number of the network's output for "
+                    "each sample: [names.index(label) for label in labels], with the names in the order of the outputs."
+                )
             if dtype.hasobject or dtype.kind not in "fiub" or promised != info.file_size - file.tell():
                 raise NmfdiagError(
                     f"{path.name}: array {info.filename} is of objects, or its header lies about its size."
@@ -186,23 +224,34 @@ def _npz_array(
         raise NmfdiagError(f"{path.name}: {type(error).__name__}: {error}") from None
 
 
-def _folder_images(folder: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
-    """The images as deep as classes of a split lie; links that lead out of the folder are left out."""
+Readers = dict[PurePosixPath, Callable[[], bytes]]
+
+
+def _folder_images(folder: Path) -> tuple[Readers, Listing]:
+    """The images as deep as classes of a split lie, and all else that lies there; links that lead out of the folder are not read."""
     inside = folder.resolve()
-    found: dict[PurePosixPath, Callable[[], bytes]] = {}
-    for entry in walk(folder):
+    found: Readers = {}
+    others: list[PurePosixPath] = []
+    folders: list[PurePosixPath] = []
+    for entry in walk(folder, folders=True):
         path = Path(entry.path)
-        if path.suffix.lower() not in IMAGE_SUFFIXES or entry.name.startswith("."):
+        name = PurePosixPath(path.relative_to(folder).as_posix())
+        if not is_data(name):
             continue
         try:
-            is_file, leads_out = entry.is_file(), entry.is_symlink() and not path.resolve().is_relative_to(inside)
+            is_folder, is_file = entry.is_dir(), entry.is_file()
+            leads_out = entry.is_symlink() and (is_folder or not path.resolve().is_relative_to(inside))
         except (OSError, RuntimeError):  # a link that leads to itself
-            continue
-        if is_file and not leads_out:
-            found[PurePosixPath(path.relative_to(folder).as_posix())] = lambda path=path: image_bytes(path)  # type: ignore[misc]
+            is_folder, is_file, leads_out = False, False, True
+        if is_folder:
+            folders.append(name)
+        if leads_out or (is_file and path.suffix.lower() not in IMAGE_SUFFIXES):
+            others.append(name)
+        elif is_file:
+            found[name] = lambda path=path: image_bytes(path)  # type: ignore[misc]
         if len(found) > MAX_FILES:
             raise NmfdiagError(f"{folder} holds more than {MAX_FILES:,} images.")
-    return found
+    return found, Listing(found, others, folders)
 
 
 def walk(folder: Path, depth: int = DEEPEST, *, folders: bool = False) -> Iterator[os.DirEntry[str]]:
@@ -245,26 +294,28 @@ def image_bytes(path: Path) -> bytes:
     return content
 
 
-def _zip_images(path: Path) -> dict[PurePosixPath, Callable[[], bytes]]:
+def _zip_images(path: Path) -> tuple[Readers, Listing]:
     archive = open_zip(path)
     if len(archive.infolist()) > MAX_SEEN:
         raise NmfdiagError(f"{path.name} holds more than {MAX_SEEN:,} files.")
-    found: dict[PurePosixPath, Callable[[], bytes]] = {}
+    found: Readers = {}
+    others: list[PurePosixPath] = []
+    folders: list[PurePosixPath] = []
     for info in archive.infolist():
         name = PurePosixPath(info.filename)
-        if (
-            name.suffix.lower() not in IMAGE_SUFFIXES
-            or ".." in name.parts
-            or name.is_absolute()
-            or name.name.startswith(".")
-        ):
+        if ".." in name.parts or name.is_absolute() or not name.parts or not is_data(name):
             continue
-        if info.file_size > MAX_IMAGE_BYTES:
+        if info.is_dir():
+            folders.append(name)
+        elif name.suffix.lower() not in IMAGE_SUFFIXES:
+            others.append(name)
+        elif info.file_size > MAX_IMAGE_BYTES:
             raise NmfdiagError(f"{path.name}: {name.name} expands to more than {MAX_IMAGE_BYTES >> 20} MiB.")
-        found[name] = lambda info=info: archive.read(info)  # type: ignore[misc]
+        else:
+            found[name] = lambda info=info: archive.read(info)  # type: ignore[misc]
         if len(found) > MAX_FILES:
             raise NmfdiagError(f"{path.name} holds more than {MAX_FILES:,} images.")
-    return found
+    return found, Listing(found, others, folders)
 
 
 def decode_image(name: str, content: bytes) -> "Image.Image":
@@ -281,11 +332,18 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
             raise NmfdiagError(f"it has more than {MAX_SCANS} scans.")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            image: Image.Image = Image.open(io.BytesIO(content), formats=IMAGE_FORMATS)
+            further = FORMATS.get(PurePosixPath(name).suffix.lower())
+            formats = (*IMAGE_FORMATS, further) if further else IMAGE_FORMATS
+            image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
             if math.prod(image.size) * scans > MAX_IMAGE_WORK:
                 raise NmfdiagError(
                     f"it has {math.prod(image.size):,} pixels in {scans} scans, accepted are {MAX_IMAGE_WORK:,} together."
                 )
+            is_tiff = image.format == "TIFF"
+            if is_tiff and image.info.get("compression", "raw") not in TIFF_PACKINGS:
+                raise NmfdiagError(f"a TIFF packed as {image.info['compression']} is not accepted.")
+            if image.mode == "F" or (is_tiff and image.mode == "I"):
+                raise NmfdiagError("it holds numbers without a known range, no pixels of 8 or 16 bits.")
             if image.mode.startswith("I"):  # 16 bits a pixel: converting would clip, not scale
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")

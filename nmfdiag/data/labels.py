@@ -1,12 +1,18 @@
 """Seeded label randomisation (Zhang et al. 2017, section 2.1; the paper's p)."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nmfdiag.data.arrays import as_tensor
 from nmfdiag.errors import NmfdiagError
+
+ACCEPTED = "labels must be whole numbers of shape (n,), the number of the network's output for each sample, or one-hot rows (n, classes)"
+SOFT_SUM = 1e-3
+"""How far a row of probabilities may be from a sum of 1."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,65 @@ class NoisyLabels:
         return self.given != self.true
 
 
+def as_labels(labels: Any) -> Tensor:
+    """Bring labels in whatever form a caller has them into (n,) int64 on the CPU; one-hot rows become class numbers.
+
+    Raises:
+        NmfdiagError: If they are text, probabilities, of several classes a sample, missing, or no whole numbers.
+    """
+    if labels is None:
+        raise NmfdiagError(f"The labels are None: {ACCEPTED}; give those that the network was trained with.")
+    cure = (
+        "; for text give [names.index(label) for label in labels], with the names in the order of the network's outputs"
+    )
+    values = as_tensor(labels, "labels", ACCEPTED + cure).cpu()
+    got = f"{values.dtype} {tuple(values.shape)}"
+    if values.is_complex() or values.ndim not in (1, 2):
+        raise NmfdiagError(f"Labels have the wrong form, {got}: {ACCEPTED}.")
+    if values.is_floating_point() and (missing := int(values.isnan().sum())):
+        raise NmfdiagError(
+            f"The labels hold NaN in {missing} of {values.numel()} places: {ACCEPTED}; leave those samples out."
+        )
+    if values.ndim == 2:
+        return _from_rows(values, got)
+    if values.is_floating_point():
+        raise NmfdiagError(
+            f"Labels must be whole numbers of shape (n,), got {got}: if they are classes, give labels as integers."
+        )
+    return values.long()
+
+
+def _from_rows(rows: Tensor, got: str) -> Tensor:
+    """The class of each one-hot row (n, classes)."""
+    ones = (rows == 1).sum(1)
+    if (
+        rows.shape[1] > 1
+        and len(rows)
+        and bool((ones == 1).all())
+        and bool(((rows == 0).sum(1) + ones == rows.shape[1]).all())
+    ):
+        return (rows == 1).long().argmax(1)
+    if rows.shape[1] == 1:
+        what, cure = "a column", "give labels[:, 0]"
+    elif rows.is_floating_point() and bool((rows >= 0).all() & ((rows.sum(1) - 1).abs() < SOFT_SUM).all()):
+        what, cure = (
+            "probabilities of classes (soft labels)",
+            "a curve needs one given class a sample, such as labels.argmax(1)",
+        )
+    elif bool(((rows == 0) | (rows == 1)).all()):
+        what, cure = "rows with none or several classes a sample", "a curve needs one given class a sample"
+    else:
+        what, cure = "a table of numbers", "give one class a sample"
+    raise NmfdiagError(f"The labels are {what}, {got}: {ACCEPTED}; {cure}.")
+
+
+def counted_from_one(low: int, high: int, n_classes: int) -> str:
+    """What to say of labels that lie in ``1 .. n_classes`` where classes are counted from 0; empty of others."""
+    if not (low >= 1 and high == n_classes):
+        return ""
+    return f" They seem to be counted from 1, and the network's {n_classes} outputs from 0: if class 1 is its first output, give labels - 1."
+
+
 def check_labels(labels: Tensor, n_classes: int) -> Tensor:
     """Return the labels as (n,) int64.
 
@@ -34,7 +99,9 @@ def check_labels(labels: Tensor, n_classes: int) -> Tensor:
         raise NmfdiagError(f"Labels must be whole numbers of shape (n,), got {labels.dtype} {tuple(labels.shape)}.")
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_classes:
-        raise NmfdiagError(f"Labels must lie in 0 .. {n_classes - 1}, got {low} .. {high}.")
+        raise NmfdiagError(
+            f"Labels must lie in 0 .. {n_classes - 1}, got {low} .. {high}.{counted_from_one(low, high, n_classes)}"
+        )
     return labels.long()
 
 

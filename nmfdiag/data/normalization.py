@@ -19,6 +19,9 @@ NORMALIZATIONS: dict[str, str] = {
 """How inputs may have been prepared in training, and what that means; also accepted are numbers, see :func:`normalization`."""
 
 SMALLEST_STD = 1e-6
+BYTE, WORD = 255, 65_535
+DARKEST = 16
+"""Numbers above 1 are not taken for pixels of 8 or 16 bits where the largest is no more than this."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,10 @@ class Normalization:
         mean, std = scaled.mean(dim=places), scaled.std(dim=places).clamp_min(SMALLEST_STD)
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
+    def of_scale(self, scale: float) -> "Normalization":
+        """The same of inputs that have not been divided by ``scale`` yet."""
+        return Normalization(tuple(m * scale for m in self.mean), tuple(s * scale for s in self.std))
+
     def __call__(self, inputs: Tensor) -> Tensor:
         """Return (x - mean) / std as float32, shape (n, c, ...) unchanged."""
         shape = (-1, *[1] * (inputs.ndim - 2))
@@ -46,26 +53,29 @@ class Normalization:
         return (_scaled(inputs) - mean) / std
 
 
-_FIXED = {
+FIXED = {
     "none": Normalization((0.0,), (1.0,)),
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "half": Normalization((0.5,), (0.5,)),
     "bytes": Normalization((0.0,), (1 / 255,)),
 }
+"""Of inputs scaled to [0, 1]."""
 
 
 def normalization(name: str, inputs: Tensor) -> Normalization:
     """The normalisation of a name, for inputs (n, c, ...).
 
     Args:
-        name: One of :data:`NORMALIZATIONS` but ``"auto"``, or ``"MEAN,.../STD,..."``: a number for each channel, or one for all, of
+        name: One of :data:`NORMALIZATIONS` but ``"auto"`` (those that start from [0, 1] first divide by :func:`full_scale`), or ``"MEAN,.../STD,..."``: a number for each channel, or one for all, of
             inputs scaled to [0, 1] where they are uint8.
         inputs: Those that ``"data"`` is measured on, and whose channels the others must fit.
 
     Raises:
         NmfdiagError: If there is none of that name, or it is of another number of channels.
     """
-    chosen = Normalization.of(inputs) if name == "data" else _FIXED.get(name) or _parsed(name)
+    chosen = Normalization.of(inputs) if name == "data" else FIXED.get(name) or _parsed(name)
+    if name in FIXED and name != "none":
+        chosen = chosen.of_scale(full_scale(inputs) or 1)
     lengths = {len(chosen.mean), len(chosen.std)}
     if not lengths <= {1, inputs.shape[1]}:
         raise NmfdiagError(
@@ -77,14 +87,30 @@ def normalization(name: str, inputs: Tensor) -> Normalization:
 def normalizations(inputs: Tensor) -> dict[str, Normalization]:
     """Every normalisation that fits inputs (n, c, ...), by name, the most common first.
 
-    Scales that start from [0, 1] fit bytes, and other numbers that all lie there.
+    Scales that start from [0, 1] fit bytes, other numbers that all lie there, and numbers of 0 to 255 or 65,535, which are divided by
+    that: of these ``"0/255"`` is a name, too.
     """
-    from_one = inputs.dtype == torch.uint8 or (float(inputs.min()) >= 0 and float(inputs.max()) <= 1)
+    scale = full_scale(inputs)
     names = ["none", "data"]
-    if from_one:
+    if scale:
         colours = inputs.ndim == 4 and inputs.shape[1] == 3
-        names = [*(["imagenet"] if colours else []), "none", "data", "half", "bytes"]
+        names = [
+            *(["imagenet"] if colours else []), *([f"0/{scale}"] if scale > 1 else []), "none", "data", "half",
+            *(["bytes"] if scale != BYTE else []),
+        ]  # fmt: skip
     return {name: normalization(name, inputs) for name in names}
+
+
+def full_scale(inputs: Tensor) -> int:
+    """By what inputs are divided to lie in [0, 1], as pixels do: 1 for bytes, which are scaled in any case; 0 where it isn't known."""
+    low, high = float(inputs.min()), float(inputs.max())
+    if inputs.dtype == torch.uint8 or (low >= 0 and high <= 1):
+        return 1
+    if low < 0 or not DARKEST < high <= WORD:
+        return 0
+    if high <= BYTE:
+        return BYTE
+    return WORD if bool((inputs == inputs.round()).all()) else 0
 
 
 def _parsed(text: str) -> Normalization:

@@ -1,7 +1,7 @@
 """How a network answers its training samples, and what that says about whether they are prepared as they were in training."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.data import Normalization
-from nmfdiag.data.normalization import normalization
+from nmfdiag.data.normalization import FIXED
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.looking import Look, largest_values
 from nmfdiag.networks.outputs import logits_of
@@ -19,6 +19,14 @@ LOOKING, AT_ONCE = 8.0, 32
 """Seconds after which no more samples are looked at, and samples looked at together."""
 LOW, CLEARLY = 0.9, 0.05
 """Accuracy below which something may be wrong, and by how much another normalisation must be better to be named."""
+MEANINGS = {
+    "none": "0 to 1",
+    "half": "-1 to 1",
+    "bytes": "0 to 255",
+    "data": "mean 0 and standard deviation 1 in each channel",
+    "imagenet": "from 0 to 1 minus (.485, .456, .406), divided by (.229, .224, .225)",
+}
+"""What inputs are after each normalisation that is found by their range."""
 ALIKE = 0.8  # share of a class's samples that one answer must have to be the class's answer
 
 
@@ -91,7 +99,13 @@ def answers_of(
     return Answers(given, torch.cat(answered), n_outputs, len(labels), together)
 
 
-def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: Answers) -> tuple[list[str], str]:
+def answer_remarks(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor,
+    answers: Answers,
+    alternatives: tuple[Tensor, Mapping[str, Normalization]] | None = None,
+) -> tuple[list[str], str]:
     """What looks wrong about the answers, and what would be better.
 
     Args:
@@ -99,6 +113,7 @@ def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: An
         inputs: Samples (n, ...), as it is to be diagnosed on.
         labels: Their given labels (n,).
         answers: Its answers.
+        alternatives: As :func:`nmfdiag.measures.preflight.preflight` takes them.
 
     Returns:
         Remarks, and the name of a normalisation that gets clearly more samples right; empty if none is known.
@@ -121,15 +136,18 @@ def answer_remarks(model: nn.Module, inputs: Tensor, labels: Tensor, answers: An
     if answers.accuracy < LOW:
         other = _another_order(answers)
         words = f"The network gets {answers.accuracy:.0%} of these samples right by their given labels"
-        better = None if other else _better(model, inputs, labels, answers)
+        samples, ways = alternatives or (inputs, _other_ways(inputs))
+        better = None if other or not ways else _better(model, samples, labels, answers, ways)
         if other:
             remarks.append(
                 f"{words}, but answers each class alike ({other}): its classes are in another order than these."
             )
         elif better:
             better_name, share, n = better
+            meaning = "" if alternatives else f"; that is {MEANINGS[better_name]}"
             remarks.append(
-                f"{words}. Normalised as {better_name!r} ({share:.0%} of {n} right) they would fit better: give the normalisation of training."
+                f"{words}. Normalised as {better_name!r} ({share:.0%} of {n} right{meaning}) they would fit better: give the normalisation "
+                "of training."
             )
         else:
             remarks.append(
@@ -161,20 +179,23 @@ def _another_order(answers: Answers) -> str:
     return f"class {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
 
 
-def _better(model: nn.Module, inputs: Tensor, labels: Tensor, answers: Answers) -> tuple[str, float, int] | None:
+def _better(
+    model: nn.Module, samples: Tensor, labels: Tensor, answers: Answers, ways: Mapping[str, Normalization]
+) -> tuple[str, float, int] | None:
     """A normalisation that gives a clearly higher accuracy, that accuracy, and of how many samples."""
     usable = torch.nonzero((labels >= 0) & (labels < answers.n_outputs)).flatten()
-    if not inputs.is_floating_point() or not len(usable) or inputs.ndim < 2:
+    if not len(usable):
         return None
-    ways = _other_ways(inputs)
-    samples, given = inputs[usable.to(inputs.device)], labels[usable]
-    best, tried = compare(model, samples, given, ways)
+    samples, given = samples[usable.to(samples.device)], labels[usable]
+    best, tried = compare(model, samples, given, dict(ways))
     found = tried[best]
     return (best, found.accuracy, found.n) if found.accuracy > answers.accuracy + CLEARLY else None
 
 
 def _other_ways(inputs: Tensor) -> dict[str, Normalization]:
     """What would make each usual normalisation of inputs that are normalised in one that their range allows."""
+    if not inputs.is_floating_point() or inputs.ndim < 2:
+        return {}
     low, high = float(inputs.min()), float(inputs.max())
     colours = inputs.ndim == 4 and inputs.shape[1] == 3
     now = []
@@ -183,16 +204,15 @@ def _other_ways(inputs: Tensor) -> dict[str, Normalization]:
     elif low >= -1 and high <= 1:
         now.append("half")
     if colours:
-        scaled = normalization("imagenet", inputs)
+        scaled = FIXED["imagenet"]
         ends = [((end - m) / s) for end in (0.0, 1.0) for m, s in zip(scaled.mean, scaled.std, strict=True)]
         if min(ends) - 1e-3 <= low < 0 and high <= max(ends) + 1e-3:
             now.append("imagenet")
     ways = {"data": Normalization.of(inputs)}
     for name in now:
-        undone = normalization(name, inputs)
         for other in (*(["imagenet"] if colours else []), "none", "half", "bytes"):
-            if other != name:
-                ways.setdefault(other, _instead(undone, normalization(other, inputs)))
+            if other not in now:
+                ways.setdefault(other, _instead(FIXED[name], FIXED[other]))
     return ways
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import (
     Factorization,
@@ -46,7 +47,7 @@ def compression_curve(
     model: nn.Module | SplitNetwork,
     layer: str,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     method: str = "nmf",
     ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None,
@@ -68,8 +69,9 @@ def compression_curve(
     Args:
         model: The network, or one already prepared as a :class:`SplitNetwork` (saves tracing it again).
         layer: A name from :func:`nmfdiag.relu_layers`.
-        inputs: Training samples (n, ...), as the network takes them; at least two.
-        labels: Their given labels (n,).
+        inputs: Training samples (n, ...), as the network takes them; at least two. Any form that
+            :func:`nmfdiag.data.samples.as_samples` takes, such as an array or a DataLoader.
+        labels: Their given labels (n,); None where ``inputs`` bring them.
         method: ``"nmf"``, ``"pca"``, ``"random"`` (random ablation), or ``"signed"`` (:func:`nmfdiag.factorize.signed_nmf`, for
             activations that can be negative; its full rank, and with it the axis of AuC, is up to twice that of the others).
         ranks: Ranks, or a function that takes the full rank and gives them; default is a grid with two ranks a doubling
@@ -121,7 +123,7 @@ def compression_curve(
 def compression_curves(
     model: nn.Module | SplitNetwork,
     layer: str,
-    batches: Sequence[tuple[Tensor, Tensor]],
+    batches: Sequence[tuple[Tensor, Tensor | None]],
     *,
     device: str | None = None,
     on_progress: Progress | None = None,
@@ -150,7 +152,7 @@ def ablation_curve(
     model: nn.Module | SplitNetwork,
     layer: str,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     method: str = "nmf",
     ranks: Sequence[int] | Callable[[int], Sequence[int]] | None = None,
@@ -248,7 +250,7 @@ def _one_curve(
     model: nn.Module | SplitNetwork,
     layer: str,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Tensor | None,
     question: _Question,
     device: str | None,
     on_progress: Progress | None,
@@ -262,7 +264,7 @@ def _one_curve(
 def _curves(
     model: nn.Module | SplitNetwork,
     layer: str,
-    batches: Sequence[tuple[Tensor, Tensor]],
+    batches: Sequence[tuple[Tensor, Tensor | None]],
     question: _Question,
     device: str | None,
     on_progress: Progress | None,
@@ -274,7 +276,9 @@ def _curves(
     with plainly():
         for i, (inputs, labels) in enumerate(batches):
             try:
-                inputs, labels = _checked_batch(inputs, labels, device)
+                network = model.model if isinstance(model, SplitNetwork) else model
+                inputs, labels = as_samples(inputs, labels, network)
+                inputs = inputs.to(device)
                 if not isinstance(model, SplitNetwork):
                     layers = layers_for([question.method], question.activations)
                     model = SplitNetwork(
@@ -399,17 +403,6 @@ def _answer(
 def _of_layer(channel_dim: int | Mapping[str, int] | None, layer: str) -> Mapping[str, int] | None:
     """The axis of the channels of one layer, and no other's."""
     return {layer: channel_dim} if isinstance(channel_dim, int) else channel_dim
-
-
-def _checked_batch(inputs: Tensor, labels: Tensor, device: str | None) -> tuple[Tensor, Tensor]:
-    inputs, labels = torch.as_tensor(inputs), torch.as_tensor(labels)
-    if len(inputs) != len(labels):
-        raise NmfdiagError(f"There are {len(inputs)} inputs but {len(labels)} labels.")
-    if len(inputs) < 2:
-        raise NmfdiagError(f"A batch needs at least 2 samples, got {len(inputs)}.")
-    if inputs.is_floating_point() and not bool(torch.isfinite(inputs).all()):
-        raise NmfdiagError("The inputs hold NaN or infinite values: only finite ones are accepted.")
-    return inputs.to(device), labels
 
 
 def _placed(model: nn.Module, device: str | None) -> nn.Module:

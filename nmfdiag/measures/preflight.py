@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import single_class_batch
+from nmfdiag.data import Normalization, single_class_batch
+from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.answering import Answers, answer_remarks, answers_of
 from nmfdiag.measures.compression import ALL_METHODS, layers_for
@@ -83,13 +83,14 @@ class Preflight:
 def preflight(
     model: nn.Module,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     per_class: int = 50,
     methods: Sequence[str] = ("nmf",),
     activations: str | None = None,
     layers: Sequence[str] | None = None,
     n_draws: int = 1,
+    alternatives: tuple[Tensor, Mapping[str, Normalization]] | None = None,
     logits: str | int | None = None,
     channel_dim: int | Mapping[str, int] | None = None,
 ) -> Preflight:
@@ -98,37 +99,46 @@ def preflight(
     Args:
         model: The network; its mode is left as it was.
         inputs: Training samples (n, ...), as the network takes them.
-        labels: Their given labels (n,).
+        labels: Their given labels (n,); None where ``inputs`` bring them.
         per_class: Samples a batch at most.
         methods: Those of the profile.
         activations: Which layers, ``"relu"`` or ``"all"``; default as for the profile.
         layers: Only these.
         n_draws: How often the profile draws each batch.
+        alternatives: The samples before normalisation, and normalisations of them by name that may be better; default is what the
+            range of ``inputs`` suggests.
         logits: As for the profile.
         channel_dim: As for the profile.
 
     Raises:
         NmfdiagError: If the network can't take the samples, there are fewer than two, or an option is out of range.
     """
-    inputs, labels = torch.as_tensor(inputs), torch.as_tensor(labels)
-    if len(inputs) != len(labels) or len(inputs) < 2 or labels.ndim != 1 or labels.is_floating_point():
-        raise NmfdiagError(
-            f"A pre-flight needs at least 2 inputs and as many whole labels (n,), got {len(inputs)} and {labels.dtype} {tuple(labels.shape)}."
-        )
+    inputs, labels = as_samples(inputs, labels, model)
     if wrong := [method for method in methods if method not in ALL_METHODS]:
         raise NmfdiagError(f"Unknown method {wrong[0]!r}: accepted are {', '.join(ALL_METHODS)}.")
     activations = layers_for(methods, activations)
     kinds = kinds_of(activations)
-    labels = labels.long().cpu()
     with plainly():
         return _preflight(
-            model, inputs, labels, per_class, methods, activations, kinds, layers, n_draws, logits, channel_dim
+            model,
+            inputs,
+            labels,
+            per_class,
+            methods,
+            activations,
+            kinds,
+            layers,
+            n_draws,
+            alternatives,
+            logits,
+            channel_dim,
         )
 
 
 def _preflight(
     model: nn.Module, inputs: Tensor, labels: Tensor, per_class: int, methods: Sequence[str], activations: str,
-    kinds: frozenset[str], layers: Sequence[str] | None, n_draws: int, logits: str | int | None,
+    kinds: frozenset[str], layers: Sequence[str] | None, n_draws: int,
+    alternatives: tuple[Tensor, Mapping[str, Normalization]] | None, logits: str | int | None,
     channel_dim: int | Mapping[str, int] | None,
 ) -> Preflight:  # fmt: skip
     seen = look(model, inputs[:2])
@@ -153,7 +163,7 @@ def _preflight(
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
         cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
-    doubts, better = answer_remarks(model, inputs, labels, answers)
+    doubts, better = answer_remarks(model, inputs, labels, answers, alternatives)
     rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
     return Preflight(
         layers=tuple(

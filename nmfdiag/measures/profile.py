@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
 from torch import Tensor, nn
 
 from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batches
+from nmfdiag.data.labels import counted_from_one
+from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.compression import SIGNED, compression_curves, layers_for
@@ -19,7 +20,7 @@ SIGNED_ONLY = f'{{}}: its values can be negative; the method "{SIGNED}" (signed 
 def layer_profile(
     model: nn.Module,
     inputs: Tensor,
-    labels: Tensor,
+    labels: Tensor | None = None,
     *,
     layers: Sequence[str] | None = None,
     by_class: bool = True,
@@ -38,8 +39,8 @@ def layer_profile(
 
     Args:
         model: The network; its mode is left as it was.
-        inputs: Training samples (n, ...).
-        labels: Their given labels (n,).
+        inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` takes.
+        labels: Their given labels (n,); None where ``inputs`` bring them.
         layers: Layers to measure; default all.
         by_class: Whether every class is a batch; else one batch holds all classes, as it does for a network whose answer to a
             sample depends on the others of its batch.
@@ -62,11 +63,7 @@ def layer_profile(
     """
     if n_draws < 1:
         raise NmfdiagError(f"Every batch is drawn once or more, got n_draws={n_draws}.")
-    if len(inputs) != len(labels) or len(inputs) < 2:
-        raise NmfdiagError(
-            f"A profile needs at least 2 inputs and as many labels, got {len(inputs)} and {len(labels)}."
-        )
-    labels = torch.as_tensor(labels)
+    inputs, labels = as_samples(inputs, labels, model)
     network = SplitNetwork(
         model,
         inputs[:2],
@@ -75,6 +72,10 @@ def layer_profile(
         channel_dim=channel_dim,
         samples=(inputs, labels),
     )
+    if (lowest := int(labels.min())) > 0:
+        n_classes, highest = network.logits(inputs[:2]).shape[1], int(labels.max())
+        if hint := counted_from_one(lowest, highest, n_classes):
+            raise NmfdiagError(f"Labels must lie in 0 .. {n_classes - 1}, got {lowest} .. {highest}.{hint}")
     by_class = by_class and not network.mixes
     chosen = [network.layer(name) for name in layers] if layers is not None else network.checked_layers()
     measured: list[Measured] = []

@@ -11,20 +11,24 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
 from torch import Tensor
 
+from nmfdiag.data.file_kinds import given_path, kind_of_file
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.comparison import load_weights
 from nmfdiag.networks.exported import read_exported
 from nmfdiag.networks.matching import input_channels, nearest_architectures, network_for, options_for
 from nmfdiag.networks.names import common_prefix, plain_names, shown, without_prefix
 from nmfdiag.networks.trusted import factory
+from nmfdiag.networks.unpickling import named_set
 
 __all__ = [
+    "Weights",
     "factory",
     "input_channels",
     "load_weights",
@@ -33,9 +37,12 @@ __all__ = [
     "options_for",
     "read_exported",
     "read_state_dict",
+    "read_weights",
 ]
 
 ACCEPTED = "a .safetensors file, or one of torch.save (.pt, .pth, .ckpt, .bin) with tensors by name"
+TRIED = ("a checkpoint", "a pickle", "a safetensors file", "an exported program", "a zip file", "NumPy's")
+"""Beginnings of what :func:`kind_of_file` says of files that are read, or whose reader says what they are."""
 READER = "nmfdiag.networks.unpickling"
 MAX_BYTES = 8 * 2**30  # of a file, and of its tensors
 MAX_TENSORS = 100_000
@@ -46,10 +53,25 @@ MAX_HEADER = 16 * 2**20  # of a safetensors file: so many tensors with long name
 SECONDS, BYTES_A_SECOND = 120, 2**24  # that the child may take: to start, and with a slow disk
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
+@dataclass(frozen=True)
+class Weights:
+    """A checkpoint's tensors by name, and the names of other sets of weights that it holds, such as averaged ones (EMA)."""
+
+    state: dict[str, Tensor]
+    others: tuple[str, ...] = ()
+
+
+def read_state_dict(path: Path, key: str = "") -> dict[str, Tensor]:
+    """Read a checkpoint's tensors by name, as :func:`read_weights` does."""
+    return read_weights(path, key).state
+
+
+def read_weights(path: Path, key: str = "") -> Weights:
     """Read a checkpoint's tensors by name, safely, with common wrappings taken off.
 
     Args:
+        key: Which set of weights where there are several: an entry of the checkpoint, or what its tensors' names begin with;
+            default is the usual one (``state_dict``, ``model`` and the like).
         path: A ``.safetensors`` file, or one of ``torch.save`` (``.pt``, ``.pth``, ``.ckpt``, ``.bin``) that holds a state
             dict, alone or inside a training script's or Lightning's checkpoint. The content decides, not the ending.
 
@@ -60,16 +82,23 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         NmfdiagError: If there is no such file, it is too large, damaged, hostile, or something else than a state dict.
     """
-    path = Path(path)
+    path = given_path(path, "weights")
     kind = _kind(path)
     try:
-        state, trainer = (_read_safetensors(path), "") if kind == "safetensors" else _read_in_child(path)
+        trainer = ""
+        others: list[str] = []
+        if kind == "safetensors":
+            state = _read_safetensors(path)
+            state = named_set(state, key) if key else state
+        else:
+            state, trainer, others = _read_in_child(path, key)
         if not state:
             raise NmfdiagError("hold no tensors.")
     except NmfdiagError as error:
         raise NmfdiagError(f"The weights {path.name} {error}") from None
     plain = plain_names(state)
-    return without_prefix(plain, common_prefix(plain)) if trainer == "lightning" else plain
+    plain = without_prefix(plain, common_prefix(plain)) if trainer == "lightning" else plain
+    return Weights(plain, tuple(others))
 
 
 def _kind(path: Path) -> str:
@@ -89,6 +118,9 @@ def _kind(path: Path) -> str:
             start = file.read(9)
     except OSError as error:
         raise NmfdiagError(f"The weights {path.name} can't be read: {error.strerror}.") from None
+    kind = kind_of_file(path)
+    if kind and not kind.startswith(TRIED) and (kind, path.suffix) != ("a JSON text", ".safetensors"):
+        raise NmfdiagError(f"The weights {path.name} can't be read: the file is {kind}. Accepted are {ACCEPTED}.")
     is_safetensors = start[8:] == b"{" and int.from_bytes(start[:8], "little") <= n_bytes - 8
     return "safetensors" if is_safetensors or path.suffix == ".safetensors" else "pickled"
 
@@ -120,28 +152,40 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
     except NmfdiagError:
         raise
     except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
-        raise NmfdiagError(f"can't be read: {textwrap.shorten(str(error), 300)}") from None
+        cut = "they end too early (a download that was not finished?): " if "not fully covered" in str(error) else ""
+        raise NmfdiagError(f"can't be read: {cut}{textwrap.shorten(str(error), 300)}") from None
     return state
 
 
-def _read_in_child(path: Path) -> tuple[dict[str, Tensor], str]:
-    """The tensors of a pickled file, and which trainer wrote it (``"lightning"`` or nothing)."""
+def _read_in_child(path: Path, key: str) -> tuple[dict[str, Tensor], str, list[str]]:
+    """The tensors of a pickled file, which trainer wrote it (``"lightning"`` or nothing), and other sets of weights in it."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "tensors.safetensors")
-        answer = _answer_of_child(path, target)
+        answer = _answer_of_child(path, target, *([key] if key else []))
         if "error" in answer:
             raise NmfdiagError(answer["error"])
         state = _read_safetensors(target)
-        return {name: state[name] for name in answer["names"]}, answer["trainer"]  # in the order of the layers
+        in_order = {name: state[name] for name in answer["names"]}  # of the layers
+        return in_order, answer["trainer"], answer["others"]
 
 
-def _answer_of_child(path: Path, target: Path) -> dict[str, Any]:
+def _answer_of_child(path: Path, target: Path, key: str = "") -> dict[str, Any]:
     package = str(Path(__file__).resolve().parents[2])  # where this package is imported from
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     seconds = SECONDS + path.stat().st_size / BYTES_A_SECOND
     try:
         done = subprocess.run(
-            [sys.executable, "-P", "-m", READER, str(path.absolute()), str(target), str(MAX_BYTES), str(MAX_TENSORS)],
+            [
+                sys.executable,
+                "-P",
+                "-m",
+                READER,
+                str(path.absolute()),
+                str(target),
+                str(MAX_BYTES),
+                str(MAX_TENSORS),
+                key,
+            ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,

@@ -89,7 +89,8 @@ def best_of(matches: Sequence[Match], title: str) -> Match:
     if len(fitting) > 1:
         under = few([match.prefix for match in fitting])
         raise NmfdiagError(
-            f"{called(title)} hold {len(fitting)} networks that fit {matches[0].network}, under {under}: keep one."
+            f"{called(title)} hold {len(fitting)} networks that fit {matches[0].network}, under {under}: keep one, or name it "
+            "(--weights-key)."
         )
     return fitting[0] if fitting else max(matches, key=lambda match: match.share)
 

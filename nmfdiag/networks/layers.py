@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import GATES, KINDS, MODULES, RELUS, kind_of_class
 from nmfdiag.networks.channels import Axis
+from nmfdiag.networks.hints import input_hint
 
 
 @dataclass(frozen=True)
@@ -186,4 +187,6 @@ def shape_error(model: nn.Module, inputs: Tensor, error: Exception) -> NmfdiagEr
         return NmfdiagError(
             f"{name} has weights of {found} and can't take inputs of {inputs.dtype}: give network.float(), and inputs in float32."
         )
-    return NmfdiagError(f"{name} can't take inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}: {error}")
+    return NmfdiagError(
+        f"{name} can't take inputs of shape {tuple(inputs.shape)} and type {inputs.dtype}: {error}{input_hint(model, inputs)}"
+    )

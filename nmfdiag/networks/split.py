@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from nmfdiag.data.samples import as_inputs
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.channels import Axis
@@ -624,5 +625,6 @@ def relu_layers(
     >>> relu_layers(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)), torch.zeros(1, 4))
     ['1']
     """
-    layers = find_relu_layers(model, example_input, activations, logits=logits, channel_dim=channel_dim)
+    example = as_inputs(example_input, model)
+    layers = find_relu_layers(model, example, activations, logits=logits, channel_dim=channel_dim)
     return [layer.name for layer in layers]

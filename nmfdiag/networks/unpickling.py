@@ -32,23 +32,29 @@ CURES = {
     "(--exported FILE --trust), or save the tensors with torch.save(model.state_dict(), ...).",
     TORCHSCRIPT: "are a TorchScript archive, which holds code, and no state dict: where you trust it, save its tensors with "
     "torch.save(torch.jit.load(...).state_dict(), ...).",
-    NUMPY: "are an archive of NumPy arrays, and no checkpoint of PyTorch.",
+    NUMPY: "are an archive of NumPy arrays, and no checkpoint of PyTorch: samples go by --data, recorded activations by --activations.",
 }
 SPARE_BYTES = 2**30  # of memory, for what is neither the file nor a copy of its tensors
 WRAPPINGS = ("state_dict", "model_state_dict", "model", "module", "net", "network", "weights", "params")
+OPTIMIZER = "optimizer"
 DEEPEST = 4  # wrappings inside one another
 
 
-def main(source: str, target: str, max_bytes: str, max_tensors: str) -> int:
+def main(source: str, target: str, max_bytes: str, max_tensors: str, key: str = "") -> int:
     """Read the checkpoint ``source`` into the safetensors file ``target``; print what was found as one line of JSON."""
     path = Path(source)
     try:
         limit_memory(path.stat().st_size)
         found = read_pickled(path, 2 * int(max_tensors))
         is_lightning = isinstance(found, dict) and "pytorch-lightning_version" in found
-        state = state_dict_in(found)
+        state = named_set(found, key) if key else state_dict_in(found)
+        others = sets_beside(found, state)
         save(state, Path(target), int(max_bytes), int(max_tensors))
-        answer: dict[str, Any] = {"trainer": "lightning" if is_lightning else "", "names": list(state)}
+        answer: dict[str, Any] = {
+            "trainer": "lightning" if is_lightning else "",
+            "names": list(state),
+            "others": others,
+        }
     except NmfdiagError as error:
         answer = {"error": str(error)}
     except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
@@ -217,11 +223,59 @@ def state_dict_in(found: Any) -> dict[str, Tensor]:
         if not usual and len(others) > 1:
             raise NmfdiagError(
                 f"hold {len(others)} sets of tensors ({few(others)}), none under a usual name such as 'state_dict': save the one "
-                f"of the network with torch.save."
+                f"of the network with torch.save, or name it (--weights-key)."
             )
         whole = [found[key] for key in WRAPPINGS if isinstance(found.get(key), Inert)]
         found = next(iter((*usual, *others.values(), *whole)), None)
     raise NmfdiagError("are no state dict: wanted are tensors by name.")
+
+
+def sets_beside(found: Any, taken: dict[str, Tensor]) -> list[str]:
+    """Names of the sets of weights of a checkpoint that may stand in the place of the one taken, such as averaged ones (EMA)."""
+    if not isinstance(found, dict):
+        return []
+    shapes = {tuple(value.shape) for value in taken.values()}
+    names = []
+    for name, value in found.items():
+        inner = _tensors_of(value) if name != OPTIMIZER else {}
+        alike = shapes & {tuple(tensor.shape) for tensor in inner.values()}
+        if 2 * len(alike) > len(shapes) and not _same(inner, taken):
+            names.append(str(name))
+    return names
+
+
+def named_set(found: Any, key: str) -> dict[str, Tensor]:
+    """The set of weights of a name: an entry of the checkpoint, or the tensors whose names begin with it.
+
+    Raises:
+        NmfdiagError: If there is none.
+    """
+    if not isinstance(found, dict):
+        raise NmfdiagError("are no state dict: wanted are tensors by name.")
+    if tensors := _tensors_of(found.get(key)):
+        return tensors
+    flat = _tensors_of(found)
+    if below := {name: value for name, value in flat.items() if name.startswith(f"{key}.")}:
+        return below
+    sets = [str(name) for name, value in found.items() if _tensors_of(value)] or list(
+        {name.partition(".")[0] for name in flat}
+    )
+    raise NmfdiagError(
+        f"hold no set of weights called {shown(key)}: there are {few(sorted(sets), 9) or 'none to choose from'}."
+    )
+
+
+def _tensors_of(value: Any) -> dict[str, Tensor]:
+    """The tensors by name in an entry of a checkpoint; none where it holds no such set, or several."""
+    try:
+        return state_dict_in(value) if isinstance(value, dict) and _has_tensors(value, DEEPEST) else {}
+    except NmfdiagError:
+        return {}
+
+
+def _same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether two sets are one, by where their values lie."""
+    return {value.data_ptr() for value in a.values()} == {value.data_ptr() for value in b.values()}
 
 
 def _has_tensors(value: Any, depth: int = 1) -> bool:

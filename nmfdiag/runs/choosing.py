@@ -16,7 +16,10 @@ from nmfdiag.zoo.registry import entries
 WEIGHTS = (".safetensors", ".pt", ".pth", ".ckpt", ".bin")
 SAMPLES = (".npz", ".zip")
 ACTIVATIONS = (".npz",)
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".webp")
+IMAGES = (
+    ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".pbm", ".pnm",
+)  # fmt: skip
+"""As :data:`nmfdiag.data.files.IMAGE_SUFFIXES`, without waiting for torch."""
 DEEPEST, MOST_SEEN, MOST_LISTED = 3, 20_000, 500
 """Folders below the configured one that are looked into, entries that are looked at, names that are listed."""
 FIRST_FEW, LONGEST_NAME = 50, 60

@@ -52,6 +52,7 @@ class Opening:
         size: Height and width to which images are resized, such as ``"224"`` or ``"128x173"``; empty for none.
         signed: Whether layers are all activations, measured by signed NMF, rather than ReLUs where there are some.
         replaces: Whether a network of that name gives way.
+        weights_key: Which set of weights of a checkpoint that holds several; empty for the usual one.
         activations: An ``.npz`` of activations, labels and the last layer's weights, in the place of all those.
     """
 
@@ -64,6 +65,7 @@ class Opening:
     signed: bool = False
     replaces: bool = False
     activations: Path | None = None
+    weights_key: str = ""
 
 
 Prepare = Callable[[Path], Opening]
@@ -105,6 +107,7 @@ def open_command(opening: Opening) -> list[str]:
     return [
         *command, "--arch", opening.arch, "--weights", str(opening.weights), "--data", opening.data,
         f"--normalization={opening.normalization}", *([f"--size={opening.size}"] if opening.size else []),
+        *([f"--weights-key={opening.weights_key}"] if opening.weights_key else []),
     ]  # fmt: skip
 
 
@@ -244,6 +247,7 @@ def _is_check(record: dict[str, Any], n_classes: int) -> bool:
     batches, right, layers = found.get("batches", {}), found.get("accuracy_by_class", {}), found.get("layers", [])
     numbers = [*batches.values(), *right.values(), *(found.get(name, 0) for name in ("accuracy", "seconds", "bytes"))]
     texts = [*told.values(), *found.get("skipped", {}).values(), *found.get("remarks", []), found.get("better", "")]
+    texts += record.get("other_weights", [])
     cells = [value for layer in layers for value in layer.values()]
     return (
         all(isinstance(number, int | float) and abs(number) < LARGEST for number in numbers)
@@ -281,6 +285,7 @@ def _written(entry: ZooEntry) -> float:
 def _keep_check(name: str, answered: Path) -> None:
     found = json.loads(answered.read_text(encoding="utf-8"))
     kept = {"preflight": found["preflight"], "problems": found["problems"], "provenance": found["provenance"]}
+    kept |= {"other_weights": found["other_weights"]} if found.get("other_weights") else {}
     (lookup(name).folder / CHECK_FILE).write_text(json.dumps(kept) + "\n", encoding="utf-8")
 
 

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from nmfdiag import __version__
 from nmfdiag.data import check_labels, single_class_batches
+from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.stopping import PATIENCE, first_peak
 from nmfdiag.measures.watching import LEADING, Watch
@@ -54,7 +55,7 @@ class MemorizationMonitor:
 
     Args:
         probe_inputs: **Training** samples (n, ...), as the network takes them; the same ones are looked at each time.
-        probe_labels: The labels (n,) that they are trained with, noisy or not.
+        probe_labels: The labels (n,) that they are trained with, noisy or not; None where ``probe_inputs`` bring them.
         layers: Names of the layers to look at; default all.
         per_class: Samples a class at most.
         folder: Where the run is written, as ``run.jsonl``; an earlier run's file is put aside. None keeps it in memory.
@@ -87,7 +88,7 @@ class MemorizationMonitor:
     def __init__(
         self,
         probe_inputs: Tensor,
-        probe_labels: Tensor,
+        probe_labels: Tensor | None = None,
         *,
         layers: Sequence[str] | None = None,
         per_class: int = 10,
@@ -106,10 +107,8 @@ class MemorizationMonitor:
             raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(MEASURES)}.")
         if patience < 1 or overhead <= 0:
             raise NmfdiagError(f"patience and overhead must be positive, got {patience} and {overhead}.")
-        inputs, labels = torch.as_tensor(probe_inputs), torch.as_tensor(probe_labels)
-        if len(inputs) != len(labels):
-            raise NmfdiagError(f"There are {len(inputs)} probe inputs but {len(labels)} labels.")
-        labels = check_labels(labels.cpu(), int(labels.max()) + 1 if len(labels) else 1)
+        inputs, labels = as_samples(probe_inputs, probe_labels, role="probe", at_least=0)
+        labels = check_labels(labels, int(labels.max()) + 1 if len(labels) else 1)
         chosen = single_class_batches(inputs, labels, size=per_class, seed=seed)
         self._batches = [(batch.inputs.detach().clone(), batch.given_labels) for batch in chosen]
         self._watch = Watch(self._batches, layers=layers, methods=methods, seed=seed, activations=activations)

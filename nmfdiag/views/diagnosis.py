@@ -158,7 +158,7 @@ class Diagnosis:
 def diagnose(
     model: "nn.Module",
     inputs: "Tensor",
-    labels: "Tensor",
+    labels: "Tensor | None" = None,
     *,
     title: str = "",
     class_names: Sequence[str] = (),
@@ -169,8 +169,8 @@ def diagnose(
 
     Args:
         model: The network; its mode is left as it was.
-        inputs: Training samples (n, ...).
-        labels: Their given labels (n,).
+        inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` takes.
+        labels: Their given labels (n,); None where ``inputs`` bring them.
         title: What the network is called; default its type.
         class_names: Names by class.
         without: Reference networks that it isn't compared with, such as itself.
@@ -181,14 +181,16 @@ def diagnose(
     """
     import torch
 
+    from nmfdiag.data.samples import as_samples
     from nmfdiag.measures.profile import layer_profile
 
+    inputs, labels = as_samples(inputs, labels, model)
     profile = layer_profile(model, inputs, labels, **options)
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
         weights.update(name.encode())
         weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    samples = torch.as_tensor(inputs).detach().cpu().contiguous()
+    samples = inputs.cpu().contiguous()
     provenance = {
         "nmfdiag": __version__,
         "torch": torch.__version__,

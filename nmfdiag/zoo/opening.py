@@ -1,6 +1,7 @@
 """Open a network that is not of the zoo, with training samples as it takes them."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.data import NORMALIZATIONS, Dataset, Normalization, check_labels, load
+from nmfdiag.data.file_kinds import given_path
 from nmfdiag.data.files import read_arrays
+from nmfdiag.data.labels import as_labels
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.checkpoints import (
     factory,
@@ -19,10 +22,11 @@ from nmfdiag.networks.checkpoints import (
     network_for,
     options_for,
     read_exported,
-    read_state_dict,
+    read_weights,
 )
 from nmfdiag.networks.recorded import RECORDED, recorded_network
-from nmfdiag.zoo.preparing import AUTO, answers, as_outputs, choose, drawn, in_channels
+from nmfdiag.zoo.preparing import AUTO, alternatives, answers, as_outputs, choose, drawn, in_channels
+from nmfdiag.zoo.shapes import as_taken
 
 __all__ = ["NORMALIZATIONS", "Opened", "open_activations", "open_checkpoint", "open_exported", "open_factory"]
 
@@ -55,6 +59,8 @@ class Opened:
         arch_options: Its options.
         stored: The samples before normalisation, as they were read; None where ``inputs`` are these.
         scaling: What makes ``inputs`` of ``stored``.
+        alternatives: Other normalisations of ``stored``, by name, that have not been tried.
+        other_weights: Names of other sets of weights in the checkpoint.
     """
 
     title: str
@@ -68,6 +74,8 @@ class Opened:
     arch_options: dict[str, int] = field(default_factory=dict)
     stored: Tensor | None = None
     scaling: Normalization = AS_THEY_ARE
+    alternatives: dict[str, Normalization] = field(default_factory=dict)
+    other_weights: tuple[str, ...] = ()
 
 
 def open_checkpoint(
@@ -79,6 +87,7 @@ def open_checkpoint(
     size: int | tuple[int, int] | None = None,
     per_class: int = 50,
     seed: int = 0,
+    weights_key: str = "",
 ) -> Opened:
     """Open a network by its weights; no code of the file is run.
 
@@ -91,28 +100,32 @@ def open_checkpoint(
         size: Height and width to which images are resized.
         per_class: Samples of each class at most.
         seed: Draws them.
+        weights_key: Which set of weights of a checkpoint that holds several, such as ``"model_ema"``.
 
     Raises:
         NmfdiagError: If a file can't be read, the weights don't fit the architecture, or the samples don't fit the network.
     """
     path = Path(weights)
-    state = read_state_dict(path)
+    checkpoint = read_weights(path, weights_key)
+    state = checkpoint.state
     found = ""
     if arch == AUTO:
         arch, found = _found(state, path.name), ", found by its weights"
-    dataset, about = _samples(data, size, per_class, input_channels(arch, state))
+    dataset, about = in_channels(_read(data, size, per_class), input_channels(arch, state))
     options = options_for(arch, state, title=path.name)
     model, n_outputs = network_for(arch, state, dataset.input_shape, title=path.name, options=options)
     provenance = {
         "network": f"{arch}{_listed(options)}{found}",
-        "weights": f"{printable(path.name)}, sha256 {_sha256(path)[:12]}",
+        "weights": f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{_which(weights_key, checkpoint.others)}",
     }
     known = _torchvision_classes(arch) if n_outputs > dataset.n_classes else ()
     labels, names = as_outputs(dataset, n_outputs, known)
     opened = _opened(
         f"{arch} of {printable(path.name)}", model, dataset, labels, names, about, normalization, per_class, seed
     )
-    return _with(opened, provenance, arch=arch, arch_options=options)
+    return _with(
+        opened, provenance, arch=arch, arch_options=options, other_weights=_but(weights_key, checkpoint.others)
+    )
 
 
 def open_factory(
@@ -124,6 +137,7 @@ def open_factory(
     size: int | tuple[int, int] | None = None,
     per_class: int = 50,
     seed: int = 0,
+    weights_key: str = "",
 ) -> Opened:
     """Open a network that the user's own code makes; that code is run.
 
@@ -135,6 +149,7 @@ def open_factory(
         size: As :func:`open_checkpoint` takes it.
         per_class: As :func:`open_checkpoint` takes it.
         seed: As :func:`open_checkpoint` takes it.
+        weights_key: As :func:`open_checkpoint` takes it.
 
     Raises:
         NmfdiagError: If there is no such function or it fails, a file can't be read, the weights don't fit the network, or the samples
@@ -144,8 +159,10 @@ def open_factory(
     provenance = {"network": spec}
     if weights is not None:
         path = Path(weights)
-        load_weights(model, read_state_dict(path), title=path.name)
-        provenance["weights"] = f"{printable(path.name)}, sha256 {_sha256(path)[:12]}"
+        checkpoint = read_weights(path, weights_key)
+        load_weights(model, checkpoint.state, title=path.name)
+        which = _which(weights_key, checkpoint.others)
+        provenance["weights"] = f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{which}"
     opened = _of_module(spec, model.eval(), data, normalization, size, per_class, seed)
     return _with(opened, provenance)
 
@@ -193,15 +210,19 @@ def open_activations(path: str | Path) -> Opened:
     Raises:
         NmfdiagError: If an array is missing or damaged, the shapes disagree, or activations are negative or not finite.
     """
-    path = Path(path)
+    path = given_path(path, "activations")
     arrays = read_arrays(path, RECORDED_ARRAYS, optional=["bias"])
-    A, labels, weight = arrays["activations"], arrays["labels"], arrays["weight"]
+    A, weight = arrays["activations"], arrays["weight"]
+    try:
+        labels = as_labels(arrays["labels"])
+    except NmfdiagError as error:
+        raise NmfdiagError(f"{path.name}: {error}") from None
     bias = arrays.get("bias", np.zeros(len(weight) if weight.ndim else 0))
     fits = A.ndim in (2, 4) and weight.ndim == 2 and weight.shape[1] == A.shape[1] and bias.shape == weight.shape[:1]
     if not fits or A.size == 0 or weight.size == 0 or labels.shape != A.shape[:1]:
         raise NmfdiagError(
             f"{path.name}: activations must be (n, c) or (n, c, h, w), labels (n,), weight (classes, c) and bias (classes,), got "
-            f"{A.shape}, {labels.shape}, {weight.shape} and {bias.shape if 'bias' in arrays else 'no bias'}."
+            f"{A.shape}, {tuple(labels.shape)}, {weight.shape} and {bias.shape if 'bias' in arrays else 'no bias'}."
         )
     with np.errstate(over="ignore"):
         inputs, w, b = (torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in (A, weight, bias))
@@ -212,9 +233,7 @@ def open_activations(path: str | Path) -> Opened:
         raise NmfdiagError(
             f"{path.name}: the activations hold negative values (down to {float(inputs.min()):.3g}): record them after the ReLU."
         )
-    if labels.dtype.kind not in "iu":
-        raise NmfdiagError(f"Labels must be whole numbers, got {labels.dtype} in {path.name}.")
-    given = check_labels(torch.from_numpy(labels.astype(np.int64)), len(w))
+    given = check_labels(labels, len(w))
     shape = (*inputs.shape[1:], 1, 1)[:3]
     options = {"places": int(inputs.ndim == 4), "bias": int("bias" in arrays)}
     model = recorded_network(shape, len(w), **options).eval()
@@ -244,20 +263,21 @@ def _of_module(
     if isinstance(wanted, tuple) and len(wanted) == 3:
         first = wanted[0]
         size = wanted[1:] if size is None and None not in wanted[1:] else size
-    dataset, about = _samples(data, size, per_class, first)
-    example = AS_THEY_ARE(dataset.inputs[:2])
+    if size is None:
+        dataset, about = as_taken(model, _read(data, None, per_class, as_stored=True), first)
+    else:
+        dataset, about = in_channels(_read(data, size, per_class), first)
+    example = dataset.inputs[:2] if dataset.inputs.dtype == torch.int64 else AS_THEY_ARE(dataset.inputs[:2])
     n_outputs = answers(model, example).shape[1]
     labels, names = as_outputs(dataset, n_outputs)
     return _opened(title, model, dataset, labels, names, about, normalization, per_class, seed)
 
 
-def _samples(
-    data: str | Path, size: int | tuple[int, int] | None, per_class: int, channels: int | None
-) -> tuple[Dataset, str]:
-    """The samples of a data set, a few times as many as will be used, and what was done to their channels."""
+def _read(data: str | Path, size: int | tuple[int, int] | None, per_class: int, *, as_stored: bool = False) -> Dataset:
+    """The samples of a data set, a few times as many as will be used."""
     if per_class < 2:
         raise NmfdiagError(f"Every class needs at least 2 samples, got per_class={per_class}.")
-    return in_channels(load(str(data), "train", size=size, limit_per_class=FEW * per_class), channels)
+    return load(str(data), "train", size=size, limit_per_class=FEW * per_class, as_stored=as_stored)
 
 
 def _opened(
@@ -281,14 +301,25 @@ def _opened(
             f"{MAX_BYTES >> 30}: {cure}."
         )
     samples, given = dataset.inputs[rows].contiguous(), labels[rows]
-    scaling, words = choose(model, samples, given, normalization, dataset.inputs)
+    if samples.dtype == torch.int64 and normalization not in (AUTO, "none"):
+        raise NmfdiagError(f"The network takes whole numbers as they are: --normalization {normalization} can't be.")
+    others: dict[str, Normalization] = {}
+    if samples.dtype == torch.int64:
+        scaling, words, inputs = AS_THEY_ARE, "none: whole numbers, as they are", samples
+    else:
+        scaling, words = choose(model, samples, given, normalization, dataset.inputs)
+        inputs = scaling(samples)
+        others = {} if normalization == AUTO else alternatives(dataset.inputs, scaling)
     shape = "x".join(map(str, dataset.inputs.shape[1:]))
     provenance = {
         "samples": f"{len(rows):,} of {printable(Path(dataset.name).name)}, up to {per_class} a class (seed {seed}), each {shape}",
         **({"images": about} if about else {}),
+        **({"files": "; ".join(dataset.notes)} if dataset.notes else {}),
         "normalization": words,
     }
-    return Opened(title, model, scaling(samples), given, names, words, provenance, stored=samples, scaling=scaling)
+    return Opened(
+        title, model, inputs, given, names, words, provenance, stored=samples, scaling=scaling, alternatives=others
+    )
 
 
 def _with(opened: Opened, provenance: dict[str, str], **fields: object) -> Opened:
@@ -314,6 +345,17 @@ def _torchvision_classes(arch: str) -> tuple[str, ...]:
     from nmfdiag.networks.architectures import torchvision_names
 
     return tuple(models.get_model_weights(arch).DEFAULT.meta["categories"]) if arch in torchvision_names() else ()  # type: ignore[attr-defined]
+
+
+def _but(key: str, others: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in others if name != key)
+
+
+def _which(key: str, others: Sequence[str]) -> str:
+    """Which set of weights was taken, and which others there are."""
+    beside = ", ".join(printable(name) for name in _but(key, others))
+    taken = f", those called {printable(key)}" if key else ""
+    return taken + (f"; the file also holds {beside} (--weights-key)" if beside else "")
 
 
 def _sha256(path: Path) -> str:

@@ -1,7 +1,7 @@
 """Training samples as a network takes them: how they are normalised, and which of its outputs each label is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from nmfdiag.data import Dataset, Normalization, stratified_subset
 from nmfdiag.data.imagenet import ClassList
-from nmfdiag.data.normalization import normalization, normalizations
+from nmfdiag.data.labels import counted_from_one
+from nmfdiag.data.normalization import FIXED, full_scale, normalization, normalizations
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.evaluating import evaluating
 from nmfdiag.networks.outputs import logits_of
@@ -18,6 +19,9 @@ AUTO = "auto"
 ROUNDS = ((32, 0.25), (128, 0.1), (256, 0.0))
 """Samples on which normalisations are compared, and how far behind the best one may be to stay for the next round."""
 AT_ONCE = 32
+SAME = 1e-3
+"""How far means and deviations of one normalisation may be apart, relative."""
+SCALED = FIXED.keys() - {"none"}
 GREY = (0.299, 0.587, 0.114)  # of red, green and blue, as in ITU-R BT.601
 
 
@@ -91,7 +95,12 @@ def choose(
     """
     if name != AUTO:
         chosen = normalization(name, measured_on)
-        return chosen, f"{name}{_numbers(name, chosen)}, as asked for"
+        divided = (
+            f" (of numbers up to {scale}, divided by that)"
+            if name in SCALED and (scale := full_scale(measured_on)) > 1
+            else ""
+        )
+        return chosen, f"{name}{_numbers(name, chosen)}, as asked for{divided}"
     ways = normalizations(measured_on)
     best, tried = compare(model, samples, labels, ways)
     others = [f"{other} {tried[other].accuracy:.0%}" for other in ways if other != best]
@@ -100,6 +109,16 @@ def choose(
         f"({', '.join(others)})"
     )
     return ways[best], words
+
+
+def alternatives(measured_on: Tensor, chosen: Normalization) -> dict[str, Normalization]:
+    """The normalisations, by name, that make something else of samples than the chosen one does."""
+
+    def makes_the_same(way: Normalization) -> bool:
+        pairs = [(torch.tensor(way.mean), torch.tensor(chosen.mean)), (torch.tensor(way.std), torch.tensor(chosen.std))]
+        return all(bool(((a - b).abs() <= SAME * b.abs()).all()) for a, b in pairs)
+
+    return {name: way for name, way in normalizations(measured_on).items() if not makes_the_same(way)}
 
 
 def in_channels(dataset: Dataset, channels: int | None) -> tuple[Dataset, str]:
@@ -112,7 +131,7 @@ def in_channels(dataset: Dataset, channels: int | None) -> tuple[Dataset, str]:
     else:
         grey = torch.einsum("nchw,c->nhw", x.float(), torch.tensor(GREY))[:, None]
         changed, words = grey.round().to(torch.uint8) if x.dtype == torch.uint8 else grey, "colours turned to grey"
-    return Dataset(dataset.name, dataset.split, changed, dataset.labels, dataset.class_names), words
+    return replace(dataset, inputs=changed), words
 
 
 def as_outputs(dataset: Dataset, n_outputs: int, known: Sequence[str] = ()) -> tuple[Tensor, tuple[str, ...]]:
@@ -128,8 +147,16 @@ def as_outputs(dataset: Dataset, n_outputs: int, known: Sequence[str] = ()) -> t
     """
     names = dataset.class_names
     if len(names) > n_outputs:
+        low, high = int(dataset.labels.min()), int(dataset.labels.max())
+        empty = [name for c, name in enumerate(names) if dataset.notes and c not in dataset.labels.unique()]
+        hint = (
+            f" Folders without an image that is read: {', '.join(empty[:3])}; take them away if they are no classes."
+            if empty
+            else ""
+        )
         raise NmfdiagError(
-            f"{dataset.name} has {len(names)} classes (labels up to {int(dataset.labels.max())}), the network has {n_outputs} outputs."
+            f"{dataset.name} has {len(names)} classes (labels up to {high}), the network has {n_outputs} outputs."
+            f"{hint or counted_from_one(low, high, n_outputs)}"
         )
     if len(names) == n_outputs:
         return dataset.labels, _all_different(names)

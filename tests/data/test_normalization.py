@@ -64,3 +64,17 @@ def test_a_constant_channel_is_not_divided_by_zero() -> None:
 def test_what_is_none(name: str, words: str) -> None:
     with pytest.raises(NmfdiagError, match=words):
         normalization(name, BYTES)
+
+
+@pytest.mark.parametrize(("dtype", "largest"), [(torch.float32, 255), (torch.int64, 255), (torch.float32, 65_535)])
+def test_numbers_of_0_to_255_are_divided_before_what_starts_from_0_to_1(dtype: torch.dtype, largest: int) -> None:
+    stored = BYTES.long() * (largest // 255)
+    stored[0, 0, 0, 0] = largest
+    found = {name: way(stored.to(dtype)) for name, way in normalizations(stored.to(dtype)).items()}
+    unit = stored / largest
+    assert torch.allclose(found[f"0/{largest}"], unit, atol=1e-6)
+    assert torch.allclose(found["half"], unit * 2 - 1, atol=1e-5)
+    assert torch.allclose(found["imagenet"], normalization("imagenet", unit)(unit), atol=1e-5)
+    assert torch.equal(found["none"], stored.float())
+    counts = torch.tensor([[0.0, 16.0], [3.0, 1.0]])
+    assert list(normalizations(counts)) == ["none", "data"]

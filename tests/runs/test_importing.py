@@ -13,9 +13,11 @@ from patience import wait_until
 from safetensors.numpy import load_file
 
 from nmfdiag.data import DATASETS, load
+from nmfdiag.data.files import IMAGE_SUFFIXES
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.architectures import torchvision_names
 from nmfdiag.runs.choosing import (
+    IMAGES,
     ON_DISK,
     SAMPLES,
     TORCHVISION,
@@ -104,6 +106,10 @@ def test_every_data_set_and_architecture_that_is_offered_is_known() -> None:
 
 
 @pytest.mark.real_data
+def test_images_that_are_listed_are_those_that_are_read() -> None:
+    assert IMAGES == IMAGE_SUFFIXES
+
+
 def test_a_data_set_counts_as_there_only_if_it_can_be_loaded(data_root: Path) -> None:
     there = data_sets(data_root)
     assert {"digits", "fashion_mnist", "cifar10", "spoken_digits"} <= set(there) and "svhn" not in there

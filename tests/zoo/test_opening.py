@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from unpickled import read_here
 
 from nmfdiag.data import Dataset
 from nmfdiag.errors import NmfdiagError
@@ -270,3 +271,70 @@ def test_what_is_refused(place: Path, entry: ZooEntry, tmp_path: Path, monkeypat
     monkeypatch.setattr(opening, "MAX_BYTES", 20_000)
     with pytest.raises(NmfdiagError, match=r"500 samples of 10 classes take 0\.0 GiB in memory, .*--per-class 7 fits"):
         open_checkpoint("cnn", weights, place / "digits.npz")
+
+
+SHAPES = """
+from torch import nn
+
+conv1d = lambda: nn.Sequential(nn.Conv1d(8, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(24, 2))
+conv2d = lambda: nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(144, 2))
+conv3d = lambda: nn.Sequential(nn.Conv3d(1, 4, 3), nn.ReLU(), nn.Flatten(), nn.Linear(32, 2))
+tokens = lambda: nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.ReLU(), nn.Linear(24, 2))
+"""
+
+
+@pytest.mark.parametrize(("name", "shape", "dtype", "wanted"), [
+    ("conv1d", (8, 8), np.float32, (8, 8)), ("conv2d", (8, 8), np.uint8, (1, 8, 8)), ("conv2d", (8, 8, 1), np.float64, (1, 8, 8)),
+    ("conv3d", (1, 4, 4, 4), np.float32, (1, 4, 4, 4)), ("tokens", (6,), np.int32, (6,)), ("tokens", (6,), np.float32, (6,)),
+])  # fmt: skip
+def test_arrays_of_any_number_of_axes(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    shape: tuple[int, ...],
+    dtype: type,
+    wanted: tuple[int, ...],
+) -> None:
+    module = f"shapes_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{module}.py").write_text(SHAPES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    x = np.random.default_rng(0).integers(0, 9, (6, *shape)).astype(dtype)
+    np.savez(tmp_path / "x.npz", x=x, y=np.arange(6) % 2)
+    found = open_factory(f"{module}:{name}", tmp_path / "x.npz", normalization="none")
+    assert found.inputs.shape == (6, *wanted)
+    assert found.inputs.dtype == (torch.int64 if name == "tokens" else torch.float32)
+    if name == "tokens":
+        assert np.array_equal(found.inputs, x)
+        with pytest.raises(NmfdiagError, match="takes whole numbers as they are"):
+            open_factory(f"{module}:{name}", tmp_path / "x.npz", normalization="half")
+
+
+def test_a_note_advises_no_normalisation_that_was_used_or_tried(place: Path, code: str, tmp_path: Path) -> None:
+    stored = np.load(place / "bright.npz")
+    np.savez(tmp_path / "x.npz", x=stored["x"].astype(np.float32), y=stored["y"])
+    for data in (place / "bright.npz", tmp_path / "x.npz"):
+        assert open_factory(f"{code}:Bright", data).alternatives == {}
+        for name in ("none", "half", "data", "0/255"):
+            found = open_factory(f"{code}:Bright", data, normalization=name)
+            assert found.stored is not None and found.alternatives
+            assert not any(torch.allclose(way(found.stored), found.inputs) for way in found.alternatives.values())
+
+
+def test_other_weights_of_a_checkpoint_are_named_and_can_be_chosen(
+    place: Path, entry: ZooEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_here(monkeypatch)
+    state = entry.load_model().state_dict()
+    averaged = {f"module.{name}": value / 2 for name, value in state.items()}
+    torch.save({"model": state, "model_ema": averaged, "optimizer": {"exp_avg": state}}, tmp_path / "w.pth")
+    found = [
+        open_checkpoint("cnn", tmp_path / "w.pth", place / "digits.npz", per_class=2, weights_key=key)
+        for key in ("", "model_ema")
+    ]
+    assert found[0].other_weights == ("model_ema",) and found[1].other_weights == ("model",)
+    assert "also holds model_ema (--weights-key)" in found[0].provenance["weights"]
+    assert "those called model_ema" in found[1].provenance["weights"]
+    for opened, half in zip(found, (1, 2), strict=True):
+        assert torch.equal(opened.model.state_dict()["classifier.bias"] * half, state["classifier.bias"])
+    with pytest.raises(NmfdiagError, match="no set of weights called 'ema': there are 'model', 'model_ema'"):
+        open_checkpoint("cnn", tmp_path / "w.pth", place / "digits.npz", weights_key="ema")

@@ -1,0 +1,232 @@
+"""Samples and labels in whatever form a caller has them -> one tensor each. Every public function takes its samples through here."""
+
+import random
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, SequentialSampler
+
+from nmfdiag.data.arrays import as_tensor, described
+from nmfdiag.data.labels import as_labels
+from nmfdiag.errors import NmfdiagError
+
+ACCEPTED = "accepted are a tensor or array (n, ...) as the network takes it, a Dataset, or a DataLoader"
+LABEL_NAMES = ("y", "label", "labels", "target", "targets")
+"""Entries of a dictionary that hold labels."""
+CASTABLE = (torch.float32, torch.float64)
+"""Precisions of a network to which inputs of another precision are brought; in half precision nothing is measured."""
+MAX_BYTES = 8 * 2**30
+"""Of the samples that are read from a Dataset or DataLoader."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a caller gave as inputs: the samples, the labels that came with them (by batch), and whether their order may change."""
+
+    inputs: Any
+    labels: Any = None
+    batched: bool = False
+    shuffled: bool = False
+
+    def own_labels(self) -> Tensor | None:
+        """The labels that came with the samples."""
+        if self.labels is None:
+            return None
+        return torch.cat([as_labels(part) for part in self.labels]) if self.batched else as_labels(self.labels)
+
+
+def as_samples(
+    inputs: Any, labels: Any = None, model: nn.Module | None = None, *, role: str = "", at_least: int = 2
+) -> tuple[Tensor, Tensor]:
+    """Bring inputs and labels into the form in which they are measured; the caller's own are never changed.
+
+    Args:
+        inputs: Samples (n, ...), as the network takes them: a tensor, a NumPy array, a pandas frame or a list; or a Dataset,
+            DataLoader, list of pairs, pair or dictionary that has labels, too.
+        labels: Their given labels: whole numbers (n,), or one-hot rows (n, classes). None where ``inputs`` bring them; of a
+            Dataset that is read in order, they take the place of its own.
+        model: The network, to whose precision floating-point inputs are brought.
+        role: A word before "inputs" in errors, such as ``"probe"``.
+        at_least: Fewest samples.
+
+    Returns:
+        Inputs (n, ...), and labels (n,) int64 on the CPU.
+
+    Raises:
+        NmfdiagError: If they are of another kind, not finite, of different lengths or too few; or if labels are text,
+            probabilities or missing.
+    """
+    source = _source(inputs, alone=labels is None)
+    own = source.own_labels() if labels is None or source.shuffled else None
+    given = as_labels(labels) if labels is not None or own is None else own
+    if source.shuffled and labels is not None and not (own is not None and torch.equal(given, own)):
+        raise NmfdiagError(
+            "The labels are not those that the DataLoader brings, and it gives samples in an order of its own, so which label is whose "
+            "can't be known: give the DataLoader alone (labels=None), or one with shuffle=False."
+        )
+    samples = _checked(source.inputs, model)
+    if len(samples) != len(given):
+        many = _several(inputs, len(given))
+        raise NmfdiagError(
+            f"There are {len(samples)} {f'{role} ' * bool(role)}inputs but {len(given)} labels: a measurement needs at least 2 inputs and "
+            f"as many whole labels.{many}"
+        )
+    if len(given) < at_least:
+        raise NmfdiagError(f"A measurement needs at least {at_least} samples, got {len(given)}.")
+    return samples, given
+
+
+def as_inputs(inputs: Any, model: nn.Module | None = None) -> Tensor:
+    """Bring inputs alone into a tensor (n, ...), as :func:`as_samples` does.
+
+    Raises:
+        NmfdiagError: As :func:`as_samples`.
+    """
+    return _checked(_source(inputs, alone=True).inputs, model)
+
+
+def _checked(inputs: Any, model: nn.Module | None) -> Tensor:
+    """Inputs as a tensor of finite numbers, in the precision of the network."""
+    samples = as_tensor(inputs, "inputs", ACCEPTED)
+    if samples.ndim == 0:
+        raise NmfdiagError(f"The inputs are one number: {ACCEPTED}.")
+    if samples.is_floating_point() and not bool(torch.isfinite(samples).all()):
+        raise NmfdiagError("The inputs hold NaN or infinite values: only finite ones are accepted.")
+    precisions = (
+        {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
+    )
+    wanted = precisions.pop() if len(precisions) == 1 else samples.dtype
+    return samples.to(wanted) if samples.is_floating_point() and wanted in CASTABLE else samples
+
+
+def _source(inputs: Any, *, alone: bool) -> _Source:
+    """Tell samples from their labels where both are in one object.
+
+    Args:
+        inputs: As :func:`as_samples` takes them.
+        alone: Whether no labels were given beside.
+    """
+    if isinstance(inputs, DataLoader):
+        batched = inputs.batch_size is not None or inputs.batch_sampler is not None
+        return _read(inputs, batched, shuffled=not isinstance(inputs.sampler, SequentialSampler))
+    if isinstance(inputs, Dataset) or _is_dataset(inputs):
+        return _read(inputs, False)
+    if isinstance(inputs, list) and inputs and all(_is_pair(value) for value in inputs):
+        return _read(inputs, False)
+    if isinstance(inputs, Mapping):
+        if not (alone and any(str(name).lower() in LABEL_NAMES for name in inputs)):
+            raise NmfdiagError(
+                f"The inputs are {described(inputs)}: give the tensor itself; a network that takes a dictionary goes into a module whose "
+                "forward takes one tensor."
+            )
+        return _Source(*_entries(inputs, "inputs"))
+    if isinstance(inputs, tuple) and any(hasattr(value, "shape") for value in inputs):
+        if alone and len(inputs) == 2 and _are_samples_and_labels(*inputs):
+            return _Source(*inputs)
+        shapes = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in inputs)
+        raise NmfdiagError(
+            f"The inputs are a tuple of {len(inputs)} ({shapes}): give one tensor (n, ...); a network of several inputs goes into a "
+            "module whose forward takes one."
+        )
+    return _Source(inputs)
+
+
+def _read(source: Any, batched: bool, *, shuffled: bool = False) -> _Source:
+    """Read all samples of a Dataset, or batches of a DataLoader."""
+    name = type(source).__name__
+    parts: list[Tensor] = []
+    labels: list[Any] = []
+    n_bytes = 0
+    with _random_state_kept(), _as_error(f"The {name} can't be read"):
+        for item in iter(source) if hasattr(source, "__iter__") else (source[i] for i in range(len(source))):
+            x, y = _entries(item, f"samples of the {name}")
+            parts.append(as_tensor(x, f"samples of the {name}", ACCEPTED))
+            labels.append(y)
+            n_bytes += parts[-1].nbytes
+            if n_bytes > MAX_BYTES:
+                raise NmfdiagError(f"The {name} holds more than {MAX_BYTES >> 30} GiB of samples: give a Subset of it.")
+    if not parts:
+        raise NmfdiagError(f"The {name} holds no samples.")
+    shapes = sorted({tuple(part.shape[batched:]) for part in parts})
+    if len(shapes) > 1:
+        raise NmfdiagError(
+            f"The {name} holds samples of different shapes ({', '.join(map(str, shapes[:3]))}): make them alike."
+        )
+    together = torch.cat(parts) if batched else torch.stack(parts)
+    return _Source(together, None if all(y is None for y in labels) else labels, batched, shuffled)
+
+
+@contextmanager
+def _as_error(sentence: str) -> Iterator[None]:
+    """Say in one sentence what somebody's own code failed on."""
+    try:
+        yield
+    except NmfdiagError:
+        raise
+    except Exception as error:
+        raise NmfdiagError(f"{sentence}: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def _entries(item: Any, role: str) -> tuple[Any, Any]:
+    """Input and label of an item: a pair, a dictionary with one of each, or an input alone."""
+    if isinstance(item, Mapping):
+        labels = [name for name in item if str(name).lower() in LABEL_NAMES]
+        others = [name for name in item if name not in labels]
+        if len(labels) > 1 or len(others) != 1:
+            raise NmfdiagError(
+                f"The {role} are {described(item)}: wanted are one input, and one label under {' or '.join(LABEL_NAMES)}."
+            )
+        return item[others[0]], item[labels[0]] if labels else None
+    if isinstance(item, tuple | list):
+        if len(item) not in (1, 2):
+            raise NmfdiagError(
+                f"The {role} are {type(item).__name__}s of {len(item)} parts: wanted are (input, label)."
+            )
+        return item[0], item[1] if len(item) == 2 else None
+    return item, None
+
+
+@contextmanager
+def _random_state_kept() -> Iterator[None]:
+    """Leave every random state as it was: a Dataset that augments its samples, or a DataLoader that shuffles, draws numbers."""
+    states = random.getstate(), np.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+
+
+def _is_dataset(source: Any) -> bool:
+    """Whether something is read sample by sample, as a Dataset of another library is."""
+    sized = hasattr(type(source), "__getitem__") and hasattr(type(source), "__len__")
+    array = (
+        isinstance(source, Tensor | Mapping | list | tuple | str | bytes)
+        or hasattr(source, "__array__")
+        or hasattr(source, "to_numpy")
+    )
+    return sized and not array
+
+
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and hasattr(value[0], "shape")
+
+
+def _are_samples_and_labels(x: Any, y: Any) -> bool:
+    """Whether two arrays are samples, and one label or one-hot row for each."""
+    x, y = tuple(getattr(x, "shape", ())), np.asarray(y) if isinstance(y, list) else y
+    whole = not getattr(y, "is_floating_point", lambda: getattr(y, "dtype", None) is not None and y.dtype.kind == "f")()
+    return len(x) > 0 and tuple(getattr(y, "shape", ()))[:1] == x[:1] and (whole or y.ndim == 1) and y.ndim <= 2
+
+
+def _several(inputs: Any, n: int) -> str:
+    """What to say of a list of several inputs, each as long as the labels."""
+    if isinstance(inputs, list) and all(hasattr(value, "__len__") and len(value) == n for value in inputs):
+        return f" The list has {len(inputs)} parts of {n} each: give one tensor (n, ...)."
+    return ""
