@@ -105,6 +105,7 @@ def answer_remarks(
     labels: Tensor,
     answers: Answers,
     alternatives: tuple[Tensor, Mapping[str, Normalization]] | None = None,
+    pick: Callable[[Any], Tensor] = logits_of,
 ) -> tuple[list[str], str]:
     """What looks wrong about the answers, and what would be better.
 
@@ -114,6 +115,7 @@ def answer_remarks(
         labels: Their given labels (n,).
         answers: Its answers.
         alternatives: As :func:`nmfdiag.measures.preflight.preflight` takes them.
+        pick: Finds the logits in what the network returns.
 
     Returns:
         Remarks, and the name of a normalisation that gets clearly more samples right; empty if none is known.
@@ -137,7 +139,7 @@ def answer_remarks(
         other = _another_order(answers)
         words = f"The network gets {answers.accuracy:.0%} of these samples right by their given labels"
         samples, ways = alternatives or (inputs, _other_ways(inputs))
-        better = None if other or not ways else _better(model, samples, labels, answers, ways)
+        better = None if other or not ways else _better(model, samples, labels, answers, ways, pick)
         if other:
             remarks.append(
                 f"{words}, but answers each class alike ({other}): its classes are in another order than these."
@@ -180,14 +182,19 @@ def _another_order(answers: Answers) -> str:
 
 
 def _better(
-    model: nn.Module, samples: Tensor, labels: Tensor, answers: Answers, ways: Mapping[str, Normalization]
+    model: nn.Module,
+    samples: Tensor,
+    labels: Tensor,
+    answers: Answers,
+    ways: Mapping[str, Normalization],
+    pick: Callable[[Any], Tensor],
 ) -> tuple[str, float, int] | None:
     """A normalisation that gives a clearly higher accuracy, that accuracy, and of how many samples."""
     usable = torch.nonzero((labels >= 0) & (labels < answers.n_outputs)).flatten()
     if not len(usable):
         return None
     samples, given = samples[usable.to(samples.device)], labels[usable]
-    best, tried = compare(model, samples, given, dict(ways))
+    best, tried = compare(model, samples, given, dict(ways), pick)
     found = tried[best]
     return (best, found.accuracy, found.n) if found.accuracy > answers.accuracy + CLEARLY else None
 

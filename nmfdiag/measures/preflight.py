@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nmfdiag.data import Normalization, single_class_batch
+from nmfdiag.data import Normalization, multi_class_batch, single_class_batch
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.answering import Answers, answer_remarks, answers_of
@@ -159,11 +159,14 @@ def _preflight(
     methods_of = {layer.name: [m for m in methods if m != "nmf" or layer.non_negative] for layer in planned}
     planned = [layer for layer in planned if methods_of[layer.name] and layer.name not in empty]
     cost = Cost(0.0, 0)
-    if network is not None and planned and sizes and not network.mixes:
+    if network is not None and planned and sizes and network.mixes:
+        batch = multi_class_batch(inputs, labels.to(inputs.device), size=per_class).inputs
+        cost = measured_cost(network, batch, planned, [len(batch)] * n_draws, methods_of, seen.bytes)
+    elif network is not None and planned and sizes:
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
         cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
-    doubts, better = answer_remarks(model, inputs, labels, answers, alternatives)
+    doubts, better = answer_remarks(model, inputs, labels, answers, alternatives, pick)
     rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
     return Preflight(
         layers=tuple(

@@ -97,11 +97,12 @@ class Watch:
         with plainly():
             with trial or nullcontext():
                 network = SplitNetwork(model, self.batches[0][0][:2], self.activations, samples=samples)
+            batches = [samples] if network.mixes else self.batches
             for name in self.layers or [layer.name for layer in network.checked_layers()]:
                 layer = network.layer(name)
                 methods = [m for m in self.methods if m != "nmf" or layer.non_negative]
                 curves: dict[str, list[tuple[list[int], list[float], float]]] = {m: [] for m in methods}
-                for i, (inputs, labels) in enumerate(self.batches):
+                for i, (inputs, labels) in enumerate(batches):
                     cut = network.cut(name, inputs)
                     try:
                         A = activation_matrix(fold(cut.activation, layer.channel_dim))

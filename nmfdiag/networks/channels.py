@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.networks.activations import KINDS
+from nmfdiag.networks.cutting import writes_in_place
 
 CONVOLUTIONS = {f"conv{transposed}{n}d": n for transposed in ("", "_transpose") for n in (1, 2, 3)}
 """Functions that write channels before their places, and their number of axes of places."""
@@ -191,6 +192,14 @@ class ChannelTracer:
                 Axis(dim)
             }:  # the same channels twice are other channels
                 return [_fresh(made[0], dim)]
+        with torch.random.fork_rng(devices=[]):  # what draws random numbers is run again
+            return self._measured_marks(function, name, args, kwargs, output, made, inputs, known)
+
+    def _measured_marks(
+        self, function: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any,
+        made: list[Tensor], inputs: list[Tensor], known: list[Tensor],
+    ) -> list[Tensor | None]:  # fmt: skip
+        """Marks by running the operation again, on the marks or with something changed."""
         if known:
             moved = self._moved(function, name, args, kwargs, made)
             if moved is not None:
@@ -222,7 +231,7 @@ class ChannelTracer:
         for value in tensors_in((*args, *kwargs.values())):
             marks = self._marks.get(value)
             if marks is not None:
-                replace[id(value)] = marks.clone() if name.endswith("_") and not name.endswith("__") else marks
+                replace[id(value)] = marks.clone() if writes_in_place(name) else marks
                 known.append(_numbers(marks))
             elif value in self._data and value.is_floating_point():
                 replace[id(value)] = torch.zeros_like(value, dtype=torch.float64)

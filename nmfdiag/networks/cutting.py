@@ -23,6 +23,16 @@ NEW_MEMORY_FUNCTIONS = frozenset({
 DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropout, nn.FeatureAlphaDropout)
 
 
+IN_PLACE_METHODS = frozenset(f"__i{name}__" for name in (
+    "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift",
+)) | {"__setitem__"}  # fmt: skip
+
+
+def writes_in_place(name: str) -> bool:
+    """Tell by its name whether a function or method writes into its first argument."""
+    return name in IN_PLACE_METHODS or (name.endswith("_") and not name.startswith("_"))
+
+
 def cut_graph(traced: fx.GraphModule, at: fx.Node, in_place: set[fx.Node]) -> tuple[fx.GraphModule, fx.GraphModule]:
     """Make the head, which returns what crosses the cut, ``at``'s value first, and the tail, which takes that."""
     before, after = halves(traced, at)
@@ -82,7 +92,7 @@ def is_in_place(graph: fx.GraphModule, node: fx.Node) -> bool:
     if node.kwargs.get("out") is not None or node.target in IN_PLACE_OPERATORS:
         return True
     name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "")
-    if name.endswith("_") and not name.startswith("_"):
+    if writes_in_place(name):
         return True
     return node.op == "call_function" and _asks_in_place(node)
 

@@ -29,10 +29,11 @@ _process = threading.RLock()
 """Held while a network's own code runs: the random states that it starts from belong to the whole process."""
 _networks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
 """Held while parts of one network run in modes that are not its own."""
+_look_up = threading.Lock()
 
 
 def _lock(model: nn.Module) -> threading.RLock:
-    with _process:
+    with _look_up:
         return _networks.setdefault(model, threading.RLock())
 
 
@@ -77,13 +78,15 @@ def _evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
                 with suppress(NotImplementedError):  # an exported program has one mode
                     model.eval()
             yield
-    except (NmfdiagError, torch.OutOfMemoryError):
+    except (NmfdiagError, MemoryError, torch.OutOfMemoryError):
         raise
-    except RUN_ERRORS as error:
+    except Exception as error:  # what a network's own code raises is not in our hands
         raise shape_error(model, inputs, error) from error
     finally:
-        snapshot.restore()
-        states.restore()
+        try:
+            snapshot.restore()
+        finally:
+            states.restore()
 
 
 @contextmanager

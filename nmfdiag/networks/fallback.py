@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class
 from nmfdiag.networks.channels import Axis, ChannelTracer, function_name, tensors_in
+from nmfdiag.networks.cutting import writes_in_place
 from nmfdiag.networks.layers import Call
 from nmfdiag.networks.snapshot import RandomStates
 from nmfdiag.networks.wrapping import Opaque
@@ -81,8 +82,8 @@ class Replay:
         self.axes: list[Axis] = []
         self.others: Counter[str] = Counter()
         self.unseen: dict[str, str] = {}
-        self.written_otherwise: dict[tuple[str, str], str] = {}
-        """Module path and function name of calls whose values are those of a ReLU, and its kind."""
+        self.written_otherwise: dict[tuple[str, str], dict[tuple[Any, int], str]] = {}
+        """For module paths and function names: the places, and passes there, whose values are those of a ReLU, and its kind."""
 
     def survey(self, inputs: Tensor, observer: Observer | None = None) -> tuple[Any, list[Tensor]]:
         """The model's output, and an empty (meta) tensor of the shape of each layer's output, in execution order."""
@@ -137,6 +138,7 @@ class Replay:
     def random_calls(self, inputs: Tensor) -> list[str]:
         """Name the modules and functions that draw random numbers."""
         sources: dict[str, None] = {}
+        self.calls, self.axes, self.others = [], [], Counter()
         states = [RandomStates()]
 
         class Watch(TorchFunctionMode):
@@ -154,7 +156,7 @@ class Replay:
         kept = inputs.detach().clone()
         intercept = _Intercept(self, lambda *_: None, None, None)
         try:
-            with intercept.hooks(), Watch():
+            with intercept.hooks(), Watch(), intercept:
                 self.model(kept)
         finally:
             intercept.restore()
@@ -192,13 +194,15 @@ class _Intercept(TorchFunctionMode):
 
     def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         kwargs = kwargs or {}
-        name = function_name(func)
+        name, passing = function_name(func), None
         path, module = self.stack[-1] if self.stack else ("", None)
         inside = type(module) if module is not None else None
         kind = kind_of_call(func, inside)
-        writes = name in WRITES or (name.endswith("_") and not name.endswith("__"))
+        writes = name == "__setitem__" or writes_in_place(name)
         if writes or "out" in kwargs:
             self._keep_parameter(kwargs.get("out") if "out" in kwargs else args[0] if args else None)
+        elif renormalises(name, args, kwargs):
+            self._keep_parameter(kwargs.get("weight", args[1] if len(args) > 1 else None))
         before = self._before(writes, args, kwargs) if self.tracer is not None else None
         output = func(*args, **kwargs)
         if self.tracer is not None:
@@ -210,14 +214,17 @@ class _Intercept(TorchFunctionMode):
             self.replay.unseen[path] = "its ReLUs are inside one operation of PyTorch (a recurrent network's)"
         elif kind is None and before is not None and isinstance(result, Tensor):
             kind = next((found for given in before if (found := _relu_of(given, result))), None)
-            if kind is not None:
-                self.replay.written_otherwise[path, name] = kind
-        elif kind is None:
-            kind = self.replay.written_otherwise.get((path, name))
+            if before:
+                passing = self._passing(path, name)
+                if kind is not None:
+                    self.replay.written_otherwise.setdefault((path, name), {})[passing] = kind
+        elif kind is None and (path, name) in self.replay.written_otherwise:
+            passing = self._passing(path, name)
+            kind = self.replay.written_otherwise[path, name].get(passing)
         if kind is None or not isinstance(result, Tensor):
             return output
         is_module = kind_of_class(inside) in self.replay.kinds and kind_of_call(func, inside) is not None
-        put = self._layer(path, is_module, "" if is_module else name.lstrip("_"), kind, result)
+        put = self._layer(path, is_module, "" if is_module else name.lstrip("_"), kind, result, passing)
         if put is None:
             return output
         if any(result is value for value in tensors_in((*args, *kwargs.values()))):
@@ -225,13 +232,19 @@ class _Intercept(TorchFunctionMode):
             return output
         return put
 
-    def _layer(self, path: str, is_module: bool, name: str, kind: str, output: Tensor) -> Tensor | None:
+    def _passing(self, path: str, name: str) -> tuple[Any, int]:
+        """The place in the code of a call, and how often it has been passed before."""
+        place = _place(Replay.run.__code__)
+        self.passed[path, name, place] += 1
+        return place, self.passed[path, name, place] - 1
+
+    def _layer(
+        self, path: str, is_module: bool, name: str, kind: str, output: Tensor, passing: tuple[Any, int] | None = None
+    ) -> Tensor | None:
         if kind not in self.replay.kinds:
             self.replay.others[kind] += 1
             return None
-        place = _place(Replay.run.__code__)
-        time = self.passed[path, name, place]
-        self.passed[path, name, place] += 1
+        place, time = passing or self._passing(path, name)
         call = Call(path, is_module, name, kind, place, time)
         self.replay.calls.append(call)
         self.replay.axes.append(self.tracer.axis(output) if self.tracer is not None else Axis())
@@ -308,7 +321,7 @@ class _Intercept(TorchFunctionMode):
     def _opaque(self, path: str, args: tuple, output: Any) -> Tensor | None:
         """Measure a part that can't be looked into where it is a ReLU as a whole; else say that its ReLUs are not seen."""
         if self.tracer is None:
-            kind = self.replay.written_otherwise.get((path, ""))
+            kind = self.replay.written_otherwise.get((path, ""), {}).get(((), 0))
         else:
             with torch._C.DisableTorchFunction():
                 self.tracer.follow(nn.Identity(), "", args, {}, output)
@@ -317,9 +330,18 @@ class _Intercept(TorchFunctionMode):
                 if kind is None:
                     self.replay.unseen[path] = "it is TorchScript: what it calls can't be seen"
                 else:
-                    self.replay.written_otherwise[path, ""] = kind
+                    self.replay.written_otherwise[path, ""] = {((), 0): kind}
                     self.tracer.keep(given[0], output)
-        return None if kind is None else self._layer(path, True, "", kind, output)
+        with torch._C.DisableTorchFunction():
+            return None if kind is None else self._layer(path, True, "", kind, output)
+
+
+def renormalises(name: str, args: tuple, kwargs: dict) -> bool:
+    """Tell whether a call of an embedding writes into its weight: it does so where rows have a largest norm."""
+    return (
+        name in ("embedding", "embedding_bag")
+        and kwargs.get("max_norm", args[3] if len(args) > 3 else None) is not None
+    )
 
 
 def _has_memory(tensor: Tensor) -> bool:

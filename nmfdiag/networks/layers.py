@@ -8,7 +8,7 @@ activations are layers too, the ReLUs' names stay the same.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -61,7 +61,7 @@ class Call:
     path: str
     is_module: bool
     function: str = ""
-    kind: str = "ReLU"
+    kind: str = field(default="ReLU", compare=False)
     place: tuple[Any, ...] = ()
     time: int = 0
 

@@ -28,23 +28,25 @@ class LogitsChoice:
 
     def take(self, output: Any) -> Tensor:
         """Return the logits (n, classes) of an output of the same network."""
-        value = output
-        for part in self.path.split(".") if self.path else ():
-            value = dict(_entries(value))[part]
-        return value
+        return dict(_tensors(output))[self.path]
 
 
-def candidates(output: Any) -> dict[str, Tensor]:
+def candidates(output: Any, n: int | None = None) -> dict[str, Tensor]:
     """Return the outputs that may be logits, tensors (n, two or more), by their paths."""
-    return {path: value for path, value in _tensors(output) if value.ndim == 2 and value.shape[1] > 1}
+    return {
+        path: value
+        for path, value in _tensors(output)
+        if value.ndim == 2 and value.shape[1] > 1 and value.is_floating_point() and n in (None, len(value))
+    }
 
 
-def named_logits(output: Any, path: str | int | None) -> LogitsChoice | None:
+def named_logits(output: Any, path: str | int | None, n: int | None = None) -> LogitsChoice | None:
     """Choose the logits of an output where there is no doubt, or as asked for.
 
     Args:
         output: What the network returns.
         path: Key or index of the logits; None to choose them.
+        n: Samples that the network was run on.
 
     Returns:
         The choice; None where several tensors may be the logits.
@@ -52,7 +54,7 @@ def named_logits(output: Any, path: str | int | None) -> LogitsChoice | None:
     Raises:
         NmfdiagError: If nothing can be the logits, or not what is asked for.
     """
-    usable = candidates(output)
+    usable = candidates(output, n)
     if path is not None:
         if str(path) not in usable:
             choices = (

@@ -6,7 +6,10 @@ needs keeps its version.
 """
 
 import random
+import sys
 from collections import OrderedDict, defaultdict, deque
+from collections.abc import Callable
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -31,8 +34,6 @@ class Snapshot:
         model: The network.
         parameters: Whether to copy the parameters, too: for the few networks that write into them while they run.
 
-    Raises:
-        Nothing: what can't be copied is left out.
     """
 
     def __init__(self, model: nn.Module, *, parameters: bool = False):
@@ -40,12 +41,23 @@ class Snapshot:
         self._contents: list[tuple[Any, Any]] = []
         self._seen: set[int] = set()
         self._parameters = parameters
+        self._scripts: list[tuple[nn.Module, bool]] = []
+        self._generators: list[tuple[Callable[[Any], object], Any]] = []
         for module in model.modules():
             self._keep(module.__dict__)
             self._keep_objects(module)
+            if isinstance(module, torch.jit.ScriptModule):  # it keeps its mode and buffers out of Python's sight
+                self._scripts.append((module, module.training))
+                for buffer in module.buffers(recurse=False):
+                    self._keep_tensor(buffer)
 
     def restore(self) -> None:
         """Put everything back; what is as it was is not touched."""
+        for put_back, state in self._generators:
+            put_back(state)
+        for script, training in self._scripts:
+            if script.training is not training:
+                script.train(training)
         for container, contents in self._contents:
             if isinstance(container, dict):
                 _restore_dict(container, contents)
@@ -77,6 +89,8 @@ class Snapshot:
     def _keep_tensor(self, tensor: Tensor) -> None:
         if id(tensor) in self._seen or tensor.layout is not torch.strided or tensor.is_meta:
             return
+        if tensor.is_inference() and not torch.is_inference_mode_enabled():  # nothing may write into it
+            return
         self._seen.add(id(tensor))
         memory = tensor.detach()  # the same memory: assigning to .data leaves it alone
         is_parameter = isinstance(tensor, nn.Parameter)
@@ -85,6 +99,15 @@ class Snapshot:
     def _keep_objects(self, module: nn.Module) -> None:
         """Keep the attributes of plain objects that a module holds, such as a record of its statistics."""
         for value in list(module.__dict__.values()):
+            if isinstance(value, torch.Generator):
+                self._generators.append((value.set_state, value.get_state()))
+            elif isinstance(value, random.Random):
+                self._generators.append((value.setstate, value.getstate()))
+            elif isinstance(value, np.random.Generator):
+                bits = value.bit_generator
+                self._generators.append((partial(setattr, bits, "state"), bits.state))
+            if _is_installed(type(value)):
+                continue
             attributes = getattr(value, "__dict__", None)
             if type(attributes) is dict and not isinstance(value, LARGE) and not callable(value):
                 self._keep(attributes)
@@ -129,6 +152,12 @@ class RandomStates:
 def overriding_train(model: nn.Module) -> bool:
     """Tell whether a module of a network does something of its own when its mode changes, such as merging weights."""
     return any(type(m).train is not nn.Module.train or type(m).eval is not nn.Module.eval for m in model.modules())
+
+
+def _is_installed(kind: type) -> bool:
+    """Tell whether a class comes from an installed package: trainers and loggers are no part of the network."""
+    module = sys.modules.get(kind.__module__.partition(".")[0])
+    return "site-packages" in (getattr(module, "__file__", None) or "")
 
 
 def _restore_dict(container: dict[Any, Any], contents: dict[Any, Any]) -> None:

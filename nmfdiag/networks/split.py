@@ -7,19 +7,21 @@ batch, and another one has to change them in the tail exactly as in the network'
 import copy
 import difflib
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.data.samples import as_inputs
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.channels import Axis
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
-from nmfdiag.networks.evaluating import evaluating, in_modes
+from nmfdiag.networks.evaluating import evaluating, in_modes, plainly
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import NotReached, Replay
 from nmfdiag.networks.folding import unfold
@@ -34,8 +36,10 @@ REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
 REPRODUCES_FLOAT = 1e-4
 SIZES = (2, 3)
 """Samples of the two batches that a network is traced with; the second has one of the first twice."""
-PERTURBATIONS = (1.0, 1.0, 100.0, 100.0, 1e4, 1e4)
+PERTURBATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4)
 """How far an activation is moved to see whether the logits move, in multiples of its own size."""
+WAYS = 20
+"""Classes, and samples of each, that show which ways a network takes."""
 AGREEING = 200
 """Samples that tell which of several outputs agrees with the labels."""
 PIECE_BYTES = 64 * 2**20
@@ -106,6 +110,7 @@ class SplitNetwork:
     remarks: list[str]
     mixes: str
 
+    @plainly()
     def __init__(
         self,
         model: nn.Module,
@@ -124,7 +129,7 @@ class SplitNetwork:
         self._example = _rows(example_input, SIZES[0])
         self.remarks, self.mixes, self.skipped = [], "", {}
         self._split: dict[str, _Parts | None] = {}
-        self._known: tuple[Tensor, int, Tensor] | None = None
+        self._known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         self.traced = self._decides = False
 
         recorder = Recorder(model)
@@ -133,7 +138,10 @@ class SplitNetwork:
             output, shapes = self._replay.survey(self._example, recorder)
             drawn = states.drawn_since()
             self._modes = [(module, module.training) for module in model.modules()]
-            self._choice = named_logits(output, logits)
+            self._hooked = any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
+            self._paths = {id(module): path for path, module in model.named_modules()}
+        self._choice = named_logits(output, logits, len(self._example))
+        self._outputs = [LogitsChoice(path) for path in candidates(output, len(self._example))]
         calls, axes, unseen, others = self._replay.calls, self._replay.axes, self._replay.unseen, self._replay.others
         self._choice = self._choice or self._agreeing(samples)
         self.remarks += [self._choice.note] if self._choice is not None and self._choice.note else []
@@ -202,6 +210,7 @@ class SplitNetwork:
         with evaluating(self.model, inputs):
             return self.pick(self._replay.run(inputs, lambda *_: None)).detach()
 
+    @plainly()
     def cut(self, layer: str, inputs: Tensor) -> Cut:
         """Run the network up to a layer.
 
@@ -218,9 +227,9 @@ class SplitNetwork:
         parts = self._parts(layer, inputs)
         if parts is not None:
             try:
-                with in_modes(self._modes, self.model, inputs):
+                with self._running_parts(inputs):
                     activation, *carried = parts.head.forward(self._copy(inputs))
-                cut = Cut(layer, apart(activation, axis), tuple(carried), inputs.detach(), expected)
+                cut = Cut(layer, apart(activation, axis), tuple(carried), inputs.detach().clone(), expected)
                 if self._reproduced(cut):
                     return cut
             except (OtherWay, NmfdiagError):  # the network's own code has the last word
@@ -229,6 +238,8 @@ class SplitNetwork:
             activation, _ = self._replay.capture(inputs, self._call(layer))
         kept = inputs.detach().clone()
         cut = Cut(layer, apart(activation, axis), (), kept, expected, replayed=True)
+        if not self._reproduced(cut):
+            cut = replace(cut, logits=self.logits(inputs))  # what was remembered may be of other weights
         if not self._reproduced(cut):
             raise NmfdiagError(
                 f"Layer {layer!r} can't be measured on this batch: its own activation, put back, does not give the network's logits. "
@@ -258,7 +269,7 @@ class SplitNetwork:
             assert parts is not None
             activation = self._laid_out(activation.detach(), self.layer(cut.layer).channel_dim)
             try:
-                with in_modes(self._modes, self.model, cut.inputs):
+                with self._running_parts(cut.inputs):
                     values: tuple[Any, ...] = (activation, *cut.carried)
                     if parts.tail_writes:
                         values = copy.deepcopy(values)  # unlike clones, copies that share memory where these do
@@ -297,7 +308,7 @@ class SplitNetwork:
         if parts is not None and parts.factored is not None and pays(rows, channels, len(H)):
             compact = self._laid_out(unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype), channel_dim)
             try:
-                with in_modes(self._modes, self.model, cut.inputs):
+                with self._running_parts(cut.inputs):
                     return parts.factored.forward(compact, H, *cut.carried).detach()
             except OtherWay:
                 pass
@@ -329,7 +340,11 @@ class SplitNetwork:
 
     def pick(self, output: Any) -> Tensor:
         """The logits of an output; where it is not known which they are, everything that may be, side by side."""
-        return torch.cat(list(candidates(output).values()), 1) if self._choice is None else self._choice.take(output)
+        return (
+            torch.cat([each.take(output) for each in self._outputs], 1)
+            if self._choice is None
+            else self._choice.take(output)
+        )
 
     def _agreeing(self, samples: tuple[Tensor, Tensor] | None) -> LogitsChoice | None:
         """Choose among several outputs by their agreement with the labels."""
@@ -338,7 +353,7 @@ class SplitNetwork:
         inputs, labels = (part[:: max(1, len(part) // AGREEING)][:AGREEING] for part in samples)
         with evaluating(self.model, inputs):
             output = self._replay.run(inputs, lambda *_: None)
-        return agreeing_logits(candidates(output), torch.as_tensor(labels))
+        return agreeing_logits(candidates(output, len(inputs)), torch.as_tensor(labels))
 
     def _randomness(self) -> str:
         with evaluating(self.model, self._example):
@@ -364,13 +379,15 @@ class SplitNetwork:
             return None
         with evaluating(self.model, self._example):
             again = self.pick(self._replay.run(self._example, lambda *_: None))
-        if not _close(again, expected):
+        if not random and not _close(again, expected):
             self.remarks.append(
                 "The network's answers to the same samples change from one run to the next, by something that is neither its weights "
                 "nor a random number of torch, NumPy or Python: no figure can be repeated exactly."
             )
-        elif not random and len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected):
-            self.mixes = self._why_mixed()
+        mixed = len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected)
+        alike = torch.equal(self._example[0], self._example[1])  # batches of them show no difference
+        if not random and (mixed or (alike and self._batch_norm())):
+            self.mixes = "The answer to a sample depends on the others of its batch" + self._batch_norm()
             self.remarks.append(
                 f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."
             )
@@ -392,25 +409,25 @@ class SplitNetwork:
 
     def _runs(self, graph: fx.GraphModule, expected: Tensor) -> bool:
         try:
-            with in_modes(self._modes, self.model, self._example):
+            with self._running_parts(self._example):
                 return _close(graph.forward(self._copy(self._example)), expected)
         except Exception:  # as in tracing
             return False
 
-    def _why_mixed(self) -> str:
-        """Which module makes the answer to a sample depend on the others."""
-        for (path, module), (_, training) in zip(self.model.named_modules(), self._modes, strict=False):
+    def _batch_norm(self) -> str:
+        """Which module takes the statistics of its batch, in brackets."""
+        for module, training in self._modes:
             if isinstance(module, _BatchNorm) and (module.running_mean is None or training):
                 kept = "keeps no running statistics" if module.running_mean is None else "stays in training mode"
-                return f"The answer to a sample depends on the others of its batch ({path or 'the network'}, {type(module).__name__}, {kept})"
-        return "The answer to a sample depends on the others of its batch"
+                return f" ({self._paths[id(module)] or 'the network'}, {type(module).__name__}, {kept})"
+        return ""
 
     def _other_ways(self, samples: tuple[Tensor, Tensor]) -> list[tuple[list[Call], list[Tensor], list[Axis]]]:
         """The calls that batches of the classes make."""
         inputs, labels = samples[0], torch.as_tensor(samples[1])
         ways = []
-        for label in labels.unique():
-            batch = inputs[(labels == label).nonzero().flatten()[:AGREEING].to(inputs.device)]
+        for label in labels.unique()[:WAYS]:
+            batch = inputs[(labels == label).nonzero().flatten()[:WAYS].to(inputs.device)]
             with evaluating(self.model, batch):
                 _, shapes = self._replay.survey(batch)
             ways.append((self._replay.calls, shapes, self._replay.axes))
@@ -473,11 +490,17 @@ class SplitNetwork:
     def _call(self, layer: str) -> Call:
         return self._calls[self._all[layer].index]
 
+    def _running_parts(self, inputs: Tensor) -> AbstractContextManager[None]:
+        """Run parts of the graph. Hooks of the network's owner run, too: what they change is put back."""
+        return evaluating(self.model, inputs) if self._hooked else in_modes(self._modes, self.model, inputs)
+
     def _logits_once(self, inputs: Tensor) -> Tensor:
-        """The network's own logits of a batch; those of the last one are remembered."""
-        if self._known is None or self._known[0] is not inputs or self._known[1] != _version(inputs, self.model):
-            self._known = inputs, _version(inputs, self.model), self.logits(inputs)
-        return self._known[2]
+        """The network's own logits of a batch; they are remembered as long as the batch is."""
+        version, known = _version(inputs, self.model), self._known.get(inputs)
+        if known is None or known[0] != version:
+            known = version, self.logits(inputs)
+            self._known[inputs] = known
+        return known[1]
 
     def _reproduced(self, cut: Cut) -> bool:
         got = torch.cat([self.resume(piece, piece.activation) for piece in self.pieces(cut)])
@@ -506,13 +529,29 @@ class SplitNetwork:
             return None
         parts = _split(self._graph, node, self._in_place, self.layer(layer), whole=self._axis[layer].alone)
         try:
-            with in_modes(self._modes, self.model, few):
+            with self._running_parts(few):
                 activation, *carried = parts.head.forward(self._copy(few))
                 other = self._laid_out(moved[0], self.layer(layer).channel_dim)
                 logits = parts.tail.forward(*copy.deepcopy((other, *carried)))
         except (OtherWay, NmfdiagError):
             return None
-        return parts if activation.shape == moved[0].shape and _close(logits, moved[1]) else None
+        if activation.shape != moved[0].shape or not _close(logits, moved[1]):
+            return None
+        return parts if self._factors_agree(parts, layer, moved[0], carried, few) else replace(parts, factored=None)
+
+    def _factors_agree(self, parts: "_Parts", layer: str, like: Tensor, carried: list[Any], inputs: Tensor) -> bool:
+        """Whether the tail on factors gives what the tail gives on their product."""
+        if parts.factored is None:
+            return True
+        dim, generator = self.layer(layer).channel_dim, torch.Generator().manual_seed(0)
+        size = float(like.abs().mean()) + 1e-6
+        W = torch.rand(like.numel() // like.shape[dim], 2, generator=generator).to(like) * size
+        H = torch.rand(2, like.shape[dim], generator=generator).to(like)
+        with self._running_parts(inputs):
+            whole = self._laid_out(unfold(W @ H, like.shape, dim), dim)
+            compact = self._laid_out(unfold(W, like.shape, dim), dim)
+            expected = parts.tail.forward(*copy.deepcopy((whole, *carried)))
+            return _close(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
 
     def _copy(self, inputs: Tensor) -> Tensor:
         """A copy of the inputs, laid out as suits the network."""
@@ -580,18 +619,21 @@ def _reaching(graph: fx.Graph) -> set[fx.Node]:
 
 def _version(inputs: Tensor, model: nn.Module) -> int:
     """What changes where a batch or the parameters are written to."""
-    if inputs.is_inference():
-        return -1
-    return inputs._version + sum(0 if p.is_inference() else p._version for p in model.parameters())
+    tensors = (inputs, *model.parameters(), *model.buffers())
+    return hash(
+        tuple((id(value), value.data_ptr(), None if value.is_inference() else value._version) for value in tensors)
+    )
 
 
 def _close(got: Tensor, expected: Tensor) -> bool:
-    if got.shape != expected.shape:
+    if got.shape != expected.shape or got.dtype != expected.dtype:
         return False
-    finite = expected[expected.isfinite()]
-    scale = float(finite.abs().max()) if finite.numel() else 0.0
+    finite = expected[expected.isfinite()].double()
+    spread = float(finite.max() - finite.min()) if finite.numel() else 0.0
+    offset = float(finite.abs().max()) if finite.numel() else 0.0
     near = REPRODUCES.get(expected.dtype, REPRODUCES_FLOAT)
-    return torch.allclose(got, expected, rtol=near, atol=near * max(1.0, scale), equal_nan=True)
+    rounding = 32 * torch.finfo(expected.dtype).eps * offset
+    return torch.allclose(got, expected, rtol=0.0, atol=near * spread + rounding, equal_nan=True)
 
 
 def find_relu_layers(

@@ -12,9 +12,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.networks.channels import tensors_in
+from nmfdiag.networks.cutting import writes_in_place
+from nmfdiag.networks.fallback import renormalises
 from nmfdiag.networks.layers import Call
 
 METADATA = frozenset({
@@ -118,6 +121,10 @@ class Recorder:
     def leave(self, path: str, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
         """A leaf module has run."""
         self._inside = False
+        if isinstance(module, _NormBase) and module.training and module.track_running_stats:
+            self.problem = f"{path} updates its running statistics"
+        if getattr(module, "max_norm", None) is not None:
+            self.problem = f"{path} renormalises its weights"
         self.trace.attributes[path] = module
         self._note(lambda: self.trace.graph.call_module(path, self._mapped(args), self._mapped(kwargs)), output)
         for call, made in self._waiting:
@@ -132,7 +139,7 @@ class Recorder:
         if not isinstance(output, Tensor) and not tensors_in((output,)):
             self._note_value(function, name, args, kwargs, output)
             return
-        if self._writes_into_network(name, args, kwargs):
+        if self._writes_into_network(name, args, kwargs) or _updates_statistics(name, args, kwargs):
             self.problem = f"{name} writes into the network's own parameters or buffers"
             return
         self._note(lambda: self._call(function, name, args, kwargs), output)
@@ -146,7 +153,7 @@ class Recorder:
 
     def _note_value(self, function: Any, name: str, args: tuple, kwargs: dict, output: Any) -> None:
         """Hold a value that the network's code reads: another one is another way."""
-        if name in SPECIAL or (name.endswith("_") and not name.endswith("__")):
+        if name in SPECIAL or writes_in_place(name):
             if self._writes_into_network(name, args, kwargs):
                 self.problem = f"{name} writes into the network's own parameters or buffers"
             else:
@@ -223,13 +230,23 @@ class Recorder:
         return node
 
     def _writes_into_network(self, name: str, args: tuple, kwargs: dict) -> bool:
-        writes = name == "__setitem__" or (name.endswith("_") and not name.endswith("__") and name != "requires_grad_")
-        targets = [*(args[:1] if writes else ()), kwargs.get("out")]
+        writes = writes_in_place(name) and name != "requires_grad_"
+        renormalised = [kwargs.get("weight", args[1])] if renormalises(name, args, kwargs) else []
+        targets = [*(args[:1] if writes else ()), kwargs.get("out"), *renormalised]
         return any(
             isinstance(value, Tensor) and value.layout is torch.strided and value.untyped_storage().data_ptr() in self._own
             and value.numel() > 0
             for value in targets
         )  # fmt: skip
+
+
+def _updates_statistics(name: str, args: tuple, kwargs: dict) -> bool:
+    """Tell whether a call of batch or instance norm writes running statistics."""
+    names = {"batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training"),
+             "instance_norm": ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats")}.get(name)  # fmt: skip
+    given = dict(zip(names or (), args, strict=False)) | kwargs
+    default = name == "instance_norm"
+    return names is not None and given.get("running_mean") is not None and bool(given.get(names[-1], default))
 
 
 def expect(value: Any, expected: Any) -> None:

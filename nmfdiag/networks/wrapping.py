@@ -21,6 +21,11 @@ class Opaque(nn.Module):
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         return self.script(*args, **kwargs)
 
+    def train(self, mode: bool = True) -> "Opaque":
+        """Set the mode of the part, too."""
+        self.script.train(mode)
+        return super().train(mode)
+
     def __getattr__(self, name: str) -> Any:
         return getattr(object.__getattribute__(self, "script"), name)
 

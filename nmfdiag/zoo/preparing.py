@@ -1,7 +1,8 @@
 """Training samples as a network takes them: how they are normalised, and which of its outputs each label is."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +13,9 @@ from nmfdiag.data.imagenet import ClassList
 from nmfdiag.data.labels import counted_from_one
 from nmfdiag.data.normalization import FIXED, full_scale, normalization, normalizations
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks.activations import RELUS
 from nmfdiag.networks.evaluating import evaluating
+from nmfdiag.networks.fallback import Replay
 from nmfdiag.networks.outputs import logits_of
 
 AUTO = "auto"
@@ -34,14 +37,21 @@ class Tried:
     n: int
 
 
-def answers(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Logits (n, classes) of a network in evaluation mode, a batch at a time; its mode is left as it was.
+def answers(model: nn.Module, inputs: Tensor, pick: Callable[[Any], Tensor] = logits_of) -> Tensor:
+    """Logits (n, classes) of a network in evaluation mode, a batch at a time; it is left as it was.
+
+    Args:
+        model: The network.
+        inputs: Samples (n, ...).
+        pick: Finds the logits in what it returns.
 
     Raises:
         NmfdiagError: If the network can't take the inputs, or returns no logits for each sample.
     """
     with evaluating(model, inputs):
-        logits = torch.cat([logits_of(model(part.clone())) for part in inputs.split(AT_ONCE)])
+        replay = Replay(model, RELUS)
+        parts = [pick(replay.run(part, lambda *_: None)).detach() for part in inputs.split(AT_ONCE)]
+        logits = torch.cat(parts)
     if len(logits) != len(inputs):
         raise NmfdiagError(
             f"The network must return a row of logits for each sample, got {len(logits)} for {len(inputs)} samples."
@@ -50,8 +60,9 @@ def answers(model: nn.Module, inputs: Tensor) -> Tensor:
 
 
 def compare(
-    model: nn.Module, samples: Tensor, labels: Tensor, ways: dict[str, Normalization]
-) -> tuple[str, dict[str, Tried]]:
+    model: nn.Module, samples: Tensor, labels: Tensor, ways: dict[str, Normalization],
+    pick: Callable[[Any], Tensor] = logits_of,
+) -> tuple[str, dict[str, Tried]]:  # fmt: skip
     """Try normalisations on samples, in rounds of more samples and fewer normalisations.
 
     Args:
@@ -59,6 +70,7 @@ def compare(
         samples: Samples as they are stored (n, ...).
         labels: Their given labels (n,).
         ways: The normalisations by name; of two that do equally well the first is chosen.
+        pick: Finds the logits in what the network returns.
 
     Returns:
         The name of the one with the highest accuracy (where that is equal, the lowest loss), and how each did.
@@ -70,7 +82,7 @@ def compare(
     for n, margin in ROUNDS:
         some = stratified_subset(labels, min(n, len(labels)), 0)
         for name, way in left.items():
-            tried[name] = _tried(answers(model, way(samples[some])), labels[some])
+            tried[name] = _tried(answers(model, way(samples[some]), pick), labels[some])
         best = min(left, key=lambda name: (-tried[name].accuracy, tried[name].loss))
         left = {name: way for name, way in left.items() if tried[name].accuracy >= tried[best].accuracy - margin}
         if len(left) == 1 or n >= len(labels):
