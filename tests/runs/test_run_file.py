@@ -196,7 +196,7 @@ def test_runs_at_any_depth_are_listed(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_too_large_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nmfdiag.runs.records.MOST_RUNS", 2)
+    monkeypatch.setattr("nmfdiag.runs.records.MOST_FILES", 2)
     for i in range(4):
         RunFile(tmp_path / str(i), HEADER | {"name": str(i)}).begin()
     runs, problems = monitored_runs(tmp_path)

@@ -126,9 +126,10 @@ def test_a_dead_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def dead(entry: ZooEntry) -> torch.nn.Module:
         model = real(entry)
+        norm = model.get_submodule(LAYER).bn
         with torch.no_grad():
-            for parameter in model.parameters():
-                parameter.fill_(0)
+            norm.weight.zero_()
+            norm.bias.fill_(-1)
         return model
 
     monkeypatch.setattr(ZooEntry, "load_model", dead)

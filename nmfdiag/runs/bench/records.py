@@ -5,6 +5,7 @@ import os
 import platform
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -116,8 +117,11 @@ def write_csv(path: Path, columns: Sequence[str], records: Iterable[dict[str, An
 
 
 def kept_folder() -> Path:
-    """Where every finished benchmark leaves its tables: ``bench/`` in the cache folder."""
-    return cache_folder() / "bench"
+    """Where every finished benchmark leaves its tables: ``bench/`` in the cache folder, which is made and closed to others."""
+    folder = cache_folder()
+    with suppress(OSError):  # nothing can be kept: whoever writes there is told
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is open to others is not taken for ours the next time
+    return folder / "bench"
 
 
 def last_results() -> "pd.DataFrame | None":
