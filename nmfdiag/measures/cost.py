@@ -1,8 +1,9 @@
 """How long a profile will take and how much memory it needs, from a few small measurements on the machine that it will run on.
 
-A curve is one run of the network, one factorisation, and one run of the rest of the network for each rank. The runs are timed on as many
-samples as take a moment, at a few layers and ranks; time is proportional to samples. NMF is run with few iterations on few rows, and what
-is missing is scaled from there: how much that is, is a property of the algorithm and not of a machine.
+A curve is a cut, one factorisation, and one run of the rest of the network for each rank; each batch takes a run of the whole network
+more, and the first cut at a layer the runs that check it. They are timed on as many samples as take a moment, at a few layers and
+ranks; time is proportional to samples. NMF is run with few iterations on few rows, and what is missing is scaled from there: how much
+that is, is a property of the algorithm and not of a machine.
 """
 
 import math
@@ -54,9 +55,13 @@ class Cost:
 
 @dataclass(frozen=True)
 class _Trial:
-    """Measurements at one layer: seconds a sample at some ranks, seconds of each method's factorisation."""
+    """Measurements at one layer: seconds that its first cut takes more than others, seconds a sample of a cut and at some ranks,
+    seconds of each method's factorisation.
+    """
 
     layer: ReluLayer
+    first: float
+    cut: float
     tail: dict[int, float]
     solving: dict[str, float]
     carries: int
@@ -107,16 +112,17 @@ def measured_cost(
             )
         except NmfdiagError:  # dead on these samples
             continue
-    seconds, peak = 0.0, int(HEAD_ROOM * bytes_a_sample * n)
+    seconds, peak = sum(sizes) * a_sample, int(HEAD_ROOM * bytes_a_sample * n)
     for place, layer in enumerate(layers):
         if not trials:
             break
         trial = trials[min(trials, key=lambda measured: (abs(measured - place), measured))]
+        seconds += trial.first
         alike = min(trials.values(), key=lambda trial: _unlike(trial.layer, layer))
         for method in methods[layer.name]:
             group = len(sizes) if _on_gpu(inputs) else 1  # factorised in one call
             seconds += _solving(alike, layer, method) * sum((size / n) ** 0.9 for size in sizes) / group
-            seconds += sum(sizes) * (a_sample + _tails(trial, layer, method, n))
+            seconds += sum(sizes) * (trial.cut + _tails(trial, layer, method, n))
             peak = max(peak, _bytes(trial, layer, method, n, bytes_a_sample) * group)
     return Cost(seconds * timed.slowness, peak)
 
@@ -151,7 +157,9 @@ def _trial(
 ) -> _Trial:
     places, n = places_of(layer), len(inputs)
     wanted = max(few, -(-ROWS // places))
-    cut = network.cut(layer.name, inputs[: min(n, wanted, max(few, int(AFFORDABLE / max(a_sample, 1e-6))))])
+    several = inputs[: min(n, wanted, max(few, int(AFFORDABLE / max(a_sample, 1e-6))))]
+    first = timed(partial(network.cut, layer.name, several), again=False)
+    cut = network.cut(layer.name, several)
     matrix = fold(cut.activation, layer.channel_dim)
     copied = matrix.data_ptr() != cut.activation.data_ptr()
     A, signed = _some_rows(matrix.float()), has_negative(matrix)
@@ -163,7 +171,11 @@ def _trial(
         solving[method] = _factorising(
             method, X, _iterated(method, len(A), layer.width, signed), n_batches, timed
         ) * _more_rows(method, n * places, len(A))
-    small = network.cut(layer.name, inputs[:few])
+    batch = inputs[:few]
+    cutting = (
+        timed(partial(network.cut, layer.name, batch)) / few
+    )  # the second one, which knows the batch's logits, as most do
+    small = network.cut(layer.name, batch)
     carries = sum(one.nbytes for one in small.carried if isinstance(one, Tensor)) // few
     tail = Tail(network, small, torch.zeros(few, dtype=torch.int64), None)
     tail.baseline_accuracy()
@@ -176,7 +188,8 @@ def _trial(
         for shape in ((few * places, max(chosen)), (max(chosen), width))
     )
     seconds = {k: timed(partial(tail.accuracy, W[:, :k], H[:k])) / few for k in chosen}
-    return _Trial(layer, seconds, solving, carries, copied, signed)
+    first = max(0.0, first - len(several) * (a_sample + cutting))
+    return _Trial(layer, first, cutting, seconds, solving, carries, copied, signed)
 
 
 def _factorising(method: str, A: Tensor, ranks: list[int], n_batches: int, timed: "_Stopwatch") -> float:

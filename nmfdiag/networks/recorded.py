@@ -10,7 +10,13 @@ RECORDED = "activations"
 """Name of this architecture, and of its one ReLU."""
 
 
-def recorded_network(input_shape: Shape, n_classes: int, *, places: int = 0, bias: int = 1) -> nn.Module:
+class RecordedNetwork(nn.Sequential):
+    """The rest of a network after its last ReLU. No operation of its own makes the channels, so that it has to say where they are."""
+
+    nmfdiag_channel_dim = 1
+
+
+def recorded_network(input_shape: Shape, n_classes: int, *, places: int = 0, bias: int = 1) -> RecordedNetwork:
     """Build the rest of a network after its last ReLU; its inputs are that layer's activations.
 
     Args:
@@ -21,4 +27,4 @@ def recorded_network(input_shape: Shape, n_classes: int, *, places: int = 0, bia
     """
     mean = {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()} if places else {}
     head = nn.Linear(input_shape[0], n_classes, bias=bool(bias))
-    return nn.Sequential(OrderedDict({RECORDED: nn.ReLU(), **mean, "head": head}))
+    return RecordedNetwork(OrderedDict({RECORDED: nn.ReLU(), **mean, "head": head}))

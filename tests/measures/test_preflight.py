@@ -216,7 +216,7 @@ def test_the_time_is_that_of_the_work(methods: tuple[str, ...], monkeypatch: pyt
     entry = lookup("digits-cnn-p0.6-s0")
     model, pool = entry.load_model(), entry.load_pool()
     few = pool.given_labels < 2
-    what: dict[str, Any] = {"per_class": 10, "methods": methods, "layers": list(entry.layers)[-1:]}
+    what: dict[str, Any] = {"per_class": 20, "methods": methods, "layers": list(entry.layers)[-1:]}
     with Work() as work:
         monkeypatch.setattr(cost, "time", work)
         promised = preflight(model, pool.inputs[few], pool.given_labels[few], **what).seconds

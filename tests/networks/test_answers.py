@@ -36,9 +36,14 @@ def test_what_is_no_logits_is_said(output: object, words: str) -> None:
         logits_of(output)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_weights_of_another_type_are_named_with_the_cure(dtype: torch.dtype) -> None:
     model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).to(dtype)
     inputs: Tensor = torch.rand(2, 4)
     with pytest.raises(NmfdiagError, match=rf"weights of {dtype} and can't take.*network.float\(\)"):
         relu_layers(model, inputs)
+
+
+def test_a_network_in_double_precision_is_run_in_it() -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2)).double()
+    assert relu_layers(model, torch.rand(2, 4)) == ["1"]

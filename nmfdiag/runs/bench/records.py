@@ -120,7 +120,9 @@ def kept_folder() -> Path:
     """Where every finished benchmark leaves its tables: ``bench/`` in the cache folder, which is made and closed to others."""
     folder = cache_folder()
     with suppress(OSError):  # nothing can be kept: whoever writes there is told
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # one that is open to others is not taken for ours the next time
+        folder.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # one that is open to others is not taken for ours the next time
     return folder / "bench"
 
 
