@@ -122,6 +122,7 @@ class SplitNetwork:
         samples: tuple[Tensor, Tensor] | None = None,
     ):
         model = unwrapped(model)
+        channel_dim = getattr(model, "nmfdiag_channel_dim", None) if channel_dim is None else channel_dim
         self.model, self.activations = model, activations
         self._kinds = kinds_of(activations)
         self._replay = Replay(model, self._kinds)
@@ -372,7 +373,7 @@ class SplitNetwork:
         larger, second = _rows(self._example, SIZES[1]), Recorder(self.model)
         try:
             with evaluating(self.model, larger):
-                other = self._replay.survey(larger, second)[0]
+                other = self._replay.run(larger, lambda *_: None, observer=second)
                 more = self.pick(other)
             steady = self._replay.calls == calls
         except NmfdiagError:  # it takes batches of one size
