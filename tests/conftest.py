@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -44,6 +45,14 @@ def pickles_read_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         read_here(patch)
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Drop what pages have asked for and nobody waits for any more."""
+    yield
+    if "screens" in sys.modules:
+        sys.modules["screens"].drop_all()
 
 
 @pytest.fixture(scope="session")
