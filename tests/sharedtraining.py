@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from nmfdiag.runs.adapters import lightning_callback, trainer_callback
 from nmfdiag.runs.monitor import MemorizationMonitor
 
-EPOCHS = 6
+EPOCHS = 4
 X, Y = torch.randn(80, 8, generator=torch.Generator().manual_seed(0)), torch.arange(80) % 4
 TOLD: list[str] = []
 

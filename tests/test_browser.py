@@ -175,6 +175,8 @@ def test_a_claim_opens_its_runs_and_its_view(page: Page) -> None:
     page.get_by_role("link", name="Open the view").locator("visible=true").click()
     expect(page.get_by_role("heading", name="Which classes are memorised?")).to_be_visible()
     expect(page.get_by_text("fashion_mnist · cnn · p = 0 · seed 0")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()  # it would be computed beside the next tests
+    expect(page.get_by_text(re.compile("Stopped with"))).to_be_visible()
 
 
 @pytest.mark.parametrize(
