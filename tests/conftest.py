@@ -3,6 +3,7 @@
 import os
 import random
 import shutil
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -24,6 +25,38 @@ settings.register_profile(
 settings.load_profile("the same everywhere")
 
 pytest.register_assert_rewrite("browsing")
+LONGEST_FIRST = (
+    *(
+        "test_properties",
+        "test_corpus",
+        "test_zoo_add",
+        "test_bench",
+        "test_pages",
+        "test_truth",
+        "test_preflight",
+        "test_network_page",
+    ),
+    *(
+        "test_processes",
+        "test_kill",
+        "test_ranks",
+        "test_split",
+        "test_activations",
+        "test_recording",
+        "test_damage",
+        "test_fallback",
+    ),
+    *(
+        "test_sessions",
+        "test_adapters",
+        "test_report",
+        "test_side_by_side",
+        "test_memory",
+        "test_panel",
+        "test_support",
+    ),
+)
+"""Files by name; what is not here takes seconds."""
 MUST_RUN = ("browser", "real_data")
 
 
@@ -44,6 +77,14 @@ def pickles_read_here() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         read_here(patch)
         yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_goes_on() -> Iterator[None]:
+    """Drop what pages have asked for and nobody waits for any more."""
+    yield
+    if "screens" in sys.modules:
+        sys.modules["screens"].drop_all()
 
 
 @pytest.fixture(scope="session")
@@ -73,8 +114,13 @@ def pytest_runtest_setup() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Start with the browser tests: they take longest (see the Makefile)."""
-    items.sort(key=lambda item: item.get_closest_marker("browser") is None)
+    """Start with the browser tests (see the Makefile) and then the files that take longest, so that both processes end together."""
+    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+
+    def place(item: pytest.Item) -> int:
+        return -1 if item.get_closest_marker("browser") else order.get(item.path.stem, len(order))
+
+    items.sort(key=place)
 
 
 class _BrowserTestsTogether(LoadFileScheduling):

@@ -3,12 +3,42 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from weakref import WeakSet
 
 from patience import CEILING, wait_until
 from streamlit.testing.v1 import AppTest
 
+from nmfdiag.runs.jobs import Jobs
+from nmfdiag.views import waiting
+
 ROOT = Path(__file__).resolve().parents[1]
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
+QUEUES: WeakSet[Jobs] = WeakSet()
+"""Of all pages, those too that Streamlit's cache has been cleared of."""
+
+
+class Queue(Jobs):
+    """A page's queue that the tests know of."""
+
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        QUEUES.add(self)
+
+
+waiting.Jobs = Queue  # type: ignore[misc]
+
+
+def pending(queue: Jobs) -> dict[str, Any]:
+    with queue._lock:
+        return queue._waiting | queue._running
+
+
+def drop_all() -> None:
+    """Withdraw all that pages have asked for: nobody looks at them any more, and it would be computed beside the next tests."""
+    for queue in QUEUES:
+        for owner in {owner for task in pending(queue).values() for owner in task.owners}:
+            queue.cancel(owner)
 
 
 def open_page(page: str = "overview", **link: str | list[str]) -> AppTest:
@@ -33,8 +63,15 @@ def run_until(app: AppTest, reached: Callable[[AppTest], object]) -> AppTest:
 
 
 def settled(app: AppTest) -> AppTest:
-    """Run the page again until everything is computed."""
-    return run_until(app, lambda app: any("s of computing on" in caption.value for caption in app.caption))
+    """Run the page again when everything is computed; not meanwhile, since that takes longer than the computing."""
+
+    def complete(app: AppTest) -> bool:
+        if any("s of computing on" in caption.value for caption in app.caption):
+            return True
+        wait_until(lambda: not any(map(pending, QUEUES)))
+        return False
+
+    return run_until(app, complete)
 
 
 def visit(page: str = "overview", **link: str | list[str]) -> AppTest:

@@ -1,8 +1,8 @@
-"""A training that two processes share, for the tests: ``python sharedtraining.py LOOP RANK FOLDER`` prints one line of JSON."""
+"""A training that two processes share, for the tests: :func:`run` is one of its processes."""
 
 import json
 import logging
-import sys
+import os
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from nmfdiag.runs.adapters import lightning_callback, trainer_callback
 from nmfdiag.runs.monitor import MemorizationMonitor
 
-EPOCHS = 6
+EPOCHS = 4
 X, Y = torch.randn(80, 8, generator=torch.Generator().manual_seed(0)), torch.arange(80) % 4
 TOLD: list[str] = []
 
@@ -172,9 +172,11 @@ def accelerate(rank: int, folder: Path) -> dict[str, Any]:
     return told(monitor, epoch)
 
 
-if __name__ == "__main__":
+def run(name: str, rank: int, folder: Path, environment: dict[str, str]) -> None:
+    """One process of a training; ``RANK.json`` in the folder is what it has to tell."""
+    os.environ.update(environment)
+    os.chdir(folder)
     torch.set_num_threads(1)
     logging.getLogger("nmfdiag").addHandler(Note())
     logging.getLogger("nmfdiag").setLevel(logging.INFO)
-    result = globals()[sys.argv[1]](int(sys.argv[2]), Path(sys.argv[3]))
-    print("\n" + json.dumps(result))
+    (folder / f"{rank}.json").write_text(json.dumps(globals()[name](rank, folder)))

@@ -152,8 +152,11 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "heading", "drawing"),
     [
-        (f"/ablation?{FAST}&layer=fc4&grid=coarse", "Which directions does the network need?", DRAWN),
-        (f"/batches?{FAST}&families=digits+mlp&by=pca", "Are layers more linear on one class", DRAWN),
+        (f"/ablation?{FAST}&layer=fc4&batch=3", "Which directions does the network need?", DRAWN),
+        pytest.param(
+            *(f"/batches?{FAST}&families=digits+mlp&by=pca", "Are layers more linear on one class", DRAWN),
+            marks=pytest.mark.soak,
+        ),
         (f"/support?{FAST}&layer=fc3&batch=3", "How linear is fc3", ".heatmaplayer image"),
     ],
     ids=["ablation", "batches", "support"],
@@ -175,11 +178,16 @@ def test_a_claim_opens_its_runs_and_its_view(page: Page) -> None:
     page.get_by_role("link", name="Open the view").locator("visible=true").click()
     expect(page.get_by_role("heading", name="Which classes are memorised?")).to_be_visible()
     expect(page.get_by_text("fashion_mnist · cnn · p = 0 · seed 0")).to_be_visible()
+    page.get_by_role("button", name="Cancel").click()  # it would be computed beside the next tests
+    expect(page.get_by_text(re.compile("Stopped with"))).to_be_visible()
 
 
 @pytest.mark.parametrize(
     ("path", "heading"),
-    [("/generalization", "Does AuC foretell"), ("/stopping", "When should training have stopped?")],
+    [
+        ("/generalization", "Does AuC foretell"),
+        pytest.param("/stopping", "When should training have stopped?", marks=pytest.mark.soak),
+    ],
     ids=["generalization", "stopping"],
 )
 def test_a_recorded_experiment_is_drawn_at_once(page: Page, path: str, heading: str) -> None:
@@ -192,6 +200,7 @@ def test_a_recorded_experiment_is_drawn_at_once(page: Page, path: str, heading: 
     assert len(list(csv.DictReader(table.value.path().open()))) > 5
 
 
+@pytest.mark.soak  # a process of its own trains
 def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
     page.goto("/training_runs")
     expect(page.get_by_role("heading", name="Is this run memorising yet?")).to_be_visible()

@@ -97,6 +97,7 @@ def test_a_wrong_file_is_answered_by_a_sentence(page: Page) -> None:
     expect(problem).to_be_hidden()
 
 
+@pytest.mark.soak  # the same page as the example's
 def test_recorded_activations_are_diagnosed(page: Page) -> None:
     page.goto(f"/your_network?way=raw+activations&{LIGHT}")
     page.get_by_role("button", name="Open and check").click()

@@ -85,7 +85,7 @@ from nmfdiag.factorize.panel import torch_sweep_
 from nmfdiag.factorize.triton_sweep import triton_sweep_
 
 random = torch.Generator().manual_seed(0)
-for columns, k in ((200, 5), (64, 1)):
+for columns, k in ((70, 3), (20, 1)):
     Y = torch.rand(2, 9, k, generator=random)
     Y[:, :, -1] *= k == 1
     B, G = Y.mT @ torch.rand(2, 9, columns, generator=random), (Y.mT @ Y).contiguous()

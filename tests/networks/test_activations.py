@@ -167,7 +167,9 @@ NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {
 }
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.soak) if name == "efficientnet_b0" else name for name in NETWORKS]
+)
 def test_torchvisions_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, kind, n, channel_dim = NETWORKS[name]
     torch.manual_seed(0)

@@ -15,6 +15,7 @@ TORCHVISION = {
     "resnet18": 32, "alexnet": 63, "vgg11_bn": 32, "squeezenet1_1": 32, "mobilenet_v2": 32, "densenet121": 32,
     "googlenet": 32, "shufflenet_v2_x0_5": 32,
 }  # fmt: skip
+LARGE = {"densenet121", "googlenet", "mobilenet_v2"}
 EVERY = {"densenet121": 11, "googlenet": 7, "mobilenet_v2": 5, "shufflenet_v2_x0_5": 5, "squeezenet1_1": 4}
 
 
@@ -68,7 +69,9 @@ def test_our_networks(name: str) -> None:
     check_every_layer(model, torch.randn(2, 3, 16, 16))
 
 
-@pytest.mark.parametrize("name", TORCHVISION)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.soak) if name in LARGE else name for name in TORCHVISION]
+)
 def test_torchvisions_networks(name: str) -> None:
     torch.manual_seed(0)
     model = lively(build(name, (3, TORCHVISION[name], TORCHVISION[name]), 4))
@@ -252,10 +255,10 @@ def test_a_network_that_cant_take_channels_last() -> None:
     check_every_layer(Views(), torch.randn(2, 3, 8, 8))
 
 
-def test_torchvisions_in_place_relus_need_no_copies() -> None:
-    for name in ("resnet18", "vgg11_bn", "densenet121"):
-        split = SplitNetwork(build(name, (3, 32, 32), 4), torch.randn(2, 3, 32, 32))
-        assert not any(split._parts(layer.name).tail_writes for layer in split.layers[::12]), name
+@pytest.mark.parametrize("name", ["resnet18", "vgg11_bn", pytest.param("densenet121", marks=pytest.mark.soak)])
+def test_torchvisions_in_place_relus_need_no_copies(name: str) -> None:
+    split = SplitNetwork(build(name, (3, 32, 32), 4), torch.randn(2, 3, 32, 32))
+    assert not any(split._parts(layer.name).tail_writes for layer in split.layers[::12])
 
 
 @pytest.mark.parametrize("name", ["cnn", "resnet", "mlp"])

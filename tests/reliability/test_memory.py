@@ -87,7 +87,7 @@ def test_what_is_free_is_the_least_of_what_system_and_containers_leave(
     assert free is None or 0 < free < 2**50
 
 
-SHAPES = (("mu", 100_000, 64), ("pca", 200_000, 64), ("hals", 400, 4096), ("hals", 200_000, 64))
+SHAPES = (("mu", 50_000, 64), ("pca", 100_000, 64), ("hals", 200, 2048), ("hals", 60_000, 64))
 MEASURE = """
 import ctypes, gc, json, sys
 from pathlib import Path

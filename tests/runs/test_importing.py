@@ -308,7 +308,7 @@ def test_it_is_asked_for_without_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.slow
+@pytest.mark.soak  # tests/test_browser_own.py opens it too
 def test_the_command_opens_the_example_as_it_was_before_it_was_exported(own_zoo: Path) -> None:
     opener = Opener()
     opener.start(example)

@@ -69,12 +69,12 @@ def test_a_look_agrees_with_whole_curves() -> None:
     entry = lookup("digits-cnn-p0.4-s0")
     pool = entry.load_pool()
     batches = [
-        (pool.inputs[pool.given_labels == c][:10], pool.given_labels[pool.given_labels == c][:10]) for c in range(10)
+        (pool.inputs[pool.given_labels == c][:10], pool.given_labels[pool.given_labels == c][:10]) for c in range(5)
     ]
     model = entry.load_model()
-    watch = Watch(batches, layers=["conv2_1", "conv3_2"], methods=["nmf"])
+    watch = Watch(batches, layers=["conv3_2"], methods=["nmf"])
     for look in (watch.look(model), watch.look(model)):  # the second one goes on from the first one's components
-        for layer in ("conv2_1", "conv3_2"):
+        for layer in ("conv3_2",):
             curves = compression_curves(model, layer, batches)
             whole = sum(curve.auc for curve in curves) / len(curves)  # type: ignore[union-attr]
             assert look["nmf"][layer]["auc"] == pytest.approx(whole, abs=0.06)

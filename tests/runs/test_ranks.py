@@ -1,10 +1,7 @@
 """Trainings that processes share: one measures and writes, all stop together or none, and nobody waits for who doesn't come."""
 
 import json
-import os
 import socket
-import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,6 +10,7 @@ import pytest
 import sharedtraining
 import torch
 import torch.distributed as dist
+from killing import context
 from sharedtraining import EPOCHS, X, Y
 from torch import nn
 
@@ -32,17 +30,19 @@ def both(loop: str, folder: Path) -> list[dict[str, Any]]:
     processes = []
     for rank in range(2):
         told = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-        environment = os.environ | {name: str(value) for name, value in told.items()}
+        environment = {name: str(value) for name, value in told.items()}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        command = [sys.executable, sharedtraining.__file__, loop, str(rank), str(folder)]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, cwd=folder))
+        process = context().Process(target=sharedtraining.run, args=(loop, rank, folder, environment), daemon=True)
+        process.start()
+        processes.append(process)
     try:
-        output = [process.communicate(timeout=PATIENT_SECONDS)[0] for process in processes]
+        for process in processes:
+            process.join(PATIENT_SECONDS)
     finally:
         for process in processes:
             process.kill()
-    assert [process.returncode for process in processes] == [0, 0]
-    return [json.loads(text.decode().strip().splitlines()[-1]) for text in output]
+    assert [process.exitcode for process in processes] == [0, 0]
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(2)]
 
 
 def written(folder: Path) -> list[int]:

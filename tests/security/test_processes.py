@@ -79,6 +79,7 @@ def test_an_upload_that_would_run_code_is_told_and_leaves_nothing(own: Path, str
     assert not (own / "ran").exists() and not private[0].exists() and not (own / "zoo").exists()
 
 
+@pytest.mark.soak  # what the command says of it is seen in test_corpus.py
 def test_an_image_of_a_gigapixel_is_told_within_little_memory(own: Path, stranger: Stranger) -> None:
     [bomb] = [each for each in CORPUS if each.id == f"{SAMPLES}: an image of 900 megapixels"]
     bomb.write(own / "images.zip", own / "ran")

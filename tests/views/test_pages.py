@@ -87,8 +87,15 @@ def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.Mon
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = run_until(open_page(**{**SMALL, "n": "30", "seed": "1"}), lambda app: app.error and plots(app))
+    app = run_until(open_page(**{**SMALL, "n": "30", "seed": "1", "p": ["0"]}), lambda app: app.error and plots(app))
     assert "dead on this batch" in app.error[0].value and not app.exception
+
+
+@pytest.fixture(autouse=True)
+def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """How often a call is timed is another matter."""
+    monkeypatch.setattr("nmfdiag.runs.runtime.MIN_REPEATS", 1)
+    monkeypatch.setattr("nmfdiag.runs.runtime.REPEAT_SECONDS", 0.0)
 
 
 def runtime(**link: str | list[str]) -> AppTest:
