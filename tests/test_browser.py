@@ -59,6 +59,9 @@ def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
     finished(page)
     drawn(page)
     stem = "digits_mlp_p0-1_s0_fc1_accuracy-over-rank"
+    page.wait_for_function(
+        "document.querySelectorAll('.js-plotly-plot').length == 1"
+    )  # the one before the last curve has gone
     page.locator(".js-plotly-plot").hover()
     with page.expect_download() as image:
         page.locator('[data-title^="Download plot"]').click()

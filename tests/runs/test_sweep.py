@@ -89,8 +89,14 @@ def test_networks_whose_p_is_unknown_have_their_values() -> None:
 
 
 def test_a_scheduler_that_is_lost_leaves_what_was_finished(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
+    monkeypatch.setenv(
+        "NMFDIAG_CACHE", str(tmp_path_factory.mktemp("cache"))
+    )  # nothing of it is known from other tests
     table = tmp_path / "aucs.csv"
     table.write_text("an old one")
     call = [
