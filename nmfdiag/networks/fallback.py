@@ -198,6 +198,10 @@ class _Intercept(TorchFunctionMode):
         path, module = self.stack[-1] if self.stack else ("", None)
         inside = type(module) if module is not None else None
         kind = kind_of_call(func, inside)
+        if torch._C._functorch.peek_interpreter_stack() is not None:  # its tensors stand for others
+            if kind in self.replay.kinds:
+                self.replay.unseen[path or name] = "it is inside a transform of torch.func, such as vmap"
+            return func(*args, **kwargs)
         writes = name == "__setitem__" or writes_in_place(name)
         if writes or "out" in kwargs:
             self._keep_parameter(kwargs.get("out") if "out" in kwargs else args[0] if args else None)

@@ -380,14 +380,15 @@ class SplitNetwork:
             return None
         with evaluating(self.model, self._example):
             again = self.pick(self._replay.run(self._example, lambda *_: None))
-        if not random and not _close(again, expected):
+        steady_answers = random or _close(again, expected)
+        if not steady_answers:
             self.remarks.append(
                 "The network's answers to the same samples change from one run to the next, by something that is neither its weights "
                 "nor a random number of torch, NumPy or Python: no figure can be repeated exactly."
             )
         mixed = len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected)
         alike = torch.equal(self._example[0], self._example[1])  # batches of them show no difference
-        if not random and (mixed or (alike and self._batch_norm())):
+        if steady_answers and not random and (mixed or (alike and self._batch_norm())):
             self.mixes = "The answer to a sample depends on the others of its batch" + self._batch_norm()
             self.remarks.append(
                 f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."

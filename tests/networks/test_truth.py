@@ -212,13 +212,16 @@ def test_relus_that_cannot_be_seen_are_named() -> None:
             self.rnn = nn.RNN(6, 6, nonlinearity="relu", batch_first=True)
             self.script = torch.jit.script(nn.Sequential(nn.Linear(6, 6), nn.ReLU()))
             self.alone, self.head = torch.jit.trace(nn.ReLU(), X[:2]), block()
+            self.mapped = nn.Linear(6, 6)
 
         def forward(self, x: Tensor) -> Tensor:
-            return self.head(self.alone(self.script(self.rnn(x[:, None])[0][:, 0]) - 0.2))
+            h = self.alone(self.script(self.rnn(x[:, None])[0][:, 0]) - 0.2)
+            return self.head(h + torch.vmap(lambda row: torch.relu(self.mapped(row)))(h))
 
     network = SplitNetwork(Net().eval(), X)
     assert [layer.name for layer in network.layers] == ["alone", "head.1"]
     assert "recurrent" in network.skipped["rnn"] and "TorchScript" in network.skipped["script"]
+    assert "vmap" in network.skipped["relu"]
 
 
 class Drawing(nn.Module):
