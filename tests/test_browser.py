@@ -79,6 +79,7 @@ def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="PNG").click()
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelector('.js-plotly-plot')._context.toImageButtonOptions.format == 'png'")
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length == 1")
     page.locator(".js-plotly-plot").hover()
     with page.expect_download() as image:
         page.locator('[data-title^="Download plot"]').click()
