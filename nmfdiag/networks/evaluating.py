@@ -64,29 +64,25 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
         NmfdiagError: If the network can't take the inputs.
     """
     with _process, _lock(model):
-        yield from _evaluating(model, inputs)
-
-
-def _evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
-    states = RandomStates()
-    snapshot = Snapshot(model, parameters=overriding_train(model))
-    try:
-        states.seed()
-        with plainly():
-            open_parts(model)
-            if any(module.training for module in model.modules()):
-                with suppress(NotImplementedError):  # an exported program has one mode
-                    model.eval()
-            yield
-    except (NmfdiagError, MemoryError, torch.OutOfMemoryError):
-        raise
-    except Exception as error:  # what a network's own code raises is not in our hands
-        raise shape_error(model, inputs, error) from error
-    finally:
+        states = RandomStates()
+        snapshot = Snapshot(model, parameters=overriding_train(model))
         try:
-            snapshot.restore()
+            states.seed()
+            with plainly():
+                open_parts(model)
+                if any(module.training for module in model.modules()):
+                    with suppress(NotImplementedError):  # an exported program has one mode
+                        model.eval()
+                yield
+        except (NmfdiagError, MemoryError, torch.OutOfMemoryError):
+            raise
+        except Exception as error:  # what a network's own code raises is not in our hands
+            raise shape_error(model, inputs, error) from error
         finally:
-            states.restore()
+            try:
+                snapshot.restore()
+            finally:
+                states.restore()
 
 
 @contextmanager
@@ -102,23 +98,19 @@ def in_modes(modules: list[tuple[nn.Module, bool]], model: nn.Module, inputs: Te
         NmfdiagError: If the network can't take the inputs.
     """
     with _lock(model):
-        yield from _in_modes(modules, model, inputs)
-
-
-def _in_modes(modules: list[tuple[nn.Module, bool]], model: nn.Module, inputs: Tensor) -> Iterator[None]:
-    changed = [(module, module.training) for module, training in modules if module.training is not training]
-    try:
-        for module, training in changed:
-            module.training = not training
-        with ExitStack() as stack:
-            if torch.is_inference_mode_enabled():
-                stack.enter_context(torch.inference_mode(False))
-            stack.enter_context(torch.no_grad())
-            yield
-    except (NmfdiagError, torch.OutOfMemoryError):
-        raise
-    except RUN_ERRORS as error:
-        raise shape_error(model, inputs, error) from error
-    finally:
-        for module, training in changed:
-            module.training = training
+        changed = [(module, module.training) for module, training in modules if module.training is not training]
+        try:
+            for module, training in changed:
+                module.training = not training
+            with ExitStack() as stack:
+                if torch.is_inference_mode_enabled():
+                    stack.enter_context(torch.inference_mode(False))
+                stack.enter_context(torch.no_grad())
+                yield
+        except (NmfdiagError, torch.OutOfMemoryError):
+            raise
+        except RUN_ERRORS as error:
+            raise shape_error(model, inputs, error) from error
+        finally:
+            for module, training in changed:
+                module.training = training
