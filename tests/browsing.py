@@ -22,6 +22,15 @@ FLAGS = (
     "--disable-component-update --disable-sync"
 ).split()
 DRAWN = "[data-testid=stMain] .scatterlayer .trace .js-line"
+LINES = "[data-testid=stMain] .scatterlayer .trace .js-line[d*=L]"
+"""Lines of more than one point."""
+QUIET = """() => {
+    const [busy, charts] = [
+        '[data-testid=stProgress], [data-testid=stSkeleton], [data-test-script-state=running], [data-stale=true]',
+        [...document.querySelectorAll('[data-testid=stPlotlyChart]')],
+    ]
+    return !document.querySelector(busy) && charts.every(e => !e.offsetWidth || e.querySelector('.js-plotly-plot .main-svg'))
+}"""
 FAST = "arch=mlp&p=0&p=1&n=10&grid=coarse"
 OWN = "mine"
 PATIENT = 1000 * CEILING
@@ -85,11 +94,17 @@ def page(browser: Browser, server: str) -> Iterator[Page]:
     page.close()
 
 
-def drawn(page: Page) -> list[str]:
-    """The paths of the lines on the plot, once there are any."""
-    page.wait_for_selector(DRAWN, state="attached")
-    return page.locator(DRAWN).evaluate_all("paths => paths.map(path => path.getAttribute('d') || '')")
+def drawn(page: Page, lines: str = LINES) -> None:
+    """Wait until there is a line on a plot."""
+    page.wait_for_selector(lines, state="attached")
+
+
+def quiet(page: Page) -> None:
+    """Wait until the page's script has ended, with nothing left of the run before it and all plots drawn."""
+    page.wait_for_function(QUIET)
 
 
 def finished(page: Page) -> None:
+    """Wait until everything is computed and drawn."""
     expect(page.get_by_text("s of computing on")).to_be_visible()
+    quiet(page)

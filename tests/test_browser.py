@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import DRAWN, FAST, drawn, finished
+from browsing import DRAWN, FAST, drawn, finished, quiet
 from playwright.sync_api import Page, expect
 
 pytest_plugins = ["browsing"]
@@ -17,7 +17,7 @@ def test_a_cold_deep_link_shows_the_page_in_its_frame(page: Page) -> None:
     expect(page.get_by_role("heading", name="Which layers memorise?")).to_be_visible()
     expect(page.get_by_role("link", name="k vs accuracy")).to_be_visible()
     finished(page)
-    assert any("L" in path for path in drawn(page))
+    drawn(page)
     page.reload()
     expect(page.get_by_text("digits · mlp · p = 0, 1")).to_be_visible()
     assert "axis=log" in page.url and "arch=mlp" in page.url
@@ -30,19 +30,19 @@ def test_choices_survive_a_page_switch_and_the_second_visit_is_instant(page: Pag
     expect(page.get_by_role("heading", name="How well do k directions")).to_be_visible()
     expect(page.get_by_text("digits · mlp · p = 0, 1")).to_be_visible()
     finished(page)
-    assert drawn(page)
+    drawn(page)
     page.wait_for_url("**arch=mlp**")
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", name="Is this network memorising?")).to_be_visible()
     finished(page)
-    assert drawn(page) and page.get_by_test_id("stProgress").count() == 0
+    drawn(page)
 
 
 def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> None:
     page.goto("/?p=0&p=0.8&p=1&seed=1&n=50")
     progress = page.get_by_test_id("stProgress")
     expect(progress).to_contain_text(re.compile(r"\d+ of 210 curves"))
-    assert drawn(page)
+    drawn(page, DRAWN)
     expect(page.get_by_text("So far:")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     stopped = page.get_by_text(re.compile(r"Stopped with \d+ of 210 curves"))
@@ -59,9 +59,7 @@ def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
     finished(page)
     drawn(page)
     stem = "digits_mlp_p0-1_s0_fc1_accuracy-over-rank"
-    page.wait_for_function(
-        "document.querySelectorAll('.js-plotly-plot').length == 1"
-    )  # the one before the last curve has gone
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)  # the one before the last curve has gone
     page.locator(".js-plotly-plot").hover()
     with page.expect_download() as image:
         page.locator('[data-title^="Download plot"]').click()
@@ -79,7 +77,8 @@ def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
     page.get_by_role("radio", name="PNG").click()
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelector('.js-plotly-plot')._context.toImageButtonOptions.format == 'png'")
-    page.wait_for_function("document.querySelectorAll('.js-plotly-plot').length == 1")
+    quiet(page)
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
     page.locator(".js-plotly-plot").hover()
     with page.expect_download() as image:
         page.locator('[data-title^="Download plot"]').click()
@@ -97,7 +96,7 @@ def test_a_click_on_a_layer_opens_its_curve(page: Page) -> None:
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.get_by_role("heading", name="How robust is fc4 to compression?")).to_be_visible()
     finished(page)
-    assert drawn(page)
+    drawn(page)
     page.wait_for_url("**layer=fc4**")
 
 
@@ -118,7 +117,7 @@ def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
     page.get_by_role("button", name="Measure", exact=True).click()
     finished(page)
     expect(page.get_by_text(re.compile(r"At fc4 \(10 × 128\)"))).to_be_visible()
-    assert any("L" in path for path in drawn(page))
+    drawn(page)
     page.get_by_text("rows", exact=True).click()  # another plot of the same layer starts when it is asked for
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_text("Time of NMF over rows at fc4").first).to_be_visible()  # a rerun may show the old plot too
@@ -126,7 +125,7 @@ def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
     page.reload()
     finished(page)  # what is under way goes on, what is done comes from the cache
     expect(page.get_by_role("button", name="Measure again")).to_be_visible()
-    assert drawn(page)
+    drawn(page)
 
 
 def test_a_long_timing_can_be_cancelled(page: Page) -> None:
