@@ -120,7 +120,7 @@ def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
     drawn(page)
     page.get_by_text("rows", exact=True).click()  # another plot of the same layer starts when it is asked for
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_text("Time of NMF over rows at fc4").first).to_be_visible()  # a rerun may show the old plot too
+    expect(page.get_by_text("Time of NMF over rows at fc4").first).to_be_visible()  # beside the old plot, for a while
     page.wait_for_url("**over=rows**")
     page.reload()
     finished(page)  # what is under way goes on, what is done comes from the cache

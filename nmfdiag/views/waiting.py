@@ -62,12 +62,14 @@ def computed(choice: Choice, requests: Requests, found: Results | None = None, *
     queue, wanted, of = jobs(choice.device), frozenset(requests), choice.place
     if queue.cache.notice:
         st.warning(for_markdown(queue.cache.notice))
+    under_way = queue.busy(
+        requests
+    )  # before what is there is read: what ends in between is asked for again, and is there at once
     results = queue.results(requests) if found is None else found
     stopped = (st.session_state.get(f"_{of}cancelled"), st.session_state.get(f"_{of}asked"))
     missing = [request for request in requests if request not in results]
-    left = queue.status(missing)
-    under_way = not left.done and not left.failed  # a reload finds it again
-    if missing and (at_once or under_way) and wanted not in stopped:
+    again = under_way and not queue.status(missing).failed  # as after a reload
+    if missing and (at_once or again) and wanted not in stopped:
         _ask(queue, requests, of)
     if not results:
         asked, status = st.session_state.get(f"_{of}asked") == wanted, queue.status(requests)

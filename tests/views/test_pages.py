@@ -1,12 +1,16 @@
 """The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
 
 import shutil
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
-from screens import SMALL, open_page, plots, run_until, settled, visit
+from patience import wait_until
+from screens import QUEUES, SMALL, Queue, open_page, pending, plots, run_until, settled, visit
 from streamlit.testing.v1 import AppTest
 
+from nmfdiag.runs import runtime as runtime_module
 from nmfdiag.zoo.registry import refresh
 
 PAGES = ("overview", "curves", "phases", "reconstruction")
@@ -121,6 +125,36 @@ def test_runtime_measures_when_asked_to(over: str) -> None:
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
     again = runtime(over=over, rank=["2", "4"])  # another reader: it is in the cache
     assert plots(again)[0]["data"] and "Measure" not in [b.label for b in again.button]
+
+
+def test_a_reload_goes_on_with_what_is_under_way_though_a_part_ends_as_it_is_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    link: dict[str, str | list[str]] = {"over": "channels", "rank": ["2"]}
+    measure, read, points = runtime_module.measure, Queue.results, threading.Semaphore(0)
+
+    def measure_when_told(*arguments: Any, **options: Any) -> Any:
+        points.acquire()
+        return measure(*arguments, **options)
+
+    def read_before_another_ends(queue: Queue, requests: Any) -> dict[Any, Any]:
+        results = read(queue, requests)
+        if len(results) == 1:
+            points.release()
+            wait_until(lambda: len(read(queue, requests)) == 2)
+        return results
+
+    monkeypatch.setattr(runtime_module, "measure", measure_when_told)
+    pressed(runtime(**link), "Measure")
+    (queue,) = (queue for queue in QUEUES if pending(queue))
+    requests = [task.request for task in pending(queue).values()]
+    points.release()
+    wait_until(lambda: read(queue, requests))
+    monkeypatch.setattr(Queue, "results", read_before_another_ends)
+    reloaded = runtime(**link)
+    points.release(len(requests))
+    assert "Measure" not in [button.label for button in reloaded.button]
+    assert "Measure again" in [button.label for button in settled(reloaded).button]
 
 
 def test_runtime_as_in_the_paper_is_mu_over_the_rank() -> None:
