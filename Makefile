@@ -5,10 +5,12 @@ PORT ?= 8501
 VENV := .venv
 BIN := $(VENV)/bin
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
-# Two processes of one torch thread each; the tests of one file stay together. Browser tests wait for a server and a Chromium, and two of
-# them on two cores starve each other: tests/conftest.py keeps them in one process, and first, so that they are never the last to end.
+# Two processes, of one thread each: threads of linear algebra that wait for each other take the time of the other process. The tests of one
+# file stay together. Browser tests wait for a server and a Chromium, and two of them on two cores starve each other: tests/conftest.py
+# keeps them in one process, and first, so that they are never the last to end.
 PYTEST_FLAGS := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
+test soak: export OMP_NUM_THREADS = 1
 APP_STAMP := $(VENV)/.app-installed
 TESTS_STAMP := $(VENV)/.tests-installed
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from ownnetworks import copied
 from patience import CEILING
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from serving import serving, trouble
 from torch import nn
 
@@ -81,17 +81,26 @@ def browser(chromium: str) -> Iterator[Browser]:
         yield playwright.chromium.launch(executable_path=chromium, args=FLAGS, timeout=PATIENT)
 
 
+@pytest.fixture(scope="module")
+def context(browser: Browser, server: str) -> Iterator[BrowserContext]:
+    """What all tabs share: the browser's cache, so that only the first one fetches and compiles the scripts."""
+    context = browser.new_context(base_url=server, viewport={"width": 1280, "height": 1000})
+    context.set_default_timeout(PATIENT)
+    yield context
+    context.close()
+
+
 @pytest.fixture
-def page(browser: Browser, server: str) -> Iterator[Page]:
+def page(context: BrowserContext, server: str) -> Iterator[Page]:
     """A tab that asks nothing of other servers."""
-    page = browser.new_page(base_url=server, viewport={"width": 1280, "height": 1000})
-    page.set_default_timeout(PATIENT)
+    page = context.new_page()
     outside: list[str] = []
     page.on("request", lambda r: outside.append(r.url) if not r.url.startswith((server, "data:", "blob:")) else None)
     yield page
-    assert page.get_by_test_id("stException").count() == 0
-    assert outside == []  # everything works offline
+    exceptions = page.get_by_test_id("stException").count()
     page.close()
+    assert exceptions == 0
+    assert outside == []  # everything works offline
 
 
 def drawn(page: Page, lines: str = LINES) -> None:

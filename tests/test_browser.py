@@ -2,7 +2,6 @@
 
 import csv
 import re
-from pathlib import Path
 
 import pytest
 from browsing import DRAWN, FAST, drawn, finished, quiet
@@ -54,7 +53,7 @@ def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> 
     expect(stopped).to_be_visible()
 
 
-def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
+def test_everything_leaves_the_app(page: Page, server: str) -> None:
     page.goto(f"/curves?{FAST}&layer=fc1")
     finished(page)
     drawn(page)
@@ -83,6 +82,12 @@ def test_everything_leaves_the_app(page: Page, tmp_path: Path) -> None:
     with page.expect_download() as image:
         page.locator('[data-title^="Download plot"]').click()
     assert image.value.path().read_bytes().startswith(b"\x89PNG")
+    page.get_by_role("button", name="Link").click()
+    link = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode").inner_text().strip()
+    assert link.startswith(f"{server}/curves?")
+    page.goto(link)  # as another reader
+    expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · single-class batches of 10")).to_be_visible()
+    expect(page.get_by_role("heading", name="How robust is fc1")).to_be_visible()
 
 
 def test_a_click_on_a_layer_opens_its_curve(page: Page) -> None:
@@ -100,17 +105,7 @@ def test_a_click_on_a_layer_opens_its_curve(page: Page) -> None:
     page.wait_for_url("**layer=fc4**")
 
 
-def test_the_link_of_a_page_brings_another_reader_there(page: Page, server: str) -> None:
-    page.goto(f"/curves?{FAST}&layer=fc3&batch=multi-class")
-    finished(page)
-    page.get_by_role("button", name="Link").click()
-    link = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode").inner_text().strip()
-    assert link.startswith(f"{server}/curves?")
-    page.goto(link)
-    expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · multi-class batch of 10")).to_be_visible()
-    expect(page.get_by_role("heading", name="How robust is fc3")).to_be_visible()
-
-
+@pytest.mark.soak  # tests/views has the same without a browser
 def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
     page.goto(f"/runtime?{FAST}&layer=fc4&over=convergence&rank=4")
     expect(page.get_by_role("heading", name="What does the factorisation cost?")).to_be_visible()
@@ -160,7 +155,9 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
             *(f"/batches?{FAST}&families=digits+mlp&by=pca", "Are layers more linear on one class", DRAWN),
             marks=pytest.mark.soak,
         ),
-        (f"/support?{FAST}&layer=fc3&batch=3", "How linear is fc3", ".heatmaplayer image"),
+        pytest.param(
+            *(f"/support?{FAST}&layer=fc3&batch=3", "How linear is fc3", ".heatmaplayer image"), marks=pytest.mark.soak
+        ),
     ],
     ids=["ablation", "batches", "support"],
 )
@@ -215,6 +212,7 @@ def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
     expect(page.get_by_role("button", name="Train one now")).to_be_visible()
 
 
+@pytest.mark.soak  # tests/views has the same without a browser
 def test_a_second_network_is_drawn_beside_and_opened_by_a_click(page: Page) -> None:
     page.goto(f"/?{FAST}")
     page.get_by_role("button", name="Compare").click()
