@@ -14,11 +14,15 @@ from nmfdiag.networks.matching import input_channels, nearest_architectures, net
 from nmfdiag.zoo.registry import entries
 
 RGB = (3, 224, 224)
-LARGE = ["vgg11_bn", "vgg19", "vit_b_16", "convnext_tiny", "swin_t", "inception_v3"]
-SMALL = [
-    "resnet18", "mobilenet_v3_small", "mobilenet_v3_large", "densenet121", "googlenet", "squeezenet1_1", "efficientnet_b0",
-    "regnet_y_400mf", "shufflenet_v2_x0_5", "mnasnet0_5",
+SMALL, LARGE = ["mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"], ["convnext_tiny", "inception_v3"]
+MORE_SMALL = [
+    "resnet18", "mobilenet_v3_large", "densenet121", "googlenet", "efficientnet_b0", "regnet_y_400mf", "mnasnet0_5",
 ]  # fmt: skip
+MORE_LARGE = ["vgg11_bn", "vgg19", "vit_b_16", "swin_t"]
+
+
+def soaked(names: list[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.soak) for name in names]
 
 
 def torchvision(arch: str, n_classes: int = 7, **options: Any) -> nn.Module:
@@ -53,7 +57,7 @@ def resnet18() -> nn.Module:
 # ---------------------------------------------------------------- torchvision's
 
 
-@pytest.mark.parametrize("arch", SMALL)
+@pytest.mark.parametrize("arch", [*SMALL, *soaked(MORE_SMALL)])
 def test_torchvision_at_another_class_count(arch: str) -> None:
     model = torchvision(arch)
     found, n_outputs = network_for(arch, model.state_dict(), RGB)
@@ -65,7 +69,7 @@ def test_torchvision_at_another_class_count(arch: str) -> None:
     assert nearest_architectures(model.state_dict())[0] == (arch, 1.0)
 
 
-@pytest.mark.parametrize("arch", LARGE)
+@pytest.mark.parametrize("arch", [*LARGE, *soaked(MORE_LARGE)])
 def test_large_ones(arch: str) -> None:
     state = zeros(arch)
     found, n_outputs = network_for(arch, state, RGB)
