@@ -135,7 +135,7 @@ def test_fashion_mnist(data_root: Path) -> None:
 
 
 @pytest.mark.real_data
-@pytest.mark.parametrize("split", ["train", "test"])
+@pytest.mark.parametrize("split", [pytest.param("train", marks=pytest.mark.soak), "test"])
 def test_cifar10(data_root: Path, split: str) -> None:
     images, labels, names = load_image_folder(data_root / "cifar10_jpeg.zip", split, limit_per_class=5)
     assert images.shape == (50, 3, 32, 32)

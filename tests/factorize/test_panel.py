@@ -1,14 +1,12 @@
 """The compiled inner loops against torch operations, and Triton's kernel in its interpreter against both."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Iterator
 
 import pytest
 import torch
 from torch import Tensor
 
-from nmfdiag.factorize import machine_code, panel
+from nmfdiag.factorize import machine_code, panel, triton_sweep
 from nmfdiag.factorize.panel import Grams, Inner, Sweep, torch_sweep_
 
 RANKS = (1, 2, 3, 4, 5, 8, 13, 64, 67)
@@ -79,29 +77,28 @@ def test_without_machine_code_the_answers_are_the_same(monkeypatch: pytest.Monke
     assert plain.relative_error == pytest.approx(compiled.relative_error, rel=1e-3)
 
 
-TRITON = """
-import torch
-from nmfdiag.factorize.panel import torch_sweep_
-from nmfdiag.factorize.triton_sweep import triton_sweep_
-
-random = torch.Generator().manual_seed(0)
-for columns, k in ((70, 3), (20, 1)):
-    Y = torch.rand(2, 9, k, generator=random)
-    Y[:, :, -1] *= k == 1
-    B, G = Y.mT @ torch.rand(2, 9, columns, generator=random), (Y.mT @ Y).contiguous()
-    stack = torch.rand(2, k + 3, columns, generator=random)
-    X, plain = stack[:, 1 : k + 1], stack[:, 1 : k + 1].clone()
-    expected = B.clone()
-    triton_sweep_(X, B, G, 2)
-    torch_sweep_(plain, expected, G, 2)
-    torch.testing.assert_close(X, plain)
-    assert torch.equal(X, B)
-print("the same")
-"""
-
-
-def test_tritons_kernel_is_the_plain_sweep() -> None:
+@pytest.fixture
+def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have Triton's interpreter run the kernel, which is made anew for it."""
     pytest.importorskip("triton", reason="torch came without Triton")
-    environment = os.environ | {"TRITON_INTERPRET": "1"}
-    done = subprocess.run([sys.executable, "-c", TRITON], env=environment, capture_output=True, text=True, check=False)
-    assert done.stdout == "the same\n", done.stderr
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    triton_sweep._kernel.cache_clear()
+    yield
+    triton_sweep._kernel.cache_clear()
+
+
+@pytest.mark.usefixtures("interpreted")
+def test_tritons_kernel_is_the_plain_sweep() -> None:
+    assert "Interpreted" in type(triton_sweep._kernel()).__name__
+    random = torch.Generator().manual_seed(0)
+    for columns, k in ((70, 3), (20, 1)):
+        Y = torch.rand(2, 9, k, generator=random)
+        Y[:, :, -1] *= k == 1
+        B, G = Y.mT @ torch.rand(2, 9, columns, generator=random), (Y.mT @ Y).contiguous()
+        stack = torch.rand(2, k + 3, columns, generator=random)
+        X, plain = stack[:, 1 : k + 1], stack[:, 1 : k + 1].clone()
+        expected = B.clone()
+        triton_sweep.triton_sweep_(X, B, G, 2)
+        torch_sweep_(plain, expected, G, 2)
+        torch.testing.assert_close(X, plain)
+        assert torch.equal(X, B)

@@ -21,7 +21,7 @@ METHODS = ("hals", "mu", "batch", "pca", "centred", "random")
 ROUNDING = 2e-3
 RISE = 0.03
 """What the error of a larger rank may exceed that of a smaller one by, as a share of it: NMF has local minima."""
-properties = settings(max_examples=40)
+properties = settings(max_examples=20)
 
 
 def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:

@@ -8,7 +8,9 @@ import torch
 import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
-from torchvision.models import VisionTransformer
+from torchvision.models import ConvNeXt, MobileNetV3, VisionTransformer
+from torchvision.models.convnext import CNBlockConfig
+from torchvision.models.mobilenetv3 import InvertedResidualConfig
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import signed_full_rank, signed_nmf
@@ -94,7 +96,8 @@ def test_every_module(monkeypatch: pytest.MonkeyPatch) -> None:
     traced = SplitNetwork(model, inputs, "all")
     assert [layer.kind for layer in traced.layers] == list(MODULES)
     assert [layer.name for layer in traced.layers] == [f"acts.{i}" for i in range(len(MODULES))]
-    check(traced, untraced(model, inputs, monkeypatch), inputs)
+    for part in (Chain(list(MODULES.values())[:7]).eval(), Chain(list(MODULES.values())[7:]).eval()):
+        check(SplitNetwork(part, inputs, "all"), untraced(part, inputs, monkeypatch), inputs)
 
 
 def test_every_function(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +106,9 @@ def test_every_function(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [layer.kind for layer in traced.layers] == [kind for kind, _ in FUNCTIONS]
     assert [layer.name for layer in traced.layers][:3] == ["gelu", "silu", "leaky_relu"]
     assert len({layer.name for layer in traced.layers}) == len(FUNCTIONS)
-    check(traced, untraced(model, inputs, monkeypatch), inputs)
+    for start in range(0, len(FUNCTIONS), 7):
+        part = Chain([function for _, function in FUNCTIONS[start : start + 7]])
+        check(SplitNetwork(part, inputs, "all"), untraced(part, inputs, monkeypatch), inputs)
 
 
 def test_non_negative_kinds_are() -> None:
@@ -159,16 +164,31 @@ def transformer() -> nn.Module:
     return VisionTransformer(32, 16, 2, 2, 16, 24, num_classes=4)
 
 
+def convnext() -> nn.Module:
+    return ConvNeXt([CNBlockConfig(8, 16, 2), CNBlockConfig(16, None, 1)], num_classes=4)
+
+
+def mobilenet() -> nn.Module:
+    """A block with ReLU; two with Hardswish, one of them with a skip connection."""
+    blocks = [(8, 3, 8, 8, True, "RE", 2), (8, 5, 24, 16, True, "HS", 2), (16, 5, 24, 16, True, "HS", 1)]
+    return MobileNetV3([InvertedResidualConfig(*block, 1, 1.0) for block in blocks], 32, num_classes=4)  # type: ignore[arg-type]
+
+
 NETWORKS: dict[str, tuple[Callable[[], nn.Module], str, int, int]] = {
     "vit": (transformer, "GELU", 2, 2),
+    "convnext": (convnext, "GELU", 3, 3),
+    "mobilenet": (mobilenet, "Hardswish", 7, 1),
     "convnext_tiny": (lambda: torchvision.models.convnext_tiny(num_classes=4), "GELU", 18, 3),
     "efficientnet_b0": (lambda: torchvision.models.efficientnet_b0(num_classes=4), "SiLU", 49, 1),
     "mobilenet_v3_small": (lambda: torchvision.models.mobilenet_v3_small(num_classes=4), "Hardswish", 19, 1),
 }
 
 
+LARGE = {"convnext_tiny", "efficientnet_b0", "mobilenet_v3_small"}
+
+
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.soak) if name == "efficientnet_b0" else name for name in NETWORKS]
+    "name", [pytest.param(name, marks=pytest.mark.soak) if name in LARGE else name for name in NETWORKS]
 )
 def test_torchvisions_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     make, kind, n, channel_dim = NETWORKS[name]
@@ -178,11 +198,13 @@ def test_torchvisions_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     some = [layer for layer in traced.layers if layer.kind == kind]
     assert len(some) == n and {layer.channel_dim for layer in some} == {channel_dim}
     assert all(traced.cut(some[i].name, inputs).activation.min() < 0 for i in (0, -1))
-    check(traced, untraced(model, inputs, monkeypatch), inputs, every=17)
-    if name == "convnext_tiny":
-        assert (some[0].width, some[0].output_shape) == (384, (8, 8, 384))
-    if name == "mobilenet_v3_small":
-        assert len(find_relu_layers(model, inputs)) == len(traced.layers) - n == 14
+    check(traced, untraced(model, inputs, monkeypatch), inputs, every=17 if name in LARGE else 2)
+    if "convnext" in name:
+        width = 384 if name == "convnext_tiny" else 32
+        assert (some[0].width, some[0].output_shape) == (width, (8, 8, width))
+    if "mobilenet" in name:
+        n_relus = 14 if name == "mobilenet_v3_small" else 4
+        assert len(find_relu_layers(model, inputs)) == len(traced.layers) - n == n_relus
 
 
 def test_a_hugging_face_transformer() -> None:

@@ -95,7 +95,11 @@ def measured(model: Composed) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    "made", ["conv", "transposed", "linear", "matmul", "matmul on the left", "einsum", "einsum to the front"]
+    "made",
+    [
+        *("conv", "linear", "matmul on the left", "einsum to the front"),
+        *(pytest.param(made, marks=pytest.mark.soak) for made in ("transposed", "matmul", "einsum")),
+    ],
 )
 def test_every_step_alone(made: str) -> None:
     torch.manual_seed(0)
@@ -103,7 +107,7 @@ def test_every_step_alone(made: str) -> None:
         measured(Composed(made, [name]))
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 8))])
 def test_random_compositions(seed: int) -> None:
     torch.manual_seed(seed)
     draw = random.Random(seed)

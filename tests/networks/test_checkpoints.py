@@ -173,6 +173,7 @@ def test_a_real_child_reads_and_runs_nothing(tmp_path: Path, monkeypatch: pytest
     assert sorted(os.listdir(tmp_path)) == before
 
 
+@pytest.mark.soak
 @pytest.mark.usefixtures("in_a_child")
 @pytest.mark.skipif(sys.platform != "linux", reason="other systems enforce no limit on memory")
 def test_memory_is_limited(tmp_path: Path) -> None:

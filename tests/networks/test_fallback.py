@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torchvision.models.squeezenet import Fire
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import SplitNetwork, build
@@ -52,7 +53,8 @@ def models() -> dict[str, tuple[nn.Module, Tensor]]:
     act = nn.ReLU()
     return {
         "cnn": (build("cnn", (3, 8, 8), 4, width=4), torch.randn(2, 3, 8, 8)),
-        "resnet": (build("resnet", (3, 8, 8), 4, width=4), torch.randn(2, 3, 8, 8)),
+        "resnet": (build("resnet", (3, 8, 8), 4, width=4, blocks_a_stage=1), torch.randn(2, 3, 8, 8)),
+        "fires": (nn.Sequential(Fire(3, 4, 5, 6), Fire(11, 4, 5, 6), nn.Flatten()), torch.randn(2, 3, 4, 4)),
         "squeezenet1_1": (build("squeezenet1_1", (3, 32, 32), 4), torch.randn(2, 3, 32, 32)),
         "reused": (nn.Sequential(nn.Linear(4, 4), act, nn.Linear(4, 4), act), torch.randn(2, 4)),
         "tokens": (Tokens(), torch.randn(2, 3, 6)),
@@ -60,7 +62,10 @@ def models() -> dict[str, tuple[nn.Module, Tensor]]:
     }
 
 
-@pytest.mark.parametrize("name", ["cnn", "resnet", "squeezenet1_1", "reused", "tokens", "aliased"])
+@pytest.mark.parametrize(
+    "name",
+    ["cnn", "resnet", "fires", "reused", "tokens", "aliased", pytest.param("squeezenet1_1", marks=pytest.mark.soak)],
+)
 def test_the_same_as_traced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = models()[name]
     traced = SplitNetwork(model, inputs)

@@ -14,11 +14,15 @@ from nmfdiag.networks.matching import input_channels, nearest_architectures, net
 from nmfdiag.zoo.registry import entries
 
 RGB = (3, 224, 224)
-LARGE = ["vgg11_bn", "vgg19", "vit_b_16", "convnext_tiny", "swin_t", "inception_v3"]
-SMALL = [
-    "resnet18", "mobilenet_v3_small", "mobilenet_v3_large", "densenet121", "googlenet", "squeezenet1_1", "efficientnet_b0",
-    "regnet_y_400mf", "shufflenet_v2_x0_5", "mnasnet0_5",
+SMALL, LARGE = ["mobilenet_v3_small", "squeezenet1_1", "shufflenet_v2_x0_5"], ["convnext_tiny", "inception_v3"]
+MORE_SMALL = [
+    "resnet18", "mobilenet_v3_large", "densenet121", "googlenet", "efficientnet_b0", "regnet_y_400mf", "mnasnet0_5",
 ]  # fmt: skip
+MORE_LARGE = ["vgg11_bn", "vgg19", "vit_b_16", "swin_t"]
+
+
+def soaked(names: list[str]) -> list[Any]:
+    return [pytest.param(name, marks=pytest.mark.soak) for name in names]
 
 
 def torchvision(arch: str, n_classes: int = 7, **options: Any) -> nn.Module:
@@ -50,10 +54,20 @@ def resnet18() -> nn.Module:
     return torchvision("resnet18")
 
 
+@pytest.fixture(scope="module")
+def googlenet() -> nn.Module:
+    return torchvision("googlenet")
+
+
+@pytest.fixture(scope="module")
+def vit_b_16() -> dict[str, Tensor]:
+    return zeros("vit_b_16")
+
+
 # ---------------------------------------------------------------- torchvision's
 
 
-@pytest.mark.parametrize("arch", SMALL)
+@pytest.mark.parametrize("arch", [*SMALL, *soaked(MORE_SMALL)])
 def test_torchvision_at_another_class_count(arch: str) -> None:
     model = torchvision(arch)
     found, n_outputs = network_for(arch, model.state_dict(), RGB)
@@ -65,7 +79,7 @@ def test_torchvision_at_another_class_count(arch: str) -> None:
     assert nearest_architectures(model.state_dict())[0] == (arch, 1.0)
 
 
-@pytest.mark.parametrize("arch", LARGE)
+@pytest.mark.parametrize("arch", [*LARGE, *soaked(MORE_LARGE)])
 def test_large_ones(arch: str) -> None:
     state = zeros(arch)
     found, n_outputs = network_for(arch, state, RGB)
@@ -75,9 +89,8 @@ def test_large_ones(arch: str) -> None:
 
 
 @pytest.mark.parametrize("heads", ["none", "of other classes", "of these classes"])
-def test_auxiliary_heads(heads: str) -> None:
-    model = torchvision("googlenet")
-    state = model.state_dict()
+def test_auxiliary_heads(heads: str, googlenet: nn.Module) -> None:
+    state = googlenet.state_dict()
     if heads == "of other classes":  # the weights of ImageNet with a new last layer
         for aux in ("aux1", "aux2"):
             state |= {f"{aux}.fc2.weight": torch.zeros(1000, 1024), f"{aux}.fc2.bias": torch.zeros(1000)}
@@ -88,22 +101,21 @@ def test_auxiliary_heads(heads: str) -> None:
     found, _ = network_for("googlenet", state, RGB, options=options)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(found(x), model(x))
+        assert torch.equal(found(x), googlenet(x))
     assert (found.aux1 is None) == (heads != "of these classes")
     assert nearest_architectures(state)[0] == ("googlenet", 1.0)
 
 
-@pytest.mark.parametrize("title", ["mine.pth", "googlenet-1378be20.pth", "GoogLeNet_Weights.IMAGENET1K_V1"])
-def test_only_torchvisions_own_weights_have_another_normalisation_inside(title: str) -> None:
-    state = torchvision("googlenet", 1000, aux_logits=False).state_dict()
-    found, _ = network_for("googlenet", state, RGB, title=title)
-    assert bool(found.transform_input) == (title != "mine.pth")
+def test_only_torchvisions_own_weights_have_another_normalisation_inside(googlenet: nn.Module) -> None:
+    state = {name: value for name, value in googlenet.state_dict().items() if not name.startswith("aux")}
+    for title in ("mine.pth", "googlenet-1378be20.pth", "GoogLeNet_Weights.IMAGENET1K_V1"):
+        found, _ = network_for("googlenet", state, RGB, title=title)
+        assert bool(found.transform_input) == (title != "mine.pth")
     assert network_for("googlenet", state, RGB, options={"transform_input": 1, "aux_logits": 0})[0].transform_input
 
 
-def test_a_vision_transformer_of_another_image_size() -> None:
-    state = zeros("vit_b_16")
-    state["encoder.pos_embedding"] = torch.zeros(1, (96 // 16) ** 2 + 1, 768)
+def test_a_vision_transformer_of_another_image_size(vit_b_16: dict[str, Tensor]) -> None:
+    state = vit_b_16 | {"encoder.pos_embedding": torch.zeros(1, (96 // 16) ** 2 + 1, 768)}
     assert options_for("vit_b_16", state) == {"image_size": 96}
     found, _ = network_for("vit_b_16", state, (3, 96, 96))
     with torch.no_grad():
@@ -113,13 +125,12 @@ def test_a_vision_transformer_of_another_image_size() -> None:
 
 
 @pytest.mark.parametrize("side", [16, 32, 64])
-def test_patches_that_do_not_fit_the_image_are_another_transformer_s(side: int) -> None:
-    state = zeros("vit_b_16")
-    state["encoder.pos_embedding"] = torch.zeros(1, (side // 16) ** 2 + 1, 768)
+def test_patches_that_do_not_fit_the_image_are_another_transformer_s(side: int, vit_b_16: dict[str, Tensor]) -> None:
+    state = vit_b_16 | {"encoder.pos_embedding": torch.zeros(1, (side // 16) ** 2 + 1, 768)}
     assert nearest_architectures(state)[0][0] == "vit_b_16"  # vit_h_14 is among the candidates
 
 
-def test_names_from_before_torchvision_renamed_layers() -> None:
+def test_names_from_before_torchvision_renamed_layers(vit_b_16: dict[str, Tensor]) -> None:
     model = torchvision("densenet121")
     state = {
         name.replace(".norm1.", ".norm.1.").replace(".conv2.", ".conv.2.") if "denselayer" in name else name: value
@@ -130,7 +141,7 @@ def test_names_from_before_torchvision_renamed_layers() -> None:
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
         assert torch.equal(network_for("densenet121", state, RGB)[0](x), model(x))
-    state = zeros("vit_b_16")
+    state = dict(vit_b_16)
     for old, new in (("linear_1", "0"), ("linear_2", "3")):
         for kind in ("weight", "bias"):
             name = "encoder.layers.encoder_layer_0.mlp.{}." + kind
@@ -165,8 +176,10 @@ OURS: list[tuple[str, tuple[int, ...], dict[str, int]]] = [
 ]
 
 
-@pytest.mark.parametrize(("arch", "shape", "options"), OURS)
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float16])
+@pytest.mark.parametrize(
+    ("arch", "shape", "options", "dtype"),
+    [*((*case, torch.float32) for case in OURS), *((*OURS[i], torch.float16) for i in (1, 5, 8, 10))],
+)
 def test_ours_at_other_sizes(arch: str, shape: Any, options: dict[str, int], dtype: torch.dtype) -> None:
     model = shaken(build(arch, (*shape, 1, 1)[:3], 4, **options)).to(dtype)
     state = model.state_dict()
@@ -182,13 +195,13 @@ def test_ours_at_other_sizes(arch: str, shape: Any, options: dict[str, int], dty
     assert nearest_architectures(state)[0] == (arch, 1.0)
 
 
-def test_channels_of_the_inputs() -> None:
+def test_channels_of_the_inputs(googlenet: nn.Module) -> None:
     for arch, shape, options in OURS:
         state = {
             f"model.{name}": value for name, value in build(arch, (*shape, 1, 1)[:3], 4, **options).state_dict().items()
         }
         assert input_channels(arch, state) == (None if arch == "mlp" else shape[0])
-    assert input_channels("googlenet", torchvision("googlenet").state_dict()) == 3
+    assert input_channels("googlenet", googlenet.state_dict()) == 3
 
 
 def test_all_of_ours_are_here() -> None:

@@ -252,6 +252,7 @@ def test_what_else_is_refused(place: Path, added: ZooEntry, tmp_path: Path, monk
     assert "x" not in entries()
 
 
+@pytest.mark.soak
 def test_a_network_without_relu(place: Path, tmp_path: Path) -> None:
     torch.save(build("efficientnet_b0", (3, 224, 224), 1000).state_dict(), tmp_path / "w.pth")
     with pytest.raises(NmfdiagError, match=r"EfficientNet has no ReLU layer \(found: .*SiLU"):
@@ -317,6 +318,11 @@ def smooth(own_zoo: Path) -> Opened:
     return open_checkpoint("mobilenet_v3_small", own_zoo.parent / "smooth.pth", own_zoo.parent / "noise.npz")
 
 
+@pytest.fixture(scope="module")
+def smooth_entry(smooth: Opened) -> ZooEntry:
+    return add_opened("smooth", smooth, activations="all")
+
+
 def same_curve(entry: ZooEntry, opened: Opened, layer: str, class_idx: int, method: str) -> CompressionCurve:
     """The job queue's curve, which must be that of the opened network on its own."""
     request = CurveRequest(entry.name, layer, class_idx, method, grid="coarse", per_class=10)
@@ -348,18 +354,16 @@ def test_an_opened_network_is_one_of_the_zoo(own_zoo: Path, opened: Opened) -> N
     assert len(profile_requests(entry)) == 70
 
 
-def test_weights_keep_their_own_precision(own_zoo: Path, smooth: Opened) -> None:
-    entry = add_opened("smooth", smooth, activations="all")
-    stored = entry.load_model().state_dict()
+def test_weights_keep_their_own_precision(smooth_entry: ZooEntry, smooth: Opened) -> None:
+    stored = smooth_entry.load_model().state_dict()
     assert all(torch.equal(stored[name], value) for name, value in smooth.model.state_dict().items())
     assert any(not torch.equal(value.half().float(), value) for value in stored.values() if value.is_floating_point())
-    assert load_file(entry.files["pool"])["inputs"].dtype == torch.uint8
+    assert load_file(smooth_entry.files["pool"])["inputs"].dtype == torch.uint8
 
 
-def test_activations_that_can_be_negative_are_layers_where_asked_for(own_zoo: Path, smooth: Opened) -> None:
-    relus = add_opened("relus", smooth)
-    every = add_opened("every", smooth, activations="all")
-    assert every.method == "signed" and lookup("every").activations == "all"
+def test_activations_that_can_be_negative_are_layers_where_asked_for(smooth_entry: ZooEntry, smooth: Opened) -> None:
+    relus, every = add_opened("relus", smooth), smooth_entry
+    assert every.method == "signed" and lookup("smooth").activations == "all"
     assert set(relus.layers) < set(every.layers) and "features.0.2" not in relus.layers
     found = same_curve(every, smooth, "features.0.2", 1, "signed")
     assert found.method == "signed"
