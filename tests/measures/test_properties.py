@@ -34,7 +34,7 @@ TYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 NAMED = r"all zero|at least 2 samples|NaN or infinite|logits hold NaN|logits do not depend on it"
 SAME_AREA = 0.02
 FEW: dict[str, Any] = {"ranks": coarse_ranks, "draws": 2}
-properties = settings(max_examples=30)
+properties = settings(max_examples=12)
 
 
 def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:
