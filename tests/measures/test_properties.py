@@ -170,7 +170,7 @@ def test_the_order_of_samples_changes_no_curve(
     assert len({c.baseline_accuracy for c in curves}) == len({c.zero_accuracy for c in curves}) == 1
 
 
-@pytest.mark.parametrize("method", ["nmf", "pca", "random"])
+@pytest.mark.parametrize("method", ["nmf", "pca", pytest.param("random", marks=pytest.mark.soak)])
 def test_neither_threads_nor_the_size_of_pieces_change_a_curve(
     trained: tuple[SplitNetwork, Tensor, Tensor], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
