@@ -29,6 +29,12 @@ help: ## Show this list
 app: $(APP_STAMP) ## Serve the dashboard on http://127.0.0.1:8501 (PORT=... for another port)
 	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
+# What Python compiles is kept in the virtual environment, wherever it is told to write none: else every process that tests start compiles
+# all of torch anew. NumPy's threads would only wait for each other.
+test soak: export PYTHONDONTWRITEBYTECODE :=
+test soak: export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
+test soak: export OPENBLAS_NUM_THREADS := 1
+
 test: lint ## Check the style and the types, then run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PYTEST_ARGS)
 

@@ -108,7 +108,7 @@ def test_auc_by_hand() -> None:
 @pytest.mark.parametrize(
     ("method", "options"), [("nmf", {}), ("pca", {}), ("pca", {"centered": True}), ("random", {"draws": 2})]
 )
-@pytest.mark.parametrize("layer", ["conv1_1", "conv1_2", "conv3_3"])
+@pytest.mark.parametrize("layer", ["conv1_1", pytest.param("conv1_2", marks=pytest.mark.soak), "conv3_3"])
 def test_accuracy_by_the_networks_own_forward(
     memoriser: tuple, operation: Any, method: str, options: dict, layer: str
 ) -> None:
@@ -155,7 +155,7 @@ def test_a_layer_too_large_for_one_piece(memoriser: tuple, monkeypatch: pytest.M
     assert divided.to_dict() | {"provenance": {}} == whole.to_dict() | {"provenance": {}}
 
 
-@pytest.mark.parametrize("layer", ["conv1_1", "conv2_1", "conv3_1"])
+@pytest.mark.parametrize("layer", ["conv1_1", pytest.param("conv2_1", marks=pytest.mark.soak), "conv3_1"])
 def test_a_tail_in_bfloat16_gives_nearly_the_same_answers(memoriser: tuple, layer: str) -> None:
     model, inputs, labels = memoriser
     plain = nmfdiag.compression_curve(model, layer, inputs, labels, method="pca")

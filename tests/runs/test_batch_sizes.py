@@ -1,5 +1,6 @@
 """How batches move the mean AuC: read from planted records, and measured on a small network of the zoo."""
 
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.runs.evidence import batch_sizes
 from nmfdiag.runs.evidence.batch_sizes import COLUMNS, FILE, batch_effect, measured_networks, record_batch_sizes
+from nmfdiag.runs.request import profile_requests
 
 PLANTED = [
     ("digits-cnn-p0-s0", {10: 0.90, 20: 0.92, 50: 0.95}, (0.92, 0.94)),
@@ -45,14 +47,16 @@ def test_nothing_recorded_and_damaged_records(folder: Path) -> None:
 
 def test_a_record_is_written_of_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(batch_sizes, "measured_networks", lambda: ["digits-mlp-p1-s0"])
-    monkeypatch.setattr(batch_sizes, "SIZES", (10, 20))
+    monkeypatch.setattr(batch_sizes, "SIZES", (5, 10))
+    monkeypatch.setattr(batch_sizes, "PER_CLASS", 10)
     monkeypatch.setattr(batch_sizes, "DRAWS", 2)
+    monkeypatch.setattr(batch_sizes, "profile_requests", partial(profile_requests, classes=[0, 1, 2]))
     told: list[float] = []
     path = record_batch_sizes(tmp_path, device="cpu", on_step=lambda _words, done: told.append(done))
     table = pd.read_csv(path)
-    assert table[["per_class", "draw"]].to_numpy().tolist() == [[10, 0], [20, 0], [20, 1]] and told == [0, 1 / 3, 2 / 3]
+    assert table[["per_class", "draw"]].to_numpy().tolist() == [[5, 0], [10, 0], [10, 1]] and told == [0, 1 / 3, 2 / 3]
     assert table["auc"].between(0.9, 1).all() and (table["auc_log"] < table["auc"]).all()
-    effect = batch_effect("fully-connected", 10, folder=tmp_path)
+    effect = batch_effect("fully-connected", 5, folder=tmp_path)
     assert effect is not None and effect.networks == 1
 
 

@@ -43,7 +43,10 @@ def torch_threads() -> Iterator[int]:
     torch.set_num_threads(before)
 
 
-def test_a_quick_run(own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_quick_run(
+    own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("nmfdiag.runs.bench.curves.QUICK_PROFILED_LAYERS", 1)
     sections = ["peers", "curves", "scaling", "memory", "truth"]
     assert main([*QUICK, "--out", str(tmp_path / "out"), "--only", *sections]) == OK
     report = json.loads(capsys.readouterr().out)
@@ -78,7 +81,7 @@ def test_a_quick_run(own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixt
 
 
 def test_the_text_names_bars_and_machine(own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([*QUICK[:-1], "--out", str(tmp_path), "--only", "scaling"]) == OK
+    assert main([*QUICK[:-1], "--out", str(tmp_path), "--only", "truth"]) == OK
     text = capsys.readouterr().out
     assert "exponent of rows" in text and "not measured" in text and torch.__version__.split("+")[0] in text
 
@@ -261,8 +264,9 @@ def test_auc_difference_counts_where_both_converged() -> None:
 def test_the_network_is_trained_once_and_has_the_five_shapes(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("nmfdiag.runs.bench.network.HELD_OUT", 50)
     said: list[str] = []
-    recipe = BenchRecipe(n_train=500, epochs=1)
+    recipe = BenchRecipe(n_train=500, epochs=1, batch_size=260)  # one step
     first = bench_network(str(tmp_path), said.append, recipe)
     assert first.data == "fashion_mnist" and any("training the network" in words for words in said)
     said.clear()

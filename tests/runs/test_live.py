@@ -94,7 +94,7 @@ def test_the_folder_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch,
 
 
 def test_a_watched_training_gives_the_same_weights_to_the_last_bit(tmp_path: Path) -> None:
-    short = replace(recipe("digits-mlp-p0.4-s0"), n_train=200, max_epochs=8, arch_options={"width": 32, "depth": 3})
+    short = replace(recipe("digits-mlp-p0.4-s0"), n_train=200, max_epochs=3, arch_options={"width": 16, "depth": 2})
     lines: list[dict[str, float]] = []
     alone = train(short)
     watched = train_watched(short, tmp_path, on_epoch=lines.append)
@@ -109,7 +109,7 @@ def test_a_watched_training_gives_the_same_weights_to_the_last_bit(tmp_path: Pat
 def test_the_command_line_watches(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    short = replace(recipe("digits-mlp-p0-s0"), n_train=100, max_epochs=6, arch_options={"width": 16, "depth": 2})
+    short = replace(recipe("digits-mlp-p0-s0"), n_train=100, max_epochs=2, arch_options={"width": 16, "depth": 2})
     monkeypatch.setitem(recipes.RECIPES, short.name, short)
     runs = tmp_path / "runs"
     command = ["zoo", "train", short.name, "--device", "cpu", "--out", str(tmp_path / "zoo")]
