@@ -10,7 +10,6 @@ UV := $(shell uv --version >/dev/null 2>&1 && echo uv)
 # keeps them in one process, and first, so that they are never the last to end.
 PYTEST_FLAGS := -n 2 --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
-test soak: export OMP_NUM_THREADS = 1
 APP_STAMP := $(VENV)/.app-installed
 TESTS_STAMP := $(VENV)/.tests-installed
 
@@ -30,10 +29,10 @@ app: $(APP_STAMP) ## Serve the dashboard on http://127.0.0.1:8501 (PORT=... for 
 	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
 # What Python compiles is kept in the virtual environment, wherever it is told to write none: else every process that tests start compiles
-# all of torch anew. NumPy's threads would only wait for each other.
+# all of torch again.
 test soak: export PYTHONDONTWRITEBYTECODE :=
+test soak: export OMP_NUM_THREADS := 1
 test soak: export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
-test soak: export OPENBLAS_NUM_THREADS := 1
 
 test: lint ## Check the style and the types, then run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PYTEST_ARGS)
