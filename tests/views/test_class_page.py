@@ -74,7 +74,7 @@ def test_a_dead_layer_leaves_a_gap_and_is_explained(monkeypatch: pytest.MonkeyPa
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = settled(opened(seed="1", n="30", layer="fc2", **{"class": "3"}))
+    app = settled(opened(p=["0.4"], seed="1", n="20", layer="fc2", **{"class": "3"}))
     assert "dead on this batch" in app.error[0].value and not app.exception
     heat_map, *_ = plots(app)
     assert [row[1] is None for row in heat_map["data"][0]["z"]] == [c == 3 for c in range(10)]

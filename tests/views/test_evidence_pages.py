@@ -54,10 +54,10 @@ def test_a_dead_layer_does_not_break_the_pages(monkeypatch: pytest.MonkeyPatch) 
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = settled(visit("ablation", grid="coarse", batch="3", seed="1", n="20", removed="PCA directions"))
+    app = settled(visit("ablation", grid="coarse", batch="3", p=["0.4"], seed="1", n="20", removed="PCA directions"))
     assert not app.exception and "all zero" in app.error[0].value
     assert app.markdown[0].value.startswith("**No curve of fc4") and len(plots(app)) == 1
-    app = settled(visit("batches", seed="1", n="20", families="digits mlp", by="pca"))
+    app = settled(visit("batches", p=["0.4"], seed="1", n="20", families="digits mlp", by="pca"))
     assert not app.exception and "all zero" in app.error[0].value
     assert all("fc4" not in t["x"] for t in lines(plots(app)[0]))
 
