@@ -16,6 +16,7 @@ SOME_CLASSES = 1000  # where the weights don't say how many
 INITIALISERS = {
     f for name, f in vars(nn.init).items() if name.endswith("_") and not name.startswith("_") and callable(f)
 }
+DRAWING = {torch.Tensor.normal_, torch.Tensor.uniform_}  # what some of these do, and torchvision itself
 FACTORIES = {torch.empty, torch.zeros, torch.ones}
 
 
@@ -48,6 +49,8 @@ class _WithoutWeights(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in INITIALISERS:
             return args[0] if args else kwargs["tensor"]
+        if func in DRAWING and args[0].is_meta:  # torch takes long to draw nothing
+            return args[0]
         if func in FACTORIES:
             kwargs["device"] = "meta"
         return func(*args, **kwargs)

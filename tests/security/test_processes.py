@@ -102,7 +102,7 @@ def test_a_command_says_on_one_line_what_is_wrong(
     tmp_path: Path, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = b"a\xff\n\x1b[2J.zip"
-    command = [sys.executable, "-m", "nmfdiag", "zoo", "verify", name]  # it needs no torch, and so little time
+    command = [sys.executable, "-m", "nmfdiag", "zoo", "remove", name]  # it needs no torch, and so little time
     done = subprocess.run(command, capture_output=True, timeout=CEILING, cwd=ROOT, check=False)
     path = tmp_path / os.fsdecode(name)
     zip_of(path, {"readme.txt": b"", "1.png": png()})
