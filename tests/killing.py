@@ -45,14 +45,21 @@ def context() -> ForkServerContext:
     """Where the processes come from."""
     found = multiprocessing.get_context("forkserver")
     found.set_forkserver_preload(
-        ["nmfdiag.runs.sweep", "nmfdiag.runs.jobs", "nmfdiag.runs.watched", "sklearn.datasets"]
+        [
+            "nmfdiag.runs.sweep",
+            "nmfdiag.runs.jobs",
+            "nmfdiag.runs.watched",
+            "nmfdiag.networks.outlines",
+            "sklearn.datasets",
+            "llvmlite.binding",
+        ]
     )
     return found
 
 
-def requests() -> list[CurveRequest]:
-    """Fifty small curves of a shipped network."""
-    return profile_requests(lookup("digits-mlp-p0-s0"), per_class=10, grid="coarse")
+def requests(n_classes: int = 10) -> list[CurveRequest]:
+    """Five small curves a class of a shipped network."""
+    return profile_requests(lookup("digits-mlp-p0-s0"), classes=range(n_classes), per_class=10, grid="coarse")
 
 
 def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, CompressionCurve]:
@@ -61,15 +68,15 @@ def undisturbed(requests: list[CurveRequest], folder: Path) -> dict[str, Compres
     return {request.key: curve for request, curve in answers.items() if isinstance(curve, CompressionCurve)}
 
 
-def sweep_all(folder: Path, told: Path) -> None:
+def sweep_all(folder: Path, told: Path, n_classes: int = 10) -> None:
     """The command line's way; each key is told once its curve has been kept."""
-    for request, _ in sweep(requests(), CurveCache(folder), device="cpu"):
+    for request, _ in sweep(requests(n_classes), CurveCache(folder), device="cpu"):
         tell(told, request.key)
 
 
-def queue_all(folder: Path, told: Path) -> None:
+def queue_all(folder: Path, told: Path, n_classes: int = 10) -> None:
     """The dashboard's way."""
-    queue, wanted, seen = Jobs(CurveCache(folder), "cpu"), requests(), set[str]()
+    queue, wanted, seen = Jobs(CurveCache(folder), "cpu"), requests(n_classes), set[str]()
     queue.ask(wanted, "me")
     while True:
         busy, found = queue.busy(wanted), {request.key for request in queue.results(wanted)}
@@ -118,13 +125,27 @@ def write_many(folder: Path, start: int, go: Path) -> None:
     assert cache.notice in ("", cache._moved), cache.notice
 
 
+def fill(folder: Path, told: Path, most: int | None) -> None:
+    """Five hundred results where the disk is soon full, or, with that limit, files may not grow; tells the notice."""
+    cache = CurveCache(folder)
+    if most is not None:
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_FSIZE, (most, most))
+    curves = {f"k{i}": large(i) for i in range(100)} | {f"s{i}": PLANTED for i in range(400)}
+    for key, curve in curves.items():
+        cache.put(key, curve)
+    assert cache.get_many(curves) == curves, "a result is lost"
+    told.write_text(cache.notice)
+
+
 def tell(told: Path, key: str) -> None:
     told.parent.mkdir(exist_ok=True)
     with told.open("a") as file:
         file.write(key + "\n")
 
 
-def killed(target: Target, *arguments: Path, after: float, ready: Callable[[], bool] = lambda: True) -> bool:
+def killed(target: Target, *arguments: Path | int, after: float, ready: Callable[[], bool] = lambda: True) -> bool:
     """Start a process and kill it so many seconds after ``ready`` has become true; whether it was still working."""
     process: ForkServerProcess = context().Process(target=target, args=arguments, daemon=True)
     process.start()

@@ -50,8 +50,8 @@ class Stranger:
         return ["--arch", "mlp", "--weights", self.weights, "--data", self.data]
 
 
-def make_stranger(folder: Path) -> Stranger:
-    """Train the network until it has learned samples of noise by heart, and write its files."""
+def make_stranger(folder: Path, *, exported: bool = True) -> Stranger:
+    """Train the network until it has learned samples of noise by heart, and write its files; exporting it takes seconds."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(CLASSES), PER_CLASS)
     images = rng.integers(0, 256, (len(labels), *SHAPE), dtype=np.uint8)
@@ -77,6 +77,7 @@ def make_stranger(folder: Path) -> Stranger:
         folder / "activations.npz", activations=hidden.numpy(), labels=labels,
         weight=model.classifier.weight.detach().numpy(), bias=model.classifier.bias.detach().numpy(),
     )  # fmt: skip
-    batch = torch.export.Dim("batch", min=1)
-    torch.export.save(torch.export.export(model, (inputs[:4],), dynamic_shapes=({0: batch},)), folder / "network.pt2")
+    if exported:
+        shapes = ({0: torch.export.Dim("batch", min=1)},)
+        torch.export.save(torch.export.export(model, (inputs[:4],), dynamic_shapes=shapes), folder / "network.pt2")
     return Stranger(folder, model, inputs, given)

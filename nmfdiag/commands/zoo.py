@@ -154,8 +154,8 @@ def _add(arguments: argparse.Namespace) -> Outcome:
 def _open(arguments: argparse.Namespace) -> Outcome:
     from nmfdiag.commands.preflighting import SIGNED, checked, objections, preflight_words
     from nmfdiag.commands.targets import Target, opened, way_of
-    from nmfdiag.zoo.adding import add_opened
-    from nmfdiag.zoo.registry import entries
+    from nmfdiag.zoo.adding import add_opened, free_folder
+    from nmfdiag.zoo.registry import entries, user_zoo
 
     if way_of(arguments) in ("model", "exported"):
         raise NmfdiagError(
@@ -164,6 +164,7 @@ def _open(arguments: argparse.Namespace) -> Outcome:
         )
     if arguments.called in entries() and not arguments.replace:  # told before minutes are spent
         raise NmfdiagError(f"The name {arguments.called!r} is taken: choose another one, or give --replace.")
+    free_folder(arguments.called, arguments.out or user_zoo(), replace=arguments.replace)
     with progress_bar() as show:
         show(0.0, "opening")
         own = opened(arguments, arguments.per_class)

@@ -63,7 +63,7 @@ def add(
         NmfdiagError: If the name is taken, the architecture unknown or without ReLU, the weights are missing or don't fit,
             a folder is not understood, or an image can't be decoded.
     """
-    folder = _free_folder(name, zoo or user_zoo())
+    folder = free_folder(name, zoo or user_zoo())
     if per_class < 2:
         raise NmfdiagError(f"Every class needs at least 2 images, got per_class={per_class}.")
     report = on_progress or (lambda done, words: None)
@@ -125,7 +125,7 @@ def add_opened(
         NmfdiagError: If the name is taken, the network has no such layer, or only its own code can build it again.
     """
     report = on_progress or (lambda done, words: None)
-    folder = _free_folder(name, zoo or user_zoo(), replace=replace)
+    folder = free_folder(name, zoo or user_zoo(), replace=replace)
     if not opened.arch:
         raise NmfdiagError(
             f"{opened.title} is made by code of its own, which the zoo does not run: it can be diagnosed, but not added. Networks of a "
@@ -164,7 +164,12 @@ def add_opened(
     return entry
 
 
-def _free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
+def free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
+    """Where a network of that name goes.
+
+    Raises:
+        NmfdiagError: If it is no name, or taken.
+    """
     if not NAME.fullmatch(name) or name.lower() == POOLS or name.endswith("."):
         raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")
     folder = zoo / name

@@ -16,8 +16,6 @@ from nmfdiag.runs import compute
 from nmfdiag.runs.cache import CurveCache
 from nmfdiag.runs.jobs import CLOSING_SECONDS, Jobs
 from nmfdiag.runs.request import CurveRequest
-from nmfdiag.views.choice import Choice
-from nmfdiag.zoo.registry import lookup
 
 PATIENCE, CLOSING = 2.0, 5.0
 """Seconds of the processor from the click to the end of what is computed, and of the clock for a queue that is closed."""
@@ -73,9 +71,9 @@ def test_cancel_is_heard_soon(tmp_path: Path, stage: str, method: str, operation
 
 
 def test_a_server_that_computes_ends_when_it_is_told_to(tmp_path: Path) -> None:
-    kept, network = tmp_path / "kept", lookup("cifar10-cnn-p1-s0")
-    with serving(tmp_path, {visiting.KEPT: str(kept)}, visiting.COUNTING) as (base, process):
-        reader = restarting.Reader(base, Choice((network,), "conv1_1", per_class=50))
+    kept = tmp_path / "kept"
+    with serving(tmp_path, restarting.SAME | {visiting.KEPT: str(kept)}, visiting.COUNTING) as (base, process):
+        reader = restarting.Reader(base, restarting.choice())
         told = restarting.until_killed(reader, process, killing.has_lines(kept, 0), 0, signal.SIGTERM)
         assert asyncio.run(told)
         code = process.wait(CEILING)

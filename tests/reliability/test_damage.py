@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -224,37 +223,19 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     assert works(cache) and "can't be written" in cache.notice and (tmp_path / "cache").read_text() == "not a folder"
 
 
-FULL = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import killing
-from killing import PLANTED
-from nmfdiag.runs.cache import CurveCache
-cache = CurveCache(Path(sys.argv[1]))
-if sys.argv[3] == "limit":
-    import resource
-    resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-curves = {f"k{i}": killing.large(i) for i in range(100)} | {f"s{i}": PLANTED for i in range(400)}
-for key, curve in curves.items():
-    cache.put(key, curve)
-assert cache.get_many(curves) == curves, "a result is lost"
-print(cache.notice)
-"""
-
-
-def filled_up(folder: Path, how: str) -> str:
+def filled_up(folder: Path, told: Path, most: int | None = None) -> str:
     """Fill a cache until its disk is full, in a process of its own; returns what is told."""
-    code = [sys.executable, "-c", FULL, str(folder), str(Path(killing.__file__).parent), how]
-    done = subprocess.run(code, capture_output=True, text=True, timeout=CEILING, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    process = killing.context().Process(target=killing.fill, args=(folder, told, most), daemon=True)
+    process.start()
+    process.join(CEILING)
+    assert process.exitcode == 0
+    return told.read_text()
 
 
 def test_no_result_is_lost_or_wrong_where_files_may_not_grow(tmp_path: Path) -> None:
-    told = filled_up(tmp_path, "limit")
+    told = filled_up(tmp_path / "cache", tmp_path / "told", most=200_000)
     assert "can't be written" in told and "kept until this process ends" in told
-    cache = CurveCache(tmp_path)
+    cache = CurveCache(tmp_path / "cache")
     assert cache.notice == "" and cache.verify().sound and works(cache)
 
 
@@ -270,8 +251,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def test_no_result_is_lost_or_wrong_on_a_full_disk(small_disk: Path) -> None:
-    told = filled_up(small_disk / "cache", "disk")
+def test_no_result_is_lost_or_wrong_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
+    told = filled_up(small_disk / "cache", tmp_path / "told")
     assert "can't be written (the disk is full)" in told, told
     cache = CurveCache(small_disk / "cache")
     found = cache.verify()
@@ -329,7 +310,7 @@ def test_two_servers_and_a_command_line_share_one_cache(tmp_path: Path) -> None:
     """Each computes what the others have not, and all have the same curves at the end."""
     targets = [killing.queue_all, killing.sweep_all, killing.queue_all]
     processes = [
-        killing.context().Process(target=target, args=(tmp_path / "cache", tmp_path / f"told-{i}"), daemon=True)
+        killing.context().Process(target=target, args=(tmp_path / "cache", tmp_path / f"told-{i}", 3), daemon=True)
         for i, target in enumerate(targets)
     ]
     for process in processes:
@@ -337,19 +318,19 @@ def test_two_servers_and_a_command_line_share_one_cache(tmp_path: Path) -> None:
     for process in processes:
         process.join(CEILING)
     assert [process.exitcode for process in processes] == [0] * 3
-    cache, wanted = CurveCache(tmp_path / "cache"), killing.requests()
+    cache, wanted = CurveCache(tmp_path / "cache"), killing.requests(3)
     found = cache.get_many(request.key for request in wanted)
     assert cache.verify().sound and len(found) == len(wanted)
-    some = wanted[::10]
+    some = wanted[::4]
     fresh = dict(sweep(some, CurveCache(tmp_path / "fresh"), device="cpu"))
     assert all(killing.same(found[request.key], fresh[request]) for request in some)
 
 
 def test_queues_of_two_devices_do_not_get_into_each_others_way(tmp_path: Path) -> None:
-    wanted, cache = killing.requests()[:20], CurveCache(tmp_path)
+    wanted, cache = killing.requests(1), CurveCache(tmp_path)
     queues = [Jobs(cache, device) for device in ("auto", "cpu")]
-    queues[0].ask(wanted[:10], "one")
-    queues[1].ask(wanted[10:], "two")
+    queues[0].ask(wanted[:3], "one")
+    queues[1].ask(wanted[3:], "two")
     wait_until(lambda: not any(queue.busy(wanted) for queue in queues))
     assert [queue.status(wanted).failed for queue in queues] == [{}, {}]
     assert len(cache.get_many(request.key for request in wanted)) == len(wanted)

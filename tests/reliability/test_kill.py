@@ -3,8 +3,10 @@
 import os
 import random
 import time
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import killing
@@ -15,38 +17,48 @@ from patience import CEILING
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.runs.cache import CurveCache
 
-KILLS = pytest.mark.parametrize("kills", [2, pytest.param(15, marks=pytest.mark.soak)])
-"""After a moment that is drawn, in which the process may do anything: more kills find more."""
+FEW, MANY = 2, 15
+"""Kills after a moment that is drawn, in which the process may do anything: more find more."""
 
 
 @pytest.fixture(scope="module")
-def fresh(tmp_path_factory: pytest.TempPathFactory) -> dict[str, CompressionCurve]:
-    """What an undisturbed process computes."""
-    return killing.undisturbed(killing.requests(), tmp_path_factory.mktemp("fresh"))
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, CompressionCurve]]:
+    """What a process that nobody kills computes of so many classes."""
+
+    @cache
+    def of(n_classes: int) -> dict[str, CompressionCurve]:
+        return killing.undisturbed(killing.requests(n_classes), tmp_path_factory.mktemp("fresh"))
+
+    return of
 
 
-@KILLS
+@pytest.mark.parametrize(("kills", "n_classes"), [(FEW, 3), pytest.param(MANY, 10, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("target", [killing.sweep_all, killing.queue_all], ids=["sweep", "queue"])
 def test_a_killed_sweep_goes_on_where_it_was(
-    tmp_path: Path, fresh: dict[str, CompressionCurve], target: killing.Target, kills: int
+    tmp_path: Path,
+    undisturbed: Callable[[int], dict[str, CompressionCurve]],
+    target: killing.Target,
+    kills: int,
+    n_classes: int,
 ) -> None:
     random.seed(0)
-    folder, told, counts = tmp_path / "cache", tmp_path / "told", [0]
-    assert len(fresh) == 50
+    folder, told, counts, fresh = tmp_path / "cache", tmp_path / "told", [0], undisturbed(n_classes)
+    assert len(fresh) == 5 * n_classes
     for i in range(kills):
         at_work = killing.has_lines(told / str(i), counts[-1])  # a new curve is there; the first kill comes before any
-        killing.killed(target, folder, told / str(i), after=killing.moment(0.2), ready=at_work if i else folder.exists)
+        ready = at_work if i else folder.exists
+        killing.killed(target, folder, told / str(i), n_classes, after=killing.moment(0.2), ready=ready)
         counts.append(killing.check_after_kill(folder, told, fresh))
         assert counts[-1] >= counts[-2]
     assert counts[-1] > 0
     before = CurveCache(folder).get_many(fresh)
-    assert not killing.killed(target, folder, told / "last", after=CEILING)  # nobody disturbs this one
+    assert not killing.killed(target, folder, told / "last", n_classes, after=CEILING)  # nobody disturbs this one
     assert killing.check_after_kill(folder, told, fresh) == len(fresh)
     after = CurveCache(folder).get_many(before)
     assert after == before  # with the seconds that they took: none of them was computed again
 
 
-@KILLS
+@pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.soak)])
 def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) -> None:
     random.seed(1)
     folder, told = tmp_path / "cache", tmp_path / "told"

@@ -1,13 +1,14 @@
 """What would not fit is refused before it starts; what runs out of memory ends alone, with an explanation, and the queue goes on."""
 
 import json
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import killing
 import pytest
+import takingmemory
 import torch
 from patience import CEILING, wait_until
 
@@ -40,6 +41,9 @@ ALLOCATORS = {
     "windows": RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 4294967296 bytes."),
     "gpu": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
 }
+
+DIFFERENT = ("numpy", "torch")
+"""The others are told from other errors in the same place, which is seen for all of them."""
 
 
 def written(root: Path, files: dict[str, str]) -> Path:
@@ -87,35 +91,22 @@ def test_what_is_free_is_the_least_of_what_system_and_containers_leave(
     assert free is None or 0 < free < 2**50
 
 
+def by_another_process(target: Callable[..., None], *arguments: Any) -> list[Any]:
+    """What a process tells in the file that is its last argument; nobody else takes memory there."""
+    process = killing.context().Process(target=target, args=arguments, daemon=True)
+    process.start()
+    process.join(CEILING)
+    assert process.exitcode == 0
+    return list(json.loads(arguments[-1].read_text()))
+
+
 SHAPES = (("mu", 50_000, 64), ("pca", 100_000, 64), ("hals", 200, 2048), ("hals", 60_000, 64))
-MEASURE = """
-import ctypes, gc, json, sys
-from pathlib import Path
-import torch
-from nmfdiag.factorize import default_ranks, nmf, pca
-from nmfdiag.runs.bench.memory import peak, resident
-torch.set_num_threads(1)
-A, found = torch.rand(3000, 64), []
-nmf(A, [2, 3], max_iter=3), pca(A, [2])
-for method, rows, channels in json.loads(sys.argv[1]):
-    A, taken = torch.rand(rows, channels), []
-    for _ in range(2):  # the first may read libraries into memory
-        gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
-        Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-        before, ranks = resident(), default_ranks(min(A.shape))
-        pca(A, ranks) if method == "pca" else nmf(A, ranks, n_starts=2, max_iter=3, solver=method)
-        taken.append(peak() - before)
-    found.append(min(taken))
-print(json.dumps(found))
-"""
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be reset on Linux only")
-def test_the_estimate_is_what_a_factorisation_takes() -> None:
-    code = [sys.executable, "-c", MEASURE, json.dumps(SHAPES)]
-    done = subprocess.run(code, capture_output=True, text=True, check=True)
-    for (method, rows, channels), taken in zip(SHAPES, json.loads(done.stdout), strict=True):
+def test_the_estimate_is_what_a_factorisation_takes(tmp_path: Path) -> None:
+    told = by_another_process(takingmemory.factorize, SHAPES, tmp_path / "told")
+    for (method, rows, channels), taken in zip(SHAPES, told, strict=True):
         options: dict[str, Any] = {"method": "pca"} if method == "pca" else {"solver": method, "n_starts": 2}
         estimate = factorization_bytes(rows, channels, default_ranks(min(rows, channels)), **options)
         assert 0.6 * taken < estimate < 2 * taken + 40 * 2**20, (method, estimate / 2**20, taken / 2**20)
@@ -148,7 +139,10 @@ def test_what_would_not_fit_is_refused_before_it_starts(monkeypatch: pytest.Monk
     assert "samples a batch (now 50)" in words and "coarse rank grid" in words and "deeper layer" in words
 
 
-@pytest.mark.parametrize("error", ALLOCATORS.values(), ids=ALLOCATORS)
+@pytest.mark.parametrize(
+    "error",
+    [pytest.param(e, id=name, marks=() if name in DIFFERENT else pytest.mark.soak) for name, e in ALLOCATORS.items()],
+)
 def test_an_allocation_that_fails_ends_its_job_and_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
@@ -232,7 +226,7 @@ def test_what_does_not_fit_together_is_computed_one_by_one(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("make", "expected"),
     [
-        (lambda: ALLOCATORS["torch"], True),
+        *((lambda error=error: error, True) for error in ALLOCATORS.values()),
         (lambda: raised_from(NmfdiagError("it can't take inputs"), ALLOCATORS["python"]), True),
         (lambda: RuntimeError("size mismatch"), False),
         (lambda: raised_from(RuntimeError("b"), ValueError("a")), False),
@@ -248,40 +242,10 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
     return error
 
 
-LIMITED = """
-import resource, sys, threading, time
-from pathlib import Path
-import torch
-from nmfdiag.runs import compute as module
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.jobs import Jobs
-from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
-torch.set_num_threads(1)
-threading.stack_size(2**20)
-large = CurveRequest("cifar10-cnn-p0-s0", "conv1_1", MULTI_CLASS, per_class=500)
-small = [CurveRequest("digits-mlp-p0-s0", "fc5", c, per_class=10, grid="coarse") for c in range(3)]
-module.compute(small.pop(), device="cpu")
-module.loaded(module.lookup(large.entry), "cpu")
-queue = Jobs(CurveCache(Path(sys.argv[1])), "cpu")
-size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-resource.setrlimit(resource.RLIMIT_AS, (size + 48 * 2**20, -1))
-for one in small:
-    queue.ask([one], "me")
-    queue.ask([large], "me")
-    while queue.busy([one, large]):
-        time.sleep(0.02)
-    assert list(queue.results([one, large])) == [one]
-    print(*queue.status([one, large]).failed.values())
-    module.check_memory = lambda *_: None  # the second time it is begun
-queue.close()
-"""
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux only")
 def test_a_process_that_may_not_grow_says_so_and_goes_on(tmp_path: Path) -> None:
-    code = [sys.executable, "-c", LIMITED, str(tmp_path)]
-    done = subprocess.run(code, capture_output=True, text=True, timeout=CEILING, check=False)
-    assert done.returncode == 0, done.stderr
-    refused, begun = done.stdout.splitlines()
+    refused, begun = by_another_process(
+        takingmemory.compute_where_it_may_not_grow, tmp_path / "cache", tmp_path / "told"
+    )
     assert "it was not begun" in refused and begun.startswith("There was not enough memory")
     assert all("conv1_1 of cifar10-cnn-p0-s0" in words and "samples a batch" in words for words in (refused, begun))

@@ -24,8 +24,8 @@ from torch import Tensor, nn
 import nmfdiag
 from nmfdiag.measures.preflight import preflight
 
-X = torch.rand(48, 12, generator=torch.Generator().manual_seed(0))
-Y = torch.arange(48) % 4
+X = torch.rand(24, 12, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(24) % 2
 
 
 class Base(nn.Module):

@@ -11,14 +11,18 @@ import restarting
 import visiting
 from serving import serving, trouble
 
+from nmfdiag.views.choice import EACH_CLASS
 
-@pytest.mark.parametrize(("visitors", "steps"), [(2, 4), pytest.param(20, 12, marks=pytest.mark.soak)])
+
+@pytest.mark.parametrize(
+    ("visitors", "steps", "batch"), [(2, 2, "3"), pytest.param(20, 12, EACH_CLASS, marks=pytest.mark.soak)]
+)
 def test_readers_at_once_do_not_disturb_each_other(
-    tmp_path: Path, visitors: int, steps: int, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, visitors: int, steps: int, batch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visiting, "THINKS", (0, 0.2))
     told = tmp_path / "told"
-    choice = replace(restarting.choice(), per_class=10, grid="coarse")
+    choice = replace(restarting.choice(), batch=batch, per_class=10, grid="coarse")
     with serving(tmp_path, {visiting.TOLD: str(told)}, visiting.COUNTING) as (base, _):
         readers = [restarting.Reader(base, choice) for _ in range(2)]
         stray = Astray(base, visiting.choices(1, random.Random(0))[0], "curves")

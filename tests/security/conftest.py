@@ -21,7 +21,7 @@ collect_ignore = ["test_corpus.py", "test_fuzz.py", "test_zoo_add.py"] if NO_BOU
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
     """A small network with its samples."""
-    return make_stranger(tmp_path_factory.mktemp("stranger"))
+    return make_stranger(tmp_path_factory.mktemp("stranger"), exported=False)
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ def named(stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     data = tmp_path / "samples"
     for name in THREE:
         (data / name).mkdir(parents=True)
-        for i in range(12):
-            (data / name / f"{i}.png").write_bytes(png(20 * i, side=4))
+        for i in range(6):
+            (data / name / f"{i}.png").write_bytes(png(40 * i, side=4))
     refresh()
     command = [
         "zoo",
@@ -44,7 +44,7 @@ def named(stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         "--normalization",
         "none",
         "--per-class",
-        "12",
+        "6",
     ]
     assert main(command) == OK
     yield tmp_path
@@ -63,7 +63,7 @@ def test_classes_are_shown_as_text(named: Path, capsys: pytest.CaptureFixture[st
     assert {c["name"] for c in json.loads((named / "r.json").read_text())["class_readings"]} == set(
         lookup("named").class_names
     )
-    app = visit("classes", dataset="named", arch="mlp", p="0", n="12", grid="coarse", layer="fc1")
+    app = visit("classes", dataset="named", arch="mlp", p="0", n="6", grid="coarse", layer="fc1")
     assert not app.exception and any("‹img" in json.dumps(plot, ensure_ascii=False) for plot in plots(app))
     shown = [each.value for kind in (app.markdown, app.caption, app.title, app.info, app.warning) for each in kind]
     shown += [json.dumps(plot, ensure_ascii=False) for plot in plots(app)]
