@@ -26,10 +26,14 @@ DROPOUTS = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d, nn.AlphaDropou
 IN_PLACE_METHODS = frozenset(f"__i{name}__" for name in (
     "add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "matmul", "and", "or", "xor", "lshift", "rshift",
 )) | {"__setitem__"}  # fmt: skip
+OF_LISTS = ("_foreach_", "_fused_", "_amp_foreach_")
+"""How functions begin that take lists of tensors, as optimizers do."""
 
 
 def writes_in_place(name: str) -> bool:
-    """Tell by its name whether a function or method writes into its first argument."""
+    """Tell by its name whether a function or method writes into its first argument, a tensor or a list of them."""
+    if name.startswith(OF_LISTS):
+        return name.endswith("_")
     return name in IN_PLACE_METHODS or (name.endswith("_") and not name.startswith("_"))
 
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.layers import shape_error
-from nmfdiag.networks.snapshot import RandomStates, Snapshot, overriding_train
+from nmfdiag.networks.snapshot import RandomStates, Snapshot
 from nmfdiag.networks.wrapping import open_parts
 
 RUN_ERRORS = (
@@ -51,29 +51,35 @@ def plainly() -> Iterator[None]:
 
 
 @contextmanager
-def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[None]:
+def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
     """Set a network to evaluation mode and run its own code in it: without gradients, and from one random state.
 
-    Whatever the code changes is put back: modes, attributes, buffers, random states; compiled parts run uncompiled meanwhile.
+    Whatever the code changes is put back: modes, attributes, buffers, random states; compiled parts run uncompiled meanwhile. Modules
+    that the network holds without having them registered are treated alike.
 
     Args:
         model: The network.
         inputs: What it is run on, for the error.
+
+    Yields:
+        What is put back afterwards.
 
     Raises:
         NmfdiagError: If the network can't take the inputs.
     """
     with _process, _lock(model):
         states = RandomStates()
-        snapshot = Snapshot(model, parameters=overriding_train(model))
+        snapshot = Snapshot(model)
         try:
             states.seed()
+            snapshot.lend()
             with plainly():
-                open_parts(model)
-                if any(module.training for module in model.modules()):
-                    with suppress(NotImplementedError):  # an exported program has one mode
-                        model.eval()
-                yield
+                for part in (model, *snapshot.unregistered):
+                    open_parts(part)
+                    if any(module.training for module in part.modules()):
+                        with suppress(NotImplementedError):  # an exported program has one mode
+                            part.eval()
+                yield snapshot
         except (NmfdiagError, MemoryError, torch.OutOfMemoryError):
             raise
         except Exception as error:  # what a network's own code raises is not in our hands

@@ -23,7 +23,7 @@ from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class
 from nmfdiag.networks.channels import Axis, ChannelTracer, function_name, tensors_in
 from nmfdiag.networks.cutting import writes_in_place
 from nmfdiag.networks.layers import Call
-from nmfdiag.networks.snapshot import RandomStates
+from nmfdiag.networks.snapshot import RandomStates, kept_at
 from nmfdiag.networks.wrapping import Opaque
 
 TORCH = str(Path(torch.__file__).parent)
@@ -257,12 +257,11 @@ class _Intercept(TorchFunctionMode):
         return self.on_layer(call, output)
 
     def _keep_parameter(self, target: Any) -> None:
-        """Copy a parameter before it is written into for the first time."""
-        if not self.parameters or not isinstance(target, Tensor) or not _has_memory(target):
-            return
-        pointer = target.untyped_storage().data_ptr()
-        if pointer in self.parameters and pointer not in self.written:
-            self.written[pointer] = [(memory, memory.clone()) for memory in self.parameters[pointer]]
+        """Copy a parameter, or whatever else the network holds, before it is written into for the first time; or a list of them."""
+        for tensor in filter(_has_memory, tensors_in((target,))):
+            pointer = tensor.untyped_storage().data_ptr()
+            if pointer not in self.written and (kept := self.parameters.get(pointer) or kept_at(pointer)):
+                self.written[pointer] = [(memory, memory.clone()) for memory in kept]
 
     def _before(self, writes: bool, args: tuple, kwargs: dict) -> list[Tensor]:
         """The tensors that an operation may be a ReLU of, as they are before it."""

@@ -134,7 +134,8 @@ class SplitNetwork:
         self.traced = self._decides = False
 
         recorder = Recorder(model)
-        with evaluating(model, example_input):
+        with evaluating(model, example_input) as snapshot:
+            self.remarks += snapshot.remarks
             states = RandomStates()
             output, shapes = self._replay.survey(self._example, recorder)
             drawn = states.drawn_since()
@@ -492,7 +493,7 @@ class SplitNetwork:
     def _call(self, layer: str) -> Call:
         return self._calls[self._all[layer].index]
 
-    def _running_parts(self, inputs: Tensor) -> AbstractContextManager[None]:
+    def _running_parts(self, inputs: Tensor) -> AbstractContextManager[object]:
         """Run parts of the graph. Hooks of the network's owner run, too: what they change is put back."""
         return evaluating(self.model, inputs) if self._hooked else in_modes(self._modes, self.model, inputs)
 

@@ -19,6 +19,7 @@ from nmfdiag.networks.channels import tensors_in
 from nmfdiag.networks.cutting import writes_in_place
 from nmfdiag.networks.fallback import renormalises
 from nmfdiag.networks.layers import Call
+from nmfdiag.networks.snapshot import kept_at
 
 METADATA = frozenset({
     "size", "dim", "ndimension", "numel", "nelement", "__len__", "stride", "is_contiguous", "element_size", "itemsize", "get_device",
@@ -139,6 +140,9 @@ class Recorder:
         if not isinstance(output, Tensor) and not tensors_in((output,)):
             self._note_value(function, name, args, kwargs, output)
             return
+        if name == "requires_grad_":  # a graph has no gradients
+            self._note(lambda: self._mapped(args[0]), output)
+            return
         if self._writes_into_network(name, args, kwargs) or _updates_statistics(name, args, kwargs):
             self.problem = f"{name} writes into the network's own parameters or buffers"
             return
@@ -230,14 +234,14 @@ class Recorder:
         return node
 
     def _writes_into_network(self, name: str, args: tuple, kwargs: dict) -> bool:
-        writes = writes_in_place(name) and name != "requires_grad_"
+        writes = writes_in_place(name)
         renormalised = [kwargs.get("weight", args[1])] if renormalises(name, args, kwargs) else []
         targets = [*(args[:1] if writes else ()), kwargs.get("out"), *renormalised]
-        return any(
-            isinstance(value, Tensor) and value.layout is torch.strided and value.untyped_storage().data_ptr() in self._own
-            and value.numel() > 0
-            for value in targets
-        )  # fmt: skip
+        memory = [
+            value.untyped_storage().data_ptr()
+            for value in tensors_in(targets) if value.layout is torch.strided and value.numel() > 0
+        ]  # fmt: skip
+        return any(pointer in self._own or kept_at(pointer) for pointer in memory)
 
 
 def _updates_statistics(name: str, args: tuple, kwargs: dict) -> bool:
