@@ -275,10 +275,16 @@ class SplitNetwork:
                     if parts.tail_writes:
                         values = copy.deepcopy(values)  # unlike clones, copies that share memory where these do
                     return parts.tail.forward(*values).detach()
-            except OtherWay:  # the layer decides which way the network takes
+            except (OtherWay, NmfdiagError):  # the layer decides which way the network takes, or how much goes there
                 pass
-        with evaluating(self.model, cut.inputs):
-            return self.pick(self._replay.substitute(cut.inputs, self._call(cut.layer), activation)).detach()
+        try:
+            with evaluating(self.model, cut.inputs):
+                return self.pick(self._replay.substitute(cut.inputs, self._call(cut.layer), activation)).detach()
+        except NmfdiagError as error:
+            raise NmfdiagError(
+                f"Layer {cut.layer!r} can't be measured on this batch: with another activation in its place, "
+                f"{type(self.model).__name__} fails: {error.__cause__ or error}"
+            ) from error
 
     def resume_factored(self, cut: Cut, W: Tensor, H: Tensor, offset: Tensor | None = None) -> Tensor:
         """Run the rest of the network on ``W H + offset``, without forming that where the layer after allows it.
@@ -311,7 +317,7 @@ class SplitNetwork:
             try:
                 with self._running_parts(cut.inputs):
                     return parts.factored.forward(compact, H, *cut.carried).detach()
-            except OtherWay:
+            except (OtherWay, NmfdiagError):
                 pass
         return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
 
@@ -425,11 +431,12 @@ class SplitNetwork:
         return ""
 
     def _other_ways(self, samples: tuple[Tensor, Tensor]) -> list[tuple[list[Call], list[Tensor], list[Axis]]]:
-        """The calls that batches of the classes make."""
+        """The calls that batches of the classes make, and before them a mixture, which makes most of them, in order."""
         inputs, labels = samples[0], torch.as_tensor(samples[1])
+        members = [(labels == label).nonzero().flatten()[:WAYS] for label in labels.unique()[:WAYS]]
         ways = []
-        for label in labels.unique()[:WAYS]:
-            batch = inputs[(labels == label).nonzero().flatten()[:WAYS].to(inputs.device)]
+        for rows in (torch.cat([few[: SIZES[0]] for few in members]), *members):
+            batch = inputs[rows.to(inputs.device)]
             with evaluating(self.model, batch):
                 _, shapes = self._replay.survey(batch)
             ways.append((self._replay.calls, shapes, self._replay.axes))
