@@ -1,7 +1,8 @@
 """Run a network by its own code, see every call of its activation functions, and put other outputs in the place of theirs.
 
-This is the truth that everything else is held against. A call is known by the module that makes it, by the place in the code, and by
-how often that place has been passed, so that a network whose way depends on its data is never measured at another call of that number.
+This is the truth that everything else is held against. A call is known by the module that makes it, by the place in the code, by the
+module with parameters that has run before it, and by how often that place has been passed after it. Where that number depends on the
+samples, :mod:`nmfdiag.networks.passages` says so.
 """
 
 import sys
@@ -36,6 +37,12 @@ CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 class NotReached(NmfdiagError):
     """A layer that a batch does not call."""
+
+
+def not_reached(layer: str, kinds: frozenset[str]) -> NotReached:
+    """Say that a batch does not call a layer."""
+    what = "ReLU" if kinds == RELUS else "activation function"
+    return NotReached(f"These samples do not reach the {what} {layer!r}: the network's way depends on its inputs.")
 
 
 class Observer(Protocol):
@@ -84,6 +91,9 @@ class Replay:
         self.unseen: dict[str, str] = {}
         self.written_otherwise: dict[tuple[str, str], dict[tuple[Any, int], str]] = {}
         """For module paths and function names: the places, and passes there, whose values are those of a ReLU, and its kind."""
+        self.passed: Counter[tuple[str, str, Any]] = Counter()
+        """How often each place was passed in a survey, at most."""
+        self.weighted = {path for path, module in model.named_modules() if next(module.parameters(), None) is not None}
 
     def survey(self, inputs: Tensor, observer: Observer | None = None) -> tuple[Any, list[Tensor]]:
         """The model's output, and an empty (meta) tensor of the shape of each layer's output, in execution order."""
@@ -93,6 +103,15 @@ class Replay:
             shapes.append(output.detach().to("meta"))
 
         return self.run(inputs, note, follow=True, observer=observer), shapes
+
+    def shapes(self, inputs: Tensor, observer: Observer | None = None) -> tuple[Any, dict[Call, torch.Size]]:
+        """The model's output, and the shape of each layer's output, in execution order."""
+        shapes: dict[Call, torch.Size] = {}
+
+        def note(call: Call, output: Tensor) -> None:
+            shapes[call] = output.shape
+
+        return self.run(inputs, note, observer=observer), shapes
 
     def capture(self, inputs: Tensor, layer: Call) -> tuple[Tensor, Any]:
         """A copy of the output of a layer, and the model's output."""
@@ -134,6 +153,8 @@ class Replay:
                 return self.model(kept)
         finally:
             intercept.restore()
+            if follow:
+                self.passed |= intercept.passed
 
     def random_calls(self, inputs: Tensor) -> list[str]:
         """Name the modules and functions that draw random numbers."""
@@ -164,10 +185,7 @@ class Replay:
 
     def _only(self, kept: list[Tensor], layer: Call) -> Tensor:
         if not kept:
-            what = "ReLU" if self.kinds == RELUS else "activation function"
-            raise NotReached(
-                f"These samples do not reach the {what} {layer.path or layer.function!r}: the network's way depends on its inputs."
-            )
+            raise not_reached(layer.path or layer.function, self.kinds)
         return kept[0]
 
 
@@ -179,6 +197,8 @@ class _Intercept(TorchFunctionMode):
         self.replay, self.on_layer, self.tracer, self.observer = replay, on_layer, tracer, observer
         self.stack: list[tuple[str, nn.Module]] = []
         self.passed: Counter[tuple[str, str, Any]] = Counter()
+        self.after = ""
+        """Path of the last module with parameters that has run: where a loop shares one activation, it tells whose that is."""
         self.leaves = 0
         self.thread = threading.get_ident()
         self.parameters: dict[int, list[Tensor]] = {}
@@ -224,7 +244,7 @@ class _Intercept(TorchFunctionMode):
                     self.replay.written_otherwise.setdefault((path, name), {})[passing] = kind
         elif kind is None and (path, name) in self.replay.written_otherwise:
             passing = self._passing(path, name)
-            kind = self.replay.written_otherwise[path, name].get(passing)
+            kind = self._written_otherwise(path, name, *passing)
         if kind is None or not isinstance(result, Tensor):
             return output
         is_module = kind_of_class(inside) in self.replay.kinds and kind_of_call(func, inside) is not None
@@ -237,10 +257,17 @@ class _Intercept(TorchFunctionMode):
         return put
 
     def _passing(self, path: str, name: str) -> tuple[Any, int]:
-        """The place in the code of a call, and how often it has been passed before."""
-        place = _place(Replay.run.__code__)
+        """The place in the code of a call, after which module, and how often it has been passed before."""
+        place = (self.after, *_place(Replay.run.__code__))
         self.passed[path, name, place] += 1
         return place, self.passed[path, name, place] - 1
+
+    def _written_otherwise(self, path: str, name: str, place: Any, time: int) -> str | None:
+        """The kind of ReLU that a survey has found there; one more pass than any survey made is taken for what the others are."""
+        kinds = self.replay.written_otherwise[path, name]
+        if time < self.replay.passed[path, name, place]:
+            return kinds.get((place, time))
+        return next((kind for (known, _), kind in kinds.items() if known == place), None)
 
     def _layer(
         self, path: str, is_module: bool, name: str, kind: str, output: Tensor, passing: tuple[Any, int] | None = None
@@ -293,6 +320,7 @@ class _Intercept(TorchFunctionMode):
                 if threading.get_ident() != self.thread:
                     return None
                 self.stack.pop()
+                self.after = path if path in self.replay.weighted else self.after
                 put = None
                 if leaf:
                     self.leaves -= 1

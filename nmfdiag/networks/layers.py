@@ -54,7 +54,7 @@ class Call:
         is_module: Whether it is an activation module.
         function: Name of the function or method; empty for a module.
         kind: The activation function, as :class:`ReluLayer` has it.
-        place: Where it stands in the code: file, code and instruction of each frame.
+        place: Which module with parameters has run before, and where it stands in the code: file, code and instruction of each frame.
         time: How often that place was passed before.
     """
 

@@ -23,10 +23,11 @@ from nmfdiag.networks.channels import Axis
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
 from nmfdiag.networks.evaluating import evaluating, in_modes, plainly
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
-from nmfdiag.networks.fallback import NotReached, Replay
+from nmfdiag.networks.fallback import NotReached, Replay, not_reached
 from nmfdiag.networks.folding import unfold
 from nmfdiag.networks.layers import Call, ReluLayer, apart, describe, no_layers_error, together
 from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits
+from nmfdiag.networks.passages import Passages, Shapes
 from nmfdiag.networks.snapshot import RandomStates
 from nmfdiag.networks.tracing import OtherWay, Recorder, Trace, generalised
 from nmfdiag.networks.wrapping import unwrapped
@@ -132,6 +133,7 @@ class SplitNetwork:
         self._split: dict[str, _Parts | None] = {}
         self._known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         self.traced = self._decides = False
+        self._larger: Shapes | None = None
 
         recorder = Recorder(model)
         with evaluating(model, example_input) as snapshot:
@@ -168,6 +170,7 @@ class SplitNetwork:
             self._in_place = {node for node in self._graph.graph.nodes if is_in_place(self._graph, node)}
         self.skipped |= unseen
         self._place_channels(channel_dim, shapes)
+        self._drop_unsteady(ways)
         self._drop_without_effect(example_input if samples is None else samples[0])
         self.layers = [layer for layer in self._all.values() if layer.name not in self.skipped]
 
@@ -224,20 +227,28 @@ class SplitNetwork:
             NmfdiagError: If the layer is unknown, the network can't take the inputs or does not reach the layer with them, or the
                 activation, put back, does not give the network's logits.
         """
-        axis = self._axis[self.layer(layer).name]
-        expected = self._logits_once(inputs)
+        axis, call = self._axis[self.layer(layer).name], self._call(layer)
+        expected, shapes = self._run_once(inputs)
+        if call not in shapes:
+            raise not_reached(layer, self._kinds)
+        by_size = not self._decides and inputs.shape[1:] == self._example.shape[1:]
+        if otherwise := self._passages.otherwise(call, len(inputs), shapes, by_size):
+            raise NmfdiagError(
+                f"Layer {layer!r} can't be measured on this batch: {otherwise}. Accepted are batches that the network runs as a whole; "
+                "it may have a setting for the size of its pieces."
+            )
         parts = self._parts(layer, inputs)
         if parts is not None:
             try:
                 with self._running_parts(inputs):
                     activation, *carried = parts.head.forward(self._copy(inputs))
                 cut = Cut(layer, apart(activation, axis), tuple(carried), inputs.detach().clone(), expected)
-                if self._reproduced(cut):
+                if activation.shape == shapes.get(call) and self._reproduced(cut):
                     return cut
             except (OtherWay, NmfdiagError):  # the network's own code has the last word
                 pass
         with evaluating(self.model, inputs):
-            activation, _ = self._replay.capture(inputs, self._call(layer))
+            activation, _ = self._replay.capture(inputs, call)
         kept = inputs.detach().clone()
         cut = Cut(layer, apart(activation, axis), (), kept, expected, replayed=True)
         if not self._reproduced(cut):
@@ -276,10 +287,16 @@ class SplitNetwork:
                     if parts.tail_writes:
                         values = copy.deepcopy(values)  # unlike clones, copies that share memory where these do
                     return parts.tail.forward(*values).detach()
-            except OtherWay:  # the layer decides which way the network takes
+            except (OtherWay, NmfdiagError):  # the layer decides which way the network takes, or how much goes there
                 pass
-        with evaluating(self.model, cut.inputs):
-            return self.pick(self._replay.substitute(cut.inputs, self._call(cut.layer), activation)).detach()
+        try:
+            with evaluating(self.model, cut.inputs):
+                return self.pick(self._replay.substitute(cut.inputs, self._call(cut.layer), activation)).detach()
+        except NmfdiagError as error:
+            raise NmfdiagError(
+                f"Layer {cut.layer!r} can't be measured on this batch: with another activation in its place, "
+                f"{type(self.model).__name__} fails: {error.__cause__ or error}"
+            ) from error
 
     def resume_factored(self, cut: Cut, W: Tensor, H: Tensor, offset: Tensor | None = None) -> Tensor:
         """Run the rest of the network on ``W H + offset``, without forming that where the layer after allows it.
@@ -312,7 +329,7 @@ class SplitNetwork:
             try:
                 with self._running_parts(cut.inputs):
                     return parts.factored.forward(compact, H, *cut.carried).detach()
-            except OtherWay:
+            except (OtherWay, NmfdiagError):
                 pass
         return self.resume(cut, unfold(product(W, H), shape, channel_dim).to(cut.activation.dtype))
 
@@ -374,7 +391,7 @@ class SplitNetwork:
         larger, second = _rows(self._example, SIZES[1]), Recorder(self.model)
         try:
             with evaluating(self.model, larger):
-                other = self._replay.run(larger, lambda *_: None, observer=second)
+                other, self._larger = self._replay.shapes(larger, second)
                 more = self.pick(other)
             steady = self._replay.calls == calls
         except NmfdiagError:  # it takes batches of one size
@@ -426,11 +443,12 @@ class SplitNetwork:
         return ""
 
     def _other_ways(self, samples: tuple[Tensor, Tensor]) -> list[tuple[list[Call], list[Tensor], list[Axis]]]:
-        """The calls that batches of the classes make."""
+        """The calls that batches of the classes make, and before them a mixture, which makes most of them, in order."""
         inputs, labels = samples[0], torch.as_tensor(samples[1])
+        members = [(labels == label).nonzero().flatten()[:WAYS] for label in labels.unique()[:WAYS]]
         ways = []
-        for label in labels.unique()[:WAYS]:
-            batch = inputs[(labels == label).nonzero().flatten()[:WAYS].to(inputs.device)]
+        for rows in (torch.cat([few[: SIZES[0]] for few in members]), *members):
+            batch = inputs[rows.to(inputs.device)]
             with evaluating(self.model, batch):
                 _, shapes = self._replay.survey(batch)
             ways.append((self._replay.calls, shapes, self._replay.axes))
@@ -459,6 +477,16 @@ class SplitNetwork:
             elif self._axis[layer.name].dim is None:
                 cure = " (channel_dim= says it)" if shape.ndim > 1 else ""
                 self.skipped[layer.name] = f"{self._axis[layer.name].reason}{cure}"
+
+    def _drop_unsteady(self, ways: Sequence[tuple[list[Call], list[Tensor], list[Axis]]]) -> None:
+        """Leave out calls that are not one layer, whatever the batch."""
+        runs = [*(calls for calls, _, _ in ways), *([] if self._larger is None else [list(self._larger)])]
+        calls, shapes, _ = ways[0]
+        small = {call: shape.shape for call, shape in zip(calls, shapes, strict=True)}
+        self._passages = Passages(runs, small, self._larger, SIZES)
+        for name, call in zip(self._all, self._calls, strict=True):
+            if reason := self._passages.unsteady(call, self._axis[name]):
+                self.skipped.setdefault(name, reason)
 
     def _drop_without_effect(self, samples: Tensor) -> None:
         """Leave out layers that the logits do not depend on: those from which nothing leads there, if a change does not either."""
@@ -497,11 +525,13 @@ class SplitNetwork:
         """Run parts of the graph. Hooks of the network's owner run, too: what they change is put back."""
         return evaluating(self.model, inputs) if self._hooked else in_modes(self._modes, self.model, inputs)
 
-    def _logits_once(self, inputs: Tensor) -> Tensor:
-        """The network's own logits of a batch; they are remembered as long as the batch is."""
+    def _run_once(self, inputs: Tensor) -> tuple[Tensor, Shapes]:
+        """The network's own logits of a batch, and the shapes of its layers; they are remembered as long as the batch is."""
         version, known = _version(inputs, self.model), self._known.get(inputs)
         if known is None or known[0] != version:
-            known = version, self.logits(inputs)
+            with evaluating(self.model, inputs):
+                output, shapes = self._replay.shapes(inputs)
+                known = version, (self.pick(output).detach(), shapes)
             self._known[inputs] = known
         return known[1]
 

@@ -28,6 +28,13 @@ METADATA = frozenset({
     "is_same_size", "storage", "untyped_storage", "requires_grad_", "dense_dim", "register_hook", "retain_grad",
 })  # fmt: skip
 """Functions that read no values: what they return depends on shapes and types only."""
+SIZE_BY_VALUES = frozenset({
+    "nonzero", "argwhere", "masked_select", "unique", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "one_hot",
+    "repeat_interleave", "tensor_split", "_pack_padded_sequence", "_pad_packed_sequence", "to_sparse",
+})  # fmt: skip
+"""Functions whose outputs have as many elements as the values of their inputs say."""
+SIZES = frozenset({"size", "shape", "numel", "nelement", "nbytes", "__len__", "stride", "is_same_size"})
+"""Functions and attributes that read how large a tensor is."""
 PLAIN = (
     bool,
     int,
@@ -92,6 +99,7 @@ class Recorder:
             self._names[value] = name
         self._own = {value.untyped_storage().data_ptr() for value in self._names if value.layout is torch.strided}
         self._input = self.trace.graph.placeholder("x")
+        self._sized_by_values: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         self._inside = False
         self._waiting: list[tuple[Call, Tensor]] = []
 
@@ -127,6 +135,7 @@ class Recorder:
         if getattr(module, "max_norm", None) is not None:
             self.problem = f"{path} renormalises its weights"
         self.trace.attributes[path] = module
+        self._follow_size("", args, kwargs, output)
         self._note(lambda: self.trace.graph.call_module(path, self._mapped(args), self._mapped(kwargs)), output)
         for call, made in self._waiting:
             if made is output and made in self._nodes:
@@ -135,13 +144,14 @@ class Recorder:
 
     def called(self, function: Any, name: str, args: tuple, kwargs: dict, output: Any) -> None:
         """A function has run outside of leaf modules."""
-        if self.problem:
-            return
         if not isinstance(output, Tensor) and not tensors_in((output,)):
             self._note_value(function, name, args, kwargs, output)
             return
         if name == "requires_grad_":  # a graph has no gradients
             self._note(lambda: self._mapped(args[0]), output)
+            return
+        self._follow_size(name, args, kwargs, output)
+        if self.problem:
             return
         if self._writes_into_network(name, args, kwargs) or _updates_statistics(name, args, kwargs):
             self.problem = f"{name} writes into the network's own parameters or buffers"
@@ -163,17 +173,30 @@ class Recorder:
             else:
                 self._note(lambda: self._call(function, name, args, kwargs), None)
             return
-        if name in METADATA or name == "__get__" or output is None or not tensors_in((*args, *kwargs.values())):
+        given = tensors_in((*args, *kwargs.values()))
+        what = getattr(function.__self__, "__name__", "") if name == "__get__" else name
+        if what in SIZES:
+            if not any(value in self._sized_by_values for value in given):
+                return
+        elif name in METADATA or name == "__get__" or output is None or not given:
             return
         self.trace.decides = True
         if not _is_plain(output):
-            self.problem = f"{name} takes values out of PyTorch"
+            self.problem = self.problem or f"{name} takes values out of PyTorch"
             return
+        value = tuple(output) if isinstance(output, torch.Size) else output
+        self._note(lambda: self._hold(self._call(function, name, args, kwargs), value), None)
 
-        def call() -> fx.Node:
-            return self.trace.graph.call_function(expect, (self._call(function, name, args, kwargs), output))
+    def _hold(self, node: fx.Node, value: Any) -> fx.Node:
+        return self.trace.graph.call_function(expect, (node, value))
 
-        self._note(call, None)
+    def _follow_size(self, name: str, args: tuple, kwargs: dict, output: Any) -> None:
+        """Know which tensors have as many elements as values say: how large they are is a value, too."""
+        given = tensors_in((*args, *kwargs.values()))
+        if any(value in self._sized_by_values for value in given) or _size_by_values(name, args, kwargs, given):
+            for value in tensors_in((output,)):
+                self._sized_by_values[value] = True
+            self.trace.decides |= isinstance(output, list | tuple)  # of parts there are as many as the size says
 
     def _call(self, function: Any, name: str, args: tuple, kwargs: dict) -> fx.Node:
         graph, given, named = self.trace.graph, self._mapped(args), self._mapped(kwargs)
@@ -197,6 +220,8 @@ class Recorder:
         if isinstance(output, Tensor):
             self._nodes[output] = node
         elif isinstance(output, tuple | list):
+            if any(value in self._sized_by_values for value in tensors_in(output)):
+                self._hold(self.trace.graph.call_function(len, (node,)), len(output))
             for index, value in enumerate(output):
                 if tensors_in((value,)):
                     self._assign(value, self.trace.graph.call_function(operator.getitem, (node, index)))
@@ -242,6 +267,19 @@ class Recorder:
             for value in tensors_in(targets) if value.layout is torch.strided and value.numel() > 0
         ]  # fmt: skip
         return any(pointer in self._own or kept_at(pointer) for pointer in memory)
+
+
+def _size_by_values(name: str, args: tuple, kwargs: dict, given: list[Tensor]) -> bool:
+    """Tell whether the values of tensors say how many elements a function's output has."""
+    if name in SIZE_BY_VALUES or (name == "where" and len(args) + len(kwargs) == 1):
+        return True
+    if name == "__getitem__":  # by a mask, or from here to a number that is a tensor
+        index = args[1] if isinstance(args[1], tuple | list) else args[1:]
+        ends = [end for entry in index if isinstance(entry, slice) for end in (entry.start, entry.stop, entry.step)]
+        masks = (value.dtype in (torch.bool, torch.uint8) for value in tensors_in(index))
+        return bool(tensors_in(ends)) or any(masks)
+    whole = (not (value.is_floating_point() or value.is_complex() or value.dtype is torch.bool) for value in given)
+    return any(value.ndim == 0 and is_whole for value, is_whole in zip(given, whole, strict=True))
 
 
 def _updates_statistics(name: str, args: tuple, kwargs: dict) -> bool:
