@@ -299,7 +299,10 @@ def _curves(
             def report_tail(done: float, words: str, before: float = before, share: float = share) -> None:
                 report(before + share * done, words)
 
-            answers[i] = _answer(layer, ready[i], one, question, report_tail)
+            try:
+                answers[i] = _answer(layer, ready[i], one, question, report_tail)
+            except NmfdiagError as error:
+                answers[i] = error
     seconds = round((time.perf_counter() - start) / max(1, len(batches)), 4)
     for answer in answers.values():
         if isinstance(answer, CompressionCurve):

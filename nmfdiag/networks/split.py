@@ -339,6 +339,21 @@ class SplitNetwork:
             return [cut]
         return [cut.part(start, min(start + size, n)) for start in range(0, n, size)]
 
+    def first_two(self, cut: Cut) -> Cut | None:
+        """The first two of more samples alone, as a cut; None where they can't be told apart from the others.
+
+        Args:
+            cut: What :meth:`cut` returned.
+        """
+        if len(cut.inputs) < 3 or len(cut.activation) != len(cut.inputs):
+            return None
+        two = cut.part(0, 2)  # of another axis, where that happens to be as long as the samples' is
+        try:
+            logits = self.resume(two, two.activation)
+        except NmfdiagError:
+            return None
+        return two if _close(logits, cut.logits[:2]) else None
+
     def pick(self, output: Any) -> Tensor:
         """The logits of an output; where it is not known which they are, everything that may be, side by side."""
         return (

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.measures.compression import compression_curve
+from nmfdiag.measures.profile import layer_profile
 from nmfdiag.networks.split import _close
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
@@ -66,3 +67,70 @@ def test_what_counts_as_the_same_logits() -> None:
     tie = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
     assert _close(tie + 1e-6, tie) and not _close(tie + torch.tensor([0.0, 0.01, 0.0]), tie)
     assert not _close(torch.full_like(logits, torch.nan), logits) and _close(logits * torch.nan, logits * torch.nan)
+
+
+class TimeFirst(nn.Module):
+    """The activation is (places, n, channels), and a mean row gives samples of other lengths other answers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(3, 8), nn.Linear(8, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.answer(self.activation(x))
+
+    def activation(self, x: Tensor) -> Tensor:
+        return torch.relu(self.a(x.transpose(0, 1)).abs())
+
+    def answer(self, activation: Tensor) -> Tensor:
+        return self.b(activation.sum(0))
+
+
+class ChannelsFirst(TimeFirst):
+    """The activation is (channels, n)."""
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.W, self.V = nn.Parameter(torch.randn(width, 6)), nn.Parameter(torch.randn(2, width))
+
+    def activation(self, x: Tensor) -> Tensor:
+        return torch.relu(self.W @ x.t())
+
+    def answer(self, activation: Tensor) -> Tensor:
+        return (self.V @ activation).t()
+
+
+@pytest.mark.parametrize("size", [12, 13])
+@pytest.mark.parametrize("how", ["places", "channels"])
+def test_an_axis_as_long_as_the_batch_is_not_the_batch(how: str, size: int) -> None:
+    torch.manual_seed(0)
+    model = (TimeFirst() if how == "places" else ChannelsFirst(size)).eval()
+    inputs = torch.randn(12, size, 3) if how == "places" else X[:12]
+    with torch.no_grad():
+        activation = model.activation(inputs)
+        if how == "places":  # twelve steps of the mean row are answered 1, two are answered 0
+            model.b.weight.copy_(torch.stack([torch.zeros(8), torch.ones(8)]))
+            model.b.bias.copy_(torch.tensor([float(activation.mean((0, 1)).sum()) * size / 2, 0.0]))
+        of_channel = (0, 1) if how == "places" else 1
+        mean = activation.mean(of_channel, keepdim=True).expand_as(activation)
+        labels = model.answer(mean).argmax(1)
+    curve = compression_curve(model, "relu", inputs, labels, method="pca", ranks=[1])
+    assert curve.mean_accuracy == 1.0
+    assert compression_curve(model, "relu", inputs, 1 - labels, method="pca", ranks=[1]).mean_accuracy == 0.0
+
+
+def test_a_batch_whose_answer_fails_is_left_out_with_the_reason() -> None:
+    class Strict(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            h = self[1](self[0](x))
+            if not h.any() and x.sum() > 0:
+                raise OSError("nothing is left of it")
+            return self[2](h)
+
+    torch.manual_seed(0)
+    model = Strict(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
+    inputs, labels = X.abs() * (torch.arange(40)[:, None] % 2 * 2 - 1), torch.arange(40) % 2
+    profile = layer_profile(model, inputs, labels, methods=["pca"])
+    assert [measured.class_idx for measured in profile.measured] == [0]
+    [(place, reason)] = profile.skipped.items()
+    assert place == "1, class 1, pca" and "nothing is left of it" in reason
