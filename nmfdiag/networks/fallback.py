@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
 
 from nmfdiag.errors import NmfdiagError
@@ -55,7 +54,7 @@ class Observer(Protocol):
 def is_leaf(module: nn.Module) -> bool:
     """Tell whether a module is one of PyTorch's own without modules inside, or one that can't be looked into."""
     kind = type(module)
-    if parametrize.is_parametrized(module):
+    if "parametrizations" in module._modules:  # not asked for by name: a network may answer any name
         kind = kind.__mro__[1]
     children = {name for name, _ in module.named_children()} - {"parametrizations"}
     own = kind.__module__.startswith(("torch.nn.", "torch.ao.nn.")) and not isinstance(module, CONTAINERS)

@@ -21,7 +21,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.channels import Axis
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
-from nmfdiag.networks.evaluating import evaluating, in_modes, plainly
+from nmfdiag.networks.evaluating import check_initialised, evaluating, in_modes, plainly
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import NotReached, Replay
 from nmfdiag.networks.folding import unfold
@@ -122,7 +122,9 @@ class SplitNetwork:
         samples: tuple[Tensor, Tensor] | None = None,
     ):
         model = unwrapped(model)
-        channel_dim = getattr(model, "nmfdiag_channel_dim", None) if channel_dim is None else channel_dim
+        check_initialised(model)
+        if channel_dim is None:  # read where it is set: a __getattr__ of the network's own may answer anything
+            channel_dim = vars(model).get("nmfdiag_channel_dim", getattr(type(model), "nmfdiag_channel_dim", None))
         self.model, self.activations = model, activations
         self._kinds = kinds_of(activations)
         self._replay = Replay(model, self._kinds)
@@ -564,11 +566,13 @@ class SplitNetwork:
         size = float(like.abs().mean()) + 1e-6
         W = torch.rand(like.numel() // like.shape[dim], 2, generator=generator).to(like) * size
         H = torch.rand(2, like.shape[dim], generator=generator).to(like)
-        with self._running_parts(inputs):
-            whole = self._laid_out(unfold(W @ H, like.shape, dim), dim)
-            compact = self._laid_out(unfold(W, like.shape, dim), dim)
-            expected = parts.tail.forward(*copy.deepcopy((whole, *carried)))
-            return _close(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
+        whole, compact = (self._laid_out(unfold(value, like.shape, dim), dim) for value in (W @ H, W))
+        try:
+            with self._running_parts(inputs):
+                expected = parts.tail.forward(*copy.deepcopy((whole, *carried)))
+                return _close(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
+        except (OtherWay, NmfdiagError):  # another way through the network, or none: factors show nothing of this one
+            return False
 
     def _copy(self, inputs: Tensor) -> Tensor:
         """A copy of the inputs, laid out as suits the network."""

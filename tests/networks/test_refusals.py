@@ -1,0 +1,91 @@
+"""What can't be run is refused in one sentence that says why, or measured all the same."""
+
+import threading
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.compression import compression_curve
+from nmfdiag.networks import SplitNetwork, relu_layers
+from nmfdiag.networks.looking import look
+
+X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
+Y = torch.arange(40) % 4
+
+
+def network(kind: Any = nn.Sequential, first: nn.Module | None = None) -> Any:
+    torch.manual_seed(0)
+    return kind(first or nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+
+
+def test_a_way_that_only_factors_take_is_no_error() -> None:
+    class Refined(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            y = self[2](torch.relu(self[0](x))) * 20
+            hard = y.softmax(1).amax(1) < 0.9
+            return torch.where(hard[:, None], x[:, :4], y) if hard.any() else y
+
+    for seed in range(5):
+        torch.manual_seed(seed)
+        model = Refined(nn.Linear(6, 24), nn.ReLU(), nn.Linear(24, 4)).eval()
+        with torch.no_grad():
+            A = torch.relu(model[0](X))
+            mean = A.mean(0).expand_as(A)
+            y = model[2](mean) * 20
+            answers = y if y.softmax(1).max() >= 0.9 else X[:, :4]
+            expected = float((answers.argmax(1) == Y).double().mean())
+        assert compression_curve(model, "relu", X, Y, method="pca").mean_accuracy == expected
+
+
+@pytest.mark.parametrize("device", ["nonsense", "cuda:99", "meta"])
+def test_a_device_that_is_not_there_is_named(device: str) -> None:
+    with pytest.raises(NmfdiagError, match=rf"device='{device}'.*Accepted are"):
+        compression_curve(network(), "1", X, Y, device=device)
+
+
+def test_a_network_that_can_not_be_copied_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = network()
+    model.lock = threading.Lock()
+    monkeypatch.setattr("nmfdiag.measures.compression._on", lambda _, inputs: inputs)  # as if there were one
+    with pytest.raises(NmfdiagError, match=r"Sequential can't be copied to device='meta': .*Give it on that device"):
+        compression_curve(model, "1", X, Y, device="meta")
+
+
+def test_a_network_without_sizes_is_named_and_stays_so() -> None:
+    model = network(first=nn.LazyLinear(8))
+    for use in (lambda: relu_layers(model, X), lambda: look(model, X)):
+        with pytest.raises(NmfdiagError, match=r"size of '0\.weight' in Sequential is not known yet: call"):
+            use()
+    assert isinstance(model[0], nn.LazyLinear)
+
+
+@pytest.mark.parametrize("answer", [1, KeyError("nothing of that name")])
+def test_attributes_that_a_network_makes_up_are_not_read(answer: Any) -> None:
+    class MadeUp(nn.Sequential):
+        def __getattr__(self, name: str) -> Any:
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                if name.isdigit() or isinstance(answer, Exception):
+                    raise AttributeError if name.isdigit() else answer from None
+                return answer
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self[2](self[1](self[0](x))).mean(1)
+
+    [layer] = SplitNetwork(network(MadeUp), X.view(8, 5, 6)).layers
+    assert (layer.channel_dim, layer.width) == (2, 8)
+
+
+def test_what_eval_raises_is_said() -> None:
+    class Training(nn.Sequential):
+        def eval(self) -> Any:
+            raise OSError("no evaluation here")
+
+    model = Training(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+    with pytest.raises(NmfdiagError, match="Training can't be set to evaluation mode: OSError: no evaluation here"):
+        relu_layers(model, X)
+    assert all(module.training for module in model.modules())
