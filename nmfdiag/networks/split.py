@@ -6,6 +6,7 @@ batch, and another one has to change them in the tail exactly as in the network'
 
 import copy
 import difflib
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -35,7 +36,7 @@ REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
 """How near logits must come to the network's own, by their type; for others it is this:"""
 REPRODUCES_FLOAT = 1e-4
 SIZES = (2, 3)
-"""Samples of the two batches that a network is traced with; the second has one of the first twice."""
+"""Samples of the two batches that a network is traced with."""
 PERTURBATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4)
 """How far an activation is moved to see whether the logits move, in multiples of its own size."""
 WAYS = 20
@@ -43,6 +44,7 @@ WAYS = 20
 AGREEING = 200
 """Samples that tell which of several outputs agrees with the labels."""
 PIECE_BYTES = 64 * 2**20
+_versions = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -133,7 +135,7 @@ class SplitNetwork:
         self.remarks, self.mixes, self.skipped = [], "", {}
         self._split: dict[str, _Parts | None] = {}
         self._known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-        self.traced = self._decides = False
+        self.traced = self._decides = self._repeatable = False
 
         recorder = Recorder(model)
         with evaluating(model, example_input):
@@ -151,7 +153,8 @@ class SplitNetwork:
         if drawn:
             self.remarks.append(self._randomness())
         self._graph: fx.GraphModule | None = None
-        trace = self._trace(recorder, output, self.pick(output).detach(), calls, bool(drawn))
+        larger = self._larger(example_input if samples is None else samples[0], recorder.trace.decides)
+        trace = self._trace(recorder, output, self.pick(output).detach(), calls, bool(drawn), larger)
         ways = [(calls, shapes, axes)]
         if samples is not None and self._decides:
             ways += self._other_ways(samples)
@@ -212,6 +215,16 @@ class SplitNetwork:
         """
         with evaluating(self.model, inputs):
             return self.pick(self._replay.run(inputs, lambda *_: None)).detach()
+
+    @plainly()
+    def look_for_mixing(self, inputs: Tensor) -> None:
+        """Set :attr:`mixes` if the answers to a few of these samples (n, ...) depend on one another.
+
+        Raises:
+            NmfdiagError: If the network can't take them.
+        """
+        some = inputs[:: max(1, len(inputs) // WAYS)][:WAYS]
+        self._notice_mixing(some, self.logits(some))
 
     @plainly()
     def cut(self, layer: str, inputs: Tensor) -> Cut:
@@ -383,11 +396,11 @@ class SplitNetwork:
         )
 
     def _trace(
-        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool
+        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool, larger: Tensor
     ) -> Trace | None:
         """Make the graph, if the network can be written down and the graph gives the logits expected."""
         self._decides = recorder.trace.decides
-        larger, second = _rows(self._example, SIZES[1]), Recorder(self.model)
+        second = Recorder(self.model)
         try:
             with evaluating(self.model, larger):
                 other = self._replay.run(larger, lambda *_: None, observer=second)
@@ -405,11 +418,9 @@ class SplitNetwork:
             )
         mixed = len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected)
         alike = torch.equal(self._example[0], self._example[1])  # batches of them show no difference
-        if steady_answers and not random and (mixed or (alike and self._batch_norm())):
-            self.mixes = "The answer to a sample depends on the others of its batch" + self._batch_norm()
-            self.remarks.append(
-                f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."
-            )
+        self._repeatable = steady_answers and not random
+        if self._repeatable and (mixed or (alike and self._batch_norm())):
+            self._say_mixing()
         if random or not steady:
             return None
         try:
@@ -425,6 +436,35 @@ class SplitNetwork:
                 self._graph, self.traced = graph, True
                 return trace
         return None
+
+    def _larger(self, samples: Tensor, decides: bool) -> Tensor:
+        """The example and one sample more: the largest there is, or the first again where another might go another way."""
+        if decides or samples.shape[1:] != self._example.shape[1:]:
+            return _rows(self._example, SIZES[1])
+        more = samples[:: max(1, len(samples) // WAYS)][:WAYS]
+        largest = int(more.to(self._example).abs().flatten(1).amax(1).argmax()) if _ordered(more) else 0
+        return torch.cat([self._example, more[largest][None].to(self._example)])
+
+    def _say_mixing(self) -> None:
+        self.mixes = "The answer to a sample depends on the others of its batch" + self._batch_norm()
+        self.remarks.append(
+            f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."
+        )
+
+    def _notice_mixing(self, inputs: Tensor, logits: Tensor) -> None:
+        """Hold the answers to the first samples of a batch against those to these alone."""
+        few = inputs[: SIZES[0]]
+        if self.mixes or not self._repeatable or len(few) == len(inputs) or len(logits) != len(inputs):
+            return
+        try:
+            if _close(self.logits(few), logits[: SIZES[0]]):
+                return
+            # Batches of other sizes are rounded otherwise: those of one size are not.
+            repeated = self.logits(_rows(few, len(inputs)))[: SIZES[0]]
+        except NmfdiagError:  # it takes batches of some sizes only
+            return
+        if not _close(repeated, logits[: SIZES[0]]):
+            self._say_mixing()
 
     def _runs(self, graph: fx.GraphModule, expected: Tensor) -> bool:
         try:
@@ -519,6 +559,7 @@ class SplitNetwork:
         if known is None or known[0] != version:
             known = version, self.logits(inputs)
             self._known[inputs] = known
+            self._notice_mixing(inputs, known[1])
         return known[1]
 
     def _reproduced(self, cut: Cut) -> bool:
@@ -609,6 +650,11 @@ def _rows(inputs: Tensor, n: int) -> Tensor:
     return inputs[torch.arange(n) % len(inputs)] if len(inputs) else inputs
 
 
+def _ordered(samples: Tensor) -> bool:
+    """Whether there is a largest of their values."""
+    return samples.numel() > 0 and not samples.is_complex() and samples.dtype is not torch.bool
+
+
 def _merged(ways: Sequence[tuple[list[Call], list[Tensor], list[Axis]]]) -> tuple[list[Call], list[Tensor], list[Axis]]:
     """The calls of several runs in one order: a call that only some make stands after the one before it there."""
     order: list[Call] = []
@@ -639,8 +685,10 @@ def _reaching(graph: fx.Graph) -> set[fx.Node]:
 
 
 def _version(inputs: Tensor, model: nn.Module) -> int:
-    """What changes where a batch or the parameters are written to."""
+    """What changes where a batch or the parameters are written to; never the same of what does not tell, as sparse ones."""
     tensors = (inputs, *model.parameters(), *model.buffers())
+    if any(value.layout is not torch.strided for value in tensors):
+        return next(_versions)
     return hash(
         tuple((id(value), value.data_ptr(), None if value.is_inference() else value._version) for value in tensors)
     )

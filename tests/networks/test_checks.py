@@ -7,8 +7,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.profile import layer_profile
+from nmfdiag.networks import SplitNetwork
 from nmfdiag.networks.split import _close
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
@@ -134,3 +136,52 @@ def test_a_batch_whose_answer_fails_is_left_out_with_the_reason() -> None:
     assert [measured.class_idx for measured in profile.measured] == [0]
     [(place, reason)] = profile.skipped.items()
     assert place == "1, class 1, pca" and "nothing is left of it" in reason
+
+
+MIXTURES: dict[str, Callable[[Tensor], Tensor]] = {
+    "maximum": lambda x: x / x.abs().max(),
+    "minimum": lambda x: x - x.amin(0),
+    "distinct values": lambda x: x / len(x.unique()),
+}
+
+
+class Mixing(nn.Sequential):
+    def __init__(self, how: str):
+        super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
+        self.how = how
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(MIXTURES[self.how](x))
+
+
+@pytest.mark.parametrize("how", MIXTURES)
+def test_answers_that_depend_on_others_are_seen(how: str) -> None:
+    torch.manual_seed(0)
+    model, labels = Mixing(how).eval(), torch.arange(40) % 4
+    with torch.no_grad():
+        assert not torch.allclose(model(X)[:2], model(X[:2]), rtol=0.01)
+    network = SplitNetwork(model, X[:2])
+    network.cut("1", X[labels == 1])
+    assert "depends on the others of its batch" in network.mixes
+    profile = layer_profile(model, X, labels, methods=["pca"])
+    assert {measured.class_idx for measured in profile.measured} == {None}
+    assert [remark for remark in profile.remarks if "depends on the others of its batch" in remark] == [
+        *profile.remarks
+    ]
+    with pytest.raises(NmfdiagError, match="a batch of one class can't be measured"):
+        compression_curve(model, "1", X[labels == 1], labels[labels == 1])
+
+
+def test_the_largest_sample_shows_what_a_maximum_does() -> None:
+    network = SplitNetwork(Mixing("maximum").eval(), X[:2], samples=(X, torch.arange(40) % 4))
+    assert network.mixes and network.traced
+
+
+def test_rounding_by_the_size_of_the_batch_is_no_mixing() -> None:
+    class Rounded(Mixing):
+        def forward(self, x: Tensor) -> Tensor:
+            return nn.Sequential.forward(self, x) * (1 + 0.01 * (len(x) > 3))
+
+    network = SplitNetwork(Rounded("").eval(), X[:2])
+    network.cut("1", X)
+    assert not network.mixes and not network.remarks

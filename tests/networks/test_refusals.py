@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from nmfdiag import diagnose
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.networks import SplitNetwork, relu_layers
@@ -89,3 +90,33 @@ def test_what_eval_raises_is_said() -> None:
     with pytest.raises(NmfdiagError, match="Training can't be set to evaluation mode: OSError: no evaluation here"):
         relu_layers(model, X)
     assert all(module.training for module in model.modules())
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
+@pytest.mark.parametrize("kept", ["buffer", "parameter"])
+def test_a_graph_network_of_a_sparse_matrix(layout: torch.layout, kept: str) -> None:
+    class Graph(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 4)
+            sparse = (torch.eye(6) + torch.eye(6).roll(1, 0)).to_sparse(layout=layout)
+            if kept == "buffer":
+                self.register_buffer("neighbours", sparse)
+            else:
+                self.neighbours = nn.Parameter(sparse, requires_grad=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(torch.relu(self.a((self.neighbours @ x.t()).t())))
+
+    torch.manual_seed(0)
+    model = Graph().eval()
+    network = SplitNetwork(model, X[:2], samples=(X, Y))
+    [layer] = network.layers
+    cut = network.cut(layer.name, X)
+    dense = X @ (torch.eye(6) + torch.eye(6).roll(1, 0)).t()
+    torch.testing.assert_close(cut.activation, torch.relu(model.a(dense)))
+    other = torch.rand_like(cut.activation)
+    torch.testing.assert_close(network.resume(cut, other), model.b(other))
+    if (layout, kept) == (torch.sparse_csr, "buffer"):
+        assert len(diagnose(model, X, Y, methods=["pca"], ranks=[1]).profile.measured) == 4
