@@ -16,6 +16,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class
@@ -184,6 +185,7 @@ class _Intercept(TorchFunctionMode):
         for parameter in filter(_has_memory, replay.model.parameters()):
             self.parameters.setdefault(parameter.untyped_storage().data_ptr(), []).append(parameter.detach())
         self.written: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self.layers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def restore(self) -> None:
         """Put parameters back that the network has written into."""
@@ -217,6 +219,8 @@ class _Intercept(TorchFunctionMode):
             self.replay.unseen[path] = "its ReLUs are inside one operation of PyTorch (a recurrent network's)"
         elif kind is None and before is not None and isinstance(result, Tensor):
             kind = next((found for given in before if (found := _relu_of(given, result))), None)
+            if kind is not None and self._repeats_layer(result, args, kwargs):
+                kind = None
             if before:
                 passing = self._passing(path, name)
                 if kind is not None:
@@ -235,6 +239,11 @@ class _Intercept(TorchFunctionMode):
             return output
         return put
 
+    def _repeats_layer(self, result: Tensor, args: tuple, kwargs: dict) -> bool:
+        """Whether what was made is a copy of a layer's output."""
+        given = (value for value in tensors_in((*args, *kwargs.values())) if value is not result)
+        return any(value in self.layers and torch.equal(value, result) for value in given)
+
     def _passing(self, path: str, name: str) -> tuple[Any, int]:
         """The place in the code of a call, and how often it has been passed before."""
         place = _place(Replay.run.__code__)
@@ -250,6 +259,7 @@ class _Intercept(TorchFunctionMode):
         place, time = passing or self._passing(path, name)
         call = Call(path, is_module, name, kind, place, time)
         self.replay.calls.append(call)
+        self.layers[output] = True
         self.replay.axes.append(self.tracer.axis(output) if self.tracer is not None else Axis())
         if self.observer is not None:
             self.observer.layer(call, output)

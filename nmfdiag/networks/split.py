@@ -523,8 +523,11 @@ class SplitNetwork:
         for name in self._all:
             if name in self.skipped or self._nodes.get(name) in reaching:
                 continue
-            if self._moved(name, self._example) is None and self._moved(name, more) is None:
-                self.skipped[name] = "the logits do not depend on it"
+            try:
+                if self._moved(name, self._example) is None and self._moved(name, more) is None:
+                    self.skipped[name] = "the logits do not depend on it"
+            except NmfdiagError as error:  # such as a gradient that the network takes of it
+                self.skipped[name] = f"nothing else can be put in its place: {str(error).rstrip('.')}"
 
     def _moved(self, layer: str, inputs: Tensor) -> tuple[Tensor, Tensor] | None:
         """Another activation, and the logits that the network's own code makes of it; None if they are not moved at all."""

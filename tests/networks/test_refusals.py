@@ -120,3 +120,63 @@ def test_a_graph_network_of_a_sparse_matrix(layout: torch.layout, kept: str) -> 
     torch.testing.assert_close(network.resume(cut, other), model.b(other))
     if (layout, kept) == (torch.sparse_csr, "buffer"):
         assert len(diagnose(model, X, Y, methods=["pca"], ranks=[1]).profile.measured) == 4
+
+
+def test_a_layer_that_the_network_differentiates_is_left_out_alone() -> None:
+    class Energy(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.e, self.a, self.b = nn.Linear(6, 8), nn.Linear(6, 8), nn.Linear(8, 4)
+
+        def force(self, x: Tensor) -> Tensor:
+            with torch.enable_grad():
+                z = x.detach().requires_grad_()
+                return torch.autograd.grad(torch.relu(self.e(z)).square().sum(), z)[0]
+
+        def forward(self, x: Tensor) -> Tensor:
+            return self.b(torch.relu(self.a(x + self.force(x))))
+
+    torch.manual_seed(0)
+    model = Energy().eval()
+    network = SplitNetwork(model, X[:2], samples=(X, Y))
+    assert [layer.name for layer in network.layers] == ["relu_1"]
+    assert "nothing else can be put in its place" in network.skipped["relu"] and "grad" in network.skipped["relu"]
+    cut = network.cut("relu_1", X)
+    torch.testing.assert_close(cut.activation, torch.relu(model.a(X + model.force(X))).detach())
+    other = torch.rand_like(cut.activation)
+    torch.testing.assert_close(network.resume(cut, other), model.b(other))
+
+
+@pytest.mark.parametrize("how", ["copied", "written", "written in part", "maximum"])
+def test_a_copy_of_an_activation_is_no_second_layer(how: str) -> None:
+    class Copied(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            h = self[0](x).clone()
+            if how == "written in part":
+                h[:, :4] = torch.relu(h[:, :4])
+            else:
+                a = torch.relu(h)
+                h = {"copied": h.copy_, "written": lambda a: h.__setitem__(slice(None), a) or h, "maximum": h.max}[how](
+                    a
+                )
+            return self[2](h)
+
+    torch.manual_seed(0)
+    model = Copied(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+    network = SplitNetwork(model, X)
+    assert [layer.name for layer in network.layers] == ["relu"] and not network.skipped
+    cut = network.cut("relu", X)
+    h = model[0](X)
+    torch.testing.assert_close(cut.activation, torch.relu(h[:, :4] if how == "written in part" else h).detach())
+    other = torch.rand_like(cut.activation)
+    expected = {"written in part": lambda: torch.cat([other, h[:, 4:]], 1), "maximum": lambda: h.maximum(other)}
+    torch.testing.assert_close(network.resume(cut, other), model[2](expected.get(how, lambda: other)()))
+
+
+def test_a_layer_that_is_made_in_the_memory_of_another_is_one() -> None:
+    class Again(nn.Sequential):
+        def forward(self, x: Tensor) -> Tensor:
+            return self[2](torch.relu_(self[0](x)).sub_(0.2).clamp_(min=0))
+
+    layers = SplitNetwork(network(Again), X).layers
+    assert [layer.name for layer in layers] == ["relu_", "clamp_"]
