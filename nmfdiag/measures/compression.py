@@ -1,5 +1,6 @@
 """Replace a layer's activations by rank-k approximations, run the rest of the network, watch the accuracy."""
 
+import copy
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -39,6 +40,7 @@ ALL_METHODS = (*METHODS, SIGNED)
 """And our extension to activations that can be negative."""
 OPERATIONS = ("compress", "ablate")
 FACTORIZATION_SHARE = 0.8
+DEVICES = 'Accepted are "cpu", "cuda" where PyTorch has one, and None, which leaves the network where it is.'
 STARTS = 2
 """Starts of NMF: with six, the default of :func:`nmfdiag.nmf`, errors are .1 % lower, and AuCs the same but for noise."""
 
@@ -278,7 +280,7 @@ def _curves(
             try:
                 network = model.model if isinstance(model, SplitNetwork) else model
                 inputs, labels = as_samples(inputs, labels, network)
-                inputs = inputs.to(device)
+                inputs = _on(device, inputs)
                 if not isinstance(model, SplitNetwork):
                     layers = layers_for([question.method], question.activations)
                     model = SplitNetwork(
@@ -299,7 +301,10 @@ def _curves(
             def report_tail(done: float, words: str, before: float = before, share: float = share) -> None:
                 report(before + share * done, words)
 
-            answers[i] = _answer(layer, ready[i], one, question, report_tail)
+            try:
+                answers[i] = _answer(layer, ready[i], one, question, report_tail)
+            except NmfdiagError as error:
+                answers[i] = error
     seconds = round((time.perf_counter() - start) / max(1, len(batches)), 4)
     for answer in answers.values():
         if isinstance(answer, CompressionCurve):
@@ -405,11 +410,32 @@ def _of_layer(channel_dim: int | Mapping[str, int] | None, layer: str) -> Mappin
     return {layer: channel_dim} if isinstance(channel_dim, int) else channel_dim
 
 
+def _on(device: str | None, inputs: Tensor) -> Tensor:
+    """Inputs on the device asked for."""
+    try:
+        placed = inputs.to(device)
+    except Exception as error:  # by device and build of PyTorch, of any type
+        raise NmfdiagError(f"device={device!r} can't be used here: {_first_line(error)} {DEVICES}") from error
+    if placed.is_meta:
+        raise NmfdiagError(f"device={device!r} keeps no values to compute with. {DEVICES}")
+    return placed
+
+
 def _placed(model: nn.Module, device: str | None) -> nn.Module:
     """The model on the device asked for: itself if it is there, else a copy (the caller's stays where it is)."""
     parameter = next(model.parameters(), None)
     if device is None or parameter is None or parameter.device.type == torch.device(device).type:
         return model
-    import copy
+    try:
+        return copy.deepcopy(model).to(device)
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:  # what a network holds that can't be copied is not in our hands
+        raise NmfdiagError(
+            f"{type(model).__name__} can't be copied to device={device!r}: {_first_line(error)} Give it on that device already."
+        ) from error
 
-    return copy.deepcopy(model).to(device)
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{lines[0].rstrip('.')}."

@@ -33,20 +33,23 @@ class Tail:
         self.logits, self.labels = cut.logits, labels
         self.width = network.layer(cut.layer).width
         # Without a skip connection, one row everywhere gives every sample the same answer: two stand for all.
-        n, carried = len(cut.inputs), any(isinstance(value, Tensor) for value in cut.carried)
-        few = n > 2 and len(cut.activation) == n and not (carried or cut.replayed or network.mixes)
-        self.alike = [cut.part(0, 2)] if few else self.pieces
+        carried = any(isinstance(value, Tensor) for value in cut.carried)
+        self.two = None if carried or cut.replayed or network.mixes else network.first_two(cut)
 
     def baseline_accuracy(self) -> float:
         """Accuracy on the activation itself; checks the labels against the classes.
 
         Raises:
-            NmfdiagError: If a label is no class of the network, or the network's own answers hold NaN.
+            NmfdiagError: If a label is no class of the network, or the network's own answers hold NaN or are not one a sample.
         """
         logits = self.logits
         if self.dtype is not None:
             with self._autocast():
                 logits = torch.cat([self.network.resume(piece, piece.activation) for piece in self.pieces])
+        if len(logits) != len(self.labels):
+            raise NmfdiagError(
+                f"The network must return a row of logits for each sample, got {len(logits)} for {len(self.labels)} samples."
+            )
         if bool(logits.isnan().any()):
             raise NmfdiagError(
                 "The network's logits hold NaN: its weights do, or its activations are too large for it."
@@ -60,9 +63,10 @@ class Tail:
 
     def accuracy_of_row(self, row: Tensor) -> float:
         """Accuracy where every row is the one given (channels,)."""
-        rows = sum(piece.activation.numel() // self.width for piece in self.alike)
-        answers = self._answers(self.alike, row.new_ones(rows, 1), row[None], None)
-        return self._share(answers if len(answers) == len(self.labels) else answers[0])
+        pieces = self.pieces if self.two is None else [self.two]
+        rows = sum(piece.activation.numel() // self.width for piece in pieces)
+        answers = self._answers(pieces, row.new_ones(rows, 1), row[None], None)
+        return self._share(answers if self.two is None else answers[0])
 
     def _answers(self, pieces: list[Cut], W: Tensor, H: Tensor, offset: Tensor | None) -> Tensor:
         parts = W.split([piece.activation.numel() // self.width for piece in pieces])

@@ -209,7 +209,7 @@ class ChannelTracer:
             if (axes := rerun.axes_of_marks(source, self._marks[source])) is not None:
                 return [None if axis is None else _fresh(value, axis) for value, axis in zip(made, axes, strict=True)]
         for weight in inputs:
-            if weight not in self._data and weight.is_floating_point() and weight.ndim > 1:
+            if weight not in self._data and _is_matrix(weight):
                 axes = rerun.axes_of_weight(weight)
                 if axes is not None:
                     return [
@@ -256,7 +256,7 @@ class _Rerun:
 
     def axes_of_marks(self, source: Tensor, marks: Tensor) -> list[int | None] | None:
         """For each output the only axis on which every channel of a source keeps to a place of its own."""
-        if not source.is_floating_point():
+        if not source.is_floating_point() or source.layout is not torch.strided:
             return None
         numbers = _numbers(marks)
         if len(numbers) < 2:
@@ -316,6 +316,11 @@ class _Rerun:
             for seen, now, was in zip(changed, after, self.before, strict=True):
                 seen |= _differ(now, was)
         return changed
+
+
+def _is_matrix(weight: Tensor) -> bool:
+    """Whether rows or columns of a tensor can be changed: not of one that keeps only some of its places."""
+    return weight.is_floating_point() and weight.ndim > 1 and weight.layout is torch.strided
 
 
 def _differ(now: Tensor, was: Tensor) -> Tensor:

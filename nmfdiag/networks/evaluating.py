@@ -1,15 +1,18 @@
 """Run a network as it is used, not as it is trained, and leave it, its parameters and the process as they were."""
 
+import itertools
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.layers import shape_error
+from nmfdiag.networks.names import shown
 from nmfdiag.networks.snapshot import RandomStates, Snapshot
 from nmfdiag.networks.wrapping import open_parts
 
@@ -50,6 +53,30 @@ def plainly() -> Iterator[None]:
         yield
 
 
+def check_initialised(model: nn.Module) -> None:
+    """Make sure that all of a network's tensors have a size; running it would give them one.
+
+    Raises:
+        NmfdiagError: If one has none.
+    """
+    for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
+        if is_lazy(value):
+            raise NmfdiagError(
+                f"The size of {shown(name)} in {type(model).__name__} is not known yet: call the network on a sample before."
+            )
+
+
+def _evaluate(model: nn.Module) -> None:
+    try:
+        model.eval()
+    except NotImplementedError:  # an exported program has one mode
+        pass
+    except Exception as error:  # a network's own
+        raise NmfdiagError(
+            f"{type(model).__name__} can't be set to evaluation mode: {type(error).__name__}: {error}"
+        ) from error
+
+
 @contextmanager
 def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
     """Set a network to evaluation mode and run its own code in it: without gradients, and from one random state.
@@ -67,6 +94,7 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
     Raises:
         NmfdiagError: If the network can't take the inputs.
     """
+    check_initialised(model)
     with _process, _lock(model):
         states = RandomStates()
         snapshot = Snapshot(model)
@@ -77,8 +105,7 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
                 for part in (model, *snapshot.unregistered):
                     open_parts(part)
                     if any(module.training for module in part.modules()):
-                        with suppress(NotImplementedError):  # an exported program has one mode
-                            part.eval()
+                        _evaluate(part)
                 yield snapshot
         except (NmfdiagError, MemoryError, torch.OutOfMemoryError):
             raise

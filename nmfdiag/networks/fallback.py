@@ -16,8 +16,8 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class
@@ -62,7 +62,7 @@ class Observer(Protocol):
 def is_leaf(module: nn.Module) -> bool:
     """Tell whether a module is one of PyTorch's own without modules inside, or one that can't be looked into."""
     kind = type(module)
-    if parametrize.is_parametrized(module):
+    if "parametrizations" in module._modules:  # not asked for by name: a network may answer any name
         kind = kind.__mro__[1]
     children = {name for name, _ in module.named_children()} - {"parametrizations"}
     own = kind.__module__.startswith(("torch.nn.", "torch.ao.nn.")) and not isinstance(module, CONTAINERS)
@@ -205,6 +205,7 @@ class _Intercept(TorchFunctionMode):
         for parameter in filter(_has_memory, replay.model.parameters()):
             self.parameters.setdefault(parameter.untyped_storage().data_ptr(), []).append(parameter.detach())
         self.written: dict[int, list[tuple[Tensor, Tensor]]] = {}
+        self.layers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def restore(self) -> None:
         """Put parameters back that the network has written into."""
@@ -238,6 +239,8 @@ class _Intercept(TorchFunctionMode):
             self.replay.unseen[path] = "its ReLUs are inside one operation of PyTorch (a recurrent network's)"
         elif kind is None and before is not None and isinstance(result, Tensor):
             kind = next((found for given in before if (found := _relu_of(given, result))), None)
+            if kind is not None and self._repeats_layer(result, args, kwargs):
+                kind = None
             if before:
                 passing = self._passing(path, name)
                 if kind is not None:
@@ -255,6 +258,11 @@ class _Intercept(TorchFunctionMode):
             result.copy_(put)  # in place: whoever holds the layer's input, or a view of it, sees its output
             return output
         return put
+
+    def _repeats_layer(self, result: Tensor, args: tuple, kwargs: dict) -> bool:
+        """Whether what was made is a copy of a layer's output."""
+        given = (value for value in tensors_in((*args, *kwargs.values())) if value is not result)
+        return any(value in self.layers and torch.equal(value, result) for value in given)
 
     def _passing(self, path: str, name: str) -> tuple[Any, int]:
         """The place in the code of a call, after which module, and how often it has been passed before."""
@@ -278,6 +286,7 @@ class _Intercept(TorchFunctionMode):
         place, time = passing or self._passing(path, name)
         call = Call(path, is_module, name, kind, place, time)
         self.replay.calls.append(call)
+        self.layers[output] = True
         self.replay.axes.append(self.tracer.axis(output) if self.tracer is not None else Axis())
         if self.observer is not None:
             self.observer.layer(call, output)

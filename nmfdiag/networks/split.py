@@ -6,6 +6,7 @@ batch, and another one has to change them in the tail exactly as in the network'
 
 import copy
 import difflib
+import itertools
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -21,7 +22,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.channels import Axis
 from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
-from nmfdiag.networks.evaluating import evaluating, in_modes, plainly
+from nmfdiag.networks.evaluating import check_initialised, evaluating, in_modes, plainly
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import NotReached, Replay, not_reached
 from nmfdiag.networks.folding import unfold
@@ -36,7 +37,7 @@ REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
 """How near logits must come to the network's own, by their type; for others it is this:"""
 REPRODUCES_FLOAT = 1e-4
 SIZES = (2, 3)
-"""Samples of the two batches that a network is traced with; the second has one of the first twice."""
+"""Samples of the two batches that a network is traced with."""
 PERTURBATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4)
 """How far an activation is moved to see whether the logits move, in multiples of its own size."""
 WAYS = 20
@@ -44,6 +45,7 @@ WAYS = 20
 AGREEING = 200
 """Samples that tell which of several outputs agrees with the labels."""
 PIECE_BYTES = 64 * 2**20
+_versions = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -123,7 +125,9 @@ class SplitNetwork:
         samples: tuple[Tensor, Tensor] | None = None,
     ):
         model = unwrapped(model)
-        channel_dim = getattr(model, "nmfdiag_channel_dim", None) if channel_dim is None else channel_dim
+        check_initialised(model)
+        if channel_dim is None:  # read where it is set: a __getattr__ of the network's own may answer anything
+            channel_dim = vars(model).get("nmfdiag_channel_dim", getattr(type(model), "nmfdiag_channel_dim", None))
         self.model, self.activations = model, activations
         self._kinds = kinds_of(activations)
         self._replay = Replay(model, self._kinds)
@@ -132,8 +136,8 @@ class SplitNetwork:
         self.remarks, self.mixes, self.skipped = [], "", {}
         self._split: dict[str, _Parts | None] = {}
         self._known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
-        self.traced = self._decides = False
-        self._larger: Shapes | None = None
+        self.traced = self._decides = self._repeatable = False
+        self._shapes_of_more: Shapes | None = None
 
         recorder = Recorder(model)
         with evaluating(model, example_input) as snapshot:
@@ -152,7 +156,8 @@ class SplitNetwork:
         if drawn:
             self.remarks.append(self._randomness())
         self._graph: fx.GraphModule | None = None
-        trace = self._trace(recorder, output, self.pick(output).detach(), calls, bool(drawn))
+        larger = self._larger(example_input if samples is None else samples[0], recorder.trace.decides)
+        trace = self._trace(recorder, output, self.pick(output).detach(), calls, bool(drawn), larger)
         ways = [(calls, shapes, axes)]
         if samples is not None and self._decides:
             ways += self._other_ways(samples)
@@ -214,6 +219,16 @@ class SplitNetwork:
         """
         with evaluating(self.model, inputs):
             return self.pick(self._replay.run(inputs, lambda *_: None)).detach()
+
+    @plainly()
+    def look_for_mixing(self, inputs: Tensor) -> None:
+        """Set :attr:`mixes` if the answers to a few of these samples (n, ...) depend on one another.
+
+        Raises:
+            NmfdiagError: If the network can't take them.
+        """
+        some = inputs[:: max(1, len(inputs) // WAYS)][:WAYS]
+        self._notice_mixing(some, self.logits(some))
 
     @plainly()
     def cut(self, layer: str, inputs: Tensor) -> Cut:
@@ -357,6 +372,21 @@ class SplitNetwork:
             return [cut]
         return [cut.part(start, min(start + size, n)) for start in range(0, n, size)]
 
+    def first_two(self, cut: Cut) -> Cut | None:
+        """The first two of more samples alone, as a cut; None where they can't be told apart from the others.
+
+        Args:
+            cut: What :meth:`cut` returned.
+        """
+        if len(cut.inputs) < 3 or len(cut.activation) != len(cut.inputs):
+            return None
+        two = cut.part(0, 2)  # of another axis, where that happens to be as long as the samples' is
+        try:
+            logits = self.resume(two, two.activation)
+        except NmfdiagError:
+            return None
+        return two if _close(logits, cut.logits[:2]) else None
+
     def pick(self, output: Any) -> Tensor:
         """The logits of an output; where it is not known which they are, everything that may be, side by side."""
         return (
@@ -384,14 +414,14 @@ class SplitNetwork:
         )
 
     def _trace(
-        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool
+        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool, larger: Tensor
     ) -> Trace | None:
         """Make the graph, if the network can be written down and the graph gives the logits expected."""
         self._decides = recorder.trace.decides
-        larger, second = _rows(self._example, SIZES[1]), Recorder(self.model)
+        second = Recorder(self.model)
         try:
             with evaluating(self.model, larger):
-                other, self._larger = self._replay.shapes(larger, second)
+                other, self._shapes_of_more = self._replay.shapes(larger, second)
                 more = self.pick(other)
             steady = self._replay.calls == calls
         except NmfdiagError:  # it takes batches of one size
@@ -406,11 +436,9 @@ class SplitNetwork:
             )
         mixed = len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected)
         alike = torch.equal(self._example[0], self._example[1])  # batches of them show no difference
-        if steady_answers and not random and (mixed or (alike and self._batch_norm())):
-            self.mixes = "The answer to a sample depends on the others of its batch" + self._batch_norm()
-            self.remarks.append(
-                f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."
-            )
+        self._repeatable = steady_answers and not random
+        if self._repeatable and (mixed or (alike and self._batch_norm())):
+            self._say_mixing()
         if random or not steady:
             return None
         try:
@@ -426,6 +454,35 @@ class SplitNetwork:
                 self._graph, self.traced = graph, True
                 return trace
         return None
+
+    def _larger(self, samples: Tensor, decides: bool) -> Tensor:
+        """The example and one sample more: the largest there is, or the first again where another might go another way."""
+        if decides or samples.shape[1:] != self._example.shape[1:]:
+            return _rows(self._example, SIZES[1])
+        more = samples[:: max(1, len(samples) // WAYS)][:WAYS]
+        largest = int(more.to(self._example).abs().flatten(1).amax(1).argmax()) if _ordered(more) else 0
+        return torch.cat([self._example, more[largest][None].to(self._example)])
+
+    def _say_mixing(self) -> None:
+        self.mixes = "The answer to a sample depends on the others of its batch" + self._batch_norm()
+        self.remarks.append(
+            f"{self.mixes}: batches of a single class are not what it was trained on. Only mixtures are measured."
+        )
+
+    def _notice_mixing(self, inputs: Tensor, logits: Tensor) -> None:
+        """Hold the answers to the first samples of a batch against those to these alone."""
+        few = inputs[: SIZES[0]]
+        if self.mixes or not self._repeatable or len(few) == len(inputs) or len(logits) != len(inputs):
+            return
+        try:
+            if _close(self.logits(few), logits[: SIZES[0]]):
+                return
+            # Batches of other sizes are rounded otherwise: those of one size are not.
+            repeated = self.logits(_rows(few, len(inputs)))[: SIZES[0]]
+        except NmfdiagError:  # it takes batches of some sizes only
+            return
+        if not _close(repeated, logits[: SIZES[0]]):
+            self._say_mixing()
 
     def _runs(self, graph: fx.GraphModule, expected: Tensor) -> bool:
         try:
@@ -480,10 +537,13 @@ class SplitNetwork:
 
     def _drop_unsteady(self, ways: Sequence[tuple[list[Call], list[Tensor], list[Axis]]]) -> None:
         """Leave out calls that are not one layer, whatever the batch."""
-        runs = [*(calls for calls, _, _ in ways), *([] if self._larger is None else [list(self._larger)])]
+        runs = [
+            *(calls for calls, _, _ in ways),
+            *([] if self._shapes_of_more is None else [list(self._shapes_of_more)]),
+        ]
         calls, shapes, _ = ways[0]
         small = {call: shape.shape for call, shape in zip(calls, shapes, strict=True)}
-        self._passages = Passages(runs, small, self._larger, SIZES)
+        self._passages = Passages(runs, small, self._shapes_of_more, SIZES)
         for name, call in zip(self._all, self._calls, strict=True):
             if reason := self._passages.unsteady(call, self._axis[name]):
                 self.skipped.setdefault(name, reason)
@@ -495,8 +555,11 @@ class SplitNetwork:
         for name in self._all:
             if name in self.skipped or self._nodes.get(name) in reaching:
                 continue
-            if self._moved(name, self._example) is None and self._moved(name, more) is None:
-                self.skipped[name] = "the logits do not depend on it"
+            try:
+                if self._moved(name, self._example) is None and self._moved(name, more) is None:
+                    self.skipped[name] = "the logits do not depend on it"
+            except NmfdiagError as error:  # such as a gradient that the network takes of it
+                self.skipped[name] = f"nothing else can be put in its place: {str(error).rstrip('.')}"
 
     def _moved(self, layer: str, inputs: Tensor) -> tuple[Tensor, Tensor] | None:
         """Another activation, and the logits that the network's own code makes of it; None if they are not moved at all."""
@@ -533,6 +596,7 @@ class SplitNetwork:
                 output, shapes = self._replay.shapes(inputs)
                 known = version, (self.pick(output).detach(), shapes)
             self._known[inputs] = known
+            self._notice_mixing(inputs, known[1][0])
         return known[1]
 
     def _reproduced(self, cut: Cut) -> bool:
@@ -580,11 +644,13 @@ class SplitNetwork:
         size = float(like.abs().mean()) + 1e-6
         W = torch.rand(like.numel() // like.shape[dim], 2, generator=generator).to(like) * size
         H = torch.rand(2, like.shape[dim], generator=generator).to(like)
-        with self._running_parts(inputs):
-            whole = self._laid_out(unfold(W @ H, like.shape, dim), dim)
-            compact = self._laid_out(unfold(W, like.shape, dim), dim)
-            expected = parts.tail.forward(*copy.deepcopy((whole, *carried)))
-            return _close(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
+        whole, compact = (self._laid_out(unfold(value, like.shape, dim), dim) for value in (W @ H, W))
+        try:
+            with self._running_parts(inputs):
+                expected = parts.tail.forward(*copy.deepcopy((whole, *carried)))
+                return _close(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
+        except (OtherWay, NmfdiagError):  # another way through the network, or none: factors show nothing of this one
+            return False
 
     def _copy(self, inputs: Tensor) -> Tensor:
         """A copy of the inputs, laid out as suits the network."""
@@ -621,6 +687,11 @@ def _rows(inputs: Tensor, n: int) -> Tensor:
     return inputs[torch.arange(n) % len(inputs)] if len(inputs) else inputs
 
 
+def _ordered(samples: Tensor) -> bool:
+    """Whether there is a largest of their values."""
+    return samples.numel() > 0 and not samples.is_complex() and samples.dtype is not torch.bool
+
+
 def _merged(ways: Sequence[tuple[list[Call], list[Tensor], list[Axis]]]) -> tuple[list[Call], list[Tensor], list[Axis]]:
     """The calls of several runs in one order: a call that only some make stands after the one before it there."""
     order: list[Call] = []
@@ -651,22 +722,44 @@ def _reaching(graph: fx.Graph) -> set[fx.Node]:
 
 
 def _version(inputs: Tensor, model: nn.Module) -> int:
-    """What changes where a batch or the parameters are written to."""
+    """What changes where a batch or the parameters are written to; never the same of what does not tell, as sparse ones."""
     tensors = (inputs, *model.parameters(), *model.buffers())
+    if any(value.layout is not torch.strided for value in tensors):
+        return next(_versions)
     return hash(
         tuple((id(value), value.data_ptr(), None if value.is_inference() else value._version) for value in tensors)
     )
 
 
 def _close(got: Tensor, expected: Tensor) -> bool:
+    """Whether logits (n, classes) are those expected, each up to a small share of its distance from the sample's best one."""
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return False
-    finite = expected[expected.isfinite()].double()
-    spread = float(finite.max() - finite.min()) if finite.numel() else 0.0
-    offset = float(finite.abs().max()) if finite.numel() else 0.0
+    same = (got == expected) | (got.isnan() & expected.isnan())
+    if bool(same.all()):
+        return True
+    got, expected, same = (torch.atleast_2d(value).flatten(1) for value in (got, expected, same))
+    comparable = got.isfinite() & expected.isfinite()
+    return bool((same | (comparable & ((got.double() - expected.double()).abs() <= _allowed(expected)))).all())
+
+
+def _allowed(expected: Tensor) -> Tensor:
+    """How far each logit (n, classes) may be off: a masked class, or one that never changes, allows no other one more."""
+    values = expected.double()
+    changing = values[:, (values != values[:1]).any(0)]
+    competing = values if changing.shape[1] < 2 else changing
+    finite = competing.masked_fill(~competing.isfinite(), -torch.inf)
+    best = finite.topk(min(2, finite.shape[1]), dim=1).values
+    distances = (values - best[:, :1]).abs().nan_to_num(posinf=0.0)
     near = REPRODUCES.get(expected.dtype, REPRODUCES_FLOAT)
-    rounding = 32 * torch.finfo(expected.dtype).eps * offset
-    return torch.allclose(got, expected, rtol=0.0, atol=near * spread + rounding, equal_nan=True)
+    rounding = 32 * torch.finfo(expected.dtype).eps
+    usual_gap, usual_size = _upper_median(best[:, 0] - best[:, -1]), _upper_median(best.abs())
+    return near * distances.clamp(min=usual_gap) + rounding * values.abs().nan_to_num(posinf=0.0).clamp(min=usual_size)
+
+
+def _upper_median(values: Tensor) -> float:
+    ordered = values[values.isfinite()].sort().values
+    return float(ordered[len(ordered) // 2]) if len(ordered) else 0.0
 
 
 def find_relu_layers(

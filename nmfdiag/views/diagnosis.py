@@ -189,7 +189,8 @@ def diagnose(
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
         weights.update(name.encode())
-        weights.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+        for part in _memory(value):
+            weights.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     samples = inputs.cpu().contiguous()
     provenance = {
         "nmfdiag": __version__,
@@ -206,6 +207,18 @@ def diagnose(
     return diagnosed(
         profile, provenance, kind=kind_of_model(model), without=without, class_names=class_names, title=title
     )
+
+
+def _memory(value: Any) -> "list[Tensor]":
+    """The memory of an entry of a state dict: a sparse tensor has two, what is no tensor has none here."""
+    import torch
+
+    if not isinstance(value, torch.Tensor):
+        return []
+    if value.layout is torch.strided:
+        return [value]
+    sparse = value.detach().to_sparse_coo().coalesce()
+    return [sparse.indices(), sparse.values()]
 
 
 def diagnosis_of(
