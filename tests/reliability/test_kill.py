@@ -81,11 +81,11 @@ def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) 
     assert not orphan.exists() and all(path.exists() for path in others)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.soak)])
-def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path, kills: int) -> None:
+@pytest.mark.soak  # what such a run looks like is read in tests/runs/test_records.py
+def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path) -> None:
     random.seed(2)
     run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"
-    for i in range(kills):
+    for i in range(4):
         ready = killing.has_lines(run, 1 + i)
         assert killing.killed(killing.train, tmp_path, after=0, ready=ready)
         assert killing.check_run_after_kill(tmp_path) > i
