@@ -19,7 +19,7 @@ class KeptTensor:
 
     def __init__(self, tensor: Tensor):
         self.tensor = tensor
-        has_memory = tensor.layout is torch.strided and not tensor.is_meta
+        has_memory = tensor.layout is torch.strided and not tensor.is_meta and not tensor.is_nested
         self.memory = tensor.detach() if has_memory else None  # the same memory: assigning to .data leaves it alone
         self.values: Tensor | None = None
         self.is_leaf, self.requires_grad, self.hooks = tensor.is_leaf, tensor.requires_grad, tensor._backward_hooks

@@ -71,7 +71,7 @@ class Snapshot:
         self._keepers: dict[type, Callable[[Any], None] | None] = {}
         self._slots: dict[type, list[Any]] = {}
         for module in registered:
-            self._keep_module(module)
+            self._attempt(self._keep_module, module)
         self._follow(OBJECTS + 100 * len(registered))
 
     @property
@@ -133,13 +133,16 @@ class Snapshot:
             if kind not in self._keepers:
                 self._keepers[kind] = self._keeper(kind)
             keep = self._keepers[kind]
-            try:
-                if keep is not None:
-                    keep(value)
-            except Exception:  # the objects are anybody's
-                self._beyond[f"a {kind.__name__}"] = None
+            if keep is not None:
+                self._attempt(keep, value)
         if self._waiting:
             self._beyond[f"more than {most} objects"] = None
+
+    def _attempt(self, keep: Callable[[Any], None], value: Any) -> None:
+        try:
+            keep(value)
+        except Exception:  # the objects are anybody's
+            self._say(value)
 
     def _keeper(self, kind: type) -> Callable[[Any], None] | None:
         """The method that keeps objects of a type; None where they are left to themselves."""
@@ -188,10 +191,10 @@ class Snapshot:
         stored = module.__dict__
         for buffer in module.buffers(recurse=False) if is_script else stored["_buffers"].values():
             if isinstance(buffer, Tensor):
-                self._keep_tensor(buffer, copies=True)
+                self._attempt(partial(self._keep_tensor, copies=True), buffer)
         for parameter in stored.get("_parameters", {}).values():
             if isinstance(parameter, Tensor):
-                self._keep_tensor(parameter)
+                self._attempt(self._keep_tensor, parameter)
         self._keep_dict(stored)
         for kind in type(module).__mro__:
             if id(kind) not in self._seen and kind is not object and self._belongs(kind.__module__):
@@ -220,7 +223,7 @@ class Snapshot:
             return
         kept = self._tensors[id(tensor)] = KeptTensor(tensor)
         lazily = lazily or (isinstance(tensor, nn.Parameter) and not self._copies_parameters)
-        if not lazily and (copies or tensor.nbytes <= LARGE_BYTES):
+        if kept.memory is not None and not lazily and (copies or kept.memory.nbytes <= LARGE_BYTES):
             kept.copy()
         if kept.hooks is not None:
             self._reach(kept.hooks)
