@@ -135,7 +135,7 @@ class Recorder:
         if getattr(module, "max_norm", None) is not None:
             self.problem = f"{path} renormalises its weights"
         self.trace.attributes[path] = module
-        self._follow_size("", args, kwargs, output)
+        self._follow_size(tensors_in((*args, *kwargs.values())), output)
         self._note(lambda: self.trace.graph.call_module(path, self._mapped(args), self._mapped(kwargs)), output)
         for call, made in self._waiting:
             if made is output and made in self._nodes:
@@ -150,7 +150,8 @@ class Recorder:
         if name == "requires_grad_":  # a graph has no gradients
             self._note(lambda: self._mapped(args[0]), output)
             return
-        self._follow_size(name, args, kwargs, output)
+        given = tensors_in((*args, *kwargs.values()))
+        self._follow_size(given, output, _size_by_values(name, args, kwargs, given))
         if self.problem:
             return
         if self._writes_into_network(name, args, kwargs) or _updates_statistics(name, args, kwargs):
@@ -190,10 +191,9 @@ class Recorder:
     def _hold(self, node: fx.Node, value: Any) -> fx.Node:
         return self.trace.graph.call_function(expect, (node, value))
 
-    def _follow_size(self, name: str, args: tuple, kwargs: dict, output: Any) -> None:
+    def _follow_size(self, given: list[Tensor], output: Any, by_values: bool = False) -> None:
         """Know which tensors have as many elements as values say: how large they are is a value, too."""
-        given = tensors_in((*args, *kwargs.values()))
-        if any(value in self._sized_by_values for value in given) or _size_by_values(name, args, kwargs, given):
+        if by_values or any(value in self._sized_by_values for value in given):
             for value in tensors_in((output,)):
                 self._sized_by_values[value] = True
             self.trace.decides |= isinstance(output, list | tuple)  # of parts there are as many as the size says

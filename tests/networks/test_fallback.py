@@ -8,6 +8,10 @@ from torchvision.models.squeezenet import Fire
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import SplitNetwork, build
+from nmfdiag.networks.activations import RELUS
+from nmfdiag.networks.channels import ChannelTracer
+from nmfdiag.networks.fallback import Replay
+from nmfdiag.networks.tracing import Recorder
 
 
 class Untraceable(nn.Module):
@@ -96,6 +100,17 @@ def test_an_untraceable_network() -> None:
     assert torch.equal(inputs, before)
     assert [m.training for m in model.modules()] == modes
     assert hooks(model) == 0
+
+
+def test_an_observer_calls_nothing_that_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it reads of a tensor in a hook would be taken for the network's doing, and measured: slowly."""
+    model, inputs = models()["resnet"]
+    followed: list[list[str]] = [[], []]
+    for names, observer in zip(followed, (None, Recorder(model)), strict=True):
+        monkeypatch.setattr(ChannelTracer, "follow", lambda _s, _f, name, *_, names=names: names.append(name))
+        with torch.no_grad():
+            Replay(model.eval(), RELUS).survey(inputs, observer)
+    assert followed[0] == followed[1] != []
 
 
 def test_failures_leave_nothing_behind() -> None:
