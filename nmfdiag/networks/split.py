@@ -26,10 +26,11 @@ from nmfdiag.networks.evaluating import check_initialised, evaluating, in_modes,
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import NotReached, Replay
 from nmfdiag.networks.folding import unfold
+from nmfdiag.networks.hidden import REMARK, Watcher, computes_out_of_sight
 from nmfdiag.networks.layers import Call, ReluLayer, apart, describe, no_layers_error, together
 from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits
 from nmfdiag.networks.snapshot import RandomStates
-from nmfdiag.networks.tracing import OtherWay, Recorder, Trace, generalised
+from nmfdiag.networks.tracing import OtherWay, Trace, generalised
 from nmfdiag.networks.wrapping import unwrapped
 
 REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
@@ -137,7 +138,7 @@ class SplitNetwork:
         self._known: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
         self.traced = self._decides = self._repeatable = False
 
-        recorder = Recorder(model)
+        recorder = Watcher(model)
         with evaluating(model, example_input):
             states = RandomStates()
             output, shapes = self._replay.survey(self._example, recorder)
@@ -396,11 +397,11 @@ class SplitNetwork:
         )
 
     def _trace(
-        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool, larger: Tensor
+        self, recorder: Watcher, output: Any, expected: Tensor, calls: list[Call], random: bool, larger: Tensor
     ) -> Trace | None:
         """Make the graph, if the network can be written down and the graph gives the logits expected."""
         self._decides = recorder.trace.decides
-        second = Recorder(self.model)
+        second = Watcher(self.model)
         try:
             with evaluating(self.model, larger):
                 other = self._replay.run(larger, lambda *_: None, observer=second)
@@ -408,6 +409,8 @@ class SplitNetwork:
             steady = self._replay.calls == calls
         except NmfdiagError:  # it takes batches of one size
             return None
+        if computes_out_of_sight(recorder, second):
+            self.remarks.append(REMARK)
         with evaluating(self.model, self._example):
             again = self.pick(self._replay.run(self._example, lambda *_: None))
         steady_answers = random or _close(again, expected)
