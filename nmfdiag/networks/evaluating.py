@@ -1,9 +1,10 @@
 """Run a network as it is used, not as it is trained, and leave it, its parameters and the process as they were."""
 
 import itertools
+import sys
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from weakref import WeakKeyDictionary
 
 import torch
@@ -66,6 +67,11 @@ def check_initialised(model: nn.Module) -> None:
             )
 
 
+def _uncompiled() -> AbstractContextManager[object]:
+    """Run functions that ``torch.compile`` has wrapped as they are written; loading the compiler would take seconds."""
+    return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+
+
 def _evaluate(model: nn.Module) -> None:
     try:
         model.eval()
@@ -101,7 +107,7 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
         try:
             states.seed()
             snapshot.lend()
-            with plainly():
+            with plainly(), _uncompiled():
                 for part in (model, *snapshot.unregistered):
                     open_parts(part)
                     if any(module.training for module in part.modules()):

@@ -18,6 +18,8 @@ from nmfdiag.networks.activations import GATES, KINDS, MODULES, RELUS, kind_of_c
 from nmfdiag.networks.channels import Axis
 from nmfdiag.networks.hints import input_hint
 
+UNSEEN = " What a network calls in TorchScript functions, in other threads or outside of PyTorch can't be seen."
+
 
 @dataclass(frozen=True)
 class ReluLayer:
@@ -166,7 +168,9 @@ def no_layers_error(model: nn.Module, called: Mapping[str, int], activations: st
     found = ", ".join(f"{n} {name}" for name, n in others.items()) or "no activation module"
     name = type(model).__name__
     if activations == "all":
-        return NmfdiagError(f"{name} has no activation layer (found: {found}). Accepted are {', '.join(KINDS)}.")
+        return NmfdiagError(
+            f"{name} has no activation layer (found: {found}). Accepted are {', '.join(KINDS)}.{UNSEEN}"
+        )
     words = (
         f"{name} has no ReLU layer (found: {found}). The paper's method needs non-negative activations: ReLU or ReLU6."
     )
@@ -175,7 +179,7 @@ def no_layers_error(model: nn.Module, called: Mapping[str, int], activations: st
             ' The method "signed" (signed NMF) measures the others, an extension of the paper; with activations="all" so do '
             '"pca" and "random".'
         )
-    return NmfdiagError(words)
+    return NmfdiagError(words + UNSEEN)
 
 
 def shape_error(model: nn.Module, inputs: Tensor, error: Exception) -> NmfdiagError:

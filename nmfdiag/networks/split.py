@@ -26,11 +26,12 @@ from nmfdiag.networks.evaluating import check_initialised, evaluating, in_modes,
 from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
 from nmfdiag.networks.fallback import NotReached, Replay, not_reached
 from nmfdiag.networks.folding import unfold
+from nmfdiag.networks.hidden import REMARK, Watcher, computes_out_of_sight
 from nmfdiag.networks.layers import Call, ReluLayer, apart, describe, no_layers_error, together
 from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits
 from nmfdiag.networks.passages import Passages, Shapes
 from nmfdiag.networks.snapshot import RandomStates
-from nmfdiag.networks.tracing import OtherWay, Recorder, Trace, generalised
+from nmfdiag.networks.tracing import OtherWay, Trace, generalised
 from nmfdiag.networks.wrapping import unwrapped
 
 REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
@@ -139,7 +140,7 @@ class SplitNetwork:
         self.traced = self._decides = self._repeatable = False
         self._shapes_of_more: Shapes | None = None
 
-        recorder = Recorder(model)
+        recorder = Watcher(model)
         with evaluating(model, example_input) as snapshot:
             self.remarks += snapshot.remarks
             states = RandomStates()
@@ -414,11 +415,11 @@ class SplitNetwork:
         )
 
     def _trace(
-        self, recorder: Recorder, output: Any, expected: Tensor, calls: list[Call], random: bool, larger: Tensor
+        self, recorder: Watcher, output: Any, expected: Tensor, calls: list[Call], random: bool, larger: Tensor
     ) -> Trace | None:
         """Make the graph, if the network can be written down and the graph gives the logits expected."""
         self._decides = recorder.trace.decides
-        second = Recorder(self.model)
+        second = Watcher(self.model)
         try:
             with evaluating(self.model, larger):
                 other, self._shapes_of_more = self._replay.shapes(larger, second)
@@ -426,6 +427,8 @@ class SplitNetwork:
             steady = self._replay.calls == calls
         except NmfdiagError:  # it takes batches of one size
             return None
+        if computes_out_of_sight(recorder, second):
+            self.remarks.append(REMARK)
         with evaluating(self.model, self._example):
             again = self.pick(self._replay.run(self._example, lambda *_: None))
         steady_answers = random or _close(again, expected)
