@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._C._functorch import is_functorch_wrapped_tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.networks.channels import tensors_in
@@ -44,6 +45,8 @@ class Watcher(Recorder):
 
     def _look(self, args: tuple, kwargs: dict, output: Any) -> None:
         for value in tensors_in((*args, *kwargs.values())):
+            if is_functorch_wrapped_tensor(value):  # rows of one that is mapped over: they can't be compared
+                continue
             if value not in self._seen and value not in self._names and not self._is_part(value):
                 self.foreign.append(value)
             self._seen[value] = True
