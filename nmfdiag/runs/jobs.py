@@ -19,7 +19,7 @@ from nmfdiag.runs.timing import RuntimeRequest
 Request = CurveRequest | RuntimeRequest | SupportRequest
 CLOSING_SECONDS = 3
 _COMPUTING = threading.Lock()
-"""Of all queues of the process: torch.fx changes how every module is called while it traces one, in all threads."""
+"""Of all queues of the process: what a computation may take of the memory, and how long it takes, is known for one alone."""
 R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
 
 COMPUTED_BY = {
