@@ -412,5 +412,5 @@ def _relu_of(given: Tensor, output: Tensor) -> str | None:
         return None
     if torch.equal(given.clamp(min=0), output):
         return "ReLU"
-    clipped = float(output.max())
+    clipped = float(output.detach().max())
     return "ReLU6" if clipped < float(given.max()) and torch.equal(given.clamp(0, clipped), output) else None
