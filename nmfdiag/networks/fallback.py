@@ -406,6 +406,8 @@ def _relu_of(given: Tensor, output: Tensor) -> str | None:
         or not output.is_floating_point()
         or not output.ndim
         or given.device != output.device
+        or given.layout is not torch.strided
+        or output.layout is not torch.strided
     ):
         return None
     if not bool((given < 0).any()) or not bool((output >= 0).all()) or not bool((output > 0).any()):
@@ -413,4 +415,4 @@ def _relu_of(given: Tensor, output: Tensor) -> str | None:
     if torch.equal(given.clamp(min=0), output):
         return "ReLU"
     clipped = float(output.detach().max())
-    return "ReLU6" if clipped < float(given.max()) and torch.equal(given.clamp(0, clipped), output) else None
+    return "ReLU6" if clipped < float(given.detach().max()) and torch.equal(given.clamp(0, clipped), output) else None

@@ -183,14 +183,10 @@ def diagnose(
 
     from nmfdiag.data.samples import as_samples
     from nmfdiag.measures.profile import layer_profile
+    from nmfdiag.networks.wrapping import unwrapped
 
     inputs, labels = as_samples(inputs, labels, model)
     profile = layer_profile(model, inputs, labels, **options)
-    weights = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        weights.update(name.encode())
-        for part in _memory(value):
-            weights.update(part.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     samples = inputs.cpu().contiguous()
     provenance = {
         "nmfdiag": __version__,
@@ -198,27 +194,42 @@ def diagnose(
         "numpy": version("numpy"),
         "date": time.strftime("%Y-%m-%d %H:%M"),
         "network": type(model).__name__,
-        "weights (sha256)": weights.hexdigest(),
+        "weights (sha256)": _digest(unwrapped(model)),
         "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().data).hexdigest(),
         "samples": f"{len(inputs)} given, up to {options.get('per_class', 50)} a class used",
         "settings": ", ".join(f"{key} = {value}" for key, value in options.items() if key != "on_progress")
         or "defaults",
     }
     return diagnosed(
-        profile, provenance, kind=kind_of_model(model), without=without, class_names=class_names, title=title
+        profile, provenance, kind=kind_of_model(unwrapped(model)), without=without, class_names=class_names, title=title
     )
 
 
-def _memory(value: Any) -> "list[Tensor]":
-    """The memory of an entry of a state dict: a sparse tensor has two, what is no tensor has none here."""
+def _digest(model: "nn.Module") -> str:
+    """Compute the SHA-256 of the names and values in a network's state dict."""
     import torch
 
-    if not isinstance(value, torch.Tensor):
+    weights = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        weights.update(name.encode())
+        for part in _memory(value):
+            weights.update(part.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return weights.hexdigest()
+
+
+def _memory(value: Any) -> "list[Tensor]":
+    """Return the dense tensors of an entry of a state dict: two of a sparse one, none of what is no tensor or has no values."""
+    import torch
+
+    if not isinstance(value, torch.Tensor) or value.is_meta:
         return []
-    if value.layout is torch.strided:
-        return [value]
-    sparse = value.detach().to_sparse_coo().coalesce()
-    return [sparse.indices(), sparse.values()]
+    value = value.detach()
+    if value.layout is not torch.strided:
+        sparse = value.to_sparse_coo().coalesce()
+        return [sparse.indices(), sparse.values()]
+    if value.is_quantized:
+        value = value.int_repr()
+    return [value.resolve_conj().resolve_neg()]
 
 
 def diagnosis_of(

@@ -1,6 +1,7 @@
 """What can't be run is refused in one sentence that says why, or measured all the same."""
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -120,6 +121,48 @@ def test_a_graph_network_of_a_sparse_matrix(layout: torch.layout, kept: str) -> 
     torch.testing.assert_close(network.resume(cut, other), model.b(other))
     if (layout, kept) == (torch.sparse_csr, "buffer"):
         assert len(diagnose(model, X, Y, methods=["pca"], ranks=[1]).profile.measured) == 4
+
+
+ENTRIES: dict[str, Callable[[], Tensor | int]] = {
+    "without values": lambda: torch.empty(3, device="meta"),
+    "quantised": lambda: torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8),
+    "conjugate": lambda: torch.ones(2, dtype=torch.complex64).conj(),
+    "sparse": lambda: torch.eye(4).to_sparse(),
+    "no tensor": lambda: 3,
+}
+
+
+@pytest.mark.filterwarnings("ignore:.*quantiz")
+@pytest.mark.parametrize("kind", ENTRIES)
+def test_what_a_state_dict_may_hold_is_no_obstacle_to_a_diagnosis(kind: str) -> None:
+    class Keeping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            y = self.b(torch.relu(self.a(x)))
+            return y @ self.kept.to_dense() if kind == "sparse" else y
+
+    torch.manual_seed(0)
+    model, value = Keeping().eval(), ENTRIES[kind]()
+    if isinstance(value, Tensor):
+        model.register_buffer("kept", value)
+    else:
+        model.register_state_dict_post_hook(lambda module, state, prefix, metadata: state.update(kept=value))
+    settings = {"methods": ["pca"], "ranks": [1]}
+    diagnosis = diagnose(model, X, Y, **settings)
+    assert len(diagnosis.profile.measured) == 4 and not diagnosis.profile.skipped
+    wrapped = diagnose(nn.DataParallel(model), X, Y, **settings)
+    assert wrapped.provenance["weights (sha256)"] == diagnosis.provenance["weights (sha256)"]
+
+
+def test_an_exported_program_is_diagnosed() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4)).eval()
+    program = torch.export.export(model, (X[:2],), dynamic_shapes=({0: torch.export.Dim("n")},))
+    areas = [diagnose(m, X, Y, methods=["pca"], ranks=[1, 2]).profile.to_frame().auc.tolist() for m in (model, program)]
+    assert len(areas[0]) == 4 and areas[0] == pytest.approx(areas[1])
 
 
 def test_a_layer_that_the_network_differentiates_is_left_out_alone() -> None:
