@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from patience import wait_until
-from screens import QUEUES, SMALL, Queue, open_page, pending, plots, run_until, settled, visit
+from screens import SMALL, Queue, open_page, pending, plots, run_until, settled, visit
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.runs import runtime as runtime_module
+from nmfdiag.views import waiting
 from nmfdiag.zoo.registry import refresh
 
 PAGES = ("overview", "curves", "phases", "reconstruction")
@@ -128,7 +129,7 @@ def test_runtime_measures_when_asked_to(over: str) -> None:
 
 
 def test_a_reload_goes_on_with_what_is_under_way_though_a_part_ends_as_it_is_read(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     link: dict[str, str | list[str]] = {"over": "channels", "rank": ["2"], "layer": "fc2"}  # of no other test
     measure, read, points = runtime_module.measure, Queue.results, threading.Semaphore(0)
@@ -144,10 +145,11 @@ def test_a_reload_goes_on_with_what_is_under_way_though_a_part_ends_as_it_is_rea
             wait_until(lambda: len(read(queue, requests)) == 2)
         return results
 
+    request.addfinalizer(lambda: points.release(100))  # a queue that waits here would wait in the tests to come, too
     monkeypatch.setattr(runtime_module, "measure", measure_when_told)
     pressed(runtime(**link), "Measure")
-    (queue,) = (queue for queue in QUEUES if pending(queue))
-    requests = [task.request for task in pending(queue).values()]
+    queue = waiting.jobs("auto")
+    requests = [task.request for task in pending(queue).values() if task.request.unit == "points"]
     points.release()
     wait_until(lambda: read(queue, requests))
     monkeypatch.setattr(Queue, "results", read_before_another_ends)
