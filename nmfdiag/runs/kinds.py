@@ -1,17 +1,19 @@
 """What kind of network one is, as far as reference networks are concerned (torch only where a model is looked at)."""
 
-import operator
 import re
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.curve import CompressionCurve
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
 CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED, OTHER = "convolutional", "residual", "fully-connected", "other"
 KINDS = (CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED)
+ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 _ARCHITECTURES = {"mlp": FULLY_CONNECTED, "cnn": CONVOLUTIONAL, "audio_cnn": CONVOLUTIONAL, "resnet": RESIDUAL}
 _OF_TORCHVISION = (
     (re.compile(r"(wide_)?resne(x)?t\d|regnet"), RESIDUAL),
@@ -34,11 +36,8 @@ def kind_of_curves(curves: Iterable[CompressionCurve]) -> str:
     return CONVOLUTIONAL if any(curve.shape[0] > curve.n_samples for curve in curves) else FULLY_CONNECTED
 
 
-def kind_of_model(model: "nn.Module") -> str:
-    """Look at a model's modules, and at its graph for sums of two branches.
-
-    A model that torch.fx can't trace counts as one without such sums.
-    """
+def kind_of_model(model: "nn.Module", inputs: "Tensor") -> str:
+    """Look at a model's modules, and for sums of two maps in a run on two samples, which leaves it as it is."""
     from torch import nn
 
     modules = list(model.modules())
@@ -46,19 +45,26 @@ def kind_of_model(model: "nn.Module") -> str:
     if any(isinstance(m, others) for m in modules):
         return OTHER
     if any(isinstance(m, nn.Conv1d | nn.Conv2d | nn.Conv3d) for m in modules):
-        return RESIDUAL if _has_sums(model) else CONVOLUTIONAL
+        return RESIDUAL if _has_sums(model, inputs[:2]) else CONVOLUTIONAL
     return FULLY_CONNECTED if any(isinstance(m, nn.Linear) for m in modules) else OTHER
 
 
-def _has_sums(model: "nn.Module") -> bool:
-    import torch
-    from torch import fx
+def _has_sums(model: "nn.Module", inputs: "Tensor") -> bool:
+    from torch import Tensor
+    from torch.overrides import TorchFunctionMode
 
-    additions = {operator.add, operator.iadd, torch.add, "add", "add_"}
-    try:
-        graph = fx.Tracer().trace(model)
-    except Exception:  # whatever a model's own code raises when it is run on proxies
-        return False
-    return any(
-        node.target in additions and sum(isinstance(value, fx.Node) for value in node.args) > 1 for node in graph.nodes
-    )
+    from nmfdiag.networks.evaluating import evaluating
+
+    class Sums(TorchFunctionMode):
+        seen = False
+
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            terms = [value for value in args[:2] if isinstance(value, Tensor) and value.ndim > 2]
+            self.seen |= len(terms) == 2 and getattr(function, "__name__", "") in ADDITIONS
+            return function(*args, **(kwargs or {}))
+
+    weight, sums = next(model.parameters()), Sums()
+    samples = inputs.to(weight.device, weight.dtype if inputs.is_floating_point() else None)
+    with suppress(NmfdiagError), evaluating(model, samples), sums:  # some networks take batches of one size only
+        model(samples)
+    return sums.seen

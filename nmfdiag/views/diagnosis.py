@@ -201,7 +201,12 @@ def diagnose(
         or "defaults",
     }
     return diagnosed(
-        profile, provenance, kind=kind_of_model(unwrapped(model)), without=without, class_names=class_names, title=title
+        profile,
+        provenance,
+        kind=kind_of_model(unwrapped(model), inputs),
+        without=without,
+        class_names=class_names,
+        title=title,
     )
 
 
