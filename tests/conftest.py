@@ -33,6 +33,7 @@ LONGEST_FIRST = (
         "test_bench",
         "test_pages",
         "test_truth",
+        "test_what_networks_hold",
         "test_preflight",
         "test_network_page",
     ),

@@ -16,10 +16,8 @@ SOME_CLASSES = 1000  # where the weights don't say how many
 INITIALISERS = {
     f for name, f in vars(nn.init).items() if name.endswith("_") and not name.startswith("_") and callable(f)
 }
-FILLERS = {
-    torch.Tensor.normal_,
-    torch.Tensor.uniform_,
-}  # as some initialisers call them: slow where there is nothing to fill
+FILLERS = {torch.Tensor.normal_, torch.Tensor.uniform_}
+"""What initialisers call: slow where there is nothing to fill."""
 FACTORIES = {torch.empty, torch.zeros, torch.ones}
 
 

@@ -28,15 +28,13 @@ from nmfdiag.networks.fallback import NotReached, Replay, not_reached
 from nmfdiag.networks.folding import unfold
 from nmfdiag.networks.hidden import REMARK, Watcher, computes_out_of_sight
 from nmfdiag.networks.layers import Call, ReluLayer, apart, describe, no_layers_error, together
+from nmfdiag.networks.logits_agreement import same_logits
 from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits
 from nmfdiag.networks.passages import Passages, Shapes
 from nmfdiag.networks.snapshot import RandomStates
 from nmfdiag.networks.tracing import OtherWay, Trace, generalised
 from nmfdiag.networks.wrapping import unwrapped
 
-REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
-"""How near logits must come to the network's own, by their type; for others it is this:"""
-REPRODUCES_FLOAT = 1e-4
 SIZES = (2, 3)
 """Samples of the two batches that a network is traced with."""
 PERTURBATIONS = (1.0, 3.0, 10.0, 30.0, 100.0, 1e3, 1e4)
@@ -228,8 +226,8 @@ class SplitNetwork:
         Raises:
             NmfdiagError: If the network can't take them.
         """
-        some = inputs[:: max(1, len(inputs) // WAYS)][:WAYS]
-        self._notice_mixing(some, self.logits(some))
+        spread = inputs[:: max(1, len(inputs) // WAYS)][:WAYS]
+        self._notice_mixing(spread, self.logits(spread))
 
     @plainly()
     def cut(self, layer: str, inputs: Tensor) -> Cut:
@@ -369,7 +367,7 @@ class SplitNetwork:
             alone, together = (self.resume(few, few.activation) for few in (cut.part(0, 1), cut.part(0, 2)))
         except NmfdiagError:  # statistics of a batch of one
             return [cut]
-        if len(alone) != 1 or len(together) != 2 or not _close(alone, together[:1]):
+        if len(alone) != 1 or len(together) != 2 or not same_logits(alone, together[:1]):
             return [cut]
         return [cut.part(start, min(start + size, n)) for start in range(0, n, size)]
 
@@ -386,7 +384,7 @@ class SplitNetwork:
             logits = self.resume(two, two.activation)
         except NmfdiagError:
             return None
-        return two if _close(logits, cut.logits[:2]) else None
+        return two if same_logits(logits, cut.logits[:2]) else None
 
     def pick(self, output: Any) -> Tensor:
         """The logits of an output; where it is not known which they are, everything that may be, side by side."""
@@ -431,13 +429,13 @@ class SplitNetwork:
             self.remarks.append(REMARK)
         with evaluating(self.model, self._example):
             again = self.pick(self._replay.run(self._example, lambda *_: None))
-        steady_answers = random or _close(again, expected)
+        steady_answers = random or same_logits(again, expected)
         if not steady_answers:
             self.remarks.append(
                 "The network's answers to the same samples change from one run to the next, by something that is neither its weights "
                 "nor a random number of torch, NumPy or Python: no figure can be repeated exactly."
             )
-        mixed = len(more) == SIZES[1] and not _close(more[: SIZES[0]], expected)
+        mixed = len(more) == SIZES[1] and not same_logits(more[: SIZES[0]], expected)
         alike = torch.equal(self._example[0], self._example[1])  # batches of them show no difference
         self._repeatable = steady_answers and not random
         if self._repeatable and (mixed or (alike and self._batch_norm())):
@@ -478,19 +476,19 @@ class SplitNetwork:
         if self.mixes or not self._repeatable or len(few) == len(inputs) or len(logits) != len(inputs):
             return
         try:
-            if _close(self.logits(few), logits[: SIZES[0]]):
+            if same_logits(self.logits(few), logits[: SIZES[0]]):
                 return
             # Batches of other sizes are rounded otherwise: those of one size are not.
             repeated = self.logits(_rows(few, len(inputs)))[: SIZES[0]]
         except NmfdiagError:  # it takes batches of some sizes only
             return
-        if not _close(repeated, logits[: SIZES[0]]):
+        if not same_logits(repeated, logits[: SIZES[0]]):
             self._say_mixing()
 
     def _runs(self, graph: fx.GraphModule, expected: Tensor) -> bool:
         try:
             with self._running_parts(self._example):
-                return _close(graph.forward(self._copy(self._example)), expected)
+                return same_logits(graph.forward(self._copy(self._example)), expected)
         except Exception:  # as in tracing
             return False
 
@@ -604,7 +602,7 @@ class SplitNetwork:
 
     def _reproduced(self, cut: Cut) -> bool:
         got = torch.cat([self.resume(piece, piece.activation) for piece in self.pieces(cut)])
-        return _close(got, cut.logits)
+        return same_logits(got, cut.logits)
 
     def _parts(self, layer: str, inputs: Tensor | None = None) -> "_Parts | None":
         """Both halves of the graph at a layer; None where the graph does not do there what the network does.
@@ -635,7 +633,7 @@ class SplitNetwork:
                 logits = parts.tail.forward(*copy.deepcopy((other, *carried)))
         except (OtherWay, NmfdiagError):
             return None
-        if activation.shape != moved[0].shape or not _close(logits, moved[1]):
+        if activation.shape != moved[0].shape or not same_logits(logits, moved[1]):
             return None
         return parts if self._factors_agree(parts, layer, moved[0], carried, few) else replace(parts, factored=None)
 
@@ -651,7 +649,7 @@ class SplitNetwork:
         try:
             with self._running_parts(inputs):
                 expected = parts.tail.forward(*copy.deepcopy((whole, *carried)))
-                return _close(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
+                return same_logits(parts.factored.forward(compact, H, *copy.deepcopy(carried)), expected)
         except (OtherWay, NmfdiagError):  # another way through the network, or none: factors show nothing of this one
             return False
 
@@ -732,37 +730,6 @@ def _version(inputs: Tensor, model: nn.Module) -> int:
     return hash(
         tuple((id(value), value.data_ptr(), None if value.is_inference() else value._version) for value in tensors)
     )
-
-
-def _close(got: Tensor, expected: Tensor) -> bool:
-    """Whether logits (n, classes) are those expected, each up to a small share of its distance from the sample's best one."""
-    if got.shape != expected.shape or got.dtype != expected.dtype:
-        return False
-    same = (got == expected) | (got.isnan() & expected.isnan())
-    if bool(same.all()):
-        return True
-    got, expected, same = (torch.atleast_2d(value).flatten(1) for value in (got, expected, same))
-    comparable = got.isfinite() & expected.isfinite()
-    return bool((same | (comparable & ((got.double() - expected.double()).abs() <= _allowed(expected)))).all())
-
-
-def _allowed(expected: Tensor) -> Tensor:
-    """How far each logit (n, classes) may be off: a masked class, or one that never changes, allows no other one more."""
-    values = expected.double()
-    changing = values[:, (values != values[:1]).any(0)]
-    competing = values if changing.shape[1] < 2 else changing
-    finite = competing.masked_fill(~competing.isfinite(), -torch.inf)
-    best = finite.topk(min(2, finite.shape[1]), dim=1).values
-    distances = (values - best[:, :1]).abs().nan_to_num(posinf=0.0)
-    near = REPRODUCES.get(expected.dtype, REPRODUCES_FLOAT)
-    rounding = 32 * torch.finfo(expected.dtype).eps
-    usual_gap, usual_size = _upper_median(best[:, 0] - best[:, -1]), _upper_median(best.abs())
-    return near * distances.clamp(min=usual_gap) + rounding * values.abs().nan_to_num(posinf=0.0).clamp(min=usual_size)
-
-
-def _upper_median(values: Tensor) -> float:
-    ordered = values[values.isfinite()].sort().values
-    return float(ordered[len(ordered) // 2]) if len(ordered) else 0.0
 
 
 def find_relu_layers(

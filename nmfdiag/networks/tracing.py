@@ -33,7 +33,7 @@ SIZE_BY_VALUES = frozenset({
     "repeat_interleave", "tensor_split", "_pack_padded_sequence", "_pad_packed_sequence", "to_sparse",
 })  # fmt: skip
 """Functions whose outputs have as many elements as the values of their inputs say."""
-SIZES = frozenset({"size", "shape", "numel", "nelement", "nbytes", "__len__", "stride", "is_same_size"})
+READS_SIZE = frozenset({"size", "shape", "numel", "nelement", "nbytes", "__len__", "stride", "is_same_size"})
 """Functions and attributes that read how large a tensor is."""
 PLAIN = (
     bool,
@@ -176,7 +176,7 @@ class Recorder:
             return
         given = tensors_in((*args, *kwargs.values()))
         what = getattr(function.__self__, "__name__", "") if name == "__get__" else name
-        if what in SIZES:
+        if what in READS_SIZE:
             if not any(value in self._sized_by_values for value in given):
                 return
         elif name in METADATA or name == "__get__" or output is None or not given:

@@ -37,7 +37,7 @@ def kind_of_curves(curves: Iterable[CompressionCurve]) -> str:
 
 
 def kind_of_model(model: "nn.Module", inputs: "Tensor") -> str:
-    """Look at a model's modules, and for sums of two maps in a run on two samples, which leaves it as it is."""
+    """Look at a model's modules and, in a run on two samples that leaves it as it is, for sums of two maps."""
     from torch import nn
 
     modules = list(model.modules())

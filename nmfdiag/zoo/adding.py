@@ -165,10 +165,10 @@ def add_opened(
 
 
 def free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
-    """Where a network of that name goes.
+    """Return the folder that a network of that name goes to.
 
     Raises:
-        NmfdiagError: If it is no name, or taken.
+        NmfdiagError: If the name is invalid or taken.
     """
     if not NAME.fullmatch(name) or name.lower() == POOLS or name.endswith("."):
         raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")

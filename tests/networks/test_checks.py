@@ -11,7 +11,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.profile import layer_profile
 from nmfdiag.networks import SplitNetwork
-from nmfdiag.networks.split import _close
+from nmfdiag.networks.logits_agreement import same_logits
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 LAST = torch.arange(6) >= 4
@@ -58,17 +58,19 @@ def test_masked_classes_do_not_hide_a_wrong_graph(name: str) -> None:
 def test_what_counts_as_the_same_logits() -> None:
     logits = torch.tensor([[3.0, 1.0, -2.0, -1e9], [0.5, 4.0, 1.0, -1e9], [-1.0, 2.0, 6.0, -1e9]])
     for same in (logits.clone(), logits * (1 + 1e-6), torch.cat([logits[:, :3] + 1e-5, logits[:, 3:]], 1)):
-        assert _close(same, logits)
+        assert same_logits(same, logits)
     for row in range(3):
         for column in range(3):
             other = logits.clone()
             other[row, column] += 0.1
-            assert not _close(other, logits)
-            assert not _close(other.masked_fill(LAST[1:5], -torch.inf), logits.masked_fill(LAST[1:5], -torch.inf))
-            assert not _close(other[row : row + 1], logits[row : row + 1])
+            assert not same_logits(other, logits)
+            assert not same_logits(other.masked_fill(LAST[1:5], -torch.inf), logits.masked_fill(LAST[1:5], -torch.inf))
+            assert not same_logits(other[row : row + 1], logits[row : row + 1])
     tie = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
-    assert _close(tie + 1e-6, tie) and not _close(tie + torch.tensor([0.0, 0.01, 0.0]), tie)
-    assert not _close(torch.full_like(logits, torch.nan), logits) and _close(logits * torch.nan, logits * torch.nan)
+    assert same_logits(tie + 1e-6, tie) and not same_logits(tie + torch.tensor([0.0, 0.01, 0.0]), tie)
+    assert not same_logits(torch.full_like(logits, torch.nan), logits) and same_logits(
+        logits * torch.nan, logits * torch.nan
+    )
 
 
 class TimeFirst(nn.Module):
