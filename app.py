@@ -3,7 +3,7 @@
 import streamlit as st
 
 if __name__ == "__main__":
-    from nmfdiag.views.controls import INSIDE_APP, frame
+    from nmfdiag.ui.sidebar import INSIDE_APP, frame
 
     page = frame()
     st.session_state[INSIDE_APP] = True
@@ -12,6 +12,6 @@ if __name__ == "__main__":
     finally:
         st.session_state[INSIDE_APP] = False
 else:
-    from nmfdiag.views.guard import MIDDLEWARE, lifespan
+    from nmfdiag.ui.guard import MIDDLEWARE, lifespan
 
     app = st.App(__file__, middleware=MIDDLEWARE, lifespan=lifespan)

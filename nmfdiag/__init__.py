@@ -4,28 +4,27 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.version import __version__
 
 if TYPE_CHECKING:
+    from nmfdiag.diagnosis.diagnose import Diagnosis, diagnose
     from nmfdiag.factorize import Factorization, nmf
     from nmfdiag.measures.compression import ablation_curve, compression_curve
+    from nmfdiag.measures.compute_profile import LayerProfile, layer_profile
     from nmfdiag.measures.curve import CompressionCurve
-    from nmfdiag.measures.profile import LayerProfile, layer_profile
+    from nmfdiag.monitor.callback import MemorizationMonitor
     from nmfdiag.networks.split import relu_layers
-    from nmfdiag.runs.monitor import MemorizationMonitor
-    from nmfdiag.views.diagnosis import Diagnosis, diagnose
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "CompressionCurve": "nmfdiag.measures.curve",
-    "Diagnosis": "nmfdiag.views.diagnosis",
+    "Diagnosis": "nmfdiag.diagnosis.diagnose",
     "Factorization": "nmfdiag.factorize",
-    "LayerProfile": "nmfdiag.measures.profile",
-    "MemorizationMonitor": "nmfdiag.runs.monitor",
+    "LayerProfile": "nmfdiag.measures.compute_profile",
+    "MemorizationMonitor": "nmfdiag.monitor.callback",
     "ablation_curve": "nmfdiag.measures.compression",
     "compression_curve": "nmfdiag.measures.compression",
-    "diagnose": "nmfdiag.views.diagnosis",
-    "layer_profile": "nmfdiag.measures.profile",
+    "diagnose": "nmfdiag.diagnosis.diagnose",
+    "layer_profile": "nmfdiag.measures.compute_profile",
     "nmf": "nmfdiag.factorize",
     "relu_layers": "nmfdiag.networks.split",
 }
@@ -37,6 +36,7 @@ __all__ = [
     "LayerProfile",
     "MemorizationMonitor",
     "NmfdiagError",
+    "__version__",
     "ablation_curve",
     "compression_curve",
     "diagnose",

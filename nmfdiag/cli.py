@@ -12,16 +12,16 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from nmfdiag import __version__
-from nmfdiag.commands import benching, cache, diagnosing, info, sweeping, zoo
+from nmfdiag.commands import bench, cache, diagnose, info, sweep, zoo
 from nmfdiag.commands.outcome import OK, WRONG
 from nmfdiag.errors import NmfdiagError, printable
+from nmfdiag.version import __version__
 
 __all__ = ["INTERRUPTED", "MISTAKE", "OK", "UNWRITTEN", "WRONG", "main"]
 
 MISTAKE, UNWRITTEN, INTERRUPTED = 2, 3, 130
 LONGEST_WORDS = 300
-GROUPS = (info, zoo, diagnosing, sweeping, cache, benching)
+GROUPS = (info, zoo, diagnose, sweep, cache, bench)
 """In the order in which ``--help`` lists them."""
 
 
@@ -109,7 +109,7 @@ def _words(error: Exception) -> str:
         return str(error)
     if isinstance(error, OSError):
         return printable(str(error))
-    from nmfdiag.runs.memory import out_of_memory
+    from nmfdiag.jobs.memory_limits import out_of_memory
 
     if not out_of_memory(error):
         raise error

@@ -2,10 +2,13 @@
 
 import streamlit as st
 
-from nmfdiag.views import charts, controls, presets, waiting
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.class_figures import class_curve_figure, map_figure, scatter_figure
-from nmfdiag.views.class_values import (
+from nmfdiag.text import for_markdown
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.widgets import one
+from nmfdiag.views import presets
+from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
+from nmfdiag.views.classes.sentences import HOW_TO_READ, classes_answer, denoising_words
+from nmfdiag.views.classes.tables import (
     LOWEST,
     class_curves,
     class_of,
@@ -16,15 +19,13 @@ from nmfdiag.views.class_values import (
     over_classes,
     point_table,
 )
-from nmfdiag.views.class_words import HOW_TO_READ, classes_answer, denoising_words
-from nmfdiag.views.escape import for_markdown
-from nmfdiag.views.reserved import options_of
-from nmfdiag.views.widgets import one
+from nmfdiag.views.option_names import options_of
+from nmfdiag.views.selection import Choice
 
 CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
 
-controls.page_guard()
-asked = controls.sidebar()
+sidebar.page_guard()
+asked = sidebar.sidebar()
 choice = over_classes(asked)
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -36,7 +37,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     wanted = named.get(option, asked.batch)
 with head:
     own = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
-    controls.heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
+    sidebar.heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
     if words := note(asked):
         st.info(for_markdown(words), icon=":material/info:")
 
@@ -46,14 +47,14 @@ def draw(choice: Choice) -> None:
     network = here.get(levels[level].label_noise, choice.networks[0])
     p = network.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     found = class_curves(choice, results)
     class_idx = class_of(wanted if wanted in choice.names else LOWEST, found, p)
     name = found.names[class_idx]
-    waiting.answer(classes_answer(found, p, choice.layer), results, requests)
+    live_results.answer(classes_answer(found, p, choice.layer), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
     charts.chart(map_figure(found, p, class_idx=class_idx), choice, map_table(found, p), f"auc-by-class_p{p:g}", alt)
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     own_method = {
         q: at[choice.layer][class_idx] for q, at in found.curves.items() if class_idx in at.get(choice.layer, {})
     }
@@ -66,4 +67,4 @@ def draw(choice: Choice) -> None:
     charts.details(HOW_TO_READ, correlation_table(found), choice, results)
 
 
-waiting.side_by_side(choice, draw)
+live_results.side_by_side(choice, draw)

@@ -1,29 +1,31 @@
 """How much accuracy is left at rank k (figures 2a, 2b and 3)."""
 
-from nmfdiag.measures.reading import robustness
-from nmfdiag.views import charts, controls, presets, waiting
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.figures import METHOD_TITLES, curve_figure
-from nmfdiag.views.tables import auc_table
+from nmfdiag.measures.auc_sentences import robustness
+from nmfdiag.plots.theme import METHOD_TITLES
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.views import presets
+from nmfdiag.views.curve_figures import curve_figure
+from nmfdiag.views.curve_tables import auc_table
+from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
-controls.page_guard()
-choice = controls.sidebar()
-controls.heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
+sidebar.page_guard()
+choice = sidebar.sidebar()
+sidebar.heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.requests(layers=[choice.layer])
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     curves = choice.at_layer(results)
     methods = {method for _, method in curves}
     method = choice.method if choice.method in methods else methods.pop()
     words = robustness(choice.layer, {p: some for (p, m), some in curves.items() if m == method}, choice.axis)
-    waiting.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    live_results.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
     figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
     alt = f"Accuracy over rank at {choice.layer}"
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     how_to_read = """
 **Figures 2a, 2b and 3.** Solid NMF (signed NMF, of a network whose activations can be negative: dashes and dots), dashed PCA, dotted random ablation (choose
 them under *More*); colour is p. The band is one standard error over classes, the
@@ -35,4 +37,4 @@ Open markers are ranks at which NMF did not converge for some class; the last ra
     charts.details(how_to_read, auc_table(results, entries()), choice, results)
 
 
-waiting.side_by_side(choice, draw)
+live_results.side_by_side(choice, draw)

@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from nmfdiag.runs.evidence.claims import findings
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views.evidence_words import (
+from nmfdiag.evidence.claims import findings
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.widgets import begin, formats, several
+from nmfdiag.views.evidence import (
     HOW_TO_READ,
     VERDICTS,
     claims_table,
@@ -14,7 +15,6 @@ from nmfdiag.views.evidence_words import (
     subject,
     units_table,
 )
-from nmfdiag.views.widgets import begin, formats, several
 
 
 def draw() -> None:
@@ -52,5 +52,5 @@ def draw() -> None:
     charts.tabs(HOW_TO_READ, table, settings())
 
 
-controls.page_guard()
-waiting.guarded(draw)
+sidebar.page_guard()
+live_results.guarded(draw)

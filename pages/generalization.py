@@ -2,11 +2,13 @@
 
 import streamlit as st
 
-from nmfdiag.runs.records import network_records
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views import generalization_words as words
-from nmfdiag.views.generalization_figures import definitions_figure, layers_figure, scatter_figure
-from nmfdiag.views.generalization_values import (
+from nmfdiag.evidence.records import network_records
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.rerun import draw_again
+from nmfdiag.ui.widgets import begin, formats, give, one
+from nmfdiag.views.generalization import sentences as words
+from nmfdiag.views.generalization.figures import definitions_figure, layers_figure, scatter_figure
+from nmfdiag.views.generalization.tables import (
     COMPARED,
     DATASETS,
     FITS,
@@ -18,8 +20,6 @@ from nmfdiag.views.generalization_values import (
     select,
     verdicts,
 )
-from nmfdiag.views.rerunning import draw_again
-from nmfdiag.views.widgets import begin, formats, give, one
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
 
 PAPER = {
@@ -36,7 +36,7 @@ AXIS_HELP = "Of the ranks that the area is taken over."
 BATCH_HELP = "Single: samples that share a given label, mean over classes. Multi: a mixture of all classes."
 NONE, STATISTIC = "none", next(iter(STATISTICS))
 
-controls.page_guard()
+sidebar.page_guard()
 begin()
 with st.sidebar:
     dataset = one("data set", DATASETS, "networks_of")
@@ -116,4 +116,4 @@ def draw_definitions(selection: Selection, stem: str) -> None:
         st.dataframe(table, hide_index=True, column_config=formats(table))
 
 
-waiting.guarded(draw)
+live_results.guarded(draw)

@@ -4,25 +4,25 @@ from dataclasses import replace
 
 import streamlit as st
 
+from nmfdiag.jobs.cover_support import SupportRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs.support import SupportRequest
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views.choice import EACH_CLASS, MULTI
-from nmfdiag.views.escape import for_markdown
-from nmfdiag.views.how_figures import area_figure
-from nmfdiag.views.how_words import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
-from nmfdiag.views.support_figures import support_figure
-from nmfdiag.views.support_words import entry_table
-from nmfdiag.views.widgets import one
+from nmfdiag.text import for_markdown
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.widgets import one
+from nmfdiag.views.how.figures import area_figure
+from nmfdiag.views.how.sentences import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
+from nmfdiag.views.selection import EACH_CLASS, MULTI
+from nmfdiag.views.support.figures import support_figure
+from nmfdiag.views.support.sentences import entry_table
 
 ROWS = 60
 
-controls.page_guard()
-choice = controls.sidebar(without=("methods", "grid", "beside"))
+sidebar.page_guard()
+choice = sidebar.sidebar(without=("methods", "grid", "beside"))
 ends = (*choice.networks[:1], *choice.networks[1:][-1:])
 batch = choice.names[0] if choice.batch in (EACH_CLASS, MULTI) else choice.batch
 choice = replace(choice, networks=ends, batch=batch, methods=choice.methods[:1])
-controls.heading("How does it tell learning from learning by heart?", choice, compare=False)
+sidebar.heading("How does it tell learning from learning by heart?", choice, compare=False)
 
 
 def draw() -> None:
@@ -31,14 +31,14 @@ def draw() -> None:
         for network in choice.networks
     ]
     requests = [*choice.requests(layers=[choice.layer]), *supports]
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     at = {network.name: network.label_noise for network in choice.networks}
     curves = {at[r.entry]: found for r, found in results.items() if isinstance(found, CompressionCurve)}
     covers = {at[r.entry]: found for r, found in results.items() if not isinstance(found, CompressionCurve)}
     curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))
     if curves:
-        waiting.answer(answer(curves, choice.layer, choice.axis), results, requests)
-    waiting.progress(choice, requests, results)
+        live_results.answer(answer(curves, choice.layer, choice.axis), results, requests)
+    live_results.progress(choice, requests, results)
     st.markdown(MATRIX)
     if covers:
         figure = support_figure(covers, layer=choice.layer, batch=choice.batch_words, order="rectangles")
@@ -61,4 +61,4 @@ def draw() -> None:
             st.switch_page("pages/your_network.py", query_params={})
 
 
-waiting.guarded(draw)
+live_results.guarded(draw)

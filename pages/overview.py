@@ -4,26 +4,28 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
+from nmfdiag.diagnosis.comparison_text import told_words
+from nmfdiag.diagnosis.diagnose import diagnosis_of
+from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.measures.auc_sentences import comparison, reading
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import phases
-from nmfdiag.measures.reading import comparison, reading
-from nmfdiag.runs.request import CurveRequest
-from nmfdiag.views import charts, controls, presets, waiting
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.diagnosis import diagnosis_of
-from nmfdiag.views.escape import for_markdown
-from nmfdiag.views.figures import METHOD_TITLES, auc_figure
-from nmfdiag.views.reference_words import told_words
-from nmfdiag.views.tables import network_table
-from nmfdiag.views.verdict_words import TESTED_HELP, unseen_words, verdict
+from nmfdiag.plots.theme import METHOD_TITLES
+from nmfdiag.text import for_markdown
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.views import presets
+from nmfdiag.views.curve_figures import auc_figure
+from nmfdiag.views.curve_tables import network_table
+from nmfdiag.views.selection import Choice
+from nmfdiag.views.verdict_card import TESTED_HELP, unseen_words, verdict
 from nmfdiag.zoo.registry import ZooEntry
 
 CARD = 272
 """Pixels."""
 
-controls.page_guard()
-choice = controls.sidebar()
-controls.heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
+sidebar.page_guard()
+choice = sidebar.sidebar()
+sidebar.heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
 
 
 def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[CurveRequest, CompressionCurve]) -> str:
@@ -54,14 +56,14 @@ def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[C
 
 def draw(choice: Choice) -> None:
     requests = choice.requests()
-    results = waiting.so_far(choice, requests)
+    results = live_results.so_far(choice, requests)
     with st.container(horizontal=True):
         worth = {
             card(network, [request for request in requests if request.entry == network.name], results)
             for network in choice.networks
         }
     st.caption(for_markdown(" ".join(filter(None, worth))) or "Compared with the zoo's other networks.")
-    waiting.computed(choice, requests, results)
+    live_results.computed(choice, requests, results)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
@@ -71,13 +73,13 @@ def draw(choice: Choice) -> None:
         by_layer = next(iter(by_noise.values()))
         at = by_layer.values()
         words = reading(by_layer, phases(list(by_layer), [s.mean for s in at], [s.sem for s in at]))
-    waiting.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    live_results.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
     figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
     charts.chart(
         figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",
         beside=lambda: charts.report_button(choice, results, wanted=len(requests)),
     )  # fmt: skip
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     how_to_read = """
 **Figure 2c**, and above it what it comes to beside reference networks. Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy
 over the ranks. **High**: few directions carry a class. **A dip that the line of p = 0 does not have**: the layer needs many directions
@@ -85,7 +87,7 @@ for one class, the mark of memorisation. The band is one standard error over cla
 
 It cannot tell *what* is memorised, and layers at which every line is at 1 say nothing: classes have collapsed there."""
     charts.details(how_to_read, network_table(choice.networks), choice, results)
-    st.caption(f"Device: {choice.device}. Cache: {waiting.cache_words()}.")
+    st.caption(f"Device: {choice.device}. Cache: {live_results.cache_words()}.")
 
 
-waiting.side_by_side(choice, draw)
+live_results.side_by_side(choice, draw)

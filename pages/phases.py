@@ -2,21 +2,23 @@
 
 import pandas as pd
 
+from nmfdiag.measures.auc_sentences import reading
 from nmfdiag.measures.phases import CLUSTERED, phases
-from nmfdiag.measures.reading import reading
-from nmfdiag.views import charts, controls, presets, waiting
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.figures import METHOD_TITLES, auc_figure
+from nmfdiag.plots.theme import METHOD_TITLES
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.views import presets
+from nmfdiag.views.curve_figures import auc_figure
+from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known
 
-controls.page_guard()
-choice = controls.sidebar()
-controls.heading("Which layers memorise?", choice, presets=presets.PHASES)
+sidebar.page_guard()
+choice = sidebar.sidebar()
+sidebar.heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.requests()
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
@@ -26,13 +28,13 @@ def draw(choice: Choice) -> None:
     }
     shaded = max((p for p in found if found[p].clear), default=max(found))
     words = f"{METHOD_TITLES[method]}, p = {shaded:g}: {reading(by_noise[shaded], found[shaded])}"
-    waiting.answer(words, results, requests)
+    live_results.answer(words, results, requests)
     whole = len(by_noise[shaded]) == len(choice.layers)
     figure = auc_figure(
         by_method, choice.layers, found=found[shaded] if whole else None, batch=choice.batch_words, axis=choice.axis
     )
     charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     how_to_read = f"""
 **Figure 2c**, with the paper's three phases shaded. **Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
 lowest AuC before that to where clustering begins. **Feature extraction**: what comes before. A dip that is smaller than its
@@ -53,4 +55,4 @@ much there is to memorise: with few training images it is found in earlier layer
     charts.details(how_to_read, pd.DataFrame(rows), choice, results)
 
 
-waiting.side_by_side(choice, draw)
+live_results.side_by_side(choice, draw)

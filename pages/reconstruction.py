@@ -2,15 +2,17 @@
 
 import streamlit as st
 
-from nmfdiag.views import charts, controls, presets, waiting
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.figures import METHOD_TITLES, error_by_rank_figure, error_figure
-from nmfdiag.views.tables import error_table
-from nmfdiag.views.widgets import one
+from nmfdiag.plots.theme import METHOD_TITLES
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.widgets import one
+from nmfdiag.views import presets
+from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
+from nmfdiag.views.curve_tables import error_table
+from nmfdiag.views.selection import Choice
 
-controls.page_guard()
-choice = controls.sidebar()
-controls.heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
+sidebar.page_guard()
+choice = sidebar.sidebar()
+sidebar.heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
 
 
 left, right = st.columns(2)
@@ -22,7 +24,7 @@ k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="
 def draw(choice: Choice) -> None:
     relative = kind == "relative"
     requests = choice.requests()
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     method = choice.method if choice.method in {r.method for r in results} else next(iter(results)).method
     by_noise = choice.spreads(results, lambda curve: curve.error_near(k, relative=relative), method)
     low, high = min(by_noise), max(by_noise)
@@ -32,10 +34,10 @@ def draw(choice: Choice) -> None:
     )
     if low != high and layer in by_noise[low]:
         words += f" against {by_noise[low][layer]} at p = {low:g}"
-    waiting.answer(f"{words}.", results, requests)
+    live_results.answer(f"{words}.", results, requests)
     figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_words)
     charts.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     at_layer = {p: some for (p, m), some in choice.at_layer(results).items() if m == method}
     if at_layer:
         by_rank = error_by_rank_figure(at_layer, layer=choice.layer, relative=relative, axis=choice.axis)
@@ -48,4 +50,4 @@ used. A layer can have a small error and a low AuC: what is missing may be just 
     charts.details(how_to_read, error_table(by_noise), choice, results)
 
 
-waiting.side_by_side(choice, draw)
+live_results.side_by_side(choice, draw)

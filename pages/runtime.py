@@ -2,23 +2,23 @@
 
 import streamlit as st
 
-from nmfdiag.runs.bench import last_results
-from nmfdiag.runs.runtime import runtime_requests
-from nmfdiag.runs.timing import KINDS
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.runtime_figures import runtime_figure
-from nmfdiag.views.runtime_words import HOW_TO_READ, RANKS_HELP, answer_of, busy_words, measured, ranks_to_choose
-from nmfdiag.views.tables import runtime_table
-from nmfdiag.views.widgets import give, one, several
+from nmfdiag.bench import last_results
+from nmfdiag.jobs.time_nmf import runtime_requests
+from nmfdiag.jobs.timing_request import KINDS
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.widgets import give, one, several
+from nmfdiag.views.curve_tables import runtime_table
+from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
+from nmfdiag.views.runtime.figures import runtime_figure
+from nmfdiag.views.runtime.sentences import HOW_TO_READ, RANKS_HELP, answer_of, busy_words, measured, ranks_to_choose
+from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
 PAPER = {"over": "rank", "solvers": ["mu"], "scale": "linear", "source": "this page"}
 PAPER_HELP = "Figure 11: multiplicative updates to convergence, over the rank."
 
-controls.page_guard()
-choice = controls.sidebar().alone
+sidebar.page_guard()
+choice = sidebar.sidebar().alone
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     kind = one("time over", KINDS, "over", segmented=True, help="Convergence: the error over time.")
@@ -31,7 +31,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 several_of = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
 with head:
     link = [("over", kind), *several_of, ("scale", scale), ("source", source)]
-    controls.heading("What does the factorisation cost?", choice, link)
+    sidebar.heading("What does the factorisation cost?", choice, link)
 
 
 def draw(choice: Choice) -> None:
@@ -41,13 +41,13 @@ def draw(choice: Choice) -> None:
         choice.networks[0], choice.layer, kind, class_idx=choice.classes[0], per_class=choice.per_class,
         solvers=solvers, ranks=ranks, devices=devices,
     )  # fmt: skip
-    results = waiting.computed(choice, requests, at_once=False)
-    waiting.answer(answer_of(results, kind, choice.layer), results, requests)
+    results = live_results.computed(choice, requests, at_once=False)
+    live_results.answer(answer_of(results, kind, choice.layer), results, requests)
     if measured(results):
         p, where = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
         figure = runtime_figure(results, kind=kind, p=p, where=where, scale=scale)
         charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     if busy := busy_words(results):
         st.info(busy, icon=":material/hourglass:")
     charts.details(HOW_TO_READ[kind], runtime_table(results, entries(), traces=False), choice, results)
@@ -62,6 +62,6 @@ def draw_benchmark() -> None:
 
 
 if source == "this page":
-    waiting.side_by_side(choice, draw)
+    live_results.side_by_side(choice, draw)
 else:
-    waiting.guarded(draw_benchmark, st.info)
+    live_results.guarded(draw_benchmark, st.info)

@@ -2,12 +2,23 @@
 
 import streamlit as st
 
+from nmfdiag.evidence.records import histories
 from nmfdiag.measures.stopping import PRIMARY
-from nmfdiag.runs.records import histories
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views.rerunning import draw_again
-from nmfdiag.views.stopping_figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
-from nmfdiag.views.stopping_values import (
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.rerun import draw_again
+from nmfdiag.ui.widgets import begin, give, one
+from nmfdiag.views.stopping.figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
+from nmfdiag.views.stopping.sentences import (
+    HOW_TO_READ,
+    TITLES,
+    caveats,
+    drawn_words,
+    missing_words,
+    others_words,
+    per_run,
+    stopping_answer,
+)
+from nmfdiag.views.stopping.tables import (
     ALL,
     SHOWN,
     as_in_paper,
@@ -18,17 +29,6 @@ from nmfdiag.views.stopping_values import (
     rule_table,
     settings_of,
 )
-from nmfdiag.views.stopping_words import (
-    HOW_TO_READ,
-    TITLES,
-    caveats,
-    drawn_words,
-    missing_words,
-    others_words,
-    per_run,
-    stopping_answer,
-)
-from nmfdiag.views.widgets import begin, give, one
 from nmfdiag.zoo.experiments import LAYER_SETS
 
 TITLE = "When should training have stopped?"
@@ -101,5 +101,5 @@ def draw() -> None:
     charts.tabs(HOW_TO_READ[name], every_rule_table(setting), record_settings(setting))
 
 
-controls.page_guard()
-waiting.guarded(draw)
+sidebar.page_guard()
+live_results.guarded(draw)

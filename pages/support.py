@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import streamlit as st
 
-from nmfdiag.runs.support import support_requests
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views.choice import EACH_CLASS, Choice
-from nmfdiag.views.support_figures import ORDERS, growth_figure, support_figure
-from nmfdiag.views.support_words import (
+from nmfdiag.jobs.cover_support import support_requests
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.widgets import give, one
+from nmfdiag.views.selection import EACH_CLASS, Choice
+from nmfdiag.views.support.figures import ORDERS, growth_figure, support_figure
+from nmfdiag.views.support.sentences import (
     HOW_TO_READ,
     PARTS,
     answer_of,
@@ -18,11 +19,10 @@ from nmfdiag.views.support_words import (
     support_settings,
     support_table,
 )
-from nmfdiag.views.widgets import give, one
 
 PAPER = {"order": "biclusters", "part": "all", "rows": 80}
 
-controls.page_guard()
+sidebar.page_guard()
 
 
 def of_one_matrix(choice: Choice) -> Choice:
@@ -30,7 +30,7 @@ def of_one_matrix(choice: Choice) -> Choice:
     return replace(choice, batch=choice.names[0]) if choice.batch == EACH_CLASS else choice
 
 
-choice = of_one_matrix(controls.sidebar(without=("methods", "grid")))
+choice = of_one_matrix(sidebar.sidebar(without=("methods", "grid")))
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     order = one("rows and columns ordered by", ORDERS, "order", segmented=True)
@@ -39,7 +39,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     st.button("As in the paper", on_click=give, args=(PAPER,), help="Figure 1: the support with its rectangle cover.")
 with head:
     link = [("order", order), ("part", part), ("rows", str(rows))]
-    controls.heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
+    sidebar.heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
 
 
 def draw(choice: Choice) -> None:
@@ -47,7 +47,7 @@ def draw(choice: Choice) -> None:
     requests = support_requests(
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     by_noise = {
         n.label_noise: {
             layer: results[request]
@@ -59,7 +59,7 @@ def draw(choice: Choice) -> None:
     }
     here = {p: by_layer[choice.layer] for p, by_layer in by_noise.items() if choice.layer in by_layer}
     if here:
-        waiting.answer(answer_of(here, choice.layer, batch_name(choice)), results, requests)
+        live_results.answer(answer_of(here, choice.layer, batch_name(choice)), results, requests)
         pair = {p: here[p] for p in (min(here), max(here))}
         figure = support_figure(pair, layer=choice.layer, batch=choice.batch_words, order=order)
         what, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
@@ -68,8 +68,8 @@ def draw(choice: Choice) -> None:
     growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     charts.tabs("" if choice.place else HOW_TO_READ, table, support_settings(choice, results))
 
 
-waiting.side_by_side(choice, draw)
+live_results.side_by_side(choice, draw)

@@ -8,12 +8,23 @@ from typing import Any
 
 import streamlit as st
 
-from nmfdiag.runs.live import TRAINABLE, Trainer, Training, under_way
-from nmfdiag.runs.records import MonitoredRun, monitored_runs, run_files, runs_folder
-from nmfdiag.views import charts, controls, waiting
-from nmfdiag.views.escape import for_markdown
-from nmfdiag.views.live_figures import MOST_RUNS, live_figure, map_figure
-from nmfdiag.views.live_values import (
+from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs, run_files, runs_folder
+from nmfdiag.monitor.trainer import TRAINABLE, Trainer, Training, under_way
+from nmfdiag.text import for_markdown
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.rerun import draw_again, look_again
+from nmfdiag.ui.widgets import begin, give, one, several
+from nmfdiag.views.stopping.figures import SMOOTHINGS
+from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
+from nmfdiag.views.training_runs.sentences import (
+    HOW_TO_READ,
+    THREE_LINES,
+    answers,
+    empty_words,
+    following_words,
+    rule_words,
+)
+from nmfdiag.views.training_runs.tables import (
     MEASURES,
     WATCHED_BY,
     epoch_table,
@@ -28,17 +39,6 @@ from nmfdiag.views.live_values import (
     reading_table,
     run_settings,
 )
-from nmfdiag.views.live_words import (
-    HOW_TO_READ,
-    THREE_LINES,
-    answers,
-    empty_words,
-    following_words,
-    rule_words,
-)
-from nmfdiag.views.rerunning import draw_again, look_again
-from nmfdiag.views.stopping_figures import SMOOTHINGS
-from nmfdiag.views.widgets import begin, give, one, several
 
 TITLE = "Is this run memorising yet?"
 POLL_SECONDS = 1.0
@@ -134,7 +134,7 @@ def train_now(folder: Path, training: Training) -> None:
 def start(name: str, folder: Path) -> None:
     """Train a network and show its run as soon as there is one."""
     st.session_state["_take_up"] = (name, time.time())
-    waiting.guarded(lambda: trainer().start(name, folder))
+    live_results.guarded(lambda: trainer().start(name, folder))
 
 
 def take_up(runs: Mapping[str, MonitoredRun]) -> None:
@@ -168,5 +168,5 @@ def following(words: str, folder: Path, seen: dict, training: Training, growing:
         draw_again()
 
 
-controls.page_guard()
-waiting.guarded(draw)
+sidebar.page_guard()
+live_results.guarded(draw)

@@ -7,23 +7,24 @@ from typing import Any
 
 import streamlit as st
 
-from nmfdiag.runs import importing
-from nmfdiag.runs.importing import Opener, Prepare
-from nmfdiag.runs.request import GRIDS
-from nmfdiag.views import charts, controls, network_values, waiting
-from nmfdiag.views import network_words as words
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.class_values import class_curves
-from nmfdiag.views.diagnosis import Diagnosis, diagnosis_of
-from nmfdiag.views.escape import for_markdown, for_plot
-from nmfdiag.views.network_figures import beside_figure, cells_figure, layers_figure
-from nmfdiag.views.opening_form import form
+from nmfdiag.diagnosis.comparison_text import sure_words
+from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_of
+from nmfdiag.jobs import open_process
+from nmfdiag.jobs.open_process import Opener, Prepare
+from nmfdiag.jobs.requests import GRIDS
+from nmfdiag.text import estimated_size, estimated_time, for_markdown, for_plot
+from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui.rerun import draw_again, look_again
+from nmfdiag.ui.upload_form import form
+from nmfdiag.ui.widgets import begin, formats, give, one
+from nmfdiag.views.classes.tables import class_curves
 from nmfdiag.views.provenance import settings
-from nmfdiag.views.reference_words import sure_words
-from nmfdiag.views.rerunning import draw_again, look_again
-from nmfdiag.views.widgets import begin, formats, give, one
+from nmfdiag.views.selection import Choice
+from nmfdiag.views.your_network import sentences as words
+from nmfdiag.views.your_network import tables
+from nmfdiag.views.your_network.figures import beside_figure, cells_figure, layers_figure
 from nmfdiag.zoo.registry import ZooEntry
-from nmfdiag.zoo.removing import remove
+from nmfdiag.zoo.remove_network import remove
 
 TITLE = "Does my network memorise?"
 OPEN = "open one"
@@ -45,7 +46,7 @@ def opener() -> Opener:
 
 def draw() -> None:
     begin()
-    state, own = opener().state(), importing.opened_networks()
+    state, own = opener().state(), open_process.opened_networks()
     if state.opened and st.session_state.get("_take_up") == state.name and state.name in own:
         del st.session_state["_take_up"]
         give({"network": state.name})
@@ -56,7 +57,7 @@ def draw() -> None:
         return
     charts.banner(TITLE, words.SUBJECT, [("network", OPEN)])
     if state.running:
-        look_again(partial(following, state.name), waiting.POLL_SECONDS)
+        look_again(partial(following, state.name), live_results.POLL_SECONDS)
         return
     if state.problem:
         st.error(f"{for_markdown(state.name)} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
@@ -86,13 +87,15 @@ def start(what: Prepare) -> None:
         st.session_state["_opened_as"] = (name, what)
         give({"network": OPEN})
 
-    waiting.guarded(run)
+    live_results.guarded(run)
 
 
 def try_example(own: dict[str, ZooEntry]) -> None:
     """One click that shows the whole way."""
     action: Any = (
-        (start, importing.example) if importing.EXAMPLE_NAME not in own else (give, {"network": importing.EXAMPLE_NAME})
+        (start, open_process.example)
+        if open_process.EXAMPLE_NAME not in own
+        else (give, {"network": open_process.EXAMPLE_NAME})
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Try it with an example", icon=":material/play_arrow:", on_click=action[0], args=action[1:])
@@ -127,15 +130,15 @@ def shown(entry: ZooEntry) -> None:
     with st.sidebar:
         n = one("samples a batch", [10, 20, 30, 50], "n", default=1)
         with st.expander("More", icon=":material/tune:"):
-            grid = one("rank grid", GRIDS, "grid", help=controls.GRID_HELP)
+            grid = one("rank grid", GRIDS, "grid", help=sidebar.GRID_HELP)
             device = one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
         removal(entry, device)
     there, first = min(n, entry.pool_per_class or n), next(iter(entry.layers))
     choice = Choice((entry,), first, methods=(entry.method,), per_class=there, grid=grid, device=device)
-    check = importing.check_of(entry)
+    check = open_process.check_of(entry)
     link = [("network", entry.name), ("n", str(n)), ("grid", grid)]
     charts.banner(TITLE, words.subject(entry, check.get("preflight", {})), link, about=entry.name)
-    requests, queue = choice.requests(), waiting.jobs(device)
+    requests, queue = choice.requests(), live_results.jobs(device)
     asked = st.session_state.get("_diagnose") == requests
     if asked or queue.busy(requests) or len(queue.results(requests)) == len(requests):
         diagnosed(choice, requests, check)
@@ -152,18 +155,18 @@ def shown(entry: ZooEntry) -> None:
 def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> None:
     """The answer, what it is read from, and what can be done with it; drawn as the curves come."""
     entry = choice.networks[0]
-    results = waiting.computed(choice, requests)
+    results = live_results.computed(choice, requests)
     itself = (
-        (importing.EXAMPLE,) if entry.name == importing.EXAMPLE_NAME else ()
+        (open_process.EXAMPLE,) if entry.name == open_process.EXAMPLE_NAME else ()
     )  # the example is a copy of a reference
     diagnosis = diagnosis_of(results, entry, without=itself)
-    waiting.answer(diagnosis.verdict, results, requests)
-    table = network_values.depth_table(diagnosis)
+    live_results.answer(diagnosis.verdict, results, requests)
+    table = tables.depth_table(diagnosis)
     figure = layers_figure(diagnosis, choice.layers, choice.batch_words)
     clicked = charts.plot(figure, f"{entry.name}_auc-by-layer", lambda: table, "own-layers", "AuC by layer")
     if clicked:
         go_to("curves", entry, unescape(clicked[0]))
-    waiting.progress(choice, requests, results)
+    live_results.progress(choice, requests, results)
     if len(results) == len(requests):  # of a part they would be about what is still missing
         for remark in words.remarks(diagnosis):
             st.caption(for_markdown(remark))
@@ -179,7 +182,7 @@ def beside(diagnosis: Diagnosis) -> None:
     comparison = diagnosis.comparison
     if comparison is None or comparison.place is None:
         return
-    table = network_values.reference_table(comparison)
+    table = tables.reference_table(comparison)
     figure = beside_figure(comparison, diagnosis.name)
     charts.plot(
         figure, f"{diagnosis.name}_references", lambda: table, "own-references", "Mean AuC of reference networks by p"
@@ -196,8 +199,8 @@ def checked(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
         st.metric("right by their given labels", f"{right:.1%}", width=230, help=words.ACCURACY_HELP)
         st.metric("layers to measure", len(found.get("layers", entry.layers)), width=160)
         if found:
-            st.metric("estimated time", words.duration(words.takes(found, per_class)), width=170, help=words.COST_HELP)
-            st.metric("memory", words.size(found["bytes"]), width=140)
+            st.metric("estimated time", estimated_time(words.takes(found, per_class)), width=170, help=words.COST_HELP)
+            st.metric("memory", estimated_size(found["bytes"]), width=140)
     if concerns := words.concerns(right, found):
         st.warning("\n\n".join(concerns), icon=":material/warning:")
     (name, again), better = st.session_state.get("_opened_as", ("", None)), words.better_normalization(check)
@@ -244,7 +247,7 @@ def downloads(diagnosis: Diagnosis) -> None:
         st.caption("See this network on:", width="content")
         for page, (title, icon) in PAGES.items():
             if st.button(title, icon=icon, type="tertiary", key=f"_to_{page}"):
-                go_to(page, importing.opened_networks()[diagnosis.name])
+                go_to(page, open_process.opened_networks()[diagnosis.name])
 
 
 def go_to(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -> None:
@@ -259,7 +262,7 @@ def go_to(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -> None:
 def details(entry: ZooEntry, check: dict[str, Any]) -> None:
     """What the check found, folded."""
     with st.expander("What was opened, and what the check found", icon=":material/fact_check:"):
-        for table in network_values.check_tables(entry, check):
+        for table in tables.check_tables(entry, check):
             st.dataframe(table, hide_index=True, column_config=formats(table))
         if not check:
             st.caption(words.NO_CHECK.format(name=entry.name))
@@ -269,14 +272,14 @@ def removal(entry: ZooEntry, device: str) -> None:
     """Remove the network, once that is confirmed."""
 
     def run() -> None:
-        waiting.forget(device)
+        live_results.forget(device)
         remove(entry)
         give({"network": OPEN})
 
     with st.popover("Remove", icon=":material/delete:", width="stretch"):
         st.markdown(words.removal(entry))
-        st.button(f"Remove {for_markdown(entry.name)}", type="primary", on_click=waiting.guarded, args=(run,))
+        st.button(f"Remove {for_markdown(entry.name)}", type="primary", on_click=live_results.guarded, args=(run,))
 
 
-controls.page_guard()
-waiting.guarded(draw)
+sidebar.page_guard()
+live_results.guarded(draw)

@@ -5,7 +5,9 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,23 +21,25 @@ ROOMS = (
     "cli",
     "commands",
     "nmfdiag",  # nmfdiag/__init__.py: the public contract
+    "ui",
     "views",
-    "runs",
+    "diagnosis",
+    "evidence",
+    "monitor",
+    "bench",
+    "jobs",
+    "plots",
     "measures",
     "zoo",
     "networks",
     "data",
     "factorize",
+    "text",
+    "version",
     "errors",
 )
-DRAWS = (
-    "app.py",
-    "pages/",
-    *(
-        f"nmfdiag/views/{name}.py"
-        for name in ("charts", "controls", "guard", "opening_form", "rerunning", "waiting", "widgets")
-    ),
-)
+DRAWS = ("app.py", "pages/", "nmfdiag/ui/")
+MOST_LINES, MOST_FILES, LARGEST_ROOM = 400, 25, 0.2
 HEAVY = ("torch", "streamlit")
 NOT_ON_A_SCREEN = ("torch", "torchvision", "numba", "scipy", "sklearn")
 
@@ -81,7 +85,7 @@ def faults(path: str, source: str) -> list[str]:
         at, package, target = f"{path}:{line}", name.split(".")[0], room_of_name(name)
         if name.startswith("."):
             found.append(f"{at}: relative import {name}")
-        elif target and ROOMS.index(target) < ROOMS.index(room) and name != "nmfdiag.__version__":
+        elif target and ROOMS.index(target) < ROOMS.index(room):
             found.append(f"{at}: {room} is below {target} and imports {name}")
         elif package == "streamlit" and not path.startswith(DRAWS):
             found.append(f"{at}: only {', '.join(DRAWS)} import streamlit")
@@ -104,6 +108,36 @@ def test_imports_only_point_down(path: str) -> None:
     assert faults(path, (ROOT / path).read_text(encoding="utf-8")) == []
 
 
+def import_graph() -> dict[str, set[str]]:
+    """Return which files of the project each file imports, by dotted names."""
+    names = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in project_files()}
+    graph = {}
+    for name, path in names.items():
+        targets = {target for _, target in imports((ROOT / path).read_text(encoding="utf-8"))}
+        files = {target if target in names else target.rpartition(".")[0] for target in targets}
+        graph[name] = (files & names.keys()) - {name}
+    return graph
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    TopologicalSorter(import_graph()).prepare()  # raises CycleError, which names the files
+
+
+def test_a_circle_is_noticed() -> None:
+    with pytest.raises(CycleError):
+        TopologicalSorter({"a": {"b"}, "b": {"a"}}).prepare()
+
+
+def test_files_folders_and_rooms_stay_small() -> None:
+    lines = {path: (ROOT / path).read_text(encoding="utf-8").count("\n") for path in project_files()}
+    rooms, folders = Counter[str](), Counter(str(Path(path).parent) for path in lines)
+    for path, n_lines in lines.items():
+        rooms[room_of_file(path)] += n_lines
+    assert {path: n for path, n in lines.items() if n > MOST_LINES} == {}
+    assert {folder: n for folder, n in folders.items() if n > MOST_FILES} == {}
+    assert {room: n for room, n in rooms.items() if n > LARGEST_ROOM * sum(lines.values())} == {}
+
+
 @pytest.mark.parametrize(
     ("path", "line"),
     [
@@ -112,16 +146,16 @@ def test_imports_only_point_down(path: str) -> None:
         ("nmfdiag/data/labels.py", "import nmfdiag.networks.layers"),
         ("nmfdiag/errors.py", "from nmfdiag.factorize import nmf"),
         ("nmfdiag/measures/auc.py", "from nmfdiag import compression_curve"),
-        ("nmfdiag/measures/auc.py", "def f():\n    from nmfdiag.runs.cache import Cache"),
+        ("nmfdiag/measures/auc.py", "def f():\n    from nmfdiag.jobs.cache import Cache"),
         ("nmfdiag/measures/auc.py", "if TYPE_CHECKING:\n    from nmfdiag.views import figures"),
         ("nmfdiag/zoo/registry.py", "importlib.import_module('nmfdiag.measures.auc')"),
         ("nmfdiag/zoo/registry.py", "from . import recipes"),
         ("nmfdiag/commands/zoo.py", "from nmfdiag.cli import main"),
-        ("nmfdiag/views/report.py", "from nmfdiag.commands.targets import target_of"),
-        ("nmfdiag/views/figures.py", "import streamlit as st"),
-        ("nmfdiag/views/figures.py", "def f():\n    from streamlit.runtime import get_instance"),
-        ("nmfdiag/runs/jobs.py", "__import__('streamlit')"),
-        ("nmfdiag/views/report.py", "from pages.curves import draw"),
+        ("nmfdiag/diagnosis/report.py", "from nmfdiag.commands.targets import target_of"),
+        ("nmfdiag/views/curve_figures.py", "import streamlit as st"),
+        ("nmfdiag/views/curve_figures.py", "def f():\n    from streamlit.runtime import get_instance"),
+        ("nmfdiag/jobs/queue.py", "__import__('streamlit')"),
+        ("nmfdiag/diagnosis/report.py", "from pages.curves import draw"),
         ("pages/curves.py", "import torch"),
         ("app.py", "from torch import nn"),
         ("nmfdiag/utils.py", "import math"),
@@ -135,16 +169,16 @@ def test_the_check_finds_what_is_wrong(path: str, line: str) -> None:
 @pytest.mark.parametrize(
     ("path", "line"),
     [
-        ("app.py", "import streamlit as st\nfrom nmfdiag.views.controls import sidebar"),
+        ("app.py", "import streamlit as st\nfrom nmfdiag.ui.sidebar import sidebar"),
         ("pages/curves.py", "import streamlit as st\nimport nmfdiag"),
-        ("nmfdiag/views/controls.py", "import streamlit as st"),
+        ("nmfdiag/ui/sidebar.py", "import streamlit as st"),
         ("nmfdiag/cli.py", "from nmfdiag import diagnose"),
         ("nmfdiag/cli.py", "from nmfdiag.commands import zoo"),
         ("nmfdiag/commands/zoo.py", "from nmfdiag.zoo.registry import lookup"),
-        ("nmfdiag/__init__.py", "from nmfdiag.views.report import to_html"),
-        ("nmfdiag/runs/cache.py", "from nmfdiag import __version__\nfrom nmfdiag.errors import NmfdiagError"),
+        ("nmfdiag/__init__.py", "from nmfdiag.diagnosis.report import to_html"),
+        ("nmfdiag/jobs/cache.py", "from nmfdiag.version import __version__\nfrom nmfdiag.errors import NmfdiagError"),
         ("nmfdiag/zoo/training.py", "import torch\nfrom nmfdiag.networks.architectures import build"),
-        ("nmfdiag/factorize/hals.py", "from nmfdiag.factorize.panel import sweep"),
+        ("nmfdiag/factorize/hals.py", "from nmfdiag.factorize.kernels import sweep"),
     ],
 )
 def test_the_check_lets_the_right_ones_pass(path: str, line: str) -> None:

@@ -13,8 +13,8 @@ from pathlib import Path
 import torch
 
 import nmfdiag
-from nmfdiag.measures.preflight import preflight
-from nmfdiag.zoo.opening import open_checkpoint
+from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.zoo.open_network import open_checkpoint
 
 NAMES = ("resnet18-p0", "densenet121-p0", "googlenet-p0", "vgg11_bn-p0")
 PER_CLASS = 20

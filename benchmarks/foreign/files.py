@@ -18,7 +18,7 @@ import torchvision
 from torch import nn
 
 import nmfdiag
-from nmfdiag.zoo.opening import open_checkpoint, open_exported, open_factory
+from nmfdiag.zoo.open_network import open_checkpoint, open_exported, open_factory
 
 ARCH, SIZE = "squeezenet1_1", 64
 Write = Callable[[nn.Module, Path], nn.Module | None]

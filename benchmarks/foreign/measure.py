@@ -20,8 +20,8 @@ from typing import Any
 import torch
 
 import nmfdiag
-from nmfdiag.measures.preflight import preflight
-from nmfdiag.zoo.opening import Opened, open_checkpoint
+from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.zoo.open_network import Opened, open_checkpoint
 
 PER_CLASS, LAYERS, SEED = 20, 12, 0
 METHODS = {

@@ -17,9 +17,9 @@ from safetensors.torch import save as safetensors_bytes
 
 from nmfdiag.data import load
 from nmfdiag.data.files import load_image_folder
-from nmfdiag.networks import checkpoints, unpickling
 from nmfdiag.networks.architectures import build
-from nmfdiag.networks.matching import nearest_architectures, network_for, options_for
+from nmfdiag.networks.checkpoints import read, read_pickle_child
+from nmfdiag.networks.checkpoints.match import nearest_architectures, network_for, options_for
 
 STATE = {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2), "n": torch.tensor(3)}
 SAFE = [safetensors_bytes(STATE), safetensors_bytes({"module.x": torch.ones(1).half()})]
@@ -31,18 +31,18 @@ PICKLED = [
 
 def safetensors_file(content: bytes, folder: Path) -> object:
     """Read weights that are not pickled."""
-    return checkpoints.read_state_dict(written(folder, "w.safetensors", content))
+    return read.read_state_dict(written(folder, "w.safetensors", content))
 
 
 def pickled_file(content: bytes, folder: Path) -> object:
     """As in the child process, but in this one: it may say anything, but run nothing."""
     path, said = written(folder, "w.pth", content), io.StringIO()
-    limits, unpickling.limit_memory = unpickling.limit_memory, lambda n_bytes: None
+    limits, read_pickle_child.limit_memory = read_pickle_child.limit_memory, lambda n_bytes: None
     try:
         with redirect_stdout(said):
-            unpickling.main(str(path), str(folder / "out"), str(2**24), "100")
+            read_pickle_child.main(str(path), str(folder / "out"), str(2**24), "100")
     finally:
-        unpickling.limit_memory = limits
+        read_pickle_child.limit_memory = limits
     return json.loads(said.getvalue())
 
 

@@ -17,18 +17,27 @@ from hypothesis import strategies as st
 
 from nmfdiag.data.normalization import normalization
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.jobs import browse
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.open_process import CHECK_FILE, check_of
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs import choosing
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.importing import CHECK_FILE, check_of
-from nmfdiag.runs.records import monitored_runs
-from nmfdiag.views.live_figures import live_figure
-from nmfdiag.views.live_values import MEASURES, epoch_table, labelled, lines_of, reading, reading_table, run_settings
-from nmfdiag.views.network_values import check_tables
-from nmfdiag.views.stopping_values import ALL
-from nmfdiag.zoo.adding import NAME
-from nmfdiag.zoo.registry import ENTRY_FILE, lookup
+from nmfdiag.monitor.run_reader import monitored_runs
+from nmfdiag.views.stopping.tables import ALL
+from nmfdiag.views.training_runs.figures import live_figure
+from nmfdiag.views.training_runs.tables import (
+    MEASURES,
+    epoch_table,
+    labelled,
+    lines_of,
+    reading,
+    reading_table,
+    run_settings,
+)
+from nmfdiag.views.your_network.tables import check_tables
+from nmfdiag.zoo.add_network import NAME
+from nmfdiag.zoo.files import ENTRY_FILE
 from nmfdiag.zoo.registry import _read_entry as read_entry
+from nmfdiag.zoo.registry import lookup
 
 HEAD = {
     "name": "run",
@@ -167,9 +176,9 @@ def database() -> bytes:
 def words(drawn: str, folder: Path) -> object:
     """What is typed or named: no name leads out of a folder, and each proposed one is taken by the zoo."""
     (folder / "models" / "in").mkdir(parents=True)
-    assert NAME.fullmatch(choosing.proposed_name(drawn))
+    assert NAME.fullmatch(browse.proposed_name(drawn))
     with suppress(NmfdiagError):
         normalization(drawn, torch.zeros(4, 3, 2, 2))
-    found = choosing.chosen(folder / "models", drawn)
+    found = browse.chosen(folder / "models", drawn)
     assert found.is_relative_to((folder / "models").resolve())
     return found

@@ -49,7 +49,7 @@ from kept import (
 
 from nmfdiag.data.files import decode_image, load_image_folder, load_npz
 from nmfdiag.data.imagenet import read_class_index
-from nmfdiag.zoo.opening import open_activations
+from nmfdiag.zoo.open_network import open_activations
 
 
 @dataclass(frozen=True)

@@ -16,21 +16,21 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 
 def _stats(_: argparse.Namespace) -> Outcome:
-    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.jobs.cache import CurveCache
 
     record = CurveCache().stats()
     return OK, record, f"{record['curves']:,} curves, {record['bytes'] / 2**20:.1f} MiB in {record['folder']}"
 
 
 def _clear(_: argparse.Namespace) -> Outcome:
-    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.jobs.cache import CurveCache
 
     gone = CurveCache().clear()
     return OK, {"cleared": gone}, f"{gone:,} curves forgotten."
 
 
 def _verify(arguments: argparse.Namespace) -> Outcome:
-    from nmfdiag.runs.cache import CurveCache
+    from nmfdiag.jobs.cache import CurveCache
 
     cache = CurveCache()
     found = cache.verify(mend=arguments.mend)

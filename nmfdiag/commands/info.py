@@ -14,9 +14,9 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
 def _info(_: argparse.Namespace) -> Outcome:
     import torch
 
-    from nmfdiag import __version__
-    from nmfdiag.runs.cache import CurveCache
-    from nmfdiag.runs.compute import devices
+    from nmfdiag.jobs.cache import CurveCache
+    from nmfdiag.jobs.compute import devices
+    from nmfdiag.version import __version__
 
     record = {
         "nmfdiag": __version__,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nmfdiag.data import Normalization
-    from nmfdiag.zoo.opening import Opened
+    from nmfdiag.zoo.open_network import Opened
 
 BY_NAME = "name"
 
@@ -114,13 +114,13 @@ def opened(arguments: argparse.Namespace, per_class: int) -> "Opened":
     """Open a network of the user's own.
 
     Args:
-        arguments: With the options of :func:`nmfdiag.commands.own.add_own`.
+        arguments: With the options of :func:`nmfdiag.commands.own_network.add_own`.
         per_class: Samples of each class at most.
 
     Raises:
         NmfdiagError: As :func:`way_of`, and if a file, the network or the data can't be read, or they don't fit together.
     """
-    from nmfdiag.zoo import opening
+    from nmfdiag.zoo import open_network
 
     way = way_of(arguments)
     options: dict[str, Any] = {"per_class": per_class}
@@ -128,24 +128,24 @@ def opened(arguments: argparse.Namespace, per_class: int) -> "Opened":
         key: getattr(arguments, key) for key in ("normalization", "size", "weights_key") if _given(arguments, key)
     }
     if way == "model":
-        return opening.open_factory(arguments.model, arguments.data, weights=arguments.weights, **options)
+        return open_network.open_factory(arguments.model, arguments.data, weights=arguments.weights, **options)
     if way == "exported":
-        return opening.open_exported(arguments.exported, arguments.data, trust=arguments.trust, **options)
+        return open_network.open_exported(arguments.exported, arguments.data, trust=arguments.trust, **options)
     if way == "activations":
-        return opening.open_activations(arguments.activations)
-    return opening.open_checkpoint(arguments.arch or "auto", arguments.weights, arguments.data, **options)
+        return open_network.open_activations(arguments.activations)
+    return open_network.open_checkpoint(arguments.arch or "auto", arguments.weights, arguments.data, **options)
 
 
 def target_of(arguments: argparse.Namespace) -> Target:
     """Find or open the network that a command is about, on its device, with samples of the classes asked for.
 
     Args:
-        arguments: With NAME, the options of :func:`nmfdiag.commands.own.add_own`, and per_class, draws, classes and device.
+        arguments: With NAME, the options of :func:`nmfdiag.commands.own_network.add_own`, and per_class, draws, classes and device.
 
     Raises:
         NmfdiagError: As :func:`opened`; and if the zoo has no such network, or there is no such class or device.
     """
-    from nmfdiag.runs.compute import resolve
+    from nmfdiag.jobs.compute import resolve
 
     device = resolve(arguments.device)
     if way_of(arguments) == BY_NAME:

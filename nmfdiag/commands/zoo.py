@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nmfdiag.commands.outcome import OK, WRONG, Commands, Outcome, progress_bar, share
-from nmfdiag.commands.own import add_own
+from nmfdiag.commands.own_network import add_own
 from nmfdiag.errors import NmfdiagError
 
 OUT = "folder of the zoo (default: $NMFDIAG_ZOO, else zoo/)"
@@ -101,10 +101,10 @@ def _train(arguments: argparse.Namespace) -> Outcome:
     from tqdm import tqdm
 
     from nmfdiag.data import load
-    from nmfdiag.runs.compute import resolve
-    from nmfdiag.zoo.keep import keep
+    from nmfdiag.jobs.compute import resolve
     from nmfdiag.zoo.recipes import recipe
     from nmfdiag.zoo.registry import user_zoo
+    from nmfdiag.zoo.store import keep
     from nmfdiag.zoo.training import train, training_set
 
     recipes = [recipe(name) for name in arguments.names]
@@ -122,7 +122,7 @@ def _train(arguments: argparse.Namespace) -> Outcome:
             if arguments.watch is None:
                 trained = train(each, **options)
             else:
-                from nmfdiag.runs.watched import train_watched
+                from nmfdiag.monitor.train_watched import train_watched
 
                 trained = train_watched(each, arguments.watch, **options)
         entry = keep(each, trained, training_set(each, dataset), dataset, arguments.out or user_zoo())
@@ -135,7 +135,7 @@ def _train(arguments: argparse.Namespace) -> Outcome:
 
 
 def _add(arguments: argparse.Namespace) -> Outcome:
-    from nmfdiag.zoo.adding import add
+    from nmfdiag.zoo.add_network import add
 
     with progress_bar() as show:
         entry = add(
@@ -152,9 +152,9 @@ def _add(arguments: argparse.Namespace) -> Outcome:
 
 
 def _open(arguments: argparse.Namespace) -> Outcome:
-    from nmfdiag.commands.preflighting import SIGNED, checked, objections, preflight_words
+    from nmfdiag.commands.preflight import SIGNED, checked, objections, preflight_words
     from nmfdiag.commands.targets import Target, opened, way_of
-    from nmfdiag.zoo.adding import add_opened, free_folder
+    from nmfdiag.zoo.add_network import add_opened, free_folder
     from nmfdiag.zoo.registry import entries, user_zoo
 
     if way_of(arguments) in ("model", "exported"):
@@ -190,8 +190,8 @@ def _open(arguments: argparse.Namespace) -> Outcome:
 def _verify(arguments: argparse.Namespace) -> Outcome:
     from tqdm import tqdm
 
-    from nmfdiag.zoo.keep import verify
     from nmfdiag.zoo.registry import entries, lookup
+    from nmfdiag.zoo.store import verify
 
     chosen = [lookup(name) for name in arguments.names] or list(entries().values())
     found = {entry.name: verify(entry, root=arguments.data) for entry in tqdm(chosen, unit="network", file=sys.stderr)}
@@ -203,7 +203,7 @@ def _verify(arguments: argparse.Namespace) -> Outcome:
 
 def _remove(arguments: argparse.Namespace) -> Outcome:
     from nmfdiag.zoo.registry import lookup
-    from nmfdiag.zoo.removing import remove
+    from nmfdiag.zoo.remove_network import remove
 
     chosen = [lookup(name) for name in arguments.names]
     for entry in chosen:

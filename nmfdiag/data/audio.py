@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.archives import ZIP_ERRORS, open_zip
+from nmfdiag.data.file_kinds import open_zip
 from nmfdiag.data.files import walk
+from nmfdiag.data.untrusted import ZIP_ERRORS
 from nmfdiag.errors import NmfdiagError
 
 SAMPLE_RATE = 8000

@@ -1,9 +1,10 @@
 """What a file is by its first bytes, for the sentence that says why it is not what was asked for. Nothing in it is run."""
 
 import os
+import zipfile
 from pathlib import Path
 
-from nmfdiag.data.archives import ZIP_ERRORS, opened
+from nmfdiag.data.untrusted import ZIP_ERRORS, open_archive
 from nmfdiag.errors import NmfdiagError
 
 START_BYTES = 4096
@@ -47,6 +48,25 @@ ENTRIES: tuple[tuple[str, str], ...] = (
 """Entries of a zip file that tell what it is, below its top folder or not."""
 
 
+def open_zip(path: Path, kind: str = "zip") -> zipfile.ZipFile:
+    """Open an archive whose list of entries is not too long to be read.
+
+    Args:
+        path: The file.
+        kind: What it should be, for the error.
+
+    Raises:
+        NmfdiagError: If it is none, is damaged, or has too many entries.
+    """
+    try:
+        return open_archive(path)
+    except NmfdiagError:
+        raise
+    except ZIP_ERRORS as error:
+        what = kind_of_file(path)
+        raise NmfdiagError(f"{path.name} is no readable {kind}: {f'it is {what}' if what else error}.") from None
+
+
 def kind_of_file(path: Path) -> str:
     """Say what a file or folder is, such as ``"an HTML page"``; empty where that is not known, or it can't be read."""
     try:
@@ -85,7 +105,7 @@ def _kind_of_folder(path: Path) -> str:
 
 def _kind_of_zip(path: Path) -> str:
     try:
-        with opened(path) as archive:
+        with open_archive(path) as archive:
             names = {part for name in archive.namelist() for part in (name, name.split("/", 1)[-1])}
     except NmfdiagError:  # too long a list of entries
         return "a zip file"

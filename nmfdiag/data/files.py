@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmfdiag.data.archives import ZIP_ERRORS, open_zip
 from nmfdiag.data.class_layout import Listing, images_by_class, is_data
-from nmfdiag.data.file_kinds import kind_of_file
+from nmfdiag.data.file_kinds import kind_of_file, open_zip
 from nmfdiag.data.labels import as_labels
-from nmfdiag.data.scans import MAX_SCANS, scans_in
+from nmfdiag.data.untrusted import MAX_SCANS, ZIP_ERRORS, scans_in
 from nmfdiag.errors import NmfdiagError, printable
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """HALS for a whole grid of ranks at once, coarse to fine, over several matrices of one shape.
 
-How the iterations work is told in :mod:`nmfdiag.factorize.stack`; here is what they start from. NMF has many local minima, and which
+How the iterations work is told in :mod:`nmfdiag.factorize.hals_iterations`; here is what they start from. NMF has many local minima, and which
 one is found is decided in the first iterations. So each rank begins from several starts on a few rows of A, where iterations are
 cheap; the worse half is given up twice; and the best H goes on to more rows, and at last to all of them.
 """
@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from nmfdiag.factorize.hals_iterations import Stack
 from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.factorize.solution import Solution
-from nmfdiag.factorize.stack import Stack
 from nmfdiag.factorize.starts import nndsvd, some_rows, spread_rows
 
 COARSE_ROWS = 2048

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize.panel import Inner
+from nmfdiag.factorize.kernels import Inner
 
 NEARLY_FULL = 0.85
 ROWS_AT_ONCE = 65536

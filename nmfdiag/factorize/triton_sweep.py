@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nmfdiag.factorize.kernel_writer import ALIVE
+from nmfdiag.factorize.llvm_source import ALIVE
 
 COLUMNS = 128
 
@@ -25,7 +25,7 @@ def available() -> bool:
 
 
 def triton_sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
-    """The sweep of one problem; see :class:`nmfdiag.factorize.panel.Sweep`. One launch, nothing waited for."""
+    """The sweep of one problem; see :class:`nmfdiag.factorize.kernels.Sweep`. One launch, nothing waited for."""
     batch, k, columns = X.shape
     diagonal = G.diagonal(dim1=1, dim2=2)
     inverse = torch.where(diagonal > ALIVE * diagonal.amax(1, keepdim=True), 1 / diagonal, 0).contiguous()

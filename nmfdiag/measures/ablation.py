@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.summary import Spread, spread
+from nmfdiag.measures.stats.summary import Spread, spread
 
 CLEAR_ERRORS = 2.0
 SMALLEST_DIFFERENCE = 0.02

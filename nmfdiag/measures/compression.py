@@ -29,8 +29,8 @@ from nmfdiag.factorize.nmf import TOLERANCES
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.tail import TAIL_DTYPES, Tail, approximations
-from nmfdiag.networks.evaluating import plainly
-from nmfdiag.networks.folding import fold
+from nmfdiag.networks.evaluation import plainly
+from nmfdiag.networks.fold import fold
 from nmfdiag.networks.split import SplitNetwork
 
 METHODS = ("nmf", "pca", "random")

@@ -8,7 +8,7 @@ taken within a run, so that a mean over seeds is one of paired differences.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
-from nmfdiag.measures.summary import Spread, spread
+from nmfdiag.measures.stats.summary import Spread, spread
 
 Series = Sequence[float | None]
 

@@ -1,7 +1,7 @@
 """Architectures, their ReLU layers, and cutting a network at one of them."""
 
 from nmfdiag.networks.architectures import ARCHITECTURES, Architecture, build
-from nmfdiag.networks.folding import fold, unfold
+from nmfdiag.networks.fold import fold, unfold
 from nmfdiag.networks.layers import ReluLayer
 from nmfdiag.networks.split import Cut, SplitNetwork, find_relu_layers, relu_layers
 

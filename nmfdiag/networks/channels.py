@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.networks.activations import KINDS
-from nmfdiag.networks.cutting import writes_in_place
+from nmfdiag.networks.graph_cut import writes_in_place
 
 CONVOLUTIONS = {f"conv{transposed}{n}d": n for transposed in ("", "_transpose") for n in (1, 2, 3)}
 """Functions that write channels before their places, and their number of axes of places."""

@@ -24,9 +24,9 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.optim import Optimizer
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import restoring
-from nmfdiag.networks.reaching import CONSTANT, LARGE, OUT_OF_REACH, Belonging, attributes, slots, stand_in
-from nmfdiag.networks.restoring import MISSING, KeptTensor, base_of
+from nmfdiag.networks import restore_values
+from nmfdiag.networks.reachable import CONSTANT, LARGE, OUT_OF_REACH, Belonging, attributes, slots, stand_in
+from nmfdiag.networks.restore_values import MISSING, KeptTensor, base_of
 
 SEED = 0
 """Every run of a network starts from the same random state, so that one that draws random numbers gives the same answer twice."""
@@ -187,7 +187,7 @@ class Snapshot:
     def _keep_module(self, module: nn.Module) -> None:
         is_script = isinstance(module, torch.jit.ScriptModule)  # it keeps its mode and buffers out of Python's sight
         if is_script:
-            self._put_back.append(partial(restoring.restore_mode, module, module.training))
+            self._put_back.append(partial(restore_values.restore_mode, module, module.training))
         stored = module.__dict__
         for buffer in module.buffers(recurse=False) if is_script else stored["_buffers"].values():
             if isinstance(buffer, Tensor):
@@ -209,8 +209,8 @@ class Snapshot:
 
     def _keep_class(self, kind: type) -> None:
         self._seen[id(kind)] = kind
-        contents = restoring.class_contents(kind)
-        self._put_back.append(partial(restoring.restore_class, kind, contents))
+        contents = restore_values.class_contents(kind)
+        self._put_back.append(partial(restore_values.restore_class, kind, contents))
         for name, value in contents.items():
             if not isinstance(value, FunctionType | staticmethod | classmethod | property):
                 self._reach_in(value, type.__setattr__, kind, name)
@@ -233,7 +233,7 @@ class Snapshot:
         kind = type(container)
         base = base_of(kind, MAPPINGS)
         contents = dict(base.items(container))
-        self._put_back.append(partial(restoring.restore_dict, container, contents, base))
+        self._put_back.append(partial(restore_values.restore_dict, container, contents, base))
         if len(contents) > ENTRIES:
             self._keep_entries(tuple(contents.values()))
         else:
@@ -245,7 +245,7 @@ class Snapshot:
     def _keep_sequence(self, container: Any) -> None:
         base = base_of(type(container), SEQUENCES)
         contents = tuple(base.__iter__(container))
-        self._put_back.append(partial(restoring.restore_sequence, container, contents, base))
+        self._put_back.append(partial(restore_values.restore_sequence, container, contents, base))
         if len(contents) > ENTRIES:
             self._keep_entries(contents)
         else:
@@ -255,7 +255,7 @@ class Snapshot:
             self._keep_object(container)
 
     def _keep_set(self, container: set[Any]) -> None:
-        self._put_back.append(partial(restoring.restore_set, container, set(set.__iter__(container))))
+        self._put_back.append(partial(restore_values.restore_set, container, set(set.__iter__(container))))
         self._keep_entries(container)
 
     def _keep_entries(self, values: Any) -> None:
@@ -269,7 +269,7 @@ class Snapshot:
             self._keep_object(values)
 
     def _keep_bytes(self, container: Any) -> None:
-        self._put_back.append(partial(restoring.restore_bytes, container, container[:]))
+        self._put_back.append(partial(restore_values.restore_bytes, container, container[:]))
         self._keep_object(container)
 
     def _keep_array(self, values: np.ndarray) -> None:
@@ -278,7 +278,7 @@ class Snapshot:
         if values.flags.writeable and values.nbytes > LARGE_BYTES:
             self._beyond[f"an array of {values.nbytes >> 20} MiB"] = None
         elif values.flags.writeable:
-            self._put_back.append(partial(restoring.restore_array, values, np.array(values)))
+            self._put_back.append(partial(restore_values.restore_array, values, np.array(values)))
         self._keep_object(values)
 
     def _keep_generator(self, source: Any) -> None:
@@ -333,7 +333,7 @@ class Snapshot:
             value = cell.cell_contents
         except ValueError:  # it is empty
             return
-        self._put_back.append(partial(restoring.restore_cell, cell, value))
+        self._put_back.append(partial(restore_values.restore_cell, cell, value))
         self._reach_in(value, setattr, cell, "cell_contents")
 
     def _keep_object(self, value: Any) -> None:
@@ -348,8 +348,8 @@ class Snapshot:
         if kind not in self._slots:
             self._slots[kind] = slots(kind)
         for slot in self._slots[kind]:
-            entry = restoring.slot_value(slot, value)
-            self._put_back.append(partial(restoring.restore_slot, slot, value, entry))
+            entry = restore_values.slot_value(slot, value)
+            self._put_back.append(partial(restore_values.restore_slot, slot, value, entry))
             if entry is not MISSING:
                 self._reach_in(entry, slot.__set__, value)
 

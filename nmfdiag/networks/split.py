@@ -21,19 +21,19 @@ from nmfdiag.data.samples import as_inputs
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.channels import Axis
-from nmfdiag.networks.cutting import cut_graph, halves, is_in_place, writes_outside
-from nmfdiag.networks.evaluating import check_initialised, evaluating, in_modes, plainly
-from nmfdiag.networks.factored import factored_tail, merge_affine, pays, product
-from nmfdiag.networks.fallback import NotReached, Replay, not_reached
-from nmfdiag.networks.folding import unfold
-from nmfdiag.networks.hidden import REMARK, Watcher, computes_out_of_sight
+from nmfdiag.networks.evaluation import check_initialised, evaluating, in_modes, plainly
+from nmfdiag.networks.factored_tail import factored_tail, merge_affine, pays, product
+from nmfdiag.networks.fold import unfold
+from nmfdiag.networks.graph_cut import cut_graph, halves, is_in_place, writes_outside
+from nmfdiag.networks.intercept import NotReached, Replay, not_reached
 from nmfdiag.networks.layers import Call, ReluLayer, apart, describe, no_layers_error, together
 from nmfdiag.networks.logits_agreement import same_logits
 from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits
 from nmfdiag.networks.passages import Passages, Shapes
 from nmfdiag.networks.snapshot import RandomStates
-from nmfdiag.networks.tracing import OtherWay, Trace, generalised
-from nmfdiag.networks.wrapping import unwrapped
+from nmfdiag.networks.trace import OtherWay, Trace, generalised
+from nmfdiag.networks.unseen_code import REMARK, Watcher, computes_out_of_sight
+from nmfdiag.networks.wrappers import unwrapped
 
 SIZES = (2, 3)
 """Samples of the two batches that a network is traced with."""
@@ -80,7 +80,7 @@ class Cut:
 class SplitNetwork:
     """A network that can be cut at any of its ReLU layers, or of all its activation layers. It shares the model's parameters.
 
-    The model's code runs twice on a few samples and is written down as a graph (:mod:`nmfdiag.networks.tracing`). Where that is not
+    The model's code runs twice on a few samples and is written down as a graph (:mod:`nmfdiag.networks.trace`). Where that is not
     possible, or the graph does not do what the code does, the model is run as it is and the activation is put in by intercepting
     its calls: the same answers, but the head runs again for each.
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from nmfdiag.views.choice import EACH_CLASS
+from nmfdiag.views.selection import EACH_CLASS
 
 Presets = Mapping[str, Mapping[str, Any]]
 

@@ -1,9 +1,10 @@
 """What results were computed with: one line below a plot, and the rows of the settings tab."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from nmfdiag.views.choice import Choice
+from nmfdiag.text import span
+from nmfdiag.views.selection import Choice
 
 
 def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
@@ -45,7 +46,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
         "ranks not converged": f"{open_ranks} (open markers)",
         **{what: _listed(r.provenance.get(what) for r in timed) for what in ("device", "processor", "threads")},
         "versions": ", ".join(f"{name} {result.provenance.get(name)}" for name in ("nmfdiag", "torch", "numpy")),
-        "measured": _span(sorted(str(r.provenance.get("date")) for r in timed)),
+        "measured": span(sorted(str(r.provenance.get("date")) for r in timed)),
     }
 
 
@@ -56,7 +57,3 @@ def _tolerance(request: Any, result: Any) -> str:
 
 def _listed(values: Any) -> str:
     return ", ".join(map(str, dict.fromkeys(values)))
-
-
-def _span(dates: Sequence[str]) -> str:
-    return dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"

@@ -9,11 +9,10 @@ import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from pathlib import Path
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.zoo.registry import ENTRY_FILE, POOLS, ZooEntry, sha256_of
+from nmfdiag.zoo.files import ENTRY_FILE, POOLS, sha256_of
 
 WRITING, READY, BEFORE = "-writing", "-ready", "-before"
 FORGOTTEN_SECONDS = 3600
@@ -21,36 +20,34 @@ FORGOTTEN_SECONDS = 3600
 
 
 @contextmanager
-def placed(draft: ZooEntry) -> Iterator[ZooEntry]:
-    """Yield the draft in a folder aside, to be written there; move it into its place if that succeeds.
+def placed(folder: Path) -> Iterator[Path]:
+    """Yield a folder aside that the network is to be written into; move it into its place if that succeeds.
 
     Args:
-        draft: A network in the folder of its zoo where it is to be.
+        folder: Of the network, in its zoo.
 
     Raises:
         NmfdiagError: If another process is writing a network of that name.
     """
-    zoo = draft.folder.parent
+    zoo = folder.parent
     restore(zoo)
-    aside = zoo / POOLS / f".{draft.folder.name}{WRITING}"
+    aside = zoo / POOLS / f".{folder.name}{WRITING}"
     try:
         aside.mkdir(parents=True)
     except FileExistsError:
-        raise NmfdiagError(
-            f"Another process is writing a network {draft.folder.name!r}: wait until it is done."
-        ) from None
+        raise NmfdiagError(f"Another process is writing a network {folder.name!r}: wait until it is done.") from None
     try:
         with _held(aside):
-            yield replace(draft, folder=aside / draft.folder.name)
-            ready = aside.with_name(f".{draft.folder.name}{READY}")
+            yield aside / folder.name
+            ready = aside.with_name(f".{folder.name}{READY}")
             shutil.rmtree(ready, ignore_errors=True)
             aside.rename(ready)
             _move_in(ready, zoo)
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
-        for folder in (zoo / POOLS, zoo):
+        for empty in (zoo / POOLS, zoo):
             with suppress(OSError):  # it holds something
-                folder.rmdir()
+                empty.rmdir()
         raise
 
 

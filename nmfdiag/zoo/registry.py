@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError, harmless, printable
+from nmfdiag.zoo.files import ENTRY_FILE, LABELS_FILE, POOLS, WEIGHTS_FILE, sha256_of
+from nmfdiag.zoo.placement import restore
 from nmfdiag.zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 MAX_ENTRY_BYTES, MAX_SIDE, LARGEST = 2**26, 2**24, 1e30
 USUAL_SIDE = 1024
 """Of images: the options of an architecture may have it without anything in the file being as large."""
-ENTRY_FILE, WEIGHTS_FILE, LABELS_FILE, POOLS = "entry.json", "weights.safetensors", "labels.safetensors", "pools"
 UNFINISHED_ENTRY = f"{ENTRY_FILE}.part"
 
 
@@ -62,7 +63,7 @@ def known(label_noise: float) -> float | None:
 class ZooEntry:
     """One trained network. Accuracies are shares in [0, 1]; ``train_accuracy`` is on the given labels.
 
-    Of a network that was added (:mod:`nmfdiag.zoo.adding`) ``train_accuracy`` is on the probe pool, and test accuracies are
+    Of a network that was added (:mod:`nmfdiag.zoo.add_network`) ``train_accuracy`` is on the probe pool, and test accuracies are
     None where there were no test samples. ``pool_classes`` are the classes that its pool has samples of, empty for all, and
     ``pool_per_class`` how many at most, 0 for enough; ``called`` is its name, empty where that follows from the recipe.
     ``activations`` are those whose outputs are its layers: ``"relu"``, or ``"all"``, which can be negative.
@@ -139,8 +140,8 @@ class ZooEntry:
             NmfdiagError: If the weights file is missing, damaged or does not fit the architecture.
         """
         from nmfdiag.networks.architectures import build
-        from nmfdiag.networks.outlines import shapes_only
-        from nmfdiag.networks.recorded import RECORDED, recorded_network
+        from nmfdiag.networks.checkpoints.meta import shapes_only
+        from nmfdiag.networks.recorded_network import RECORDED, recorded_network
 
         weights = self._tensors("weights")
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
@@ -207,8 +208,6 @@ def broken() -> tuple[str, ...]:
 @lru_cache(maxsize=1)
 def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ...]]:
     """Read the folders at most once a second."""
-    from nmfdiag.zoo.placement import restore
-
     restore(users)
     found, problems = {}, []
     for zoo in (SHIPPED, users):
@@ -243,18 +242,6 @@ def lookup(name: str) -> ZooEntry:
             f"A network with a recipe can be trained with: nmfdiag zoo train {name}"
         )
     return found[name]
-
-
-def sha256_of(path: Path) -> str:
-    """Hex digest of a file's bytes.
-
-    Raises:
-        NmfdiagError: If the file is missing.
-    """
-    if not path.is_file():
-        raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} is missing.")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def write_entry(entry: ZooEntry) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from nmfdiag.cli import OK, WRONG, main
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.compute import compute
-from nmfdiag.runs.request import CurveRequest
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.compute import compute
+from nmfdiag.jobs.requests import CurveRequest
 
 
 @pytest.fixture

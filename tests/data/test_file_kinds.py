@@ -13,7 +13,7 @@ from PIL import Image
 from nmfdiag.data import load
 from nmfdiag.data.file_kinds import kind_of_file
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.checkpoints import read_state_dict
+from nmfdiag.networks.checkpoints.read import read_state_dict
 
 
 def saved() -> bytes:

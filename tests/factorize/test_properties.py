@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize import Factorization, RandomAblation, hals, nmf, nmf_batch, pca, random_ablation, stack
+from nmfdiag.factorize import Factorization, RandomAblation, hals, hals_iterations, nmf, nmf_batch, pca, random_ablation
 
 KINDS = ("uniform", "constant", "one-hot", "one entry", "rank 1", "sparse", "relu", "dead channels", "wide range")
 SCALES = (1.0, 1e30, 1e37, 1e5, 2e6, 1e-5, 1e-7, 1e-30, 1e-41)
@@ -163,7 +163,7 @@ def computing(threads: int = 1, rows: int | None = None) -> Iterator[None]:
     before = torch.get_num_threads()
     with pytest.MonkeyPatch.context() as patch:
         if rows is not None:
-            patch.setattr(stack, "_chunk_rows", lambda numbers: rows)
+            patch.setattr(hals_iterations, "_chunk_rows", lambda numbers: rows)
         torch.set_num_threads(threads)
         try:
             yield

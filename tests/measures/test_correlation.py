@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.correlation import CONSTANT, correlation, correlation_difference
+from nmfdiag.measures.stats.correlation import CONSTANT, correlation, correlation_difference
 
 
 def sample(n: int, seed: int = 0, slope: float = 0.8) -> tuple[np.ndarray, np.ndarray]:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from nmfdiag.measures.auc_sentences import comparison
 from nmfdiag.measures.phases import phases
-from nmfdiag.measures.reading import comparison
-from nmfdiag.measures.summary import rank_correlation, spread
+from nmfdiag.measures.stats.summary import rank_correlation, spread
 
 LAYERS = ["a", "b", "c", "d", "e"]
 

@@ -14,9 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures import answering, cost
-from nmfdiag.measures.preflight import preflight
-from nmfdiag.measures.profile import layer_profile
+from nmfdiag.measures.compute_profile import layer_profile
+from nmfdiag.measures.preflight import accuracy, cost
+from nmfdiag.measures.preflight.preflight import preflight
 from nmfdiag.zoo.registry import lookup
 
 CLASSES, EACH = 4, 12
@@ -155,7 +155,7 @@ def test_a_network_that_can_not_be_traced() -> None:
 
 
 def test_when_there_is_no_time_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answering, "LOOKING", 0.0)
+    monkeypatch.setattr(accuracy, "LOOKING", 0.0)
     found = preflight(Echo(), *one_hot())
     assert found.remarks == ("Accuracy is of 32 of the 48 samples: there was no time for more.",)
     assert set(found.accuracy_by_class) == set(range(CLASSES))
@@ -231,10 +231,10 @@ def test_the_time_is_that_of_the_work(
 MEMORY = """
 import ctypes, gc, sys, torch
 from pathlib import Path
-from nmfdiag.measures.preflight import preflight
-from nmfdiag.measures.profile import layer_profile
+from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.compute_profile import layer_profile
 from nmfdiag.networks import build, relu_layers
-from nmfdiag.runs.bench.memory import peak, resident
+from nmfdiag.bench.peak_memory import peak, resident
 
 torch.set_num_threads(1)
 arch, side = sys.argv[1], int(sys.argv[2])

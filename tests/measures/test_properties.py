@@ -17,6 +17,8 @@ from torch import Tensor, nn
 from nmfdiag import ablation_curve, compression_curve, layer_profile
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import coarse_ranks, nmf, pca, random_ablation
+from nmfdiag.jobs.compute import probe_batch
+from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures import compression
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.auc import AXES, auc
@@ -24,8 +26,6 @@ from nmfdiag.measures.compression import STARTS
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.networks import split
 from nmfdiag.networks.split import SplitNetwork
-from nmfdiag.runs.compute import probe_batch
-from nmfdiag.runs.request import CurveRequest
 from nmfdiag.zoo.registry import lookup
 
 KINDS = ("uniform", "constant", "one-hot", "one entry", "rank 1", "zero", "wide range")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.regression import fitted_line
+from nmfdiag.measures.stats.regression import fitted_line
 
 
 def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:

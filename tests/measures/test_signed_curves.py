@@ -16,7 +16,7 @@ from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.tail import _complement
-from nmfdiag.measures.watching import Watch
+from nmfdiag.monitor.epoch_probe import Watch
 from nmfdiag.networks import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 

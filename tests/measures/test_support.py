@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.fooling import antichain_bound, fooling_set
-from nmfdiag.measures.rectangles import Rectangle, greedy_cover, smaller_cover
-from nmfdiag.measures.support import SupportCover, bicluster, by_rectangles, support_cover
+from nmfdiag.measures.support.cover import SupportCover, bicluster, by_rectangles, support_cover
+from nmfdiag.measures.support.fooling_sets import antichain_bound, fooling_set
+from nmfdiag.measures.support.rectangles import Rectangle, greedy_cover, smaller_cover
 
 RNG = np.random.default_rng(0)
 

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from unpickled import read_here, read_in_child
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import checkpoints, unpickling
-from nmfdiag.networks.checkpoints import read_state_dict
+from nmfdiag.networks.checkpoints import read, read_pickle_child
+from nmfdiag.networks.checkpoints.read import read_state_dict
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.tensor([1.0, -2.0])}
 
@@ -185,7 +185,7 @@ def test_memory_is_limited(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("in_a_child")
 def test_time_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(STATE, tmp_path / "w.pth")
-    monkeypatch.setattr(checkpoints, "SECONDS", 0.01)
+    monkeypatch.setattr(read, "SECONDS", 0.01)
     with pytest.raises(NmfdiagError, match="their reading was given up after 0 seconds"):
         read_state_dict(tmp_path / "w.pth")
 
@@ -193,7 +193,7 @@ def test_time_is_limited(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 @pytest.mark.usefixtures("in_a_child")
 def test_a_child_that_dies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.save(STATE, tmp_path / "w.pth")
-    monkeypatch.setattr(checkpoints, "READER", "nowhere")
+    monkeypatch.setattr(read, "READER", "nowhere")
     with pytest.raises(NmfdiagError, match=r"w\.pth can't be read: the process that reads them ended with 1"):
         read_state_dict(tmp_path / "w.pth")
 
@@ -260,7 +260,7 @@ def test_contents_that_are_none(tmp_path: Path, value: Any, words: str) -> None:
 
 @pytest.mark.usefixtures("in_this_process")
 def test_too_many_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(checkpoints, "MAX_TENSORS", 1)
+    monkeypatch.setattr(read, "MAX_TENSORS", 1)
     shared = torch.zeros(1)
     torch.save({"a": shared, "b": shared}, tmp_path / "w.pth")
     with pytest.raises(NmfdiagError, match=r"are an archive of [6-9] entries, accepted are 2"):
@@ -341,7 +341,7 @@ def test_paths_that_are_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(NmfdiagError, match="There is no weights file"):
             read_state_dict(tmp_path / "pipe.pth")
     with (tmp_path / "large.pth").open("wb") as file:
-        file.truncate(checkpoints.MAX_BYTES + 1)
+        file.truncate(read.MAX_BYTES + 1)
     with pytest.raises(NmfdiagError, match="have 8,589,934,593 bytes, accepted are 1 to 8,589,934,592"):
         read_state_dict(tmp_path / "large.pth")
 
@@ -396,7 +396,7 @@ def test_names_in_sentences_are_short(tmp_path: Path) -> None:
 
 
 def test_stand_ins_keep_nothing() -> None:
-    made = unpickling._stand_in("somewhere.Thing")(1, 2)
+    made = read_pickle_child._stand_in("somewhere.Thing")(1, 2)
     made.__setstate__({"x": 1})
     assert type(made).__name__ == "somewhere.Thing" and not hasattr(made, "__dict__")
-    assert isinstance(unpickling._stand_in("collections.defaultdict")(list), collections.OrderedDict)
+    assert isinstance(read_pickle_child._stand_in("collections.defaultdict")(list), collections.OrderedDict)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
-from nmfdiag.measures.profile import layer_profile
+from nmfdiag.measures.compute_profile import layer_profile
 from nmfdiag.networks import SplitNetwork
 from nmfdiag.networks.logits_agreement import same_logits
 

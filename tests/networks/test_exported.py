@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import find_relu_layers
-from nmfdiag.networks.checkpoints import read_exported
+from nmfdiag.networks.checkpoints.read import read_exported
 from nmfdiag.networks.split import SplitNetwork
 
 

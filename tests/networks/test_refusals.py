@@ -12,7 +12,7 @@ from nmfdiag import diagnose
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.networks import SplitNetwork, relu_layers
-from nmfdiag.networks.looking import look
+from nmfdiag.networks.survey import look
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(40) % 4

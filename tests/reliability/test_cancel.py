@@ -12,10 +12,10 @@ import visiting
 from patience import CEILING, wait_until
 from serving import serving
 
-from nmfdiag.runs import compute
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.jobs import CLOSING_SECONDS, Jobs
-from nmfdiag.runs.request import CurveRequest
+from nmfdiag.jobs import compute
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.queue import CLOSING_SECONDS, Jobs
+from nmfdiag.jobs.requests import CurveRequest
 
 PATIENCE, CLOSING = 2.0, 5.0
 """Seconds of the processor from the click to the end of what is computed, and of the clock for a queue that is closed."""

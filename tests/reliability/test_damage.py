@@ -16,11 +16,11 @@ from killing import PLANTED
 from patience import CEILING, wait_until
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs import cache as cache_module
-from nmfdiag.runs import disk
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.jobs import Jobs
-from nmfdiag.runs.sweep import sweep
+from nmfdiag.jobs import cache as cache_module
+from nmfdiag.jobs import safe_disk
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.queue import Jobs
+from nmfdiag.jobs.sweep import sweep
 
 KEYS = [f"{i:064x}" for i in range(60)]
 NOBODY = 65534
@@ -153,7 +153,7 @@ def test_records_of_other_versions_are_read_or_absent(
     tmp_path: Path, of: Callable[[dict], dict], readable: bool
 ) -> None:
     cache = CurveCache(tmp_path)
-    assert isinstance(cache._disk, disk.WritableCache)
+    assert isinstance(cache._disk, safe_disk.WritableCache)
     cache._disk.set("key", json.dumps(of({"result": "CompressionCurve", **PLANTED.to_dict()})).encode())
     assert cache.get("key") == (PLANTED if readable else None) and works(cache)
 
@@ -263,7 +263,7 @@ def test_no_result_is_lost_or_wrong_on_a_full_disk(small_disk: Path, tmp_path: P
 
 def test_a_process_that_holds_the_database_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     filled(tmp_path)
-    monkeypatch.setattr(disk, "LOCK_SECONDS", 0.3)
+    monkeypatch.setattr(safe_disk, "LOCK_SECONDS", 0.3)
     early = CurveCache(tmp_path)
     ready = tmp_path / "ready"
     holder = killing.context().Process(target=killing.hold, args=(tmp_path, ready), daemon=True)

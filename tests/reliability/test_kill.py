@@ -14,8 +14,8 @@ import pytest
 import restarting
 from patience import CEILING
 
+from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs.cache import CurveCache
 
 FEW, MANY = 2, 15
 """Kills after a moment that is drawn, in which the process may do anything: more find more."""
@@ -81,7 +81,7 @@ def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) 
     assert not orphan.exists() and all(path.exists() for path in others)
 
 
-@pytest.mark.soak  # what such a run looks like is read in tests/runs/test_records.py
+@pytest.mark.soak  # what such a run looks like is read in tests/evidence/test_records.py
 def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path) -> None:
     random.seed(2)
     run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"

@@ -15,17 +15,17 @@ from patience import CEILING, wait_until
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import default_ranks
 from nmfdiag.factorize.memory import factorization_bytes
+from nmfdiag.jobs import compute as compute_module
+from nmfdiag.jobs import memory_limits
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.compute import compute, compute_together
+from nmfdiag.jobs.cover_support import SupportRequest
+from nmfdiag.jobs.memory_limits import available_bytes, curve_bytes, out_of_memory
+from nmfdiag.jobs.queue import Jobs
+from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.networks.evaluating import evaluating
+from nmfdiag.networks.evaluation import evaluating
 from nmfdiag.networks.split import SplitNetwork
-from nmfdiag.runs import compute as compute_module
-from nmfdiag.runs import memory
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.compute import compute, compute_together
-from nmfdiag.runs.jobs import Jobs
-from nmfdiag.runs.memory import available_bytes, curve_bytes, out_of_memory
-from nmfdiag.runs.request import CurveRequest
-from nmfdiag.runs.support import SupportRequest
 from nmfdiag.zoo.registry import lookup
 
 GIB = 2**30
@@ -130,7 +130,7 @@ def test_what_would_not_fit_is_refused_before_it_starts(monkeypatch: pytest.Monk
     def never(*_: object, **__: object) -> None:
         raise AssertionError("it was begun")
 
-    monkeypatch.setattr(memory, "available_bytes", lambda device: 2 * 2**20)
+    monkeypatch.setattr(memory_limits, "available_bytes", lambda device: 2 * 2**20)
     monkeypatch.setattr(compute_module, "compression_curves", never)
     with pytest.raises(NmfdiagError) as refused:
         compute(LARGE, device="cpu")
@@ -189,12 +189,12 @@ def test_memory_that_runs_out_in_a_networks_own_code_is_told_as_such(
 
 
 def test_results_of_other_kinds_are_told_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from nmfdiag.runs import support
+    from nmfdiag.jobs import cover_support
 
     def full(*_: Any, **__: Any) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(support, "support_cover", full)
+    monkeypatch.setattr(cover_support, "support_cover", full)
     request, queue = SupportRequest("digits-mlp-p0-s0", "fc2", 1), Jobs(CurveCache(tmp_path), "cpu")
     queue.ask([request], "me")
     wait_until(lambda: not queue.busy([request]))

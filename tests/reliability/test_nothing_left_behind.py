@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nmfdiag
-from nmfdiag.measures.preflight import preflight
+from nmfdiag.measures.preflight.preflight import preflight
 
 X = torch.rand(24, 12, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 2

@@ -11,7 +11,7 @@ import restarting
 import visiting
 from serving import serving, trouble
 
-from nmfdiag.views.choice import EACH_CLASS
+from nmfdiag.views.selection import EACH_CLASS
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 import nmfdiag
 from nmfdiag.networks import SplitNetwork, snapshot
-from nmfdiag.networks.evaluating import evaluating
+from nmfdiag.networks.evaluation import evaluating
 
 X = torch.rand(24, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 2

@@ -12,15 +12,15 @@ from trying import as_expected, checked, told, written
 from nmfdiag.cli import main
 from nmfdiag.data import load
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs import choosing
-from nmfdiag.runs.importing import Opening, open_command
-from nmfdiag.zoo.opening import open_activations, open_checkpoint, open_exported
+from nmfdiag.jobs import browse
+from nmfdiag.jobs.open_process import Opening, open_command
+from nmfdiag.zoo.open_network import open_activations, open_checkpoint, open_exported
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="pipes, devices and bounds on memory are Linux's"),
     pytest.mark.filterwarnings("ignore"),
 ]
-UPLOADS = {WEIGHTS: choosing.WEIGHTS, SAMPLES: choosing.SAMPLES, ACTIVATIONS: choosing.ACTIVATIONS}
+UPLOADS = {WEIGHTS: browse.WEIGHTS, SAMPLES: browse.SAMPLES, ACTIVATIONS: browse.ACTIVATIONS}
 
 
 def through_the_library(each: Hostile, path: Path, stranger: Stranger) -> str:
@@ -65,7 +65,7 @@ def test_every_hostile_file_by_each_way_in(
     private.mkdir()
     if not each.only_path:
         content = path.read_bytes() or b" "  # an empty one is not taken
-        path = choosing.received(private, each.role, each.name, content, UPLOADS[each.role])
+        path = browse.received(private, each.role, each.name, content, UPLOADS[each.role])
     command = open_command(opening(each, path, stranger))[3:]
     command.remove("--json")
     said = checked(place, lambda: told(main(command), capsys))

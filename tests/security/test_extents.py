@@ -21,10 +21,11 @@ from nmfdiag.data.audio import read_wav
 from nmfdiag.data.datasets import read_idx
 from nmfdiag.data.files import decode_image
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.checkpoints import read_state_dict
-from nmfdiag.networks.sizes import options_in
-from nmfdiag.networks.unpickling import read_pickled
-from nmfdiag.zoo.registry import ENTRY_FILE, broken, lookup, refresh
+from nmfdiag.networks.checkpoints.read import read_state_dict
+from nmfdiag.networks.checkpoints.read_pickle_child import read_pickled
+from nmfdiag.networks.checkpoints.sizes import options_in
+from nmfdiag.zoo.files import ENTRY_FILE
+from nmfdiag.zoo.registry import broken, lookup, refresh
 
 STATE = {"weight": torch.arange(12.0).reshape(3, 4), "bias": torch.ones(3)}
 

@@ -8,8 +8,8 @@ import pytest
 from streamlit import config, net_util
 from streamlit.web.server import server_util
 
-from nmfdiag.views import guard
-from nmfdiag.views.guard import Guard, refusal, stay_offline
+from nmfdiag.ui import guard
+from nmfdiag.ui.guard import Guard, refusal, stay_offline
 
 OWN = "127.0.0.1:8501"
 

@@ -16,7 +16,8 @@ from streamlit.testing.v1 import AppTest
 from nmfdiag.cli import OK, WRONG, main
 from nmfdiag.data.imagenet import ClassList
 from nmfdiag.errors import NO_TEXT, NmfdiagError, harmless
-from nmfdiag.zoo.registry import ENTRY_FILE, broken, entries, lookup, refresh
+from nmfdiag.zoo.files import ENTRY_FILE
+from nmfdiag.zoo.registry import broken, entries, lookup, refresh
 
 MARKUP = ("<img", "![", "\x1b", "\u202e", "[a](")
 RAW = os.fsdecode(b"a\xff")
@@ -100,7 +101,7 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
 def offered() -> None:
     import streamlit as st
 
-    from nmfdiag.views.opening_form import pick
+    from nmfdiag.ui.upload_form import pick
 
     st.write(pick("data set", ["digits"], {}))
 

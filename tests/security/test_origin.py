@@ -10,11 +10,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs.cache import CurveCache
-from nmfdiag.runs.compute import compute
-from nmfdiag.runs.request import CurveRequest
-from nmfdiag.runs.runtime import measure, runtime_requests
-from nmfdiag.runs.support import SupportRequest, cover
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.compute import compute
+from nmfdiag.jobs.cover_support import SupportRequest, cover
+from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.jobs.time_nmf import measure, runtime_requests
 from nmfdiag.zoo.registry import lookup, refresh
 
 SHIPPED = "digits-mlp-p1-s0"

@@ -12,9 +12,9 @@ from screens import ROOT
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NO_TEXT
-from nmfdiag.runs import records
-from nmfdiag.runs.records import monitored_runs
-from nmfdiag.views.escape import for_markdown, for_plot
+from nmfdiag.monitor import run_reader
+from nmfdiag.monitor.run_reader import monitored_runs
+from nmfdiag.text import for_markdown, for_plot
 
 HOSTILE = (
     "![x](https://evil.example/p.png) **Your session has ended.** [Log in](https://evil.example) www.evil.example a@evil.example "
@@ -101,7 +101,7 @@ def test_run_files_that_are_too_much_are_named_and_the_others_read(
 ) -> None:
     head = {"name": "x", "experiment": "monitor", "recipe": None, "probe": {}, "provenance": {}}
     for name, most in (("RUN_BYTES", 2**16), ("RUN_LINES", 50), ("RUN_VALUES", 3000), ("LINE_VALUES", 1000)):
-        monkeypatch.setattr(records, name, most)
+        monkeypatch.setattr(run_reader, name, most)
     recipe = {"dataset": "d", "arch": "a", "seed": 0, "n_train": 3}
     absurd = {"nmf": {"fc1": {"auc": 1e308}}}
     cases = {
@@ -130,6 +130,6 @@ def test_more_runs_than_are_read_are_named(tmp_path: Path, monkeypatch: pytest.M
     head = {"name": "x", "experiment": "monitor", "recipe": None, "probe": {}, "provenance": {}}
     for name in "abc":
         write(tmp_path, name, head, epoch(1))
-    monkeypatch.setattr(records, "MOST_RUNS", 2)
+    monkeypatch.setattr(run_reader, "MOST_RUNS", 2)
     runs, problems = monitored_runs(tmp_path)
     assert len(runs) == 2 and len(problems) == 1 and problems[0].startswith("Not read")

@@ -24,11 +24,11 @@ from nmfdiag.cli import main
 from nmfdiag.data import files
 from nmfdiag.data.files import load_image_folder
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs import choosing, memory
-from nmfdiag.runs.cache import CurveCache, cache_folder
-from nmfdiag.runs.importing import Opener, Opening, Prepare
-from nmfdiag.runs.memory import keep_within
-from nmfdiag.runs.records import monitored_runs, run_files, runs_folder
+from nmfdiag.jobs import browse, memory_limits
+from nmfdiag.jobs.cache import CurveCache, cache_folder
+from nmfdiag.jobs.memory_limits import keep_within
+from nmfdiag.jobs.open_process import Opener, Opening, Prepare
+from nmfdiag.monitor.run_reader import monitored_runs, run_files, runs_folder
 from nmfdiag.zoo.registry import refresh, user_zoo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory and the list of sockets are Linux's")
@@ -72,7 +72,7 @@ def test_an_upload_that_would_run_code_is_told_and_leaves_nothing(own: Path, str
 
     def prepare(folder: Path) -> Opening:
         private.append(folder)
-        path = choosing.received(folder, "weights", "../../evil.pt", (own / "evil.pt").read_bytes(), choosing.WEIGHTS)
+        path = browse.received(folder, "weights", "../../evil.pt", (own / "evil.pt").read_bytes(), browse.WEIGHTS)
         return Opening("evil", weights=path, data=stranger.data)
 
     problem, _ = opened(prepare)
@@ -89,8 +89,8 @@ def test_an_image_of_a_gigapixel_is_told_within_little_memory(own: Path, strange
 
 
 def test_a_process_that_takes_more_memory_than_there_is_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "LEAST_BYTES", 2**28)
-    monkeypatch.setattr(memory, "available_bytes", lambda: 2**28)
+    monkeypatch.setattr(memory_limits, "LEAST_BYTES", 2**28)
+    monkeypatch.setattr(memory_limits, "available_bytes", lambda: 2**28)
     code = "import sys; sys.stdin.read(1); bytearray(2**30)"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     keep_within(process.pid)
@@ -187,10 +187,10 @@ def test_what_the_dashboard_may_open_ends_at_its_folders(tmp_path: Path) -> None
         (folder / "1.png").write_bytes(png())
     (root / "linked").symlink_to(secret)
     (root / "samples.npz").symlink_to(secret / "a" / "1.png")
-    assert choosing.samples(root) == [] and choosing.image_folders(root) == []
+    assert browse.samples(root) == [] and browse.image_folders(root) == []
     for name in ("linked", "linked/a", "a/../../secret", f"{secret}", "samples.npz", "../secret"):
         with pytest.raises(NmfdiagError, match="only what that folder holds"):
-            choosing.chosen(root, name)
+            browse.chosen(root, name)
 
 
 def test_the_server_is_closed_by_default() -> None:

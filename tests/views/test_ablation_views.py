@@ -5,13 +5,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs.request import CurveRequest
-from nmfdiag.views.ablation_figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
-from nmfdiag.views.ablation_words import ablation_answer, ablation_by_layer
-from nmfdiag.views.choice import Choice
+from nmfdiag.views.ablation.figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
+from nmfdiag.views.ablation.sentences import ablation_answer, ablation_by_layer
 from nmfdiag.views.provenance import settings
+from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import lookup
 
 NETWORKS = (lookup("digits-mlp-p0-s0"), lookup("digits-mlp-p1-s0"))

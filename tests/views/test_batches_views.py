@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
+from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.runs.request import MULTI_CLASS, CurveRequest
-from nmfdiag.views.batches_figures import batches_figure, batches_table
-from nmfdiag.views.batches_words import averaged, batches_answer, chance_words, subject
-from nmfdiag.views.choice import BOTH, MULTI_DRAWS, Choice, families
+from nmfdiag.views.batches.figures import batches_figure, batches_table
+from nmfdiag.views.batches.sentences import averaged, batches_answer, chance_words, subject
+from nmfdiag.views.selection import BOTH, MULTI_DRAWS, Choice, families
 from nmfdiag.zoo.registry import ZooEntry, entries, lookup
 
 ASKED = Choice(

@@ -4,7 +4,7 @@ import pytest
 from screens import open_page
 from streamlit.testing.v1 import AppTest
 
-from nmfdiag.runs.evidence.claims import CLAIMS, findings
+from nmfdiag.evidence.claims import CLAIMS, findings
 from nmfdiag.views import presets
 from nmfdiag.zoo.registry import entries
 

@@ -5,7 +5,7 @@ from screens import ROOT, open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs import compute
+from nmfdiag.jobs import compute
 
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "layer": "fc4"}
 

@@ -8,11 +8,11 @@ from screens import open_page, plots
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs import records
-from nmfdiag.runs.records import NetworkRecord, network_records
-from nmfdiag.views import generalization_values
-from nmfdiag.views.generalization_values import COMPARED, METHODS, select
-from nmfdiag.views.generalization_words import interval_words
+from nmfdiag.evidence import records
+from nmfdiag.evidence.records import NetworkRecord, network_records
+from nmfdiag.views.generalization import tables as tables_module
+from nmfdiag.views.generalization.sentences import interval_words
+from nmfdiag.views.generalization.tables import COMPARED, METHODS, select
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Definition
 
 TITLE = "Does AuC foretell the generalisation error?"
@@ -21,8 +21,8 @@ TITLE = "Does AuC foretell the generalisation error?"
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Spare the seconds that two thousand draws of each interval take."""
-    remembered = (generalization_values._correlation, generalization_values._difference)
-    monkeypatch.setattr(generalization_values, "DRAWS", 100)
+    remembered = (tables_module._correlation, tables_module._difference)
+    monkeypatch.setattr(tables_module, "DRAWS", 100)
     for answers in remembered:
         answers.cache_clear()
     yield

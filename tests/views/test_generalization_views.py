@@ -9,10 +9,10 @@ from planted_networks import LAYERS, correlated, planted, verdict
 from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.views import generalization_words as words
-from nmfdiag.views.figures import METHOD_DASHES, colour_of, marker_of, to_html
-from nmfdiag.views.generalization_figures import FAINT, definitions_figure, layers_figure, scatter_figure
-from nmfdiag.views.generalization_values import (
+from nmfdiag.plots.theme import METHOD_DASHES, colour_of, marker_of, to_html
+from nmfdiag.views.generalization import sentences as words
+from nmfdiag.views.generalization.figures import FAINT, definitions_figure, layers_figure, scatter_figure
+from nmfdiag.views.generalization.tables import (
     COMPARED,
     METHODS,
     STATISTICS,

@@ -10,8 +10,8 @@ from patience import wait_until
 from screens import SMALL, Queue, open_page, pending, plots, run_until, settled, visit
 from streamlit.testing.v1 import AppTest
 
-from nmfdiag.runs import runtime as runtime_module
-from nmfdiag.views import waiting
+from nmfdiag.jobs import time_nmf as runtime_module
+from nmfdiag.ui import live_results
 from nmfdiag.zoo.registry import refresh
 
 PAGES = ("overview", "curves", "phases", "reconstruction")
@@ -82,7 +82,7 @@ def test_a_damaged_zoo_entry_is_named_and_the_rest_lives(private_folders: Path, 
 
 def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     from nmfdiag.errors import NmfdiagError
-    from nmfdiag.runs import compute
+    from nmfdiag.jobs import compute
 
     real = compute.compute
 
@@ -99,8 +99,8 @@ def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.Mon
 @pytest.fixture(autouse=True)
 def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
     """How often a call is timed is another matter."""
-    monkeypatch.setattr("nmfdiag.runs.runtime.MIN_REPEATS", 1)
-    monkeypatch.setattr("nmfdiag.runs.runtime.REPEAT_SECONDS", 0.0)
+    monkeypatch.setattr("nmfdiag.jobs.time_nmf.MIN_REPEATS", 1)
+    monkeypatch.setattr("nmfdiag.jobs.time_nmf.REPEAT_SECONDS", 0.0)
 
 
 def runtime(**link: str | list[str]) -> AppTest:
@@ -148,7 +148,7 @@ def test_a_reload_goes_on_with_what_is_under_way_though_a_part_ends_as_it_is_rea
     request.addfinalizer(lambda: points.release(100))  # a queue that waits here would wait in the tests to come, too
     monkeypatch.setattr(runtime_module, "measure", measure_when_told)
     pressed(runtime(**link), "Measure")
-    queue = waiting.jobs("auto")
+    queue = live_results.jobs("auto")
     requests = [task.request for task in pending(queue).values() if task.request.unit == "points"]
     points.release()
     wait_until(lambda: read(queue, requests))
@@ -180,7 +180,7 @@ def test_runtime_says_what_a_link_got_wrong() -> None:
 
 def test_runtime_explains_a_dead_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     from nmfdiag.errors import NmfdiagError
-    from nmfdiag.runs import runtime as module
+    from nmfdiag.jobs import time_nmf as module
 
     def dead(*_: object) -> None:
         raise NmfdiagError("Layer 'fc4': The activations are all zero: this layer is dead on this batch.")

@@ -4,10 +4,10 @@ import json
 
 from screens import SMALL, open_page, settled
 
-from nmfdiag.runs.compute import compute
-from nmfdiag.runs.request import profile_requests
-from nmfdiag.views import charts
-from nmfdiag.views.diagnosis import Diagnosis
+from nmfdiag.diagnosis.diagnose import Diagnosis
+from nmfdiag.jobs.compute import compute
+from nmfdiag.jobs.requests import profile_requests
+from nmfdiag.ui import charts
 from nmfdiag.zoo.registry import lookup
 
 

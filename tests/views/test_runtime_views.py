@@ -9,14 +9,15 @@ import plotly.graph_objects as go
 import pytest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs.timing import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
-from nmfdiag.views.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.figures import colour_of
+from nmfdiag.jobs.timing_request import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
+from nmfdiag.plots.theme import colour_of
+from nmfdiag.text import seconds_text
+from nmfdiag.views.curve_tables import data_table, runtime_table
 from nmfdiag.views.provenance import computed_with, settings
-from nmfdiag.views.runtime_figures import runtime_figure
-from nmfdiag.views.runtime_words import answer_of, busy_words, exponent, ranks_to_choose, seconds_words
-from nmfdiag.views.tables import data_table, runtime_table
+from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
+from nmfdiag.views.runtime.figures import runtime_figure
+from nmfdiag.views.runtime.sentences import answer_of, busy_words, exponent, ranks_to_choose
+from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries, lookup
 
 REQUEST = RuntimeRequest("digits-cnn-p0-s0", "conv2_1", 0, "rank", 1, "hals", "cpu", 1, "a machine")
@@ -160,7 +161,7 @@ def test_planted_exponents() -> None:
 
 
 def test_words_and_choices() -> None:
-    assert [seconds_words(s) for s in (0.0083, 0.28, 4.2, 125)] == ["8.3 ms", "0.28 s", "4.2 s", "125 s"]
+    assert [seconds_text(s) for s in (0.0083, 0.28, 4.2, 125)] == ["8.3 ms", "0.28 s", "4.2 s", "125 s"]
     assert ranks_to_choose(64) == ([1, 2, 4, 8, 16, 32], 16) and ranks_to_choose(1) == ([1], 1)
     alone = Choice((lookup("digits-cnn-p0-s0"), lookup("digits-cnn-p1-s0")), "conv2_1").alone
     assert alone.classes == (0,) and len(alone.networks) == 1 and alone.channels == 64

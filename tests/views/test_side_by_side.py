@@ -4,7 +4,7 @@ import pytest
 from screens import plots, run_until, visit
 from streamlit.testing.v1 import AppTest
 
-from nmfdiag.views.choice import ALONE, EACH_CLASS, MULTI, Choice
+from nmfdiag.views.selection import ALONE, EACH_CLASS, MULTI, Choice
 from nmfdiag.zoo.registry import lookup
 
 OTHER = "digits-mlp-p1-s1"

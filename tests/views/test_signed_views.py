@@ -9,16 +9,16 @@ from screens import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 from torch import nn
 
+from nmfdiag.jobs.compute import compute
+from nmfdiag.jobs.requests import CurveRequest, profile_requests
+from nmfdiag.jobs.time_nmf import measure, runtime_requests
 from nmfdiag.networks import architectures
 from nmfdiag.networks.architectures import ARCHITECTURES, Architecture, Shape
-from nmfdiag.runs.compute import compute
-from nmfdiag.runs.request import CurveRequest, profile_requests
-from nmfdiag.runs.runtime import measure, runtime_requests
-from nmfdiag.views.choice import BOTH, Choice, families, fitted, methods_of
-from nmfdiag.views.figures import METHOD_DASHES, METHOD_TITLES
-from nmfdiag.views.generalization_values import METHODS
-from nmfdiag.zoo.adding import add_opened
-from nmfdiag.zoo.opening import Opened
+from nmfdiag.plots.theme import METHOD_DASHES, METHOD_TITLES
+from nmfdiag.views.generalization.tables import METHODS
+from nmfdiag.views.selection import BOTH, Choice, families, fitted, methods_of
+from nmfdiag.zoo.add_network import add_opened
+from nmfdiag.zoo.open_network import Opened
 from nmfdiag.zoo.registry import ZooEntry, entries, lookup, refresh
 
 ARCH, NAME, TITLE = "gelu_mlp", "own-gelus", METHOD_TITLES["signed"]

@@ -8,8 +8,8 @@ from screens import open_page, plots
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.runs import records
-from nmfdiag.runs.records import History
+from nmfdiag.evidence import records
+from nmfdiag.evidence.records import History
 
 PLANTED = [
     *(planted_run(seed=s, label_noise=p, peak=5 + s) for p in (0.0, 0.4) for s in range(3)),

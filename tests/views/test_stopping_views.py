@@ -7,10 +7,10 @@ import pytest
 from plantedruns import layer_values, planted_run
 
 from nmfdiag.measures.stopping import PRIMARY, RULES
-from nmfdiag.views import stopping_words as words
-from nmfdiag.views.figures import METHOD_DASHES, colour_of, to_html
-from nmfdiag.views.stopping_figures import MEAN, RUNS, map_figure, stopping_figure
-from nmfdiag.views.stopping_values import (
+from nmfdiag.plots.theme import METHOD_DASHES, colour_of, to_html
+from nmfdiag.views.stopping import sentences as words
+from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
+from nmfdiag.views.stopping.tables import (
     ALL,
     SHOWN,
     Setting,

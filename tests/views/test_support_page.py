@@ -49,10 +49,10 @@ def test_what_a_link_got_wrong_is_said() -> None:
 
 
 def test_a_dead_layer_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
-    from nmfdiag.runs import support
+    from nmfdiag.jobs import cover_support
 
-    real = support.support_cover
-    monkeypatch.setattr(support, "support_cover", lambda A, **options: real(A * 0, **options))
+    real = cover_support.support_cover
+    monkeypatch.setattr(cover_support, "support_cover", lambda A, **options: real(A * 0, **options))
     app = visit(seed="1", p="0.8")
     assert not app.exception and not app.error
     assert any("is dead: no channel is positive" in m.value for m in app.markdown)
@@ -61,16 +61,16 @@ def test_a_dead_layer_is_shown_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_failing_layer_is_explained_and_the_rest_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     from nmfdiag.errors import NmfdiagError
-    from nmfdiag.runs import support
+    from nmfdiag.jobs import cover_support
 
-    real = support.cover
+    real = cover_support.cover
 
     def failing(request: Any, **options: Any) -> Any:
         if request.layer == "fc4":
             raise NmfdiagError("Class 0 has 1 samples with that given label: a probe batch needs at least 2.")
         return real(request, **options)
 
-    monkeypatch.setattr(support, "cover", failing)
+    monkeypatch.setattr(cover_support, "cover", failing)
     app = visit(seed="1", p="0.6")
     assert [e.value for e in app.error] == [
         "Class 0 has 1 samples with that given label: a probe batch needs at least 2."

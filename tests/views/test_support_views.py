@@ -4,13 +4,13 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from nmfdiag.measures.rectangles import Rectangle
-from nmfdiag.measures.support import SupportCover, support_cover
-from nmfdiag.runs.support import SupportRequest
-from nmfdiag.views.choice import Choice
-from nmfdiag.views.figures import colour_of, to_html
-from nmfdiag.views.support_figures import growth_figure, largest_piece, rectangle_of, support_figure
-from nmfdiag.views.support_words import (
+from nmfdiag.jobs.cover_support import SupportRequest
+from nmfdiag.measures.support.cover import SupportCover, rectangle_of, support_cover
+from nmfdiag.measures.support.rectangles import Rectangle
+from nmfdiag.plots.theme import colour_of, to_html
+from nmfdiag.views.selection import Choice
+from nmfdiag.views.support.figures import growth_figure, largest_piece, support_figure
+from nmfdiag.views.support.sentences import (
     answer_of,
     bounds_words,
     channels_words,

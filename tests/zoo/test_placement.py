@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import pytest
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo import placement
+from nmfdiag.zoo.files import ENTRY_FILE
 from nmfdiag.zoo.placement import placed, restore
-from nmfdiag.zoo.registry import ENTRY_FILE, ZooEntry, entries, lookup, refresh, write_entry
+from nmfdiag.zoo.registry import ZooEntry, entries, lookup, refresh, write_entry
 
 NAME = "mine"
 
@@ -33,6 +35,14 @@ def draft(zoo: Path, parameters: int) -> ZooEntry:
     return replace(shipped, folder=zoo / NAME, called=NAME, pool=f"{NAME}-samples", n_parameters=parameters)
 
 
+@contextmanager
+def drafted(zoo: Path, parameters: int) -> Iterator[ZooEntry]:
+    """A draft in the folder aside that it is to be written into."""
+    entry = draft(zoo, parameters)
+    with placed(entry.folder) as aside:
+        yield replace(entry, folder=aside)
+
+
 def write(aside: ZooEntry) -> None:
     for path in aside.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +51,7 @@ def write(aside: ZooEntry) -> None:
 
 
 def put(zoo: Path, parameters: int) -> None:
-    with placed(draft(zoo, parameters)) as aside:
+    with drafted(zoo, parameters) as aside:
         write(aside)
     refresh()
 
@@ -83,7 +93,7 @@ def test_a_kill_at_any_step_leaves_one_of_them(zoo: Path, step: int, monkeypatch
 
 def test_a_failure_leaves_the_old_one_and_nothing_aside(zoo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(zoo, 1)
-    with pytest.raises(ZeroDivisionError), placed(draft(zoo, 2)) as aside:
+    with pytest.raises(ZeroDivisionError), drafted(zoo, 2) as aside:
         write(aside)
         raise ZeroDivisionError
     assert contents(zoo) == {"1"}
@@ -109,11 +119,11 @@ def test_files_of_others_stay(zoo: Path) -> None:
 
 
 def test_a_network_that_is_being_written_is_left_alone(zoo: Path) -> None:
-    with placed(draft(zoo, 1)) as aside:
+    with drafted(zoo, 1) as aside:
         write(aside)
         restore(zoo)
         assert aside.files["weights"].is_file() and NAME not in entries()
-        with pytest.raises(NmfdiagError, match="Another process is writing a network 'mine'"), placed(draft(zoo, 2)):
+        with pytest.raises(NmfdiagError, match="Another process is writing a network 'mine'"), drafted(zoo, 2):
             pass
     assert contents(zoo) == {"1"}
 
@@ -135,7 +145,7 @@ def test_a_process_that_is_killed_while_it_writes(zoo: Path) -> None:
     put(zoo, 1)
     code = (
         "import sys; from pathlib import Path; sys.path.insert(0, sys.argv[2]); from test_placement import *\n"
-        "with placed(draft(Path(sys.argv[1]), 2)) as aside:\n"
+        "with drafted(Path(sys.argv[1]), 2) as aside:\n"
         "    write(aside); print('written', flush=True); sys.stdin.read()\n"
     )
     command = [sys.executable, "-c", code, str(zoo), str(Path(__file__).parent)]

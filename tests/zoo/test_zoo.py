@@ -9,9 +9,9 @@ import pytest
 
 from nmfdiag.data import load
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.zoo.keep import keep, verify
 from nmfdiag.zoo.recipes import RECIPES, recipe
 from nmfdiag.zoo.registry import SHIPPED, entries, lookup
+from nmfdiag.zoo.store import keep, verify
 from nmfdiag.zoo.training import train, training_set
 
 

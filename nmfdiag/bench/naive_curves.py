@@ -1,0 +1,181 @@
+"""Whole curves: factorisation and accuracy at every rank, ours against the naive way.
+
+The naive way is what one writes first: multiplicative updates rank by rank, and for each rank the whole network again, with
+the layer's output replaced by a forward hook.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from statistics import mean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.bench.bench_network import Say
+from nmfdiag.bench.cases import Options, grid, subject, words
+from nmfdiag.bench.peers import OURS, warm_up
+from nmfdiag.bench.table import Row, Section
+from nmfdiag.bench.timer import Timing, interleaved
+from nmfdiag.data import single_class_batches
+from nmfdiag.factorize import default_ranks, nmf
+from nmfdiag.measures.auc import auc
+from nmfdiag.measures.compression import compression_curve
+from nmfdiag.networks import SplitNetwork, fold, unfold
+from nmfdiag.zoo.registry import lookup
+
+PROFILED, PER_CLASS = "fashion_mnist-cnn-p0-s0", 50
+QUICK_PROFILED_LAYERS, QUICK_PROFILED_CLASSES = 2, 1
+
+
+@dataclass(frozen=True)
+class Points:
+    """A k-vs-accuracy curve: ranks, accuracy and convergence at each, and ``||A - W H|| / ||A||``."""
+
+    ranks: Sequence[int]
+    accuracy: Sequence[float]
+    converged: Sequence[bool]
+    relative_error: Sequence[float]
+
+
+def naive_curve(model: nn.Module, layer: str, images: Tensor, labels: Tensor, ranks: Sequence[int] | None) -> Points:
+    """The curve of a layer whose path in the model is its name, the naive way.
+
+    Args:
+        model: In evaluation mode.
+        layer: Path of a module whose output is a ReLU's.
+        images: (n, c, h, w).
+        labels: (n,).
+        ranks: The ranks, None for the default grid of the layer.
+    """
+    module = model.get_submodule(layer)
+    activation: list[Tensor] = []
+    accuracies, converged, errors = [], [], []
+    with torch.inference_mode():
+        _with_hook(module, activation.append, lambda: model(images))
+        shape, dim = activation[0].shape, 1
+        A = fold(activation[0], dim).contiguous()
+        chosen = default_ranks(min(A.shape)) if ranks is None else list(ranks)
+        for k in chosen:
+            solved = nmf(A, [k], solver="mu")
+            approximation = unfold(solved.reconstruct(k), shape, dim)
+            logits = _with_hook(module, partial(_instead, approximation), lambda: model(images))
+            accuracies.append(float((logits.argmax(1).cpu() == labels.cpu()).double().mean()))
+            converged += solved.converged
+            errors += solved.relative_error
+    return Points(chosen, accuracies, converged, errors)
+
+
+def our_curve(network: SplitNetwork, layer: str, images: Tensor, labels: Tensor, ranks: Sequence[int] | None) -> Points:
+    """The same curve, our way."""
+    curve = compression_curve(network, layer, images, labels, ranks=ranks)
+    return Points(curve.ranks, curve.accuracy, curve.converged, curve.relative_error)
+
+
+def auc_difference(a: Points, b: Points) -> float:
+    """AuC of a less that of b over the ranks at which both converged; NaN where those are fewer than two."""
+    both = [i for i in range(len(a.ranks)) if a.converged[i] and b.converged[i]]
+    if len(both) < 2:
+        return float("nan")
+    ranks = [a.ranks[i] for i in both]
+    return auc(ranks, [a.accuracy[i] for i in both]) - auc(ranks, [b.accuracy[i] for i in both])
+
+
+def curves_section(options: Options, say: Say) -> Section:
+    """A curve of every layer of the benchmark's network, then a full profile of one zoo network."""
+    of = subject(options, say)
+    network = SplitNetwork(of.model, of.batches[0][0][:2])
+    warm_up((OURS, "dff_mu"), options.device)
+    found = []
+    for layer in of.layers:
+        images, labels = of.batches[0]
+        A = fold(network.cut(layer, images).activation, network.layer(layer).channel_dim)
+        ranks = grid(min(A.shape), options.quick)
+        say(f"curve of {layer}: {len(ranks)} ranks, {options.repeats} times")
+        case = replace(_row(options, f"curve {layer}", ranks), rows=A.shape[0], channels=A.shape[1])
+        found.append(_both(case, network, of.model, [(layer, images, labels)], ranks, options))
+    found.append(profile(options, say))
+    return Section(
+        [row for part in found for row in part.rows], {k: v for part in found for k, v in part.facts.items()}
+    )
+
+
+def profile(options: Options, say: Say) -> Section:
+    """All layers and classes of a zoo network on the layers' default grids, both ways."""
+    entry = lookup(PROFILED)
+    model, pool = entry.load_model().to(options.device), entry.load_pool()
+    network = SplitNetwork(model, pool.inputs[:2].to(options.device))
+    batches = single_class_batches(pool.inputs, pool.given_labels, size=PER_CLASS)
+    layers = [layer.name for layer in network.layers]
+    if options.quick:
+        batches, layers = batches[:QUICK_PROFILED_CLASSES], layers[-QUICK_PROFILED_LAYERS:]
+    say(f"profile of {entry.name}: {len(layers)} layers, {len(batches)} classes, {options.repeats} times")
+    tasks = [(layer, b.inputs.to(options.device), b.given_labels) for b in batches for layer in layers]
+    row = _row(options, f"profile {entry.name}", ())
+    row = replace(row, note=f"{len(layers)} layers, {len(batches)} classes of {PER_CLASS}, default ranks")
+    return _both(row, network, model, tasks, None, options)
+
+
+def _row(options: Options, case: str, ranks: Sequence[int]) -> Row:
+    return Row("curves", options.device, case, n_ranks=len(ranks), ranks=words(ranks))
+
+
+def _both(
+    row: Row,
+    network: SplitNetwork,
+    model: nn.Module,
+    tasks: Sequence[tuple[str, Tensor, Tensor]],
+    ranks: Sequence[int] | None,
+    options: Options,
+) -> Section:
+    """Time a list of curves both ways, curve by curve in turn, and compare their AuC."""
+    found: dict[str, list[Points]] = {"ours": [], "naive": []}
+    total: dict[str, Timing] = {}
+    for layer, images, labels in tasks:
+        ways = {
+            "ours": partial(our_curve, network, layer, images, labels, ranks),
+            "naive": partial(naive_curve, model, layer, images, labels, ranks),
+        }
+        timed = interleaved(
+            ways, options.repeats, device=options.device, look=lambda way, points: found[way].append(points)
+        )
+        total = {way: total[way] + timing if total else timing for way, timing in timed.items()}
+    differences = [auc_difference(a, b) for a, b in zip(found["ours"], found["naive"], strict=True)]
+    words_of, facts = _agreement(row.case, [task[0] for task in tasks], differences)
+    rows = [
+        replace(
+            row,
+            solver=way,
+            mean_relative_error=mean(e for points in found[way] for e in points.relative_error),
+            note="; ".join(filter(None, (row.note, words_of))),
+            **total[way].columns(),
+        )
+        for way in found
+    ]
+    return Section(rows, facts)
+
+
+def _agreement(case: str, layers: Sequence[str], differences: Sequence[float]) -> tuple[str, dict[str, float]]:
+    """How far the AuC of the two ways differ, at most for a layer's mean over classes and for one curve, in words too."""
+    known = [(layer, d) for layer, d in zip(layers, differences, strict=True) if d == d]
+    if not known:
+        return "no curve has two ranks at which both converged", {}
+    by_layer = [abs(mean(d for name, d in known if name == layer)) for layer in dict.fromkeys(n for n, _ in known)]
+    largest = max(abs(d) for _, d in known)
+    words_of = (
+        f"AuC differs by {max(by_layer):.4f} at most for a layer's mean, {largest:.4f} for one of {len(known)} curves"
+    )
+    return words_of, {f"AuC difference of layers: {case}": max(by_layer), f"AuC difference of curves: {case}": largest}
+
+
+def _instead(X: Tensor, _output: Tensor) -> Tensor:
+    return X
+
+
+def _with_hook(module: nn.Module, see: Callable[[Tensor], Any], run: Callable[[], Any]) -> Any:
+    handle = module.register_forward_hook(lambda _module, _inputs, out: see(out))
+    try:
+        return run()
+    finally:
+        handle.remove()

@@ -1,0 +1,123 @@
+"""How the engine's time grows with rows, channels and ranks, and what a second thread brings."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import torch
+
+from nmfdiag.bench.bench_network import Say
+from nmfdiag.bench.cases import Case, Options, cases, grid, row_of, subject
+from nmfdiag.bench.peers import OURS, warm_up
+from nmfdiag.bench.table import Row, Section
+from nmfdiag.bench.timer import interleaved, threads
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.factorize import nmf
+
+PARTS = (1 / 8, 1 / 4, 1 / 2, 1)
+SIZES: dict[str, Callable[[Row], int]] = {
+    "rows": lambda row: row.rows,
+    "channels": lambda row: row.channels,
+    "rank": lambda row: int(row.ranks),
+    "number of ranks": lambda row: row.n_ranks,
+}
+GROWTHS = tuple(SIZES)
+THREADS = (1, 2)
+
+
+def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
+    """Fit ``seconds = c * sizes ** exponent`` by least squares on the logarithms.
+
+    Args:
+        sizes: Positive sizes, (n,), at least two different ones.
+        seconds: Positive times, (n,).
+
+    Raises:
+        NmfdiagError: If a line can't be fitted to them.
+
+    >>> round(exponent([1, 2, 4], [3, 6, 12]), 6)
+    1.0
+    """
+    if len(sizes) != len(seconds) or len(set(sizes)) < 2 or min(*sizes, *seconds) <= 0:
+        raise NmfdiagError(f"An exponent needs two different positive sizes or more, got {list(sizes)}.")
+    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
+
+
+def scaling_section(options: Options, say: Say) -> Section:
+    """Times of the engine on parts of the real matrices; the note of each row names what grows.
+
+    Rows grow on the tallest matrix, channels on the widest whose rows leave them to be the full rank, a single rank and the
+    number of ranks on that one too.
+    """
+    warm_up((OURS,), options.device)
+    found = cases(subject(options, say), options.quick)
+    tall = max(found, key=lambda case: case.shape[0])
+    wide = max(found, key=lambda case: (case.shape[0] > case.shape[1], case.shape[1], case.shape[0]))
+    rows = []
+    for what in GROWTHS:
+        say(f"scaling with {what}")
+        rows += _grow(_growing(what, tall if what == "rows" else wide, options.quick), what, options)
+    say("scaling with threads")
+    facts = {f"exponent of {what}": value for what, value in exponents(rows).items()}
+    for case in {case.name: case for case in (tall, wide)}.values():
+        one, *more = _thread_rows(case, options)
+        rows += [one, *more]
+        facts |= {f"{row.threads} threads: {case.name}": one.wall_seconds / row.wall_seconds for row in more}
+    return Section(rows, facts)
+
+
+def _growing(what: str, case: Case, quick: bool) -> list[Case]:
+    """Parts of a case between which only one size differs."""
+    A, ranks = case.A[0], case.ranks
+    n_rows, n_channels = A.shape
+    random = torch.Generator().manual_seed(0)
+    if what == "rows":
+        order = torch.randperm(n_rows, generator=random)
+        parts = [A[order[: int(n_rows * part)].sort().values.to(A.device)] for part in PARTS]
+        return [Case(case.layer, part[None], ranks) for part in parts]
+    if what == "channels":
+        order = torch.randperm(n_channels, generator=random)
+        parts = [A[:, order[: int(n_channels * part)].sort().values.to(A.device)].contiguous() for part in PARTS]
+        common = grid(min(min(part.shape) for part in parts), quick)
+        return [Case(case.layer, part[None], common) for part in parts]
+    if what == "rank":
+        return [Case(case.layer, A[None], (k,)) for k in ranks if k & (k - 1) == 0 and k > 1]
+    return [Case(case.layer, A[None], ranks[::-step][::-1]) for step in (4, 3, 2, 1)]
+
+
+def _grow(parts: list[Case], what: str, options: Options) -> list[Row]:
+    tasks = {str(i): partial(nmf, part.A[0], part.ranks) for i, part in enumerate(parts)}
+    timings = interleaved(tasks, options.repeats, device=options.device, look=lambda *_: None)
+    rows = [row_of("scaling", options.device, part, OURS) for part in parts]
+    return [
+        replace(row, case=f"{_size(what, row)}: {row.case}", note=f"grows: {what}", **timing.columns())
+        for row, timing in zip(rows, timings.values(), strict=True)
+    ]
+
+
+def _size(what: str, row: Row) -> str:
+    return f"rank {row.ranks}" if what == "rank" else f"{row.n_ranks} ranks" if what == "number of ranks" else what
+
+
+def exponents(rows: Sequence[Row]) -> dict[str, float]:
+    """The exponent of each growth that the rows of this section hold."""
+    fitted = {}
+    for what in GROWTHS:
+        grown = [row for row in rows if row.section == "scaling" and row.note == f"grows: {what}"]
+        sizes = [SIZES[what](row) for row in grown]
+        if len(set(sizes)) > 1:
+            fitted[what] = exponent(sizes, [row.seconds for row in grown])
+    return fitted
+
+
+def _thread_rows(case: Case, options: Options) -> list[Row]:
+    rows = []
+    for n in THREADS:
+        with threads(n):
+            nmf(case.A[0][:64], case.ranks[:2])
+            task = {OURS: partial(nmf, case.A[0], case.ranks)}
+            timing = interleaved(task, options.repeats, device=options.device)[OURS]
+        row = row_of("scaling", options.device, case, OURS)
+        rows.append(replace(row, case=f"threads: {row.case}", threads=n, note="grows: threads", **timing.columns()))
+    return rows

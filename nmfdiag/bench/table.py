@@ -1,0 +1,164 @@
+"""The benchmark's table: one row a case and solver, with the machine and the versions it was measured with."""
+
+import csv
+import os
+import platform
+import time
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nmfdiag.jobs.cache import cache_folder
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NAN = float("nan")
+KEPT = ("results", "part", "quick")
+"""Beginnings of the names of kept tables, those to be preferred first."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one solver took for one case. Seconds are medians over the repeats, beside their least and largest.
+
+    Attributes:
+        section: Part of the benchmark: ``peers``, ``curves``, ``scaling``, ``memory``, ``truth`` or ``runtime``.
+        device: ``"cpu"`` or ``"cuda"``.
+        case: What was computed, such as ``"conv1 51200x64"``.
+        rows: Rows of the activation matrix, 0 where there are several matrices.
+        channels: Its columns, likewise.
+        n_ranks: Number of ranks of the grid.
+        ranks: The ranks, separated by blanks.
+        solver: A name of :data:`nmfdiag.bench.peers.SOLVERS`, or what else was timed (``"gemm"``).
+        threads: Threads allowed.
+        repeats: Times that it was run.
+        cpu_seconds: Process time of all threads.
+        wall_seconds: Wall-clock time.
+        mean_relative_error: Mean over ranks of ``||A - W H|| / ||A||``, computed directly.
+        relative_errors: The error at each rank, separated by blanks.
+        mean_ratio: Our mean error over this solver's.
+        worst_ratio: Largest ratio of our error to this solver's at one rank.
+        gate: ``"pass"`` or ``"fail"``: whether our quality is at least this solver's; empty where nothing was compared.
+        gflops: 10^9 floating-point operations a CPU second, where they were counted.
+        note: What else is to be known: settings, why it was skipped.
+    """
+
+    section: str
+    device: str
+    case: str
+    rows: int = 0
+    channels: int = 0
+    n_ranks: int = 0
+    ranks: str = ""
+    solver: str = ""
+    threads: int = 1
+    repeats: int = 0
+    cpu_seconds: float = NAN
+    cpu_min: float = NAN
+    cpu_max: float = NAN
+    wall_seconds: float = NAN
+    wall_min: float = NAN
+    wall_max: float = NAN
+    mean_relative_error: float = NAN
+    relative_errors: str = ""
+    mean_ratio: float = NAN
+    worst_ratio: float = NAN
+    gate: str = ""
+    gflops: float = NAN
+    note: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """The time to compare: of the CPU there, else of the clock on the wall."""
+        return self.cpu_seconds if self.device == "cpu" else self.wall_seconds
+
+
+@dataclass(frozen=True)
+class Section:
+    """What a part of the benchmark found: rows for the table, and numbers by name that are no time."""
+
+    rows: list[Row]
+    facts: dict[str, float] = field(default_factory=dict)
+
+
+MEASURED = tuple(column.name for column in fields(Row))
+MACHINE = ("machine", "processor", "nmfdiag", "torch", "numpy", "scikit_learn", "date")
+COLUMNS = MEASURED + MACHINE
+
+
+def this_machine(device: str = "cpu") -> dict[str, str]:
+    """Machine, processor, versions and date: the columns :data:`MACHINE`."""
+    packages = {"nmfdiag": "nmfdiag", "torch": "torch", "numpy": "numpy", "scikit_learn": "scikit-learn"}
+    return {
+        "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
+        "processor": _processor(device),
+        **{column: _version(package) for column, package in packages.items()},
+        "date": time.strftime("%Y-%m-%d %H:%M:%S"),
+    }
+
+
+def to_records(rows: Sequence[Row], machine: dict[str, str]) -> list[dict[str, Any]]:
+    """The rows as dictionaries over :data:`COLUMNS`."""
+    return [{**asdict(row), **machine} for row in rows]
+
+
+def write_csv(path: Path, columns: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
+    """Write a table; numbers have six digits, NaN is left empty."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for record in records:
+            writer.writerow({column: _cell(record[column]) for column in columns})
+
+
+def kept_folder() -> Path:
+    """Where every finished benchmark leaves its tables: ``bench/`` in the cache folder, which is made and closed to others."""
+    folder = cache_folder()
+    with suppress(OSError):  # nothing can be kept: whoever writes there is told
+        folder.mkdir(
+            mode=0o700, parents=True, exist_ok=True
+        )  # one that is open to others is not taken for ours the next time
+    return folder / "bench"
+
+
+def last_results() -> "pd.DataFrame | None":
+    """The newest benchmark table of this machine, with the columns :data:`COLUMNS`, or None if none was run.
+
+    A run without the peers counts only where there was none with them, and a quick one only where there was no other.
+    """
+    import pandas as pd
+
+    kinds = (sorted(kept_folder().glob(f"{kind}-*.csv")) for kind in KEPT)
+    found = next(filter(None, kinds), [])
+    text = {column: "" for column in ("ranks", "solver", "relative_errors", "gate", "note")}
+    return pd.read_csv(found[-1], dtype={c: str for c in text}).fillna(text) if found else None
+
+
+def _cell(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    return "" if value != value else f"{value:.6g}"
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return ""
+
+
+def _processor(device: str) -> str:
+    if device.startswith("cuda"):
+        import torch
+
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,88 @@
+"""What the default tolerance costs in truth: AuC of zoo curves against those of a far stricter tolerance."""
+
+from dataclasses import dataclass, replace
+from functools import partial
+
+from nmfdiag.bench.bench_network import Say
+from nmfdiag.bench.cases import Options
+from nmfdiag.bench.peers import OURS, warm_up
+from nmfdiag.bench.table import Row, Section
+from nmfdiag.bench.timer import Timing, once
+from nmfdiag.data import single_class_batch
+from nmfdiag.measures.compression import compression_curve
+from nmfdiag.networks import SplitNetwork
+from nmfdiag.zoo.registry import lookup
+
+NETWORKS = (
+    "fashion_mnist-cnn-p0-s0",
+    "fashion_mnist-cnn-p1-s0",
+    "fashion_mnist-mlp-p0.4-s0",
+    "digits-cnn-p0-s0",
+    "digits-cnn-p1-s0",
+    "digits-mlp-p0.6-s0",
+)
+CLASSES, QUICK_CLASSES = (0, 1), (0,)
+PER_CLASS = 50
+STRICT_TOL, STRICT_MAX_ITER = 1e-6, 2000
+DEFAULT, STRICT = "default tol", f"tol {STRICT_TOL:g}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One curve's AuC at the default tolerance less that at the strict one, and whether every rank converged there."""
+
+    layer: str
+    class_idx: int
+    auc: float
+    by: float
+    converged: bool
+
+
+def truth_section(options: Options, say: Say) -> Section:
+    """A row a network and tolerance; the notes hold the largest and the mean difference of AuC."""
+    warm_up((OURS,), options.device)
+    rows: list[Row] = []
+    facts = {}
+    for name in NETWORKS[-1:] if options.quick else NETWORKS:
+        say(f"truth: {name} at the {DEFAULT} and at {STRICT}")
+        found, timings = differences(name, QUICK_CLASSES if options.quick else CLASSES, options.device)
+        sizes = [abs(d.by) for d in found]
+        worst = max(found, key=lambda d: abs(d.by))
+        unconverged = sum(not d.converged for d in found)
+        note = (
+            f"|dAuC| {max(sizes):.5f} at most ({worst.layer}, class {worst.class_idx}, AuC {worst.auc:.3f}), "
+            f"{sum(sizes) / len(sizes):.5f} in the mean of {len(found)} curves of {PER_CLASS} samples at most; "
+            f"{unconverged} of them had ranks that did not reach {STRICT} in {STRICT_MAX_ITER} iterations"
+        )
+        row = Row("truth", options.device, f"truth {name}", note=note)
+        rows += [replace(row, solver=solver, **timing.columns()) for solver, timing in timings.items()]
+        facts[f"AuC against {STRICT}: {name}"] = max(sizes)
+    return Section(rows, facts)
+
+
+def differences(name: str, classes: tuple[int, ...], device: str) -> tuple[list[Difference], dict[str, Timing]]:
+    """AuC of every layer on single-class batches of a zoo network at both tolerances, and the times of each."""
+    entry = lookup(name)
+    pool = entry.load_pool()
+    network = SplitNetwork(entry.load_model().to(device), pool.inputs[:2].to(device))
+    found = []
+    total: dict[str, Timing] = {}
+    for class_idx in classes:
+        batch = single_class_batch(
+            pool.inputs, pool.given_labels, class_idx, size=PER_CLASS, true_labels=pool.true_labels
+        )
+        inputs, labels = batch.inputs.to(device), batch.given_labels
+        for layer in network.layers:
+            ways = {
+                DEFAULT: partial(compression_curve, network, layer.name, inputs, labels),
+                STRICT: partial(
+                    compression_curve, network, layer.name, inputs, labels, tol=STRICT_TOL, max_iter=STRICT_MAX_ITER
+                ),
+            }
+            curves = {}
+            for way, compute in ways.items():
+                curves[way], cpu, wall = once(compute, device)
+                total[way] = total.get(way, Timing((0.0,), (0.0,))) + Timing((cpu,), (wall,))
+            default, strict = curves[DEFAULT], curves[STRICT]
+            found.append(Difference(layer.name, class_idx, strict.auc, default.auc - strict.auc, all(strict.converged)))
+    return found, total

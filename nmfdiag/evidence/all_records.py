@@ -1,0 +1,63 @@
+"""All that is recorded, in one place: what a claim is measured on."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nmfdiag.bench import last_results
+from nmfdiag.evidence.curve_records import recorded_curves, recorded_supports
+from nmfdiag.evidence.records import RECORDED, History, NetworkRecord, histories, network_records
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+BENCH_TABLE = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "results.csv"
+
+
+class Records:
+    """All that is recorded, read when it is first needed."""
+
+    def __init__(self, folder: Path = RECORDED):
+        self.folder = folder
+
+    @cached_property
+    def curves(self) -> "pd.DataFrame":
+        return recorded_curves(self.folder)
+
+    @cached_property
+    def supports(self) -> "pd.DataFrame":
+        return recorded_supports(self.folder)
+
+    @cached_property
+    def photographs(self) -> "pd.DataFrame":
+        """Curves of a network with ImageNet weights on photographs that it has never seen."""
+        import pandas as pd
+
+        path = self.folder / "imagenet.csv"
+        return pd.read_csv(path) if path.is_file() else pd.DataFrame()
+
+    @cached_property
+    def networks(self) -> dict[str, NetworkRecord]:
+        return network_records(self.folder)
+
+    @cached_property
+    def sizes(self) -> dict[str, NetworkRecord]:
+        return network_records(self.folder, "data-size")
+
+    @cached_property
+    def watched(self) -> list[History]:
+        return list(histories("early-stopping", self.folder).values())
+
+    @cached_property
+    def few_shot(self) -> list[History]:
+        return list(histories("few-shot", self.folder).values())
+
+    @cached_property
+    def bench(self) -> "pd.DataFrame | None":
+        """This machine's last benchmark, else the one that is kept in the repository."""
+        import pandas as pd
+
+        found = last_results()
+        if found is None and BENCH_TABLE.is_file():
+            return pd.read_csv(BENCH_TABLE)
+        return found

@@ -1,0 +1,145 @@
+"""How much a network's mean AuC depends on its batches: their size, and which samples were drawn. Recorded, one row a measurement.
+
+References are compared by the mean over layers and classes (:mod:`nmfdiag.diagnosis.comparison`); here it is measured how far that
+value can move without the network being another one.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import TYPE_CHECKING, Any
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.evidence.curve_records import DIGITS, GRID, PER_CLASS
+from nmfdiag.evidence.records import RECORDED
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.requests import profile_requests
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.networks.kind import CONVOLUTIONAL, RESIDUAL, kind_of_architecture
+from nmfdiag.zoo.recipes import RECIPES
+from nmfdiag.zoo.registry import SHIPPED, entries, lookup
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FILE = "batch-sizes.csv"
+SIZES, DRAWS, SEED, LEVELS = (10, 20, 50), 4, 0, (0.0, 1.0)
+COLUMNS = ("network", "per_class", "draw", "auc", "auc_log")
+
+
+@dataclass(frozen=True)
+class BatchEffect:
+    """How far the mean AuC moved, over the recorded networks of a kind.
+
+    Attributes:
+        networks: How many were measured.
+        per_class: The batch size that was put in the place of the references': the smallest or largest that is recorded.
+        shift: Mean of the new value minus the old one.
+        largest: The largest difference, without its sign.
+        drawn: Standard deviation over draws of the references' size, root mean square over networks.
+    """
+
+    networks: int
+    per_class: int
+    shift: float
+    largest: float
+    drawn: float
+
+
+def measured_networks() -> list[str]:
+    """The shipped networks of one seed at both ends of p; not the residual ones, which take longest and are few."""
+    shipped = (e for e in entries().values() if e.folder.parent == SHIPPED and e.recipe.seed == SEED)
+    return [
+        e.name for e in shipped if e.recipe.label_noise in LEVELS and kind_of_architecture(e.recipe.arch) != RESIDUAL
+    ]
+
+
+def record_batch_sizes(
+    folder: Path, *, device: str = "auto", on_step: Callable[[str, float], None] | None = None
+) -> Path:
+    """Compute and write the record, network by network; curves that the cache has are not computed again.
+
+    Args:
+        folder: Where it goes, as ``batch-sizes.csv``.
+        device: Where to compute.
+        on_step: Told how far it is; may raise to stop.
+
+    Returns:
+        The file.
+
+    Raises:
+        NmfdiagError: If a network is missing or has a layer without a curve.
+    """
+    import pandas as pd
+
+    names, cache, rows = measured_networks(), CurveCache(), []
+    settings = [(n, 0) for n in SIZES] + [(PER_CLASS, draw) for draw in range(1, DRAWS)]
+    folder.mkdir(parents=True, exist_ok=True)
+    for i, name in enumerate(names):
+        for j, (per_class, draw) in enumerate(settings):
+            if on_step is not None:
+                done = (i + j / len(settings)) / len(names)
+                on_step(f"{name}, batches of {per_class}, draw {draw}", done)
+            means = _means(name, per_class, draw, cache, device)
+            rows.append({"network": name, "per_class": per_class, "draw": draw, **means})
+        part = folder / f".{FILE}.part"
+        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(part, index=False)
+        part.replace(folder / FILE)
+    return folder / FILE
+
+
+def batch_effect(kind: str, per_class: int, *, axis: str = "linear", folder: Path = RECORDED) -> BatchEffect | None:
+    """How much batches of another size move the mean AuC of networks of a kind; None where nothing is recorded.
+
+    Of residual networks, which aren't recorded, it is what convolutional ones do.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return None
+    table = _read(path, path.stat().st_mtime_ns)
+    column = "auc_log" if axis == "log" else "auc"
+    size = PER_CLASS if per_class == PER_CLASS else min(SIZES) if per_class < PER_CLASS else max(SIZES)
+    kind = CONVOLUTIONAL if kind == RESIDUAL else kind
+    of_kind = table[[kind_of_architecture(RECIPES[name].arch) == kind for name in table["network"]]]
+    shifts, drawn = [], []
+    for _, rows in of_kind.groupby("network"):
+        first = rows[rows["draw"] == 0].set_index("per_class")[column]
+        shifts.append(float(first[size] - first[PER_CLASS]))
+        drawn.append(stdev(rows.loc[rows["per_class"] == PER_CLASS, column]))
+    if not shifts:
+        return None
+    noise = fmean(sd**2 for sd in drawn) ** 0.5
+    return BatchEffect(len(shifts), size, fmean(shifts), max(map(abs, shifts)), noise)
+
+
+def _means(name: str, per_class: int, draw: int, cache: CurveCache, device: str) -> dict[str, Any]:
+    """Mean over layers and classes of both areas."""
+    from nmfdiag.jobs.sweep import sweep
+
+    requests = profile_requests(lookup(name), per_class=per_class, grid=GRID, seed=draw)
+    found = dict(sweep(requests, cache, device=device))
+    curves: Sequence[CompressionCurve] = [c for c in found.values() if isinstance(c, CompressionCurve)]
+    if len(curves) < len(requests):
+        raise NmfdiagError(f"{name} has a layer without a curve at batches of {per_class}.")
+    return {
+        "auc": round(fmean(c.auc for c in curves), DIGITS),
+        "auc_log": round(fmean(c.auc_over("log") for c in curves), DIGITS),
+    }
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _modified: int) -> "pd.DataFrame":
+    import pandas as pd
+
+    try:
+        table = pd.read_csv(path)
+        unknown = set(table["network"]) - RECIPES.keys()
+    except (OSError, ValueError, KeyError) as error:
+        raise NmfdiagError(f"The record {path.name} can't be read: {error}") from None
+    if unknown or set(table.columns) != set(COLUMNS):
+        raise NmfdiagError(
+            f"The record {path.name} can't be read: it names {', '.join(sorted(unknown)) or 'other columns'}."
+        )
+    return table

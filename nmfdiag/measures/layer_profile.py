@@ -1,0 +1,123 @@
+"""Curves of one network by layer, class and draw: what a profile is made of (no torch here: pages read it, too)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.phases import Phases, phases
+from nmfdiag.measures.stats.summary import Spread, spread
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+ERROR_RANK = 8
+METHOD_ORDER = ("nmf", "signed", "pca", "random")
+"""The first of these that was measured is what a diagnosis is about."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One curve and where it belongs.
+
+    ``class_idx`` is None for the multi-class batch. ``draw`` counts batches of the same class, each drawn and factorised with
+    seeds of its own.
+    """
+
+    depth: int
+    class_idx: int | None
+    curve: CompressionCurve
+    draw: int = 0
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """Curves of a network by layer, class, draw and method.
+
+    Attributes:
+        layers: Those that were to be measured, from input to output.
+        measured: The curves.
+        skipped: Why a layer or class is missing.
+        network_layers: All that the network has, from input to output; empty where that isn't known.
+        class_sizes: How many samples of each class there were to draw from; empty where that isn't known.
+        remarks: What is to be known about the network, such as which of its outputs are taken for the logits.
+    """
+
+    layers: tuple[str, ...]
+    measured: tuple[Measured, ...]
+    skipped: dict[str, str]
+    network_layers: tuple[str, ...] = ()
+    class_sizes: Mapping[int, int] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
+
+    def to_frame(self) -> "pd.DataFrame":
+        """One row a curve: layer, depth, class_idx, method, auc, baseline_accuracy, relative_error_at_k (k = 8, or the
+        largest computed rank below it), and auc_log, n_samples, converged, draw.
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "layer": m.curve.layer,
+                "depth": m.depth,
+                "class_idx": -1 if m.class_idx is None else m.class_idx,
+                "method": m.curve.method,
+                "auc": m.curve.auc,
+                "auc_log": m.curve.auc_over("log"),
+                "baseline_accuracy": m.curve.baseline_accuracy,
+                "relative_error_at_k": m.curve.error_near(ERROR_RANK),
+                "n_samples": m.curve.n_samples,
+                "converged": all(m.curve.converged),
+                "draw": m.draw,
+            }
+            for m in self.measured
+        ]
+        return pd.DataFrame(rows)
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that were measured, in the order of the curves."""
+        return tuple(dict.fromkeys(m.curve.method for m in self.measured))
+
+    @property
+    def main_method(self) -> str:
+        """The method that a diagnosis is about: NMF where it was asked for."""
+        return next(method for method in (*METHOD_ORDER, *sorted(self.methods)) if method in self.methods)
+
+    @property
+    def lowest(self) -> tuple[str, Spread]:
+        """The layer of the lowest mean AuC by the main method, and that."""
+        by_layer = self.auc_by_layer(self.main_method)
+        layer = min(by_layer, key=lambda name: by_layer[name].mean)
+        return layer, by_layer[layer]
+
+    @property
+    def n_draws(self) -> int:
+        """How many batches were drawn of a class."""
+        return len({m.draw for m in self.measured})
+
+    def auc_by_class(self, method: str = "nmf", axis: str = "linear") -> dict[str, dict[int | None, Spread]]:
+        """Mean and spread over draws of the AuC of each layer, in order of depth, and class."""
+        values: dict[str, dict[int | None, list[float]]] = {}
+        for m in self.measured:
+            if m.curve.method == method:
+                values.setdefault(m.curve.layer, {}).setdefault(m.class_idx, []).append(m.curve.auc_over(axis))
+        return {
+            layer: {c: spread(some) for c, some in values[layer].items()} for layer in self.layers if layer in values
+        }
+
+    def auc_by_layer(self, method: str = "nmf") -> dict[str, Spread]:
+        """Mean and spread over classes of each layer's AuC, in order of depth.
+
+        A class's draws are averaged first, so that the spread is that between classes; a single class, or a mixture, has
+        that over its draws.
+        """
+        return {
+            layer: spread([s.mean for s in by_class.values()]) if len(by_class) > 1 else next(iter(by_class.values()))
+            for layer, by_class in self.auc_by_class(method).items()
+        }
+
+    def phases(self, method: str = "nmf") -> Phases:
+        """Phases by the rule of :mod:`nmfdiag.measures.phases`."""
+        by_layer = self.auc_by_layer(method)
+        return phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])

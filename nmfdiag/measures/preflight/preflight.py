@@ -1,0 +1,264 @@
+"""Look at a network before it is diagnosed: what will be measured, what will not and why, what it costs, and what looks wrong."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from nmfdiag.data import Normalization, multi_class_batch, single_class_batch
+from nmfdiag.data.samples import as_samples
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.compression import ALL_METHODS, layers_for
+from nmfdiag.measures.preflight.accuracy import Answers, answer_remarks, answers_of
+from nmfdiag.measures.preflight.cost import Cost, measured_cost, places_of
+from nmfdiag.networks.activations import RELUS, kinds_of
+from nmfdiag.networks.evaluation import plainly
+from nmfdiag.networks.layers import ReluLayer
+from nmfdiag.networks.outputs import logits_of
+from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.networks.survey import AUXILIARY, Look, look
+
+FEW_SAMPLES, FEW_CLASSES = 10, 3
+LONG = 3600.0  # seconds
+
+
+@dataclass(frozen=True)
+class PlannedLayer:
+    """A layer that will be measured.
+
+    Attributes:
+        name: The layer's name.
+        kind: Its activation function, such as ``"ReLU"``.
+        width: Its channels.
+        rows: Of the activation matrix of the largest batch.
+        bytes: That matrix's size.
+    """
+
+    name: str
+    kind: str
+    width: int
+    rows: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a profile at these settings will measure and cost.
+
+    Attributes:
+        layers: The layers that will be measured, from input to output.
+        skipped: Why other modules, layers and classes will not be.
+        batches: Samples of each class's batch.
+        accuracy: Share of the samples that the network puts into their given class.
+        accuracy_by_class: The same of each class.
+        seconds: Estimate of the time that the profile takes here; right within a factor of about two.
+        bytes: Estimate of its tensors at the peak, above what is loaded; the graphs of the layers take 1 to 2 MiB each beside.
+        remarks: What looks wrong, or limits what the profile can say.
+        better: Name of a normalisation with which clearly more samples would be right; empty if none is known.
+    """
+
+    layers: tuple[PlannedLayer, ...]
+    skipped: dict[str, str]
+    batches: dict[int, int]
+    accuracy: float
+    accuracy_by_class: dict[int, float]
+    seconds: float
+    bytes: int
+    remarks: tuple[str, ...]
+    better: str = ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything, as JSON has it."""
+        by_class = {
+            name: {str(c): v for c, v in getattr(self, name).items()} for name in ("batches", "accuracy_by_class")
+        }
+        return (
+            asdict(self)
+            | by_class
+            | {"layers": [asdict(layer) for layer in self.layers], "remarks": list(self.remarks)}
+        )
+
+
+def preflight(
+    model: nn.Module,
+    inputs: Tensor,
+    labels: Tensor | None = None,
+    *,
+    per_class: int = 50,
+    methods: Sequence[str] = ("nmf",),
+    activations: str | None = None,
+    layers: Sequence[str] | None = None,
+    n_draws: int = 1,
+    alternatives: tuple[Tensor, Mapping[str, Normalization]] | None = None,
+    logits: str | int | None = None,
+    channel_dim: int | Mapping[str, int] | None = None,
+) -> Preflight:
+    """Look at a network and its samples, in seconds, as :func:`nmfdiag.layer_profile` would measure them.
+
+    Args:
+        model: The network; its mode is left as it was.
+        inputs: Training samples (n, ...), as the network takes them.
+        labels: Their given labels (n,); None where ``inputs`` bring them.
+        per_class: Samples a batch at most.
+        methods: Those of the profile.
+        activations: Which layers, ``"relu"`` or ``"all"``; default as for the profile.
+        layers: Only these.
+        n_draws: How often the profile draws each batch.
+        alternatives: The samples before normalisation, and normalisations of them by name that may be better; default is what the
+            range of ``inputs`` suggests.
+        logits: As for the profile.
+        channel_dim: As for the profile.
+
+    Raises:
+        NmfdiagError: If the network can't take the samples, there are fewer than two, or an option is out of range.
+    """
+    inputs, labels = as_samples(inputs, labels, model)
+    if wrong := [method for method in methods if method not in ALL_METHODS]:
+        raise NmfdiagError(f"Unknown method {wrong[0]!r}: accepted are {', '.join(ALL_METHODS)}.")
+    activations = layers_for(methods, activations)
+    kinds = kinds_of(activations)
+    with plainly():
+        return _preflight(
+            model,
+            inputs,
+            labels,
+            per_class,
+            methods,
+            activations,
+            kinds,
+            layers,
+            n_draws,
+            alternatives,
+            logits,
+            channel_dim,
+        )
+
+
+def _preflight(
+    model: nn.Module, inputs: Tensor, labels: Tensor, per_class: int, methods: Sequence[str], activations: str,
+    kinds: frozenset[str], layers: Sequence[str] | None, n_draws: int,
+    alternatives: tuple[Tensor, Mapping[str, Normalization]] | None, logits: str | int | None,
+    channel_dim: int | Mapping[str, int] | None,
+) -> Preflight:  # fmt: skip
+    seen = look(model, inputs[:2])
+    network, planned, pick = None, [], logits_of
+    if any(layer.kind in kinds for layer in seen.layers):
+        network = SplitNetwork(
+            model, inputs[:2], activations, logits=logits, channel_dim=channel_dim, samples=(inputs, labels)
+        )
+        network.look_for_mixing(inputs)
+        pick = network.pick
+    answers = answers_of(model, inputs, labels, seen, pick)
+    sizes, skipped = _batches(labels, per_class, answers.n_outputs)
+    if network is not None:
+        skipped |= network.skipped
+        planned = network.layers if layers is None else [network.layer(name) for name in layers]
+    elif layers:
+        raise NmfdiagError(f"Unknown layer {layers[0]!r}: the network calls no {' or '.join(sorted(kinds))}.")
+    empty = _empty(seen, answers)
+    methods_of = {layer.name: [m for m in methods if m != "nmf" or layer.non_negative] for layer in planned}
+    planned = [layer for layer in planned if methods_of[layer.name] and layer.name not in empty]
+    cost = Cost(0.0, 0)
+    if network is not None and planned and sizes and network.mixes:
+        batch = multi_class_batch(inputs, labels.to(inputs.device), size=per_class).inputs
+        cost = measured_cost(network, batch, planned, [len(batch)] * n_draws, methods_of, seen.bytes)
+    elif network is not None and planned and sizes:
+        fullest = max(sizes, key=lambda c: sizes[c])
+        batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
+        cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
+    doubts, better = answer_remarks(model, inputs, labels, answers, alternatives, pick)
+    rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
+    return Preflight(
+        layers=tuple(
+            PlannedLayer(layer.name, layer.kind, layer.width, rows[layer.name], 4 * rows[layer.name] * layer.width)
+            for layer in planned
+        ),
+        skipped=_skipped_layers(seen, kinds, methods) | empty | skipped,
+        batches=sizes,
+        accuracy=answers.accuracy,
+        accuracy_by_class=answers.accuracy_by_class,
+        seconds=cost.seconds,
+        bytes=cost.bytes,
+        remarks=(
+            *(network.remarks if network is not None else ()),
+            *doubts,
+            *_batch_remarks(sizes),
+            *_layer_remarks(network, planned, seen, cost),
+        ),
+        better=better,
+    )
+
+
+def _batches(labels: Tensor, per_class: int, n_outputs: int) -> tuple[dict[int, int], dict[str, str]]:
+    """Samples of each class's batch, and why other classes have none."""
+    sizes, skipped = {}, {}
+    for c, count in zip(*(part.tolist() for part in labels.unique(return_counts=True)), strict=True):
+        if not 0 <= c < n_outputs:
+            skipped[f"class {c}"] = f"is none of the network's {n_outputs} outputs"
+        elif count < 2:
+            skipped[f"class {c}"] = "has one sample"
+        else:
+            sizes[c] = min(per_class, count)
+    return sizes, skipped
+
+
+def _empty(seen: Look, answers: Answers) -> dict[str, str]:
+    """Layers that have no channels, or are all zero on every sample looked at."""
+    found: dict[str, str] = {}
+    if answers.largest is not None:
+        for layer, most in zip(seen.layers, answers.largest.amax(0).tolist(), strict=True):
+            if most == 0:
+                found[layer.name] = "dead on these samples: all zero"
+    return found
+
+
+def _skipped_layers(seen: Look, kinds: frozenset[str], methods: Sequence[str]) -> dict[str, str]:
+    """Why activation functions are not measured, and modules that are not even called."""
+    found = {}
+    for layer in seen.layers:
+        if layer.kind not in kinds:
+            why = "is no ReLU" if layer.non_negative else "its values can be negative"
+            found[layer.name] = f"{layer.kind}: {why}; the method signed measures it"
+        elif not layer.non_negative and all(method == "nmf" for method in methods):
+            found[layer.name] = f"{layer.kind}: its values can be negative; the method signed measures it"
+    for path, kind in seen.gates.items():
+        found[path] = f"a gate ({kind}): it weighs other activations"
+    for path, kind in seen.never_called.items():
+        auxiliary = AUXILIARY in path.lower()
+        found[path] = f"never called ({'an auxiliary head, in evaluation mode' if auxiliary else kind})"
+    return found
+
+
+def _batch_remarks(sizes: dict[int, int]) -> list[str]:
+    if not sizes:
+        return ["No class has two samples: there is nothing to measure."]
+    remarks = []
+    if few := {c: n for c, n in sizes.items() if n < FEW_SAMPLES}:
+        c, n = min(few.items(), key=lambda pair: pair[1])
+        classes = f"{len(few)} classes have" if len(few) > 1 else "One class has"
+        remarks.append(
+            f"{classes} fewer than {FEW_SAMPLES} samples (class {c}: {n}), of which one is worth {1 / n:.2f} of an accuracy."
+        )
+    if len(sizes) < FEW_CLASSES:
+        remarks.append(
+            f"Only {len(sizes)} class{'es' * (len(sizes) > 1)}: classes differ, and error bars rest on them."
+        )
+    return remarks
+
+
+def _layer_remarks(network: SplitNetwork | None, planned: Sequence[ReluLayer], seen: Look, cost: Cost) -> list[str]:
+    others = [layer for layer in seen.layers if layer.kind not in RELUS]
+    if not planned:
+        what = f": it calls {', '.join(sorted({layer.kind for layer in others}))}" if others else ""
+        return [f"No layer can be measured with these methods{what}."]
+    remarks = []
+    if network is not None and not network.traced:
+        remarks.append(
+            "The network can't be written down as a graph, so it runs as a whole for every rank: slower, the same answers."
+        )
+    if cost.seconds > LONG:
+        remarks.append(
+            f"This takes about {cost.seconds / 3600:.1f} hours here. Fewer samples a class, some of the layers, or a GPU shorten it."
+        )
+    return remarks

@@ -1,0 +1,144 @@
+"""Lower bounds of the rectangle cover number of a support: fooling sets and antichains.
+
+Notation: ``S`` (rows, columns) is the support, boolean; see :mod:`nmfdiag.measures.support.rectangles` for what a rectangle is.
+"""
+
+from math import comb
+
+import numpy as np
+
+STEPS = 400
+"""Perturbations of the fooling set that the local search tries."""
+CANDIDATES = 2500
+"""Entries that a fooling set is sought among; of a larger support a random part, whose bound holds for the whole too."""
+
+
+def fooling_set(S: np.ndarray, *, seed: int = 0, steps: int = STEPS) -> list[tuple[int, int]]:
+    """Find many entries of the support no two of which fit into one rectangle: each needs a rectangle of its own.
+
+    Entries (i, j) and (k, l) fit into one rectangle if (i, l) and (k, j) are in the support too. The set is an independent
+    set in the graph of pairs that fit: built greedily (the entry that fits with the fewest others first), then improved by
+    iterated local search: a random entry is put in, those that fit with it taken out, and what has become free added,
+    and one entry exchanged for two where that is possible.
+
+    Args:
+        S: (rows, columns) boolean.
+        seed: Of the local search, and of the part of a large support.
+        steps: Perturbations tried.
+
+    Returns:
+        The entries (row, column), ascending by row; a column and a row come up once at most.
+
+    References:
+        Dietzfelbinger, Hromkovic, Schnitger 1996, A comparison of two lower-bound methods for communication complexity.
+        Andrade, Resende, Werneck 2012, Fast local search for the maximum independent set problem.
+
+    >>> fooling_set(np.eye(3) > 0)
+    [(0, 0), (1, 1), (2, 2)]
+    """
+    rows, columns = np.nonzero(S)
+    rng = np.random.default_rng(seed)
+    if len(rows) > CANDIDATES:
+        part = np.sort(rng.permutation(len(rows))[:CANDIDATES])
+        rows, columns = rows[part], columns[part]
+    if len(rows) == 0:
+        return []
+    crossed = np.asarray(S, bool)[np.ix_(rows, columns)]  # [a, b]: the row of a has the column of b
+    fits = crossed & crossed.T
+    np.fill_diagonal(fits, False)
+    best = inside = _two_for_one(fits, _greedy(fits))
+    most = min(len(np.unique(rows)), len(np.unique(columns)))
+    for _ in range(steps):
+        if best.sum() == most:
+            break
+        trial = inside.copy()
+        put = rng.choice(np.flatnonzero(~trial))
+        trial[fits[put]] = False
+        trial[put] = True
+        trial = _two_for_one(fits, _filled(fits, trial, rng))
+        if trial.sum() >= inside.sum():
+            inside = trial
+            best = inside if inside.sum() > best.sum() else best
+        elif rng.random() < 1 / (1 + (inside.sum() - trial.sum()) * (best.sum() - trial.sum())):
+            inside = trial  # a step down now and then leaves a local maximum, as Andrade et al. do
+    return [(int(rows[a]), int(columns[a])) for a in np.flatnonzero(best)]
+
+
+def antichain_bound(S: np.ndarray) -> int:
+    """Bound the cover number from below by the largest set of rows, or of columns, none of which holds another.
+
+    In a cover by k rectangles a row's support is the union of its rectangles' columns, so that incomparable rows lie in
+    incomparable sets of rectangles, and k rectangles have at most ``comb(k, k // 2)`` of those (Sperner). Exact for the crown
+    (the complement of the identity).
+
+    Args:
+        S: (rows, columns) boolean.
+
+    References:
+        de Caen, Gregory, Pullman 1981, The Boolean rank of zero-one matrices.
+
+    >>> [antichain_bound(~np.eye(n, dtype=bool)) for n in (3, 6, 7)]
+    [3, 4, 5]
+    """
+    S = np.asarray(S, bool)
+    if not S.any():
+        return 0
+    width = max(_largest_antichain(S), _largest_antichain(S.T))
+    return next(k for k in range(1, width + 1) if comb(k, k // 2) >= width)
+
+
+def _largest_antichain(S: np.ndarray) -> int:
+    """Distinct non-empty rows none of which holds another, as many as possible: Dilworth, by a maximum matching."""
+    from scipy.sparse import csr_array
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    own = np.unique(S[S.any(1)], axis=0).astype(np.float32)
+    within = own @ (1 - own).T == 0  # [a, b]: row b holds row a
+    np.fill_diagonal(within, False)
+    return len(own) - int((maximum_bipartite_matching(csr_array(within)) >= 0).sum())
+
+
+def _greedy(fits: np.ndarray) -> np.ndarray:
+    """Take the entry that fits with the fewest of those left, drop those, and again."""
+    free, inside = np.ones(len(fits), bool), np.zeros(len(fits), bool)
+    degree = fits.sum(1)
+    while free.any():
+        pick = int(np.where(free, degree, len(fits)).argmin())
+        inside[pick] = True
+        gone = free & fits[pick]
+        gone[pick] = True
+        free &= ~gone
+        degree = degree - fits[gone].sum(0)
+    return inside
+
+
+def _filled(fits: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Add entries in random order as long as any fits with none inside."""
+    free = ~inside & ~fits[inside].any(0)
+    while free.any():
+        pick = rng.choice(np.flatnonzero(free))
+        inside[pick] = True
+        free &= ~fits[pick]
+        free[pick] = False
+    return inside
+
+
+def _two_for_one(fits: np.ndarray, inside: np.ndarray) -> np.ndarray:
+    """Exchange an entry for two that fit with it alone and not with each other, as long as there are any."""
+    improved = True
+    while improved:
+        improved = False
+        alone = ~inside & (fits[inside].sum(0) == 1)
+        for one in np.flatnonzero(inside):
+            pair = np.flatnonzero(alone & fits[one])
+            if len(pair) < 2:
+                continue
+            apart = ~fits[np.ix_(pair, pair)]
+            np.fill_diagonal(apart, False)
+            if apart.any():
+                a, b = np.argwhere(apart)[0]
+                inside = inside.copy()
+                inside[one], inside[pair[a]], inside[pair[b]] = False, True, True
+                improved = True
+                break
+    return inside

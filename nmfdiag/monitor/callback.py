@@ -1,0 +1,331 @@
+"""Watch a training run from inside its loop: measure after each epoch, write it down, say when to stop, and disturb nothing."""
+
+import logging
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from math import isfinite
+from operator import index
+from os import getpid
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.data import check_labels, single_class_batches
+from nmfdiag.data.samples import as_samples
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.stopping import PATIENCE, first_peak
+from nmfdiag.monitor.distributed import Ranks, runnable_alone, without_collectives
+from nmfdiag.monitor.epoch_probe import LEADING, Watch
+from nmfdiag.monitor.run_file import RunFile
+from nmfdiag.monitor.run_reader import MOST_EPOCHS, current_epochs
+from nmfdiag.version import __version__
+from nmfdiag.zoo.recipes import Recipe
+
+logger = logging.getLogger(__name__)
+
+MEASURES = ("relative", "auc", "first")
+OVERHEAD = 0.05
+OWN_KEYS = ("self", "model", "epoch", "curves", "seconds", "should_stop", "put_aside")
+"""Names of a line that logged values don't get: theirs is ``logged_epoch``, for instance."""
+Writer = Callable[[dict[str, float], int], None]
+"""Told ``{"nmfdiag/nmf/conv3_1": 0.87, ...}`` and the epoch; :mod:`nmfdiag.monitor.adapters` has those of TensorBoard and W&B."""
+
+
+class MemorizationMonitor:
+    """Measures single-class NMF AuC of a network after each epoch of its training, without a validation set.
+
+    ```python
+    monitor = MemorizationMonitor(x_train[:500], y_train[:500], folder="runs/first")
+    for epoch in range(1, 101):
+        train_one_epoch(model)
+        monitor.on_epoch_end(model, epoch)
+    ```
+
+    What it measures never reaches the training: the network's mode, gradients, buffers and every random state are left as they
+    were, and an error while measuring is logged, once for each kind, not raised.
+
+    Where several processes train one network (``torch.distributed``), each has a monitor and calls :meth:`on_epoch_end`; process 0
+    measures and writes, and :attr:`should_stop` is the same in all of them: it waits for process 0, nothing else does. A network whose
+    weights are divided among processes (FSDP), or that talks to them when it is run, is not measured.
+
+    Args:
+        probe_inputs: **Training** samples (n, ...), as the network takes them; the same ones are looked at each time.
+        probe_labels: The labels (n,) that they are trained with, noisy or not; None where ``probe_inputs`` bring them.
+        layers: Names of the layers to look at; default all.
+        per_class: Samples a class at most.
+        folder: Where the run is written, as ``run.jsonl``; an earlier run's file is put aside. None keeps it in memory.
+        name: What the run is called; default the folder's name.
+        measure: What :attr:`should_stop` goes by: ``"relative"`` (AuC over the batch's uncompressed accuracy, mean over layers),
+            ``"auc"``, or ``"first"`` (accuracy at k = 1).
+        patience: So many looks without a higher value raise the alarm.
+        overhead: Share of the training time that looking may take at most: epochs are left out where it would take more.
+        methods: ``"nmf"``, ``"signed"`` (signed NMF, our extension to activations that can be negative), and ``"random"`` for the
+            baseline; default is NMF, signed where ``activations`` is ``"all"``, and the baseline.
+        writers: Each is told the values of every look; one that fails is logged and asked again at the next.
+        seed: Seeds the choice of samples and the first start.
+        recipe: What is trained, if it is a network of the zoo: the dashboard takes its colour from it.
+        activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too, as
+            in transformers. Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
+
+    Attributes:
+        history: One dictionary an epoch: what was passed in, and ``curves`` as :class:`nmfdiag.monitor.run_reader.Run` has them. Where the
+            number of the epoch goes back, the later ones count.
+        alarm: Why training should stop, in a sentence; empty while it should go on.
+
+    Raises:
+        NmfdiagError: If the probe samples are no batch, no class has two of them, an option is unknown, or the folder can't be
+            written to. Later calls raise nothing.
+
+    References:
+        Collins et al. 2018, figure 6.
+    """
+
+    def __init__(
+        self,
+        probe_inputs: Tensor,
+        probe_labels: Tensor | None = None,
+        *,
+        layers: Sequence[str] | None = None,
+        per_class: int = 10,
+        folder: str | Path | None = None,
+        name: str = "",
+        measure: str = MEASURES[0],
+        patience: int = PATIENCE,
+        overhead: float = OVERHEAD,
+        methods: Sequence[str] | None = None,
+        writers: Sequence[Writer] = (),
+        seed: int = 0,
+        recipe: Recipe | None = None,
+        activations: str | None = None,
+    ):
+        if measure not in MEASURES:
+            raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(MEASURES)}.")
+        if patience < 1 or overhead <= 0:
+            raise NmfdiagError(f"patience and overhead must be positive, got {patience} and {overhead}.")
+        inputs, labels = as_samples(probe_inputs, probe_labels, role="probe", at_least=0)
+        labels = check_labels(labels, int(labels.max()) + 1 if len(labels) else 1)
+        chosen = single_class_batches(inputs, labels, size=per_class, seed=seed)
+        self._batches = [(batch.inputs.detach().clone(), batch.given_labels) for batch in chosen]
+        self._watch = Watch(self._batches, layers=layers, methods=methods, seed=seed, activations=activations)
+        self.measure, self.patience, self.overhead = measure, patience, overhead
+        self.writers = tuple(writers)
+        self.history: list[dict[str, Any]] = []
+        self.alarm = ""
+        self._since, self._trained, self._cost = time.perf_counter(), 0.0, 0.0
+        self._reported: set[tuple[str, str]] = set()
+        self._ranks = Ranks()
+        self._file: RunFile | None = None
+        if folder is not None:
+            self._file = RunFile(folder, self._header(name or Path(folder).absolute().name, per_class, recipe))
+            if self._ranks.measures and not self._ranks.may_be_shared:
+                try:
+                    self._file.begin()
+                except OSError as error:
+                    raise NmfdiagError(f"The run can't be written to {folder}: {error}") from None
+
+    def on_epoch_end(self, model: nn.Module, epoch: int, **logs: float) -> dict[str, Any]:
+        """Look at the network, write the epoch's line, and update :attr:`should_stop`.
+
+        Args:
+            model: The network in training; a compiled or data-parallel one is unwrapped.
+            epoch: Its number, not negative; of any type that holds a whole number, such as NumPy's and torch's.
+            **logs: Values to keep beside, such as ``train_loss`` and ``test_loss``: single numbers of any type.
+
+        Returns:
+            The epoch's line.
+        """
+        self._trained += time.perf_counter() - self._since
+        line: dict[str, Any] = {"epoch": epoch, "curves": {}}
+        measures, number = False, -1
+        try:
+            with self._harmless("join the other processes after", epoch):
+                measures = self._ranks.arrive()
+            with self._harmless("number", epoch):
+                number = whole_number(epoch)
+                line = {"epoch": number, **_numbers(logs), "curves": {}}
+                self.history.append(line)
+            if measures and number >= 0:
+                self._record(model, line)
+            elif self._file is not None and not measures:
+                with self._harmless("leave the run to another process after", epoch):
+                    self._file.discard()
+        finally:
+            if measures:
+                with self._harmless("tell the other processes of", epoch):
+                    self._ranks.decide({"stop": bool(self.alarm), "alarm": self.alarm, "best": self.best_epoch})
+            self._since = time.perf_counter()
+        return line
+
+    def finish(self, **result: float) -> None:
+        """Write that training has ended, and what came of it: the dashboard then no longer waits for the next epoch."""
+        with self._harmless("write the end of the run after", len(self.history)):
+            if self._file is not None and self._ranks.measures:
+                self._file.write({"result": {"epochs": len(current_epochs(self.history)), **_numbers(result)}})
+
+    @property
+    def method(self) -> str:
+        """The method that :attr:`should_stop` goes by: NMF, or signed NMF of a network whose layers are all its activations."""
+        leading = LEADING[self._watch.activations]
+        return next((m for m in (leading, *LEADING.values()) if m in self._watch.methods), leading)
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether the measure has not risen for ``patience`` looks; a later rise withdraws it.
+
+        The same in all processes that train together: those that don't measure wait for the one that does.
+        """
+        return bool(self._decision()["stop"])
+
+    @property
+    def best_epoch(self) -> int | None:
+        """The epoch at which the measure was highest so far: the weights to keep. Waits as :attr:`should_stop` does."""
+        if not self._ranks.measures:
+            return self._decision().get("best")
+        seen = self._seen()
+        return max(seen, key=lambda pair: pair[1])[0] if seen else None
+
+    def _decision(self) -> dict[str, Any]:
+        with self._harmless("learn what all processes do after", len(self.history)):
+            agreed = self._ranks.agreed()
+            if agreed is None:
+                return {"stop": bool(self.alarm)}
+            if not self._ranks.measures:
+                self.alarm = agreed.get("alarm", "")
+            return agreed
+        return {"stop": False}
+
+    @contextmanager
+    def _harmless(self, task: str, epoch: Any) -> Iterator[None]:
+        """Log what goes wrong, once for each kind, and go on."""
+        try:
+            yield
+        except Exception as error:
+            kind = (task, type(error).__name__)
+            is_new = kind not in self._reported
+            self._reported.add(kind)
+            with suppress(Exception):  # a handler of somebody's own
+                log = logger.warning if is_new else logger.debug
+                known = isinstance(error, NmfdiagError)
+                what = f": {str(error).rstrip('.')}" if known else ""
+                log("nmfdiag could not %s epoch %s%s; training goes on.", task, epoch, what, exc_info=not known)
+
+    def _affordable(self) -> bool:
+        return not self._cost or self._cost <= self.overhead * self._trained
+
+    def _record(self, model: nn.Module, line: dict[str, Any]) -> None:
+        """Measure an epoch, update the alarm, write the line and tell the writers."""
+        epoch = line["epoch"]
+        if self._affordable():
+            began = time.perf_counter()
+            with self._harmless("measure", epoch):
+                line["curves"] = self._look(runnable_alone(model))
+            self._cost, self._trained = time.perf_counter() - began, 0.0
+            if line["curves"]:
+                line["seconds"] = round(self._cost, 4)
+        with self._harmless("judge", epoch):
+            self._update_alarm()
+        with self._harmless("write", epoch):
+            if self._file is not None:
+                self._file.write(line | {"should_stop": bool(self.alarm)})
+        for number, writer in enumerate(self.writers if line["curves"] else ()):
+            with self._harmless(f"tell writer {number} of", epoch):
+                writer(_flat(line["curves"]), epoch)
+
+    def _look(self, model: nn.Module) -> dict[str, Any]:
+        parameter = next(model.parameters(), None)
+        device = torch.device("cpu") if parameter is None else parameter.device
+        with (
+            ExitStack() as as_usual
+        ):  # what is measured, and kept for the next look, must not depend on the caller's modes
+            as_usual.enter_context(torch.inference_mode(False))
+            for kind in {"cpu", device.type}:
+                if torch.amp.is_autocast_available(kind):
+                    as_usual.enter_context(torch.autocast(kind, enabled=False))
+            if self._batches[0][0].device != device:
+                self._batches = [(x.to(device), y) for x, y in self._batches]
+                self._watch.batches = self._batches
+            with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+                return self._watch.look(model, trial=without_collectives())
+
+    def _seen(self) -> list[tuple[int, float]]:
+        """Epochs that were looked at, and the measure's mean over layers."""
+        seen = []
+        for line in current_epochs(self.history):
+            curves = line["curves"].get(self.method, {})
+            values = [values[self.measure] for values in curves.values() if self.measure in values]
+            if values and isfinite(mean := fmean(values)):
+                seen.append((line["epoch"], mean))
+        return seen
+
+    def _update_alarm(self) -> None:
+        since = _looks_since_best([value for _, value in self._seen()])
+        self.alarm = ""
+        if since >= self.patience:
+            self.alarm = (
+                f"The {self.measure} AuC has not risen for {since} looks since epoch {self.best_epoch}: training should have "
+                f"stopped there."
+            )
+
+    def _header(self, name: str, per_class: int, recipe: Recipe | None) -> dict[str, Any]:
+        probe = {
+            "measures": list(self._watch.methods), "per_class": per_class, "classes": len(self._batches), "patience": self.patience,
+            "measure": self.measure, "overhead": self.overhead, "method": self.method,
+        }  # fmt: skip
+        provenance = {
+            "nmfdiag": __version__, "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
+            "date": time.strftime("%Y-%m-%d %H:%M"), "process": getpid(),
+        }  # fmt: skip
+        known = recipe and recipe.to_dict()
+        return {"name": name, "experiment": "monitor", "recipe": known, "probe": probe, "provenance": provenance}
+
+
+def whole_number(epoch: Any) -> int:
+    """The number of an epoch, of whatever type.
+
+    Raises:
+        NmfdiagError: If it is not whole, negative, or too large.
+
+    >>> whole_number(torch.tensor(3)), whole_number(2.0)
+    (3, 2)
+    """
+    value = epoch
+    with suppress(Exception):
+        value = epoch.item() if hasattr(epoch, "item") else index(epoch)
+    if (
+        isinstance(epoch, bool)
+        or isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not 0 <= value < MOST_EPOCHS
+    ):
+        raise NmfdiagError(f"An epoch's number must be whole, from 0 to {MOST_EPOCHS:,}, got {epoch!r}.")
+    if value != int(value):
+        raise NmfdiagError(f"An epoch's number must be whole, got {epoch!r}.")
+    return int(value)
+
+
+def _looks_since_best(values: Sequence[float]) -> int:
+    stop = first_peak(values, patience=len(values))
+    return len(values) - stop.kept if stop else 0
+
+
+def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
+    """Those logged values that are single numbers, of any type."""
+    numbers = {}
+    for name, value in logs.items():
+        with suppress(Exception):
+            if isinstance(value, str | bytes) or hasattr(
+                value, "full_tensor"
+            ):  # the latter needs all processes to be read
+                continue
+            key = f"logged_{name}" if name in OWN_KEYS else str(name)
+            numbers[key] = float(value.detach() if isinstance(value, Tensor) else value)
+    return numbers
+
+
+def _flat(curves: dict[str, Any]) -> dict[str, float]:
+    return {f"nmfdiag/{m}/{layer}": of["auc"] for m, layers in curves.items() for layer, of in layers.items()}

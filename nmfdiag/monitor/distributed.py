@@ -1,0 +1,206 @@
+"""A training that several processes share (torch.distributed): one of them measures, and all of them stop together or none.
+
+The decision travels through the process group's store, one key for each epoch, not through a collective operation: nobody waits
+for a process that doesn't ask, and nothing hangs where only one process has a monitor.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import torch.distributed as dist
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks.wrappers import unwrapped
+
+logger = logging.getLogger(__name__)
+
+LONGEST_WAIT, ONE_WAIT = 1800.0, 5.0
+"""Seconds that a process waits for the decision in all, and between two chances to be interrupted."""
+COLLECTIVE = ("c10d", "_c10d_functional", "c10d_functional")
+"""Namespaces of the operations that need every process."""
+DIVIDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine", "DTensor")
+"""Classes of modules and parameters that one process has a part of."""
+WORLD_SIZES = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
+_numbers = count()
+
+
+class Ranks:
+    """The part of this process in a training that several share, for one monitor.
+
+    Process 0 measures if it has a monitor. Monitors of the processes belong together in the order that they are made in.
+    """
+
+    def __init__(self) -> None:
+        self._number, self._generation, self._epochs = next(_numbers), 0, 0
+        self._store: Any = None
+        self._measures: bool | None = None
+        self._agreed: dict[str, Any] | None = None
+        self._has_warned = False
+        self._made_inside = self._join()
+        if self._made_inside and dist.get_rank() == 0:
+            self._claim()
+
+    @property
+    def measures(self) -> bool:
+        """Whether this process measures and writes; where several train together and it is not known yet, it does not."""
+        return self._store is None if self._measures is None else self._measures
+
+    @property
+    def may_be_shared(self) -> bool:
+        """Whether the training may turn out to be one of several processes, of which this one need not be the one that measures."""
+        several = any(os.environ.get(name, "1") not in ("", "0", "1") for name in WORLD_SIZES)
+        return self._measures is None and (self._made_inside or several or multiprocessing.parent_process() is not None)
+
+    def arrive(self) -> bool:
+        """Note that an epoch has ended in this process.
+
+        Returns:
+            Whether it is the one that measures.
+        """
+        if not self._join():
+            return self.measures
+        self._epochs, self._agreed = self._epochs + 1, None
+        if self._epochs == 1:
+            self._store.add(self._key("arrived"), 1)
+        if self._measures is None and (dist.get_rank() == 0 or self._made_inside or self._epochs > 1):
+            self._claim()  # not before process 0 had its chance, if it has a monitor
+        elif self._measures is None and self._store.check([self._key("measures")]):
+            self._claim()
+        return self._measures is True
+
+    def decide(self, decision: dict[str, Any]) -> None:
+        """Tell the other processes what they all do after this epoch: ``stop``, and what else they should know."""
+        if not self._join():
+            return
+        store, decision, self._agreed = self._store, dict(decision), {"stop": False}
+        if decision["stop"] and store.add(self._key("made"), 0) != store.add(self._key("arrived"), 0):
+            decision["stop"] = False
+            if not self._has_warned:
+                logger.warning(
+                    "Training is not stopped: every process whose monitor is asked must call on_epoch_end, too."
+                )
+            self._has_warned = True
+        self._agreed = self._first(decision)
+
+    def agreed(self) -> dict[str, Any] | None:
+        """What all processes do after the epoch that this one has ended; waits for the one that measures.
+
+        Returns:
+            The decision; None where this process trains alone.
+        """
+        if not self._join():
+            return self._agreed
+        if not self._epochs:
+            return {"stop": False}
+        if self._agreed is None and self._measures:  # still measuring
+            return None
+        if self._agreed is None:
+            self._wait(self._key(str(self._epochs)))
+            self._agreed = self._first({"stop": False})
+        return self._agreed
+
+    def _join(self) -> bool:
+        """Whether several processes train together now; begins anew in each process group."""
+        if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+            return False
+        store = dist.distributed_c10d._get_default_store()
+        if store is None:  # MPI has none: process 0 measures, and nobody stops
+            self._measures, self._agreed = dist.get_rank() == 0, {"stop": False}
+            return False
+        if store is not self._store:
+            self._store, self._generation = store, self._generation + 1
+            self._epochs, self._agreed, self._measures = 0, None, None
+            store.add(self._key("made"), 1)
+        return True
+
+    def _claim(self) -> None:
+        rank = str(dist.get_rank())
+        self._measures = self._store.compare_set(self._key("measures"), "", rank).decode() == rank
+        if not self._measures:
+            logger.info("Process %s of this training does not measure it: another one does.", rank)
+
+    def _first(self, decision: dict[str, Any]) -> dict[str, Any]:
+        """The decision of this epoch: the one that was told first, whoever did."""
+        told = self._store.compare_set(self._key(str(self._epochs)), "", json.dumps(decision))
+        return dict(json.loads(told))
+
+    def _wait(self, key: str) -> None:
+        began = time.monotonic()
+        while time.monotonic() - began < LONGEST_WAIT:
+            asked = time.monotonic()
+            try:
+                return self._store.wait([key], timedelta(seconds=min(ONE_WAIT, LONGEST_WAIT)))
+            except RuntimeError:
+                if time.monotonic() - asked < min(ONE_WAIT, LONGEST_WAIT) / 2:
+                    raise  # no time-out: the process that keeps the store is gone
+        logger.warning("The process that measures has not answered for %.0f s; training goes on.", LONGEST_WAIT)
+
+    def _key(self, name: str) -> str:
+        return f"nmfdiag/{self._number}/{self._generation}/{name}"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return vars(self) | {"_store": None}
+
+
+def runnable_alone(model: nn.Module) -> nn.Module:
+    """The network that this process can run without the others: what data parallelism is wrapped around.
+
+    Raises:
+        NmfdiagError: If this process has only a part of its weights.
+    """
+    model = unwrapped(model)
+    while isinstance(model, nn.parallel.DistributedDataParallel):  # one of somebody's own class, too
+        model = unwrapped(model.module)
+    if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+        for part in (*model.modules(), *model.parameters()):
+            kinds = [each.__name__ for each in type(part).__mro__ if each.__name__ in DIVIDED]
+            if kinds or hasattr(part, "ds_id"):
+                raise NmfdiagError(
+                    f"The network's weights are divided among the processes ({kinds[0] if kinds else 'DeepSpeed'}), so one process "
+                    "can't run it alone: nothing is measured."
+                )
+    return model
+
+
+@contextmanager
+def without_collectives() -> Iterator[None]:
+    """Forbid what needs every process, in this thread: one process alone would wait for the others for ever.
+
+    Raises:
+        NmfdiagError: If such an operation is called meanwhile; it is not begun.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        yield
+        return
+    refusing = _Refusing()
+    try:
+        with refusing:
+            yield
+    except Exception:
+        if not refusing.refused:
+            raise
+    if refusing.refused:
+        raise NmfdiagError(
+            f"The network talks to the other processes when it is run ({refusing.refused}), so one process can't run it alone: "
+            "nothing is measured."
+        )
+
+
+class _Refusing(TorchDispatchMode):
+    refused = ""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.namespace in COLLECTIVE:
+            self.refused = func.__name__.split(".")[0].rstrip("_")
+            raise NmfdiagError(f"{self.refused} needs every process.")
+        return func(*args, **(kwargs or {}))

@@ -1,0 +1,338 @@
+"""Read the files of monitored runs, a user's own or a stranger's: nothing is parsed before its size is checked. Without torch.
+
+A run is ``FOLDER/run.jsonl`` below :func:`runs_folder`, written by :mod:`nmfdiag.monitor.callback`: a header, one line per epoch, and a last
+line once it has ended. A run that was killed stays readable and counts as unfinished.
+"""
+
+import json
+import math
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from nmfdiag.errors import NO_TEXT, NmfdiagError, printable
+from nmfdiag.monitor.run_file import as_json, write_line
+from nmfdiag.zoo.recipes import Recipe
+
+MAX_BYTES = 2**28
+"""Of a record, and of all files of monitored runs that are read."""
+RUN_BYTES, RUN_LINES, RUN_VALUES, LINE_VALUES = 2**26, 10**5, 2**21, 2**18
+"""Of the file of one monitored run, and of a line in it; commas and brackets are counted for values, before anything is parsed."""
+MOST_FILES, MOST_FOLDERS = 10_000, 20_000
+"""Files of runs that are looked at, and folders that are searched for them."""
+MOST_RUNS, MOST_VALUES = 256, 2**23
+"""Runs, and values in them, that are read."""
+MOST_DIGITS, MOST_EPOCHS, LARGEST_MEASURE, LARGEST_LOGGED = 18, 10**9, 1e6, 1e100
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run watched epoch by epoch; of a user's own network no recipe is known.
+
+    Each of ``epochs`` is a line of the training log (``epoch``, ``train_loss``, ``train_accuracy``, ``test_loss``,
+    ``test_accuracy``, ``learning_rate``) with ``curves[measure][layer]``: measures are ``"nmf"``, ``"random"`` and
+    ``"nmf on fitted"`` (only the samples that the network gets right), values ``auc`` and ``auc_log`` (mean over classes),
+    ``sem``, ``relative`` (AuC over the batch's uncompressed accuracy), ``first`` (accuracy at k = 1) and ``baseline``.
+    ``result`` is empty while the run is under way and where it was killed; ``stopped`` says why it was ended early, where known.
+    Where the number of an epoch goes back, as after a checkpoint was loaded, the epochs from there on count as they were trained last;
+    ``replaced`` is the number of lines that are left out for that.
+    """
+
+    name: str
+    experiment: str
+    recipe: Recipe | None
+    probe: dict[str, Any]
+    provenance: dict[str, Any]
+    epochs: tuple[dict[str, Any], ...]
+    result: dict[str, Any]
+    stopped: str = ""
+    replaced: int = 0
+
+    @property
+    def finished(self) -> bool:
+        return bool(self.result)
+
+    @property
+    def layers(self) -> list[str]:
+        """The layers that were watched, in order of depth; an epoch at which one was dead lacks it."""
+        return max((list(by_layer) for e in self.epochs for by_layer in e["curves"].values()), key=len, default=[])
+
+    def series(self, what: str) -> list[float]:
+        """A value of the training log, one an epoch."""
+        return [line[what] for line in self.epochs]
+
+    def measured(self, measure: str, layer: str, value: str = "auc") -> list[float | None]:
+        """A measured value of one layer, one an epoch; None where the epoch has none."""
+        return [line["curves"].get(measure, {}).get(layer, {}).get(value) for line in self.epochs]
+
+
+@dataclass(frozen=True)
+class MonitoredRun:
+    """A run that a monitor writes, and its file as it was read.
+
+    ``changed`` is in seconds since 1970, ``place`` the run's folder as seen from the folder of the runs: ``"first"``, ``"grid/seed0"``.
+    """
+
+    path: Path
+    changed: float
+    run: Run
+    place: str = ""
+
+
+def runs_folder() -> Path:
+    """Where monitored runs are looked for: ``$NMFDIAG_RUNS``, or ``runs/`` in the current directory."""
+    return Path(os.environ.get("NMFDIAG_RUNS") or "runs")
+
+
+def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
+    """The files of monitored runs at any depth, with the time (ns) and the size that they were left at, newest first.
+
+    Links that lead out of the folder, what is no plain file, and names that can't be printed are left out.
+    """
+    return _run_files(folder)[0]
+
+
+def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
+    """The monitored runs below a folder, newest first, and what is wrong with each file that can't be read.
+
+    At most :data:`MOST_RUNS` are read, of :data:`MAX_BYTES` and :data:`MOST_VALUES` together; those that are not are named.
+    """
+    runs, n_bytes, n_values = [], 0, 0
+    files, problems = _run_files(folder)
+    for number, (path, (changed, size)) in enumerate(files.items()):
+        if number >= MOST_RUNS or n_bytes + min(size, RUN_BYTES) > MAX_BYTES or n_values > MOST_VALUES:
+            names = [_place(path, folder) for path in islice(files, number, None)]
+            more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+            problems.append(
+                f"Not read, since newer runs are {MOST_RUNS} or large already: {', '.join(names[:10])}{more}. Move runs to another folder."
+            )
+            break
+        place = _place(path, folder)
+        run, values = _monitored(path, changed)
+        n_bytes, n_values = n_bytes + min(size, RUN_BYTES), n_values + values
+        if isinstance(run, NmfdiagError):
+            problems.append(f"{place}: {run}")
+        else:
+            runs.append(MonitoredRun(path, changed / 1e9, run, place))
+    return runs, problems
+
+
+def current_epochs(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The lines of the epochs that led to the network as it is: where their number goes back, what comes later counts.
+
+    >>> [line["loss"] for line in current_epochs([{"epoch": 1, "loss": 9}, {"epoch": 2, "loss": 8}, {"epoch": 2, "loss": 5}])]
+    [9, 5]
+    """
+    current: list[dict[str, Any]] = []
+    for line in lines:
+        while current and current[-1]["epoch"] >= line["epoch"]:
+            current.pop()
+        current.append(line)
+    return current
+
+
+def append(path: Path, line: Mapping[str, Any]) -> None:
+    """Add one line to a record; it is on the disk when this returns. A part of a line that a killed run left is cut off."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with os.fdopen(
+        os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "rb+", buffering=0
+    ) as file:
+        write_line(file, as_json(line))
+
+
+def _run_files(folder: Path) -> tuple[dict[Path, tuple[int, int]], list[str]]:
+    """What :func:`run_files` returns, and a sentence if there are too many to be searched."""
+    files, inside = {}, folder.resolve()
+    paths, problems = _searched(folder)
+    for path in paths:
+        with suppress(OSError, RuntimeError):  # put aside in this moment, or a link that leads to itself
+            if path.is_file() and path.resolve().is_relative_to(inside) and str(path.relative_to(folder)).isprintable():
+                files[path] = ((status := path.stat()).st_mtime_ns, status.st_size)
+    return dict(sorted(files.items(), key=lambda item: (-item[1][0], item[0]))), problems
+
+
+def _searched(folder: Path) -> tuple[list[Path], list[str]]:
+    """Paths that are named like runs, the nearest ones first; below links and hidden folders nothing is searched."""
+    paths: list[Path] = []
+    level, searched = [(folder, True)], 0
+    while level:
+        deeper: list[tuple[Path, bool]] = []
+        for each, descends in level:
+            if searched == MOST_FOLDERS or len(paths) >= MOST_FILES:
+                return paths[:MOST_FILES], [
+                    f"{folder} has too many folders or runs: only the first {len(paths):,} runs are shown."
+                ]
+            searched += 1
+            with suppress(OSError):
+                children = sorted(os.scandir(each), key=lambda entry: entry.name)
+                paths += [each / entry.name for entry in children if fnmatchcase(entry.name, "run*.jsonl")]
+                if descends:
+                    deeper += [
+                        (each / child.name, not (child.is_symlink() or child.name.startswith(".")))
+                        for child in children
+                        if child.is_dir() and (each == folder or not child.is_symlink())
+                    ]
+        level = deeper
+    return paths, []
+
+
+def _place(path: Path, folder: Path) -> str:
+    return path.parent.relative_to(folder).as_posix() if path.parent != folder else folder.resolve().name
+
+
+def raw_lines(path: Path, largest: int = MAX_BYTES) -> list[str]:
+    """The lines of a record, not parsed yet.
+
+    Raises:
+        NmfdiagError: If it can't be read, or has more bytes than ``largest``.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(largest + 1)
+        if len(raw) > largest:
+            raise NmfdiagError(f"The record {path.name} has more than {largest >> 20} MiB.")
+        return raw.decode().split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise NmfdiagError(f"The record {path.name} can't be read: {error}") from None
+
+
+def json_lines(name: str, content: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """The lines that are whole: the last one of a killed run may not be."""
+    for number, line in enumerate(content, 1):
+        try:
+            if line:
+                yield _parsed(line)
+        except (ValueError, RecursionError) as error:
+            if number < len(content):
+                raise NmfdiagError(f"Line {number} of the record {name} can't be read: {error}") from None
+
+
+def _checked_extent(name: str, lines: Sequence[str]) -> int:
+    """At least as many as the values of a run; one whose lines are too many, or hold too much, is refused before any is parsed.
+
+    Raises:
+        NmfdiagError: With what is accepted.
+    """
+    values = [values_in(line) for line in lines]
+    for what, number, most in (
+        ("lines", len(lines), RUN_LINES),
+        ("values in a line", max(values), LINE_VALUES),
+        ("values", sum(values), RUN_VALUES),
+    ):
+        if number > most:
+            raise NmfdiagError(f"The record {name} has {number:,} {what}, accepted are {most:,}.")
+    return sum(values)
+
+
+def values_in(line: str) -> int:
+    """At least as many as the values of a line of JSON."""
+    return 1 + line.count(",") + line.count("[") + line.count("{")
+
+
+def _printable(value: Any) -> Any:
+    """A value of a record whose texts, keys included, can be printed."""
+    if isinstance(value, dict):
+        return {printable(key): _printable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    return printable(value) if isinstance(value, str) else value
+
+
+def _parsed(line: str) -> Any:
+    """One line.
+
+    Raises:
+        ValueError: If it is no JSON, or has text that no encoding takes (half a surrogate pair).
+        RecursionError: If it is nested too deep.
+    """
+    record = json.loads(line, parse_int=_whole)
+    if "\\ud" in line.lower():
+        json.dumps(record, ensure_ascii=False).encode()
+    return _printable(record) if "\\u" in line or NO_TEXT.search(line) else record
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MOST_DIGITS else float(digits)
+
+
+def modified_ns(path: Path) -> int:
+    """Return when a file was last written, in nanoseconds."""
+    return path.stat().st_mtime_ns
+
+
+@lru_cache(maxsize=MOST_RUNS)
+def _monitored(path: Path, _modified: int) -> tuple[Run | NmfdiagError, int]:
+    """A run, or what is wrong with it, and at least as many as its values."""
+    values = 0
+    try:
+        content = raw_lines(path, RUN_BYTES)
+        values = _checked_extent(path.name, content)
+        return _checked_run(path.name, run_from_lines(path.name, content)), values
+    except NmfdiagError as error:
+        return error, values
+
+
+def _checked_run(name: str, run: Run) -> Run:
+    """A run whose values can be those of one.
+
+    Raises:
+        NmfdiagError: If they can't.
+    """
+    try:
+        for line in run.epochs:
+            _check_epoch(line)
+        parts = (run.probe, run.provenance, run.result)
+        if not all(isinstance(part, dict) for part in parts):
+            raise TypeError("probe, provenance and result must be objects")
+        noise = None if run.recipe is None else run.recipe.label_noise
+        if noise is not None and not (isinstance(noise, int | float) and 0 <= noise <= 1):
+            raise TypeError(f"the label noise must be a number in 0 .. 1, got {noise!r}")
+    except (KeyError, TypeError, AttributeError) as error:
+        raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None
+    return run
+
+
+def _check_epoch(line: dict[str, Any]) -> None:
+    """Refuse values that no training has.
+
+    Raises:
+        TypeError: If a value is no number, or an absurd one.
+        KeyError: If there is no epoch, or no curves.
+        AttributeError: If a part is no object.
+    """
+    epoch = line["epoch"]
+    measures = [v for of in line["curves"].values() for at in of.values() for v in at.values() if v is not None]
+    if not all(isinstance(value, int | float) for value in (epoch, *measures)) or not 0 <= epoch < MOST_EPOCHS:
+        raise TypeError(f"the values of epoch {epoch!r} are no numbers")
+    if any(abs(value) > LARGEST_MEASURE for value in measures):
+        raise TypeError(
+            f"a measure of epoch {epoch} is {max(measures, key=abs):.3g}: none is above {LARGEST_MEASURE:,.0f}"
+        )
+    logged = [value for value in line.values() if isinstance(value, int | float)]
+    if any(LARGEST_LOGGED < abs(value) < math.inf for value in logged):
+        raise TypeError(f"epoch {epoch} logs {max(logged, key=abs):.3g}: accepted are values up to {LARGEST_LOGGED:g}")
+
+
+def run_from_lines(name: str, content: Sequence[str]) -> Run:
+    """Return the run that the lines of a file hold.
+
+    Raises:
+        NmfdiagError: If they are not those of a training run.
+    """
+    lines = list(json_lines(name, content))
+    try:
+        head, last = lines[0], lines[-1]
+        epochs = [line for line in lines[1:] if "epoch" in line]
+        current = current_epochs(epochs)
+        ended = {} if len(lines) == 1 or "epoch" in last else last  # an epoch's log may have a value of any name
+        recipe = None if head["recipe"] is None else Recipe(**head["recipe"])
+        told = (head["name"], head["experiment"], recipe, head["probe"], head["provenance"])
+        return Run(*told, tuple(current), ended.get("result", {}), ended.get("stopped", ""), len(epochs) - len(current))
+    except (IndexError, KeyError, TypeError, AttributeError) as error:
+        raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None

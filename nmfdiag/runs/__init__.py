@@ -1,1 +1,0 @@
-"""What makes results happen: requests, the cache, background jobs."""

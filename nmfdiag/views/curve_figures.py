@@ -1,0 +1,163 @@
+"""Curves -> plotly figures. Colour means p, line style the method, left to right the depth."""
+
+from collections.abc import Mapping, Sequence
+
+import plotly.graph_objects as go
+
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
+from nmfdiag.plots.theme import (
+    GREY,
+    LOG_ZERO,
+    METHOD_DASHES,
+    METHOD_TITLES,
+    add_band,
+    add_layer_line,
+    add_open_marker,
+    colour_of,
+    convergence_marker,
+    laid_out,
+    marker_of,
+    set_layer_axis,
+    set_rank_axis,
+)
+
+
+def curve_figure(
+    curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], *, layer: str, axis: str, batch: str
+) -> go.Figure:
+    """k-vs-accuracy (figures 2a,b and 3): mean over classes, a band of one standard error, baselines dashed, k = 0 beside.
+
+    Args:
+        curves: For each (p, method), the curves of that layer, one a class.
+        layer: The layer, for the title.
+        axis: ``"linear"`` or ``"log"`` ranks.
+        batch: What the batches are, for the title.
+    """
+    figure = go.Figure()
+    several = len({method for _, method in curves}) > 1
+    for (p, method), some in curves.items():
+        at = mean_curve(some)
+        name = f"p = {p:g}, {METHOD_TITLES[method]}" if several else f"p = {p:g}"
+        add_band(figure, list(at), list(at.values()), p)
+        figure.add_scatter(
+            x=list(at),
+            y=[s.mean for s in at.values()],
+            name=name,
+            mode="lines+markers",
+            line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
+            marker={"symbol": [convergence_marker(some, k, p) for k in at], "size": 7},
+            customdata=[[s.sem, s.n] for s in at.values()],
+            hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
+            f"(%{{customdata[1]}} batches)<extra></extra>",
+        )
+    add_open_marker(figure, any(not all(c.converged) for some in curves.values() for c in some))
+    _add_rank_zero(figure, curves, axis)
+    baselines = {round(spread([c.baseline_accuracy for c in some]).mean, 2) for some in curves.values()}
+    for baseline in baselines:
+        figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
+    set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
+    figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
+    return laid_out(figure, f"Accuracy over rank at {layer}", batch)
+
+
+def auc_figure(
+    by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]],
+    layers: Sequence[str],
+    *,
+    found: Phases | None,
+    batch: str,
+    axis: str,
+) -> go.Figure:
+    """AuC by layer (figure 2c): one line a p and method, a band of one standard error over classes, phases shaded.
+
+    Args:
+        by_method: For each method, p and layer, the AuC.
+        layers: All layers, from input to output.
+        found: Phases to shade.
+        batch: What the batches are, for the title.
+        axis: The rank axis that the area is taken over.
+    """
+    figure = go.Figure()
+    for method, by_noise in by_method.items():
+        for p, by_layer in by_noise.items():
+            name = f"p = {p:g}, {METHOD_TITLES[method]}" if len(by_method) > 1 else f"p = {p:g}"
+            add_layer_line(figure, by_layer, p, name, "AuC", METHOD_DASHES[method])
+    if found is not None and found.clear:
+        named = (
+            ("feature<br>extraction", found.feature_extraction, 0.04),
+            ("memorisation", found.memorisation, 0.12),
+            ("clustering", found.clustering, 0.04),
+        )
+        for words, part, opacity in named:
+            if part:
+                x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
+                figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{opacity})", line_width=0)
+                figure.add_annotation(
+                    x=(x0 + x1) / 2,
+                    y=0.02,
+                    yref="paper",
+                    yanchor="bottom",
+                    text=words,
+                    showarrow=False,
+                    font={"size": 11},
+                )
+    set_layer_axis(figure, layers)
+    over = "log k" if axis == "log" else "k"
+    figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
+    return laid_out(figure, "AuC by layer", batch)
+
+
+def error_figure(
+    by_noise: Mapping[float, Mapping[str, Spread]], layers: Sequence[str], *, relative: bool, k: int, batch: str
+) -> go.Figure:
+    """Reconstruction error by layer (figures 10a, b), raw or relative to the norm of the activations."""
+    figure = go.Figure()
+    for p, by_layer in by_noise.items():
+        add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
+    set_layer_axis(figure, layers)
+    _set_error_axis(figure, relative)
+    return laid_out(figure, f"Reconstruction error at rank {k}", batch)
+
+
+def error_by_rank_figure(
+    curves: Mapping[float, Sequence[CompressionCurve]], *, layer: str, relative: bool, axis: str
+) -> go.Figure:
+    """Reconstruction error of one layer over the rank, mean and one standard error over classes."""
+    figure = go.Figure()
+    for p, some in curves.items():
+        at = mean_curve(some, "relative_error" if relative else "absolute_error")
+        add_band(figure, list(at), list(at.values()), p)
+        figure.add_scatter(
+            x=list(at), y=[s.mean for s in at.values()], name=f"p = {p:g}", mode="lines+markers",
+            line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
+            hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
+        )  # fmt: skip
+    set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis)
+    _set_error_axis(figure, relative)
+    return laid_out(figure, f"Reconstruction error by rank at {layer}")
+
+
+def _add_rank_zero(
+    figure: go.Figure, curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], axis: str
+) -> None:
+    """What is left without any direction: all channels zero, and every row the mean row."""
+    at = LOG_ZERO if axis == "log" else 0
+    for field, words, symbol in (
+        ("zero_accuracy", "k = 0: all channels zero", "circle-open"),
+        ("mean_accuracy", "k = 0: every row the mean row", "line-ew-open"),
+    ):
+        levels = {p: spread([getattr(c, field) for c in some]) for (p, _), some in curves.items()}
+        figure.add_scatter(
+            x=[at] * len(levels), y=[s.mean for s in levels.values()], name=words, mode="markers",
+            marker={"symbol": symbol, "size": 10, "color": [colour_of(p) for p in levels], "line": {"width": 2}},
+            customdata=list(levels), hovertemplate=f"p = %{{customdata:g}}<br>{words}<br>accuracy %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
+
+
+def _set_error_axis(figure: go.Figure, relative: bool) -> None:
+    if relative:
+        figure.update_yaxes(title="relative error ‖A − WH‖ / ‖A‖", range=[0, 1.03])
+    else:
+        figure.update_yaxes(title="raw error ‖A − WH‖, in units of the activations", rangemode="tozero")

@@ -1,0 +1,205 @@
+"""Networks -> plotly figures: generalisation error over AuC (figure 5), every definition's r, one network's AuC by layer."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from nmfdiag.evidence.records import NetworkRecord
+from nmfdiag.measures.stats.regression import fitted_line
+from nmfdiag.plots.theme import (
+    GREY,
+    HEIGHT,
+    METHOD_DASHES,
+    METHOD_TITLES,
+    colour_of,
+    laid_out,
+    marker_of,
+    set_layer_axis,
+)
+from nmfdiag.views.generalization.sentences import interval_words
+from nmfdiag.views.generalization.tables import COMPARED, DATASETS, METHODS, STATISTICS, Selection, Verdict
+from nmfdiag.zoo.experiments import PRIMARY, Definition
+
+FAINT = 0.5
+BAND = "rgba(128,128,128,0.18)"
+AUC_RANGE, ERROR_RANGE = (0, 1.05), (-0.1, 1.05)
+ROW_HEIGHT = 30
+DEFINITION_MARKERS = {"nmf": "circle", "pca": "circle-open", "random": "diamond-open"}
+DODGE = {"nmf": -0.22, "pca": 0.0, "random": 0.22}
+
+
+def scatter_figure(selection: Selection, *, chosen: str = "") -> go.Figure:
+    """Generalisation error over AuC: a panel a method, a point a network, the fitted line with its band, r in the title.
+
+    Args:
+        selection: The networks, and what they are compared within.
+        chosen: The network that is ringed.
+    """
+    verdict = selection.verdict()
+    titles = [
+        f"<b>{METHOD_TITLES[m]}</b><br>r = {interval_words(of).replace(' (', '<br>(')}"
+        for m, of in verdict.by_method.items()
+    ]
+    figure = make_subplots(cols=len(METHODS), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
+    errors = selection.deviations(selection.errors)
+    for col, method in enumerate(METHODS, 1):
+        areas = selection.deviations(selection.areas(method))
+        _add_line(figure, areas, errors, method, col)
+        _add_points(figure, selection, areas, errors, method, col)
+        at = [i for i, record in enumerate(selection.records) if record.name == chosen]
+        figure.add_scatter(
+            x=[areas[i] for i in at], y=[errors[i] for i in at], mode="markers", name=chosen, hoverinfo="skip",
+            showlegend=False, marker={"symbol": "circle-open", "size": 19, "color": GREY, "line": {"width": 2.5}},
+            row=1, col=col,
+        )  # fmt: skip
+    _add_keys(figure, selection)
+    over = "AuC over log k" if selection.definition.axis == "log" else "AuC"
+    raw = selection.compared == COMPARED[0]
+    words = "" if raw else ", less its group's mean"
+    figure.update_xaxes(title=over + words, range=AUC_RANGE if raw else None, matches="x")
+    figure.update_yaxes(range=ERROR_RANGE if raw else None)
+    figure.update_yaxes(title=f"generalisation error{words}", col=1)
+    laid_out(figure, _title("Generalisation error over AuC", selection.definition.words))
+    figure.update_annotations(font={"size": 13})
+    return figure.update_layout(
+        height=HEIGHT + 100,
+        margin={"l": 60, "r": 20, "t": 125, "b": 50},
+        legend={"y": -0.2, "tracegroupgap": 0},
+        title={"yanchor": "top"},
+    )
+
+
+def definitions_figure(found: Sequence[Verdict], statistic: str = "pearson") -> go.Figure:
+    """The coefficient of every declared definition and method with its interval; the primary definition on top, in bold."""
+    some = [verdict for verdict in found if verdict.statistic == statistic]
+    some.sort(key=lambda verdict: verdict.definition != PRIMARY)
+    figure = go.Figure()
+    for method in METHODS:
+        shown = [(i, v.by_method[method]) for i, v in enumerate(some) if v.by_method[method].r is not None]
+        ends: list[tuple[float | None, float | None]] = []
+        for i, of in shown:
+            y = i + DODGE[method]
+            ends += [(of.low, y), (of.high, y), (None, None)]
+        figure.add_scatter(
+            x=[x for x, _ in ends], y=[y for _, y in ends], mode="lines", hoverinfo="skip", showlegend=False,
+            legendgroup=method, line={"color": GREY, "dash": METHOD_DASHES[method], "width": 2},
+        )  # fmt: skip
+        first = [some[i].strongest == method for i, _ in shown]
+        figure.add_scatter(
+            x=[of.r for _, of in shown], y=[i + DODGE[method] for i, _ in shown], name=METHOD_TITLES[method],
+            mode="markers", legendgroup=method,
+            marker={"symbol": DEFINITION_MARKERS[method], "size": 9, "color": GREY, "line": {"width": 2}},
+            text=[
+                f"{METHOD_TITLES[method]}, {some[i].definition.words}<br>{STATISTICS[statistic]} = {interval_words(of)}"
+                f"{'<br>the strongest here' if leads else ''}"
+                for (i, of), leads in zip(shown, first, strict=True)
+            ],
+            hovertemplate="%{text}<extra></extra>",
+        )  # fmt: skip
+    figure.add_vline(0, line={"color": GREY, "width": 1})
+    names = [_name(v.definition) for v in some]
+    figure.update_yaxes(
+        tickvals=list(range(len(some))), ticktext=names, range=[len(some) - 0.5, -0.5], automargin=True,
+        showgrid=False, zeroline=False,
+    )  # fmt: skip
+    figure.update_xaxes(title=f"{STATISTICS[statistic]} of AuC and generalisation error", range=[-1.02, 1.02])
+    laid_out(figure, f"{STATISTICS[statistic]} under every declared definition")
+    return figure.update_layout(height=150 + ROW_HEIGHT * len(some), legend={"y": -0.13})
+
+
+def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
+    """AuC by layer of one network, a line a method; layers that count in the definition are shaded where not all do."""
+    figure, p = go.Figure(), record.recipe.label_noise
+    for method in METHODS:
+        figure.add_scatter(
+            x=record.layers, y=record.auc[definition.batch][method][definition.axis], name=METHOD_TITLES[method],
+            mode="lines+markers", line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
+            marker={"symbol": marker_of(p), "size": 8},
+            hovertemplate=f"{METHOD_TITLES[method]}<br>%{{x}}<br>AuC %{{y:.3f}}<extra></extra>",
+        )  # fmt: skip
+    counted = definition.chosen(record.layers)
+    if len(counted) < len(record.layers):
+        ends = (record.layers.index(counted[0]) - 0.5, record.layers.index(counted[-1]) + 0.5)
+        figure.add_vrect(x0=ends[0], x1=ends[1], fillcolor="rgba(128,128,128,0.12)", line_width=0)
+    baseline = record.baseline[definition.batch]
+    figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
+    figure.add_scatter(
+        x=[None], y=[None], name="uncompressed", mode="lines", line={"color": GREY, "dash": "dash", "width": 1}
+    )
+    set_layer_axis(figure, record.layers)
+    figure.update_yaxes(title=f"AuC over {'log k' if definition.axis == 'log' else 'k'}", range=[0, 1.05])
+    laid_out(figure, f"{record.name}: AuC by layer, {definition.batch}-class batches")
+    return figure.update_layout(height=HEIGHT - 60, legend={"y": -0.45, "yanchor": "top"})
+
+
+def _title(words: str, below: str) -> str:
+    return f"{words}<br><span style='font-size:12px;font-weight:normal'>{below}</span>"
+
+
+def _add_line(figure: go.Figure, x: Sequence[float], y: Sequence[float], method: str, col: int) -> None:
+    if (line := fitted_line(x, y)) is None:
+        return
+    figure.add_scatter(
+        x=[*line.at, *reversed(line.at)], y=[*line.high, *reversed(line.low)], fill="toself", fillcolor=BAND,
+        line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, row=1, col=col,
+    )  # fmt: skip
+    figure.add_scatter(
+        x=line.at, y=line.values, mode="lines", hoverinfo="skip", showlegend=False, name=f"line of {METHOD_TITLES[method]}",
+        line={"color": GREY, "dash": METHOD_DASHES[method], "width": 2}, row=1, col=col,
+    )  # fmt: skip
+
+
+def _add_points(
+    figure: go.Figure, selection: Selection, x: Sequence[float], y: Sequence[float], method: str, col: int
+) -> None:
+    for p in sorted({record.recipe.label_noise for record in selection.records}):
+        at = [i for i, record in enumerate(selection.records) if record.recipe.label_noise == p]
+        mine = [selection.records[i] for i in at]
+        figure.add_scatter(
+            x=[x[i] for i in at], y=[y[i] for i in at], mode="markers", name=f"p = {p:g}", legendgroup=f"p = {p:g}",
+            showlegend=col == 1,
+            marker={
+                "symbol": [_symbol(record) for record in mine], "size": [9 if record.fits else 7 for record in mine], "color": colour_of(p),
+                "opacity": [1 if record.fits else FAINT for record in mine], "line": {"width": 1.5, "color": colour_of(p)},
+            },
+            customdata=[[record.name, _hover(record, method, selection.definition)] for record in mine],
+            hovertemplate="%{customdata[1]}<extra></extra>", row=1, col=col,
+        )  # fmt: skip
+
+
+def _add_keys(figure: go.Figure, selection: Selection) -> None:
+    """Legend entries of what a marker says beside p."""
+    datasets = list(dict.fromkeys(record.recipe.dataset for record in selection.records))
+    keys: list[tuple[str, dict[str, Any]]] = [
+        (dataset, {"symbol": f"circle{_open(dataset)}"}) for dataset in datasets if len(datasets) > 1 or _open(dataset)
+    ]
+    if not all(record.fits for record in selection.records):
+        keys.append(("small and faint: did not fit", {"symbol": "circle", "size": 7, "opacity": FAINT}))
+    for name, marker in keys:
+        figure.add_scatter(
+            x=[None], y=[None], name=name, mode="markers", marker={"size": 9, "color": GREY, **marker}, row=1, col=1
+        )
+
+
+def _symbol(record: NetworkRecord) -> str:
+    return marker_of(record.recipe.label_noise) + _open(record.recipe.dataset)
+
+
+def _open(dataset: str) -> str:
+    return "" if dataset == DATASETS[1] else "-open"
+
+
+def _hover(record: NetworkRecord, method: str, definition: Definition) -> str:
+    return (
+        f"{record.name}: {record.recipe.dataset}, p = {record.recipe.label_noise:g}<br>{METHOD_TITLES[method]} AuC "
+        f"{record.area(method, definition):.3f}<br>generalisation error {record.generalization_error:.3f}<br>training accuracy "
+        f"{record.train_accuracy:.3f}, test {record.test_accuracy:.3f}{'' if record.fits else '<br>did not fit its labels'}"
+    )
+
+
+def _name(definition: Definition) -> str:
+    axis = "log k" if definition.axis == "log" else "linear k"
+    words = f"{definition.layers}, {axis}, {definition.batch}-class"
+    return f"<b>{words} (primary)</b>" if definition == PRIMARY else words

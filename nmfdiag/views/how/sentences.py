@@ -1,0 +1,81 @@
+"""The method in a few words, with what it gives on the layer that is on the screen."""
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.support.cover import SupportCover
+from nmfdiag.views.support.sentences import bounds_words
+from nmfdiag.zoo.registry import known
+
+MATRIX = """
+#### 1. A layer is a matrix
+
+After a ReLU, a batch of samples is a matrix **A**: a row for each sample (or each place of its map), a column for each channel, no entry
+negative. Below, an entry is drawn where the channel is on. All samples share one *given label*, the one that the network was trained on.
+**p** is the share of training labels that were drawn at random: at p = 0 samples of a label look alike, at p = 1 they have nothing in
+common, and the only way to get them right is to learn them by heart.
+
+A **rectangle** is a set of samples times a set of channels that are all on: one thing that those samples share. A network that has found
+what a class has in common needs few of them; one that holds samples one by one needs many."""
+
+COMPRESSION = """
+#### 2. Keep k directions, and ask again
+
+Non-negative matrix factorisation (NMF) writes A as **W H** with k rows in H: k patterns of channels, of which every sample is a mixture. We put
+that in the place of A, run the rest of the network, and count how many samples still get their given label. **k** is the *rank*: small k
+keeps only what many samples share."""
+
+AREA = """
+#### 3. The area under the curve is AuC
+
+**AuC** is the mean height of the curve, from 0 to 1: near 1 the class survives on few directions, low AuC means that the layer needs
+nearly all it has. No validation set is used, only samples that the network was trained on. Do this for each class and each layer: where
+the line of a network dips, it memorises."""
+
+
+def supports_words(covers: Mapping[float, SupportCover], layer: str, what: str) -> str:
+    """How many rectangles it takes at the least and the most noisy network."""
+    parts = [f"{bounds_words(cover)} at p = {p:g}" for p, cover in covers.items()]
+    halves = [str(cover.rectangles_for(0.5)) for cover in covers.values() if not cover.dead]
+    words = f"At {layer}, {what} takes {' and '.join(parts)}"
+    return f"{words}; half of it {' and '.join(halves)}." if len(halves) == len(covers) else f"{words}."
+
+
+def rank_words(curves: Mapping[float, CompressionCurve], k: int) -> str:
+    """What is left of the accuracy with k directions."""
+    parts = []
+    for p, curve in curves.items():
+        at = [i for i, rank in enumerate(curve.ranks) if rank <= k][-1]
+        parts.append(
+            f"the p = {p:g} network gets {curve.accuracy[at]:.0%} of the samples right (error of A {curve.relative_error[at]:.0%})"
+        )
+    return f"With k = {k} of {max(c.full_rank for c in curves.values())} directions {', '.join(parts)}."
+
+
+def answer(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> str:
+    """The two networks' AuC, and which of them the layer memorises in, if one."""
+    low, high = min(curves), max(curves)
+    parts = [f"{curves[p].auc_over(axis):.2f} at p = {p:g}" for p in (low, high)]
+    if low == high:
+        return f"{layer} has AuC {parts[0]} on this class."
+    gap = curves[low].auc_over(axis) - curves[high].auc_over(axis)
+    sample = 1 / min(curve.n_samples for curve in curves.values())
+    if abs(gap) <= sample:
+        verdict = "they differ by no more than one sample: this layer does not tell them apart"
+    else:
+        verdict = (
+            f"the layer needs more directions at p = {high if gap > 0 else low:g}, where it holds samples one by one"
+        )
+    return f"{layer} has AuC {' and '.join(parts)}: {verdict}."
+
+
+def curve_table(curves: Mapping[float, CompressionCurve]) -> pd.DataFrame:
+    """One row a p and rank."""
+    rows = [
+        {"p": known(p), "k": k, "accuracy": accuracy, "relative error": error}
+        for p, curve in curves.items()
+        for k, accuracy, error in zip(curve.ranks, curve.accuracy, curve.relative_error, strict=True)
+    ]
+    return pd.DataFrame(rows)

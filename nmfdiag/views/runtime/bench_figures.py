@@ -1,0 +1,126 @@
+"""The last benchmark's table -> a figure, a table and a sentence. It was written by another run: nothing in it is taken on trust."""
+
+from collections.abc import Callable
+
+import pandas as pd
+import plotly.graph_objects as go
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.plots.theme import GREY, P_MARKERS, laid_out
+from nmfdiag.text import seconds_text
+from nmfdiag.views.runtime.figures import set_seconds
+from nmfdiag.views.runtime.sentences import times_words
+
+ACCENT = "#238a86"  # readable on white and on black
+OURS = ("hals", "hals_looped", "mu")
+AXES = {"rank": "rank k", "rows": "rows of the activation matrix", "channels": "channels of the activation matrix"}
+NUMBERS = (
+    "rows",
+    "channels",
+    "n_ranks",
+    "threads",
+    "wall_seconds",
+    "wall_min",
+    "wall_max",
+    "cpu_seconds",
+    "mean_relative_error",
+)
+NEEDED = ("section", "device", "case", "solver", "ranks", "note", *NUMBERS)
+CURE = "Run one in a terminal: `python -m nmfdiag bench`."
+NOT_A_FACTORISATION = ("gemm", "iteration", "copy")
+
+
+def bench_table(read: Callable[[], pd.DataFrame | None]) -> pd.DataFrame:
+    """The timed factorisations of the last benchmark.
+
+    Args:
+        read: Gives the table, or None; :func:`nmfdiag.bench.last_results`.
+
+    Raises:
+        NmfdiagError: If there is none, it can't be read, lacks a column, or holds no time. Says how to make one.
+    """
+    try:
+        table = read()
+    except (ValueError, OSError, KeyError) as error:
+        raise NmfdiagError(f"The last benchmark's table can't be read ({error}). {CURE}") from None
+    if table is None:
+        raise NmfdiagError(f"No benchmark has been run on this machine yet. {CURE}")
+    missing = [column for column in NEEDED if column not in table]
+    if missing:
+        raise NmfdiagError(f"The last benchmark's table lacks the column {missing[0]!r}. {CURE}")
+    table = table.copy()
+    for column in NUMBERS:
+        table[column] = pd.to_numeric(table[column], errors="coerce")
+    solved = ~table["solver"].isin(NOT_A_FACTORISATION) & (table["solver"].fillna("") != "")
+    timed = (table["wall_seconds"] > 0) & (table["rows"] > 0) & (table["n_ranks"] > 0)
+    if not (solved & timed).any():
+        raise NmfdiagError(f"The last benchmark's table holds no timed factorisation. {CURE}")
+    return table[solved & timed].reset_index(drop=True)
+
+
+def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
+    """Wall seconds of every solver over the ranks, rows or channels; a line joins points that differ in nothing else."""
+    if kind not in AXES:
+        raise NmfdiagError(
+            f"The benchmark keeps no error over time: choose {', '.join(AXES)}, or measure on this page."
+        )
+    table, figure = table.assign(rank=pd.to_numeric(table["ranks"], errors="coerce")), go.Figure()
+    grows = (
+        table["note"].astype(str).str.extract("^grows: (.*)$")[0]
+    )  # parts of a matrix between which one size differs
+    table = table[grows.isna() | (grows == kind)]
+    shown = table[table["rank"] > 0] if kind == "rank" else table[table["n_ranks"] > 1]
+    if shown.empty:
+        raise NmfdiagError(f"The last benchmark holds no times over the {kind}. {CURE}")
+    rest = [c for c in ("section", "rows", "channels", "threads", *([] if kind == "rank" else ["ranks"])) if c != kind]
+    several = shown["device"].nunique() > 1
+    for position, ((device, solver), some) in enumerate(shown.groupby(["device", "solver"], sort=False)):
+        name = f"{solver}, {device}" if several else str(solver)
+        pieces = [piece.sort_values(kind) for _, piece in some.groupby(rest)]
+        gap = pd.DataFrame([dict.fromkeys(some)]).astype(object)
+        points = pd.concat([part.astype(object) for piece in pieces for part in (piece, gap)][:-1])
+        figure.add_scatter(
+            x=points[kind], y=points["wall_seconds"], name=name, mode="lines+markers",
+            error_y={
+                "type": "data", "symmetric": False, "thickness": 1,
+                "array": points["wall_max"] - points["wall_seconds"],
+                "arrayminus": points["wall_seconds"] - points["wall_min"],
+            },
+            line={"color": ACCENT if solver in OURS else GREY, "width": 2},
+            marker={"symbol": P_MARKERS[position % len(P_MARKERS)], "size": 9},
+            customdata=points[["case", "rows", "channels", "n_ranks", "mean_relative_error"]],
+            hovertemplate=f"{name}<br>%{{customdata[0]}}<br>%{{customdata[1]:,}} × %{{customdata[2]}}, "
+            "%{customdata[3]} ranks<br>%{y:.3g} s, mean error %{customdata[4]:.4g}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title=AXES[kind], type=scale)
+    if scale == "log":
+        sizes = sorted(shown[kind].unique())
+        figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,.0f}" for size in sizes])
+    set_seconds(
+        figure.update_yaxes,
+        scale,
+        "wall time (median; bars: least to most)",
+        list(shown["wall_seconds"]),
+    )
+    return laid_out(figure, f"The last benchmark: time over {AXES[kind]}")
+
+
+def bench_answer(table: pd.DataFrame) -> str:
+    """How many times as long as ours each peer takes, summed over the cases that both were timed at."""
+    at = table.drop_duplicates(["device", "case", "solver"]).pivot(
+        index=["device", "case"], columns="solver", values="wall_seconds"
+    )
+    peers = [solver for solver in at if solver not in OURS]
+    if "hals" not in at or not peers:
+        return f"The last benchmark holds {len(table)} times, and none of ours beside a peer's."
+    both = {peer: at[["hals", peer]].dropna() for peer in peers}
+    parts = [f"{peer} {times_words(t[peer].sum() / t['hals'].sum())} times" for peer, t in both.items() if len(t)]
+    most = max(both.values(), key=len)
+    total = seconds_text(float(most["hals"].sum()))
+    return f"HALS takes {total} for {len(most)} cases; on the same cases {', '.join(parts)} as long."
+
+
+def bench_settings(table: pd.DataFrame) -> dict[str, str]:
+    """Where, when and with what it was measured."""
+    columns = ("machine", "processor", "threads", "repeats", "nmfdiag", "torch", "numpy", "scikit_learn", "date")
+    return {c: ", ".join(map(str, table[c].dropna().unique())) for c in columns if c in table}

@@ -1,0 +1,176 @@
+"""What support covers say: the answer in one sentence, how to read the plots, tables and settings."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+
+from nmfdiag.jobs.cover_support import SupportRequest
+from nmfdiag.jobs.requests import MULTI_CLASS
+from nmfdiag.measures.support.cover import SupportCover
+from nmfdiag.views.selection import MULTI, Choice
+from nmfdiag.zoo.registry import known
+
+PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
+"""What the rectangles of the plot by layer cover of the support, in words and as a share."""
+
+Covers = Mapping[SupportRequest, SupportCover]
+
+HOW_TO_READ = """
+**Figure 1**, on a real layer. A coloured entry is a channel that the ReLU let through at that row (a sample, or a position of one). **A rectangle** is a set of rows times a
+set of channels, all of whose entries are let through; its rows and channels need not be neighbours. Where all rows are alike, one
+rectangle covers everything and the layer is linear on the batch. **The more rectangles it takes, the less linear it is.** The least number (the
+rectangle cover number) is also a lower bound of the non-negative rank: no exact NMF has fewer directions.
+
+**At least**: the dots are a *fooling set*, entries no two of which fit into one rectangle (greedy, then local search); a bound by rows that do not
+contain each other (Sperner) is taken where it is higher. **At most**: a greedy cover, improved upon, or one rectangle a channel or
+row where that is fewer. The true number is NP-hard to find and lies between. **90 %** and **half** count
+the fewest rectangles found that cover so much, an upper bound too: they tell layers apart where the bounds have reached the width of the layer (thin grey dashes), which any irregular support does.
+
+**Rows and channels** are ordered by spectral co-clustering (Dhillon 2001; scikit-learn's SpectralCoclustering; thin lines between the blocks),
+or by the six first rectangles of the greedy cover, which are tinted; an entry of several has the tint of the first. A frame marks
+a rectangle most of which lies in one piece.
+
+**A sample**: equal rows count once; of the distinct ones at most as many as chosen are drawn at random (a fixed seed). The lower bound
+holds for the whole layer too, the upper one for the rows shown. It cannot tell small activations from large ones: whatever is above zero counts. A sparser support
+has smaller rectangles: where networks differ in the share of positive entries (below the picture), that is part of the difference.
+"""
+
+
+def bounds_words(cover: SupportCover) -> str:
+    """``44 to 62 rectangles``, or why there is nothing to count."""
+    if cover.dead:
+        return "dead, no channel is positive"
+    if cover.linear:
+        return "linear, all rows share one support"
+    low, high = cover.lower_bound, cover.upper_bound
+    if low == high:
+        return f"{low} rectangle{'s' if low > 1 else ''}"
+    return f"{low} to {high} rectangles"
+
+
+def answer_of(covers: Mapping[float, SupportCover], layer: str, what: str) -> str:
+    """One layer at the least and the most noisy network shown.
+
+    Args:
+        covers: For each p, the layer's cover; at least one.
+        layer: The layer.
+        what: The batch in words.
+    """
+    noisy = sorted(covers, reverse=True)
+    shown = [noisy[0], noisy[-1]] if len(noisy) > 1 else noisy
+    parts = [_needs(covers[p], f"the p = {p:g} network" if not i else f"p = {p:g}") for i, p in enumerate(shown)]
+    if all(not covers[p].dead and not covers[p].linear for p in shown):
+        parts[1:] = [part.replace(" needs", "") for part in parts[1:]]
+    words = f"At {layer} {what} {', '.join(parts)}."
+    living = [p for p in shown if not covers[p].dead and not covers[p].linear]
+    if living:
+        counts = [str(covers[p].rectangles_for(0.5)) for p in living]
+        if most := _most_words([covers[p] for p in living]):
+            words += f" {most}"
+        words += f" Half of its support takes {' against '.join(counts)}."
+    return words
+
+
+def channels_words(covers: Mapping[float, SupportCover]) -> str:
+    """Distinct rows, dead and always-on channels of every p."""
+    parts = []
+    for p, c in covers.items():
+        about = f"p = {p:g}: {c.n_distinct_rows:,} distinct supports in {c.n_rows:,} rows"
+        if not c.dead:
+            about += f" ({'all' if c.whole else len(c.support)} shown)"
+        parts.append(
+            f"{about}, {c.density:.0%} positive; of {c.n_channels} channels {c.n_dead} dead, {c.n_always_on} always on"
+        )
+    return " · ".join(parts)
+
+
+def batch_name(choice: Choice) -> str:
+    """``one class`` or ``a multi-class batch``."""
+    return "a multi-class batch" if choice.batch == MULTI else "one class"
+
+
+def support_table(results: Covers, choice: Choice) -> pd.DataFrame:
+    """One row a layer and p: what both plots count."""
+    rows = [
+        {
+            "network": request.entry,
+            "p": known(choice.label_noise(request)),  # type: ignore[arg-type]
+            "layer": request.layer,
+            "class": str(MULTI) if request.class_idx == MULTI_CLASS else request.class_idx,
+            "at least": c.lower_bound,
+            "at most": c.upper_bound,
+            "fooling set": len(c.fooling_set),
+            "for 90 %": c.rectangles_for(0.9),
+            "for half": c.rectangles_for(0.5),
+            "rows": c.n_rows,
+            "distinct": c.n_distinct_rows,
+            "rows shown": len(c.support),
+            "channels": c.n_channels,
+            "dead": c.n_dead,
+            "always on": c.n_always_on,
+            "share positive": c.density,
+        }
+        for request, c in results.items()
+    ]
+    order = {layer: i for i, layer in enumerate(choice.layers)}
+    return pd.DataFrame(rows).sort_values(["p", "layer"], key=lambda column: column.map(lambda v: order.get(v, v)))
+
+
+def entry_table(covers: Mapping[float, SupportCover], layer: str) -> pd.DataFrame:
+    """One row an entry of the pictures: what is positive, which rectangle covers it first, and the fooling set."""
+    from nmfdiag.measures.support.cover import rectangle_of
+
+    rows = []
+    for p, c in covers.items():
+        first, dots = rectangle_of(c), set(c.fooling_set)
+        rows += [
+            {
+                "p": known(p), "layer": layer, "row": int(i), "times": c.times[i], "channel": c.channels[j],
+                "positive": bool(first[i, j]), "rectangle": int(first[i, j]), "fooling_set": (i, j) in dots,
+            }
+            for i, j in np.ndindex(first.shape)
+        ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def support_settings(choice: Choice, results: Covers) -> dict[str, str]:
+    """Everything that the results depend on, in words."""
+    request, cover = next(iter(results.items()))
+    seconds = sorted(float(c.provenance.get("seconds", 0)) for c in results.values())
+    return {
+        "networks": ", ".join(n.name for n in choice.networks),
+        "weights and probe batches (sha256)": ", ".join(n.digest[:12] for n in choice.networks),
+        "batch": choice.batch_words,
+        "seed of batch, sample and search": str(request.seed),
+        "at most": f"{request.rows} distinct rows and {request.channels} channels of a layer, drawn at random",
+        "positive": "greater than zero after the ReLU",
+        "order": "spectral co-clustering (scikit-learn), or by the rectangles of the greedy cover",
+        "lower bound": "fooling set, greedy and local search; antichains of rows or channels where higher",
+        "upper bound": "greedy set cover by maximal rectangles, improved by covering parts anew",
+        "seconds a layer": f"{seconds[0]:.2g} to {seconds[-1]:.2g}",
+        "device and threads": f"{cover.provenance.get('device')}, {cover.provenance.get('threads')}",
+        "versions": ", ".join(
+            f"{of} {cover.provenance.get(of)}" for of in ("nmfdiag", "torch", "numpy", "scikit-learn")
+        ),
+    }
+
+
+def _needs(cover: SupportCover, network: str) -> str:
+    if cover.dead:
+        return f"of {network} is dead: no channel is positive"
+    if cover.linear:
+        return f"of {network} is linear: all rows share one support"
+    low, high = cover.lower_bound, cover.upper_bound
+    if low == high:
+        return f"of {network} needs {low} rectangles"
+    return f"of {network} needs at least {low} and at most {high} rectangles"
+
+
+def _most_words(covers: Sequence[SupportCover]) -> str:
+    """Says so where every one needs a rectangle a row, or a channel: then the number tells the size of the batch or layer."""
+    shapes = {cover.matrix.shape for cover in covers}
+    if any(cover.lower_bound < min(cover.matrix.shape) for cover in covers) or len({min(s) for s in shapes}) > 1:
+        return ""
+    rows, channels = min(shapes)
+    return f"That is the most that {f'{rows} rows' if rows <= channels else f'{channels} channels'} can need."

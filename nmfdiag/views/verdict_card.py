@@ -1,0 +1,60 @@
+"""One network's diagnosis on a card: is it memorising, where, how sure, and what its test samples say to that."""
+
+from dataclasses import dataclass
+
+from nmfdiag.diagnosis.comparison import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
+from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_words, layers_below, range_words
+from nmfdiag.diagnosis.diagnose import Diagnosis
+from nmfdiag.measures.auc_sentences import listed
+from nmfdiag.zoo.registry import ZooEntry
+
+ICONS = {
+    MEMORISING: ":material/error:",
+    PARTLY: ":material/rule:",
+    CLEAN: ":material/check_circle:",
+    UNDECIDED: ":material/help:",
+}
+TESTED_HELP = "Of samples that the network has never seen. Nothing above has seen one of them either."
+UNTESTED = "Its test accuracy is not known: it was opened without test samples."
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the card says.
+
+    Attributes:
+        icon: The answer as a sign.
+        answer: Is it memorising.
+        where: Its layers.
+        sure: What limits the answer.
+    """
+
+    icon: str
+    answer: str
+    where: str
+    sure: str
+
+
+def verdict(diagnosis: Diagnosis) -> Verdict:
+    """The diagnosis in three short sentences."""
+    layer, auc = diagnosis.lowest
+    least = f"least linear at {layer}: AuC {auc}"
+    comparison = diagnosis.comparison
+    if comparison is None or comparison.place is None:
+        reason = comparison.reason if comparison else "It was compared with no reference networks."
+        return Verdict(ICONS[UNDECIDED], "Not compared", f"{least[0].upper()}{least[1:]}.", reason)
+    what, below = finding(comparison.place), layers_below(comparison)
+    where = "At no layer below all references with clean labels"
+    if below:
+        where = f"Below every clean reference at {listed(below, [at.layer for at in comparison.layers])}"
+    doubts = [range_words(comparison.place), agreement_words(comparison)]
+    return Verdict(ICONS[what], OPENINGS[what], f"{where}; {least}.", " ".join(filter(None, doubts)))
+
+
+def unseen_words(network: ZooEntry) -> str:
+    """The test accuracy, and how far below the training accuracy it is."""
+    tested, gap = network.test_accuracy, network.generalization_error
+    if tested is None:
+        return UNTESTED
+    beside = f", {gap:.2f} below training" if gap is not None and gap >= 0.005 else ""
+    return f"Test accuracy {tested:.2f}{beside}."

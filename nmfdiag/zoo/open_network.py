@@ -1,0 +1,367 @@
+"""Open a network that is not of the zoo, with training samples as it takes them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nmfdiag.data import NORMALIZATIONS, Dataset, Normalization, check_labels, load
+from nmfdiag.data.file_kinds import given_path
+from nmfdiag.data.files import read_arrays
+from nmfdiag.data.labels import as_labels
+from nmfdiag.errors import NmfdiagError, printable
+from nmfdiag.networks.checkpoints.read import (
+    factory,
+    input_channels,
+    load_weights,
+    nearest_architectures,
+    network_for,
+    options_for,
+    read_exported,
+    read_weights,
+)
+from nmfdiag.networks.recorded_network import RECORDED, recorded_network
+from nmfdiag.zoo.fit_inputs import AUTO, alternatives, answers, as_outputs, choose, drawn, in_channels
+from nmfdiag.zoo.input_shapes import as_taken
+
+__all__ = ["NORMALIZATIONS", "Opened", "open_activations", "open_checkpoint", "open_exported", "open_factory"]
+
+AS_THEY_ARE = Normalization((0.0,), (1.0,))
+FEW = 2
+"""Times the samples that are used, so many are read of each class: they are drawn from these."""
+MAX_BYTES = 2 * 2**30
+"""Of the samples in memory, as the network takes them."""
+RECORDED_ARRAYS = {
+    "activations": ("activations", "x"),
+    "labels": ("labels", "y"),
+    "weight": ("weight",),
+    "bias": ("bias",),
+}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A network that is not of the zoo, and training samples as it takes them.
+
+    Attributes:
+        title: What it is called.
+        model: The network, in evaluation mode, on the CPU.
+        inputs: Samples (n, ...), normalised, float32.
+        given_labels: Their given labels (n,), int64: numbers of the network's outputs.
+        class_names: A name for each output.
+        normalization: How the inputs were normalised, in words.
+        provenance: Where it all comes from, in words.
+        arch: The architecture's name, by which the network can be built again; empty for the user's own code.
+        arch_options: Its options.
+        stored: The samples before normalisation, as they were read; None where ``inputs`` are these.
+        scaling: What makes ``inputs`` of ``stored``.
+        alternatives: Other normalisations of ``stored``, by name, that have not been tried.
+        other_weights: Names of other sets of weights in the checkpoint.
+    """
+
+    title: str
+    model: nn.Module
+    inputs: Tensor
+    given_labels: Tensor
+    class_names: tuple[str, ...]
+    normalization: str
+    provenance: dict[str, str]
+    arch: str = ""
+    arch_options: dict[str, int] = field(default_factory=dict)
+    stored: Tensor | None = None
+    scaling: Normalization = AS_THEY_ARE
+    alternatives: dict[str, Normalization] = field(default_factory=dict)
+    other_weights: tuple[str, ...] = ()
+
+
+def open_checkpoint(
+    arch: str,
+    weights: str | Path,
+    data: str | Path,
+    *,
+    normalization: str = AUTO,
+    size: int | tuple[int, int] | None = None,
+    per_class: int = 50,
+    seed: int = 0,
+    weights_key: str = "",
+) -> Opened:
+    """Open a network by its weights; no code of the file is run.
+
+    Args:
+        arch: One of :data:`nmfdiag.networks.ARCHITECTURES`, one of torchvision's classifiers, or ``"auto"``: the one whose tensors
+            are those of the weights.
+        weights: A checkpoint, as :func:`nmfdiag.networks.checkpoints.read.read_state_dict` reads it.
+        data: Samples that the network was trained on, as :func:`nmfdiag.data.load` takes them.
+        normalization: How inputs were prepared in training: one of :data:`NORMALIZATIONS`, or ``"MEAN,.../STD,..."``.
+        size: Height and width to which images are resized.
+        per_class: Samples of each class at most.
+        seed: Draws them.
+        weights_key: Which set of weights of a checkpoint that holds several, such as ``"model_ema"``.
+
+    Raises:
+        NmfdiagError: If a file can't be read, the weights don't fit the architecture, or the samples don't fit the network.
+    """
+    path = Path(weights)
+    checkpoint = read_weights(path, weights_key)
+    state = checkpoint.state
+    found = ""
+    if arch == AUTO:
+        arch, found = _found(state, path.name), ", found by its weights"
+    dataset, about = in_channels(_read(data, size, per_class), input_channels(arch, state))
+    options = options_for(arch, state, title=path.name)
+    model, n_outputs = network_for(arch, state, dataset.input_shape, title=path.name, options=options)
+    provenance = {
+        "network": f"{arch}{_listed(options)}{found}",
+        "weights": f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{_which(weights_key, checkpoint.others)}",
+    }
+    known = _torchvision_classes(arch) if n_outputs > dataset.n_classes else ()
+    labels, names = as_outputs(dataset, n_outputs, known)
+    opened = _opened(
+        f"{arch} of {printable(path.name)}", model, dataset, labels, names, about, normalization, per_class, seed
+    )
+    return _with(
+        opened, provenance, arch=arch, arch_options=options, other_weights=_but(weights_key, checkpoint.others)
+    )
+
+
+def open_factory(
+    spec: str,
+    data: str | Path,
+    *,
+    weights: str | Path | None = None,
+    normalization: str = AUTO,
+    size: int | tuple[int, int] | None = None,
+    per_class: int = 50,
+    seed: int = 0,
+    weights_key: str = "",
+) -> Opened:
+    """Open a network that the user's own code makes; that code is run.
+
+    Args:
+        spec: ``"package.module:name"`` of a function without arguments that returns the network, or of the network itself.
+        data: As :func:`open_checkpoint` takes it.
+        weights: A checkpoint that is loaded into the network; without it the network is taken as it comes.
+        normalization: As :func:`open_checkpoint` takes it.
+        size: As :func:`open_checkpoint` takes it.
+        per_class: As :func:`open_checkpoint` takes it.
+        seed: As :func:`open_checkpoint` takes it.
+        weights_key: As :func:`open_checkpoint` takes it.
+
+    Raises:
+        NmfdiagError: If there is no such function or it fails, a file can't be read, the weights don't fit the network, or the samples
+            don't.
+    """
+    model = factory(spec)
+    provenance = {"network": spec}
+    if weights is not None:
+        path = Path(weights)
+        checkpoint = read_weights(path, weights_key)
+        load_weights(model, checkpoint.state, title=path.name)
+        which = _which(weights_key, checkpoint.others)
+        provenance["weights"] = f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{which}"
+    opened = _of_module(spec, model.eval(), data, normalization, size, per_class, seed)
+    return _with(opened, provenance)
+
+
+def open_exported(
+    path: str | Path,
+    data: str | Path,
+    *,
+    trust: bool = False,
+    normalization: str = AUTO,
+    size: int | tuple[int, int] | None = None,
+    per_class: int = 50,
+    seed: int = 0,
+) -> Opened:
+    """Open a network that ``torch.export`` has saved (``.pt2``); such a file can run code.
+
+    Args:
+        path: The file.
+        data: As :func:`open_checkpoint` takes it.
+        trust: Whether the file comes from somebody whose code you would run.
+        normalization: As :func:`open_checkpoint` takes it.
+        size: As :func:`open_checkpoint` takes it.
+        per_class: As :func:`open_checkpoint` takes it.
+        seed: As :func:`open_checkpoint` takes it.
+
+    Raises:
+        NmfdiagError: If the file is not trusted or can't be read, or the samples don't fit the network.
+    """
+    path = Path(path)
+    model = read_exported(path, trust=trust)
+    opened = _of_module(printable(path.name), model, data, normalization, size, per_class, seed)
+    return _with(opened, {"network": f"exported, {printable(path.name)}, sha256 {_sha256(path)[:12]}"})
+
+
+def open_activations(path: str | Path) -> Opened:
+    """Open recorded activations of a network's last ReLU, with the linear layer that answers.
+
+    Args:
+        path: An ``.npz`` of ``activations`` (n, c) or (n, c, h, w), after the ReLU; ``labels`` (n,), the given ones; ``weight``
+            (classes, c); and ``bias`` (classes,), if there is one. Of maps the linear layer sees the mean over places.
+
+    Returns:
+        A network whose inputs are the activations; its only layer is called ``activations``.
+
+    Raises:
+        NmfdiagError: If an array is missing or damaged, the shapes disagree, or activations are negative or not finite.
+    """
+    path = given_path(path, "activations")
+    arrays = read_arrays(path, RECORDED_ARRAYS, optional=["bias"])
+    A, weight = arrays["activations"], arrays["weight"]
+    try:
+        labels = as_labels(arrays["labels"])
+    except NmfdiagError as error:
+        raise NmfdiagError(f"{path.name}: {error}") from None
+    bias = arrays.get("bias", np.zeros(len(weight) if weight.ndim else 0))
+    fits = A.ndim in (2, 4) and weight.ndim == 2 and weight.shape[1] == A.shape[1] and bias.shape == weight.shape[:1]
+    if not fits or A.size == 0 or weight.size == 0 or labels.shape != A.shape[:1]:
+        raise NmfdiagError(
+            f"{path.name}: activations must be (n, c) or (n, c, h, w), labels (n,), weight (classes, c) and bias (classes,), got "
+            f"{A.shape}, {tuple(labels.shape)}, {weight.shape} and {bias.shape if 'bias' in arrays else 'no bias'}."
+        )
+    with np.errstate(over="ignore"):
+        inputs, w, b = (torch.from_numpy(np.ascontiguousarray(array, np.float32)) for array in (A, weight, bias))
+    for name, tensor in (("activations", inputs), ("weight", w), ("bias", b)):
+        if not bool(torch.isfinite(tensor).all()):
+            raise NmfdiagError(f"{path.name}: {name} holds values that are not finite.")
+    if float(inputs.min()) < 0:
+        raise NmfdiagError(
+            f"{path.name}: the activations hold negative values (down to {float(inputs.min()):.3g}): record them after the ReLU."
+        )
+    given = check_labels(labels, len(w))
+    shape = (*inputs.shape[1:], 1, 1)[:3]
+    options = {"places": int(inputs.ndim == 4), "bias": int("bias" in arrays)}
+    model = recorded_network(shape, len(w), **options).eval()
+    state = {"head.weight": w} | ({"head.bias": b} if "bias" in arrays else {})
+    model.load_state_dict(state)
+    provenance = {
+        "network": f"one layer's activations and a linear layer, {printable(path.name)}, sha256 {_sha256(path)[:12]}",
+        "samples": f"{len(given):,} recorded",
+    }
+    return Opened(
+        printable(path.stem), model, inputs, given, tuple(map(str, range(len(w)))), "none: the inputs are activations", provenance,
+        arch=RECORDED, arch_options=options,
+    )  # fmt: skip
+
+
+def _of_module(
+    title: str,
+    model: nn.Module,
+    data: str | Path,
+    normalization: str,
+    size: int | tuple[int, int] | None,
+    per_class: int,
+    seed: int,
+) -> Opened:
+    first = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    wanted = getattr(model, "input_shape", ())  # which exported programs have
+    if isinstance(wanted, tuple) and len(wanted) == 3:
+        first = wanted[0]
+        size = wanted[1:] if size is None and None not in wanted[1:] else size
+    if size is None:
+        dataset, about = as_taken(model, _read(data, None, per_class, as_stored=True), first)
+    else:
+        dataset, about = in_channels(_read(data, size, per_class), first)
+    example = dataset.inputs[:2] if dataset.inputs.dtype == torch.int64 else AS_THEY_ARE(dataset.inputs[:2])
+    n_outputs = answers(model, example).shape[1]
+    labels, names = as_outputs(dataset, n_outputs)
+    return _opened(title, model, dataset, labels, names, about, normalization, per_class, seed)
+
+
+def _read(data: str | Path, size: int | tuple[int, int] | None, per_class: int, *, as_stored: bool = False) -> Dataset:
+    """The samples of a data set, a few times as many as will be used."""
+    if per_class < 2:
+        raise NmfdiagError(f"Every class needs at least 2 samples, got per_class={per_class}.")
+    return load(str(data), "train", size=size, limit_per_class=FEW * per_class, as_stored=as_stored)
+
+
+def _opened(
+    title: str,
+    model: nn.Module,
+    dataset: Dataset,
+    labels: Tensor,
+    names: tuple[str, ...],
+    about: str,
+    normalization: str,
+    per_class: int,
+    seed: int,
+) -> Opened:
+    rows = drawn(labels, per_class, seed)
+    each = dataset.inputs[0].numel() * 4
+    if len(rows) * each > MAX_BYTES:
+        most = MAX_BYTES // each // len(labels.unique())
+        cure = f"--per-class {most} fits" if most > 1 else "take fewer classes, or a smaller --size"
+        raise NmfdiagError(
+            f"{len(rows):,} samples of {len(labels.unique())} classes take {len(rows) * each / 2**30:.1f} GiB in memory, accepted are "
+            f"{MAX_BYTES >> 30}: {cure}."
+        )
+    samples, given = dataset.inputs[rows].contiguous(), labels[rows]
+    if samples.dtype == torch.int64 and normalization not in (AUTO, "none"):
+        raise NmfdiagError(f"The network takes whole numbers as they are: --normalization {normalization} can't be.")
+    others: dict[str, Normalization] = {}
+    if samples.dtype == torch.int64:
+        scaling, words, inputs = AS_THEY_ARE, "none: whole numbers, as they are", samples
+    else:
+        scaling, words = choose(model, samples, given, normalization, dataset.inputs)
+        inputs = scaling(samples)
+        others = {} if normalization == AUTO else alternatives(dataset.inputs, scaling)
+    shape = "x".join(map(str, dataset.inputs.shape[1:]))
+    provenance = {
+        "samples": f"{len(rows):,} of {printable(Path(dataset.name).name)}, up to {per_class} a class (seed {seed}), each {shape}",
+        **({"images": about} if about else {}),
+        **({"files": "; ".join(dataset.notes)} if dataset.notes else {}),
+        "normalization": words,
+    }
+    return Opened(
+        title, model, inputs, given, names, words, provenance, stored=samples, scaling=scaling, alternatives=others
+    )
+
+
+def _with(opened: Opened, provenance: dict[str, str], **fields: object) -> Opened:
+    return replace(opened, provenance=provenance | opened.provenance, **fields)  # type: ignore[arg-type]
+
+
+def _found(state: dict[str, Tensor], title: str) -> str:
+    """The architecture whose tensors are those of the weights."""
+    nearest = nearest_architectures(state)
+    if nearest and nearest[0][1] == 1:
+        return nearest[0][0]
+    near = ", ".join(f"{arch} ({share:.0%} of the tensors)" for arch, share in nearest) or "none"
+    raise NmfdiagError(
+        f"The weights {title} are of no architecture that is known here; the nearest are: {near}. Name one with --arch, or give your own "
+        "code that makes the network with --model."
+    )
+
+
+def _torchvision_classes(arch: str) -> tuple[str, ...]:
+    """What torchvision calls the classes of its own weights of an architecture."""
+    from torchvision import models
+
+    from nmfdiag.networks.architectures import torchvision_names
+
+    return tuple(models.get_model_weights(arch).DEFAULT.meta["categories"]) if arch in torchvision_names() else ()  # type: ignore[attr-defined]
+
+
+def _but(key: str, others: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in others if name != key)
+
+
+def _which(key: str, others: Sequence[str]) -> str:
+    """Which set of weights was taken, and which others there are."""
+    beside = ", ".join(printable(name) for name in _but(key, others))
+    taken = f", those called {printable(key)}" if key else ""
+    return taken + (f"; the file also holds {beside} (--weights-key)" if beside else "")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _listed(options: dict[str, int]) -> str:
+    return f" ({', '.join(f'{name} {value}' for name, value in options.items())})" if options else ""

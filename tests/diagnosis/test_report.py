@@ -1,0 +1,206 @@
+"""The diagnosis that leaves the app: words, JSON of a known form, one HTML file; what it can't say, it says."""
+
+import copy
+import json
+import re
+from dataclasses import replace
+from html import escape
+from pathlib import Path
+
+import jsonschema  # Streamlit brings it along
+import pytest
+import torch
+from planted_references import profile as planted_profile
+from torch import nn
+
+import nmfdiag
+from nmfdiag.cli import main
+from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosed, diagnosis_of
+from nmfdiag.diagnosis.schema import SCHEMA, schema
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.jobs.compute import compute
+from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, profile_requests
+from nmfdiag.zoo.registry import lookup
+
+EVIL = "<script>alert(1)</script>"
+
+
+@pytest.fixture(scope="module")
+def diagnosis() -> Diagnosis:
+    entry = lookup("digits-mlp-p0.4-s0")
+    pool = entry.load_pool()
+    return nmfdiag.diagnose(
+        entry.load_model(), pool.inputs[:400], pool.given_labels[:400], per_class=10, title=entry.name,
+        class_names=entry.class_names, without=(entry.name,),
+    )  # fmt: skip
+
+
+def valid(found: Diagnosis) -> dict:
+    record = json.loads(found.json())
+    jsonschema.Draft202012Validator.check_schema(schema())
+    jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
+    return record
+
+
+def test_json_has_every_layer_class_and_reason(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    diagnosis.to_json(tmp_path / "d.json")
+    record = json.loads((tmp_path / "d.json").read_text())
+    assert record["schema"] == SCHEMA and record["verdict"] == diagnosis.verdict
+    assert [layer["layer"] for layer in record["layers"]] == ["fc1", "fc2", "fc3", "fc4", "fc5"]
+    assert len(record["classes"]) == 50 and {c["class"] for c in record["classes"]} == set(range(10))
+    assert all(0 <= c["auc"] <= 1 for c in record["classes"])
+    assert set(record["phases"]) == {"feature_extraction", "memorisation", "clustering", "reason"}
+    assert len(record["provenance"]["weights (sha256)"]) == 64
+
+
+def test_html_is_one_file_that_asks_for_nothing(diagnosis: Diagnosis, tmp_path: Path) -> None:
+    diagnosis.to_html(tmp_path / "d.html")
+    page = (tmp_path / "d.html").read_text(encoding="utf-8")
+    assert page.startswith("<!doctype html>") and escape(diagnosis.verdict) in page
+    assert page.count("Plotly.newPlot(") == 4
+    outside = re.sub(
+        r"<script>.*?</script>", "", page, count=1, flags=re.S
+    )  # the plotting code names addresses, unused here
+    assert not re.search(r"""(?:src|href)=["']?(?:https?:)?//""", outside)
+
+
+def test_names_cannot_smuggle_markup_in(diagnosis: Diagnosis) -> None:
+    evil, fat = EVIL, "<b>fat</b>"
+    renamed = {layer: f"{fat}{i}" for i, layer in enumerate(diagnosis.profile.layers)}
+    measured = tuple(
+        replace(m, curve=replace(m.curve, layer=renamed[m.curve.layer])) for m in diagnosis.profile.measured
+    )
+    profile = replace(
+        diagnosis.profile, layers=tuple(renamed.values()), network_layers=tuple(renamed.values()), measured=measured,
+        skipped={evil: evil},
+    )  # fmt: skip
+    hostile = diagnosed(profile, {evil: evil, "network": evil}, class_names=[f"{evil}{fat}"] * 10, title=evil)
+    assert not hostile.comparison.reason  # type: ignore[union-attr]
+    page = hostile.html()
+    tail = page[page.index("<body>") :]
+    assert evil not in tail and fat not in tail and "&lt;script&gt;" in tail
+    # What a plot is given is text for it, too, and it reads marks: JSON has < as \\u003c.
+    assert "\\u003cb\\u003efat" not in tail and "\\u003cscript" not in tail and "&lt;b&gt;fat&lt;\\u002fb" in tail
+    valid(hostile)
+
+
+def test_what_cannot_be_said_is_said() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 2))
+    x, y = torch.randn(12, 6), torch.tensor([0, 1] * 6)
+    words = " ".join(nmfdiag.diagnose(model, x, y).remarks)
+    for part in (
+        "right by their given labels",
+        "The smallest batch has 6 samples",
+        "Only 2 classes",
+        "at least three layers",
+    ):
+        assert part in words
+    mixed = nmfdiag.diagnose(model, x, y, by_class=False)
+    assert "mixture of classes" in " ".join(mixed.remarks) and mixed.html().count("Plotly.newPlot(") == 2
+    assert valid(mixed)["comparison"]["reason"] and mixed.classes == ()
+
+
+def test_report_and_check_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["digits-mlp-p1-s0", "--per-class", "10", "--layers", "fc1"]
+    assert (
+        main(["report", *small, "--html", str(tmp_path / "r.html"), "--to-json", str(tmp_path / "r.json"), "--json"])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["files"] == [str(tmp_path / "r.html"), str(tmp_path / "r.json")]
+    assert (tmp_path / "r.html").is_file()
+    assert main(["check", *small, "--below", "1"]) == 1 and main(["check", *small, "--below", "0.1"]) == 0
+    assert "fc1 has the lowest AuC" in capsys.readouterr().out
+    assert main(["check", *small, "--below", "2"]) == 2
+
+
+def test_the_comparison_is_in_the_words_the_json_and_the_page(diagnosis: Diagnosis) -> None:
+    found = diagnosis.comparison
+    assert found is not None and found.place is not None and found.kind == "fully-connected"
+    assert "digits-mlp-p0.4-s0" not in {r.network for r in found.references}
+    record = valid(diagnosis)
+    assert f"mean AuC {found.place.value:.3f}" in record["verdict"] and record["title"] == "digits-mlp-p0.4-s0"
+    assert [each["left_out"] for each in record["comparison"]["checks"]] == ["network", "data set"] * 2
+    assert any("this network on 10" in words for words in record["comparison"]["remarks"])
+    page = diagnosis.html()
+    for words in ("Beside networks whose labels are known", "references with clean labels", "Rank correlation of AuC"):
+        assert words in page
+
+
+def test_without_a_comparison_the_page_says_why() -> None:
+    few = diagnosed(planted_profile(0.8, n_samples=5), {})
+    assert few.verdict.startswith("conv1 is the least linear layer") and valid(few)["comparison"]["places"] == []
+    assert "smallest batch here has 5" in few.html() and few.html().count("Plotly.newPlot(") == 3
+    assert "Beside networks" not in replace(few, comparison=None).html() and valid(replace(few, comparison=None))
+
+
+def test_draws_give_every_class_an_error(diagnosis: Diagnosis) -> None:
+    assert valid(diagnosis)["class_readings"][0]["clear"] is None
+    drawn = diagnosed(planted_profile(0.8, n_draws=3), {}, class_names=["cat", "dog"])
+    record = valid(drawn)
+    assert {c["draw"] for c in record["classes"]} == {0, 1, 2} and len(record["classes"]) == 4 * 10 * 3
+    readings = record["class_readings"]
+    assert all(r["n_draws"] == 3 and r["auc_standard_error"] >= 0 and r["clear"] is False for r in readings)
+    assert {r["name"] for r in readings} == {"cat", "dog", *map(str, range(2, 10))}
+    assert "each averaged over 3 draws first" in drawn.html() and "no bootstrap over samples" in drawn.html()
+
+
+def test_the_schema_refuses_what_is_not_of_its_form(diagnosis: Diagnosis) -> None:
+    good = valid(diagnosis)
+    wrongs = {"schema": "nmfdiag-diagnosis/1", "layers": [{"layer": "fc1"}], "verdict": None, "extra": 1}
+    for key, value in wrongs.items():
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(copy.deepcopy(good) | {key: value}, schema())
+
+
+def test_draws_of_the_same_samples_are_no_new_samples() -> None:
+    drawn = replace(planted_profile(0.8, n_draws=2), class_sizes=dict.fromkeys(range(10), 25))
+    assert any("draws share" in words for words in diagnosed(drawn, {}).remarks)
+    plenty = replace(drawn, class_sizes=dict.fromkeys(range(10), 500))
+    assert not any("draws share" in words for words in diagnosed(plenty, {}).remarks)
+
+
+def test_saturated_and_unfitted_are_said() -> None:
+    full = diagnosed(planted_profile(1.0, accuracy=[1.0] * 5), {})
+    assert "every layer is right from one direction on" in full.verdict and full.classes == ()
+    assert "No layer tells the classes apart" in full.html()
+    some = planted_profile(0.8)
+    unfitted = tuple(
+        replace(m, curve=replace(m.curve, baseline_accuracy=0.9)) if m.class_idx == 3 else m for m in some.measured
+    )
+    words = diagnosed(replace(some, measured=unfitted), {}, class_names=["a", "b", "c", "hare"]).remarks
+    assert any("Not fitted: class hare" in one for one in words)
+
+
+@pytest.fixture(scope="module")
+def computed() -> dict[CurveRequest, nmfdiag.CompressionCurve]:
+    entry = lookup("digits-mlp-p1-s0")
+    requests = profile_requests(entry, per_class=20, grid="coarse", classes=[0, 1])
+    return {request: compute(request, device="cpu") for request in requests}
+
+
+def test_a_page_s_results_make_a_diagnosis(computed: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
+    entry = lookup("digits-mlp-p1-s0")
+    found = diagnosis_of(computed, entry)
+    assert found.title == entry.name and found.class_names == entry.class_names and len(found.profile.measured) == 10
+    assert found.comparison is not None and found.comparison.place is not None
+    assert entry.name not in {r.network for r in found.comparison.references}
+    assert valid(found)["provenance"]["weights (sha256)"] == entry.sha256["weights"]
+    assert "digits-mlp-p1-s0" in found.html()
+    mixture = {replace(request, class_idx=MULTI_CLASS): curve for request, curve in computed.items()}
+    again = diagnosis_of({**computed, **mixture}, entry)
+    assert {m.class_idx for m in again.profile.measured} == {0, 1}
+    assert diagnosis_of(mixture, entry).comparison.reason  # type: ignore[union-attr]
+
+
+def test_part_of_a_page_s_results_says_what_is_missing(computed: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
+    entry = lookup("digits-mlp-p1-s0")
+    some = {request: curve for request, curve in computed.items() if request.layer in ("fc1", "fc2")}
+    found = diagnosis_of(some, entry)
+    assert set(found.profile.skipped) == {"fc3", "fc4", "fc5"} and "only 2 of 5" in found.comparison.reason  # type: ignore[union-attr]
+    drawn = diagnosis_of({**some, **{replace(r, seed=1): c for r, c in some.items()}}, entry)
+    assert drawn.profile.n_draws == 2
+    with pytest.raises(NmfdiagError, match="no curve of digits-cnn-p0-s0"):
+        diagnosis_of(computed, lookup("digits-cnn-p0-s0"))
+    with pytest.raises(NmfdiagError, match="2 ways"):
+        diagnosis_of({**some, **{replace(r, per_class=50): c for r, c in some.items()}}, entry)

@@ -1,0 +1,204 @@
+"""Claims: the rule, each measure on curves made to show it or not, the shipped records, and the reproduction log."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from screens import ROOT
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.evidence import ablation_claims, compression_claims
+from nmfdiag.evidence.all_records import Records
+from nmfdiag.evidence.claims import CLAIMS, findings
+from nmfdiag.evidence.curve_records import COLUMNS, record_curves, recorded_curves, recorded_supports, requests_of
+from nmfdiag.evidence.findings import HOLDS, IN_PART, NOT, UNMEASURED, Finding, Unit, clear
+from nmfdiag.measures.stats.summary import spread
+from nmfdiag.views.evidence import claims_markdown, evidence_answer, units_table
+from nmfdiag.zoo.registry import SHIPPED, entries, lookup
+
+LAYERS = ("conv1", "conv2", "conv3", "conv4")
+EACH = 17
+"""Of so many of a network's curves one is recorded anew: some of each method, with directions kept and removed."""
+
+
+def table(auc: dict[tuple[float, str], float], **columns: object) -> pd.DataFrame:
+    """One family: three classes that differ a little, these AuCs by p and layer."""
+    rows = [
+        {
+            "network": f"n{p:g}", "dataset": "cifar10", "arch": "cnn", "seed": 0, "p": p, "layer": layer,
+            "depth": LAYERS.index(layer) / 3, "class": c, "draw": 0, "method": "nmf", "operation": "compress",
+            "auc": value + 0.002 * c, "error": 0.1, "raw_error": 1.0, "mean_row": 0.2, **columns,
+        }
+        for (p, layer), value in auc.items()
+        for c in range(3)
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def levels(by_noise: dict[float, list[float]], **columns: object) -> pd.DataFrame:
+    return table(
+        {(p, layer): v for p, some in by_noise.items() for layer, v in zip(LAYERS, some, strict=True)}, **columns
+    )
+
+
+@pytest.mark.parametrize(
+    ("shown", "verdict"), [(4, HOLDS), (3, HOLDS), (2, IN_PART), (1, IN_PART), (0, NOT)], ids=lambda value: str(value)
+)
+def test_the_verdict_is_by_the_share_of_units(shown: int, verdict: str) -> None:
+    finding = Finding("", tuple(Unit(str(i), i < shown) for i in range(4)))
+    assert finding.verdict == verdict and finding.counted == f"{shown} of 4"
+    assert Finding("").verdict == UNMEASURED
+
+
+def test_a_difference_is_clear_beyond_its_error_and_beyond_002() -> None:
+    assert clear(spread([0.10, 0.12, 0.11]))
+    assert (
+        not clear(spread([0.010, 0.011, 0.012]))
+        and not clear(spread([0.4, -0.3, 0.1]))
+        and not clear(spread([-0.2, -0.2]))
+    )
+
+
+def test_deep_layers_and_separation() -> None:
+    part = levels({0.0: [0.9, 0.8, 0.9, 1.0], 1.0: [0.9, 0.8, 0.7, 0.9]})
+    same = levels({0.0: [0.9, 0.8, 0.9, 1.0], 1.0: [0.5, 0.5, 0.9, 1.0]})
+    assert compression_claims.deep_layers(part).verdict == HOLDS and compression_claims.deep_layers(same).verdict == NOT
+    assert compression_claims.deep_layers(part[part["p"] == 0]).verdict == UNMEASURED
+    found = compression_claims.separation(pd.concat([part, same.assign(method="pca", auc=0.9)]))
+    assert found.verdict == HOLDS and found.units[0].values["PCA"] == pytest.approx(0)
+    assert compression_claims.separation(pd.concat([part, part.assign(method="pca")])).verdict == NOT
+
+
+def test_phases_and_the_outlier() -> None:
+    found = compression_claims.three_phases(
+        levels({0.0: [0.9, 0.6, 0.8, 1.0], 0.5: [0.9, 0.89, 0.9, 0.9], 1.0: [0.9, 0.5, 0.7, 1.0]})
+    )
+    assert [unit.shows for unit in found.units] == [True, False, True] and found.verdict == IN_PART
+    assert found.units[0].values["memorisation"] == "conv2 to conv3" and "n0: conv2 to conv3" in found.measured
+    above = levels({0.0: [0.9, 0.9, 0.9, 1.0], 0.6: [0.9, 0.6, 0.7, 1.0], 1.0: [0.9, 0.8, 0.6, 1.0]})
+    [unit] = compression_claims.outlier(above).units
+    assert unit.shows and unit.values["which"] == "conv2"
+    assert compression_claims.outlier(above[above["p"] != 0.6]).verdict == UNMEASURED
+
+
+def test_one_class_against_a_mixture() -> None:
+    alone = levels({0.0: [0.9, 0.9, 0.9, 0.9]})
+    mixed = levels({0.0: [0.6, 0.6, 0.6, 0.6]}).assign(**{"class": -1, "draw": 0})
+    both = pd.concat([alone, mixed])
+    assert compression_claims.one_class(both).verdict == HOLDS
+    assert compression_claims.one_class(both.assign(mean_row=0.9), beyond_constant=True).verdict == UNMEASURED
+    assert compression_claims.one_class(both, beyond_constant=True).verdict == HOLDS
+
+
+def test_errors_over_p() -> None:
+    steps = {0.0: 0.1, 0.8: 0.2, 0.9: 0.22, 1.0: 0.5}
+    curves = pd.concat([levels({p: [0.9] * 4}).assign(error=e, raw_error=1 - e) for p, e in steps.items()])
+    assert (
+        compression_claims.error_outlier(curves, "error").verdict == HOLDS
+        and compression_claims.transition(curves).verdict == HOLDS
+    )
+    flat = curves.assign(error=curves["p"].map({0.0: 0.1, 0.8: 0.5, 0.9: 0.501, 1.0: 0.502}))
+    assert (
+        compression_claims.error_outlier(flat, "error").verdict == NOT
+        and compression_claims.transition(flat).verdict == NOT
+    )
+
+
+def test_ablation_and_supports() -> None:
+    random = levels({0.0: [0.8] * 4, 1.0: [0.5] * 4}, method="random", operation="ablate")
+    nmf = levels({0.0: [0.2] * 4, 1.0: [0.2] * 4}, method="nmf", operation="ablate")
+    assert ablation_claims.random_ablation(random).verdict == HOLDS
+    assert ablation_claims.leading_directions(pd.concat([random, nmf]), "nmf").verdict == HOLDS
+    even = pd.concat([random.assign(auc=0.5), nmf])
+    assert (
+        ablation_claims.random_ablation(even).verdict == ablation_claims.leading_directions(even, "nmf").verdict == NOT
+    )
+    supports = levels({0.0: [4] * 4, 1.0: [4] * 4})
+    more = supports.assign(half=supports["p"].map({0.0: 4, 1.0: 9}))
+    assert (
+        ablation_claims.more_rectangles(more).verdict == HOLDS
+        and ablation_claims.more_rectangles(more.assign(half=4)).verdict == NOT
+    )
+
+
+def test_without_records_nothing_is_measured(tmp_path: Path) -> None:
+    found = findings(tmp_path)
+    assert {finding.verdict for claim, finding in found.items() if claim.figure != "F11"} == {UNMEASURED}
+
+
+def test_the_shipped_records_cover_the_zoo_and_every_claim() -> None:
+    curves, shipped = recorded_curves(), [e for e in entries().values() if e.folder.parent == SHIPPED]
+    assert set(curves["network"]) == {e.name for e in shipped}
+    assert curves["auc"].between(0, 1).all() and curves["depth"].between(0, 1).all()
+    assert set(recorded_supports()["p"]) == {0.0, 1.0}
+    found = findings()
+    assert all(finding.units for finding in found.values()), [c.claim for c, f in found.items() if not f.units]
+    assert {claim.figure[:2] for claim in CLAIMS} == {"F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9"}
+    assert all(list(units_table(finding)["shows it"]) == [u.shows for u in finding.units] for finding in found.values())
+
+
+def test_every_claim_leads_to_a_page_that_exists() -> None:
+    assert all((ROOT / "pages" / f"{claim.page}.py").is_file() for claim in CLAIMS)
+
+
+def test_the_reproduction_log_holds_the_table_that_the_records_give() -> None:
+    log = (ROOT / "benchmarks" / "reproduction" / "README.md").read_text(encoding="utf-8")
+    rows = [row for row in claims_markdown(findings()).split("\n") if not row.startswith("| F11")]  # its machine's own
+    assert [row for row in rows if row not in log] == []
+
+
+def test_the_answer_counts_verdicts() -> None:
+    claims = list(CLAIMS)[:3]
+    made = {
+        claims[0]: Finding("", (Unit("a", True),)),
+        claims[1]: Finding("", (Unit("a", False),)),
+        claims[2]: Finding(""),
+    }
+    words = evidence_answer(made)
+    assert words.startswith("Of 3 claims, 1 hold") and "1 do not hold and 1 are not measured" in words
+    assert words.endswith(f"What does not hold belongs to {claims[1].figure}.")
+
+
+def test_recording_curves_writes_every_curve_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    steps: list[float] = []
+    name = "digits-mlp-p0-s0"
+    asked = requests_of(lookup(name))[::EACH]
+    monkeypatch.setattr("nmfdiag.evidence.curve_records.requests_of", lambda entry: asked)
+    monkeypatch.setattr("nmfdiag.evidence.curve_records.SUPPORT_CLASSES", (0,))
+    assert record_curves(tmp_path, only=[name], device="cpu", on_step=lambda _, done: steps.append(done)) == [name]
+    assert record_curves(tmp_path, only=[name]) == []
+    curves, shipped = recorded_curves(tmp_path), recorded_curves()
+    assert len(curves) == len(asked) and steps[-1] == 1
+    again = shipped[shipped["network"] == name][::EACH].reset_index(drop=True)
+    assert (curves["auc"] - again["auc"]).abs().max() < 0.06 and list(curves["layer"]) == list(again["layer"])
+    assert len(recorded_supports(tmp_path)) == len(lookup(name).layers)
+    with pytest.raises(NmfdiagError, match="begins with nothing"):
+        record_curves(tmp_path, only=["nothing"])
+
+
+def test_a_damaged_record_is_named(tmp_path: Path) -> None:
+    (tmp_path / "curves").mkdir()
+    (tmp_path / "curves" / "digits-mlp-p0-s0.csv.gz").write_bytes(b"no gzip")
+    with pytest.raises(NmfdiagError, match="digits-mlp-p0-s0"):
+        recorded_curves(tmp_path)
+    assert list(recorded_curves(tmp_path / "empty").columns)[: len(COLUMNS)] == list(COLUMNS)
+    assert not Records(tmp_path / "empty").networks
+
+
+def test_denoising_needs_more_than_one_sample() -> None:
+    rows = [
+        {
+            "labels": "true",
+            "class": c,
+            "layer": layer,
+            "auc": 0.5,
+            "baseline": 0.5,
+            "best": 0.5 + gain + 0.01 * (c % 2),
+            "k1": 0.4,
+        }
+        for layer, gain in (("early", 0.04), ("head", 0.3))
+        for c in range(10)
+    ]
+    found = compression_claims.denoising(pd.DataFrame(rows))
+    assert [unit.shows for unit in found.units] == [False, True] and found.verdict == IN_PART
+    assert compression_claims.denoising(pd.DataFrame()).verdict == UNMEASURED

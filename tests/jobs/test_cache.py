@@ -1,0 +1,96 @@
+"""The cache keeps results, unpickles nothing, and survives damage."""
+
+import json
+import pickle
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.requests import CurveRequest, lookup, profile_requests
+from nmfdiag.jobs.timing_request import RuntimeResult
+from nmfdiag.measures.curve import CompressionCurve
+
+CURVE = CompressionCurve(
+    "conv1_1", "nmf", [1, 2], [0.5, 1.0], [0.3, 0.0], [3.0, 0.0], [True, True], 1.0, 0.0, 0.1, 2, (10, 2), 5
+)  # fmt: skip
+
+
+def test_a_curve_comes_back_as_it_was(tmp_path: Path) -> None:
+    CurveCache(tmp_path).put("key", CURVE)
+    assert CurveCache(tmp_path).get("key") == CURVE
+    assert CurveCache(tmp_path).get("other") is None
+    assert CurveCache(tmp_path).stats()["curves"] == 1
+
+
+TIMING = RuntimeResult(
+    10, 4, [2], [0.1, 0.2, 0.15], [0.1, 0.1, 0.1], [0.3], [7], [True], [(0.1, 0.05, 0.2, 0.3)], {"device": "cpu"}
+)
+
+
+def test_every_kind_of_result_comes_back_as_it_was(tmp_path: Path) -> None:
+    cache = CurveCache(tmp_path)
+    cache.put("timing", TIMING)
+    cache.put("curve", CURVE)
+    assert CurveCache(tmp_path).get_many(["timing", "curve", "other"]) == {"timing": TIMING, "curve": CURVE}
+    cache.drop(["timing", "other"])
+    assert cache.get("timing") is None and cache.get("curve") == CURVE
+
+
+@pytest.mark.parametrize(
+    "content", [b"[]", b'{"result": "module"}', b'{"result": "RuntimeResult"}', b'{"result": ["x"]}', b"{"]
+)
+def test_a_record_of_no_known_kind_counts_as_absent(tmp_path: Path, content: bytes) -> None:
+    cache = CurveCache(tmp_path)
+    cache._disk.set("key", content)
+    assert cache.get("key") is None and "key" not in cache._disk
+
+
+def test_a_record_without_a_kind_is_a_curve(tmp_path: Path) -> None:
+    cache = CurveCache(tmp_path)
+    cache._disk.set("key", json.dumps(CURVE.to_dict()).encode())
+    assert cache.get("key") == CURVE
+
+
+class Bomb:
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (Path("bomb-went-off"),))
+
+
+@pytest.mark.parametrize("mode", [1, 2, 4])
+def test_a_tampered_row_runs_no_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int) -> None:
+    monkeypatch.chdir(tmp_path)
+    cache = CurveCache(tmp_path / "cache")
+    cache.put("key", CURVE)
+    cache.close()
+    with sqlite3.connect(tmp_path / "cache" / "cache.db") as database:
+        database.execute("UPDATE Cache SET value = ?, mode = ?", (pickle.dumps(Bomb()), mode))
+    assert CurveCache(tmp_path / "cache").get("key") is None
+    assert not Path("bomb-went-off").exists()
+
+
+def test_a_damaged_database_is_moved_aside(tmp_path: Path) -> None:
+    (tmp_path / "cache.db").write_bytes(b"no database at all" * 100)
+    cache = CurveCache(tmp_path)
+    assert "damaged" in cache.notice
+    cache.put("key", CURVE)
+    assert cache.get("key") == CURVE
+    assert list(tmp_path.glob("damaged-*/cache.db"))
+
+
+def test_the_key_is_what_changes_the_answer() -> None:
+    request = CurveRequest("digits-mlp-p0-s0", "fc1", 0)
+    others = [
+        replace(request, class_idx=1), replace(request, tol=1e-3), replace(request, entry="digits-mlp-p1-s0"),
+        replace(request, grid="coarse"), replace(request, per_class=10),
+    ]  # fmt: skip
+    assert len({r.key for r in [request, *others]}) == 6
+    assert request.key == CurveRequest("digits-mlp-p0-s0", "fc1", 0).key
+
+
+def test_requests_reach_every_layer_before_the_next_class() -> None:
+    entry = lookup("digits-mlp-p0-s0")
+    first = [r.layer for r in profile_requests(entry)[: len(entry.layers)]]
+    assert first == list(entry.layers)

@@ -1,0 +1,53 @@
+"""A network of the user's own for tests: a copy of a shipped one in another zoo, and a stand-in for the command that opens it."""
+
+import json
+import sys
+from pathlib import Path
+
+from nmfdiag.jobs.open_process import Opening
+from nmfdiag.zoo.registry import lookup, refresh
+
+SHIPPED = "digits-mlp-p0-s0"
+FOUND = {
+    "preflight": {
+        "layers": [
+            {"name": f"fc{i}", "kind": "ReLU", "width": 128, "rows": 50, "bytes": 10_000_000} for i in range(1, 6)
+        ],
+        "skipped": {"gate": "a gate (Sigmoid)"},
+        "batches": {str(c): 50 for c in range(10)},
+        "accuracy": 0.875,
+        "accuracy_by_class": {str(c): 0.9 for c in range(10)},
+        "seconds": 50.0,
+        "bytes": 50_000_000,
+        "better": "half",
+        "remarks": ["a *remark*", "Normalised as 'half' (92% of 128 right) they would fit better."],
+    },
+    "problems": [],
+    "provenance": {"network": "mlp", "normalization": "none, as asked for"},
+}
+COPIES = "import sys; from pathlib import Path; from ownnetworks import copied, FOUND; import json; copied(sys.argv[1], Path(sys.argv[2])); print(json.dumps(FOUND))"
+
+
+def copied(name: str, home: Path) -> None:
+    """Put a copy of a shipped network into a zoo, under another name and with a pool of its own."""
+    entry = lookup(SHIPPED)
+    (home / name).mkdir(parents=True, exist_ok=True)
+    (home / "pools").mkdir(exist_ok=True)
+    for part, path in entry.files.items():
+        place = home / "pools" / f"{name}.safetensors" if part == "pool" else home / name / path.name
+        place.write_bytes(path.read_bytes())
+    record = json.loads((entry.folder / "entry.json").read_text())
+    record |= {"called": name, "pool": name, "recipe": record["recipe"] | {"dataset": name}}
+    (home / name / "entry.json").write_text(json.dumps(record))
+    refresh()
+
+
+def copying(home: Path, seen: list[Opening]) -> object:
+    """A stand-in for the command that opens a network: it puts a copy of a shipped one into the zoo."""
+
+    def command(opening: Opening) -> list[str]:
+        seen.append(opening)
+        tests = str(Path(__file__).parent)
+        return [sys.executable, "-c", f"import sys; sys.path.insert(0, {tests!r}); {COPIES}", opening.name, str(home)]
+
+    return command

@@ -1,0 +1,81 @@
+"""The Classes page without a browser: it answers, follows the sidebar's batch, and explains what it can't show."""
+
+import pytest
+from screens import open_page, plots, settled
+from streamlit.testing.v1 import AppTest
+
+SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse", "layer": "fc1"}
+
+
+def opened(**link: str | list[str]) -> AppTest:
+    return open_page("classes", **{**SMALL, **link})
+
+
+def titles(app: AppTest) -> list[str]:
+    found = [plot["layout"]["title"] for plot in plots(app)]
+    return [f"{title['text']}, {title.get('subtitle', {}).get('text')}" for title in found]
+
+
+def test_it_answers_and_draws_the_map_the_curves_and_the_scatter() -> None:
+    app = settled(opened())
+    assert app.title[0].value == "Which classes are memorised?" and not app.exception and not app.error and not app.info
+    answer = next(m.value for m in app.markdown if m.value.startswith("**NMF, p = 0: "))
+    assert "AuC" in answer and "At fc1 " in answer and "nan" not in answer.lower()
+    heat_map, curves, scatter = plots(app)
+    assert heat_map["data"][0]["type"] == "heatmap" and len(heat_map["data"][0]["z"]) == 10
+    lines = [t["name"] for t in curves["data"] if t.get("mode") == "lines+markers"]
+    assert lines == ["p = 0", "p = 1"]
+    assert [t["name"].split(":")[0] for t in scatter["data"]][:3] == ["p = 0", "p = 1", "pooled within p"]
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    app.segmented_control(key="map").set_value("1").run()
+    assert any(m.value.startswith("**NMF, p = 1: ") for m in app.markdown) and "p = 1" in titles(app)[0]
+
+
+def test_the_sidebars_class_is_the_one_whose_curves_are_drawn() -> None:
+    app = settled(opened(batch="7"))
+    assert "class 7" in titles(app)[1] and "single-class batches of 10" in titles(app)[0]
+    assert "class" not in {box.key for box in app.selectbox} and not app.info
+    app.selectbox(key="batch").select("each class").run()
+    app.selectbox(key="class").select("4").run()
+    assert not app.exception and "class 4" in titles(app)[1]
+
+
+def test_a_multi_class_batch_is_not_what_it_shows_and_it_says_so() -> None:
+    app = settled(opened(batch="multi-class"))
+    assert "in the place of the multi-class batch" in app.info[0].value and len(plots(app)) == 3
+    assert any("single-class batches of 10" in caption.value for caption in app.caption)
+
+
+def test_what_a_link_got_wrong_is_said() -> None:
+    app = settled(opened(map="0.7", **{"class": "cat"}))
+    assert [words.value.split(":")[0] for words in app.info] == [
+        "The link asks for map of p 0.7",
+        "The link asks for curves of class cat",
+    ]
+    assert len(plots(app)) == 3 and not app.exception
+
+
+def test_a_saturated_layer_of_one_network_is_said_to_have_no_correlation() -> None:
+    app = settled(opened(p=["0"], layer="fc5"))
+    answer = next(m.value for m in app.markdown if m.value.startswith("**NMF, p = 0: "))
+    assert "At fc5 no correlation with test accuracy is defined: AuC is 1.00 for every class." in answer
+    assert "pooled" not in answer and not app.exception
+
+
+def test_a_dead_layer_leaves_a_gap_and_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    from nmfdiag.errors import NmfdiagError
+    from nmfdiag.jobs import compute
+
+    real = compute.compute
+
+    def failing(request: object, **options: object) -> object:
+        if request.class_idx == 3 and request.layer == "fc2":  # type: ignore[attr-defined]
+            raise NmfdiagError("The activations are all zero: this layer is dead on this batch.")
+        return real(request, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(compute, "compute", failing)
+    app = settled(opened(p=["0.4"], seed="1", n="20", layer="fc2", **{"class": "3"}))
+    assert "dead on this batch" in app.error[0].value and not app.exception
+    heat_map, *_ = plots(app)
+    assert [row[1] is None for row in heat_map["data"][0]["z"]] == [c == 3 for c in range(10)]
+    assert any("no curve" in m.value for m in app.markdown)

@@ -1,0 +1,102 @@
+"""Figures show what they are given; colours and dashes mean the same everywhere."""
+
+import re
+
+import numpy as np
+import plotly.graph_objects as go
+import pytest
+
+from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.phases import phases
+from nmfdiag.measures.stats.summary import Spread, mean_curve, rank_needed
+from nmfdiag.plots.theme import colour_of, marker_of, to_html
+from nmfdiag.views.curve_figures import auc_figure, curve_figure, error_by_rank_figure, error_figure
+from nmfdiag.views.curve_tables import auc_table, curve_table, network_table
+from nmfdiag.zoo.registry import entries, lookup
+
+LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+
+
+def curve(
+    accuracy: list[float], *, ranks: list[int] | None = None, full: int = 8, **fields: object
+) -> CompressionCurve:
+    record = {
+        "layer": "conv1_1", "method": "nmf", "ranks": ranks or [1, 2, 8], "accuracy": accuracy,
+        "relative_error": [0.5, 0.2, 0.0][: len(accuracy)], "absolute_error": [5.0, 2.0, 0.0][: len(accuracy)],
+        "converged": [True, False, True][: len(accuracy)], "baseline_accuracy": 1.0, "zero_accuracy": 0.1,
+        "mean_accuracy": 0.2, "full_rank": full, "shape": (20, 8), "n_samples": 20,
+    } | fields  # fmt: skip
+    return CompressionCurve(**record)  # type: ignore[arg-type]
+
+
+def trace(figure: go.Figure, name: str) -> go.Scatter:
+    return next(t for t in figure.data if t.name == name)
+
+
+@pytest.mark.parametrize("axis", ["linear", "log"])
+def test_a_curve_is_the_mean_over_classes(axis: str) -> None:
+    some = [curve([0.2, 0.6, 1.0]), curve([0.4, 0.8, 1.0])]
+    figure = curve_figure({(0.4, "nmf"): some}, layer="conv1_1", axis=axis, batch="single-class batches of 20")
+    line = trace(figure, "p = 0.4")
+    assert list(line.x) == [1, 2, 8] and np.allclose(line.y, [0.3, 0.7, 1.0])
+    assert [str(s).endswith("-open") for s in line.marker.symbol] == [False, True, False]
+    assert trace(figure, "k = 0: all channels zero").y == (0.1,)
+    assert trace(figure, "k = 0: every row the mean row").y == (0.2,)
+    assert (figure.layout.xaxis.type == "log") == (axis == "log")
+    assert figure.layout.yaxis.range[0] <= 0 and figure.layout.yaxis.range[1] >= 1
+
+
+def test_methods_differ_by_dash_and_levels_by_colour_and_marker() -> None:
+    curves = {(p, m): [curve([0.2, 0.6, 1.0])] for p in (0.0, 1.0) for m in ("nmf", "pca", "random")}
+    figure = curve_figure(curves, layer="conv1_1", axis="linear", batch="x")
+    lines = {t.name: t for t in figure.data if t.mode == "lines+markers"}
+    assert [lines[f"p = 0, {m}"].line.dash for m in ("NMF", "PCA", "Random ablation")] == ["solid", "dash", "dot"]
+    assert lines["p = 0, NMF"].line.color == lines["p = 0, PCA"].line.color != lines["p = 1, NMF"].line.color
+    assert len({colour_of(p) for p in LEVELS}) == len({marker_of(p) for p in LEVELS}) == 6
+
+
+def test_a_class_with_few_samples_does_not_shorten_the_curve() -> None:
+    short = curve([0.5, 0.9, 1.0], ranks=[1, 2, 5], full=5, relative_error=[0.4, 0.1, 0.0])
+    long = curve([0.1, 0.3, 0.9], ranks=[1, 2, 8])
+    assert {k: round(s.mean, 6) for k, s in mean_curve([short, long]).items()} == {1: 0.3, 2: 0.6, 8: 0.95}
+    assert mean_curve([short, long], "relative_error")[8].mean == 0
+    assert rank_needed([short, long]) == 8 and rank_needed([curve([0.1, 0.2, 0.3])]) is None
+
+
+def test_layers_keep_their_order_and_phases_are_shaded() -> None:
+    layers = ["conv1_1", "conv1_2", "conv2_1", "conv2_2"]
+    auc = dict(zip(layers, (0.9, 0.6, 0.8, 1.0), strict=True))
+    by_layer = {layer: Spread(v, 0.0, 0.0, 1) for layer, v in auc.items()}
+    found = phases(layers, list(auc.values()), [0.01] * 4)
+    figure = auc_figure({"nmf": {0.0: by_layer}}, layers, found=found, batch="x", axis="linear")
+    assert list(figure.layout.xaxis.categoryarray) == layers and list(trace(figure, "p = 0").y) == list(auc.values())
+    assert [a.text for a in figure.layout.annotations] == ["feature<br>extraction", "memorisation", "clustering"]
+    assert len(figure.layout.shapes) == 3
+    plain = auc_figure({"nmf": {0.0: by_layer}}, layers, found=None, batch="x", axis="log")
+    assert not plain.layout.shapes and "log k" in plain.layout.yaxis.title.text
+
+
+def test_errors_raw_and_relative() -> None:
+    by_layer = {"conv1_1": Spread(0.5, 0.1, 0.05, 4)}
+    relative = error_figure({1.0: by_layer}, ["conv1_1"], relative=True, k=8, batch="x")
+    assert tuple(relative.layout.yaxis.range) == (0, 1.03) and "‖A‖" in relative.layout.yaxis.title.text
+    raw = error_by_rank_figure({1.0: [curve([0.1, 0.2, 0.3])]}, layer="conv1_1", relative=False, axis="log")
+    assert list(trace(raw, "p = 1").y) == [5.0, 2.0, 0.0] and "units" in raw.layout.yaxis.title.text
+
+
+def test_html_needs_no_network_and_has_its_own_colours() -> None:
+    figure = curve_figure({(1.0, "nmf"): [curve([0.2, 0.6, 1.0])]}, layer="conv1_1", axis="linear", batch="x")
+    page = to_html(figure)
+    assert colour_of(1.0) in page.replace(" ", "") and "conv1_1" in page
+    assert not re.search(r"""<(script|link|img)[^>]+(src|href)=["']https?:""", page)
+
+
+def test_tables() -> None:
+    requests = [CurveRequest("digits-mlp-p1-s0", "fc1", c) for c in (0, 1)]
+    results = {r: curve([0.2, 0.6, 1.0], layer="fc1") for r in requests}
+    assert len(curve_table(results, entries())) == 6
+    table = auc_table(results, entries())
+    assert len(table) == 1 and table["batches"][0] == 2 and table["AuC"][0] == pytest.approx(curve([0.2, 0.6, 1.0]).auc)
+    entry = lookup("digits-mlp-p1-s0")
+    assert network_table([entry])["generalisation error"][0] == entry.train_accuracy - entry.test_accuracy

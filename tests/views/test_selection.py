@@ -1,0 +1,74 @@
+"""What the sidebar's choice asks for, and how its answers are grouped."""
+
+from dataclasses import replace
+from urllib.parse import parse_qs, urlencode
+
+import pytest
+
+from nmfdiag.jobs.requests import MULTI_CLASS
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.views.selection import BOTH, EACH_CLASS, MULTI, Choice
+from nmfdiag.zoo.registry import lookup
+
+NETWORKS = (lookup("digits-mlp-p0-s0"), lookup("digits-mlp-p1-s0"))
+
+
+def curve(accuracy: float) -> CompressionCurve:
+    return CompressionCurve(
+        "fc1", "nmf", [1, 2, 4], [accuracy] * 3, [0.5, 0.2, 0.0], [5, 2, 0], [True] * 3, 1.0, 0.1, 0.1, 4, (9, 4), 9
+    )  # fmt: skip
+
+
+def test_requests_cover_networks_layers_classes_and_methods() -> None:
+    choice = Choice(NETWORKS, "fc1", methods=("nmf", "pca"))
+    requests = choice.requests()
+    assert len(requests) == len(set(requests)) == 2 * 5 * 10 * 2
+    assert {r.class_idx for r in requests[: len(requests) // 10]} == {0}
+    assert {r.layer for r in choice.requests(layers=["fc2"])} == {"fc2"}
+
+
+def test_batches() -> None:
+    assert Choice(NETWORKS, "fc1", batch=MULTI).classes == (MULTI_CLASS,)
+    assert Choice(NETWORKS, "fc1", batch="7").classes == (7,)
+    assert Choice(NETWORKS, "fc1", batch=EACH_CLASS).classes == tuple(range(10))
+
+
+@pytest.mark.parametrize("name", ["both", "each class", "multi-class", '"each class"', "left"])
+def test_a_class_may_be_called_like_a_word_of_ours(name: str) -> None:
+    network = replace(NETWORKS[0], class_names=(*NETWORKS[0].class_names[:9], name))
+    named = Choice((network,), "fc1", batch=name)
+    assert named.classes == (9,) and f"class {name}" in named.batch_words
+    assert Choice((network,), "fc1").classes == tuple(range(10))
+    assert Choice((network,), "fc1", batch=MULTI).classes == (MULTI_CLASS,)
+    assert Choice((network,), "fc1", batch=BOTH).classes == (MULTI_CLASS, *range(10))
+    assert (
+        len(named.batches) == 12 and named.batches["each class"] == EACH_CLASS and named.batches["multi-class"] == MULTI
+    )
+    for choice in (
+        named,
+        Choice((network,), "fc1"),
+        Choice((network,), "fc1", batch=MULTI),
+    ):  # as a link brings it back
+        assert replace(choice, batch=choice.batches[dict(choice.link)["batch"]]) == choice
+
+
+def test_curves_are_grouped_by_label_noise() -> None:
+    choice = Choice(NETWORKS, "fc1")
+    requests = choice.requests(layers=["fc1"])
+    results = {r: curve(0.9 if "p0-" in r.entry else 0.3) for r in requests}
+    spreads = choice.auc_spreads(results)["nmf"]
+    assert [round(spreads[p]["fc1"].mean, 6) for p in (0.0, 1.0)] == [0.9, 0.3]
+    assert spreads[0.0]["fc1"].n == 10
+    assert [len(some) for some in choice.at_layer(results).values()] == [10, 10]
+    assert choice.auc_spreads({}) == {}
+
+
+def test_a_link_names_every_choice() -> None:
+    link = parse_qs(urlencode(Choice(NETWORKS, "fc1", batch="7", methods=("nmf", "pca")).link))
+    assert link["p"] == ["0", "1"] and link["methods"] == ["nmf", "pca"]
+    assert (link["data"], link["arch"], link["layer"], link["batch"]) == (["digits"], ["mlp"], ["fc1"], ["7"])
+
+
+def test_answers_are_about_nmf_where_it_is_chosen() -> None:
+    assert Choice(NETWORKS, "fc1", methods=("pca", "nmf")).method == "nmf"
+    assert Choice(NETWORKS, "fc1", methods=("random", "pca")).method == "random"

@@ -1,0 +1,139 @@
+"""The page *Training runs* without a browser: it answers, follows, trains, and explains what isn't there."""
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from screens import open_page, plots, run_until
+from streamlit.testing.v1 import AppTest
+from watchedruns import HEAD, write_run
+
+from nmfdiag.monitor import trainer
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder that is watched, and a server that has trained nothing."""
+    monkeypatch.setenv("NMFDIAG_RUNS", str(tmp_path))
+    st.cache_resource.clear()
+    yield tmp_path
+    st.cache_resource.clear()
+
+
+def opened(**link: str | list[str]) -> AppTest:
+    return open_page("training_runs", **link)
+
+
+def button(app: AppTest, label: str) -> object:
+    return next((b for b in app.button if b.label == label), None)
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join([m.value for m in app.markdown] + [c.value for c in app.caption])
+
+
+def titles(app: AppTest) -> list[str]:
+    return [plot["layout"]["title"]["text"] for plot in plots(app)]
+
+
+def test_without_runs_it_says_how_one_appears(folder: Path) -> None:
+    app = opened()
+    assert app.title[0].value == "Is this run memorising yet?" and not app.exception and not plots(app)
+    assert str(folder) in app.info[0].value and "MemorizationMonitor(" in app.code[-1].value
+    assert str(folder) in app.code[-1].value and button(app, "Train one now") and button(app, "Look again")
+
+
+def test_it_answers_for_the_newest_run_and_draws_panels_and_map(folder: Path) -> None:
+    write_run(folder, "newest", age=1000)
+    write_run(folder, "older", peak=20, age=5000)
+    app = opened()
+    assert not app.exception and not app.error and not app.warning
+    assert "**newest, epoch 12 (stopped: no line for more than 10 minutes): the relative AuC" in texts(app)
+    assert "training should have stopped there" in texts(app) and "Rule: stop once the relative AuC" in texts(app)
+    assert titles(app) == ["newest: AuC / batch accuracy, all layers", "newest: AuC / batch accuracy by layer"]
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    assert button(app, "Look again") and not button(app, "Cancel") and "No run is under way" in texts(app)
+
+
+def test_a_link_sets_every_choice(folder: Path) -> None:
+    for seed in range(2):
+        write_run(
+            folder, f"net-s{seed}", p=0.4, seed=seed, peak=4 + seed, age=100 + seed, ended={"result": {"epochs": 12}}
+        )
+    app = opened(runs=["net-s1", "net-s0"], by="absolute", layer_of="b", smooth="3 epochs", runs_as="mean and band")
+    assert not app.exception and not app.info
+    assert "net-s1, epoch 12 (finished): the AuC of b has not risen" in texts(app) and "**net-s0" in texts(app)
+    figure = plots(app)[0]
+    assert figure["layout"]["title"]["text"] == "net, mean of 2 seeds: AuC, b"
+    assert any(t.get("name") == "raw" for t in figure["data"]) and any(
+        t.get("fill") == "toself" for t in figure["data"]
+    )
+    app.selectbox(key="map_of").select("net-s0").run()
+    assert titles(app)[1] == "net-s0: AuC by layer" and not app.exception
+
+
+def test_a_run_under_way_is_followed_and_choices_stay(folder: Path) -> None:
+    path = write_run(folder, "growing", epochs=6, peak=20, age=1)
+    app = opened(by="absolute")
+    assert "growing, epoch 6: the AuC, mean over all layers, is still rising" in texts(app)
+    assert "Under way: growing. This page follows by itself." in texts(app) and not button(app, "Look again")
+    write_run(folder, "growing", epochs=7, peak=20, age=0)
+    app.run()
+    assert "growing, epoch 7: the AuC" in texts(app) and app.selectbox(key="by").value == "absolute"
+    path.write_text(path.read_text() + json.dumps({"result": {"epochs": 7}}) + "\n")
+    app.run()
+    assert "growing, epoch 7 (finished)" in texts(app) and button(app, "Look again") and not app.exception
+
+
+def test_what_can_not_be_read_is_told_and_the_rest_is_shown(folder: Path) -> None:
+    write_run(folder, "good")
+    write_run(folder, "bad").write_text("{oops\n{}\n")
+    app = opened(runs="gone", layer_of="conv9")
+    assert not app.exception and app.warning[0].value.startswith("bad: Line 1") and len(plots(app)) == 2
+    assert [words.value.split(":")[0] for words in app.info] == [
+        "The link asks for runs gone",
+        "The link asks for layers conv9",
+    ]
+
+
+def test_a_run_without_any_look_is_no_error(folder: Path) -> None:
+    write_run(folder, "empty", epochs=0, age=1)
+    app = opened()
+    assert not app.exception and "empty, epoch 0: no epoch has ended yet" in texts(app) and len(plots(app)) == 1
+
+
+TRAINS = f"""
+import pathlib, sys, time
+run = pathlib.Path(sys.argv[2], sys.argv[1], "run.jsonl")
+run.parent.mkdir(parents=True)
+run.write_text({json.dumps(HEAD | {"name": "NAME", "recipe": None})!r}.replace("NAME", sys.argv[1]) + chr(10))
+time.sleep(600)
+"""
+
+
+def test_the_button_trains_one_shows_it_and_cancel_ends_it(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(folder, "mine")
+    monkeypatch.setattr(
+        trainer, "train_command", lambda name, runs, out: [sys.executable, "-c", TRAINS, name, str(runs), str(out)]
+    )
+    app = opened(recipe="digits-cnn-p1-s0")
+    button(app, "Train one now").click().run()  # type: ignore[attr-defined]
+    assert not app.exception and "Under way: digits-cnn-p1-s0" in texts(app)
+    assert button(app, "Train one now").disabled  # type: ignore[attr-defined]
+    run_until(app, lambda app: "digits-cnn-p1-s0, epoch 0" in texts(app))
+    assert app.multiselect(key="runs").value == ["digits-cnn-p1-s0"]
+    button(app, "Cancel").click().run()  # type: ignore[attr-defined]
+    assert not app.exception and "digits-cnn-p1-s0, epoch 0 (cancelled)" in texts(app)
+    assert button(app, "Look again") and not button(app, "Train one now").disabled  # type: ignore[attr-defined]
+
+
+def test_a_process_that_fails_shows_its_last_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fails = [sys.executable, "-c", "import sys; sys.exit('first' + chr(10) + 'nmfdiag: *no* data')"]
+    monkeypatch.setattr(trainer, "train_command", lambda *_: fails)
+    app = opened()
+    button(app, "Train one now").click().run()  # type: ignore[attr-defined]
+    run_until(app, lambda app: app.error)
+    assert r"digits-mlp-p0.4-s0 was not trained. nmfdiag: \*no\* data" in app.error[0].value

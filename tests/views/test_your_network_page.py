@@ -1,0 +1,203 @@
+"""The page *Your network* without a browser: what it offers, how it opens, and what it shows of a network that is open."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import streamlit as st
+import torch
+from ownnetworks import copied, copying
+from screens import open_page, plots, run_until, settled
+from streamlit.testing.v1 import AppTest
+
+from nmfdiag.data import NORMALIZATIONS
+from nmfdiag.jobs import open_process
+from nmfdiag.jobs.open_process import EXAMPLE_NAME, Opening
+from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.networks import ARCHITECTURES
+from nmfdiag.ui.sidebar import INSIDE_APP
+from nmfdiag.views.your_network import sentences
+from nmfdiag.zoo.registry import refresh
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Empty folders of models, data and the zoo, and a server that has opened nothing."""
+    for variable, name in (("NMFDIAG_MODELS", "models"), ("NMFDIAG_DATA", "data"), ("NMFDIAG_ZOO", "zoo")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    st.cache_resource.clear()
+    refresh()
+    yield tmp_path
+    st.cache_resource.clear()
+    refresh()
+
+
+@pytest.fixture
+def opened(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
+    """What was opened; a copy of a shipped network stands in for it."""
+    seen: list[Opening] = []
+    monkeypatch.setattr(open_process, "open_command", copying(home / "zoo", seen))
+    return seen
+
+
+def page(**link: str) -> AppTest:
+    return open_page("your_network", **link)
+
+
+def button(app: AppTest, label: str) -> object:
+    return next((b for b in app.button if b.label == label), None)
+
+
+def click(app: AppTest, label: str) -> AppTest:
+    app.session_state[INSIDE_APP] = True  # as app.py leaves it while it runs a page; the test runs the page alone
+    app = button(app, label).click().run()  # type: ignore[attr-defined]
+    assert not app.exception
+    return app
+
+
+def texts(app: AppTest) -> str:
+    return "\n".join(each.value for kind in (app.markdown, app.caption, app.warning, app.error) for each in kind)
+
+
+def until(app: AppTest, words: str) -> AppTest:
+    return run_until(app, lambda app: words in texts(app))
+
+
+def test_what_it_offers_is_what_can_be_opened() -> None:
+    assert set(sentences.NORMALIZATIONS) == set(NORMALIZATIONS)
+    assert set(sentences.ARCHITECTURES) == {"auto", *ARCHITECTURES}
+
+
+def test_without_anything_it_says_where_weights_go_and_offers_an_example(home: Path) -> None:
+    app = page()
+    assert app.title[0].value == "Does my network memorise?" and not app.exception and not plots(app)
+    assert str(home / "models") in texts(app) and f'"{home}/models/mine.pt"' in app.code[-1].value
+    assert button(app, "Try it with an example") and button(app, "Open and check").disabled  # type: ignore[attr-defined]
+    assert "Choose weights first." in texts(app) and "At most 200 MB" in texts(app)
+
+
+def test_files_are_listed_and_what_was_chosen_is_opened(home: Path, opened: list[Opening]) -> None:
+    hostile = "![x](http:__evil) <b>.pt"
+    for name in ("models/first.pt", f"models/{hostile}", "data/a.npz", "data/b.zip"):
+        (home / name).write_bytes(b"x")
+    (home / "models" / "out.pt").symlink_to("/etc/hostname")
+    app = page(samples_from="file on this server")
+    assert app.selectbox(key="_pick_weights").options == [hostile, "first.pt"]
+    app.selectbox(key="_pick_weights").select("first.pt")
+    app.selectbox(key="_pick_samples").select("b.zip")
+    app.selectbox(key="_pick_architecture").select("vgg19")
+    app.selectbox(key="_pick_normalisation").select("half").run()
+    app.text_input(key="_name_first").input("my net!").run()
+    app = until(click(app, "Open and check"), "my-net · ")
+    wanted = {"weights": home / "models" / "first.pt", "data": str(home / "data" / "b.zip"), "arch": "vgg19"}
+    assert opened == [Opening("my-net", **wanted, normalization="half")]  # type: ignore[arg-type]
+    assert app.selectbox(key="network").value == "my-net" and not app.error
+
+
+def test_uploads_go_to_a_private_folder_that_is_gone_afterwards(home: Path, opened: list[Opening]) -> None:
+    app = page(weights_from="upload", samples_from="upload")
+    app.file_uploader(key="_upload_weights").set_value(("../../x y.pt", b"abc", "application/octet-stream"))
+    app.file_uploader(key="_upload_samples").set_value(("s.npz", b"abc", "application/octet-stream")).run()
+    assert app.text_input(key="_name_x-y").value == "x-y"
+    app = until(click(app, "Open and check"), "x-y")
+    [opening] = opened
+    assert opening.weights is not None and opening.weights.name == "weights.pt" and not opening.weights.parent.exists()
+    assert Path(opening.data).parent == opening.weights.parent and Path(opening.data).name == "samples.npz"
+
+
+def test_raw_activations_are_a_second_way(home: Path, opened: list[Opening]) -> None:
+    (home / "data" / "a.npz").write_bytes(b"x")
+    app = page(way="raw activations")
+    assert "after its ReLU" in texts(app)
+    until(click(app, "Open and check"), "a · ")
+    assert opened == [Opening("a", activations=home / "data" / "a.npz")]
+
+
+def test_why_it_failed_is_told_harmlessly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = 'import sys; sys.exit(\'{"error": "layer1.*: ![x](http://evil) is missing"}\')'
+    monkeypatch.setattr(open_process, "open_command", lambda opening: [sys.executable, "-c", code])
+    app = until(click(page(), "Try it with an example"), "was not opened")
+    assert r"layer1.\*: \!\[x\]" in app.error[0].value and button(app, "Open and check")
+
+
+def test_it_can_be_cancelled(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "import sys, time; sys.stderr.write(' 50%|#| 00:01 checking'); sys.stderr.flush(); time.sleep(600)"
+    monkeypatch.setattr(open_process, "open_command", lambda opening: [sys.executable, "-c", code])
+    app = click(page(), "Try it with an example")
+    assert button(app, "Cancel") and not button(app, "Open and check")
+    app = click(app, "Cancel")
+    assert button(app, "Open and check") and not app.error and not (home / "zoo" / EXAMPLE_NAME).exists()
+
+
+def test_the_example_is_checked_diagnosed_reported_and_removed(home: Path, opened: list[Opening]) -> None:
+    app = until(click(page(n="10", grid="coarse"), "Try it with an example"), r"a \*remark\*")
+    assert app.selectbox(key="network").value == EXAMPLE_NAME and app.query_params["network"] == EXAMPLE_NAME
+    assert [metric.value for metric in app.metric][:3] == ["87.5%", "5", "about 10 s"] and not plots(app)
+    assert "(1 left out)" in texts(app) and "50 curves: every layer on every class, 10 samples a batch" in texts(app)
+    app = settled(click(app, "Diagnose"))
+    assert not app.error and len(plots(app)) == 3 and "is the least linear layer" in texts(app)
+    assert {"Report (HTML)", "Numbers (JSON)"} < {b.label for b in app.get("download_button")}
+    assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    app = click(app, f"Remove {EXAMPLE_NAME}")
+    assert app.selectbox(key="network").value == "open one" and not (home / "zoo" / EXAMPLE_NAME).exists()
+
+
+def test_it_can_be_opened_again_with_the_normalisation_that_fits(home: Path, opened: list[Opening]) -> None:
+    app = until(click(page(), "Try it with an example"), r"a \*remark\*")
+    app = until(click(app, "Open again, normalised as half"), r"a \*remark\*")
+    assert [(each.name, each.normalization, each.replaces) for each in opened] == [
+        (EXAMPLE_NAME, "auto", False), (EXAMPLE_NAME, "half", True),
+    ]  # fmt: skip
+    assert not app.error and app.selectbox(key="network").value == EXAMPLE_NAME
+
+
+def test_the_better_normalisation_is_understood_as_the_check_words_it() -> None:
+    inputs, labels = torch.tensor([[0.2], [0.4], [0.6], [0.8]]), torch.tensor([0, 0, 1, 1])
+    model = torch.nn.Linear(1, 2)
+    with torch.no_grad():  # the first class where x < 0: right of inputs from -1 to 1
+        model.weight.copy_(torch.tensor([[-1.0], [1.0]]))
+        model.bias.zero_()
+    found = preflight(torch.nn.Sequential(torch.nn.Identity(), model), inputs, labels)
+    assert found.accuracy == 0.5
+    assert sentences.better_normalization({"preflight": found.to_dict()}) in ("data", "half")
+    assert sentences.better_normalization({}) == ""
+
+
+def test_one_that_was_opened_before_can_be_chosen_by_its_link(home: Path) -> None:
+    copied("mine", home / "zoo")
+    app = page(network="mine")
+    assert (
+        not app.exception
+        and "mine · mlp · 5 layers" in texts(app)
+        and "came into the zoo on the command line" in texts(app)
+    )
+    app = page(network="gone")
+    assert "The link asks for network gone" in app.info[0].value
+    app = click(page(), "mine")
+    assert app.selectbox(key="network").value == "mine"
+
+
+def test_another_page_is_opened_with_this_network(home: Path) -> None:
+    copied("mine", home / "zoo")
+    app = page(network="mine", n="10", grid="coarse")
+    app = settled(click(app, "Diagnose") if button(app, "Diagnose") else app)  # another test may have asked for it
+    app = click(app, "Classes")
+    assert app.title[0].value == "Which classes are memorised?" and "mine · mlp" in texts(app)
+
+
+@pytest.mark.parametrize("name", ["curves", "phases", "classes", "reconstruction", "ablation", "support"])
+def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None:
+    copied("mine", home / "zoo")
+    app = settled(
+        open_page(name, **{"data": "mine", "arch": "mlp", "n": "10", "grid": "coarse", "layer": "fc3", "batch": "3"})
+    )
+    assert not app.exception and not app.error
+    assert "mine · mlp · p unknown" in texts(app) and "p = 0" not in texts(app)
+    assert not any(pills.key == "p" for pills in app.pills)
+    drawn = str([plot["data"] for plot in plots(app)])
+    assert "p = 0" not in drawn and ("34,144,140" in drawn or name == "support")
+    assert all(
+        table.value["p"].isna().all() or set(table.value["p"]) <= {"?"} for table in app.dataframe if "p" in table.value
+    )
