@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from nmfdiag.jobs.cover_support import SupportRequest
+from nmfdiag.jobs.requests import SupportRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import charts, live_results, sidebar

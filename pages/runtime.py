@@ -3,8 +3,8 @@
 import streamlit as st
 
 from nmfdiag.bench import last_results
+from nmfdiag.jobs.requests import KINDS
 from nmfdiag.jobs.time_nmf import runtime_requests
-from nmfdiag.jobs.timing_request import KINDS
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.ui.widgets import give, one, several
 from nmfdiag.views.curve_tables import runtime_table

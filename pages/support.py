@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from nmfdiag.jobs.cover_support import support_requests
+from nmfdiag.jobs.requests import support_requests
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.ui.widgets import give, one
 from nmfdiag.views.selection import EACH_CLASS, Choice

@@ -34,6 +34,7 @@ ROOMS = (
     "networks",
     "data",
     "factorize",
+    "provenance",
     "text",
     "version",
     "errors",

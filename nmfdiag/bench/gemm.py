@@ -10,9 +10,9 @@ from torch import Tensor
 
 from nmfdiag.bench.cases import Case, row_of
 from nmfdiag.bench.table import Row, Section
-from nmfdiag.bench.timer import interleaved, once
 from nmfdiag.factorize.hals_iterations import CHUNK, Stack
 from nmfdiag.factorize.starts import nndsvd
+from nmfdiag.jobs.timer import interleaved, once
 
 AT_LEAST = 0.2
 """Seconds that a timing of products should take, so that the clock's grain does not show."""

@@ -17,9 +17,9 @@ from nmfdiag.bench.bench_network import Say
 from nmfdiag.bench.cases import Options, grid, subject, words
 from nmfdiag.bench.peers import OURS, warm_up
 from nmfdiag.bench.table import Row, Section
-from nmfdiag.bench.timer import Timing, interleaved
 from nmfdiag.data import single_class_batches
 from nmfdiag.factorize import default_ranks, nmf
+from nmfdiag.jobs.timer import Timing, interleaved
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.networks import SplitNetwork, fold, unfold

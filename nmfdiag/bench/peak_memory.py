@@ -17,10 +17,10 @@ from nmfdiag.bench.bench_network import Say
 from nmfdiag.bench.cases import Options, cases, grid, subject, words
 from nmfdiag.bench.peers import OURS
 from nmfdiag.bench.table import Row, Section, kept_folder
-from nmfdiag.bench.timer import Timing, once, threads
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import nmf
 from nmfdiag.factorize.threads import subnormals
+from nmfdiag.jobs.timer import Timing, once, threads
 
 ROWS, QUICK_ROWS = 2_500_000, 100_000
 NOISE = 0.02

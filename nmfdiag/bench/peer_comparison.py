@@ -11,7 +11,7 @@ from nmfdiag.bench.gate import direct_error, judge
 from nmfdiag.bench.gemm import bandwidth, share_of_gemm
 from nmfdiag.bench.peers import LOOPED, OURS, SOLVERS, Factors, warm_up
 from nmfdiag.bench.table import Row, Section
-from nmfdiag.bench.timer import interleaved
+from nmfdiag.jobs.timer import interleaved
 
 MATRIX = 10_000
 """Errors are kept by ``matrix * MATRIX + rank``, so that the gate sees every rank of every matrix."""

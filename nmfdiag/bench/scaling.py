@@ -4,16 +4,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 
-import numpy as np
 import torch
 
 from nmfdiag.bench.bench_network import Say
 from nmfdiag.bench.cases import Case, Options, cases, grid, row_of, subject
 from nmfdiag.bench.peers import OURS, warm_up
 from nmfdiag.bench.table import Row, Section
-from nmfdiag.bench.timer import interleaved, threads
-from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import nmf
+from nmfdiag.jobs.timer import interleaved, threads
+from nmfdiag.measures.stats.regression import exponent
 
 PARTS = (1 / 8, 1 / 4, 1 / 2, 1)
 SIZES: dict[str, Callable[[Row], int]] = {
@@ -24,24 +23,6 @@ SIZES: dict[str, Callable[[Row], int]] = {
 }
 GROWTHS = tuple(SIZES)
 THREADS = (1, 2)
-
-
-def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> float:
-    """Fit ``seconds = c * sizes ** exponent`` by least squares on the logarithms.
-
-    Args:
-        sizes: Positive sizes, (n,), at least two different ones.
-        seconds: Positive times, (n,).
-
-    Raises:
-        NmfdiagError: If a line can't be fitted to them.
-
-    >>> round(exponent([1, 2, 4], [3, 6, 12]), 6)
-    1.0
-    """
-    if len(sizes) != len(seconds) or len(set(sizes)) < 2 or min(*sizes, *seconds) <= 0:
-        raise NmfdiagError(f"An exponent needs two different positive sizes or more, got {list(sizes)}.")
-    return float(np.polyfit(np.log(sizes), np.log(seconds), 1)[0])
 
 
 def scaling_section(options: Options, say: Say) -> Section:
@@ -107,7 +88,7 @@ def exponents(rows: Sequence[Row]) -> dict[str, float]:
         grown = [row for row in rows if row.section == "scaling" and row.note == f"grows: {what}"]
         sizes = [SIZES[what](row) for row in grown]
         if len(set(sizes)) > 1:
-            fitted[what] = exponent(sizes, [row.seconds for row in grown])
+            fitted[what] = exponent(sizes, [row.seconds for row in grown])[0]
     return fitted
 
 

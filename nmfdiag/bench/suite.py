@@ -14,12 +14,12 @@ from nmfdiag.bench.peak_memory import memory_section
 from nmfdiag.bench.peer_comparison import peers_section
 from nmfdiag.bench.scaling import scaling_section
 from nmfdiag.bench.table import COLUMNS, KEPT, Row, Section, kept_folder, this_machine, to_records, write_csv
-from nmfdiag.bench.timer import threads
 from nmfdiag.bench.truth import truth_section
 from nmfdiag.bench.vgg19 import runtime_section
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.threads import subnormals
 from nmfdiag.jobs.compute import devices
+from nmfdiag.jobs.timer import threads
 
 SECTIONS: dict[str, Callable[[Options, Say], Section]] = {
     "peers": peers_section,

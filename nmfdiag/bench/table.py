@@ -7,11 +7,11 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.jobs.cache import cache_folder
+from nmfdiag.provenance import package_version, processor_model
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +95,8 @@ def this_machine(device: str = "cpu") -> dict[str, str]:
     packages = {"nmfdiag": "nmfdiag", "torch": "torch", "numpy": "numpy", "scikit_learn": "scikit-learn"}
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
-        "processor": _processor(device),
-        **{column: _version(package) for column, package in packages.items()},
+        "processor": processor_model(device),
+        **{column: package_version(package) for column, package in packages.items()},
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
     }
 
@@ -143,22 +143,3 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, float):
         return value
     return "" if value != value else f"{value:.6g}"
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return ""
-
-
-def _processor(device: str) -> str:
-    if device.startswith("cuda"):
-        import torch
-
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()

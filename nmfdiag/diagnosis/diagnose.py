@@ -2,11 +2,9 @@
 
 import hashlib
 import json
-import time
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +19,7 @@ from nmfdiag.measures.layer_profile import LayerProfile, Measured
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.networks.kind import kind_of_architecture, kind_of_model
-from nmfdiag.version import __version__
+from nmfdiag.provenance import provenance
 from nmfdiag.zoo.registry import ZooEntry
 
 if TYPE_CHECKING:
@@ -183,11 +181,8 @@ def diagnose(
     inputs, labels = as_samples(inputs, labels, model)
     profile = layer_profile(model, inputs, labels, **options)
     samples = inputs.cpu().contiguous()
-    provenance = {
-        "nmfdiag": __version__,
-        "torch": torch.__version__,
-        "numpy": version("numpy"),
-        "date": time.strftime("%Y-%m-%d %H:%M"),
+    origin = {
+        **provenance("nmfdiag", "torch", "numpy", "date"),
         "network": type(model).__name__,
         "weights (sha256)": _digest(unwrapped(model)),
         "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().data).hexdigest(),
@@ -197,7 +192,7 @@ def diagnose(
     }
     return diagnosed(
         profile,
-        provenance,
+        origin,
         kind=kind_of_model(unwrapped(model), inputs),
         without=without,
         class_names=class_names,
@@ -270,10 +265,9 @@ def diagnosis_of(
         network_layers=tuple(layers),
     )
     made = measured[0].curve.provenance
-    provenance = {
-        "nmfdiag": __version__,
+    origin = {
+        **provenance("nmfdiag", "date"),
         **{str(key): value for key, value in made.items() if key in ("torch", "numpy", "device", "processor")},
-        "date": time.strftime("%Y-%m-%d %H:%M"),
         "network": f"{entry.name} ({entry.recipe.arch})",
         "weights (sha256)": entry.sha256.get("weights", "unknown"),
         "samples (sha256)": entry.sha256.get("pool", "unknown"),
@@ -282,7 +276,7 @@ def diagnosis_of(
     }
     return diagnosed(
         profile,
-        provenance,
+        origin,
         kind=kind_of_architecture(entry.recipe.arch),
         without=(entry.name, *without),
         class_names=entry.class_names,

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence.records import RECORDED
 from nmfdiag.jobs.cache import CurveCache
-from nmfdiag.jobs.cover_support import SupportRequest
-from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, profile_requests
+from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, SupportRequest, profile_requests
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.zoo.recipes import RECIPES

@@ -1,6 +1,5 @@
 """Run a declared experiment and record it: train each network, measure it, write it down, go on where it was stopped."""
 
-import platform
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from nmfdiag.data import Dataset, load, multi_class_batch, single_class_batches
@@ -20,7 +18,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.monitor.epoch_probe import summarised
 from nmfdiag.monitor.run_reader import append
 from nmfdiag.networks.split import SplitNetwork
-from nmfdiag.version import __version__
+from nmfdiag.provenance import provenance
 from nmfdiag.zoo.experiments import AXES, experiment
 from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.training import Trained, predict, train, training_set
@@ -211,9 +209,4 @@ def _rounded(value: Any) -> Any:
 
 
 def _provenance() -> dict[str, Any]:
-    return {
-        "nmfdiag": __version__,
-        "torch": torch.__version__,
-        "processor": platform.processor() or platform.machine(),
-        "date": time.strftime("%Y-%m-%d"),
-    }
+    return provenance("nmfdiag", "torch", "processor", date=time.strftime("%Y-%m-%d"))

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.jobs.requests import RuntimeResult
 from nmfdiag.jobs.safe_disk import DATABASE, FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
-from nmfdiag.jobs.timing_request import RuntimeResult
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
 

@@ -11,12 +11,9 @@ from typing import Any, TypeVar
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
-from nmfdiag.jobs.cover_support import SupportRequest
 from nmfdiag.jobs.memory_limits import give_back, memory_words, out_of_memory
-from nmfdiag.jobs.requests import CurveRequest
-from nmfdiag.jobs.timing_request import RuntimeRequest
+from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest
 
-Request = CurveRequest | RuntimeRequest | SupportRequest
 CLOSING_SECONDS = 3
 _COMPUTING = threading.Lock()
 """Of all queues of the process: what a computation may take of the memory, and how long it takes, is known for one alone."""

@@ -1,54 +1,52 @@
-"""What the factorisation costs on this machine: which points a plot asks for, and timing them (figure 11)."""
+"""Time the factorisation on this machine (figure 11): the points of a plot, and the measurement of each."""
 
 import os
-import platform
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
-from functools import lru_cache
-from importlib.metadata import version
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.jobs.requests import CurveRequest, stamp
-from nmfdiag.jobs.timing_request import KINDS, WHOLE_GRID, Machine, RuntimeRequest, RuntimeResult
+from nmfdiag.jobs.requests import KINDS, WHOLE_GRID, CurveRequest, RuntimeRequest, RuntimeResult, stamp
+from nmfdiag.jobs.timer import once, threads
+from nmfdiag.provenance import processor_model, provenance
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nmfdiag.factorize import Factorization
     from nmfdiag.factorize.progress import Progress
 
 MIN_REPEATS, MAX_REPEATS, REPEAT_SECONDS = 3, 15, 0.15
+"""Repeats of a timing; after the minimum, it ends once this wall time is reached."""
 SHARES = {
     "rows": tuple(1 / part for part in (1, 2, 4, 8, 16, 32, 64)),
     "channels": (1.0, 0.75, 0.5, 0.375, 0.25, 0.1875, 0.125),
 }
+"""Shares of the matrix, by kind of timing."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The machine that measures: its devices, the fastest first, threads on the CPU, and each device's model."""
+
+    devices: tuple[str, ...]
+    threads: int
+    names: tuple[str, ...]
 
 
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
-    """This machine's devices; the threads are those that the dashboard's curves are computed with."""
-    import torch
-
+    """Return this machine's devices; the threads are those that the dashboard computes curves with."""
     from nmfdiag.jobs.compute import devices
     from nmfdiag.jobs.queue import worker_threads
 
-    cpu = f"{processor_name()}, {os.cpu_count()} cores"
-    found = tuple(devices())
-    return Machine(found, worker_threads(), tuple(cpu if d == "cpu" else torch.cuda.get_device_name(d) for d in found))
-
-
-def processor_name() -> str:
-    """The processor's model as the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    models = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(models, "") or platform.processor() or platform.machine()
+    available = tuple(devices())
+    models = (processor_model(d) + (f", {os.cpu_count()} cores" if d == "cpu" else "") for d in available)
+    return Machine(available, worker_threads(), tuple(models))
 
 
 def runtime_requests(
@@ -62,18 +60,18 @@ def runtime_requests(
     ranks: Sequence[int] = (8,),
     devices: Iterable[str] | None = None,
 ) -> list[RuntimeRequest]:
-    """The points of one plot: ranks from the smallest on, sizes from the whole matrix down.
+    """Return the points of one plot: ranks from the smallest up, sizes from the whole matrix down.
 
     Args:
         entry: The network.
         layer: Its layer.
-        kind: What the plot is over, one of :data:`KINDS`; ``"rank"`` takes each rank of the default grid alone, and for
-            HALS the whole grid in one call (multiplicative updates go rank by rank).
+        kind: The plot's horizontal axis, one of :data:`KINDS`; ``"rank"`` times each rank of the default grid alone, and for
+            HALS the whole grid in one call as well (multiplicative updates run rank by rank).
         class_idx: The given label of the batch, or :data:`nmfdiag.jobs.requests.MULTI_CLASS`.
         per_class: Samples in the batch.
         solvers: ``"hals"``, ``"mu"`` or both.
-        ranks: Ranks of the other kinds.
-        devices: Devices of this machine; default is all.
+        ranks: Ranks for the other kinds.
+        devices: Devices of this machine; default all.
 
     Raises:
         NmfdiagError: If the kind or layer is unknown.
@@ -84,7 +82,7 @@ def runtime_requests(
         raise NmfdiagError(f"Unknown kind of timing {kind!r}: accepted are {', '.join(KINDS)}.")
     if layer not in entry.layers:
         raise NmfdiagError(f"Unknown layer {layer!r}: {entry.name} has {', '.join(entry.layers)}.")
-    here = this_machine()
+    machine = this_machine()
     if kind == "rank":
         cells = [("rank", k, 1.0, s) for k in default_ranks(entry.layers[layer])[:-1] for s in solvers]
         cells += [("rank", WHOLE_GRID, 1.0, "hals")] if "hals" in solvers else []
@@ -93,86 +91,73 @@ def runtime_requests(
     else:  # the whole matrix is the same point on every plot
         cells = [(kind if share < 1 else "rank", k, share, s) for share in SHARES[kind] for k in ranks for s in solvers]
     return [
-        RuntimeRequest(entry.name, layer, class_idx, cell, k, solver, device, here.threads, name, share, per_class)
+        RuntimeRequest(entry.name, layer, class_idx, cell, k, solver, device, machine.threads, name, share, per_class)
         for cell, k, share, solver in cells
-        for device, name in zip(here.devices, here.names, strict=True)
+        for device, name in zip(machine.devices, machine.names, strict=True)
         if devices is None or device in devices
     ]
 
 
 def measure(request: RuntimeRequest, *, device: str = "auto", on_progress: "Progress | None" = None) -> RuntimeResult:
-    """Time one NMF call: an untimed one that compiles and warms up, then at least three.
+    """Time one NMF call: an untimed one that compiles and warms up, then at least :data:`MIN_REPEATS`.
 
     Args:
-        request: What to time; its device counts.
-        device: Not used: the queue's device.
-        on_progress: Called with the share done and a few words; may raise to cancel.
+        request: The call to time; the device is the request's.
+        device: The queue's device, which is ignored.
+        on_progress: Called with the share done and a short text; may raise to cancel.
 
     Raises:
         NmfdiagError: If the network, layer, class or device is unknown, or the layer is dead on the batch.
     """
-    import torch
-
     from nmfdiag.factorize import default_ranks, nmf
 
-    began, report = time.perf_counter(), on_progress or (lambda done, words: None)
+    began, report = time.perf_counter(), on_progress or (lambda share, text: None)
     digest = lookup(request.entry).digest
     A = _part_of(_activations(digest, replace(request, kind="", rank=0, share=1.0, solver="")), request)
-    full_rank = min(A.shape)
-    ranks = default_ranks(full_rank)[:-1] if request.rank == WHOLE_GRID else [request.rank]
-    ranks = [k for k in ranks if k < full_rank]
-    words = f"{request.solver.upper()}, {f'rank {request.rank}' if request.rank else 'all ranks in one call'}"
+    ranks = default_ranks(min(A.shape))[:-1] if request.rank == WHOLE_GRID else [request.rank]
+    ranks = [k for k in ranks if k < min(A.shape)]
+    title = f"{request.solver.upper()}, {f'rank {request.rank}' if request.rank else 'all ranks in one call'}"
     if request.share < 1:
-        words += f", {request.share:.2g} of the {request.kind}"
-    walls: list[float] = []
-    cpus: list[float] = []
-    traces: list[list[tuple[float, float]]] = []
-    threads = torch.get_num_threads()
+        title += f", {request.share:.2g} of the {request.kind}"
+    factorise = partial(nmf, A, ranks, solver=request.solver, tol=request.tol, seed=request.seed)
+    runs: list[tuple[Factorization, float, float]] = []
 
-    def tell(done: float, _words: str) -> None:
-        report(done, f"{words}, repeat {len(walls) + 1}")
+    def report_repeat(share: float, _text: str) -> None:
+        report(share, f"{title}, repeat {len(runs) + 1}")
 
-    options: dict[str, Any] = {"solver": request.solver, "tol": request.tol, "seed": request.seed}
-    torch.set_num_threads(request.threads)
-    try:
+    def is_enough() -> bool:
+        seconds = sum(wall for _, _, wall in runs)
+        return len(runs) >= MIN_REPEATS and (seconds >= REPEAT_SECONDS or len(runs) >= MAX_REPEATS)
+
+    with threads(request.threads):
         if ranks:
-            report(0.0, f"{words}, warming up")
-            nmf(A, ranks, max_iter=2, **options)
-        while ranks and (len(walls) < MIN_REPEATS or (sum(walls) < REPEAT_SECONDS and len(walls) < MAX_REPEATS)):
-            _wait_for(A)
-            wall, cpu = time.perf_counter(), time.process_time()
-            solved = nmf(A, ranks, max_iter=request.max_iter, **options, on_progress=tell)
-            _wait_for(A)
-            walls.append(time.perf_counter() - wall)
-            cpus.append(time.process_time() - cpu)
-            traces.append(_best_so_far(solved.trace[ranks[0]]))
-    finally:
-        torch.set_num_threads(threads)
+            report(0.0, f"{title}, warming up")
+            factorise(max_iter=2)
+        while ranks and not is_enough():
+            task = partial(factorise, max_iter=request.max_iter, on_progress=report_repeat)
+            runs.append(once(task, str(A.device)))
+    solved = runs[-1][0] if runs else None
+    traces = [_best_so_far(factors.trace[ranks[0]]) for factors, _, _ in runs]
     return RuntimeResult(
         rows=A.shape[0],
         channels=A.shape[1],
         ranks=ranks,
-        wall_seconds=walls,
-        cpu_seconds=cpus,
-        relative_error=solved.relative_error if ranks else [],
-        n_iter=solved.n_iter if ranks else [],
-        converged=solved.converged if ranks else [],
+        wall_seconds=[wall for _, _, wall in runs],
+        cpu_seconds=[cpu for _, cpu, _ in runs],
+        relative_error=solved.relative_error if solved else [],
+        n_iter=solved.n_iter if solved else [],
+        converged=solved.converged if solved else [],
         trace=_over_repeats(traces) if request.kind == "convergence" else [],
-        provenance={
-            **stamp(request, digest),
-            "torch": torch.__version__,
-            "numpy": version("numpy"),
-            "device": str(A.device),
-            "threads": request.threads,
-            "processor": request.machine,
-            "date": time.strftime("%Y-%m-%d %H:%M"),
-            "seconds": round(time.perf_counter() - began, 4),
-        },
-    )
+        provenance=stamp(request, digest)
+        | provenance(
+            "torch", "numpy", "date", began=began, device=str(A.device), threads=request.threads,
+            processor=request.machine,  # the model, where other records have the architecture
+        ),
+    )  # fmt: skip
 
 
 def _best_so_far(trace: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The least error until each moment: HALS follows several starts at once, and MU may rise by a rounding."""
+    """Return the least error up to each moment: HALS runs several starts at once, and MU may rise by rounding."""
     best: dict[float, float] = {}
     least = float("inf")
     for seconds, error in trace:
@@ -182,7 +167,7 @@ def _best_so_far(trace: Sequence[tuple[float, float]]) -> list[tuple[float, floa
 
 
 def _over_repeats(traces: Sequence[Sequence[tuple[float, float]]]) -> list[tuple[float, float, float, float]]:
-    """The same course, timed several times: median, least and most seconds of each step, and its error."""
+    """Return the median, least and most seconds of each step over the repeats, and the step's error."""
     rows = []
     for repeats in zip(*traces, strict=False):
         seconds = [t for t, _ in repeats]
@@ -192,7 +177,7 @@ def _over_repeats(traces: Sequence[Sequence[tuple[float, float]]]) -> list[tuple
 
 @lru_cache(maxsize=1)
 def _activations(digest: str, request: RuntimeRequest) -> "Tensor":
-    """The layer's activation matrix, kept until another one is asked for: the points of a plot share it."""
+    """Return the layer's activation matrix, cached until another one is needed: the points of a plot share it."""
     from nmfdiag.factorize import activation_matrix
     from nmfdiag.factorize.signed import has_negative, parts_of
     from nmfdiag.jobs.compute import probe_batch, resolve
@@ -200,7 +185,7 @@ def _activations(digest: str, request: RuntimeRequest) -> "Tensor":
 
     entry, device = lookup(request.entry), resolve(request.device)
     if entry.digest != digest:
-        raise NmfdiagError(f"{entry.name} was replaced while it was being read: ask again.")
+        raise NmfdiagError(f"{entry.name} was replaced while it was being read: try again.")
     pool = entry.load_pool()
     curve = CurveRequest(
         request.entry, request.layer, request.class_idx, per_class=request.per_class, seed=request.seed
@@ -216,7 +201,7 @@ def _activations(digest: str, request: RuntimeRequest) -> "Tensor":
 
 
 def _part_of(A: "Tensor", request: RuntimeRequest) -> "Tensor":
-    """A random share of the rows or channels; a smaller share is part of a larger one, and the largest one is in all of them."""
+    """Return a random share of the rows or channels: a smaller share is part of a larger one, and all include the largest row or channel."""
     import torch
 
     if request.share == 1:
@@ -226,11 +211,3 @@ def _part_of(A: "Tensor", request: RuntimeRequest) -> "Tensor":
     largest = int(A.square().sum(dim=1 - axis).argmax())  # so that no part is all zero
     order = torch.cat([order[order == largest], order[order != largest]])
     return A.index_select(axis, order[: max(1, round(request.share * A.shape[axis]))].sort().values).contiguous()
-
-
-def _wait_for(A: "Tensor") -> None:
-    """Work on a GPU goes on after the call that began it has returned."""
-    import torch
-
-    if A.device.type == "cuda":
-        torch.cuda.synchronize(A.device)

@@ -1,7 +1,6 @@
 """Replace a layer's activations by rank-k approximations, run the rest of the network, watch the accuracy."""
 
 import copy
-import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,6 +31,7 @@ from nmfdiag.measures.tail import TAIL_DTYPES, Tail, approximations
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.fold import fold
 from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.provenance import provenance as made_with
 
 METHODS = ("nmf", "pca", "random")
 """The paper's."""
@@ -393,10 +393,7 @@ def _answer(
         n_samples=batch.n_samples,
         operation=question.operation,
         provenance={
-            "torch": torch.__version__,
-            "device": str(matrix.device),
-            "threads": torch.get_num_threads(),
-            "processor": platform.processor() or platform.machine(),
+            **made_with("torch", "threads", "processor", device=str(matrix.device)),
             "n_iter": solved.n_iter,
             "seed": question.seed,
             **(question.nmf_options if question.method in ("nmf", SIGNED) else {}),

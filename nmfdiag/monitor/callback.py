@@ -1,7 +1,6 @@
 """Watch a training run from inside its loop: measure after each epoch, write it down, say when to stop, and disturb nothing."""
 
 import logging
-import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -23,7 +22,7 @@ from nmfdiag.monitor.distributed import Ranks, runnable_alone, without_collectiv
 from nmfdiag.monitor.epoch_probe import LEADING, Watch
 from nmfdiag.monitor.run_file import RunFile
 from nmfdiag.monitor.run_reader import MOST_EPOCHS, current_epochs
-from nmfdiag.version import __version__
+from nmfdiag.provenance import provenance
 from nmfdiag.zoo.recipes import Recipe
 
 logger = logging.getLogger(__name__)
@@ -276,12 +275,10 @@ class MemorizationMonitor:
             "measures": list(self._watch.methods), "per_class": per_class, "classes": len(self._batches), "patience": self.patience,
             "measure": self.measure, "overhead": self.overhead, "method": self.method,
         }  # fmt: skip
-        provenance = {
-            "nmfdiag": __version__, "torch": torch.__version__, "processor": platform.processor() or platform.machine(),
-            "date": time.strftime("%Y-%m-%d %H:%M"), "process": getpid(),
+        return {
+            "name": name, "experiment": "monitor", "recipe": recipe and recipe.to_dict(), "probe": probe,
+            "provenance": provenance("nmfdiag", "torch", "processor", "date", process=getpid()),
         }  # fmt: skip
-        known = recipe and recipe.to_dict()
-        return {"name": name, "experiment": "monitor", "recipe": known, "probe": probe, "provenance": provenance}
 
 
 def whole_number(epoch: Any) -> int:

@@ -6,8 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
-from nmfdiag.jobs.timing_request import RuntimeRequest, RuntimeResult
+from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, RuntimeRequest, RuntimeResult
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.zoo.registry import ZooEntry, known

@@ -1,6 +1,5 @@
 """Write a trained network into a zoo folder, and check that what is there is what was written."""
 
-import platform
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 from nmfdiag.data import Dataset, load, stratified_subset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks import find_relu_layers
+from nmfdiag.provenance import provenance
 from nmfdiag.zoo.files import sha256_of
 from nmfdiag.zoo.placement import placed
 from nmfdiag.zoo.recipes import Recipe
@@ -57,11 +57,7 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
         log=tuple(trained.log),
         pool=f"{recipe.dataset}-n{recipe.n_train}-s{recipe.seed}",
         sha256={},
-        trained_with={
-            "torch": torch.__version__,
-            "processor": platform.processor() or platform.machine(),
-            "seconds": f"{trained.seconds:.0f}",
-        },
+        trained_with=provenance("torch", "processor", seconds=f"{trained.seconds:.0f}"),
         folder=zoo / recipe.name,
     )
     return store(draft, trained.model, chosen.inputs[pool], chosen.labels.given[pool], chosen.labels.true[pool])

@@ -20,11 +20,11 @@ from nmfdiag.bench.gate import direct_error, judge
 from nmfdiag.bench.naive_curves import Points, auc_difference, naive_curve
 from nmfdiag.bench.peer_comparison import compare
 from nmfdiag.bench.peers import SOLVERS
-from nmfdiag.bench.scaling import exponent, exponents
+from nmfdiag.bench.scaling import exponents
 from nmfdiag.bench.table import kept_folder, write_csv
-from nmfdiag.bench.timer import interleaved, threads
 from nmfdiag.cli import MISTAKE, OK, main
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.jobs.timer import interleaved, threads
 
 QUICK = ["bench", "--quick", "--repeats", "1", "--json"]
 
@@ -163,13 +163,10 @@ def test_every_solver_recovers_a_planted_matrix(name: str) -> None:
 
 def test_planted_exponent() -> None:
     sizes = [100, 200, 400, 800]
-    assert exponent(sizes, [3e-5 * n**0.7 for n in sizes]) == pytest.approx(0.7)
     rows = [
         Row("scaling", "cpu", f"rows {n}", n, 8, cpu_seconds=n**0.9, note="grows: rows") for n in sizes
     ]  # fmt: skip
     assert exponents(rows) == {"rows": pytest.approx(0.9)}
-    with pytest.raises(NmfdiagError, match="two different"):
-        exponent([5, 5], [1, 2])
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,18 @@
 
 import json
 import pickle
+import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from nobody import as_nobody, close, open_folder
 
 from nmfdiag.jobs.cache import CurveCache
-from nmfdiag.jobs.requests import CurveRequest, lookup, profile_requests
-from nmfdiag.jobs.timing_request import RuntimeResult
+from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeResult, SupportRequest, lookup, profile_requests
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.support.cover import SupportCover
 
 CURVE = CompressionCurve(
     "conv1_1", "nmf", [1, 2], [0.5, 1.0], [0.3, 0.0], [3.0, 0.0], [True, True], 1.0, 0.0, 0.1, 2, (10, 2), 5
@@ -78,6 +80,38 @@ def test_a_damaged_database_is_moved_aside(tmp_path: Path) -> None:
     cache.put("key", CURVE)
     assert cache.get("key") == CURVE
     assert list(tmp_path.glob("damaged-*/cache.db"))
+
+
+OLD_CACHE = Path(__file__).with_name("cache_of_0.1.0")
+"""Written by version 0.1.0, before its code was moved."""
+OLD_CURVE = CurveRequest("digits-mlp-p0-s0", "fc1", 3, grid="coarse", per_class=10)
+OLD_REQUESTS: dict[str, Request] = {
+    "a025ab1faa397dfeeb7104428b269b960379d8fc7299534b27cd17bed1b56c35": OLD_CURVE,
+    "5f8a9b370a6fd84f0af97037b6abd964a9b2b2c39dc962955e8a3d31bafa405a": replace(OLD_CURVE, operation="ablate", method="pca"),
+    "a3b9d731613f0766ea0814c000557ce60d63e0a0c6521f558e947b753ee44121": SupportRequest("digits-mlp-p0-s0", "fc1", 3, 10, 8, 8),
+}  # fmt: skip
+
+
+def check_old_cache(folder: Path) -> None:
+    cache = CurveCache(folder)
+    results = cache.get_many(request.key for request in OLD_REQUESTS.values())
+    assert list(results) == list(OLD_REQUESTS) and [type(result) for result in results.values()] == [
+        CompressionCurve, CompressionCurve, SupportCover,
+    ]  # fmt: skip
+    assert [result.provenance["key"] for result in results.values()] == list(OLD_REQUESTS)
+    assert [curve.operation for curve in list(results.values())[:2]] == ["compress", "ablate"]
+    assert cache.verify().sound and cache.stats()["curves"] == 3
+
+
+def test_results_of_an_earlier_version_are_found_under_their_keys(tmp_path: Path) -> None:
+    check_old_cache(Path(shutil.copytree(OLD_CACHE, tmp_path / "cache")))
+
+
+def test_results_of_an_earlier_version_are_found_where_nobody_may_write() -> None:
+    with open_folder() as parent:
+        folder = Path(shutil.copytree(OLD_CACHE, parent / "cache"))
+        close(folder)
+        as_nobody(lambda: check_old_cache(folder))
 
 
 def test_the_key_is_what_changes_the_answer() -> None:

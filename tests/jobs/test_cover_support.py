@@ -12,9 +12,9 @@ from patience import wait_until
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.compute import probe_batch
-from nmfdiag.jobs.cover_support import SupportRequest, cover, support_requests
+from nmfdiag.jobs.cover_support import cover
 from nmfdiag.jobs.queue import Jobs
-from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
+from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, SupportRequest, support_requests
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.networks import SplitNetwork, fold
 from nmfdiag.zoo.registry import lookup

@@ -15,9 +15,8 @@ from nmfdiag.factorize import default_ranks, nmf
 from nmfdiag.jobs import time_nmf
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.queue import Jobs
-from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.jobs.requests import KINDS, WHOLE_GRID, CurveRequest, RuntimeRequest, RuntimeResult
 from nmfdiag.jobs.time_nmf import measure, runtime_requests
-from nmfdiag.jobs.timing_request import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
 ENTRY = lookup("digits-cnn-p0-s0")
@@ -67,7 +66,7 @@ def test_the_key_is_what_changes_a_timing() -> None:
 
 def test_the_key_knows_the_versions(monkeypatch: pytest.MonkeyPatch) -> None:
     before = REQUEST.key
-    monkeypatch.setattr("nmfdiag.jobs.timing_request.version", lambda name: "99")
+    monkeypatch.setattr("nmfdiag.jobs.requests.version", lambda name: "99")
     assert REQUEST.key != before
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.stats.regression import fitted_line
+from nmfdiag.measures.stats.regression import exponent, fitted_line
 
 
 def sample(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -56,3 +56,14 @@ def test_without_a_line_there_is_none(x: list, y: list) -> None:
 def test_bad_input_is_explained(x: list, y: list, words: str) -> None:
     with pytest.raises(NmfdiagError, match=words):
         fitted_line(x, y)
+
+
+def test_planted_exponents() -> None:
+    sizes = [10, 20, 40, 80, 160]
+    slope, error = exponent(sizes, [3 * n**0.7 for n in sizes])
+    assert slope == pytest.approx(0.7) and error == pytest.approx(0, abs=1e-9)
+    noisy = 2.0 * np.array(sizes) ** 0.5 * np.exp(np.random.default_rng(0).normal(0, 0.1, 5))
+    slope, error = exponent(sizes, noisy)
+    assert error > 0.01 and abs(slope - 0.5) < 4 * error
+    with pytest.raises(NmfdiagError, match="two different"):
+        exponent([5, 5], [1, 2])

@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 import killing
 import pytest
 from killing import PLANTED
+from nobody import as_nobody, close, open_folder
 from patience import CEILING, wait_until
 
 from nmfdiag.errors import NmfdiagError
@@ -23,7 +23,6 @@ from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.sweep import sweep
 
 KEYS = [f"{i:064x}" for i in range(60)]
-NOBODY = 65534
 
 
 def filled(folder: Path) -> Path:
@@ -158,33 +157,18 @@ def test_records_of_other_versions_are_read_or_absent(
     assert cache.get("key") == (PLANTED if readable else None) and works(cache)
 
 
-def as_nobody(act: Callable[[], None]) -> None:
-    """Root may write everywhere, so act as somebody who may not."""
-    if os.geteuid() != 0:
-        act()
-        return
-    os.seteuid(NOBODY)
-    try:
-        act()
-    finally:
-        os.seteuid(0)
-
-
-@pytest.fixture
-def open_folder() -> Iterator[Path]:
-    """A folder that everybody can reach, as pytest's can't be."""
-    with tempfile.TemporaryDirectory() as name:
-        Path(name).chmod(0o755)
-        yield Path(name)
+@pytest.fixture(name="open_folder")
+def _open_folder() -> Iterator[Path]:
+    with open_folder() as folder:
+        yield folder
 
 
 def test_a_cache_that_may_only_be_read_is_read(open_folder: Path) -> None:
     folder = open_folder / "cache"
     filled(folder)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
+    close(folder)
 
-    def look() -> None:
+    def check() -> None:
         cache = CurveCache(folder)
         assert cache.get(KEYS[1]) == PLANTED and cache.get(KEYS[10]) == killing.large(10)
         assert "can't be written" in cache.notice and "kept until this process ends" in cache.notice
@@ -195,9 +179,7 @@ def test_a_cache_that_may_only_be_read_is_read(open_folder: Path) -> None:
         with pytest.raises(NmfdiagError, match="can't be written"):
             cache.clear()
 
-    as_nobody(look)
-    for path in [folder, *folder.rglob("*")]:
-        path.chmod(0o755)
+    as_nobody(check)
 
 
 def test_a_folder_that_may_not_be_made_keeps_results_in_memory_until_it_may(
@@ -207,11 +189,11 @@ def test_a_folder_that_may_not_be_made_keeps_results_in_memory_until_it_may(
     open_folder.chmod(0o555)
     caches: list[CurveCache] = []
 
-    def look() -> None:
+    def check() -> None:
         caches.append(CurveCache(open_folder / "cache"))
         assert works(caches[0]) and "can't be written" in caches[0].notice
 
-    as_nobody(look)
+    as_nobody(check)
     open_folder.chmod(0o755)
     assert works(caches[0]) and caches[0].notice == ""
     assert CurveCache(open_folder / "cache").get("new") == PLANTED

@@ -19,10 +19,9 @@ from nmfdiag.jobs import compute as compute_module
 from nmfdiag.jobs import memory_limits
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.compute import compute, compute_together
-from nmfdiag.jobs.cover_support import SupportRequest
 from nmfdiag.jobs.memory_limits import available_bytes, curve_bytes, out_of_memory
 from nmfdiag.jobs.queue import Jobs
-from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.jobs.requests import CurveRequest, SupportRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.networks.evaluation import evaluating
 from nmfdiag.networks.split import SplitNetwork

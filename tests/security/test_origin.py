@@ -12,8 +12,8 @@ from safetensors.torch import load_file, save_file
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.compute import compute
-from nmfdiag.jobs.cover_support import SupportRequest, cover
-from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.jobs.cover_support import cover
+from nmfdiag.jobs.requests import CurveRequest, SupportRequest, key_of
 from nmfdiag.jobs.time_nmf import measure, runtime_requests
 from nmfdiag.zoo.registry import lookup, refresh
 
@@ -65,7 +65,7 @@ def test_every_kind_of_result_says_what_it_was_computed_from(tmp_path: Path) -> 
 
 def test_keys_are_what_they_were() -> None:
     request = CurveRequest(SHIPPED, "fc1", 3)
-    assert request.key_for("0" * 64) == "05bbf054756ca8bcc72585bbcd14fe8bb854c0322baf11dd44ace9814098f298"
-    assert request.key == request.key_for(lookup(SHIPPED).digest)
-    assert replace(request, operation="ablate").key_for("0" * 64) != request.key_for("0" * 64)
+    assert key_of(request, "0" * 64) == "05bbf054756ca8bcc72585bbcd14fe8bb854c0322baf11dd44ace9814098f298"
+    assert request.key == key_of(request, lookup(SHIPPED).digest)
+    assert key_of(replace(request, operation="ablate"), "0" * 64) != key_of(request, "0" * 64)
     assert json.dumps(request.key)

@@ -3,20 +3,19 @@
 import io
 from dataclasses import replace
 
-import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.jobs.timing_request import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
+from nmfdiag.jobs.requests import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
 from nmfdiag.plots.theme import colour_of
 from nmfdiag.text import seconds_text
 from nmfdiag.views.curve_tables import data_table, runtime_table
 from nmfdiag.views.provenance import computed_with, settings
 from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.runtime.figures import runtime_figure
-from nmfdiag.views.runtime.sentences import answer_of, busy_words, exponent, ranks_to_choose
+from nmfdiag.views.runtime.sentences import answer_of, busy_words, ranks_to_choose
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries, lookup
 
@@ -149,15 +148,6 @@ def test_a_matrix_too_small_for_every_point_is_explained(kind: str) -> None:
 def test_a_busy_machine_is_told() -> None:
     assert "2.0 times as long" in busy_words({REQUEST: timing(0.3, wall_seconds=[0.6] * 3, cpu_seconds=[0.3] * 3)})
     assert busy_words({REQUEST: timing(0.3, cpu_seconds=[0.6] * 3)}) == "" == busy_words({})
-
-
-def test_planted_exponents() -> None:
-    sizes = [10, 20, 40, 80, 160]
-    slope, error = exponent(sizes, [3 * n**0.7 for n in sizes])
-    assert slope == pytest.approx(0.7) and error == pytest.approx(0, abs=1e-9)
-    noisy = 2.0 * np.array(sizes) ** 0.5 * np.exp(np.random.default_rng(0).normal(0, 0.1, 5))
-    slope, error = exponent(sizes, noisy)
-    assert error > 0.01 and abs(slope - 0.5) < 4 * error
 
 
 def test_words_and_choices() -> None:

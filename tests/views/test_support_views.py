@@ -4,7 +4,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from nmfdiag.jobs.cover_support import SupportRequest
+from nmfdiag.jobs.requests import SupportRequest
 from nmfdiag.measures.support.cover import SupportCover, rectangle_of, support_cover
 from nmfdiag.measures.support.rectangles import Rectangle
 from nmfdiag.plots.theme import colour_of, to_html

@@ -81,3 +81,28 @@ def fitted_line(
     lines = intercept[1:, None] + slope[1:, None] * at
     low, high = np.quantile(lines, [(1 - level) / 2, (1 + level) / 2], axis=0)
     return Line(float(slope[0]), float(intercept[0]), *(tuple(v.tolist()) for v in (at, low, high)))
+
+
+def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
+    """Fit ``seconds = c * sizes ** exponent`` by least squares on the logarithms.
+
+    Args:
+        sizes: Positive sizes, (n,), at least two different ones.
+        seconds: Positive times, (n,).
+
+    Returns:
+        The exponent and its standard error.
+
+    Raises:
+        NmfdiagError: If a line can't be fitted to them.
+
+    >>> round(exponent([1, 2, 4, 8], [3, 6, 12, 24])[0], 3)
+    1.0
+    """
+    if len(sizes) != len(seconds) or len(set(sizes)) < 2 or min(*sizes, *seconds) <= 0:
+        raise NmfdiagError(f"An exponent needs at least two different positive sizes, got {list(sizes)}.")
+    x, y = np.log(sizes), np.log(seconds)
+    x, y = x - x.mean(), y - y.mean()
+    slope = float((x * y).sum() / (x * x).sum())
+    residuals = y - slope * x
+    return slope, float(np.sqrt((residuals * residuals).sum() / max(len(x) - 2, 1) / (x * x).sum()))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import plotly.graph_objects as go
 
-from nmfdiag.jobs.timing_request import WHOLE_GRID, RuntimeResult
+from nmfdiag.jobs.requests import WHOLE_GRID, RuntimeResult
 from nmfdiag.plots.theme import GREY, P_MARKERS, add_open_marker, colour_of, laid_out, set_rank_axis
 from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.sentences import SOLVER_TITLES, Timings, measured
@@ -15,7 +15,7 @@ SECONDS = "wall time (median; band: least to most)"
 
 
 def runtime_figure(results: Timings, *, kind: str, p: float, where: str, scale: str) -> go.Figure:
-    """The plot of a kind of timing, one of :data:`nmfdiag.jobs.timing_request.KINDS`; arguments are those of :func:`cost_figure`."""
+    """The plot of a kind of timing, one of :data:`nmfdiag.jobs.requests.KINDS`; arguments are those of :func:`cost_figure`."""
     if kind == "convergence":
         return convergence_figure(results, p=p, where=where, scale=scale)
     return cost_figure(results, kind=kind, p=p, where=where, scale=scale)

@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
-from nmfdiag.jobs.timing_request import WHOLE_GRID, RuntimeRequest, RuntimeResult
+from nmfdiag.jobs.requests import WHOLE_GRID, RuntimeRequest, RuntimeResult
+from nmfdiag.measures.stats.regression import exponent
 from nmfdiag.text import seconds_text
 
 SOLVER_TITLES = {"hals": "HALS", "mu": "MU"}
@@ -61,7 +60,7 @@ def ranks_to_choose(channels: int) -> tuple[list[int], int]:
 
 
 def answer_of(results: Timings, kind: str, layer: str) -> str:
-    """The answer of a plot of one of :data:`nmfdiag.jobs.timing_request.KINDS`, about the first device that was measured."""
+    """The answer of a plot of one of :data:`nmfdiag.jobs.requests.KINDS`, about the first device that was measured."""
     there = measured(results)
     if not there:
         ranks = sorted({request.rank for request in results})
@@ -98,19 +97,6 @@ def sooner(fast: RuntimeResult, slow: RuntimeResult) -> tuple[float, float] | No
     target = slow.trace[-1][3]
     reached = next((t for t, _, _, error in fast.trace if error <= target), None)
     return None if reached is None else (reached, slow.trace[-1][0])
-
-
-def exponent(x: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:
-    """Slope of log time over log size by least squares, and its standard error.
-
-    >>> round(exponent([1, 2, 4, 8], [3, 6, 12, 24])[0], 3)
-    1.0
-    """
-    u, v = np.log(x), np.log(seconds)
-    du = u - u.mean()
-    slope = float((du * v).sum() / (du * du).sum())
-    left = v - v.mean() - slope * du
-    return slope, float(np.sqrt((left * left).sum() / max(len(u) - 2, 1) / (du * du).sum()))
 
 
 def _rank(mine: Timings) -> str:

@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from nmfdiag.jobs.cover_support import SupportRequest
-from nmfdiag.jobs.requests import MULTI_CLASS
+from nmfdiag.jobs.requests import MULTI_CLASS, SupportRequest
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.views.selection import MULTI, Choice
 from nmfdiag.zoo.registry import known
