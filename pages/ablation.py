@@ -5,9 +5,10 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.measures.ablation import ablation_auc
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.ui.widgets import give, several
-from nmfdiag.views.ablation.figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
+from nmfdiag.views.ablation.figures import ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation.sentences import HOW_TO_READ, ablation_answer, ablation_by_layer
 from nmfdiag.views.selection import EACH_CLASS, Choice, methods_of
 
@@ -19,11 +20,11 @@ fitting = methods_of(asked.networks[0])
 paper = {"removed": list(fitting), "batch": str(EACH_CLASS), "axis": "linear"}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    methods = several("remove", fitting, "removed", fitting, format_func=REMOVED.__getitem__)
+    methods = several("remove", fitting, "removed", fitting, format_func=lambda method: METHODS[method].removed)
     st.button("As in the paper", on_click=give, args=(paper,), help=PAPER_HELP)
 choice = replace(asked, methods=tuple(m for m in fitting if m in methods))
 with head:
-    link = [("removed", REMOVED[m]) for m in choice.methods]
+    link = [("removed", METHODS[m].removed) for m in choice.methods]
     sidebar.heading("Which directions does the network need?", asked, link)
 
 

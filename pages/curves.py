@@ -1,7 +1,7 @@
 """How much accuracy is left at rank k (figures 2a, 2b and 3)."""
 
 from nmfdiag.measures.auc_sentences import robustness
-from nmfdiag.plots.theme import METHOD_TITLES
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import curve_figure
@@ -21,7 +21,7 @@ def draw(choice: Choice) -> None:
     methods = {method for _, method in curves}
     method = choice.method if choice.method in methods else methods.pop()
     words = robustness(choice.layer, {p: some for (p, m), some in curves.items() if m == method}, choice.axis)
-    live_results.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    live_results.answer(f"{METHODS[method].title}: {words}", results, requests)
     figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
     alt = f"Accuracy over rank at {choice.layer}"
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)

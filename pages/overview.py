@@ -9,8 +9,8 @@ from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.auc_sentences import comparison, reading
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import phases
-from nmfdiag.plots.theme import METHOD_TITLES
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.views import presets
@@ -73,7 +73,7 @@ def draw(choice: Choice) -> None:
         by_layer = next(iter(by_noise.values()))
         at = by_layer.values()
         words = reading(by_layer, phases(list(by_layer), [s.mean for s in at], [s.sem for s in at]))
-    live_results.answer(f"{METHOD_TITLES[method]}: {words}", results, requests)
+    live_results.answer(f"{METHODS[method].title}: {words}", results, requests)
     figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
     charts.chart(
         figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",

@@ -3,8 +3,8 @@
 import pandas as pd
 
 from nmfdiag.measures.auc_sentences import reading
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import CLUSTERED, phases
-from nmfdiag.plots.theme import METHOD_TITLES
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
@@ -27,7 +27,7 @@ def draw(choice: Choice) -> None:
         for p, by_layer in by_noise.items()
     }
     shaded = max((p for p in found if found[p].clear), default=max(found))
-    words = f"{METHOD_TITLES[method]}, p = {shaded:g}: {reading(by_noise[shaded], found[shaded])}"
+    words = f"{METHODS[method].title}, p = {shaded:g}: {reading(by_noise[shaded], found[shaded])}"
     live_results.answer(words, results, requests)
     whole = len(by_noise[shaded]) == len(choice.layers)
     figure = auc_figure(

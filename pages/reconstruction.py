@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmfdiag.plots.theme import METHOD_TITLES
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.ui import charts, live_results, sidebar
 from nmfdiag.ui.widgets import one
 from nmfdiag.views import presets
@@ -30,7 +30,7 @@ def draw(choice: Choice) -> None:
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
     words = (
-        f"{METHOD_TITLES[method]}, k = {k}: the error is largest at {layer}, {by_noise[high][layer]} at p = {high:g}"
+        f"{METHODS[method].title}, k = {k}: the error is largest at {layer}, {by_noise[high][layer]} at p = {high:g}"
     )
     if low != high and layer in by_noise[low]:
         words += f" against {by_noise[low][layer]} at p = {low:g}"

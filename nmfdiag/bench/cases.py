@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from nmfdiag.bench.bench_network import LAYERS, Say, bench_network
 from nmfdiag.bench.table import Row
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import SplitNetwork, fold
+from nmfdiag.networks.fold import fold
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 GRID = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)

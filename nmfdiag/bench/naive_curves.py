@@ -22,7 +22,8 @@ from nmfdiag.factorize import default_ranks, nmf
 from nmfdiag.jobs.timer import Timing, interleaved
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.compression import compression_curve
-from nmfdiag.networks import SplitNetwork, fold, unfold
+from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 PROFILED, PER_CLASS = "fashion_mnist-cnn-p0-s0", 50

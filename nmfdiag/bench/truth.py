@@ -10,7 +10,7 @@ from nmfdiag.bench.table import Row, Section
 from nmfdiag.data import single_class_batch
 from nmfdiag.jobs.timer import Timing, once
 from nmfdiag.measures.compression import compression_curve
-from nmfdiag.networks import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 NETWORKS = (

@@ -12,7 +12,8 @@ from nmfdiag.bench.cases import Case, Options, grid, subject
 from nmfdiag.bench.peer_comparison import compare
 from nmfdiag.bench.peers import warm_up
 from nmfdiag.bench.table import Section
-from nmfdiag.networks import build, fold
+from nmfdiag.networks.architectures import build
+from nmfdiag.networks.fold import fold
 
 LAYER, PATH = "conv4_4", "features.26"
 SIDE = 224

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmfdiag.commands.outcome import METHODS, OK, WRONG, Commands, Outcome, progress_bar, say
+from nmfdiag.commands.outcome import OK, WRONG, Commands, Outcome, progress_bar, say
 from nmfdiag.commands.own_network import add_own
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.methods import METHODS
 
 if TYPE_CHECKING:
     from nmfdiag.commands.targets import Target
@@ -34,7 +35,7 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
         command.add_argument("--per-class", type=int, default=20, help="samples a batch (default: 20)")
         command.add_argument("--draws", type=int, default=1, help="batches of each class, drawn anew (default: 1)")
         command.add_argument(
-            "--methods", nargs="+", choices=METHODS, help="default nmf, or signed where no layer is a ReLU"
+            "--methods", nargs="+", choices=tuple(METHODS), help="default nmf, or signed where no layer is a ReLU"
         )
         command.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
         command.add_argument(

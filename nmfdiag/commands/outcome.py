@@ -21,10 +21,6 @@ Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 """Where a group adds its commands, as argparse calls it."""
 
 
-METHODS = ("nmf", "pca", "random", "signed")
-"""As :data:`nmfdiag.measures.compression.ALL_METHODS`, without waiting for torch."""
-
-
 def share(value: float | None) -> str:
     """An accuracy, where it is known."""
     return "?" if value is None else f"{value:.3f}"

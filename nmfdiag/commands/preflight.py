@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from nmfdiag.commands.targets import Target
+from nmfdiag.measures.methods import activations_for, leading_method
 
 if TYPE_CHECKING:
     from nmfdiag.measures.preflight.preflight import Preflight
 
-SIGNED = "signed"
 GUESSING = 0.5
 SHOWN = 6
 """Layers, reasons and classes listed at most."""
@@ -34,7 +34,7 @@ def checked(
     from nmfdiag.measures.preflight.preflight import preflight
 
     def look(by: Sequence[str]) -> "Preflight":
-        kinds = "all" if SIGNED in by else "relu"
+        kinds = activations_for(by)
         return preflight(
             target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(by), activations=kinds, layers=layers,
             alternatives=target.alternatives,
@@ -42,10 +42,10 @@ def checked(
 
     chosen = list(methods or [target.method])
     found = look(chosen)
-    if methods is None and not found.layers and SIGNED not in chosen:
-        other = look([SIGNED])
+    if methods is None and not found.layers and leading_method("all") not in chosen:
+        other = look([leading_method("all")])
         if other.layers:
-            return other, [SIGNED]
+            return other, [leading_method("all")]
     return found, chosen
 
 

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nmfdiag.commands.outcome import METHODS, OK, Commands, Outcome, progress_bar, say
+from nmfdiag.commands.outcome import OK, Commands, Outcome, progress_bar, say
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.methods import METHODS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,7 +23,7 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
     sweep.add_argument(
         "--methods",
         nargs="+",
-        choices=METHODS,
+        choices=tuple(METHODS),
         help="default nmf; signed of a network that was opened with such layers",
     )
     sweep.add_argument(

@@ -8,6 +8,7 @@ from typing import Any
 from nmfdiag.commands.outcome import OK, WRONG, Commands, Outcome, progress_bar, share
 from nmfdiag.commands.own_network import add_own
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.methods import activations_for, leading_method
 
 OUT = "folder of the zoo (default: $NMFDIAG_ZOO, else zoo/)"
 
@@ -152,7 +153,7 @@ def _add(arguments: argparse.Namespace) -> Outcome:
 
 
 def _open(arguments: argparse.Namespace) -> Outcome:
-    from nmfdiag.commands.preflight import SIGNED, checked, objections, preflight_words
+    from nmfdiag.commands.preflight import checked, objections, preflight_words
     from nmfdiag.commands.targets import Target, opened, way_of
     from nmfdiag.zoo.add_network import add_opened, free_folder
     from nmfdiag.zoo.registry import entries, user_zoo
@@ -170,9 +171,9 @@ def _open(arguments: argparse.Namespace) -> Outcome:
         own = opened(arguments, arguments.per_class)
         show(0.4, "checking")
         target = Target.of(own)
-        wanted = [SIGNED] if arguments.signed else None
+        wanted = [leading_method("all")] if arguments.signed else None
         found, methods = checked(target, per_class=arguments.per_class, methods=wanted)
-        kinds = "all" if SIGNED in methods else "relu"
+        kinds = activations_for(methods)
         entry = add_opened(
             arguments.called, own, activations=kinds, replace=arguments.replace, zoo=arguments.out,
             on_progress=lambda done, words: show(0.8 + 0.2 * done, words),

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import METHODS
 
 if TYPE_CHECKING:
     pass
@@ -52,7 +53,7 @@ def why_not(profile: "LayerProfile", some: "Sequence[Measured]", kind: str) -> s
         if any(m.curve.method == "nmf" for m in profile.measured):
             return "The references were measured on batches of a single class, this network on mixtures."
         used = sorted({m.curve.method for m in profile.measured})
-        methods = ", ".join("signed NMF" if method == "signed" else method for method in used)
+        methods = ", ".join(METHODS[method].phrase if METHODS[method].leads else method for method in used)
         return f"The references were measured with NMF of ReLU layers, this network with {methods}."
     if kind not in KINDS:
         return f"There are no references of this kind of network: those there are, are {', '.join(KINDS[:-1])} or {KINDS[-1]}."

@@ -15,9 +15,10 @@ from nmfdiag.diagnosis.references import GROUPS, band
 from nmfdiag.diagnosis.verdict import class_name
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
-from nmfdiag.plots.theme import GREY, METHOD_DASHES, METHOD_TITLES, SEQUENTIAL, colour_of, laid_out, set_rank_axis
+from nmfdiag.plots.theme import GREY, SEQUENTIAL, colour_of, laid_out, set_rank_axis
 
 ACCENT = "#0b6b70"
 LONGEST, MOST_CLASSES, MOST_TICKS = 24, 60, 40
@@ -52,8 +53,8 @@ def profile_figure(
         widths = [0.0 if s.n < 2 else s.half_width for s in by_layer.values()]
         figure.add_scatter(
             x=[layers.index(layer) for layer in by_layer], y=[s.mean for s in by_layer.values()],
-            name=f"this network, {METHOD_TITLES.get(method, method)}", mode="lines+markers",
-            line={"color": colour, "dash": METHOD_DASHES.get(method, "solid"), "width": 2},
+            name=f"this network, {METHODS[method].title}", mode="lines+markers",
+            line={"color": colour, "dash": METHODS[method].dash, "width": 2},
             error_y={"array": widths, "thickness": 1.2, "visible": any(widths)},
             customdata=[[escape(layer), width, s.n] for (layer, s), width in zip(by_layer.items(), widths, strict=True)],
             hovertemplate="%{customdata[0]}<br>AuC %{y:.3f} ± %{customdata[1]:.3f} (%{customdata[2]})<extra></extra>",

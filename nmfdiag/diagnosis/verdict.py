@@ -8,13 +8,13 @@ from nmfdiag.diagnosis.comparison import CLEAN, Comparison, finding
 from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_words, place_words, told_words
 from nmfdiag.measures.auc_sentences import reading
 from nmfdiag.measures.layer_profile import LayerProfile
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases
 
 FITTED = 0.98
 FEW_SAMPLES, FEW_CLASSES, FEW_LAYERS = 10, 3, 3
 MUCH_OVERLAP = 0.5
 NAMED_CLASSES = 3
-METHOD_WORDS = {"signed": "signed NMF, an extension of ours", "pca": "PCA", "random": "random ablation"}
 
 
 def class_name(class_idx: int | None, names: Sequence[str] = ()) -> str:
@@ -87,9 +87,8 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
     classes, by_layer = {m.class_idx for m in some}, profile.auc_by_layer(method)
     remarks = list(profile.remarks)
     if method != "nmf":
-        remarks.append(
-            f"Read from {METHOD_WORDS.get(method, method)}: the paper's reading, and phases, go by NMF of ReLU layers."
-        )
+        phrase = METHODS[method].phrase + ("" if METHODS[method].in_paper else ", an extension of ours")
+        remarks.append(f"Read from {phrase}: the paper's reading, and phases, go by NMF of ReLU layers.")
     baseline = fmean(m.curve.baseline_accuracy for m in some)
     if baseline < FITTED:
         remarks.append(

@@ -11,13 +11,13 @@ from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, SupportRequest, profile_requests
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.zoo.recipes import RECIPES
 from nmfdiag.zoo.registry import SHIPPED, ZooEntry, entries
 
 if TYPE_CHECKING:
     import pandas as pd
 
-METHODS = ("nmf", "pca", "random")
 PER_CLASS, MULTI_DRAWS, GRID = 20, 3, "coarse"
 COMPARED, SUPPORT_CLASSES = (0.0, 1.0), (0, 1)
 DIGITS = 4
@@ -44,7 +44,7 @@ def requests_of(entry: ZooEntry) -> list[CurveRequest]:
     return [
         *profile_requests(entry, methods=("nmf", "pca") if compared else ("nmf",), **options),
         *mixed,
-        *(profile_requests(entry, operation="ablate", methods=METHODS, **options) if compared else ()),
+        *(profile_requests(entry, operation="ablate", methods=PAPER_METHODS, **options) if compared else ()),
     ]
 
 

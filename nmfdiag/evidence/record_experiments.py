@@ -13,8 +13,9 @@ from nmfdiag.data import Dataset, load, multi_class_batch, single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence.records import histories, network_records
 from nmfdiag.factorize import coarse_ranks
-from nmfdiag.measures.compression import METHODS, compression_curves
+from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.monitor.epoch_probe import summarised
 from nmfdiag.monitor.run_reader import append
 from nmfdiag.networks.split import SplitNetwork
@@ -122,8 +123,8 @@ def _record_network(
     auc: dict[str, dict[str, dict[str, list[float]]]] = {}
     baseline = {}
     for kind, some in batches.items():
-        auc[kind] = {method: {axis: [] for axis in AXES} for method in METHODS}
-        for method in METHODS:
+        auc[kind] = {method: {axis: [] for axis in AXES} for method in PAPER_METHODS}
+        for method in PAPER_METHODS:
             for layer in layers:
                 curves = _curves(network, layer, some, method=method, ranks=coarse_ranks)
                 baseline[kind] = fmean(curve.baseline_accuracy for curve in curves)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from nmfdiag.evidence.findings import NOTHING, Finding, Unit, over_units
 from nmfdiag.evidence.records import History, NetworkRecord
 from nmfdiag.measures.ablation import SMALLEST_DIFFERENCE
+from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, correlation, correlation_difference
 from nmfdiag.measures.stats.summary import spread
 from nmfdiag.measures.stopping import CLOSE, RULES, Outcome, layer_mean, outcome
@@ -19,7 +20,6 @@ FOLLOWS = 0.8
 PRACTICAL_SECONDS = 60
 ZOO_IMAGES = 10_000
 PAPERS_R = -0.82
-NAMES = {"nmf": "NMF", "pca": "PCA", "random": "random ablation"}
 
 
 def close_correlation(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:
@@ -36,7 +36,9 @@ def close_correlation(records: Mapping[str, NetworkRecord], *, fitted: bool = Fa
             units.append(Unit(dataset or "all networks", found.low <= PAPERS_R, values))
     if not units:
         return NOTHING
-    words = "; ".join(f"{NAMES[method]}: r = {_interval(found)}" for method, found in _correlations(some).items())
+    words = "; ".join(
+        f"{METHODS[method].phrase}: r = {_interval(found)}" for method, found in _correlations(some).items()
+    )
     return Finding(f"{len(some)} networks, {PRIMARY.words}. {words}", tuple(units))
 
 
@@ -46,11 +48,11 @@ def closest_method(records: Mapping[str, NetworkRecord], *, fitted: bool = False
     if len(some) < 3:
         return NOTHING
     errors, units = [record.generalization_error for record in some], []
-    area = {method: [record.area(method, PRIMARY) for record in some] for method in NAMES}
+    area = {method: [record.area(method, PRIMARY) for record in some] for method in PAPER_METHODS}
     for other in ("pca", "random"):
         gap = correlation_difference(area["nmf"], area[other], errors)
         values = {"difference": gap.value, "low": gap.low, "high": gap.high, "networks": gap.n}
-        units.append(Unit(f"NMF against {NAMES[other]}", gap.clear and (gap.value or 0) < 0, values))
+        units.append(Unit(f"NMF against {METHODS[other].phrase}", gap.clear and (gap.value or 0) < 0, values))
     listed = "; ".join(
         f"{u.name}: {u.values['difference']:.2f} ({u.values['low']:.2f} to {u.values['high']:.2f})" for u in units
     )
@@ -65,7 +67,7 @@ def _correlations(some: Sequence[NetworkRecord]) -> dict[str, Correlation]:
     errors = [record.generalization_error for record in some]
     return {
         method: correlation([record.area(method, PRIMARY) for record in some], errors, interval="bootstrap")
-        for method in NAMES
+        for method in PAPER_METHODS
     }
 
 

@@ -63,14 +63,16 @@ def curve_bytes(
     """
     from nmfdiag.factorize.memory import factorization_bytes
     from nmfdiag.measures.compression import STARTS
+    from nmfdiag.measures.methods import method_of
     from nmfdiag.networks.split import PIECE_BYTES
 
     layer = network.layer(request.layer)
     before = [math.prod(each.output_shape) for each in network.layers if each.index <= layer.index]
     after = [math.prod(each.output_shape) for each in network.layers if each.index >= layer.index]
     values, width = n_samples * math.prod(layer.output_shape), layer.width
-    ranks = ranks_of(min(values // width, width if request.method != "signed" else 2 * width))
-    options: dict[str, Any] = {"method": request.method, "solver": request.solver, "n_starts": STARTS}
+    method = method_of(request.method).costs_like
+    ranks = ranks_of(min(values // width, width if method != "signed" else 2 * width))
+    options: dict[str, Any] = {"method": method, "solver": request.solver, "n_starts": STARTS}
     solving = factorization_bytes(values // width, width, ranks, **options)
     piece = min(1.0, PIECE_BYTES / (FLOAT * values)) * n_samples
     tail = int(HEAD * FLOAT * piece * max(after))

@@ -16,28 +16,17 @@ from nmfdiag.factorize import (
     RandomAblation,
     activation_matrix,
     default_ranks,
-    nmf,
-    nmf_batch,
-    pca,
-    random_ablation,
-    signed_nmf,
-    signed_nmf_batch,
-    signed_ranks,
 )
 from nmfdiag.factorize.nmf import TOLERANCES
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import activations_for, method_of
 from nmfdiag.measures.tail import TAIL_DTYPES, Tail, approximations
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.fold import fold
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.provenance import provenance as made_with
 
-METHODS = ("nmf", "pca", "random")
-"""The paper's."""
-SIGNED = "signed"
-ALL_METHODS = (*METHODS, SIGNED)
-"""And our extension to activations that can be negative."""
 OPERATIONS = ("compress", "ablate")
 FACTORIZATION_SHARE = 0.8
 DEVICES = 'Accepted are "cpu", "cuda" where PyTorch has one, and None, which leaves the network where it is.'
@@ -218,8 +207,7 @@ class _Question:
     def __post_init__(self) -> None:
         if self.operation not in OPERATIONS:
             raise NmfdiagError(f"Unknown operation {self.operation!r}: accepted are {', '.join(OPERATIONS)}.")
-        if self.method not in ALL_METHODS:
-            raise NmfdiagError(f"Unknown method {self.method!r}: accepted are {', '.join(ALL_METHODS)}.")
+        method_of(self.method)
         if self.tail_dtype not in TAIL_DTYPES:
             raise NmfdiagError(f"Unknown tail_dtype {self.tail_dtype!r}: accepted are {', '.join(TAIL_DTYPES)}.")
 
@@ -231,11 +219,7 @@ class _Question:
     def grid(self, A: Tensor) -> list[int]:
         """The ranks for a matrix."""
         chosen = default_ranks if self.ranks is None else self.ranks
-        if not callable(chosen):
-            return list(chosen)
-        if self.method == SIGNED:
-            return signed_ranks(A, chosen)
-        return list(chosen(A.shape[1] if self.method == "random" else min(A.shape)))
+        return method_of(self.method).ranks(A, chosen) if callable(chosen) else list(chosen)
 
 
 @dataclass(frozen=True)
@@ -282,7 +266,7 @@ def _curves(
                 inputs, labels = as_samples(inputs, labels, network)
                 inputs = _on(device, inputs)
                 if not isinstance(model, SplitNetwork):
-                    layers = layers_for([question.method], question.activations)
+                    layers = question.activations or activations_for([question.method])
                     model = SplitNetwork(
                         _placed(model, device), inputs[:2], layers, logits=question.logits, samples=(inputs, labels),
                         channel_dim=_of_layer(question.channel_dim, layer),
@@ -316,7 +300,7 @@ def _batch(network: SplitNetwork, layer: str, inputs: Tensor, labels: Tensor, qu
     cut = network.cut(layer, inputs)
     try:
         matrix = activation_matrix(
-            fold(cut.activation, network.layer(layer).channel_dim), non_negative=question.method == "nmf"
+            fold(cut.activation, network.layer(layer).channel_dim), non_negative=method_of(question.method).non_negative
         )
     except NmfdiagError as error:
         raise NmfdiagError(f"Layer {layer!r}: {error}") from None
@@ -327,38 +311,19 @@ def _batch(network: SplitNetwork, layer: str, inputs: Tensor, labels: Tensor, qu
 def _factorized(
     matrices: list[Tensor], question: _Question, report: Progress
 ) -> Sequence[Factorization | RandomAblation]:
-    """Approximate each matrix at the ranks asked for: on a GPU in one call where the shapes allow it, else one by one."""
+    """Approximate each matrix at the ranks asked for."""
+    options = {
+        "seed": question.seed,
+        "draws": question.draws,
+        "centered": question.centered,
+        **question.nmf_options,
+    }
     grids = [question.grid(A) for A in matrices]
-    if question.method == "pca":
-        return [pca(A, grid, centered=question.centered) for A, grid in zip(matrices, grids, strict=True)]
-    if question.method == "random":
-        options: dict[str, Any] = {"draws": question.draws, "seed": question.seed}
-        return [random_ablation(A, grid, **options) for A, grid in zip(matrices, grids, strict=True)]
 
-    options = {"seed": question.seed, **question.nmf_options}
-    solve, solve_all = (signed_nmf, signed_nmf_batch) if question.method == SIGNED else (nmf, nmf_batch)
-    if factorised_together(matrices) and grids.count(grids[0]) == len(grids):
-        report_all: Progress = lambda done, words: report(FACTORIZATION_SHARE * done, words)  # noqa: E731
-        return solve_all(torch.stack(matrices), grids[0], on_progress=report_all, **options)
-    solved = []
-    for i, (A, grid) in enumerate(zip(matrices, grids, strict=True)):
+    def report_share(done: float, words: str) -> None:
+        report(FACTORIZATION_SHARE * done, words)
 
-        def report_one(done: float, words: str, i: int = i) -> None:
-            report(FACTORIZATION_SHARE * (i + done) / len(matrices), words)
-
-        solved.append(solve(A, grid, on_progress=report_one, **options))
-    return solved
-
-
-def layers_for(methods: Sequence[str], activations: str | None) -> str:
-    """Which activations are layers, where it is not said: all for signed NMF, else ReLUs."""
-    return activations or ("all" if SIGNED in methods else "relu")
-
-
-def factorised_together(matrices: Sequence[Tensor]) -> bool:
-    """Whether one call factorises them all: on a GPU that is faster; on the CPU it gains nothing and takes more memory."""
-    shapes, on_gpu = {A.shape for A in matrices}, all(A.device.type == "cuda" for A in matrices)
-    return on_gpu and len(matrices) > 1 and len(shapes) == 1
+    return method_of(question.method).solve(matrices, grids, options, report_share)
 
 
 def _answer(
@@ -396,7 +361,7 @@ def _answer(
             **made_with("torch", "threads", "processor", device=str(matrix.device)),
             "n_iter": solved.n_iter,
             "seed": question.seed,
-            **(question.nmf_options if question.method in ("nmf", SIGNED) else {}),
+            **(question.nmf_options if method_of(question.method).iterative else {}),
             **({"tail_dtype": question.tail_dtype} if question.tail_dtype != "float32" else {}),
         },
     )

@@ -9,12 +9,13 @@ from nmfdiag.data.labels import counted_from_one
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.measures.compression import SIGNED, compression_curves, layers_for
+from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile, Measured
+from nmfdiag.measures.methods import activations_for, leading_method
 from nmfdiag.networks.split import SplitNetwork
 
-SIGNED_ONLY = f'{{}}: its values can be negative; the method "{SIGNED}" (signed NMF) measures it'
+SIGNED_ONLY = f'{{}}: its values can be negative; the method "{leading_method("all")}" (signed NMF) measures it'
 
 
 def layer_profile(
@@ -67,7 +68,7 @@ def layer_profile(
     network = SplitNetwork(
         model,
         inputs[:2],
-        layers_for(methods, activations),
+        activations or activations_for(methods),
         logits=logits,
         channel_dim=channel_dim,
         samples=(inputs, labels),

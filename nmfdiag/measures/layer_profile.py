@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases, phases
 from nmfdiag.measures.stats.summary import Spread, spread
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 ERROR_RANK = 8
-METHOD_ORDER = ("nmf", "signed", "pca", "random")
-"""The first of these that was measured is what a diagnosis is about."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +80,9 @@ class LayerProfile:
 
     @property
     def main_method(self) -> str:
-        """The method that a diagnosis is about: NMF where it was asked for."""
-        return next(method for method in (*METHOD_ORDER, *sorted(self.methods)) if method in self.methods)
+        """The method that a diagnosis is about: the first that was measured of those that lead, else of all."""
+        order = sorted(METHODS, key=lambda name: not METHODS[name].leads)
+        return next(name for name in order if name in self.methods)
 
     @property
     def lowest(self) -> tuple[str, Spread]:

@@ -17,9 +17,10 @@ from torch import Tensor, nn
 from nmfdiag.data import check_labels, single_class_batches
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.methods import leading_method
 from nmfdiag.measures.stopping import PATIENCE, first_peak
 from nmfdiag.monitor.distributed import Ranks, runnable_alone, without_collectives
-from nmfdiag.monitor.epoch_probe import LEADING, Watch
+from nmfdiag.monitor.epoch_probe import Watch
 from nmfdiag.monitor.run_file import RunFile
 from nmfdiag.monitor.run_reader import MOST_EPOCHS, current_epochs
 from nmfdiag.provenance import provenance
@@ -169,8 +170,10 @@ class MemorizationMonitor:
     @property
     def method(self) -> str:
         """The method that :attr:`should_stop` goes by: NMF, or signed NMF of a network whose layers are all its activations."""
-        leading = LEADING[self._watch.activations]
-        return next((m for m in (leading, *LEADING.values()) if m in self._watch.methods), leading)
+        leading = leading_method(self._watch.activations)
+        return next(
+            (m for m in (leading, leading_method("relu"), leading_method("all")) if m in self._watch.methods), leading
+        )
 
     @property
     def should_stop(self) -> bool:

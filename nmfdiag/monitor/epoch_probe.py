@@ -23,7 +23,7 @@ from nmfdiag.factorize import (
     signed_ranks,
 )
 from nmfdiag.measures.auc import auc
-from nmfdiag.measures.compression import layers_for
+from nmfdiag.measures.methods import activations_for, leading_method
 from nmfdiag.measures.stats.summary import spread
 from nmfdiag.measures.tail import Tail, approximations
 from nmfdiag.networks.activations import kinds_of
@@ -32,7 +32,6 @@ from nmfdiag.networks.fold import fold
 from nmfdiag.networks.split import SplitNetwork
 
 METHODS = ("nmf", "random", "signed")
-LEADING = {"relu": "nmf", "all": "signed"}
 """The method for each choice of layers that answers go by."""
 SOLVERS: dict[str, Callable[..., Factorization]] = {"nmf": nmf, "signed": signed_nmf}
 FIRST_RANKS = 3
@@ -49,7 +48,7 @@ class Watch:
     Args:
         batches: Inputs (n, ...) and given labels (n,) of each class.
         layers: Names of the layers to look at; default all.
-        methods: Any of :data:`METHODS`; default is :data:`LEADING`'s and random ablation. Plain NMF leaves out layers that can be
+        methods: Any of :data:`METHODS`; default is the leading one and random ablation. Plain NMF leaves out layers that can be
             negative.
         seed: Seeds the first start of NMF and random ablation.
         activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too.
@@ -70,9 +69,9 @@ class Watch:
     ):
         if not batches:
             raise NmfdiagError("There is no probe batch: no class has two samples.")
-        self.activations = layers_for(methods or (), activations)
+        self.activations = activations or activations_for(methods or ())
         kinds_of(self.activations)  # raises for others
-        methods = (LEADING[self.activations], "random") if methods is None else methods
+        methods = (leading_method(self.activations), "random") if methods is None else methods
         for method in methods:
             if method not in METHODS:
                 raise NmfdiagError(f"Unknown method {method!r}: accepted are {', '.join(METHODS)}.")

@@ -18,9 +18,6 @@ P_COLOURS = (
     (1.0, (165, 20, 60)),
 )
 P_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
-METHOD_DASHES = {"nmf": "solid", "signed": "longdashdot", "pca": "dash", "random": "dot"}
-METHOD_TITLES = {"nmf": "NMF", "signed": "Signed-split NMF (extension)", "pca": "PCA", "random": "Random ablation"}
-"""The paper's three, and ours for networks whose activations can be negative."""
 SEQUENTIAL = ((0, "#e9f4f3"), (0.25, "#b2d9d7"), (0.5, "#6bb4b3"), (0.75, "#28868a"), (1, "#083a3e"))
 """Of the light theme (.streamlit/config.toml), for exports: on the screen a map without a scale of its own takes the theme's."""
 OWN_COLOUR = "rgba(34,144,140,{:g})"

@@ -8,6 +8,7 @@ from typing import Any
 import streamlit as st
 
 from nmfdiag.jobs.requests import GRIDS
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import gc_pauses
 from nmfdiag.ui.charts import banner
@@ -18,11 +19,6 @@ from nmfdiag.zoo.registry import ZooEntry, broken, entries
 ICON, LOGO, STYLE = (Path(__file__).with_name(name) for name in ("icon.svg", "logo.svg", "page.css"))
 INSIDE_APP = "_inside_app"
 
-METHODS_HELP = {
-    "nmf": "NMF is the paper's; PCA and random ablation (keep k random channels) are its two baselines.",
-    "signed": "These activations can be negative. NMF of their positive and negative part is ours, not the paper's; PCA and random "
-    "ablation (keep k random channels) are its two baselines.",
-}
 BATCH_HELP = "Samples that share a given label, once for each class (the band is over classes), or a mixture of all."
 GRID_HELP = "Full: two ranks a doubling. Coarse: one, in half the time."
 BESIDE_HELP = "A second network, drawn to the right of these."
@@ -112,7 +108,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             fitting, grid = methods_of(networks[0]), GRIDS[0]
             methods = list(fitting[:1])
             if "methods" not in without:
-                methods = several("methods", fitting, "methods", methods, help=METHODS_HELP[fitting[0]])
+                methods = several("methods", fitting, "methods", methods, help=METHODS[fitting[0]].help)
             axis = one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
             per_class = one("samples a batch", [10, 20, 30, 50], "n", default=1)
             if "grid" not in without:

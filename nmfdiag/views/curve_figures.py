@@ -5,13 +5,12 @@ from collections.abc import Mapping, Sequence
 import plotly.graph_objects as go
 
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
 from nmfdiag.plots.theme import (
     GREY,
     LOG_ZERO,
-    METHOD_DASHES,
-    METHOD_TITLES,
     add_band,
     add_layer_line,
     add_open_marker,
@@ -39,14 +38,14 @@ def curve_figure(
     several = len({method for _, method in curves}) > 1
     for (p, method), some in curves.items():
         at = mean_curve(some)
-        name = f"p = {p:g}, {METHOD_TITLES[method]}" if several else f"p = {p:g}"
+        name = f"p = {p:g}, {METHODS[method].title}" if several else f"p = {p:g}"
         add_band(figure, list(at), list(at.values()), p)
         figure.add_scatter(
             x=list(at),
             y=[s.mean for s in at.values()],
             name=name,
             mode="lines+markers",
-            line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
+            line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker={"symbol": [convergence_marker(some, k, p) for k in at], "size": 7},
             customdata=[[s.sem, s.n] for s in at.values()],
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
@@ -82,8 +81,8 @@ def auc_figure(
     figure = go.Figure()
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
-            name = f"p = {p:g}, {METHOD_TITLES[method]}" if len(by_method) > 1 else f"p = {p:g}"
-            add_layer_line(figure, by_layer, p, name, "AuC", METHOD_DASHES[method])
+            name = f"p = {p:g}, {METHODS[method].title}" if len(by_method) > 1 else f"p = {p:g}"
+            add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash)
     if found is not None and found.clear:
         named = (
             ("feature<br>extraction", found.feature_extraction, 0.04),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, profile_requests
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import methods_for
 from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.views.option_names import Reserved, options_of
 from nmfdiag.zoo.registry import ZooEntry
@@ -20,7 +21,7 @@ Curves = Mapping[CurveRequest, CompressionCurve]
 
 def methods_of(network: ZooEntry) -> tuple[str, ...]:
     """The methods that fit a network, its own first: NMF, or signed NMF where its activations can be negative."""
-    return (network.method, "pca", "random")
+    return methods_for(network.activations)
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from nmfdiag.data import DATASETS
 from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.networks import SplitNetwork, find_relu_layers
 from nmfdiag.networks.checkpoints.match import TRANSFORM_INPUT
 from nmfdiag.networks.checkpoints.read import network_for, options_for, read_state_dict
+from nmfdiag.networks.split import SplitNetwork, find_relu_layers
 from nmfdiag.zoo.files import ENTRY_FILE, POOLS
 from nmfdiag.zoo.image_reader import IMAGENET, ImageReader, Preset, preset_of
 from nmfdiag.zoo.open_network import Opened

@@ -92,7 +92,7 @@ def open_checkpoint(
     """Open a network by its weights; no code of the file is run.
 
     Args:
-        arch: One of :data:`nmfdiag.networks.ARCHITECTURES`, one of torchvision's classifiers, or ``"auto"``: the one whose tensors
+        arch: One of :data:`nmfdiag.networks.architectures.ARCHITECTURES`, one of torchvision's classifiers, or ``"auto"``: the one whose tensors
             are those of the weights.
         weights: A checkpoint, as :func:`nmfdiag.networks.checkpoints.read.read_state_dict` reads it.
         data: Samples that the network was trained on, as :func:`nmfdiag.data.load` takes them.

@@ -15,7 +15,7 @@ class Recipe:
 
     Attributes:
         dataset: Name in :data:`nmfdiag.data.DATASETS`.
-        arch: Name in :data:`nmfdiag.networks.ARCHITECTURES`, or torchvision's.
+        arch: Name in :data:`nmfdiag.networks.architectures.ARCHITECTURES`, or torchvision's.
         label_noise: Share p of the training labels that are drawn anew.
         seed: Seeds the subset, the label noise, the initial weights and the order of the batches.
         n_train: Training samples, taken evenly over the classes; 0 for a network that was added and not trained here.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from nmfdiag.data import Dataset, load, stratified_subset
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import find_relu_layers
+from nmfdiag.networks.split import find_relu_layers
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.files import sha256_of
 from nmfdiag.zoo.placement import placed

@@ -4,12 +4,12 @@ import copy
 import json
 import re
 from dataclasses import replace
-from html import escape
 from pathlib import Path
 
 import jsonschema  # Streamlit brings it along
 import pytest
 import torch
+from markupsafe import escape
 from planted_references import profile as planted_profile
 from torch import nn
 

@@ -16,7 +16,8 @@ from nmfdiag.jobs.cover_support import cover
 from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, SupportRequest, support_requests
 from nmfdiag.measures.support.cover import SupportCover
-from nmfdiag.networks import SplitNetwork, fold
+from nmfdiag.networks.fold import fold
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 REQUEST = SupportRequest("digits-cnn-p1-s0", "conv2_1", 3, per_class=10, rows=20)

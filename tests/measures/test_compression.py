@@ -7,13 +7,14 @@ import torch
 from torch import Tensor, nn
 
 import nmfdiag
+from nmfdiag import factorize
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import nmf, nmf_batch, pca, random_ablation
-from nmfdiag.measures import compression
+from nmfdiag.measures import methods
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.compression import compression_curve, compression_curves
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.networks import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 
@@ -195,8 +196,8 @@ def test_matrices_of_one_shape_can_be_factorised_in_one_call(memoriser: tuple, m
     halves = [(inputs[:n], labels[:n]), (inputs[n : 2 * n], labels[n : 2 * n])]
     one_by_one = compression_curves(model, "conv1_2", halves)
     calls = []
-    monkeypatch.setattr(compression, "factorised_together", lambda matrices: True)
-    monkeypatch.setattr(compression, "nmf_batch", lambda *a, **k: calls.append(1) or nmf_batch(*a, **k))
+    monkeypatch.setattr(methods, "solved_together", lambda matrices: True)
+    monkeypatch.setattr(factorize, "nmf_batch", lambda *a, **k: calls.append(1) or nmf_batch(*a, **k))
     for curve, other in zip(compression_curves(model, "conv1_2", halves), one_by_one, strict=True):
         assert isinstance(curve, CompressionCurve) and isinstance(other, CompressionCurve)
         assert curve.auc == pytest.approx(other.auc, abs=0.02)

@@ -11,13 +11,13 @@ from torchvision.ops import Permute
 import nmfdiag
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import nmf, signed_nmf
-from nmfdiag.measures import compression
+from nmfdiag.measures import methods
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.tail import _complement
 from nmfdiag.monitor.epoch_probe import Watch
-from nmfdiag.networks import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
 
@@ -129,7 +129,7 @@ def test_the_other_methods_take_any_sign_and_nmf_says_so(samples: Tensor) -> Non
     for method in ("nmf", "pca", "random"):
         with pytest.raises(NmfdiagError, match=r"no ReLU layer \(found: 2 GELU\)"):
             nmfdiag.compression_curve(model, layer, samples, labels, method=method)
-    with pytest.raises(NmfdiagError, match="accepted are nmf, pca, random, signed"):
+    with pytest.raises(NmfdiagError, match="accepted are nmf, signed, pca, random"):
         nmfdiag.compression_curve(model, layer, samples, labels, method="semi")
 
 
@@ -157,7 +157,7 @@ def test_matrices_that_are_factorised_together(samples: Tensor, monkeypatch: pyt
     split = SplitNetwork(model, samples[:2], "all")
     batches = [(samples[i : i + 5], torch.arange(5) % 4) for i in (0, 5, 10)]
     alone = compression_curves(split, layer, batches, method="signed", ranks=[1, 4])
-    monkeypatch.setattr(compression, "factorised_together", lambda matrices: True)
+    monkeypatch.setattr(methods, "solved_together", lambda matrices: True)
     together = compression_curves(split, layer, batches, method="signed", ranks=[1, 4])
     for a, b in zip(alone, together, strict=True):
         assert isinstance(a, CompressionCurve) and isinstance(b, CompressionCurve)

@@ -14,9 +14,10 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import signed_full_rank, signed_nmf
-from nmfdiag.networks import SplitNetwork, find_relu_layers, fold, relu_layers
 from nmfdiag.networks.activations import KINDS
+from nmfdiag.networks.fold import fold
 from nmfdiag.networks.layers import Call, call_names
+from nmfdiag.networks.split import SplitNetwork, find_relu_layers, relu_layers
 
 MODULES: dict[str, nn.Module] = {
     "ReLU": nn.ReLU(inplace=True), "ReLU6": nn.ReLU6(inplace=True), "GELU": nn.GELU("tanh"), "SiLU": nn.SiLU(inplace=True),

@@ -5,8 +5,8 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import relu_layers
 from nmfdiag.networks.outputs import logits_of
+from nmfdiag.networks.split import relu_layers
 
 LOGITS, MAP, ONE = torch.rand(5, 3), torch.rand(5, 8, 4, 4), torch.rand(5, 1)
 

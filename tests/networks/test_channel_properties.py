@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.measures.compression import compression_curve
-from nmfdiag.networks import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 
 CHANNELS = 10
 Step = tuple[str, Callable[[Tensor, int], tuple[Tensor, int]]]

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nmfdiag.networks import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 
 
 class Image(nn.Module):

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.compute_profile import layer_profile
-from nmfdiag.networks import SplitNetwork
 from nmfdiag.networks.logits_agreement import same_logits
+from nmfdiag.networks.split import SplitNetwork
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 LAST = torch.arange(6) >= 4

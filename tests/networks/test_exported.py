@@ -10,9 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import find_relu_layers
 from nmfdiag.networks.checkpoints.read import read_exported
-from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork, find_relu_layers
 
 
 class Net(nn.Module):

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import SplitNetwork, build, fold, unfold
+from nmfdiag.networks.architectures import build
 from nmfdiag.networks.factored_tail import pays
-from nmfdiag.networks.split import Cut
+from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.split import Cut, SplitNetwork
 
 LARGE = ["resnet18", "vgg11_bn", "googlenet", "densenet121"]
 

@@ -7,10 +7,11 @@ from torch import Tensor, nn
 from torchvision.models.squeezenet import Fire
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import SplitNetwork, build
 from nmfdiag.networks.activations import RELUS
+from nmfdiag.networks.architectures import build
 from nmfdiag.networks.channels import ChannelTracer
 from nmfdiag.networks.intercept import Replay
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.trace import Recorder
 
 

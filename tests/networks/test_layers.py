@@ -6,8 +6,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import ReluLayer, SplitNetwork, build, find_relu_layers, relu_layers
-from nmfdiag.networks.layers import Call, call_names
+from nmfdiag.networks.architectures import build
+from nmfdiag.networks.layers import Call, ReluLayer, call_names
+from nmfdiag.networks.split import SplitNetwork, find_relu_layers, relu_layers
 
 
 class Ways(nn.Module):

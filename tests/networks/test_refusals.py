@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nmfdiag import diagnose
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
-from nmfdiag.networks import SplitNetwork, relu_layers
+from nmfdiag.networks.split import SplitNetwork, relu_layers
 from nmfdiag.networks.survey import look
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import ARCHITECTURES, SplitNetwork, build, fold, unfold
+from nmfdiag.networks.architectures import ARCHITECTURES, build
+from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.split import SplitNetwork
 
 TORCHVISION = {
     "resnet18": 32, "alexnet": 63, "vgg11_bn": 32, "squeezenet1_1": 32, "mobilenet_v2": 32, "densenet121": 32,

@@ -13,7 +13,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.compute_profile import layer_profile
 from nmfdiag.measures.preflight.preflight import preflight
-from nmfdiag.networks import SplitNetwork, relu_layers
+from nmfdiag.networks.split import SplitNetwork, relu_layers
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(40) % 4

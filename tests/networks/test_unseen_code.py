@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import SplitNetwork
+from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.unseen_code import REMARK
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))

@@ -21,8 +21,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nmfdiag
-from nmfdiag.networks import SplitNetwork, snapshot
+from nmfdiag.networks import snapshot
 from nmfdiag.networks.evaluation import evaluating
+from nmfdiag.networks.split import SplitNetwork
 
 X = torch.rand(24, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 2

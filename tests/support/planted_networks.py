@@ -5,8 +5,9 @@ from collections.abc import Callable
 import numpy as np
 
 from nmfdiag.evidence.records import NetworkRecord
+from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
-from nmfdiag.views.generalization.tables import METHODS, Verdict
+from nmfdiag.views.generalization.tables import Verdict
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, PRIMARY
 
 LAYERS = ["conv1_1", "conv2_1", "conv3_1"]
@@ -29,7 +30,9 @@ def planted(
         train = 0.7 if i < unfitted else 1.0
         auc = {}
         for batch in BATCHES:
-            auc[batch] = {m: dict.fromkeys(AXES, [area(error) + 0.3 * NOISE[m] * rng.normal()] * 3) for m in METHODS}
+            auc[batch] = {
+                m: dict.fromkeys(AXES, [area(error) + 0.3 * NOISE[m] * rng.normal()] * 3) for m in PAPER_METHODS
+            }
         provenance = PROVENANCE | {"date": f"2026-11-{24 + i // 48}"}
         baseline = {"single": train, "multi": train}
         found[name] = NetworkRecord(

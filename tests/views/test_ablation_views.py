@@ -8,14 +8,15 @@ import pytest
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.views.ablation.figures import REMOVED, ablation_auc_figure, ablation_figure, ablation_table
+from nmfdiag.measures.methods import METHODS
+from nmfdiag.views.ablation.figures import ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation.sentences import ablation_answer, ablation_by_layer
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import lookup
 
 NETWORKS = (lookup("digits-mlp-p0-s0"), lookup("digits-mlp-p1-s0"))
-CHOICE = Choice(NETWORKS, "fc2", methods=tuple(REMOVED))
+CHOICE = Choice(NETWORKS, "fc2", methods=tuple(METHODS))
 
 
 def curve(level: float, method: str = "nmf", *, channels: int = 8, **fields: object) -> CompressionCurve:
@@ -40,19 +41,19 @@ def planted(levels: dict[tuple[float, str], float]) -> dict[tuple[float, str], d
 
 
 def test_lines_start_at_the_baseline_and_end_where_nothing_is_left() -> None:
-    curves = {(p, m): {0: curve(0.6, m), 1: curve(0.8, m)} for p in (0.0, 1.0) for m in REMOVED}
+    curves = {(p, m): {0: curve(0.6, m), 1: curve(0.8, m)} for p in (0.0, 1.0) for m in METHODS}
     figure = ablation_figure(curves, layer="fc2", axis="linear", batch="x")
     lines = {t.name: t for t in figure.data if t.x and t.x[0] is not None and t.name}
     assert list(lines["p = 0, NMF directions"].x) == [0, 1, 2, 4, 8]
     assert np.allclose(lines["p = 0, NMF directions"].y, [1, 0.7, 0.7, 0, 0])
     assert list(lines["p = 1, random channels"].x) == [0, 1, 2, 8]
-    assert [lines[f"p = 0, {name}"].line.dash for name in REMOVED.values()] == [
+    assert [lines[f"p = 0, {name}"].line.dash for name in [method.removed for method in METHODS.values()]] == [
         "solid", "longdashdot", "dash", "dot",
     ]  # fmt: skip
     assert lines["p = 0, NMF directions"].line.color == lines["p = 0, random channels"].line.color
     assert lines["p = 0, NMF directions"].line.color != lines["p = 1, NMF directions"].line.color
     legend = [t.name for t in figure.data if t.showlegend is not False]
-    assert legend == ["p = 0", "p = 1", *REMOVED.values(), "open: not converged"]
+    assert legend == ["p = 0", "p = 1", *(method.removed for method in METHODS.values()), "open: not converged"]
     assert figure.layout.yaxis.range[0] <= 0 and figure.layout.yaxis.range[1] >= 1
     logarithmic = ablation_figure(curves, layer="fc2", axis="log", batch="x")
     assert logarithmic.layout.xaxis.type == "log" and all(min(t.x) > 0 for t in logarithmic.data if t.x[0] is not None)
@@ -136,4 +137,4 @@ def test_the_chosen_layer_comes_first() -> None:
     assert {r.layer for r in requests[: len(requests) // 5]} == {"fc4"} and {r.operation for r in requests} == {
         "ablate"
     }
-    assert len(set(requests)) == len(requests) == 2 * 5 * 10 * len(REMOVED)
+    assert len(set(requests)) == len(requests) == 2 * 5 * 10 * len(METHODS)

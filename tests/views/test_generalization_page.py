@@ -10,9 +10,10 @@ from streamlit.testing.v1 import AppTest
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence import records
 from nmfdiag.evidence.records import NetworkRecord, network_records
+from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.views.generalization import tables as tables_module
 from nmfdiag.views.generalization.sentences import interval_words
-from nmfdiag.views.generalization.tables import COMPARED, METHODS, select
+from nmfdiag.views.generalization.tables import COMPARED, select
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Definition
 
 TITLE = "Does AuC foretell the generalisation error?"
@@ -70,7 +71,7 @@ def test_it_answers_and_draws_what_is_shipped() -> None:
     assert ("so far" in subject(app)) == (len(shipped) < len(GENERALIZATION))
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
     tables = [len(frame.value) for frame in app.dataframe]
-    assert tables[:2] == [len(DEFINITIONS) * len(METHODS) * 2, len(shipped)]
+    assert tables[:2] == [len(DEFINITIONS) * len(PAPER_METHODS) * 2, len(shipped)]
 
 
 def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() -> None:
@@ -104,7 +105,7 @@ def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPa
     assert [t["name"] for t in layers["data"]] == ["NMF", "PCA", "Random ablation", "uncompressed"]
     assert any("network=g17" in c.value for c in app.code)
     ring = [t for t in plots(app)[0]["data"] if t.get("name") == "g17"]
-    assert len(ring) == len(METHODS) and all(len(t["x"]) == 1 for t in ring)
+    assert len(ring) == len(PAPER_METHODS) and all(len(t["x"]) == 1 for t in ring)
     app.session_state["_clicked_network"] = "g40"  # what the page notes when a point is clicked
     app.run()
     assert "Network g40" in [s.value for s in app.subheader] and app.selectbox(key="network").value == "g40"

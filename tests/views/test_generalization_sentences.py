@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from planted_networks import correlated, planted, verdict
 
+from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
 from nmfdiag.views.generalization import sentences as words
-from nmfdiag.views.generalization.tables import COMPARED, METHODS, PAPER, Verdict, select
+from nmfdiag.views.generalization.tables import COMPARED, PAPER, Verdict, select
 from nmfdiag.zoo.experiments import DEFINITIONS, PRIMARY
 
 
@@ -40,9 +41,9 @@ def test_the_papers_figures_are_named_as_the_papers_and_placed() -> None:
     assert f"{words.signed(PAPER['pca'])} for PCA (below our interval)" in said and said.endswith("so it is here.")
     assert "NMF (inside our interval)" in words.paper_words(verdict(correlated(-0.8, -0.9, -0.7)))
     assert words.paper_words(verdict(correlated(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
-    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(METHODS, correlated(0.5, 0.4, 0.6)), {})
+    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5, 0.4, 0.6)), {})
     assert words.paper_words(positive).endswith("here none is negative.")
-    assert words.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(METHODS, correlated(None)), {})) == ""
+    assert words.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {})) == ""
 
 
 def test_leads_are_clear_or_not() -> None:
@@ -61,8 +62,8 @@ def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
         verdict(correlated(-0.5), pca=correlated(-0.4), **{"random": ahead}),
         verdict(correlated(-0.3), pca=correlated(-0.4), **{"random": ahead}),
         verdict(correlated(-0.1), pca=correlated(-0.15), **{"random": behind}),
-        Verdict(PRIMARY, "pearson", dict.fromkeys(METHODS, correlated(0.5)), {"random": ahead}),
-        Verdict(PRIMARY, "pearson", dict.fromkeys(METHODS, correlated(None)), {}),
+        Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5)), {"random": ahead}),
+        Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {}),
     ]
     some = [replace(v, leads={"pca": ahead, "random": behind} | dict(v.leads)) for v in some]
     both = [*some, *(replace(v, statistic="spearman") for v in some)]
@@ -138,4 +139,4 @@ def test_settings() -> None:
     assert rows["samples a class"] == "20" and rows["training and measuring"] == "24 minutes"
     assert rows["command"] == "nmfdiag record generalization" and "torch 2.15.0" in rows["versions"]
     assert words.settings(select(planted()), 96)["recorded"] == "2026-11-24 to 2026-11-25"
-    assert str(Path("runs") / "recorded") in words.NOTHING and words.COMMAND in words.NOTHING
+    assert str(Path("evidence") / "data") in words.NOTHING and words.COMMAND in words.NOTHING

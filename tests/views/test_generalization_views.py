@@ -9,12 +9,12 @@ from planted_networks import LAYERS, correlated, planted, verdict
 from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.plots.theme import METHOD_DASHES, colour_of, marker_of, to_html
+from nmfdiag.measures.methods import METHODS, PAPER_METHODS
+from nmfdiag.plots.theme import colour_of, marker_of, to_html
 from nmfdiag.views.generalization import sentences as words
 from nmfdiag.views.generalization.figures import FAINT, definitions_figure, layers_figure, scatter_figure
 from nmfdiag.views.generalization.tables import (
     COMPARED,
-    METHODS,
     STATISTICS,
     Selection,
     Verdict,
@@ -59,7 +59,7 @@ def test_the_strongest_is_the_most_negative() -> None:
     assert select(planted()).verdict().strongest == "nmf"
     assert verdict(correlated(-0.3)).strongest == "pca" and verdict(correlated(0.9)).strongest == "pca"
     assert verdict(correlated(None)).strongest is None
-    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(METHODS, correlated(0.5, 0.4, 0.6)), {})
+    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5, 0.4, 0.6)), {})
     assert positive.strongest is None
 
 
@@ -78,8 +78,8 @@ def test_the_scatter_has_a_panel_a_method_on_shared_axes() -> None:
     figure, of = scatter_figure(selection, chosen="g17"), selection.verdict()
     titles = [note.text for note in figure.layout.annotations]
     assert [title.split("</b>")[0] for title in titles] == ["<b>NMF", "<b>PCA", "<b>Random ablation"]
-    assert all(f"r = {words.signed(of.by_method[m].r)}" in t for m, t in zip(METHODS, titles, strict=True))
-    for panel, method in enumerate(METHODS, 1):
+    assert all(f"r = {words.signed(of.by_method[m].r)}" in t for m, t in zip(PAPER_METHODS, titles, strict=True))
+    for panel, method in enumerate(PAPER_METHODS, 1):
         points = [t for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == f"x{panel}".rstrip("1")]
         assert sum(len(t.x) for t in points) == 96
         at = {row[0]: (x, y) for t in points for x, y, row in zip(t.x, t.y, t.customdata, strict=True)}
@@ -87,7 +87,7 @@ def test_the_scatter_has_a_panel_a_method_on_shared_axes() -> None:
         assert at["g17"] == pytest.approx((selection.areas(method)[i], selection.errors[i]))
         ring = trace(figure, "g17", panel)
         assert (ring.x[0], ring.y[0]) == pytest.approx(at["g17"])
-        line = next(t for t in figure.data if t.mode == "lines" and t.line.dash == METHOD_DASHES[method])
+        line = next(t for t in figure.data if t.mode == "lines" and t.line.dash == METHODS[method].dash)
         slope, intercept = np.polyfit(selection.areas(method), selection.errors, 1)
         assert list(line.y) == pytest.approx([intercept + slope * x for x in line.x])
     assert figure.layout.yaxis2.matches == figure.layout.yaxis3.matches == "y"
@@ -144,8 +144,8 @@ def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() ->
 def test_the_table_of_definitions_has_them_all_and_marks_one_as_primary() -> None:
     found = verdicts(select(planted(24)))
     table = definition_table(found)
-    assert len(table) == len(DEFINITIONS) * len(METHODS) * len(STATISTICS)
-    assert table["primary"].sum() == len(METHODS) * len(STATISTICS)
+    assert len(table) == len(DEFINITIONS) * len(PAPER_METHODS) * len(STATISTICS)
+    assert table["primary"].sum() == len(PAPER_METHODS) * len(STATISTICS)
     per = table.groupby(["layers", "rank axis", "batches", "statistic"])
     assert (per["strongest"].sum() == 1).all()
     for _, rows in per:
@@ -174,7 +174,7 @@ def test_the_layers_of_a_network() -> None:
     record.auc["multi"]["pca"]["log"] = [0.1, 0.2, 0.3]
     figure = layers_figure(record, Definition("middle third", "log", "multi"))
     assert list(trace(figure, "PCA").y) == [0.1, 0.2, 0.3] and list(trace(figure, "PCA").x) == LAYERS
-    assert [t.line.dash for t in figure.data[:3]] == [METHOD_DASHES[m] for m in METHODS]
+    assert [t.line.dash for t in figure.data[:3]] == [METHODS[m].dash for m in PAPER_METHODS]
     shaded = [shape for shape in figure.layout.shapes if shape.type == "rect"]
     assert [(s.x0, s.x1) for s in shaded] == [(0.5, 1.5)] and "log k" in figure.layout.yaxis.title.text
     assert not [s for s in layers_figure(record, PRIMARY).layout.shapes if s.type == "rect"]

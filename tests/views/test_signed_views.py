@@ -12,16 +12,15 @@ from torch import nn
 from nmfdiag.jobs.compute import compute
 from nmfdiag.jobs.requests import CurveRequest, profile_requests
 from nmfdiag.jobs.time_nmf import measure, runtime_requests
+from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.networks import architectures
 from nmfdiag.networks.architectures import ARCHITECTURES, Architecture, Shape
-from nmfdiag.plots.theme import METHOD_DASHES, METHOD_TITLES
-from nmfdiag.views.generalization.tables import METHODS
 from nmfdiag.views.selection import BOTH, Choice, families, fitted, methods_of
 from nmfdiag.zoo.add_network import add_opened
 from nmfdiag.zoo.open_network import Opened
 from nmfdiag.zoo.registry import ZooEntry, entries, lookup, refresh
 
-ARCH, NAME, TITLE = "gelu_mlp", "own-gelus", METHOD_TITLES["signed"]
+ARCH, NAME, TITLE = "gelu_mlp", "own-gelus", METHODS["signed"].title
 
 
 def make(input_shape: Shape, n_classes: int) -> nn.Module:
@@ -90,8 +89,8 @@ def test_each_network_is_offered_what_fits_it(entry: ZooEntry) -> None:
     assert fitted(own, "pca").methods == ("pca",)
     seen = {choice.family: fitted(choice, "signed").methods for choice in families(replace(own, batch=BOTH), entries())}
     assert seen.pop(own.family) == ("signed",) and set(seen.values()) == {("nmf",)}
-    assert METHODS == ("nmf", "pca", "random") and set(METHOD_DASHES) == set(METHOD_TITLES)
-    assert len(set(METHOD_DASHES.values())) == 4 and ARCH in ARCHITECTURES
+    assert PAPER_METHODS == ("nmf", "pca", "random") and ARCH in ARCHITECTURES
+    assert len({method.dash for method in METHODS.values()}) == len(METHODS)
 
 
 @pytest.mark.parametrize("page", ["overview", "curves", "reconstruction", "classes"])
@@ -113,7 +112,7 @@ def test_pages_with_methods_of_their_own_follow(page: str, entry: ZooEntry) -> N
     if page == "ablation":
         assert list(app.session_state["removed"]) == ["signed", "pca", "random"] and "signed NMF directions" in text
     else:
-        assert app.session_state["by"] == "signed" and METHOD_DASHES["signed"] in text
+        assert app.session_state["by"] == "signed" and METHODS["signed"].dash in text
 
 
 def test_what_is_timed_is_what_signed_nmf_factorises(entry: ZooEntry) -> None:

@@ -6,8 +6,9 @@ import plotly.graph_objects as go
 import pytest
 from plantedruns import layer_values, planted_run
 
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stopping import PRIMARY, RULES
-from nmfdiag.plots.theme import METHOD_DASHES, colour_of, to_html
+from nmfdiag.plots.theme import colour_of, to_html
 from nmfdiag.views.stopping import sentences as words
 from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
 from nmfdiag.views.stopping.tables import (
@@ -169,7 +170,7 @@ def test_other_settings_are_told_by_the_declared_rule() -> None:
 def test_the_panels_share_epochs_and_colour_means_p_and_line_style_the_method() -> None:
     figure = stopping_figure(f6(label_noise=0.4), ABSOLUTE, layers=ALL, window=1, show=RUNS)
     nmf, random = lines(figure, "NMF"), lines(figure, "random ablation")
-    assert [t.line.dash for t in (*nmf, *random)] == [METHOD_DASHES["nmf"], METHOD_DASHES["random"]]
+    assert [t.line.dash for t in (*nmf, *random)] == [METHODS["nmf"].dash, METHODS["random"].dash]
     assert {t.line.color for t in (*nmf, *random, *runs_in(figure))} == {colour_of(0.4)}
     assert len(runs_in(figure)) == 3 * 4 and all(t.line.width < nmf[0].line.width for t in runs_in(figure))
     assert figure.layout.xaxis.matches == figure.layout.xaxis2.matches == "x3" and len(figure.layout.annotations) == 2

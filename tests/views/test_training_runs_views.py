@@ -9,8 +9,9 @@ import plotly.graph_objects as go
 import pytest
 from watchedruns import HEAD, epoch_line, write_run
 
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs
-from nmfdiag.plots.theme import METHOD_DASHES, P_MARKERS, colour_of, to_html
+from nmfdiag.plots.theme import P_MARKERS, colour_of, to_html
 from nmfdiag.views.stopping.tables import ALL
 from nmfdiag.views.training_runs import sentences as words
 from nmfdiag.views.training_runs.figures import OWN_COLOURS, live_figure, map_figure
@@ -177,7 +178,7 @@ def test_panels_share_the_epochs_and_stand_only_for_what_is_logged(tmp_path: Pat
     [nmf], [random], [test], [training] = (
         traces(figure, name) for name in ("NMF", "random ablation", "test loss", "train loss")
     )
-    assert nmf.line.dash == METHOD_DASHES["nmf"] and random.line.dash == METHOD_DASHES["random"] == "dot"
+    assert nmf.line.dash == METHODS["nmf"].dash and random.line.dash == METHODS["random"].dash == "dot"
     assert (test.line.dash, training.line.dash) == ("solid", "dash") and nmf.line.color == colour_of(0.4)
     [stop] = traces(figure, "stop")
     assert stop.x == (4,) and len(figure.layout.shapes) == 3  # a line through each panel

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks import ARCHITECTURES
+from nmfdiag.networks.architectures import ARCHITECTURES
 from nmfdiag.zoo.experiments import (
     AXES,
     BATCHES,

@@ -21,6 +21,7 @@ from nmfdiag.factorize import default_ranks, nmf_batch, pca
 from nmfdiag.factorize.memory import factorization_bytes
 from nmfdiag.factorize.signed import has_negative, parts_of
 from nmfdiag.measures.compression import STARTS
+from nmfdiag.measures.methods import method_of
 from nmfdiag.measures.tail import Tail
 from nmfdiag.networks.fold import fold
 from nmfdiag.networks.layers import ReluLayer
@@ -101,6 +102,7 @@ def measured_cost(
     """
     begun, timed = time.perf_counter(), _Stopwatch(inputs)
     n = len(inputs)
+    methods = {layer: [method_of(name).costs_like for name in names] for layer, names in methods.items()}
     few, a_sample = _a_moment(network, inputs, timed)
     trials: dict[int, _Trial] = {}
     for place in _spread(len(layers)):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nmfdiag.data import Normalization, multi_class_batch, single_class_batch
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.compression import ALL_METHODS, layers_for
+from nmfdiag.measures.methods import activations_for, method_of
 from nmfdiag.measures.preflight.accuracy import Answers, answer_remarks, answers_of
 from nmfdiag.measures.preflight.cost import Cost, measured_cost, places_of
 from nmfdiag.networks.activations import RELUS, kinds_of
@@ -114,9 +114,9 @@ def preflight(
         NmfdiagError: If the network can't take the samples, there are fewer than two, or an option is out of range.
     """
     inputs, labels = as_samples(inputs, labels, model)
-    if wrong := [method for method in methods if method not in ALL_METHODS]:
-        raise NmfdiagError(f"Unknown method {wrong[0]!r}: accepted are {', '.join(ALL_METHODS)}.")
-    activations = layers_for(methods, activations)
+    for method in methods:
+        method_of(method)
+    activations = activations or activations_for(methods)
     kinds = kinds_of(activations)
     with plainly():
         return _preflight(
@@ -157,7 +157,9 @@ def _preflight(
     elif layers:
         raise NmfdiagError(f"Unknown layer {layers[0]!r}: the network calls no {' or '.join(sorted(kinds))}.")
     empty = _empty(seen, answers)
-    methods_of = {layer.name: [m for m in methods if m != "nmf" or layer.non_negative] for layer in planned}
+    methods_of = {
+        layer.name: [m for m in methods if layer.non_negative or not method_of(m).non_negative] for layer in planned
+    }
     planned = [layer for layer in planned if methods_of[layer.name] and layer.name not in empty]
     cost = Cost(0.0, 0)
     if network is not None and planned and sizes and network.mixes:

@@ -6,11 +6,11 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from nmfdiag.measures.ablation import ByClass, ablation_auc
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
 from nmfdiag.plots.theme import (
     GREY,
     LOG_ZERO,
-    METHOD_DASHES,
     add_band,
     add_open_marker,
     colour_of,
@@ -23,12 +23,6 @@ from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.selection import Choice, Curves
 from nmfdiag.zoo.registry import known
 
-REMOVED = {
-    "nmf": "NMF directions",
-    "signed": "signed NMF directions",
-    "pca": "PCA directions",
-    "random": "random channels",
-}
 COMPACT = 340
 
 
@@ -48,13 +42,13 @@ def ablation_figure(curves: Mapping[tuple[float, str], ByClass], *, layer: str, 
         some = list(by_class.values())
         at = removed(by_class)
         x = [LOG_ZERO if k == 0 and axis == "log" else k for k in at]
-        name = f"p = {p:g}, {REMOVED[method]}" if len(methods) > 1 else f"p = {p:g}"
+        name = f"p = {p:g}, {METHODS[method].removed}" if len(methods) > 1 else f"p = {p:g}"
         symbols = [convergence_marker(some, k, p) for k in at]
         open_ranks |= any(symbol.endswith("-open") for symbol in symbols)
         add_band(figure, x, list(at.values()), p)
         figure.add_scatter(
             x=x, y=[s.mean for s in at.values()], name=name, mode="lines+markers",
-            line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
+            line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker={"symbol": symbols, "size": 7},
             customdata=[[k, s.sem, s.n] for k, s in at.items()],
             hovertemplate=f"{name}<br>%{{customdata[0]}} removed<br>accuracy %{{y:.3f}} ± %{{customdata[1]:.3f}} "
@@ -99,10 +93,10 @@ def _set_legend(figure: go.Figure, lines: Iterable[tuple[float, str]]) -> None:
             x=[None], y=[None], name=f"p = {p:g}", mode="lines+markers", hoverinfo="skip",
             line={"color": colour_of(p)}, marker={"symbol": marker_of(p), "size": 8},
         )  # fmt: skip
-    for method in [m for m in REMOVED if any(m == method for _, method in lines)]:
+    for method in [m for m in METHODS if any(m == method for _, method in lines)]:
         figure.add_scatter(
-            x=[None], y=[None], name=REMOVED[method], mode="lines", hoverinfo="skip",
-            line={"color": GREY, "dash": METHOD_DASHES[method]},
+            x=[None], y=[None], name=METHODS[method].removed, mode="lines", hoverinfo="skip",
+            line={"color": GREY, "dash": METHODS[method].dash},
         )  # fmt: skip
 
 
@@ -117,7 +111,7 @@ def ablation_table(choice: Choice, results: Curves) -> pd.DataFrame:
                 {
                     "p": known(p),
                     "layer": layer,
-                    "removed": REMOVED[method],
+                    "removed": METHODS[method].removed,
                     "AuC": auc.mean,
                     "± (standard error)": auc.sem,
                     "AuC over log k": spread([ablation_auc(c, "log") for c in curves]).mean,

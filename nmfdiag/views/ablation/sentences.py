@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 
 from nmfdiag.measures.ablation import ByClass, ablation_spread, clearly_above, cost
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread
-from nmfdiag.views.ablation.figures import REMOVED
 
 Layer = Mapping[tuple[float, str], ByClass]
 
@@ -43,7 +43,7 @@ def ablation_answer(layer: str, curves: Layer, axis: str = "linear") -> str:
 def ablation_by_layer(by_layer: Mapping[str, Layer], axis: str = "linear") -> str:
     """All layers: at how many of them the least or the most noisy network is clearly hurt more; empty for a single p."""
     parts, low, high = [], 0.0, 1.0
-    for method, name in REMOVED.items():
+    for method, name in ((m.name, m.removed) for m in METHODS.values()):
         compared = {layer: v for layer, curves in by_layer.items() if (v := _hurt_more(method, curves, axis))}
         if not compared:
             continue
@@ -81,7 +81,7 @@ def _leading(layer: str, method: str, curves: Layer, axis: str) -> str:
     low, high = _ends(curves, method)
     levels = [low] if low == high else [low, high]
     auc = " and ".join(f"{ablation_spread(by_noise[p], axis)} at p = {p:g}" for p in levels)
-    words = f"Without {REMOVED[method]} " + (f"it is {auc}" if random else f"of {layer} AuC is {auc}")
+    words = f"Without {METHODS[method].removed} " + (f"it is {auc}" if random else f"of {layer} AuC is {auc}")
     costs = [c for p in levels if p in random and (c := cost(random[p], by_noise[p], axis)) is not None]
     if costs and len(costs) == len(levels):
         words += f", {' and '.join(map(_against, costs))} than without random channels"
@@ -94,7 +94,7 @@ def _leading(layer: str, method: str, curves: Layer, axis: str) -> str:
             "alike": f": neither is clearly hurt more{beyond}",
         }[found]
         if _borrowed(method, curves, found, axis):
-            words += f", but only because random ablation differs: without {REMOVED[method]} both do alike"
+            words += f", but only because random ablation differs: without {METHODS[method].removed} both do alike"
     return f"{words}."
 
 

@@ -6,8 +6,9 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, spread
-from nmfdiag.plots.theme import GREY, METHOD_DASHES, add_band, colour_of, laid_out, marker_of
+from nmfdiag.plots.theme import GREY, add_band, colour_of, laid_out, marker_of
 from nmfdiag.views.batches.sentences import mean_accuracy, zero_accuracy
 from nmfdiag.views.selection import Choice, Curves
 
@@ -58,7 +59,7 @@ def _panel(choice: Choice, results: Curves, *, clickable: bool) -> go.Figure:
     for p, by_layer in auc.items():
         figure.add_scatter(
             x=list(by_layer), y=[s.mean for s in by_layer.values()], name=f"p = {p:g}", mode="lines+markers",
-            line={"color": colour_of(p), "dash": METHOD_DASHES[choice.method], "width": 2},
+            line={"color": colour_of(p), "dash": METHODS[choice.method].dash, "width": 2},
             marker={"symbol": marker_of(p), "size": 7},
             customdata=[
                 [layer if clickable else "", s.sem, s.n, zero[p][layer].mean, mean[p][layer].mean]

@@ -2,7 +2,8 @@
 
 import plotly.graph_objects as go
 
-from nmfdiag.plots.theme import GREY, HEIGHT, METHOD_TITLES, colour_of, laid_out, marker_of, waiting_figure
+from nmfdiag.measures.methods import METHODS
+from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, laid_out, marker_of, waiting_figure
 from nmfdiag.views.classes.sentences import correlation_words
 from nmfdiag.views.classes.tables import ClassCurves, correlations, curves_of
 from nmfdiag.views.curve_figures import curve_figure
@@ -54,7 +55,7 @@ def map_figure(found: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
         tickmode="linear" if len(names) <= 50 else "auto", automargin=True,
     )  # fmt: skip
     over = " over log k" if found.choice.axis == "log" else ""
-    laid_out(figure, f"{METHOD_TITLES[found.method]} AuC{over}, p = {p:g}", found.choice.batch_words)
+    laid_out(figure, f"{METHODS[found.method].title} AuC{over}, p = {p:g}", found.choice.batch_words)
     height = min(LARGEST_HEIGHT, max(HEIGHT, 130 + ROW_HEIGHT * len(names)))
     return figure.update_layout(height=height, hoverdistance=-1)
 
@@ -119,7 +120,7 @@ def scatter_figure(found: ClassCurves, *, class_idx: int) -> go.Figure:
     over = " over log k" if found.choice.axis == "log" else ""
     figure.update_xaxes(title=f"AuC{over} of the given class, {found.choice.batch_words}", range=[0, 1.05])
     figure.update_yaxes(title="test accuracy of the true class", range=[-0.03, 1.05])
-    laid_out(figure, f"Test accuracy by class over {METHOD_TITLES[found.method]} AuC at {layer}")
+    laid_out(figure, f"Test accuracy by class over {METHODS[found.method].title} AuC at {layer}")
     legend = {"orientation": "v", "x": 0, "y": -0.16, "yanchor": "top"}
     return figure.update_layout(legend=legend, height=HEIGHT + 22 * (len(figure.data) - 1))
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.correlation import Correlation
-from nmfdiag.plots.theme import METHOD_TITLES
 from nmfdiag.text import signed
 from nmfdiag.views.classes.tables import POOLED, ClassCurves, correlations, undefined
 
@@ -33,7 +33,7 @@ for its r shows nothing. How hard a class is moves both AuC and test accuracy.""
 def classes_answer(found: ClassCurves, p: float, layer: str) -> str:
     """Which class is lowest and where, how far the classes spread there, and whether AuC goes with test accuracy at a layer."""
     cells = [(value, at, c) for at in found.choice.layers for c, value in found.auc(p, at).items()]
-    start = f"{METHOD_TITLES[found.method]}, p = {p:g}: "
+    start = f"{METHODS[found.method].title}, p = {p:g}: "
     if not cells:
         return f"{start}no curve."
     value, at, c = min(cells)
@@ -86,7 +86,7 @@ def denoising_words(curves: Mapping[float, CompressionCurve], name: str, layer: 
                 f"({samples:.3g} of {curve.n_samples} samples{', but k = 0 beats it too' if also else ''})"
             )
     if parts:
-        return f"{start}{METHOD_TITLES[method]} denoises, it beats the uncompressed accuracy: {'; '.join(parts)}."
+        return f"{start}{METHODS[method].title} denoises, it beats the uncompressed accuracy: {'; '.join(parts)}."
     baselines = [curve.baseline_accuracy for curve in curves.values()]
     if min(baselines) >= ONE:
         return f"{start}the uncompressed accuracy is 1.00, which no compression can beat."

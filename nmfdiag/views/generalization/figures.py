@@ -7,19 +7,18 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from nmfdiag.evidence.records import NetworkRecord
+from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.regression import fitted_line
 from nmfdiag.plots.theme import (
     GREY,
     HEIGHT,
-    METHOD_DASHES,
-    METHOD_TITLES,
     colour_of,
     laid_out,
     marker_of,
     set_layer_axis,
 )
 from nmfdiag.views.generalization.sentences import interval_words
-from nmfdiag.views.generalization.tables import COMPARED, DATASETS, METHODS, STATISTICS, Selection, Verdict
+from nmfdiag.views.generalization.tables import COMPARED, DATASETS, STATISTICS, Selection, Verdict
 from nmfdiag.zoo.experiments import PRIMARY, Definition
 
 FAINT = 0.5
@@ -39,12 +38,12 @@ def scatter_figure(selection: Selection, *, chosen: str = "") -> go.Figure:
     """
     verdict = selection.verdict()
     titles = [
-        f"<b>{METHOD_TITLES[m]}</b><br>r = {interval_words(of).replace(' (', '<br>(')}"
+        f"<b>{METHODS[m].title}</b><br>r = {interval_words(of).replace(' (', '<br>(')}"
         for m, of in verdict.by_method.items()
     ]
-    figure = make_subplots(cols=len(METHODS), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
+    figure = make_subplots(cols=len(PAPER_METHODS), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
     errors = selection.deviations(selection.errors)
-    for col, method in enumerate(METHODS, 1):
+    for col, method in enumerate(PAPER_METHODS, 1):
         areas = selection.deviations(selection.areas(method))
         _add_line(figure, areas, errors, method, col)
         _add_points(figure, selection, areas, errors, method, col)
@@ -76,7 +75,7 @@ def definitions_figure(found: Sequence[Verdict], statistic: str = "pearson") -> 
     some = [verdict for verdict in found if verdict.statistic == statistic]
     some.sort(key=lambda verdict: verdict.definition != PRIMARY)
     figure = go.Figure()
-    for method in METHODS:
+    for method in PAPER_METHODS:
         shown = [(i, v.by_method[method]) for i, v in enumerate(some) if v.by_method[method].r is not None]
         ends: list[tuple[float | None, float | None]] = []
         for i, of in shown:
@@ -84,15 +83,15 @@ def definitions_figure(found: Sequence[Verdict], statistic: str = "pearson") -> 
             ends += [(of.low, y), (of.high, y), (None, None)]
         figure.add_scatter(
             x=[x for x, _ in ends], y=[y for _, y in ends], mode="lines", hoverinfo="skip", showlegend=False,
-            legendgroup=method, line={"color": GREY, "dash": METHOD_DASHES[method], "width": 2},
+            legendgroup=method, line={"color": GREY, "dash": METHODS[method].dash, "width": 2},
         )  # fmt: skip
         first = [some[i].strongest == method for i, _ in shown]
         figure.add_scatter(
-            x=[of.r for _, of in shown], y=[i + DODGE[method] for i, _ in shown], name=METHOD_TITLES[method],
+            x=[of.r for _, of in shown], y=[i + DODGE[method] for i, _ in shown], name=METHODS[method].title,
             mode="markers", legendgroup=method,
             marker={"symbol": DEFINITION_MARKERS[method], "size": 9, "color": GREY, "line": {"width": 2}},
             text=[
-                f"{METHOD_TITLES[method]}, {some[i].definition.words}<br>{STATISTICS[statistic]} = {interval_words(of)}"
+                f"{METHODS[method].title}, {some[i].definition.words}<br>{STATISTICS[statistic]} = {interval_words(of)}"
                 f"{'<br>the strongest here' if leads else ''}"
                 for (i, of), leads in zip(shown, first, strict=True)
             ],
@@ -112,12 +111,12 @@ def definitions_figure(found: Sequence[Verdict], statistic: str = "pearson") -> 
 def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
     """AuC by layer of one network, a line a method; layers that count in the definition are shaded where not all do."""
     figure, p = go.Figure(), record.recipe.label_noise
-    for method in METHODS:
+    for method in PAPER_METHODS:
         figure.add_scatter(
-            x=record.layers, y=record.auc[definition.batch][method][definition.axis], name=METHOD_TITLES[method],
-            mode="lines+markers", line={"color": colour_of(p), "dash": METHOD_DASHES[method], "width": 2},
+            x=record.layers, y=record.auc[definition.batch][method][definition.axis], name=METHODS[method].title,
+            mode="lines+markers", line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker={"symbol": marker_of(p), "size": 8},
-            hovertemplate=f"{METHOD_TITLES[method]}<br>%{{x}}<br>AuC %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{METHODS[method].title}<br>%{{x}}<br>AuC %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
     counted = definition.chosen(record.layers)
     if len(counted) < len(record.layers):
@@ -146,8 +145,8 @@ def _add_line(figure: go.Figure, x: Sequence[float], y: Sequence[float], method:
         line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, row=1, col=col,
     )  # fmt: skip
     figure.add_scatter(
-        x=line.at, y=line.values, mode="lines", hoverinfo="skip", showlegend=False, name=f"line of {METHOD_TITLES[method]}",
-        line={"color": GREY, "dash": METHOD_DASHES[method], "width": 2}, row=1, col=col,
+        x=line.at, y=line.values, mode="lines", hoverinfo="skip", showlegend=False, name=f"line of {METHODS[method].title}",
+        line={"color": GREY, "dash": METHODS[method].dash, "width": 2}, row=1, col=col,
     )  # fmt: skip
 
 
@@ -193,7 +192,7 @@ def _open(dataset: str) -> str:
 
 def _hover(record: NetworkRecord, method: str, definition: Definition) -> str:
     return (
-        f"{record.name}: {record.recipe.dataset}, p = {record.recipe.label_noise:g}<br>{METHOD_TITLES[method]} AuC "
+        f"{record.name}: {record.recipe.dataset}, p = {record.recipe.label_noise:g}<br>{METHODS[method].title} AuC "
         f"{record.area(method, definition):.3f}<br>generalisation error {record.generalization_error:.3f}<br>training accuracy "
         f"{record.train_accuracy:.3f}, test {record.test_accuracy:.3f}{'' if record.fits else '<br>did not fit its labels'}"
     )

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from nmfdiag.evidence.records import RECORDED, NetworkRecord
+from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
-from nmfdiag.plots.theme import METHOD_TITLES
 from nmfdiag.text import join, signed
 from nmfdiag.views.generalization.tables import (
     COMPARED,
     FITS,
-    METHODS,
     OTHERS,
     PAPER,
     STATISTICS,
@@ -20,7 +19,6 @@ from nmfdiag.views.generalization.tables import (
 from nmfdiag.zoo.experiments import GENERALIZATION, PRIMARY
 
 COMMAND = "nmfdiag record generalization"
-NAMES = METHOD_TITLES | {"random": "random ablation"}
 NOTHING = f"""
 No network of this experiment is recorded here yet. It trains {len(GENERALIZATION)} small networks and measures each; it can be stopped at any
 time and goes on where it was. Run in a terminal: `{COMMAND} --out {RECORDED}`"""
@@ -73,12 +71,16 @@ def paper_words(verdict: Verdict) -> str:
         if of.low is None or of.high is None:
             continue
         place = "inside" if of.low <= r <= of.high else "below" if r < of.low else "above"
-        parts.append(f"{signed(r)} for {NAMES[method]} ({place} our interval)")
+        parts.append(f"{signed(r)} for {METHODS[method].phrase} ({place} our interval)")
     ours, theirs = verdict.strongest, min(PAPER, key=PAPER.__getitem__)
     here = (
-        "here none is negative" if ours is None else "so it is here" if ours == theirs else f"here it is {NAMES[ours]}"
+        "here none is negative"
+        if ours is None
+        else "so it is here"
+        if ours == theirs
+        else f"here it is {METHODS[ours].phrase}"
     )
-    order = f" In the paper {NAMES[theirs]} is the strongest; {here}."
+    order = f" In the paper {METHODS[theirs].phrase} is the strongest; {here}."
     return (
         f"The paper (figure 5) reports, on {len(GENERALIZATION)} networks of its own, {join(parts)}.{order}"
         if parts
@@ -88,7 +90,7 @@ def paper_words(verdict: Verdict) -> str:
 
 def lead_words(verdict: Verdict) -> str:
     """Whether NMF is clearly ahead of the others, by the paired differences."""
-    parts = [f"from {NAMES[m]}'s {_lead(lead)}" for m, lead in verdict.leads.items() if lead.value is not None]
+    parts = [f"from {METHODS[m].phrase}'s {_lead(lead)}" for m, lead in verdict.leads.items() if lead.value is not None]
     return f"NMF's r differs {join(parts)}." if parts else ""
 
 
@@ -179,7 +181,7 @@ def network_words(record: NetworkRecord) -> str:
 
 def accuracy_words(record: NetworkRecord, selection: Selection) -> str:
     """A network's accuracies and its AuCs under the definition."""
-    areas = join(f"{NAMES[m]} {record.area(m, selection.definition):.3f}" for m in METHODS)
+    areas = join(f"{METHODS[m].phrase} {record.area(m, selection.definition):.3f}" for m in PAPER_METHODS)
     return (
         f"Training accuracy {record.train_accuracy:.3f}, test accuracy {record.test_accuracy:.3f}, generalisation error "
         f"{signed(record.generalization_error)}. AuC ({selection.definition.words}): {areas}."
@@ -220,19 +222,19 @@ def _counted(found: Sequence[Verdict]) -> str:
     usable = [v for v in found if all(of.r is not None for of in v.by_method.values())]
     if not usable:
         return f"By {name} nothing can be said of the definitions."
-    first = {m: sum(v.strongest == m for v in usable) for m in METHODS}
-    rest = [f"{NAMES[m]} in {first[m]}" for m in OTHERS]
+    first = {m: sum(v.strongest == m for v in usable) for m in PAPER_METHODS}
+    rest = [f"{METHODS[m].phrase} in {first[m]}" for m in OTHERS]
     if none := sum(v.strongest is None for v in usable):
         rest.append(f"none is negative in {none}")
     words = f"By {name}, NMF is the strongest (most negative) in {first['nmf']} of {len(usable)} declared definitions, {join(rest)}"
     ahead = {m: sum(v.leads[m].clear and _negative(v.leads[m]) for v in usable) for m in OTHERS}
     behind = {m: sum(v.leads[m].clear and not _negative(v.leads[m]) for v in usable) for m in OTHERS}
-    clear = join(f"that of {NAMES[m]} in {ahead[m]} (clearly above in {behind[m]})" for m in OTHERS)
+    clear = join(f"that of {METHODS[m].phrase} in {ahead[m]} (clearly above in {behind[m]})" for m in OTHERS)
     return f"{words}; its coefficient is clearly below {clear}."
 
 
 def _each(verdict: Verdict) -> str:
-    return join(f"{NAMES[m]} {interval_words(of)}" for m, of in verdict.by_method.items())
+    return join(f"{METHODS[m].phrase} {interval_words(of)}" for m, of in verdict.by_method.items())
 
 
 def _negative(lead: Difference) -> bool:

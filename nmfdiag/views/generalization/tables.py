@@ -9,15 +9,14 @@ import pandas as pd
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence.records import NetworkRecord
+from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference, correlation, correlation_difference
-from nmfdiag.plots.theme import METHOD_TITLES
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, PRIMARY, Definition
 
 PAPER = {"nmf": -0.82, "pca": -0.64, "random": -0.61}
 """Pearson's r of figure 5 in the paper, over its own 96 networks."""
 
-METHODS = tuple(PAPER)
-OTHERS = METHODS[1:]
+OTHERS = PAPER_METHODS[1:]
 STATISTICS = {"pearson": "Pearson r", "spearman": "Spearman ρ"}
 EVERY = "all"
 DATASETS = (EVERY, *dict.fromkeys(recipe.dataset for recipe in GENERALIZATION.values()))
@@ -47,7 +46,7 @@ class Verdict:
         """The method of the most negative coefficient; None where none is negative, or one is undefined."""
         defined = {method: of.r for method, of in self.by_method.items() if of.r is not None}
         first = min(defined, key=defined.__getitem__, default="")
-        return first if len(defined) == len(METHODS) and defined[first] < 0 else None
+        return first if len(defined) == len(PAPER_METHODS) and defined[first] < 0 else None
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,8 @@ class Selection:
     def verdict(self, statistic: str = "pearson", definition: Definition | None = None) -> "Verdict":
         """AuC against generalisation error for each method; intervals are those of a bootstrap over networks."""
         definition = definition or self.definition
-        areas, errors, groups = {m: self.areas(m, definition) for m in METHODS}, self.errors, self.groups
-        by_method = {m: _correlation(areas[m], errors, statistic, groups, None) for m in METHODS}
+        areas, errors, groups = {m: self.areas(m, definition) for m in PAPER_METHODS}, self.errors, self.groups
+        by_method = {m: _correlation(areas[m], errors, statistic, groups, None) for m in PAPER_METHODS}
         leads = {m: _difference(areas["nmf"], areas[m], errors, statistic, groups) for m in OTHERS}
         return Verdict(definition, statistic, by_method, leads)
 
@@ -153,7 +152,7 @@ def definition_table(found: Sequence[Verdict]) -> pd.DataFrame:
                     "rank axis": verdict.definition.axis,
                     "batches": verdict.definition.batch,
                     "statistic": STATISTICS[verdict.statistic],
-                    "method": METHOD_TITLES[method],
+                    "method": METHODS[method].title,
                     "coefficient": of.r,
                     "from": of.low,
                     "to": of.high,
@@ -176,7 +175,7 @@ def network_table(selection: Selection) -> pd.DataFrame:
                 "network": r.name,
                 "data set": r.recipe.dataset,
                 "p": r.recipe.label_noise,
-                **{METHOD_TITLES[method] + " AuC": r.area(method, selection.definition) for method in METHODS},
+                **{METHODS[method].title + " AuC": r.area(method, selection.definition) for method in PAPER_METHODS},
                 "generalisation error": r.generalization_error,
                 "train accuracy": r.train_accuracy,
                 "test accuracy": r.test_accuracy,
@@ -209,9 +208,9 @@ def layer_table(record: NetworkRecord, definition: Definition) -> pd.DataFrame:
     counted = definition.chosen(record.layers)
     return pd.DataFrame(
         [
-            {"network": record.name, "layer": layer, "method": METHOD_TITLES[method], "AuC": auc}
+            {"network": record.name, "layer": layer, "method": METHODS[method].title, "AuC": auc}
             | {"rank axis": definition.axis, "batches": definition.batch, "counts": layer in counted}
-            for method in METHODS
+            for method in PAPER_METHODS
             for layer, auc in zip(record.layers, record.auc[definition.batch][method][definition.axis], strict=True)
         ]
     )

@@ -6,9 +6,10 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from nmfdiag.evidence.records import History
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import spread
 from nmfdiag.measures.stopping import RULES, Series, maximum, mean_series, smoothed
-from nmfdiag.plots.theme import GREY, METHOD_DASHES, add_band, colour_of, laid_out
+from nmfdiag.plots.theme import GREY, add_band, colour_of, laid_out
 from nmfdiag.views.stopping.sentences import epochs_words
 from nmfdiag.views.stopping.tables import Setting, Shown, by_layer, least_loss, stop_of, values
 
@@ -43,10 +44,10 @@ def stopping_figure(setting: Setting, shown: Shown, *, layers: str, window: int,
     add("test", _LOSS, lambda run: run.series("test_loss"))
     add("test", _ACCURACY, lambda run: run.series("test_accuracy"))
     add("training, while it runs", _ACCURACY, lambda run: run.series("train_accuracy"), "dash", grey=True)
-    add("NMF", _MEASURE, lambda run: values(run, shown.measure, shown.value, layers), METHOD_DASHES["nmf"])
+    add("NMF", _MEASURE, lambda run: values(run, shown.measure, shown.value, layers), METHODS["nmf"].dash)
     if shown.control:
         method, value = shown.control
-        add("random ablation", _MEASURE, lambda run: values(run, method, value, layers), METHOD_DASHES["random"])
+        add("random ablation", _MEASURE, lambda run: values(run, method, value, layers), METHODS["random"].dash)
     if shown.value != "relative":  # divided by it, it is 1
         add(
             "uncompressed batch",

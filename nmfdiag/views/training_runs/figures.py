@@ -7,9 +7,10 @@ from itertools import count
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stopping import maximum, smoothed
 from nmfdiag.monitor.run_reader import Run
-from nmfdiag.plots.theme import GREY, METHOD_DASHES, METHOD_TITLES, P_MARKERS, colour_of, laid_out
+from nmfdiag.plots.theme import GREY, P_MARKERS, colour_of, laid_out
 from nmfdiag.text import for_plot
 from nmfdiag.views.stopping.figures import FAINT, THICK, THIN
 from nmfdiag.views.stopping.tables import Shown
@@ -33,7 +34,7 @@ MARKERS_A_LINE = 10
 PANEL_HEIGHTS = {"loss": 190, "acc": 190, "measure": 300}
 EPOCHS_AHEAD = 10
 LEADING = {"dash": "solid", "width": THICK}
-CONTROL = {"dash": METHOD_DASHES["random"], "width": THIN + 0.5}
+CONTROL = {"dash": METHODS["random"].dash, "width": THIN + 0.5}
 SOLIDS = ("solid", "longdash", "dashdot")
 
 
@@ -70,12 +71,12 @@ def live_figure(
                 dash = "dash" if training else SOLIDS[min(next(others), len(SOLIDS) - 1)]
                 style = {"dash": dash, "width": THIN if training else THICK}
                 _add_line(figure, line, what.replace("_", " "), row, _log_of(what), style, window, lines)
-        leading = METHOD_TITLES[method_of(line.runs[0])]
+        leading = METHODS[method_of(line.runs[0])].title
         _add_line(figure, line, leading, len(panels), _measure_of(shown.value, layers), LEADING, window, lines)
         if shown.control:
             of = _look_of(*shown.control, layers)
             _add_line(figure, line, "random ablation", len(panels), of, CONTROL, window, lines)
-    leading = " or ".join(dict.fromkeys(METHOD_TITLES[method_of(run)] for run in runs))
+    leading = " or ".join(dict.fromkeys(METHODS[method_of(run)].title for run in runs))
     _add_styles(figure, leading, any("train" in what for some in logs.values() for what in some), window)
     _add_stops(figure, lines, readings, len(panels))
     last = max((reading.epoch for reading in readings), default=0)

@@ -12,12 +12,12 @@ from typing import Any
 
 import pandas as pd
 
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.measures.stopping import PATIENCE, maximum
 from nmfdiag.monitor.run_file import RUN_FILE
 from nmfdiag.monitor.run_reader import MonitoredRun, Run
 from nmfdiag.monitor.trainer import under_way
-from nmfdiag.plots.theme import METHOD_TITLES
 from nmfdiag.views.option_names import options_of
 from nmfdiag.views.stopping.tables import ALL, SHOWN, Shown
 
@@ -221,7 +221,7 @@ def epoch_table(chosen: Mapping[str, MonitoredRun], shown: Shown, layers: str) -
         run = found.run
         columns = {what: logged(run, what) for part in ("loss", "acc") for what in log_names([run], part)}
         method = method_of(run)
-        columns[f"{METHOD_TITLES[method]} {shown.title}"] = looked(run, method, shown.value, layers)
+        columns[f"{METHODS[method].title} {shown.title}"] = looked(run, method, shown.value, layers)
         if shown.control:
             columns[f"random ablation {shown.title}"] = looked(run, *shown.control, layers)
         for epoch in sorted({int(line["epoch"]) for line in run.epochs}):

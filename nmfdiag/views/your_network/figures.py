@@ -7,7 +7,8 @@ import plotly.graph_objects as go
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.diagnosis.report_figures import profile_figure, reference_figure
-from nmfdiag.plots.theme import METHOD_TITLES, OWN_COLOUR
+from nmfdiag.measures.methods import METHODS
+from nmfdiag.plots.theme import OWN_COLOUR
 from nmfdiag.views.classes.figures import map_figure
 from nmfdiag.views.classes.tables import ClassCurves
 
@@ -37,4 +38,4 @@ def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
     """AuC of every class and layer; the framed cell is the class's at the layer of the choice."""
     [p] = found.curves
     figure = map_figure(found, p, class_idx=class_idx)
-    return figure.update_layout(title_text=f"{METHOD_TITLES[found.method]} AuC by class and layer, {name}")
+    return figure.update_layout(title_text=f"{METHODS[found.method].title} AuC by class and layer, {name}")
