@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from nmfdiag.factorize.factorization import Solution
 from nmfdiag.factorize.hals_iterations import Stack
 from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.factorize.solution import Solution
 from nmfdiag.factorize.starts import nndsvd, some_rows, spread_rows
 
 COARSE_ROWS = 2048

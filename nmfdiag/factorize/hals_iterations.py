@@ -20,10 +20,10 @@ from operator import methodcaller
 import torch
 from torch import Tensor
 
+from nmfdiag.factorize.factorization import Result
 from nmfdiag.factorize.kernels import Grams, Inner, Sweep
 from nmfdiag.factorize.matrix import squares
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.factorize.solution import Result
 from nmfdiag.factorize.threads import single_threads
 
 CHUNK, LARGEST_CHUNK = 2048, 16384

@@ -11,9 +11,9 @@ import time
 import torch
 from torch import Tensor
 
+from nmfdiag.factorize.factorization import Solution
 from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.factorize.solution import Solution
 
 ZERO_DENOMINATOR = 1e-7
 LOOK = 10

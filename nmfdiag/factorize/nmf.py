@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.factorize.factorization import Factorization
+from nmfdiag.factorize.factorization import Factorization, Solution
 from nmfdiag.factorize.hals import MOST_STARTS, hals
 from nmfdiag.factorize.matrix import (
     SMALLEST_SCALE,
@@ -29,7 +29,6 @@ from nmfdiag.factorize.matrix import (
 )
 from nmfdiag.factorize.mu import multiplicative_updates
 from nmfdiag.factorize.progress import Progress
-from nmfdiag.factorize.solution import Solution
 from nmfdiag.factorize.threads import subnormals
 
 TOLERANCES = {"hals": 1e-4, "mu": 1e-4}
