@@ -77,7 +77,7 @@ def layer_profile(
         n_classes, highest = network.logits(inputs[:2]).shape[1], int(labels.max())
         if hint := counted_from_one(lowest, highest, n_classes):
             raise NmfdiagError(f"Labels must lie in 0 .. {n_classes - 1}, got {lowest} .. {highest}.{hint}")
-    network.look_for_mixing(inputs)
+    network.check_mixing(inputs)
     by_class = by_class and not network.mixes
     chosen = [network.layer(name) for name in layers] if layers is not None else network.checked_layers()
     measured: list[Measured] = []

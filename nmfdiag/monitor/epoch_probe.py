@@ -96,7 +96,7 @@ class Watch:
         with plainly():
             with trial or nullcontext():
                 network = SplitNetwork(model, self.batches[0][0][:2], self.activations, samples=samples)
-            network.look_for_mixing(samples[0])
+            network.check_mixing(samples[0])
             batches = [samples] if network.mixes else self.batches
             for name in self.layers or [layer.name for layer in network.checked_layers()]:
                 layer = network.layer(name)

@@ -88,9 +88,28 @@ def kind_of_call(called: Any, inside: type | None) -> str | None:
         inside: Class of the module whose forward calls it.
     """
     if called is F.hardtanh:  # what nn.ReLU6 calls
-        found = kind_of_class(inside)
-        return found if found in RELUS else None
+        kind = kind_of_class(inside)
+        return kind if kind in RELUS else None
     try:
         return _KIND_OF.get(called)
     except TypeError:  # something that can't be hashed is none of these functions
         return None
+
+
+def relu_kind(source: Tensor, output: Tensor) -> str | None:
+    """The kind of ReLU that makes an output of a tensor, if one does; it needs a negative value to tell."""
+    if (
+        source.shape != output.shape
+        or not output.is_floating_point()
+        or not output.ndim
+        or source.device != output.device
+        or source.layout is not torch.strided
+        or output.layout is not torch.strided
+    ):
+        return None
+    if not bool((source < 0).any()) or not bool((output >= 0).all()) or not bool((output > 0).any()):
+        return None
+    if torch.equal(source.clamp(min=0), output):
+        return "ReLU"
+    clipped = float(output.detach().max())
+    return "ReLU6" if clipped < float(source.detach().max()) and torch.equal(source.clamp(0, clipped), output) else None

@@ -5,6 +5,7 @@ the fully-connected one. Each such name is the path of a block that calls one Re
 :func:`nmfdiag.relu_layers` finds that ReLU.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
+
+RECORDED = "activations"
+"""Name of this architecture, and of its one ReLU."""
 
 Shape = tuple[int, int, int]
 CONVS_A_BLOCK = (2, 2, 3, 3)
@@ -206,3 +210,23 @@ def _torchvision(name: str, input_shape: Shape, n_classes: int, options: dict[st
 
     eager_init = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return models.get_model(name, weights=None, num_classes=n_classes, **eager_init, **options)
+
+
+class RecordedNetwork(nn.Sequential):
+    """The rest of a network after its last ReLU. No operation of its own makes the channels, so that it has to say where they are."""
+
+    nmfdiag_channel_dim = 1
+
+
+def recorded_network(input_shape: Shape, n_classes: int, *, places: int = 0, bias: int = 1) -> RecordedNetwork:
+    """Build the rest of a network after its last ReLU; its inputs are that layer's activations.
+
+    Args:
+        input_shape: Channels, height and width of the activations of one sample; for vectors 1 and 1.
+        n_classes: Number of outputs.
+        places: Whether activations are maps (n, c, h, w), of which the mean over places is taken; else vectors (n, c).
+        bias: Whether the linear layer has one.
+    """
+    mean = {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()} if places else {}
+    head = nn.Linear(input_shape[0], n_classes, bias=bool(bias))
+    return RecordedNetwork(OrderedDict({RECORDED: nn.ReLU(), **mean, "head": head}))

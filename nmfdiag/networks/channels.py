@@ -8,9 +8,7 @@ which outputs move when one channel of its input moves, or, for a product with a
 axis along which the marks differ, and along no other, is that of the channels; where there is none, it is not known, and not guessed.
 """
 
-import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -18,6 +16,17 @@ from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.networks.activations import KINDS
+from nmfdiag.networks.channel_marks import (
+    TOLERANCE,
+    Axis,
+    axis_of_marks,
+    broadcast_marks,
+    cleaned_marks,
+    compact_marks,
+    distinct_marks,
+    fresh_marks,
+    single_moving_axis,
+)
 from nmfdiag.networks.graph_cut import writes_in_place
 
 CONVOLUTIONS = {f"conv{transposed}{n}d": n for transposed in ("", "_transpose") for n in (1, 2, 3)}
@@ -55,35 +64,10 @@ POOLS = frozenset(
 )
 KEEPS_NAMES = NORMS | ELEMENTWISE | POOLS | {"chunk", "split", "tensor_split", "cat"}
 """Functions and methods that leave every axis where it is."""
-TOLERANCE = 1e-9
-"""Marks are random numbers in [1, 2): two of them closer than this are the same, up to rounding in a mean."""
 ROUNDING = 1e-5
 """Share of the largest output that a change must pass."""
 PROBES = 4
 """Channels that are moved to see where they go."""
-_seeds = itertools.count()
-
-
-@dataclass(frozen=True)
-class Axis:
-    """Where the channels of a tensor are.
-
-    Attributes:
-        dim: Their axis, or that which they share with places; None where it is not known.
-        blocks: The axis ``dim`` taken apart, (channels, -1) or (-1, channels), where channels share it with places.
-        joined: Sizes of the axes from ``dim`` on that hold the channels together, such as (groups, channels of a group).
-        reason: Why it is not known.
-    """
-
-    dim: int | None = None
-    blocks: tuple[int, int] | None = None
-    joined: tuple[int, ...] = ()
-    reason: str = ""
-
-    @property
-    def alone(self) -> bool:
-        """Whether the channels have one axis of the tensor as it is."""
-        return self.dim is not None and self.blocks is None and not self.joined
 
 
 class ChannelTracer:
@@ -111,7 +95,7 @@ class ChannelTracer:
             return Axis(
                 reason=f"which axis of {tuple(tensor.shape)} holds its channels can't be told after {operation}"
             )
-        return _read(marks)
+        return axis_of_marks(marks)
 
     def keep(self, source: Tensor, output: Tensor) -> None:
         """Mark an output of the same shape as its source is marked."""
@@ -145,7 +129,7 @@ class ChannelTracer:
         marks = self._marks_after(function, name, args, kwargs, output, made, inputs)
         for value, found in zip(made, marks, strict=True):
             if found is not None:
-                self._marks[value] = _compact(found)
+                self._marks[value] = compact_marks(found)
             else:
                 self._marks.pop(value, None)
                 sources = [
@@ -166,32 +150,32 @@ class ChannelTracer:
             marks[args[1]] = self._marks[source]
         else:
             marks.copy_(self._marks[source])
-        self._marks[target] = _compact(marks)
+        self._marks[target] = compact_marks(marks)
 
     def _marks_after(
         self, function: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any,
         made: list[Tensor], inputs: list[Tensor],
     ) -> list[Tensor | None]:  # fmt: skip
         if name in CONVOLUTIONS:
-            return [_fresh(value, value.ndim - CONVOLUTIONS[name] - 1) for value in made]
+            return [fresh_marks(value, value.ndim - CONVOLUTIONS[name] - 1) for value in made]
         if name in LAST_AXIS:
-            return [_fresh(value, value.ndim - 1) for value in made]
+            return [fresh_marks(value, value.ndim - 1) for value in made]
         known = [value for value in inputs if value in self._marks]
         if name in NORMS:
             source = known[0] if known else None
             if source is None and name == "layer_norm" and _normalises_last(args, kwargs):
-                return [_fresh(value, value.ndim - 1) for value in made]
+                return [fresh_marks(value, value.ndim - 1) for value in made]
             return [
                 self._marks[source] if source is not None and source.shape == value.shape else None for value in made
             ]
         if name in ELEMENTWISE:
-            return [_broadcast([self._marks[source] for source in known], value) for value in made]
+            return [broadcast_marks([self._marks[source] for source in known], value) for value in made]
         if name in ("cat", "concat", "concatenate") and known:
             dim = (kwargs.get("dim", args[1] if len(args) > 1 else 0)) % made[0].ndim
-            if {_read(self._marks[source]) for source in known} == {
+            if {axis_of_marks(self._marks[source]) for source in known} == {
                 Axis(dim)
             }:  # the same channels twice are other channels
-                return [_fresh(made[0], dim)]
+                return [fresh_marks(made[0], dim)]
         with torch.random.fork_rng(devices=[]):  # what draws random numbers is run again
             return self._measured_marks(function, name, args, kwargs, output, made, inputs, known)
 
@@ -207,13 +191,16 @@ class ChannelTracer:
         rerun = _Rerun(function, args, kwargs, output)
         for source in known:
             if (axes := rerun.axes_of_marks(source, self._marks[source])) is not None:
-                return [None if axis is None else _fresh(value, axis) for value, axis in zip(made, axes, strict=True)]
+                return [
+                    None if axis is None else fresh_marks(value, axis) for value, axis in zip(made, axes, strict=True)
+                ]
         for weight in inputs:
             if weight not in self._data and _is_matrix(weight):
                 axes = rerun.axes_of_weight(weight)
                 if axes is not None:
                     return [
-                        None if axis is None else _fresh(value, axis) for value, axis in zip(made, axes, strict=True)
+                        None if axis is None else fresh_marks(value, axis)
+                        for value, axis in zip(made, axes, strict=True)
                     ]
         return [None] * len(made)
 
@@ -232,7 +219,7 @@ class ChannelTracer:
             marks = self._marks.get(value)
             if marks is not None:
                 replace[id(value)] = marks.clone() if writes_in_place(name) else marks
-                known.append(_numbers(marks))
+                known.append(distinct_marks(marks))
             elif value in self._data and value.is_floating_point():
                 replace[id(value)] = torch.zeros_like(value, dtype=torch.float64)
         try:
@@ -243,7 +230,7 @@ class ChannelTracer:
         if [value.shape for value in results] != [value.shape for value in made]:
             return None
         numbers = torch.cat(known).unique()
-        cleaned = [_only(value, numbers) for value in results]
+        cleaned = [cleaned_marks(value, numbers) for value in results]
         return cleaned if any(value is not None for value in cleaned) else None
 
 
@@ -258,7 +245,7 @@ class _Rerun:
         """For each output the only axis on which every channel of a source keeps to a place of its own."""
         if not source.is_floating_point() or source.layout is not torch.strided:
             return None
-        numbers = _numbers(marks)
+        numbers = distinct_marks(marks)
         if len(numbers) < 2:
             return None
         chosen = numbers[torch.linspace(0, len(numbers) - 1, PROBES).long().unique()]
@@ -290,7 +277,7 @@ class _Rerun:
                     for dim, seen in enumerate(by_axis):
                         others = [other for other in range(value.ndim) if other != dim]
                         seen.append(value.any(dim=others).nonzero().flatten() if others else value.nonzero().flatten())
-        axes = [_only_axis(seen) for seen in places]
+        axes = [single_moving_axis(seen) for seen in places]
         return axes if any(axis is not None for axis in axes) else None
 
     def _changed(self, source: Tensor, mask: Tensor) -> list[Tensor] | None:
@@ -362,116 +349,6 @@ def _substituted(value: Any, replace: Mapping[int, Tensor]) -> Any:
         entries = [_substituted(entry, replace) for entry in value]
         return entries if isinstance(value, list) else tuple(entries)
     return value
-
-
-def _fresh(value: Tensor, dim: int) -> Tensor:
-    """Marks of a tensor whose channels are on one axis, unlike all others; they take the memory of one row."""
-    seed = torch.Generator().manual_seed(next(_seeds))
-    numbers = 1 + torch.rand(value.shape[dim], generator=seed, dtype=torch.float64)
-    shape = [1] * value.ndim
-    shape[dim] = -1
-    return numbers.to(value.device).view(shape).expand(value.shape)
-
-
-def _broadcast(marks: Sequence[Tensor], value: Tensor) -> Tensor | None:
-    """Marks of what is made element by element of tensors with these, if they agree."""
-    whole = [entry.expand(value.shape) for entry in marks if _broadcasts(entry.shape, value.shape)]
-    if whole and all(torch.equal(whole[0], entry) for entry in whole[1:]):
-        return whole[0]
-    whole = [entry for entry in whole if _read(entry).dim is not None] or whole
-    if not whole:
-        return None
-    first = _read(whole[0])
-    return whole[0] if all(_read(entry) == first for entry in whole[1:]) else None
-
-
-def _compact(marks: Tensor) -> Tensor:
-    """The same without gaps and without the memory of a copy, where the channels have an axis of their own."""
-    axis = _read(marks)
-    return _fresh(marks, axis.dim) if axis.dim is not None and axis.alone else marks
-
-
-def _numbers(marks: Tensor) -> Tensor:
-    """The different marks, in ascending order; an axis that was expanded is read once."""
-    for dim, stride in enumerate(marks.stride()):
-        if stride == 0:
-            marks = marks.narrow(dim, 0, 1)
-    numbers = marks.unique()
-    return numbers[numbers > 0]
-
-
-def _broadcasts(shape: torch.Size, target: torch.Size) -> bool:
-    return len(shape) <= len(target) and all(a in (1, b) for a, b in zip(shape[::-1], target[::-1], strict=False))
-
-
-def _only(value: Tensor, numbers: Tensor) -> Tensor | None:
-    """The values that are marks, the others 0; None where there are none."""
-    if not value.is_floating_point():
-        return None
-    value = value.double()
-    place = torch.searchsorted(numbers, value.contiguous()).clamp_(max=len(numbers) - 1)
-    lower = (place - 1).clamp_(min=0)
-    nearest = torch.where(
-        (numbers[place] - value).abs() < (numbers[lower] - value).abs(), numbers[place], numbers[lower]
-    )
-    marks = torch.where((nearest - value).abs() < TOLERANCE, nearest, 0.0)
-    return marks if bool(marks.any()) else None
-
-
-def _only_axis(places: Sequence[Sequence[Tensor]]) -> int | None:
-    """The only axis on which every probe changed one place, and each another one."""
-    alone = [
-        dim for dim, seen in enumerate(places)
-        if len(seen) > 1 and all(len(place) == 1 for place in seen) and len({int(place) for place in seen}) == len(seen)
-    ]  # fmt: skip
-    return alone[0] if len(alone) == 1 else None
-
-
-def _read(marks: Tensor) -> Axis:
-    """The axis along which marks differ, if they do along one."""
-    shape = tuple(marks.shape)
-    free = [dim for dim, stride in enumerate(marks.stride()) if stride != 0 and shape[dim] > 1]
-    if len(free) == 1:  # as fresh marks are
-        marks = marks[tuple(slice(None) if dim in free else slice(0, 1) for dim in range(marks.ndim))]
-    varying = []
-    for dim in free:
-        rows = marks.movedim(dim, 0).reshape(marks.shape[dim], -1)
-        most = rows.amax(1)
-        least = rows.masked_fill(rows == 0, torch.inf).amin(1)
-        if bool(((most - least).abs() < TOLERANCE).logical_or(most == 0).all()) and len(most[most > 0].unique()) > 1:
-            varying.append((dim, most))
-    if len(varying) != 1:
-        single = [dim for dim in range(marks.ndim) if shape[dim] == 1]
-        if not varying and (axis := _joined(marks, shape)) is not None:
-            return axis
-        if not varying and len(marks[marks > 0].unique()) == 1 and 1 in single:
-            return Axis(1)  # one channel
-        return Axis(reason=f"the channels are spread over the axes of {shape}")
-    dim, numbers = varying[0]
-    distinct = numbers[numbers > 0]
-    channels = len(distinct.unique())
-    if channels == len(distinct):
-        return Axis(dim)
-    size = len(numbers)
-    if size % channels == 0 and bool((numbers > 0).all()):
-        if len(numbers.view(channels, -1)[:, 0].unique()) == channels and bool(
-            (numbers.view(channels, -1).diff(dim=1) == 0).all()
-        ):
-            return Axis(dim, (channels, -1))
-        if bool((numbers.view(-1, channels).diff(dim=0) == 0).all()):
-            return Axis(dim, (-1, channels))
-    return Axis(reason=f"channels and places share axis {dim} of {shape}")
-
-
-def _joined(marks: Tensor, shape: tuple[int, ...]) -> Axis | None:
-    """The neighbouring axes that hold the channels together, if every place there is another channel."""
-    axes = [dim for dim in range(marks.ndim) if marks.shape[dim] > 1 and not torch.equal(
-        marks.narrow(dim, 0, 1).expand(marks.shape), marks)]  # fmt: skip
-    if len(axes) < 2 or axes != list(range(axes[0], axes[-1] + 1)) or axes[0] == 0:
-        return None
-    sizes = tuple(shape[dim] for dim in axes)
-    flat = marks[tuple(slice(None) if dim in axes else slice(0, 1) for dim in range(marks.ndim))]
-    return Axis(axes[0], joined=sizes) if len(flat.unique()) == flat.numel() and bool((flat > 0).all()) else None
 
 
 def _normalises_last(args: Sequence[Any], kwargs: Mapping[str, Any]) -> bool:

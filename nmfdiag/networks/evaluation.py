@@ -14,7 +14,8 @@ from torch.nn.parameter import is_lazy
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.checkpoints.tensor_names import shown
 from nmfdiag.networks.layers import shape_error
-from nmfdiag.networks.snapshot import RandomStates, Snapshot
+from nmfdiag.networks.restore_values import RandomStates
+from nmfdiag.networks.snapshot import Snapshot
 from nmfdiag.networks.wrappers import open_parts
 
 RUN_ERRORS = (

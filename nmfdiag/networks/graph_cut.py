@@ -107,3 +107,24 @@ def _asks_in_place(node: fx.Node) -> bool:
     except (TypeError, ValueError):  # built-in functions have no signature, and no such argument
         return bool(node.kwargs.get("inplace"))
     return bool(given.arguments.get("inplace"))
+
+
+def renormalises(name: str, args: tuple, kwargs: dict) -> bool:
+    """Tell whether a call of an embedding writes into its weight: it does so where rows have a largest norm."""
+    return (
+        name in ("embedding", "embedding_bag")
+        and kwargs.get("max_norm", args[3] if len(args) > 3 else None) is not None
+    )
+
+
+def nodes_reaching_output(graph: fx.Graph) -> set[fx.Node]:
+    """The nodes that the output is made of."""
+    reaching: set[fx.Node] = set()
+    waiting = [node for node in graph.nodes if node.op == "output"]
+    while waiting:
+        node = waiting.pop()
+        for source in node.all_input_nodes:
+            if source not in reaching:
+                reaching.add(source)
+                waiting.append(source)
+    return reaching

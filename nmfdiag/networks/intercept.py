@@ -20,11 +20,13 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class
-from nmfdiag.networks.channels import Axis, ChannelTracer, function_name, tensors_in
-from nmfdiag.networks.graph_cut import writes_in_place
+from nmfdiag.networks.activations import RELUS, kind_of_call, kind_of_class, relu_kind
+from nmfdiag.networks.channel_marks import Axis
+from nmfdiag.networks.channels import ChannelTracer, function_name, tensors_in
+from nmfdiag.networks.graph_cut import renormalises, writes_in_place
 from nmfdiag.networks.layers import Call
-from nmfdiag.networks.snapshot import RandomStates, kept_at
+from nmfdiag.networks.restore_values import RandomStates
+from nmfdiag.networks.snapshot import kept_at
 from nmfdiag.networks.wrappers import Opaque
 
 TORCH = str(Path(torch.__file__).parent)
@@ -238,7 +240,7 @@ class _Intercept(TorchFunctionMode):
         if before is not None and name.startswith("rnn_relu"):
             self.replay.unseen[path] = "its ReLUs are inside one operation of PyTorch (a recurrent network's)"
         elif kind is None and before is not None and isinstance(result, Tensor):
-            kind = next((found for given in before if (found := _relu_of(given, result))), None)
+            kind = next((found for given in before if (found := relu_kind(given, result))), None)
             if kind is not None and self._repeats_layer(result, args, kwargs):
                 kind = None
             if before:
@@ -366,7 +368,7 @@ class _Intercept(TorchFunctionMode):
             with torch._C.DisableTorchFunction():
                 self.tracer.follow(nn.Identity(), "", args, {}, output)
                 given = tensors_in(args)
-                kind = _relu_of(given[0], output) if given and isinstance(output, Tensor) else None
+                kind = relu_kind(given[0], output) if given and isinstance(output, Tensor) else None
                 if kind is None:
                     self.replay.unseen[path] = "it is TorchScript: what it calls can't be seen"
                 else:
@@ -374,14 +376,6 @@ class _Intercept(TorchFunctionMode):
                     self.tracer.keep(given[0], output)
         with torch._C.DisableTorchFunction():
             return None if kind is None else self._layer(path, True, "", kind, output)
-
-
-def renormalises(name: str, args: tuple, kwargs: dict) -> bool:
-    """Tell whether a call of an embedding writes into its weight: it does so where rows have a largest norm."""
-    return (
-        name in ("embedding", "embedding_bag")
-        and kwargs.get("max_norm", args[3] if len(args) > 3 else None) is not None
-    )
 
 
 def _has_memory(tensor: Tensor) -> bool:
@@ -397,22 +391,3 @@ def _place(stop: CodeType) -> tuple[Any, ...]:
             place.append((code.co_filename, code.co_firstlineno, frame.f_lasti))
         frame = frame.f_back  # type: ignore[assignment]
     return tuple(place)
-
-
-def _relu_of(given: Tensor, output: Tensor) -> str | None:
-    """The kind of ReLU that makes an output of a tensor, if one does; it needs a negative value to tell."""
-    if (
-        given.shape != output.shape
-        or not output.is_floating_point()
-        or not output.ndim
-        or given.device != output.device
-        or given.layout is not torch.strided
-        or output.layout is not torch.strided
-    ):
-        return None
-    if not bool((given < 0).any()) or not bool((output >= 0).all()) or not bool((output > 0).any()):
-        return None
-    if torch.equal(given.clamp(min=0), output):
-        return "ReLU"
-    clipped = float(output.detach().max())
-    return "ReLU6" if clipped < float(given.detach().max()) and torch.equal(given.clamp(0, clipped), output) else None

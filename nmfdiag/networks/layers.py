@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import GATES, KINDS, MODULES, RELUS, kind_of_class
-from nmfdiag.networks.channels import Axis
+from nmfdiag.networks.channel_marks import Axis
 from nmfdiag.networks.input_hints import input_hint
 
 UNSEEN = " What a network calls in TorchScript functions, in other threads or outside of PyTorch can't be seen."

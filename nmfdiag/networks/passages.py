@@ -1,30 +1,33 @@
-"""Tell from runs on batches of several sizes whether a call of an activation is one layer, for every batch and all its samples.
+"""Decide from runs on batches of several sizes whether a call of an activation is one layer, for every batch and all its samples.
 
-A network may run its batch in pieces, or let samples decide how often a loop calls an activation. One call there is some of the samples,
-or now one layer and now another: which is which can't be told, and a layer is left out rather than measured as what it is not.
+A network may run its batch in pieces, or let samples decide how often a loop calls an activation. One call then holds only part of the
+samples, or belongs to a different layer each time. Such a layer is skipped.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
-from nmfdiag.networks.channels import Axis
+from nmfdiag.networks.channel_marks import Axis
 from nmfdiag.networks.layers import Call
 
 Shapes = Mapping[Call, torch.Size]
-"""Shape of what each call of a run gives, in execution order."""
+"""Shape of each call's output in a run, in execution order."""
+Way = tuple[list[Call], list[Tensor], list[Axis]]
+"""The calls of a run, and for each an empty tensor of its output's shape and the axis of its channels."""
 
 
 class Passages:
-    """How often the places of calls are passed in a batch, and how what they give grows with the batch.
+    """Count how often the places of calls are passed in a batch, and how their outputs grow with the batch.
 
     Args:
         runs: The calls of each run.
         small: Shapes in a batch.
         large: Shapes in a larger one; None if the network takes batches of one size.
-        sizes: Samples of both.
+        sizes: Number of samples in each of the two.
     """
 
     def __init__(self, runs: Iterable[Iterable[Call]], small: Shapes, large: Shapes | None, sizes: tuple[int, int]):
@@ -35,7 +38,7 @@ class Passages:
         self._small, self._large, self._sizes = small, large or {}, sizes
 
     def unsteady(self, call: Call, axis: Axis) -> str:
-        """Say why a call is no layer; nothing if it is one in all runs."""
+        """Return why a call is not a layer; empty if it is one in all runs."""
         times = self._times[_place(call)]
         if len(times) > 1:
             return (
@@ -48,16 +51,16 @@ class Passages:
                 return f"axis {axis.dim} of {tuple(self._small[call])} grows with the batch: it holds samples, not channels alone"
         return ""
 
-    def otherwise(self, call: Call, n: int, shapes: Shapes, by_size: bool) -> str:
-        """Say what a batch does otherwise at a call than the runs did; nothing if it does the same.
+    def difference(self, call: Call, n: int, shapes: Shapes, by_size: bool) -> str:
+        """Return how a batch differs from the runs at a call; empty if it does not.
 
         Args:
-            call: Which.
-            n: Samples of the batch.
-            shapes: Those of the batch.
-            by_size: Whether shapes depend on nothing but the number of samples.
+            call: The call.
+            n: Number of samples in the batch.
+            shapes: The batch's shapes.
+            by_size: Whether shapes depend only on the number of samples.
         """
-        times = sum(_place(other) == _place(call) for other in shapes)
+        times = sum(_place(entry) == _place(call) for entry in shapes)
         usual = max(self._times[_place(call)])
         if times != usual:
             return (
@@ -76,3 +79,19 @@ class Passages:
 
 def _place(call: Call) -> tuple[Any, ...]:
     return call.path, call.is_module, call.function, call.place
+
+
+def merged_ways(ways: Sequence[Way]) -> Way:
+    """Merge the calls of several runs: a call that only some runs make is placed after the one that precedes it there."""
+    order: list[Call] = []
+    outputs: dict[Call, tuple[Tensor, Axis]] = {}
+    for calls, shapes, axes in ways:
+        place = 0
+        for call, shape, axis in zip(calls, shapes, axes, strict=True):
+            if call in outputs:
+                place = order.index(call) + 1
+                continue
+            outputs[call] = shape, axis
+            order.insert(place, call)
+            place += 1
+    return order, [outputs[call][0] for call in order], [outputs[call][1] for call in order]

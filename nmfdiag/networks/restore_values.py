@@ -1,5 +1,6 @@
-"""Put the contents of a container, an object or a tensor back: the same objects, and nothing written where nothing differs."""
+"""Restore the contents of a container, an object, a tensor or the random states; write nothing where nothing differs."""
 
+import random
 from collections.abc import Collection
 from types import CellType
 from typing import Any
@@ -8,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+SEED = 0
+"""Random state that every run of a network starts from: one that draws random numbers gives the same answer twice."""
+
 MISSING = object()
-"""What an attribute without a value has."""
+"""Value of an attribute that has none."""
 
 
 class KeptTensor:
@@ -26,12 +30,12 @@ class KeptTensor:
         self.grad = tensor.grad if self.is_leaf else None
 
     def copy(self) -> None:
-        """Keep the values, unless they are kept already."""
+        """Copy the values, unless that has been done."""
         if self.values is None and self.memory is not None:
             self.values = self.memory.clone()
 
     def restore(self) -> None:
-        """Put memory, values, gradient and hooks back."""
+        """Restore memory, values, gradient and hooks."""
         tensor, memory = self.tensor, self.memory
         if memory is not None:
             if (tensor.data_ptr(), tensor.shape, tensor.stride()) != (memory.data_ptr(), memory.shape, memory.stride()):
@@ -48,12 +52,12 @@ class KeptTensor:
 
 
 def restore_dict(container: dict[Any, Any], contents: dict[Any, Any], base: Any) -> None:
-    """Put the entries of a dictionary back one by one: it may be the attributes of a module that is in use.
+    """Restore the entries of a dictionary one by one: it may hold the attributes of a module in use.
 
     Args:
         container: The dictionary.
         contents: Its entries, in order.
-        base: The built-in type that it is derived from: its methods pass by what a class makes of them.
+        base: The built-in type that it derives from, whose methods a subclass can't override.
     """
     if not container and not contents:
         return
@@ -68,7 +72,7 @@ def restore_dict(container: dict[Any, Any], contents: dict[Any, Any], base: Any)
 
 
 def restore_sequence(container: Any, contents: tuple[Any, ...], base: Any) -> None:
-    """Put the entries of a list or deque back; ``base`` is as in :func:`restore_dict`."""
+    """Restore the entries of a list or deque; ``base`` is as in :func:`restore_dict`."""
     if base.__len__(container) != len(contents) or any(
         a is not b for a, b in zip(base.__iter__(container), contents, strict=True)
     ):
@@ -77,32 +81,32 @@ def restore_sequence(container: Any, contents: tuple[Any, ...], base: Any) -> No
 
 
 def restore_set(container: set[Any], contents: set[Any]) -> None:
-    """Put the entries of a set back."""
+    """Restore the entries of a set."""
     if {id(entry) for entry in set.__iter__(container)} != {id(entry) for entry in contents}:
         set.clear(container)
         set.update(container, contents)
 
 
 def restore_bytes(container: Any, contents: Any) -> None:
-    """Put the numbers of a ``bytearray`` or ``array.array`` back."""
+    """Restore the numbers of a ``bytearray`` or ``array.array``."""
     if bytes(container) != bytes(contents):
         container[:] = contents
 
 
 def restore_array(values: np.ndarray, contents: np.ndarray) -> None:
-    """Put the values of an array back."""
+    """Restore the values of an array."""
     same = (values.shape, values.strides, values.dtype) == (contents.shape, contents.strides, contents.dtype)
     if values.dtype.hasobject or not same or values.tobytes() != contents.tobytes():
         np.copyto(values, contents)
 
 
 def restore_cell(cell: CellType, value: Any) -> None:
-    """Put back what a function holds of the variables around it."""
+    """Restore the value of a function's closure variable."""
     cell.cell_contents = value
 
 
 def restore_slot(slot: Any, owner: Any, value: Any) -> None:
-    """Put an attribute of ``__slots__`` back."""
+    """Restore an attribute of ``__slots__``."""
     if slot_value(slot, owner) is not value:
         if value is MISSING:
             slot.__delete__(owner)
@@ -111,7 +115,7 @@ def restore_slot(slot: Any, owner: Any, value: Any) -> None:
 
 
 def slot_value(slot: Any, owner: Any) -> Any:
-    """Return what an attribute of ``__slots__`` holds."""
+    """Return the value of an attribute of ``__slots__``."""
     try:
         return slot.__get__(owner)
     except AttributeError:
@@ -119,12 +123,12 @@ def slot_value(slot: Any, owner: Any) -> Any:
 
 
 def class_contents(kind: type) -> dict[str, Any]:
-    """Return what a class holds for its objects, but what Python itself keeps there."""
+    """Return a class's attributes, without Python's special ones."""
     return {name: value for name, value in vars(kind).items() if not name.startswith("__")}
 
 
 def restore_class(kind: type, contents: dict[str, Any]) -> None:
-    """Put the attributes of a class back."""
+    """Restore the attributes of a class."""
     now = class_contents(kind)
     for name in now.keys() - contents.keys():
         type.__delattr__(kind, name)
@@ -134,13 +138,13 @@ def restore_class(kind: type, contents: dict[str, Any]) -> None:
 
 
 def restore_mode(module: nn.Module, training: bool) -> None:
-    """Put back the mode of a module that keeps it out of Python's sight."""
+    """Restore the mode of a module that hides it from Python."""
     if module.training is not training:
         module.train(training)
 
 
 def same_bits(a: Tensor, b: Tensor) -> bool:
-    """Tell whether two tensors of one type and shape hold the same, bit for bit: NaN differs from itself."""
+    """Return whether two tensors of one type and shape are equal bit by bit, NaN included."""
     if a.dtype.is_complex:
         a, b = torch.view_as_real(a.resolve_conj()), torch.view_as_real(b.resolve_conj())
     if a.dtype.is_floating_point:
@@ -150,5 +154,45 @@ def same_bits(a: Tensor, b: Tensor) -> bool:
 
 
 def base_of(kind: type, bases: Collection[type]) -> Any:
-    """Return the first of several built-in types that a class is derived from."""
+    """Return the first of several built-in types that a class derives from."""
     return next(base for base in bases if issubclass(kind, base))
+
+
+class RandomStates:
+    """The states of the random numbers of torch (with CUDA, where it is in use), NumPy and Python."""
+
+    def __init__(self) -> None:
+        self._torch = torch.get_rng_state()
+        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+        self._numpy = np.random.get_state()
+        self._python = random.getstate()
+
+    def seed(self) -> None:
+        """Seed all sources with :data:`SEED`."""
+        torch.default_generator.manual_seed(SEED)
+        if self._cuda:
+            torch.cuda.manual_seed_all(SEED)
+        np.random.seed(SEED)
+        random.seed(SEED)
+
+    def drawn_since(self) -> list[str]:
+        """Return the names of the sources that have been used since."""
+        now = RandomStates()
+        cuda = any(not torch.equal(*pair) for pair in zip(self._cuda, now._cuda, strict=False))
+        return [
+            *(["torch"] if cuda or not torch.equal(self._torch, now._torch) else []),
+            *(["numpy"] if _differs(self._numpy, now._numpy) else []),
+            *(["random"] if self._python != now._python else []),
+        ]
+
+    def restore(self) -> None:
+        """Restore the states."""
+        torch.set_rng_state(self._torch)
+        if self._cuda:
+            torch.cuda.set_rng_state_all(self._cuda)
+        np.random.set_state(self._numpy)
+        random.setstate(self._python)
+
+
+def _differs(a: Any, b: Any) -> bool:
+    return a[0] != b[0] or a[2:] != b[2:] or not np.array_equal(a[1], b[1])

@@ -28,8 +28,6 @@ from nmfdiag.networks import restore_values
 from nmfdiag.networks.reachable import CONSTANT, LARGE, OUT_OF_REACH, Belonging, attributes, slots, stand_in
 from nmfdiag.networks.restore_values import MISSING, KeptTensor, base_of
 
-SEED = 0
-"""Every run of a network starts from the same random state, so that one that draws random numbers gives the same answer twice."""
 ENTRIES = 10_000
 """Of a container with more, it is kept which entries it has, not what is inside them."""
 OBJECTS = 20_000
@@ -359,46 +357,6 @@ def kept_at(pointer: int) -> list[Tensor]:
     return [memory for snapshot in _in_use for memory in snapshot.kept_at(pointer)]
 
 
-class RandomStates:
-    """The states of the random numbers of torch (with CUDA, where it is in use), NumPy and Python."""
-
-    def __init__(self) -> None:
-        self._torch = torch.get_rng_state()
-        self._cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-        self._numpy = np.random.get_state()
-        self._python = random.getstate()
-
-    def seed(self) -> None:
-        """Begin with :data:`SEED`."""
-        torch.default_generator.manual_seed(SEED)
-        if self._cuda:
-            torch.cuda.manual_seed_all(SEED)
-        np.random.seed(SEED)
-        random.seed(SEED)
-
-    def drawn_since(self) -> list[str]:
-        """Name the sources that have been drawn from since."""
-        now = RandomStates()
-        cuda = any(not torch.equal(*pair) for pair in zip(self._cuda, now._cuda, strict=False))
-        return [
-            *(["torch"] if cuda or not torch.equal(self._torch, now._torch) else []),
-            *(["numpy"] if _differs(self._numpy, now._numpy) else []),
-            *(["random"] if self._python != now._python else []),
-        ]
-
-    def restore(self) -> None:
-        """Put them back."""
-        torch.set_rng_state(self._torch)
-        if self._cuda:
-            torch.cuda.set_rng_state_all(self._cuda)
-        np.random.set_state(self._numpy)
-        random.setstate(self._python)
-
-
 def overriding_train(modules: Iterable[nn.Module]) -> bool:
     """Tell whether a module of a network does something of its own when its mode changes, such as merging weights."""
     return any(type(m).train is not nn.Module.train or type(m).eval is not nn.Module.eval for m in modules)
-
-
-def _differs(a: Any, b: Any) -> bool:
-    return a[0] != b[0] or a[2:] != b[2:] or not np.array_equal(a[1], b[1])

@@ -16,8 +16,7 @@ from torch.nn.modules.batchnorm import _NormBase
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from nmfdiag.networks.channels import tensors_in
-from nmfdiag.networks.graph_cut import writes_in_place
-from nmfdiag.networks.intercept import renormalises
+from nmfdiag.networks.graph_cut import renormalises, writes_in_place
 from nmfdiag.networks.layers import Call
 from nmfdiag.networks.snapshot import kept_at
 

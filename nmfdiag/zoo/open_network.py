@@ -14,6 +14,7 @@ from nmfdiag.data.file_kinds import given_path
 from nmfdiag.data.files import read_arrays
 from nmfdiag.data.labels import as_labels
 from nmfdiag.errors import NmfdiagError, printable
+from nmfdiag.networks.architectures import RECORDED, recorded_network
 from nmfdiag.networks.checkpoints.read import (
     factory,
     input_channels,
@@ -24,7 +25,6 @@ from nmfdiag.networks.checkpoints.read import (
     read_exported,
     read_weights,
 )
-from nmfdiag.networks.recorded_network import RECORDED, recorded_network
 from nmfdiag.zoo.fit_inputs import AUTO, alternatives, answers, as_outputs, choose, drawn, in_channels
 from nmfdiag.zoo.input_shapes import as_taken
 

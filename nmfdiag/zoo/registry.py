@@ -139,9 +139,8 @@ class ZooEntry:
         Raises:
             NmfdiagError: If the weights file is missing, damaged or does not fit the architecture.
         """
-        from nmfdiag.networks.architectures import build
+        from nmfdiag.networks.architectures import RECORDED, build, recorded_network
         from nmfdiag.networks.checkpoints.meta import shapes_only
-        from nmfdiag.networks.recorded_network import RECORDED, recorded_network
 
         weights = self._tensors("weights")
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)

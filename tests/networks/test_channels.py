@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nmfdiag.networks.prepare import PreparedNetwork
 from nmfdiag.networks.split import SplitNetwork
 
 
@@ -85,7 +86,7 @@ def test_images(way: type[Image], act: Callable[[Tensor], Tensor], monkeypatch: 
     activations = "relu" if act is F.relu else "all"
     [layer] = SplitNetwork(model, inputs, activations).layers
     assert (layer.channel_dim, layer.width) == WAYS[way]
-    monkeypatch.setattr(SplitNetwork, "_trace", lambda *_: None)
+    monkeypatch.setattr(PreparedNetwork, "_trace", lambda *_: None)
     assert SplitNetwork(model, inputs, activations).layers == [layer]
 
 
@@ -104,7 +105,7 @@ def test_sequences(traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
             return (F.relu(y).sum(2) + F.silu(self.linear(y)).sum(2)) * F.gelu(x.reshape(-1, 6, 3)).sum(2)
 
     if not traced:
-        monkeypatch.setattr(SplitNetwork, "_trace", lambda *_: None)
+        monkeypatch.setattr(PreparedNetwork, "_trace", lambda *_: None)
     split = SplitNetwork(Sequence(), torch.randn(2, 3, 6), "all")
     assert split.traced == traced
     assert [(x.channel_dim, x.width) for x in split.layers] == [(1, 5), (2, 5), (2, 7)]
@@ -120,4 +121,4 @@ def test_a_block_on_the_last_axis_is_cut_without_copies() -> None:
     split = SplitNetwork(model, inputs, "all")
     cut = split.cut("gelu", inputs)
     assert cut.activation.is_contiguous()
-    assert split._laid_out(cut.activation, 3).data_ptr() == cut.activation.data_ptr()
+    assert split._network.in_layout(cut.activation, 3).data_ptr() == cut.activation.data_ptr()

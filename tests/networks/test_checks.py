@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.compute_profile import layer_profile
-from nmfdiag.networks.logits_agreement import same_logits
+from nmfdiag.networks.outputs import same_logits
 from nmfdiag.networks.split import SplitNetwork
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))

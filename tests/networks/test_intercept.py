@@ -11,6 +11,7 @@ from nmfdiag.networks.activations import RELUS
 from nmfdiag.networks.architectures import build
 from nmfdiag.networks.channels import ChannelTracer
 from nmfdiag.networks.intercept import Replay
+from nmfdiag.networks.prepare import PreparedNetwork
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.trace import Recorder
 
@@ -74,7 +75,7 @@ def models() -> dict[str, tuple[nn.Module, Tensor]]:
 def test_the_same_as_traced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     model, inputs = models()[name]
     traced = SplitNetwork(model, inputs)
-    monkeypatch.setattr(SplitNetwork, "_trace", lambda *_: None)
+    monkeypatch.setattr(PreparedNetwork, "_trace", lambda *_: None)
     run = SplitNetwork(model, inputs)
     assert traced.traced and not run.traced
     assert run.layers == traced.layers

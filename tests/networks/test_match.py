@@ -10,7 +10,6 @@ from torchvision import models
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.architectures import ARCHITECTURES, build
 from nmfdiag.networks.checkpoints.match import input_channels, nearest_architectures, network_for, options_for
-from nmfdiag.networks.checkpoints.state_dict_match import load_weights
 from nmfdiag.zoo.registry import entries
 
 RGB = (3, 224, 224)
@@ -70,22 +69,22 @@ def vit_b_16() -> dict[str, Tensor]:
 @pytest.mark.parametrize("arch", [*SMALL, *soaked(MORE_SMALL)])
 def test_torchvision_at_another_class_count(arch: str) -> None:
     model = torchvision(arch)
-    found, n_outputs = network_for(arch, model.state_dict(), RGB)
+    network, n_outputs = network_for(arch, model.state_dict(), RGB)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(found(x), model(x))
-    assert n_outputs == 7 and not any(module.training for module in found.modules())
-    assert all(parameter.requires_grad for parameter in found.parameters())
+        assert torch.equal(network(x), model(x))
+    assert n_outputs == 7 and not any(module.training for module in network.modules())
+    assert all(parameter.requires_grad for parameter in network.parameters())
     assert nearest_architectures(model.state_dict())[0] == (arch, 1.0)
 
 
 @pytest.mark.parametrize("arch", [*LARGE, *soaked(MORE_LARGE)])
 def test_large_ones(arch: str) -> None:
     state = zeros(arch)
-    found, n_outputs = network_for(arch, state, RGB)
+    network, n_outputs = network_for(arch, state, RGB)
     assert n_outputs == 7
-    assert {name: value.shape for name, value in found.state_dict().items()} == {k: v.shape for k, v in state.items()}
-    assert not any(value.is_meta for value in (*found.parameters(), *found.buffers()))
+    assert {name: value.shape for name, value in network.state_dict().items()} == {k: v.shape for k, v in state.items()}
+    assert not any(value.is_meta for value in (*network.parameters(), *network.buffers()))
 
 
 @pytest.mark.parametrize("heads", ["none", "of other classes", "of these classes"])
@@ -98,28 +97,28 @@ def test_auxiliary_heads(heads: str, googlenet: nn.Module) -> None:
         state = {name: value for name, value in state.items() if not name.startswith("aux")}
     options = options_for("googlenet", state)
     assert options == ({} if heads == "of these classes" else {"aux_logits": 0})
-    found, _ = network_for("googlenet", state, RGB, options=options)
+    network, _ = network_for("googlenet", state, RGB, options=options)
     x = torch.randn(2, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(found(x), googlenet(x))
-    assert (found.aux1 is None) == (heads != "of these classes")
+        assert torch.equal(network(x), googlenet(x))
+    assert (network.aux1 is None) == (heads != "of these classes")
     assert nearest_architectures(state)[0] == ("googlenet", 1.0)
 
 
 def test_only_torchvisions_own_weights_have_another_normalisation_inside(googlenet: nn.Module) -> None:
     state = {name: value for name, value in googlenet.state_dict().items() if not name.startswith("aux")}
     for title in ("mine.pth", "googlenet-1378be20.pth", "GoogLeNet_Weights.IMAGENET1K_V1"):
-        found, _ = network_for("googlenet", state, RGB, title=title)
-        assert bool(found.transform_input) == (title != "mine.pth")
+        network, _ = network_for("googlenet", state, RGB, title=title)
+        assert bool(network.transform_input) == (title != "mine.pth")
     assert network_for("googlenet", state, RGB, options={"transform_input": 1, "aux_logits": 0})[0].transform_input
 
 
 def test_a_vision_transformer_of_another_image_size(vit_b_16: dict[str, Tensor]) -> None:
     state = vit_b_16 | {"encoder.pos_embedding": torch.zeros(1, (96 // 16) ** 2 + 1, 768)}
     assert options_for("vit_b_16", state) == {"image_size": 96}
-    found, _ = network_for("vit_b_16", state, (3, 96, 96))
+    network, _ = network_for("vit_b_16", state, (3, 96, 96))
     with torch.no_grad():
-        assert found(torch.zeros(1, 3, 96, 96)).shape == (1, 7)
+        assert network(torch.zeros(1, 3, 96, 96)).shape == (1, 7)
     with pytest.raises(NmfdiagError, match=r"The weights w\.pth are for images of 96x96 .* got 224x224: .*--size 96"):
         network_for("vit_b_16", state, RGB, title="w.pth")
 
@@ -153,9 +152,9 @@ def test_a_table_of_indices_stays_as_the_network_makes_it() -> None:
     state = zeros("swin_t")
     name = "features.1.0.attn.relative_position_index"
     state[name] = torch.full_like(state[name], 10**9)
-    found, _ = network_for("swin_t", state, RGB)
+    network, _ = network_for("swin_t", state, RGB)
     with torch.no_grad():
-        assert found(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
+        assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 7)
 
 
 # ---------------------------------------------------------------- ours
@@ -185,11 +184,11 @@ def test_ours_at_other_sizes(arch: str, shape: Any, options: dict[str, int], dty
     state = model.state_dict()
     before = {name: value.clone() for name, value in state.items()}
     assert options_for(arch, state) == options
-    found, n_outputs = network_for(arch, state, shape)
+    network, n_outputs = network_for(arch, state, shape)
     x = torch.randn(3, *shape)
     with torch.no_grad():
-        assert torch.equal(found(x), model.float()(x)) and n_outputs == 4
-        for parameter in found.parameters():
+        assert torch.equal(network(x), model.float()(x)) and n_outputs == 4
+        for parameter in network.parameters():
             parameter.zero_()
     assert all(torch.equal(value, before[name]) for name, value in state.items())
     assert nearest_architectures(state)[0] == (arch, 1.0)
@@ -215,10 +214,10 @@ def test_the_networks_that_are_shipped(arch: str) -> None:
     if not shipped:
         pytest.skip(f"no {arch} is shipped")
     model = shipped[0].load_model()
-    found, n_outputs = network_for(arch, model.state_dict(), shipped[0].input_shape)
+    network, n_outputs = network_for(arch, model.state_dict(), shipped[0].input_shape)
     x = torch.randn(2, *shipped[0].input_shape)
     with torch.no_grad():
-        assert torch.equal(found(x), model.eval()(x)) and n_outputs == shipped[0].n_classes
+        assert torch.equal(network(x), model.eval()(x)) and n_outputs == shipped[0].n_classes
 
 
 # ---------------------------------------------------------------- what is around them
@@ -227,19 +226,21 @@ def test_the_networks_that_are_shipped(arch: str) -> None:
 def test_a_prefix_and_what_is_beside_it(resnet18: nn.Module) -> None:
     state = {f"_orig_mod.model.net.{name}": value for name, value in resnet18.state_dict().items()}
     state |= {"_orig_mod.criterion.weight": torch.ones(7)}
-    found, _ = network_for("resnet18", state, RGB)
+    network, _ = network_for("resnet18", state, RGB)
     x = torch.randn(1, 3, 64, 64)
     with torch.no_grad():
-        assert torch.equal(found(x), resnet18(x))
+        assert torch.equal(network(x), resnet18(x))
     assert nearest_architectures(state)[0] == ("resnet18", 1.0)
 
 
 def test_two_networks_in_one(resnet18: nn.Module) -> None:
-    state = {f"{who}.{name}": value for name, value in resnet18.state_dict().items() for who in ("student", "teacher")}
+    state = {
+        f"{owner}.{name}": value for name, value in resnet18.state_dict().items() for owner in ("student", "teacher")
+    }
     with pytest.raises(NmfdiagError, match=r"w\.pth hold 2 networks that fit resnet18, under 'student\.', 'teacher\.'"):
         network_for("resnet18", state, RGB, title="w.pth")
-    one = {name: value for name, value in state.items() if name != "teacher.conv1.weight"}
-    assert network_for("resnet18", one, RGB)[1] == 7
+    student = {name: value for name, value in state.items() if name != "teacher.conv1.weight"}
+    assert network_for("resnet18", student, RGB)[1] == 7
 
 
 def test_names_that_would_make_many_networks() -> None:
@@ -264,8 +265,8 @@ def test_another_first_layer(resnet18: nn.Module) -> None:
     state = resnet18.state_dict() | {"conv1.weight": torch.zeros(64, 3, 3, 3)}
     with pytest.raises(NmfdiagError) as caught:
         network_for("resnet18", state, RGB, title="cifar.pth")
-    words = "The weights cifar.pth don't fit resnet18: shapes differ in 1 (conv1.weight: (64, 3, 3, 3) here, (64, 3, 7, 7) in resnet18)."
-    assert str(caught.value).startswith(words) and "resnet18 (99%), resnet34" in str(caught.value)
+    message = "The weights cifar.pth don't fit resnet18: shapes differ in 1 (conv1.weight: (64, 3, 3, 3) here, (64, 3, 7, 7) in resnet18)."
+    assert str(caught.value).startswith(message) and "resnet18 (99%), resnet34" in str(caught.value)
 
 
 def test_another_architecture(resnet18: nn.Module) -> None:
@@ -304,11 +305,11 @@ def test_other_inputs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arch", "words"), [("resnet19", r"resnet18, "), ("", r"\(vgg19, resnet18"), ("../x", "vgg19")]
+    ("arch", "message"), [("resnet19", r"resnet18, "), ("", r"\(vgg19, resnet18"), ("../x", "vgg19")]
 )
-def test_an_unknown_architecture(arch: str, words: str) -> None:
+def test_an_unknown_architecture(arch: str, message: str) -> None:
     with pytest.raises(
-        NmfdiagError, match=f"Unknown architecture .*: accepted are cnn, mlp, resnet, audio_cnn .*{words}"
+        NmfdiagError, match=f"Unknown architecture .*: accepted are cnn, mlp, resnet, audio_cnn .*{message}"
     ):
         network_for(arch, {"x": torch.zeros(1)}, RGB)
     with pytest.raises(NmfdiagError, match="Unknown architecture"):
@@ -316,7 +317,7 @@ def test_an_unknown_architecture(arch: str, words: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
+    ("value", "message"),
     [
         (torch.tensor([0.0, torch.nan]), "hold NaN or infinite values, in classifier.bias"),
         (torch.tensor([0.0, torch.inf]), "hold NaN or infinite values, in classifier.bias"),
@@ -329,66 +330,10 @@ def test_an_unknown_architecture(arch: str, words: str) -> None:
         (torch.tensor(1.0), r"classifier\.bias: \(\) here"),
     ],
 )
-def test_values_that_are_none(value: Tensor, words: str) -> None:
+def test_values_that_are_none(value: Tensor, message: str) -> None:
     state = build("mlp", (1, 4, 4), 2).state_dict() | {"classifier.bias": value}
-    with pytest.raises(NmfdiagError, match=words):
+    with pytest.raises(NmfdiagError, match=message):
         network_for("mlp", state, (1, 4, 4))
-
-
-# ---------------------------------------------------------------- into a network that is there
-
-
-class Own(nn.Module):
-    """A user's network: a part is called ``module``, and a table of indices is state."""
-
-    def __init__(self, inside: bool = False) -> None:
-        super().__init__()
-        self.module = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.ReLU())
-        if not inside:
-            self.head = nn.Linear(3, 2)
-            self.register_buffer("order", torch.tensor([0, 1]))
-
-
-@pytest.mark.parametrize("inside", [False, True])
-@pytest.mark.parametrize("before", ["", "module.", "model.", "_orig_mod.model."])
-def test_weights_of_the_users_own_network(before: str, inside: bool) -> None:
-    source, target = shaken(Own(inside)), Own(inside)
-    if not inside:
-        source.order.copy_(torch.tensor([1, 0]))  # type: ignore[operator, union-attr]
-    state = {
-        before + name: value.half() if value.is_floating_point() else value
-        for name, value in source.state_dict().items()
-    }
-    load_weights(target, {name: value for name, value in state.items() if not name.endswith("batches_tracked")})
-    for name, value in target.state_dict().items():
-        assert torch.allclose(value, source.state_dict()[name], atol=2e-3), name
-        assert value.dtype == source.state_dict()[name].dtype
-
-
-def test_weights_whose_only_attribute_was_taken_off() -> None:
-    """As it is taken off a Lightning checkpoint, whose module is then the network."""
-    source, target = Own(inside=True), Own(inside=True)
-    load_weights(target, {name.removeprefix("module."): value for name, value in source.state_dict().items()})
-    assert torch.equal(target.module[0].weight, source.module[0].weight)  # type: ignore[index, union-attr]
-
-
-def test_weights_that_dont_fit_leave_the_network() -> None:
-    target = Own()
-    before = {name: value.clone() for name, value in target.state_dict().items()}
-    state = dict(before)
-    words = {
-        "NaN or infinite values, in head.bias": state | {"head.bias": torch.full((2,), torch.nan)},
-        "they lack 1 of its 10 tensors \\('head.bias'\\), it lacks 1 of theirs \\('tail'\\)": {
-            ("tail" if name == "head.bias" else name): value for name, value in state.items()
-        },
-        r"shapes differ in 1 \(head\.bias: \(3,\) here, \(2,\) in the network\)": state | {"head.bias": torch.zeros(3)},
-    }
-    for sentence, given in words.items():
-        with pytest.raises(NmfdiagError, match=f"The weights w.pth .*{sentence}"):
-            load_weights(target, given, title="w.pth")
-    assert all(torch.equal(value, before[name]) for name, value in target.state_dict().items())
-    with pytest.raises(NmfdiagError, match="The size of 'weight' in the network is not known yet: call it on a sample"):
-        load_weights(nn.LazyLinear(3), {"weight": torch.zeros(3, 3)})
 
 
 # ---------------------------------------------------------------- the nearest

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from serving import serving, trouble
 from torch import nn
 
-from nmfdiag.networks.recorded_network import recorded_network
+from nmfdiag.networks.architectures import recorded_network
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

@@ -147,7 +147,7 @@ def _preflight(
         network = SplitNetwork(
             model, inputs[:2], activations, logits=logits, channel_dim=channel_dim, samples=(inputs, labels)
         )
-        network.look_for_mixing(inputs)
+        network.check_mixing(inputs)
         pick = network.pick
     answers = answers_of(model, inputs, labels, seen, pick)
     sizes, skipped = _batches(labels, per_class, answers.n_outputs)
