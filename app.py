@@ -3,7 +3,7 @@
 import streamlit as st
 
 if __name__ == "__main__":
-    from nmfdiag.ui.sidebar import INSIDE_APP, frame
+    from nmfdiag.ui.frame import INSIDE_APP, frame
 
     page = frame()
     st.session_state[INSIDE_APP] = True

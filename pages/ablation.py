@@ -6,31 +6,35 @@ import streamlit as st
 
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import give, several
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import details
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
+from nmfdiag.ui.widgets import select_several, set_widgets
 from nmfdiag.views.ablation.figures import ablation_auc_figure, ablation_figure, ablation_table
 from nmfdiag.views.ablation.sentences import HOW_TO_READ, ablation_answer, ablation_by_layer
 from nmfdiag.views.selection import EACH_CLASS, Choice, methods_of
 
 PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
 
-sidebar.page_guard()
-asked = sidebar.sidebar(without=["methods"])
+page_guard()
+asked = sidebar(without=["methods"])
 fitting = methods_of(asked.networks[0])
 paper = {"removed": list(fitting), "batch": str(EACH_CLASS), "axis": "linear"}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    methods = several("remove", fitting, "removed", fitting, format_func=lambda method: METHODS[method].removed)
-    st.button("As in the paper", on_click=give, args=(paper,), help=PAPER_HELP)
+    methods = select_several("remove", fitting, "removed", fitting, format_func=lambda method: METHODS[method].removed)
+    st.button("As in the paper", on_click=set_widgets, args=(paper,), help=PAPER_HELP)
 choice = replace(asked, methods=tuple(m for m in fitting if m in methods))
 with head:
     link = [("removed", METHODS[m].removed) for m in choice.methods]
-    sidebar.heading("Which directions does the network need?", asked, link)
+    heading("Which directions does the network need?", asked, link)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.ablations()
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     at_layer = choice.by_class(results, choice.layer)
     live_results.answer(ablation_answer(choice.layer, at_layer, choice.axis), results, requests)
     if at_layer:
@@ -42,8 +46,8 @@ def draw(choice: Choice) -> None:
     by_method = choice.auc_spreads(results, ablation_auc)
     figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_words)
     alt = "AuC with directions removed, by layer"
-    charts.chart(figure, choice, results, "ablation-auc-by-layer", alt, opens="pages/ablation.py")
-    charts.details(HOW_TO_READ, ablation_table(choice, results), choice, results)
+    charts.chart(figure, choice, results, "ablation-auc-by-layer", alt, click_page="pages/ablation.py")
+    details(HOW_TO_READ, ablation_table(choice, results), choice, results)
 
 
 live_results.side_by_side(choice, draw)

@@ -5,8 +5,12 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.jobs.requests import GRIDS
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import one, several
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import GRID_HELP, sidebar
+from nmfdiag.ui.widgets import select_one, select_several
 from nmfdiag.views.batches.figures import batches_figure, batches_table
 from nmfdiag.views.batches.sentences import HOW_TO_READ, batches_answer, chance_words, subject
 from nmfdiag.views.provenance import settings
@@ -16,33 +20,31 @@ from nmfdiag.zoo.registry import entries
 FIRST_SHOWN = 4
 FAMILIES_HELP = "The sidebar's own, and those with the smallest inputs. All of them are the paper's figure: minutes, the first time."
 
-sidebar.page_guard()
-asked = sidebar.sidebar(without=["layer", "batch", "methods", "grid", "beside"])
+page_guard()
+asked = sidebar(without=["layer", "batch", "methods", "grid", "beside"])
 found = {choice.family: choice for choice in families(replace(asked, batch=BOTH), entries())}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    shown = several("shown", list(found), "families", list(found)[:FIRST_SHOWN], help=FAMILIES_HELP)
-    method = one("compressed by", methods_of(asked.networks[0]), "by", segmented=True)
-    grid = one("rank grid", GRIDS, "ranks_on", default=GRIDS.index("coarse"), segmented=True, help=sidebar.GRID_HELP)
+    shown = select_several("shown", list(found), "families", list(found)[:FIRST_SHOWN], help=FAMILIES_HELP)
+    method = select_one("compressed by", methods_of(asked.networks[0]), "by", segmented=True)
+    grid = select_one("rank grid", GRIDS, "ranks_on", default=GRIDS.index("coarse"), segmented=True, help=GRID_HELP)
 choices = [fitted(replace(choice, grid=grid), method) for name, choice in found.items() if name in shown]
 every = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
 with head:
     link = [*(("families", choice.family) for choice in choices), ("by", method), ("ranks_on", grid)]
-    sidebar.heading(
-        "Are layers more linear on one class than on a mixture?", asked, link, subject(choices), compare=False
-    )
+    heading("Are layers more linear on one class than on a mixture?", asked, link, subject(choices), compare=False)
 
 
 def draw() -> None:
     requests = [request for choice in choices for request in choice.requests()]
-    results = live_results.computed(every, requests)
+    results = live_results.get_results(every, requests)
     live_results.answer(batches_answer(choices, results), results, requests)
     figure = batches_figure(choices, results, current=asked.family)
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
     charts.chart(figure, every, results, "single-against-multi-class", alt)
     live_results.progress(every, requests, results)
     st.markdown(chance_words(choices, results))
-    charts.tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
+    tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
 
 
-live_results.guarded(draw)
+live_results.draw_safely(draw)

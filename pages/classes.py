@@ -3,8 +3,12 @@
 import streamlit as st
 
 from nmfdiag.text import for_markdown
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import one
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import details
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
 from nmfdiag.views.classes.sentences import HOW_TO_READ, classes_answer, denoising_words
@@ -24,20 +28,20 @@ from nmfdiag.views.selection import Choice
 
 CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
 
-sidebar.page_guard()
-asked = sidebar.sidebar()
+page_guard()
+asked = sidebar()
 choice = over_classes(asked)
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     levels = {f"{n.label_noise:g}": n for n in choice.networks}
-    level = one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
+    level = select_one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
     by_sidebar = asked.batch in choice.names
     named = options_of((LOWEST,), choice.names)
-    option = "" if by_sidebar else one("curves of class", list(named), "class", help=CLASS_HELP)
+    option = "" if by_sidebar else select_one("curves of class", list(named), "class", help=CLASS_HELP)
     wanted = named.get(option, asked.batch)
 with head:
     own = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
-    sidebar.heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
+    heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
     if words := note(asked):
         st.info(for_markdown(words), icon=":material/info:")
 
@@ -47,7 +51,7 @@ def draw(choice: Choice) -> None:
     network = here.get(levels[level].label_noise, choice.networks[0])
     p = network.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     found = class_curves(choice, results)
     class_idx = class_of(wanted if wanted in choice.names else LOWEST, found, p)
     name = found.names[class_idx]
@@ -64,7 +68,7 @@ def draw(choice: Choice) -> None:
     charts.chart(figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}")
     figure, points = scatter_figure(found, class_idx=class_idx), point_table(found, choice.layer)
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
-    charts.details(HOW_TO_READ, correlation_table(found), choice, results)
+    details(HOW_TO_READ, correlation_table(found), choice, results)
 
 
 live_results.side_by_side(choice, draw)

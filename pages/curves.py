@@ -2,21 +2,25 @@
 
 from nmfdiag.measures.auc_sentences import robustness
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import details
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_tables import auc_table
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
-sidebar.page_guard()
-choice = sidebar.sidebar()
-sidebar.heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
+page_guard()
+choice = sidebar()
+heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.requests(layers=[choice.layer])
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     curves = choice.at_layer(results)
     methods = {method for _, method in curves}
     method = choice.method if choice.method in methods else methods.pop()
@@ -34,7 +38,7 @@ compression can denoise. **At k = 0** nothing of the layer is left: a constant a
 Open markers are ranks at which NMF did not converge for some class; the last rank is exact by construction.
 
 **AuC** is the area under the curve, divided by the length of the rank axis: 1 means right at every rank."""
-    charts.details(how_to_read, auc_table(results, entries()), choice, results)
+    details(how_to_read, auc_table(results, entries()), choice, results)
 
 
 live_results.side_by_side(choice, draw)

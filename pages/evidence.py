@@ -3,8 +3,11 @@
 import streamlit as st
 
 from nmfdiag.evidence.claims import findings
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import begin, formats, several
+from nmfdiag.ui import live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import banner
+from nmfdiag.ui.widgets import column_formats, select_several, start_run
 from nmfdiag.views.evidence import (
     HOW_TO_READ,
     VERDICTS,
@@ -18,11 +21,11 @@ from nmfdiag.views.evidence import (
 
 
 def draw() -> None:
-    begin()
+    start_run()
     found = findings()
     with st.sidebar:
-        shown = several("verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed.")
-    charts.banner("Where is the paper right?", subject(found), [("verdict", verdict) for verdict in shown])
+        shown = select_several("verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed.")
+    banner("Where is the paper right?", subject(found), [("verdict", verdict) for verdict in shown])
     st.markdown(f"**{evidence_answer(found)}**")
     for number, (claim, finding) in enumerate(found.items()):
         if finding.verdict not in shown:
@@ -35,7 +38,7 @@ def draw() -> None:
                 st.markdown(claim.why)
             if finding.units:
                 table = units_table(finding)
-                st.dataframe(table, hide_index=True, column_config=formats(table))
+                st.dataframe(table, hide_index=True, column_config=column_formats(table))
             with st.container(horizontal=True, vertical_alignment="center"):
                 st.page_link(
                     f"pages/{claim.page}.py",
@@ -49,8 +52,8 @@ def draw() -> None:
         "All claims (CSV)", table.to_csv(index=False).encode(), "nmfdiag_claims.csv", "text/csv",
         on_click="ignore", icon=":material/table:",
     )  # fmt: skip
-    charts.tabs(HOW_TO_READ, table, settings())
+    tabs(HOW_TO_READ, table, settings())
 
 
-sidebar.page_guard()
-live_results.guarded(draw)
+page_guard()
+live_results.draw_safely(draw)

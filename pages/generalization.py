@@ -3,9 +3,12 @@
 import streamlit as st
 
 from nmfdiag.evidence.records import network_records
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.rerun import draw_again
-from nmfdiag.ui.widgets import begin, formats, give, one
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import banner
+from nmfdiag.ui.rerun import rerun_page
+from nmfdiag.ui.widgets import column_formats, select_one, set_widgets, start_run
 from nmfdiag.views.generalization import sentences as words
 from nmfdiag.views.generalization.figures import definitions_figure, layers_figure, scatter_figure
 from nmfdiag.views.generalization.tables import (
@@ -36,17 +39,19 @@ AXIS_HELP = "Of the ranks that the area is taken over."
 BATCH_HELP = "Single: samples that share a given label, mean over classes. Multi: a mixture of all classes."
 NONE, STATISTIC = "none", next(iter(STATISTICS))
 
-sidebar.page_guard()
-begin()
+page_guard()
+start_run()
 with st.sidebar:
-    dataset = one("data set", DATASETS, "networks_of")
-    fits = one("networks", FITS, "fits", segmented=True, help=FITS_HELP)
-    compared = one("compare", COMPARED, "compared", help=COMPARED_HELP)
-    layers = one("AuC over", LAYER_SETS, "auc_layers", help=LAYERS_HELP)
-    axis = one("rank axis", AXES, "auc_axis", segmented=True, help=AXIS_HELP)
-    batch = one("batches", BATCHES, "auc_batch", segmented=True, help=BATCH_HELP)
-    st.button("As in the paper", on_click=give, args=(PAPER,), help=PAPER_HELP, width="stretch")
-    name = one("network", [NONE, *GENERALIZATION], "network", help="It opens below the plots, as it does by a click.")
+    dataset = select_one("data set", DATASETS, "networks_of")
+    fits = select_one("networks", FITS, "fits", segmented=True, help=FITS_HELP)
+    compared = select_one("compare", COMPARED, "compared", help=COMPARED_HELP)
+    layers = select_one("AuC over", LAYER_SETS, "auc_layers", help=LAYERS_HELP)
+    axis = select_one("rank axis", AXES, "auc_axis", segmented=True, help=AXIS_HELP)
+    batch = select_one("batches", BATCHES, "auc_batch", segmented=True, help=BATCH_HELP)
+    st.button("As in the paper", on_click=set_widgets, args=(PAPER,), help=PAPER_HELP, width="stretch")
+    name = select_one(
+        "network", [NONE, *GENERALIZATION], "network", help="It opens below the plots, as it does by a click."
+    )
 link = [
     ("networks_of", dataset), ("fits", fits), ("compared", compared), ("auc_layers", layers), ("auc_axis", axis),
     ("auc_batch", batch), ("statistic", st.session_state.get("statistic") or STATISTIC), *([] if name == NONE else [("network", name)]),
@@ -57,12 +62,12 @@ TITLE = "Does AuC foretell the generalisation error?"
 def draw() -> None:
     records = network_records()
     if not records:
-        charts.banner(TITLE, f"{len(GENERALIZATION)} networks", link)
+        banner(TITLE, f"{len(GENERALIZATION)} networks", link)
         st.info(words.NOTHING, icon=":material/info:")
         return
     definition = Definition(layers, axis, batch)
     selection = select(records, dataset=dataset, fits=fits, definition=definition, compared=compared)
-    charts.banner(TITLE, words.subject(selection, len(records)), link)
+    banner(TITLE, words.subject(selection, len(records)), link)
     verdict = selection.verdict()
     st.markdown(f"**{words.title_answer(verdict)}**")
     st.markdown(f"{words.lead_words(verdict)} {words.paper_words(verdict)}")
@@ -76,13 +81,13 @@ def draw() -> None:
     clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
     if clicked and clicked[0] != name:
         st.session_state["_clicked_network"] = clicked[0]
-        draw_again()
+        rerun_page()
     if name in records:
         draw_network(name, selection)
     else:
         st.caption("Click a point to open its network." if name == NONE else f"Network {name} is not recorded yet.")
     draw_definitions(selection, stem)
-    charts.tabs(words.HOW_TO_READ, table, words.settings(selection, len(records)))
+    tabs(words.HOW_TO_READ, table, words.settings(selection, len(records)))
 
 
 def draw_network(name: str, selection: Selection) -> None:
@@ -109,11 +114,11 @@ def draw_definitions(selection: Selection, stem: str) -> None:
         words.combination_words(selection),
     ]
     st.markdown("\n".join(f"- {part}" for part in parts if part))
-    statistic = one("correlation", list(STATISTICS), "statistic", segmented=True)
+    statistic = select_one("correlation", list(STATISTICS), "statistic", segmented=True)
     figure, what = definitions_figure(found, statistic), "definitions"
     charts.plot(figure, f"{stem}_definitions", lambda: table, what, "r under every declared definition, with intervals")
     with st.expander("Every definition, method and correlation", icon=":material/table:"):
-        st.dataframe(table, hide_index=True, column_config=formats(table))
+        st.dataframe(table, hide_index=True, column_config=column_formats(table))
 
 
-live_results.guarded(draw)
+live_results.draw_safely(draw)

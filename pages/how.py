@@ -7,8 +7,11 @@ import streamlit as st
 from nmfdiag.jobs.requests import SupportRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.text import for_markdown
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import one
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.how.figures import area_figure
 from nmfdiag.views.how.sentences import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
 from nmfdiag.views.selection import EACH_CLASS, MULTI
@@ -17,12 +20,12 @@ from nmfdiag.views.support.sentences import entry_table
 
 ROWS = 60
 
-sidebar.page_guard()
-choice = sidebar.sidebar(without=("methods", "grid", "beside"))
+page_guard()
+choice = sidebar(without=("methods", "grid", "beside"))
 ends = (*choice.networks[:1], *choice.networks[1:][-1:])
 batch = choice.names[0] if choice.batch in (EACH_CLASS, MULTI) else choice.batch
 choice = replace(choice, networks=ends, batch=batch, methods=choice.methods[:1])
-sidebar.heading("How does it tell learning from learning by heart?", choice, compare=False)
+heading("How does it tell learning from learning by heart?", choice, compare=False)
 
 
 def draw() -> None:
@@ -31,7 +34,7 @@ def draw() -> None:
         for network in choice.networks
     ]
     requests = [*choice.requests(layers=[choice.layer]), *supports]
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     at = {network.name: network.label_noise for network in choice.networks}
     curves = {at[r.entry]: found for r, found in results.items() if isinstance(found, CompressionCurve)}
     covers = {at[r.entry]: found for r, found in results.items() if not isinstance(found, CompressionCurve)}
@@ -48,7 +51,7 @@ def draw() -> None:
     st.markdown(COMPRESSION)
     if curves:
         ranks = next(iter(curves.values())).ranks
-        k = one("directions kept, k", ranks, "kept", default=min(3, len(ranks) - 1), segmented=True)
+        k = select_one("directions kept, k", ranks, "kept", default=min(3, len(ranks) - 1), segmented=True)
         st.markdown(rank_words(curves, k))
         figure = area_figure(curves, layer=choice.layer, batch=choice.batch_words, axis=choice.axis, k=k)
         charts.chart(figure, choice, curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
@@ -61,4 +64,4 @@ def draw() -> None:
             st.switch_page("pages/your_network.py", query_params={})
 
 
-live_results.guarded(draw)
+live_results.draw_safely(draw)

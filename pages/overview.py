@@ -12,7 +12,12 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import phases
 from nmfdiag.text import for_markdown
-from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import details
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.report_button import report_button
+from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_tables import network_table
@@ -23,9 +28,9 @@ from nmfdiag.zoo.registry import ZooEntry
 CARD = 272
 """Pixels."""
 
-sidebar.page_guard()
-choice = sidebar.sidebar()
-sidebar.heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
+page_guard()
+choice = sidebar()
+heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
 
 
 def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[CurveRequest, CompressionCurve]) -> str:
@@ -56,14 +61,14 @@ def card(network: ZooEntry, requests: Sequence[CurveRequest], results: Mapping[C
 
 def draw(choice: Choice) -> None:
     requests = choice.requests()
-    results = live_results.so_far(choice, requests)
+    results = live_results.finished_results(choice, requests)
     with st.container(horizontal=True):
         worth = {
             card(network, [request for request in requests if request.entry == network.name], results)
             for network in choice.networks
         }
     st.caption(for_markdown(" ".join(filter(None, worth))) or "Compared with the zoo's other networks.")
-    live_results.computed(choice, requests, results)
+    live_results.get_results(choice, requests, results)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
@@ -77,7 +82,7 @@ def draw(choice: Choice) -> None:
     figure = auc_figure(by_method, choice.layers, found=None, batch=choice.batch_words, axis=choice.axis)
     charts.chart(
         figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",
-        beside=lambda: charts.report_button(choice, results, wanted=len(requests)),
+        extra_control=lambda: report_button(choice, results, len(requests)),
     )  # fmt: skip
     live_results.progress(choice, requests, results)
     how_to_read = """
@@ -86,7 +91,7 @@ over the ranks. **High**: few directions carry a class. **A dip that the line of
 for one class, the mark of memorisation. The band is one standard error over classes. Click a point to open its curve.
 
 It cannot tell *what* is memorised, and layers at which every line is at 1 say nothing: classes have collapsed there."""
-    charts.details(how_to_read, network_table(choice.networks), choice, results)
+    details(how_to_read, network_table(choice.networks), choice, results)
     st.caption(f"Device: {choice.device}. Cache: {live_results.cache_words()}.")
 
 

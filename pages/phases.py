@@ -5,20 +5,24 @@ import pandas as pd
 from nmfdiag.measures.auc_sentences import reading
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import CLUSTERED, phases
-from nmfdiag.ui import charts, live_results, sidebar
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import details
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known
 
-sidebar.page_guard()
-choice = sidebar.sidebar()
-sidebar.heading("Which layers memorise?", choice, presets=presets.PHASES)
+page_guard()
+choice = sidebar()
+heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.requests()
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     by_method = choice.auc_spreads(results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
@@ -52,7 +56,7 @@ much there is to memorise: with few training images it is found in earlier layer
         }
         for p, one in found.items()
     ]
-    charts.details(how_to_read, pd.DataFrame(rows), choice, results)
+    details(how_to_read, pd.DataFrame(rows), choice, results)
 
 
 live_results.side_by_side(choice, draw)

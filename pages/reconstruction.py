@@ -3,28 +3,32 @@
 import streamlit as st
 
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import one
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import details
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
 from nmfdiag.views.curve_tables import error_table
 from nmfdiag.views.selection import Choice
 
-sidebar.page_guard()
-choice = sidebar.sidebar()
-sidebar.heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
+page_guard()
+choice = sidebar()
+heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
 
 
 left, right = st.columns(2)
 with left:
-    kind = one("error", ["relative", "raw"], "error", segmented=True)
+    kind = select_one("error", ["relative", "raw"], "error", segmented=True)
 k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
 
 
 def draw(choice: Choice) -> None:
     relative = kind == "relative"
     requests = choice.requests()
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     method = choice.method if choice.method in {r.method for r in results} else next(iter(results)).method
     by_noise = choice.spreads(results, lambda curve: curve.error_near(k, relative=relative), method)
     low, high = min(by_noise), max(by_noise)
@@ -47,7 +51,7 @@ def draw(choice: Choice) -> None:
 **Figure 10.** The Frobenius norm of what the approximation misses. The **raw** error follows the scale of the activations, so compare networks by the
 **relative** one, divided by the norm of the layer's activations. Where a layer has no such rank, the largest computed rank below it is
 used. A layer can have a small error and a low AuC: what is missing may be just what the next layers read."""
-    charts.details(how_to_read, error_table(by_noise), choice, results)
+    details(how_to_read, error_table(by_noise), choice, results)
 
 
 live_results.side_by_side(choice, draw)

@@ -4,9 +4,12 @@ import streamlit as st
 
 from nmfdiag.evidence.records import histories
 from nmfdiag.measures.stopping import PRIMARY
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.rerun import draw_again
-from nmfdiag.ui.widgets import begin, give, one
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import banner
+from nmfdiag.ui.rerun import rerun_page
+from nmfdiag.ui.widgets import select_one, set_widgets, start_run
 from nmfdiag.views.stopping.figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
 from nmfdiag.views.stopping.sentences import (
     HOW_TO_READ,
@@ -40,28 +43,30 @@ SMOOTH_HELP = "Centred mean of the thick lines, for the eye; no number is taken 
 
 
 def draw() -> None:
-    begin()
+    start_run()
     with st.sidebar:
-        title = one("experiment", list(TITLES.values()), "experiment", help="Figure 6: AuC. Figure 9: twenty samples.")
+        title = select_one(
+            "experiment", list(TITLES.values()), "experiment", help="Figure 6: AuC. Figure 9: twenty samples."
+        )
         name = next(key for key, words in TITLES.items() if words == title)
         runs = histories(name)
         settings = settings_of(name, runs)
         if settings:
-            picked = one("setting", list(settings), "setting", help="Runs that differ in their seed alone.")
+            picked = select_one("setting", list(settings), "setting", help="Runs that differ in their seed alone.")
             setting = settings[picked]
-            layers = one("layers", [*LAYER_SETS, *setting.layers], "of_layers", help="Whose mean is taken.")
-            measure = one("measure", setting.measures, "measure", help=MEASURE_HELP)
+            layers = select_one("layers", [*LAYER_SETS, *setting.layers], "of_layers", help="Whose mean is taken.")
+            measure = select_one("measure", setting.measures, "measure", help=MEASURE_HELP)
     if not settings:
-        charts.banner(TITLE, title, [("experiment", title)])
+        banner(TITLE, title, [("experiment", title)])
         st.info(missing_words(name, runs, None), icon=":material/info:")
         return
     head = st.container()
     paper = {"setting": as_in_paper(name, settings), "of_layers": ALL, "smooth": "none", "show": RUNS}
     paper["measure"] = next((m for m in setting.measures if SHOWN[m].rule == PRIMARY[name]), measure)
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        show = one("show", [RUNS, MEAN], "show", segmented=True)
-        smooth = one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
-        st.button("As in the paper", on_click=give, args=(paper,), help=PAPER_HELP)
+        show = select_one("show", [RUNS, MEAN], "show", segmented=True)
+        smooth = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
+        st.button("As in the paper", on_click=set_widgets, args=(paper,), help=PAPER_HELP)
     link = {
         "experiment": title,
         "setting": picked,
@@ -75,7 +80,7 @@ def draw() -> None:
     n_train = setting.runs[0].recipe.n_train
     with head:
         subject = f"{title} · {picked} · {seeds} · {n_train:,} training samples"
-        charts.banner(TITLE, subject, list(link.items()))
+        banner(TITLE, subject, list(link.items()))
     shown = SHOWN[measure]
     st.markdown(f"**{stopping_answer(setting)}**")
     if words := drawn_words(setting, shown, layers):
@@ -97,9 +102,9 @@ def draw() -> None:
     clicked = charts.plot(map_figure(setting, shown), f"{stem}_by-layer-and-epoch", data, "stopping-map", alt)
     if clicked and clicked[0] in setting.layers:
         st.session_state["_clicked_of_layers"] = clicked[0]
-        draw_again()
-    charts.tabs(HOW_TO_READ[name], every_rule_table(setting), record_settings(setting))
+        rerun_page()
+    tabs(HOW_TO_READ[name], every_rule_table(setting), record_settings(setting))
 
 
-sidebar.page_guard()
-live_results.guarded(draw)
+page_guard()
+live_results.draw_safely(draw)

@@ -5,8 +5,12 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.jobs.requests import support_requests
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.widgets import give, one
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import heading
+from nmfdiag.ui.sidebar import sidebar
+from nmfdiag.ui.widgets import select_one, set_widgets
 from nmfdiag.views.selection import EACH_CLASS, Choice
 from nmfdiag.views.support.figures import ORDERS, growth_figure, support_figure
 from nmfdiag.views.support.sentences import (
@@ -22,7 +26,7 @@ from nmfdiag.views.support.sentences import (
 
 PAPER = {"order": "biclusters", "part": "all", "rows": 80}
 
-sidebar.page_guard()
+page_guard()
 
 
 def of_one_matrix(choice: Choice) -> Choice:
@@ -30,16 +34,18 @@ def of_one_matrix(choice: Choice) -> Choice:
     return replace(choice, batch=choice.names[0]) if choice.batch == EACH_CLASS else choice
 
 
-choice = of_one_matrix(sidebar.sidebar(without=("methods", "grid")))
+choice = of_one_matrix(sidebar(without=("methods", "grid")))
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    order = one("rows and columns ordered by", ORDERS, "order", segmented=True)
-    part = one("rectangles by layer cover", list(PARTS), "part", segmented=True)
-    rows = one("distinct rows at most", [40, 80, 120], "rows", default=1)
-    st.button("As in the paper", on_click=give, args=(PAPER,), help="Figure 1: the support with its rectangle cover.")
+    order = select_one("rows and columns ordered by", ORDERS, "order", segmented=True)
+    part = select_one("rectangles by layer cover", list(PARTS), "part", segmented=True)
+    rows = select_one("distinct rows at most", [40, 80, 120], "rows", default=1)
+    st.button(
+        "As in the paper", on_click=set_widgets, args=(PAPER,), help="Figure 1: the support with its rectangle cover."
+    )
 with head:
     link = [("order", order), ("part", part), ("rows", str(rows))]
-    sidebar.heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
+    heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
 
 
 def draw(choice: Choice) -> None:
@@ -47,7 +53,7 @@ def draw(choice: Choice) -> None:
     requests = support_requests(
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     by_noise = {
         n.label_noise: {
             layer: results[request]
@@ -67,9 +73,9 @@ def draw(choice: Choice) -> None:
         st.caption(channels_words(pair))
     growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
     table = support_table(results, choice)
-    charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", opens="pages/support.py")
+    charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", click_page="pages/support.py")
     live_results.progress(choice, requests, results)
-    charts.tabs("" if choice.place else HOW_TO_READ, table, support_settings(choice, results))
+    tabs("" if choice.place else HOW_TO_READ, table, support_settings(choice, results))
 
 
 live_results.side_by_side(choice, draw)

@@ -11,9 +11,12 @@ import streamlit as st
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs, run_files, runs_folder
 from nmfdiag.monitor.trainer import TRAINABLE, Trainer, Training, under_way
 from nmfdiag.text import for_markdown
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.rerun import draw_again, look_again
-from nmfdiag.ui.widgets import begin, give, one, several
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import banner
+from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
+from nmfdiag.ui.widgets import select_one, select_several, set_widgets, start_run
 from nmfdiag.views.stopping.figures import SMOOTHINGS
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
 from nmfdiag.views.training_runs.sentences import (
@@ -57,13 +60,13 @@ def trainer() -> Trainer:
 
 
 def draw() -> None:
-    begin()
+    start_run()
     folder = runs_folder()
     seen, training = run_files(folder), trainer().state()
     found, problems = monitored_runs(folder)
     runs = labelled(found)
     if not runs:
-        charts.banner(TITLE, f"no run in {folder}", [])
+        banner(TITLE, f"no run in {folder}", [])
         follow(folder, seen, training, runs)
         st.info(empty_words(folder), icon=":material/info:")
         st.code(THREE_LINES.format(folder=folder), language="python", wrap_lines=True)
@@ -72,25 +75,27 @@ def draw() -> None:
         return
     take_up(runs)
     with st.sidebar:
-        picked = several("runs", list(runs), "runs", list(runs)[:1], help="Newest first.", most=MOST_RUNS)
+        picked = select_several("runs", list(runs), "runs", list(runs)[:1], help="Newest first.", most=MOST_RUNS)
         chosen = {label: runs[label] for label in picked}
         first = WATCHED_BY.get(str(chosen[picked[0]].run.probe.get("measure")), "relative")
-        measure = one("measure", list(MEASURES), "by", default=list(MEASURES).index(first), help=MEASURE_HELP)
+        measure = select_one("measure", list(MEASURES), "by", default=list(MEASURES).index(first), help=MEASURE_HELP)
         drawable = layer_options(layers_of([each.run for each in chosen.values()]))
-        layers = one("layers", list(drawable), "layer_of", help="Their mean.")
+        layers = select_one("layers", list(drawable), "layer_of", help="Their mean.")
         train_now(folder, training)
         tell(problems)
     head = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        show = one("show", [EACH, MEAN], "runs_as", segmented=True) if has_seeds(picked) else EACH
-        smooth = one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help="Of the thick lines, for the eye.")
+        show = select_one("show", [EACH, MEAN], "runs_as", segmented=True) if has_seeds(picked) else EACH
+        smooth = select_one(
+            "smoothing", list(SMOOTHINGS), "smooth", segmented=True, help="Of the thick lines, for the eye."
+        )
     shown, now = MEASURES[measure], time.time()
     readings = [reading(label, each, shown, layers, now) for label, each in chosen.items()]
     with head:
         link = [*(("runs", label) for label in picked), ("by", measure), ("layer_of", layers), ("smooth", smooth)]
         samples = " or ".join(dict.fromkeys(str(each.run.probe.get("per_class", "?")) for each in chosen.values()))
         subject = f"{', '.join(picked)} · single-class batches of up to {samples} training samples"
-        charts.banner(TITLE, subject, [*link, ("runs_as", show)], about=tuple(picked))
+        banner(TITLE, subject, [*link, ("runs_as", show)], topic=tuple(picked))
         st.markdown("\n\n".join(f"**{words}**" for words in answers(readings, chosen, measure, layers)))
         st.caption(rule_words(readings, measure, layers))
         follow(folder, seen, training, runs)
@@ -100,15 +105,15 @@ def draw() -> None:
         growing=any(each.state == "under way" for each in readings),
     )  # fmt: skip
     charts.plot(figure, f"{stem}_over-epochs", lambda: epoch_table(chosen, shown, layers), "live", TITLE)
-    mapped = one("map of", picked, "map_of") if len(picked) > 1 else picked[0]
+    mapped = select_one("map of", picked, "map_of") if len(picked) > 1 else picked[0]
     run = runs[mapped].run
     if run.layers:
         data, alt = (lambda: map_table(mapped, run, shown)), f"{shown.title} of every layer at every epoch"
         clicked = charts.plot(map_figure(mapped, run, shown), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
         if clicked and clicked[0] in run.layers:
             st.session_state["_clicked_layer_of"] = next(o for o in reversed(drawable) if drawable[o] == clicked[0])
-            draw_again()
-    charts.tabs(HOW_TO_READ, reading_table(readings, chosen), run_settings(chosen))
+            rerun_page()
+    tabs(HOW_TO_READ, reading_table(readings, chosen), run_settings(chosen))
 
 
 def tell(problems: list[str]) -> None:
@@ -119,7 +124,7 @@ def tell(problems: list[str]) -> None:
 def train_now(folder: Path, training: Training) -> None:
     """The choice of a network and the button that trains it; at most one is trained at a time."""
     with st.container(border=True):
-        name = one("network", TRAINABLE, "recipe", default=TRAINABLE.index(FIRST), help=TRAIN_HELP)
+        name = select_one("network", TRAINABLE, "recipe", default=TRAINABLE.index(FIRST), help=TRAIN_HELP)
         st.button(
             "Train one now",
             icon=":material/play_arrow:",
@@ -134,7 +139,7 @@ def train_now(folder: Path, training: Training) -> None:
 def start(name: str, folder: Path) -> None:
     """Train a network and show its run as soon as there is one."""
     st.session_state["_take_up"] = (name, time.time())
-    live_results.guarded(lambda: trainer().start(name, folder))
+    live_results.draw_safely(lambda: trainer().start(name, folder))
 
 
 def take_up(runs: Mapping[str, MonitoredRun]) -> None:
@@ -142,7 +147,7 @@ def take_up(runs: Mapping[str, MonitoredRun]) -> None:
     name, since = st.session_state.get("_take_up", ("", 0.0))
     started = [label for label, each in runs.items() if each.place == name and each.changed >= since]
     if name and started:
-        give({"runs": started[:1]})
+        set_widgets({"runs": started[:1]})
         del st.session_state["_take_up"]
 
 
@@ -150,7 +155,7 @@ def follow(folder: Path, seen: Mapping[Path, Any], training: Training, runs: Map
     """One line: what is under way, and Cancel; or that this page no longer looks by itself."""
     growing = {label: each for label, each in runs.items() if under_way(each, time.time())}
     if words := following_words(list(growing), training.name if training.running else ""):
-        look_again(partial(following, words, folder, dict(seen), training, list(growing.values())), POLL_SECONDS)
+        draw_repeatedly(partial(following, words, folder, dict(seen), training, list(growing.values())), POLL_SECONDS)
     else:
         with st.container(horizontal=True, vertical_alignment="center"):
             st.caption("No run is under way, so this page does not look again by itself.", width="content")
@@ -165,8 +170,8 @@ def following(words: str, folder: Path, seen: dict, training: Training, growing:
     now = time.time()
     same = run_files(folder) == seen and trainer().state() == training
     if not same or not all(under_way(each, now) for each in growing):
-        draw_again()
+        rerun_page()
 
 
-sidebar.page_guard()
-live_results.guarded(draw)
+page_guard()
+live_results.draw_safely(draw)

@@ -13,10 +13,14 @@ from nmfdiag.jobs import open_process
 from nmfdiag.jobs.open_process import Opener, Prepare
 from nmfdiag.jobs.requests import GRIDS
 from nmfdiag.text import estimated_size, estimated_time, for_markdown, for_plot
-from nmfdiag.ui import charts, live_results, sidebar
-from nmfdiag.ui.rerun import draw_again, look_again
+from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.details import tabs
+from nmfdiag.ui.frame import page_guard
+from nmfdiag.ui.heading import banner
+from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
+from nmfdiag.ui.sidebar import GRID_HELP
 from nmfdiag.ui.upload_form import form
-from nmfdiag.ui.widgets import begin, formats, give, one
+from nmfdiag.ui.widgets import column_formats, select_one, set_widgets, start_run
 from nmfdiag.views.classes.tables import class_curves
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
@@ -45,19 +49,19 @@ def opener() -> Opener:
 
 
 def draw() -> None:
-    begin()
+    start_run()
     state, own = opener().state(), open_process.opened_networks()
     if state.opened and st.session_state.get("_take_up") == state.name and state.name in own:
         del st.session_state["_take_up"]
-        give({"network": state.name})
+        set_widgets({"network": state.name})
     with st.sidebar:
-        name = one("network", [OPEN, *own], "network", help="Those that were opened before, the last one first.")
+        name = select_one("network", [OPEN, *own], "network", help="Those that were opened before, the last one first.")
     if name != OPEN:
         shown(own[name])
         return
-    charts.banner(TITLE, words.SUBJECT, [("network", OPEN)])
+    banner(TITLE, words.SUBJECT, [("network", OPEN)])
     if state.running:
-        look_again(partial(following, state.name), live_results.POLL_SECONDS)
+        draw_repeatedly(partial(following, state.name), live_results.POLL_SECONDS)
         return
     if state.problem:
         st.error(f"{for_markdown(state.name)} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
@@ -85,9 +89,9 @@ def start(what: Prepare) -> None:
         opener().start(what)
         name = st.session_state["_take_up"] = opener().state().name
         st.session_state["_opened_as"] = (name, what)
-        give({"network": OPEN})
+        set_widgets({"network": OPEN})
 
-    live_results.guarded(run)
+    live_results.draw_safely(run)
 
 
 def try_example(own: dict[str, ZooEntry]) -> None:
@@ -95,7 +99,7 @@ def try_example(own: dict[str, ZooEntry]) -> None:
     action: Any = (
         (start, open_process.example)
         if open_process.EXAMPLE_NAME not in own
-        else (give, {"network": open_process.EXAMPLE_NAME})
+        else (set_widgets, {"network": open_process.EXAMPLE_NAME})
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Try it with an example", icon=":material/play_arrow:", on_click=action[0], args=action[1:])
@@ -108,7 +112,11 @@ def opened_before(own: dict[str, ZooEntry]) -> None:
         st.caption("Opened before:", width="content")
         for name in list(own)[:MOST_LINKS]:
             st.button(
-                for_markdown(name), type="tertiary", key=f"_open_{name}", on_click=give, args=({"network": name},)
+                for_markdown(name),
+                type="tertiary",
+                key=f"_open_{name}",
+                on_click=set_widgets,
+                args=({"network": name},),
             )
 
 
@@ -116,7 +124,7 @@ def following(name: str) -> None:
     """How far the opening is, and Cancel."""
     state = opener().state()
     if not state.running or state.name != name:
-        draw_again()
+        rerun_page()
     left, right = st.columns([5, 1], vertical_alignment="center")
     left.progress(state.share, for_markdown(f"Opening {name}: {state.words}"))
     right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
@@ -128,16 +136,16 @@ def following(name: str) -> None:
 def shown(entry: ZooEntry) -> None:
     """A network: its check, and its diagnosis once it was asked for."""
     with st.sidebar:
-        n = one("samples a batch", [10, 20, 30, 50], "n", default=1)
+        n = select_one("samples a batch", [10, 20, 30, 50], "n", default=1)
         with st.expander("More", icon=":material/tune:"):
-            grid = one("rank grid", GRIDS, "grid", help=sidebar.GRID_HELP)
-            device = one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
+            grid = select_one("rank grid", GRIDS, "grid", help=GRID_HELP)
+            device = select_one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
         removal(entry, device)
     there, first = min(n, entry.pool_per_class or n), next(iter(entry.layers))
     choice = Choice((entry,), first, methods=(entry.method,), per_class=there, grid=grid, device=device)
     check = open_process.check_of(entry)
     link = [("network", entry.name), ("n", str(n)), ("grid", grid)]
-    charts.banner(TITLE, words.subject(entry, check.get("preflight", {})), link, about=entry.name)
+    banner(TITLE, words.subject(entry, check.get("preflight", {})), link, topic=entry.name)
     requests, queue = choice.requests(), live_results.jobs(device)
     asked = st.session_state.get("_diagnose") == requests
     if asked or queue.busy(requests) or len(queue.results(requests)) == len(requests):
@@ -155,7 +163,7 @@ def shown(entry: ZooEntry) -> None:
 def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> None:
     """The answer, what it is read from, and what can be done with it; drawn as the curves come."""
     entry = choice.networks[0]
-    results = live_results.computed(choice, requests)
+    results = live_results.get_results(choice, requests)
     itself = (
         (open_process.EXAMPLE,) if entry.name == open_process.EXAMPLE_NAME else ()
     )  # the example is a copy of a reference
@@ -174,7 +182,7 @@ def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> Non
     cells(choice, results, diagnosis)
     beside(diagnosis)
     rows = settings(choice, results) | check.get("provenance", {})
-    charts.tabs(words.HOW_TO_READ, table, rows)
+    tabs(words.HOW_TO_READ, table, rows)
 
 
 def beside(diagnosis: Diagnosis) -> None:
@@ -263,7 +271,7 @@ def details(entry: ZooEntry, check: dict[str, Any]) -> None:
     """What the check found, folded."""
     with st.expander("What was opened, and what the check found", icon=":material/fact_check:"):
         for table in tables.check_tables(entry, check):
-            st.dataframe(table, hide_index=True, column_config=formats(table))
+            st.dataframe(table, hide_index=True, column_config=column_formats(table))
         if not check:
             st.caption(words.NO_CHECK.format(name=entry.name))
 
@@ -274,12 +282,12 @@ def removal(entry: ZooEntry, device: str) -> None:
     def run() -> None:
         live_results.forget(device)
         remove(entry)
-        give({"network": OPEN})
+        set_widgets({"network": OPEN})
 
     with st.popover("Remove", icon=":material/delete:", width="stretch"):
         st.markdown(words.removal(entry))
-        st.button(f"Remove {for_markdown(entry.name)}", type="primary", on_click=live_results.guarded, args=(run,))
+        st.button(f"Remove {for_markdown(entry.name)}", type="primary", on_click=live_results.draw_safely, args=(run,))
 
 
-sidebar.page_guard()
-live_results.guarded(draw)
+page_guard()
+live_results.draw_safely(draw)

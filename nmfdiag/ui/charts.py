@@ -1,111 +1,94 @@
-"""What is on the screen whatever a page is about: its heading, plots with their exports, and the tabs below."""
+"""Plots with their exports, and what a click on one opens."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
 
 import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_of
 from nmfdiag.plots.theme import to_html
-from nmfdiag.text import for_markdown
-from nmfdiag.ui.rerun import draw_again
-from nmfdiag.ui.widgets import formats
+from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.views.curve_tables import data_table
-from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import ALONE, Choice
-from nmfdiag.zoo.registry import ZooEntry, entries
-
-
-def banner(
-    title: str,
-    subject: str,
-    link: Sequence[tuple[str, str]],
-    about: Any = None,
-    beside: Callable[[], None] | None = None,
-) -> None:
-    """The question, what it is asked about, the link to this screen, and what the link that led here got wrong.
-
-    Those notes stay as long as the page is ``about`` the same; its subject if nothing is given. ``beside`` draws more next to
-    the link.
-    """
-    row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom")
-    row.title(for_markdown(title), width="content")
-    right = row.container(horizontal=True, horizontal_alignment="right", width="content")
-    if beside is not None:
-        with right:
-            beside()
-    with right.popover("Link", icon=":material/link:"):
-        st.caption("Opens this page with these choices.")
-        st.code(f"{st.context.url or ''}?{urlencode(link)}", language=None, wrap_lines=True)
-    st.caption(for_markdown(subject))
-    now = subject if about is None else about
-    if notes := st.session_state.pop("_new_notes", None):
-        st.session_state["_notes"] = (now, notes)
-    then, notes = st.session_state.get("_notes", (None, []))
-    for words in notes if then == now else []:
-        st.info(for_markdown(words), icon=":material/info:")
+from nmfdiag.zoo.registry import entries
 
 
 def chart(
     figure: go.Figure,
     choice: Choice,
     results: Mapping[Any, Any] | pd.DataFrame,
-    what: str,
+    figure_key: str,
     alt: str,
-    opens: str = "pages/curves.py",
-    beside: Callable[[], None] | None = None,
+    click_page: str = "pages/curves.py",
+    extra_control: Callable[[], None] | None = None,
 ) -> None:
-    """A figure of zoo networks with its exports. A click on a layer opens its curve.
+    """Draw a figure of zoo networks with its exports. A click on a layer opens its curve.
 
-    ``results`` is what the figure was drawn from, or its table; ``opens`` is the page that shows the clicked layer; ``beside``
-    draws more next to the exports.
+    Args:
+        figure: Of the choice's networks.
+        choice: The sidebar's.
+        results: What the figure was drawn from, or its table.
+        figure_key: Tells the figures of a page apart; part of the names of exported files.
+        alt: Describes the figure to readers who don't see it.
+        click_page: Shows the clicked layer.
+        extra_control: Draws next to the exports.
     """
 
     def data() -> pd.DataFrame:
         return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
 
-    clicked = plot(figure, f"{choice.file_stem}_{what}", data, f"{choice.place}{what}", alt, beside)
+    clicked = plot(figure, f"{choice.file_stem}_{figure_key}", data, f"{choice.place}{figure_key}", alt, extra_control)
     if clicked and clicked[0] in choice.layers:
-        wanted = dict(zip(("layer", "batch"), clicked, strict=False))
-        if "batch" in wanted:
-            wanted["batch"] = replace(choice, batch=wanted["batch"]).batch_option
-        if choice.place:  # the network beside becomes the one that the page is about
+        widget_values = dict(zip(("layer", "batch"), clicked, strict=False))
+        if "batch" in widget_values:
+            widget_values["batch"] = replace(choice, batch=widget_values["batch"]).batch_option
+        if choice.place:  # the network on the right becomes the page's own
             recipe = choice.networks[0].recipe
-            wanted |= {"data": recipe.dataset, "arch": recipe.arch, "seed": recipe.seed, "p": [recipe.label_noise]}
-            wanted |= {"beside": ALONE}
-        for key, value in wanted.items():
+            widget_values |= {
+                "data": recipe.dataset,
+                "arch": recipe.arch,
+                "seed": recipe.seed,
+                "p": [recipe.label_noise],
+            }
+            widget_values |= {"beside": ALONE}
+        for key, value in widget_values.items():
             st.session_state[f"_clicked_{key}"] = value
-        if (st.context.url or "").endswith(f"/{Path(opens).stem}"):
-            draw_again()  # switching to the page that is open would empty its URL
+        if (st.context.url or "").endswith(f"/{Path(click_page).stem}"):
+            rerun_page()  # switching to the page that is open would empty its URL
         # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
-        st.switch_page(opens, query_params={})
+        st.switch_page(click_page, query_params={})
 
 
 def plot(
     figure: go.Figure,
     name: str,
     data: Callable[[], pd.DataFrame],
-    what: str,
+    figure_key: str,
     alt: str,
-    beside: Callable[[], None] | None = None,
+    extra_control: Callable[[], None] | None = None,
 ) -> list[Any]:
-    """A figure with its exports: image, HTML, and the data as CSV; returns the custom data of the point that was clicked.
+    """Draw a figure with its exports: image, HTML, and the data as CSV.
 
-    ``name`` is that of the files, ``what`` tells the figures of a page apart, ``beside`` draws more next to the exports. A click
-    is returned once.
+    Args:
+        figure: To be drawn.
+        name: Of the exported files, without extension.
+        data: Returns the table to export.
+        figure_key: Tells the figures of a page apart.
+        alt: Describes the figure to readers who don't see it.
+        extra_control: Draws next to the exports.
+
+    Returns:
+        The custom data of the clicked point, once for each click; empty without a click.
     """
-    image = st.session_state.get(f"_image_{what}") or "SVG"
+    image = st.session_state.get(f"_image_{figure_key}") or "SVG"
     if (figure.layout.legend.y or 0) < 0:  # below the axes, however far their labels reach down at this width
         figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"})
     clicks = st.session_state.setdefault("_clicks", 0)
     event: Any = st.plotly_chart(
-        figure, key=f"_{what}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
+        figure, key=f"_{figure_key}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
         config={
             "toImageButtonOptions": {"format": image.lower(), "filename": name, "scale": 2},
             "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
@@ -114,63 +97,22 @@ def plot(
     row = st.container(horizontal=True)
     with row.popover("Export", icon=":material/download:"):
         st.segmented_control(
-            "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{what}", required=True
+            "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{figure_key}", required=True
         )
         st.download_button(
             "Data (CSV)", lambda: data().to_csv(index=False).encode(), f"{name}.csv", "text/csv",
-            on_click="ignore", key=f"_csv_{what}", icon=":material/table:", width="stretch",
+            on_click="ignore", key=f"_csv_{figure_key}", icon=":material/table:", width="stretch",
         )  # fmt: skip
         st.download_button(
             "Interactive plot (HTML)", lambda: to_html(figure).encode(), f"{name}.html", "text/html",
-            on_click="ignore", key=f"_html_{what}", icon=":material/code:", width="stretch",
+            on_click="ignore", key=f"_html_{figure_key}", icon=":material/code:", width="stretch",
         )  # fmt: skip
-    if beside is not None:
+    if extra_control is not None:
         with row:
-            beside()
+            extra_control()
     for point in event["selection"]["points"] if event else []:
         if isinstance(clicked := point.get("customdata"), list | tuple):
             # A chart of another key: its selection is empty when the reader is back.
             st.session_state["_clicks"] = clicks + 1
             return list(clicked)
     return []
-
-
-def report_button(choice: Choice, results: Mapping[Any, Any], *, wanted: int = 0) -> None:
-    """Offer the diagnosis of each network of the choice as one HTML file and as JSON; it is made when it is asked for.
-
-    ``wanted`` is how many results there are going to be.
-    """
-    with st.popover("Report", icon=":material/description:"):
-        so_far = f" So far from {len(results)} of {wanted} curves." if len(results) < wanted else ""
-        st.caption(f"What the curves say about memorising, beside reference networks, and how sure that is.{so_far}")
-        measured = {request.entry for request in results}
-        for network in choice.networks:
-            for form, kind, make in (
-                ("HTML", "text/html", Diagnosis.html),
-                ("JSON", "application/json", Diagnosis.json),
-            ):
-                st.download_button(
-                    f"Report ({form}), p = {network.label_noise:g}", partial(_report, results, network, make),
-                    f"{network.name}_report.{form.lower()}", kind, on_click="ignore", key=f"_{choice.place}report_{form}_{network.name}",
-                    icon=":material/description:", width="stretch", disabled=network.name not in measured,
-                )  # fmt: skip
-
-
-def _report(results: Mapping[Any, Any], network: ZooEntry, make: Callable[[Diagnosis], str]) -> bytes:
-    return make(diagnosis_of(results, network)).encode()
-
-
-def details(how_to_read: str, table: pd.DataFrame, choice: Choice, results: Mapping[Any, Any]) -> None:
-    """Below the plot: how to read it, its table, and what it was computed from."""
-    tabs("" if choice.place else how_to_read, table, settings(choice, results))
-
-
-def tabs(how_to_read: str, table: pd.DataFrame, rows: Mapping[str, str]) -> None:
-    """The tabs that every page ends with; how to read it is said once where networks are drawn side by side."""
-    *reading, numbers, provenance = st.tabs(
-        [*(["How to read it"] if how_to_read else []), "Table", "Settings and provenance"]
-    )
-    for tab in reading:
-        tab.markdown(how_to_read)
-    numbers.dataframe(table, hide_index=True, column_config=formats(table))
-    provenance.dataframe(pd.DataFrame(rows.items(), columns=["what", "value"]), hide_index=True)

@@ -12,16 +12,18 @@ import time
 THREAD_NAME = "garbage"
 EVERY = 30.0
 """Seconds between two collections."""
+_STARTING = threading.Lock()
 
 
 def start() -> threading.Thread:
     """Collect and set aside regularly, in a thread that ends with the process; one thread, however often this is called."""
-    running = next((thread for thread in threading.enumerate() if thread.name == THREAD_NAME), None)
-    if running:
-        return running
-    thread = threading.Thread(target=_collect_regularly, name=THREAD_NAME, daemon=True)
-    thread.start()
-    return thread
+    with _STARTING:
+        running = next((thread for thread in threading.enumerate() if thread.name == THREAD_NAME), None)
+        if running:
+            return running
+        thread = threading.Thread(target=_collect_regularly, name=THREAD_NAME, daemon=True)
+        thread.start()
+        return thread
 
 
 def set_aside() -> None:

@@ -12,8 +12,8 @@ from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.queue import Jobs
 from nmfdiag.plots.theme import waiting_figure
 from nmfdiag.text import for_markdown
-from nmfdiag.ui.rerun import draw_again, look_again
-from nmfdiag.ui.widgets import seconds_so_far
+from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
+from nmfdiag.ui.widgets import run_seconds
 from nmfdiag.views.provenance import computed_with
 from nmfdiag.views.selection import Choice
 
@@ -46,18 +46,18 @@ def answer(words: str, results: Results, requests: Requests) -> None:
     st.markdown(f"**{for_markdown(words)}**{so_far}")
 
 
-def so_far(choice: Choice, requests: Requests) -> Results:
+def finished_results(choice: Choice, requests: Requests) -> Results:
     """The results that are there."""
     return jobs(choice.device).results(requests)
 
 
-def computed(choice: Choice, requests: Requests, found: Results | None = None, *, at_once: bool = True) -> Results:
+def get_results(choice: Choice, requests: Requests, found: Results | None = None, *, at_once: bool = True) -> Results:
     """The results that are there (those ``found`` already); what is missing is asked for, ``at_once`` or by a button.
 
     Without any, what is drawn of this choice ends here until the first one comes.
 
     Raises:
-        NothingYet: For :func:`guarded`, where there is no result yet.
+        NothingYet: For :func:`draw_safely`, where there is no result yet.
     """
     queue, wanted, of = jobs(choice.device), frozenset(requests), choice.place
     if queue.cache.notice:
@@ -81,7 +81,7 @@ def computed(choice: Choice, requests: Requests, found: Results | None = None, *
         with st.container() if asked else place:  # a button that starts the work is not hidden below an empty plot
             progress(choice, requests, results)
         if not status.finished and queue.status(requests).finished:  # it ended while this was drawn
-            draw_again()
+            rerun_page()
         raise NothingYet
     return results
 
@@ -103,15 +103,15 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
             if results:
                 st.caption(for_markdown(computed_with(choice, results)), width="stretch")
             if unit == "points":
-                button("Measure again", _ask_again, icon=":material/replay:")
+                button("Measure again", _measure_again, icon=":material/replay:")
     elif st.session_state.get(f"_{of}cancelled") == wanted:
         left, right = st.columns([5, 1], vertical_alignment="center")
         left.info(f"Stopped with {len(results)} of {len(wanted)} {unit}.", icon=":material/pause:")
         with right:
             button("Resume", _ask, width="stretch")
     elif asked:
-        look = partial(_waiting, queue, requests, len(results), len(status.failed), of)
-        look_again(look, seconds_between(seconds_so_far()) if results else POLL_SECONDS)
+        look = partial(_draw_progress, queue, requests, len(results), len(status.failed), of)
+        draw_repeatedly(look, seconds_between(run_seconds()) if results else POLL_SECONDS)
     else:
         button("Measure", _ask, type="primary", icon=":material/timer:")
 
@@ -131,7 +131,7 @@ def _ask(queue: Jobs, requests: Requests, of: str) -> None:
     st.session_state[f"_{of}asked"], st.session_state[f"_{of}cancelled"] = frozenset(requests), None
 
 
-def _ask_again(queue: Jobs, requests: Requests, of: str) -> None:
+def _measure_again(queue: Jobs, requests: Requests, of: str) -> None:
     queue.cache.drop(request.key for request in requests)
     _ask(queue, requests, of)
 
@@ -152,17 +152,17 @@ def _owner(of: str) -> str:
     return of + st.session_state.setdefault("_owner", uuid.uuid4().hex)
 
 
-def _waiting(queue: Jobs, requests: Requests, drawn: int, failed: int, of: str) -> None:
+def _draw_progress(queue: Jobs, requests: Requests, drawn: int, failed: int, of: str) -> None:
     status = queue.status(requests)
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")
         words = f"{status.done} of {status.total} {requests[0].unit}. {status.running or 'Waiting its turn.'}"
         left.progress(status.done / status.total, for_markdown(words))
         if right.button("Cancel", key=f"_{of}Cancel", width="stretch", on_click=_cancel, args=(queue, requests, of)):
-            draw_again()
+            rerun_page()
     enough = 1 if status.finished or not drawn else max(1, status.total // 12)
     if status.done >= drawn + enough or (status.finished and len(status.failed) > failed):
-        draw_again()
+        rerun_page()
 
 
 def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
@@ -170,7 +170,7 @@ def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
     other = choice.other
     if other is None:
         forget(choice.device, "beside-")
-        guarded(partial(draw, choice))
+        draw_safely(partial(draw, choice))
         return
     with st.container(key="side_by_side"):
         columns = st.columns(2, gap="medium")
@@ -178,10 +178,10 @@ def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
         with column:
             at_layer = f" :gray[at {for_markdown(one_of.layer)}]" if one_of.layer != choice.layer else ""
             st.markdown(f"**{for_markdown(one_of.named)}**{at_layer}")
-            guarded(partial(draw, one_of))
+            draw_safely(partial(draw, one_of))
 
 
-def guarded(draw: Callable[[], None], tell: Callable[[str], object] = st.error) -> None:
+def draw_safely(draw: Callable[[], None], tell: Callable[[str], object] = st.error) -> None:
     """Run a page's drawing; the caller's mistakes become an explained message."""
     try:
         draw()

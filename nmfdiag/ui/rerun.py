@@ -7,7 +7,7 @@ from typing import NoReturn
 import streamlit as st
 
 
-def draw_again() -> NoReturn:
+def rerun_page() -> NoReturn:
     """Run the page again, unless the reader has clicked meanwhile: that comes first, and runs it too.
 
     Streamlit's own ``rerun`` puts itself in the place of a click that waits, and a page that was switched to is lost.
@@ -16,7 +16,7 @@ def draw_again() -> NoReturn:
     st.rerun()
 
 
-def look_again(look: Callable[[], None], every: float) -> None:
+def draw_repeatedly(look: Callable[[], None], every: float) -> None:
     """Draw a part of the page, again and again while the page is shown.
 
     Args:

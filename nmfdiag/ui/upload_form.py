@@ -9,7 +9,7 @@ import streamlit as st
 from nmfdiag.jobs import browse
 from nmfdiag.jobs.open_process import Opening, Prepare
 from nmfdiag.text import for_markdown
-from nmfdiag.ui.widgets import one
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.your_network import sentences as words
 
 COLUMN = 440
@@ -23,7 +23,7 @@ Source = tuple[str, Callable[[Path], Path]] | None
 
 def form(start: Callable[[Prepare], None]) -> None:
     """What is to be opened, and the button that opens it by ``start``."""
-    way = one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
+    way = select_one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
     with st.container(horizontal=True, gap="large"):
         left, right = st.container(width=COLUMN), st.container(width=COLUMN)
     options: dict[str, Any] = {}
@@ -101,7 +101,7 @@ def source_of(
 ) -> Source:
     """A file that is listed, or one that is uploaded; data sets go by their names."""
     kinds = [*([NAMED] if named else []), *([SERVER] if found else []), UPLOAD]
-    kind = kinds[0] if len(kinds) == 1 else one(f"{role} from", kinds, f"{role}_from", segmented=True)
+    kind = kinds[0] if len(kinds) == 1 else select_one(f"{role} from", kinds, f"{role}_from", segmented=True)
     if kind == UPLOAD:
         given = st.file_uploader(f"upload of {role}", [each[1:] for each in accepted], key=f"_upload_{role}", help=help)
         st.caption(words.upload(st.get_option("server.maxUploadSize")))

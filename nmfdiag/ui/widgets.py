@@ -12,7 +12,7 @@ from streamlit.errors import StreamlitAPIException
 MOST_NAMED, MOST_SHOWN = 15, 200
 
 
-def formats(table: pd.DataFrame) -> dict[str, Any]:
+def column_formats(table: pd.DataFrame) -> dict[str, Any]:
     """Three decimals for measured shares, thousands for counts."""
     formats = {"f": "%.3f", "i": "localized"}
     return {
@@ -22,7 +22,7 @@ def formats(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def begin() -> None:
+def start_run() -> None:
     """Start a run of a page: note what its link asks for, whether the page was switched to, and the time."""
     st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
     st.session_state.setdefault("_kept", {})
@@ -32,39 +32,39 @@ def begin() -> None:
     st.session_state["_began"] = time.monotonic()
 
 
-def seconds_so_far() -> float:
+def run_seconds() -> float:
     """How long this run of the page has taken."""
     return time.monotonic() - float(st.session_state["_began"])
 
 
-def give(values: Mapping[str, Any]) -> None:
+def set_widgets(values: Mapping[str, Any]) -> None:
     """Set widgets of these keys, as a button's callback."""
     st.session_state.update(values)
     st.session_state["_given"].update(values)
 
 
-def one(
+def select_one(
     label: str, options: Sequence[Any], key: str, *, default: int = 0, help: str | None = None, segmented: bool = False
 ) -> Any:
     """A choice of one, from a list or side by side: the URL's, the last one, or the default."""
-    _note_what_a_link_got_wrong(label, [str(o) for o in options], key, str(options[default]))
+    _note_link_errors(label, [str(o) for o in options], key, str(options[default]))
     first = {"default": options[default]} if segmented else {"index": default}
-    start: dict[str, Any] = {} if _restored(key) else first
+    start: dict[str, Any] = {} if _restore_value(key) else first
     if (clicked := st.session_state.pop(f"_clicked_{key}", None)) in options:
-        give({key: clicked})
+        set_widgets({key: clicked})
         start = {}
     elif key in st.session_state and st.session_state[key] not in options:
-        give({key: options[default]})
+        set_widgets({key: options[default]})
         start = {}
     if segmented:
         picked = st.segmented_control(label, options, key=key, bind="query-params", required=True, help=help, **start)
     else:
         picked = st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
-    _taken(key, picked)
+    _keep_value(key, picked)
     return picked
 
 
-def several(
+def select_several(
     label: str,
     options: Sequence[Any],
     key: str,
@@ -79,25 +79,25 @@ def several(
 
     Options side by side; where at ``most`` so many of a long list may be chosen, a list.
     """
-    _note_what_a_link_got_wrong(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
-    start: dict[str, Any] = {} if _restored(key, format_func) else {"default": default}
+    _note_link_errors(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
+    start: dict[str, Any] = {} if _restore_value(key, format_func) else {"default": default}
     clicked = st.session_state.pop(f"_clicked_{key}", None)
     if clicked and set(clicked) <= set(options):
-        give({key: clicked})
+        set_widgets({key: clicked})
         start = {}
     elif key in st.session_state and not set(st.session_state[key]) <= set(options):
-        give({key: [o for o in st.session_state[key] if o in options] or list(default)})
+        set_widgets({key: [o for o in st.session_state[key] if o in options] or list(default)})
         start = {}
     start |= {"key": key, "bind": "query-params", "format_func": format_func, "help": help, "disabled": disabled}
     if most:
         picked = st.multiselect(label, options, max_selections=most, **start)
     else:
         picked = st.pills(label, options, selection_mode="multi", **start)
-    _taken(key, picked)
+    _keep_value(key, picked)
     return list(picked) or list(default[:1])
 
 
-def _restored(key: str, format_func: Any = str) -> bool:
+def _restore_value(key: str, format_func: Any = str) -> bool:
     """Whether the widget has been given a value that it has not taken yet, so that it gets no default beside it.
 
     Brings back the last value after a page switch whose URL came without it: Streamlit then falls back to the default.
@@ -108,20 +108,20 @@ def _restored(key: str, format_func: Any = str) -> bool:
         and key in kept
         and not (key in st.query_params or key in st.session_state["_given"])
     ):
-        give({key: kept[key]})
+        set_widgets({key: kept[key]})
         value = kept[key]
         with suppress(StreamlitAPIException):  # Streamlit refuses where it is going to write the URL itself
             st.query_params[key] = [format_func(v) for v in value] if isinstance(value, list) else format_func(value)
     return key in st.session_state["_given"] and key in st.session_state
 
 
-def _taken(key: str, picked: Any) -> None:
+def _keep_value(key: str, picked: Any) -> None:
     """The widget has been drawn; until then a run that is cut short leaves what was given to the next one."""
     st.session_state["_kept"][key] = picked
     st.session_state["_given"].discard(key)
 
 
-def _note_what_a_link_got_wrong(label: str, options: Sequence[str], key: str, default: str) -> None:
+def _note_link_errors(label: str, options: Sequence[str], key: str, default: str) -> None:
     asked = st.session_state["_link"].pop(key, [])
     wrong = [value[:MOST_SHOWN] for value in asked if value not in options][:MOST_NAMED]
     if wrong:

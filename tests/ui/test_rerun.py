@@ -12,14 +12,14 @@ def page(how: str) -> None:
     from streamlit.runtime.scriptrunner import get_script_run_ctx
     from streamlit.runtime.scriptrunner_utils.script_requests import RerunData
 
-    from nmfdiag.ui.rerun import draw_again
+    from nmfdiag.ui.rerun import rerun_page
 
     context = get_script_run_ctx()
     assert context is not None and context.script_requests is not None
     if not st.session_state.get("clicked"):
         st.session_state["clicked"] = True
         context.script_requests.request_rerun(RerunData("layer=fc2", page_script_hash=context.page_script_hash))
-        {"ours": draw_again, "Streamlit's": st.rerun}[how]()
+        {"ours": rerun_page, "Streamlit's": st.rerun}[how]()
     st.text(st.query_params.get("layer", "the click was lost"))
 
 
@@ -32,9 +32,9 @@ def test_a_click_is_not_lost_when_the_page_runs_itself_again(how: str, shown: st
 def looking_page() -> None:
     import streamlit as st
 
-    from nmfdiag.ui.rerun import look_again
+    from nmfdiag.ui.rerun import draw_repeatedly
 
-    look_again(lambda: st.text("so far 3 of 7"), every=0.7)
+    draw_repeatedly(lambda: st.text("so far 3 of 7"), every=0.7)
 
 
 def test_a_look_that_an_earlier_run_has_asked_for_finds_nothing_to_run() -> None:

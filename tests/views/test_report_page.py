@@ -7,7 +7,7 @@ from screens import SMALL, open_page, settled
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.jobs.compute import compute
 from nmfdiag.jobs.requests import profile_requests
-from nmfdiag.ui import charts
+from nmfdiag.ui.report_button import report_file
 from nmfdiag.zoo.registry import lookup
 
 
@@ -22,7 +22,7 @@ def test_a_button_makes_the_report_of_its_network() -> None:
     entry = lookup("digits-mlp-p1-s0")
     requests = profile_requests(entry, per_class=10, grid="coarse", classes=[0, 1])
     results = {request: compute(request, device="cpu") for request in requests}
-    record = json.loads(charts._report(results, entry, Diagnosis.json))
+    record = json.loads(report_file(results, entry, Diagnosis.json))
     assert record["title"] == entry.name and len(record["classes"]) == 10
-    page = charts._report(results, entry, Diagnosis.html)
+    page = report_file(results, entry, Diagnosis.html)
     assert page.startswith(b"<!doctype html>") and entry.name.encode() in page

@@ -16,7 +16,7 @@ from nmfdiag.jobs import open_process
 from nmfdiag.jobs.open_process import EXAMPLE_NAME, Opening
 from nmfdiag.measures.preflight.preflight import preflight
 from nmfdiag.networks.architectures import ARCHITECTURES
-from nmfdiag.ui.sidebar import INSIDE_APP
+from nmfdiag.ui.frame import INSIDE_APP
 from nmfdiag.views.your_network import sentences
 from nmfdiag.zoo.registry import refresh
 

@@ -1,0 +1,86 @@
+"""The top of a page: its question, what it is about, the link to it, and notes about the link that led here."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+from nmfdiag.text import for_markdown
+from nmfdiag.ui.widgets import set_widgets
+from nmfdiag.views.selection import Choice
+from nmfdiag.zoo.registry import entries
+
+
+def banner(
+    title: str,
+    subject: str,
+    link: Sequence[tuple[str, str]],
+    topic: Any = None,
+    extra_control: Callable[[], None] | None = None,
+) -> None:
+    """Draw a page's question, its subject, the link to this screen, and notes about errors in the link that led here.
+
+    The notes stay while ``topic`` (by default the subject) is the same. ``extra_control`` draws next to the link.
+    """
+    row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom")
+    row.title(for_markdown(title), width="content")
+    right = row.container(horizontal=True, horizontal_alignment="right", width="content")
+    if extra_control is not None:
+        with right:
+            extra_control()
+    with right.popover("Link", icon=":material/link:"):
+        st.caption("Opens this page with these choices.")
+        st.code(f"{st.context.url or ''}?{urlencode(link)}", language=None, wrap_lines=True)
+    st.caption(for_markdown(subject))
+    topic = subject if topic is None else topic
+    if notes := st.session_state.pop("_new_notes", None):
+        st.session_state["_notes"] = (topic, notes)
+    notes_topic, notes = st.session_state.get("_notes", (None, []))
+    for note in notes if notes_topic == topic else []:
+        st.info(for_markdown(note), icon=":material/info:")
+
+
+def heading(
+    title: str,
+    choice: Choice,
+    link: Sequence[tuple[str, str]] = (),
+    subject: str = "",
+    presets: Mapping[str, Mapping[str, Any]] | None = None,
+    compare: bool = True,
+) -> None:
+    """Draw the heading of a page that shows the sidebar's choice.
+
+    Args:
+        title: The question.
+        choice: The sidebar's.
+        link: What the page's own controls add to the link.
+        subject: In place of the choice's own.
+        presets: Buttons, each of which makes the choices of one of the paper's figures.
+        compare: Offer a second network: for pages that draw their results with
+            :func:`nmfdiag.ui.live_results.side_by_side`.
+    """
+
+    def second_network() -> None:
+        with st.popover("Compare", icon=":material/compare:"):
+            st.selectbox(
+                "with",
+                [name for name in entries() if name not in {n.name for n in choice.networks}],
+                key="_compare",
+                index=None,
+                placeholder="A second network",
+                on_change=_set_second_network,
+            )
+
+    extra_control = second_network if compare else None
+    banner(title, subject or choice.subject, [*choice.link, *link], topic=choice, extra_control=extra_control)
+    if presets:
+        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+            st.caption("As in the paper:", width="content")
+            for figure, values in presets.items():
+                st.button(figure, type="tertiary", on_click=set_widgets, args=(values,))
+
+
+def _set_second_network() -> None:
+    set_widgets({"beside": st.session_state["_compare"]})
+    st.session_state["_compare"] = None
