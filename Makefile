@@ -28,8 +28,8 @@ help: ## Show this list
 app: $(APP_STAMP) ## Serve the dashboard on http://127.0.0.1:8501 (PORT=... for another port)
 	$(BIN)/python -m streamlit run app.py --server.port $(PORT)
 
-# What Python compiles is kept in the virtual environment, wherever it is told to write none: else every process that tests start compiles
-# all of torch again.
+# Compiled bytecode is kept in the virtual environment even where Python is told to write none: otherwise every process that the tests start
+# compiles all of torch again.
 test soak: export PYTHONDONTWRITEBYTECODE :=
 test soak: export OMP_NUM_THREADS := 1
 test soak: export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
@@ -37,7 +37,7 @@ test soak: export PYTHONPYCACHEPREFIX := $(abspath $(VENV))/pycache
 test: lint ## Check the style and the types, then run the tests
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) $(PYTEST_ARGS)
 
-soak: $(TESTS_STAMP) ## Run for minutes what the tests do briefly: kills, many readers at once, made-up files
+soak: $(TESTS_STAMP) ## Run longer versions of the tests: killed processes, many readers at once, generated files
 	$(BIN)/python -m pytest $(PYTEST_FLAGS) -m soak $(PYTEST_ARGS)
 
 lint: $(TESTS_STAMP) ## Check the style and the types only
