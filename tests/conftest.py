@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from unpickled import read_here
+from pickle_reader import read_here
 from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
@@ -24,7 +24,7 @@ settings.register_profile(
 )
 settings.load_profile("the same everywhere")
 
-pytest.register_assert_rewrite("browsing")
+pytest.register_assert_rewrite("browser_page")
 LONGEST_FIRST = (
     *(
         "test_properties",
@@ -84,8 +84,8 @@ def pickles_read_here() -> Iterator[None]:
 def nothing_goes_on() -> Iterator[None]:
     """Drop what pages have asked for and nobody waits for any more."""
     yield
-    if "screens" in sys.modules:
-        sys.modules["screens"].drop_all()
+    if "headless_pages" in sys.modules:
+        sys.modules["headless_pages"].drop_all()
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,10 @@ import csv
 import re
 
 import pytest
-from browsing import DRAWN, FAST, drawn, finished, quiet
+from browser_page import DRAWN, FAST, drawn, finished, quiet
 from playwright.sync_api import Page, expect
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browser_page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 

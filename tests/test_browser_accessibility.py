@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import OWN, finished, quiet
+from browser_page import OWN, finished, quiet
+from dashboard_server import ROOT
 from playwright.sync_api import Page, TimeoutError, expect
-from serving import ROOT
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browser_page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LIGHT = "arch=mlp&p=0&n=10&grid=coarse"

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browsing import balanced, drawn, finished
+from browser_page import balanced, drawn, finished
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from torchvision import models
 
-pytest_plugins = ["browsing"]
+pytest_plugins = ["browser_page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
 LIGHT = "n=10&grid=coarse"
 

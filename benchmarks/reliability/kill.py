@@ -16,8 +16,8 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
-import killing
-import restarting
+import process_kills
+import server_restarts
 
 
 def main() -> None:
@@ -32,8 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ways = {
-            "sweep_all": lambda: sweeps(killing.sweep_all, arguments.kills, folder),
-            "queue_all": lambda: sweeps(killing.queue_all, arguments.kills, folder),
+            "sweep_all": lambda: sweeps(process_kills.sweep_all, arguments.kills, folder),
+            "queue_all": lambda: sweeps(process_kills.queue_all, arguments.kills, folder),
             "keep_large": lambda: large(arguments.kills, folder),
             "train": lambda: trainings(arguments.kills, folder / "runs"),
             "serve": lambda: serve(arguments.kills, folder / "serve"),
@@ -42,18 +42,18 @@ def main() -> None:
             report(way, *ways[way]())
 
 
-def sweeps(target: killing.Target, kills: int, folder: Path) -> tuple[int, str]:
+def sweeps(target: process_kills.Target, kills: int, folder: Path) -> tuple[int, str]:
     """Kill a sweep again and again, before and after its first curve; begin another one whenever it has come to its end."""
-    fresh = killing.undisturbed(killing.requests(), folder / "fresh")
+    fresh = process_kills.undisturbed(process_kills.requests(), folder / "fresh")
     hits, starts, complete, resumed = 0, 0, 0, 0
     cache, told = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
     while hits < kills:
-        before = killing.check_after_kill(cache, told, fresh) if cache.exists() else 0
+        before = process_kills.check_after_kill(cache, told, fresh) if cache.exists() else 0
         mine = told / str(starts)
-        ready = cache.exists if starts % 2 else killing.has_lines(mine, before)
-        hits += killing.killed(target, cache, mine, after=killing.moment(1.0), ready=ready)
+        ready = cache.exists if starts % 2 else process_kills.has_lines(mine, before)
+        hits += process_kills.killed(target, cache, mine, after=process_kills.moment(1.0), ready=ready)
         starts += 1
-        there = killing.check_after_kill(cache, told, fresh)
+        there = process_kills.check_after_kill(cache, told, fresh)
         assert there >= before
         resumed += before > 0 and there > before
         if there == len(fresh):
@@ -69,19 +69,19 @@ def large(kills: int, folder: Path) -> tuple[int, str]:
     """Kill a process that writes files."""
     orphans, told = 0, folder / "told-large"
     for i in range(kills):
-        options = {"after": killing.moment(0.4), "ready": killing.has_lines(told / str(i), 0)}
-        assert killing.killed(killing.keep_large, folder / "large", told / str(i), **options)
-        orphans += killing.check_large_after_kill(folder / "large", told)
-    return kills, f"{len(killing.finished(told))} values, and {orphans} files without a row were swept"
+        options = {"after": process_kills.moment(0.4), "ready": process_kills.has_lines(told / str(i), 0)}
+        assert process_kills.killed(process_kills.keep_large, folder / "large", told / str(i), **options)
+        orphans += process_kills.check_large_after_kill(folder / "large", told)
+    return kills, f"{len(process_kills.finished(told))} values, and {orphans} files without a row were swept"
 
 
 def trainings(kills: int, folder: Path) -> tuple[int, str]:
     """Kill trainings."""
     epochs, run = [], folder / "digits-mlp-p0.4-s0" / "run.jsonl"
     for i in range(kills):
-        after, ready = killing.moment(0.8), killing.has_lines(run, i % 4)
-        assert killing.killed(killing.train, folder, after=after, ready=ready)
-        epochs.append(killing.check_run_after_kill(folder))
+        after, ready = process_kills.moment(0.8), process_kills.has_lines(run, i % 4)
+        assert process_kills.killed(process_kills.train, folder, after=after, ready=ready)
+        epochs.append(process_kills.check_run_after_kill(folder))
         run.rename(run.with_name(f"run-{i}.jsonl"))
     return kills, f"{min(epochs)} to {max(epochs)} epochs were readable"
 
@@ -92,15 +92,15 @@ def serve(kills: int, folder: Path) -> tuple[int, str]:
     In every second cache each curve lies in a file of its own.
     """
     fresh, page = (
-        killing.undisturbed(restarting.choice().requests(), folder / "fresh"),
-        restarting.complete_page(folder / "page"),
+        process_kills.undisturbed(server_restarts.choice().requests(), folder / "fresh"),
+        server_restarts.complete_page(folder / "page"),
     )
     hits, amid, complete, resumed, swept = 0, 0, 0, 0, 0
     while hits < kills:
-        lives = restarting.Lives(folder / str(complete), fresh, page, files=complete % 2 == 1)
+        lives = server_restarts.Lives(folder / str(complete), fresh, page, files=complete % 2 == 1)
         while len(lives.stored) < len(fresh) and hits < kills:
             before, computing = len(lives.stored), lives.lives % 3 < 2
-            hit = lives.live(killing.moment(2.0 if computing else 6.0), computing=computing)
+            hit = lives.live(process_kills.moment(2.0 if computing else 6.0), computing=computing)
             hits += hit
             amid += hit and 0 < len(lives.stored) < len(fresh)
             resumed += 0 < before < len(lives.stored)

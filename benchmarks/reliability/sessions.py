@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
-import visiting
-from serving import serving, trouble
-from visiting import Visit, visits
+import visitors
+from dashboard_server import serving, trouble
+from visitors import Visit, visits
 
 CHANGE_SECONDS = 1.0
 """What 95 % of the changes of a widget are to take at most."""
@@ -41,14 +41,14 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         told = folder / "told"
-        with serving(folder, {visiting.TOLD: str(told)}, visiting.COUNTING) as (base, process):
+        with serving(folder, {visitors.TOLD: str(told)}, visitors.COUNTING) as (base, process):
             visit_once(base)  # imports torch, and all that the pages need
             before = resident(process.pid)
             found, during = asyncio.run(watched(base, process.pid, arguments))
             time.sleep(arguments.pause)
             visit_once(base)  # Streamlit drops old sessions when one comes or goes
             after = resident(process.pid)
-        keys, log = visiting.keys(told), trouble(folder)
+        keys, log = visitors.keys(told), trouble(folder)
     write(arguments.out, found)
     return told_of(found, keys, log, (before, during, after))
 

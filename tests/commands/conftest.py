@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from strangers import Stranger, make_stranger
+from foreign_network import Stranger, make_stranger
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from strangers import CLASSES, PER_CLASS, Stranger
+from foreign_network import CLASSES, PER_CLASS, Stranger
 
 import nmfdiag
 from nmfdiag.cli import INTERRUPTED, MISTAKE, OK, WRONG, main

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from strangers import CLASSES, PER_CLASS, Stranger
+from foreign_network import CLASSES, PER_CLASS, Stranger
 
 from nmfdiag.cli import MISTAKE, OK, main
 from nmfdiag.zoo.registry import lookup

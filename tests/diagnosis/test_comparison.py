@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from headless_pages import ROOT
 from planted_references import FAMILIES, LAYERS, SHAPE, curve, profile, write_records
-from screens import ROOT
 
 from nmfdiag.diagnosis.comparability import area_as_recorded
 from nmfdiag.diagnosis.comparison import CLEAN, MEMORISING, PARTLY, UNDECIDED, compare, finding

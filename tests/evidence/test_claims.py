@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from screens import ROOT
+from headless_pages import ROOT
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence import ablation_claims, compression_claims

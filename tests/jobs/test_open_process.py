@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from ownnetworks import copied
-from patience import wait_until
+from own_network import copied
 from safetensors.numpy import load_file
+from timeouts import wait_until
 
 from nmfdiag.data import DATASETS, load
 from nmfdiag.data.files import IMAGE_SUFFIXES

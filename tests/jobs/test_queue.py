@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from patience import CEILING, wait_until
+from timeouts import CEILING, wait_until
 
 from nmfdiag.jobs import compute as compute_module
 from nmfdiag.jobs import queue as queue_module

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from patience import wait_until
+from timeouts import wait_until
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.factorize import default_ranks, nmf

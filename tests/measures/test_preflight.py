@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from patience import CEILING
+from timeouts import CEILING
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode

@@ -6,12 +6,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import distributed_training
 import pytest
-import sharedtraining
 import torch
 import torch.distributed as dist
-from killing import context
-from sharedtraining import EPOCHS, X, Y
+from distributed_training import EPOCHS, X, Y
+from process_kills import context
 from torch import nn
 
 from nmfdiag.errors import NmfdiagError
@@ -32,7 +32,9 @@ def both(loop: str, folder: Path) -> list[dict[str, Any]]:
         told = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
         environment = {name: str(value) for name, value in told.items()}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
-        process = context().Process(target=sharedtraining.run, args=(loop, rank, folder, environment), daemon=True)
+        process = context().Process(
+            target=distributed_training.run, args=(loop, rank, folder, environment), daemon=True
+        )
         process.start()
         processes.append(process)
     try:
@@ -150,6 +152,6 @@ def test_the_run_is_begun_when_it_is_known_who_writes(monkeypatch: pytest.Monkey
     monkeypatch.setenv("WORLD_SIZE", "2")
     monitor = MemorizationMonitor(X, Y, folder=tmp_path / "run", overhead=1e9)
     assert not (tmp_path / "run").exists()
-    monitor.on_epoch_end(sharedtraining.network(), 1)
+    monitor.on_epoch_end(distributed_training.network(), 1)
     monitor.finish()
     assert written(tmp_path / "run") == [1] and torch.is_grad_enabled()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from patience import wait_until
-from watchedruns import HEAD, epoch_line, write_run
+from planted_run_files import HEAD, epoch_line, write_run
+from timeouts import wait_until
 
 from nmfdiag.cli import main
 from nmfdiag.errors import NmfdiagError

@@ -1,7 +1,7 @@
 """Fixtures that decide which process reads pickled weights."""
 
 import pytest
-from unpickled import read_here, read_in_child
+from pickle_reader import read_here, read_in_child
 
 
 @pytest.fixture

@@ -5,12 +5,12 @@ import signal
 import time
 from pathlib import Path
 
-import killing
+import process_kills
 import pytest
-import restarting
-import visiting
-from patience import CEILING, wait_until
-from serving import serving
+import server_restarts
+import visitors
+from dashboard_server import serving
+from timeouts import CEILING, wait_until
 
 from nmfdiag.jobs import compute
 from nmfdiag.jobs.cache import CurveCache
@@ -72,9 +72,9 @@ def test_cancel_is_heard_soon(tmp_path: Path, stage: str, method: str, operation
 
 def test_a_server_that_computes_ends_when_it_is_told_to(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    with serving(tmp_path, restarting.SAME | {visiting.KEPT: str(kept)}, visiting.COUNTING) as (base, process):
-        reader = restarting.Reader(base, restarting.choice())
-        told = restarting.until_killed(reader, process, killing.has_lines(kept, 0), 0, signal.SIGTERM)
+    with serving(tmp_path, server_restarts.SAME | {visitors.KEPT: str(kept)}, visitors.COUNTING) as (base, process):
+        reader = server_restarts.Reader(base, server_restarts.choice())
+        told = server_restarts.until_killed(reader, process, process_kills.has_lines(kept, 0), 0, signal.SIGTERM)
         assert asyncio.run(told)
         code = process.wait(CEILING)
     assert code in (0, -signal.SIGTERM), code
@@ -85,7 +85,7 @@ def test_a_server_that_computes_ends_when_it_is_told_to(tmp_path: Path) -> None:
 
 
 def test_a_queue_that_is_closed_leaves_no_half_result(tmp_path: Path) -> None:
-    queue, wanted = Jobs(CurveCache(tmp_path), "cpu"), killing.requests()
+    queue, wanted = Jobs(CurveCache(tmp_path), "cpu"), process_kills.requests()
     queue.ask(wanted, "me")
     wait_until(lambda: len(queue.results(wanted)) >= 3)
     queue.close()

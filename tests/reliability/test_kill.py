@@ -9,10 +9,10 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-import killing
+import process_kills
 import pytest
-import restarting
-from patience import CEILING
+import server_restarts
+from timeouts import CEILING
 
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.measures.curve import CompressionCurve
@@ -27,17 +27,17 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dic
 
     @cache
     def of(n_classes: int) -> dict[str, CompressionCurve]:
-        return killing.undisturbed(killing.requests(n_classes), tmp_path_factory.mktemp("fresh"))
+        return process_kills.undisturbed(process_kills.requests(n_classes), tmp_path_factory.mktemp("fresh"))
 
     return of
 
 
 @pytest.mark.parametrize(("kills", "n_classes"), [(FEW, 3), pytest.param(MANY, 10, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("target", [killing.sweep_all, killing.queue_all], ids=["sweep", "queue"])
+@pytest.mark.parametrize("target", [process_kills.sweep_all, process_kills.queue_all], ids=["sweep", "queue"])
 def test_a_killed_sweep_goes_on_where_it_was(
     tmp_path: Path,
     undisturbed: Callable[[int], dict[str, CompressionCurve]],
-    target: killing.Target,
+    target: process_kills.Target,
     kills: int,
     n_classes: int,
 ) -> None:
@@ -45,15 +45,17 @@ def test_a_killed_sweep_goes_on_where_it_was(
     folder, told, counts, fresh = tmp_path / "cache", tmp_path / "told", [0], undisturbed(n_classes)
     assert len(fresh) == 5 * n_classes
     for i in range(kills):
-        at_work = killing.has_lines(told / str(i), counts[-1])  # a new curve is there; the first kill comes before any
+        at_work = process_kills.has_lines(
+            told / str(i), counts[-1]
+        )  # a new curve is there; the first kill comes before any
         ready = at_work if i else folder.exists
-        killing.killed(target, folder, told / str(i), n_classes, after=killing.moment(0.2), ready=ready)
-        counts.append(killing.check_after_kill(folder, told, fresh))
+        process_kills.killed(target, folder, told / str(i), n_classes, after=process_kills.moment(0.2), ready=ready)
+        counts.append(process_kills.check_after_kill(folder, told, fresh))
         assert counts[-1] >= counts[-2]
     assert counts[-1] > 0
     before = CurveCache(folder).get_many(fresh)
-    assert not killing.killed(target, folder, told / "last", n_classes, after=CEILING)  # nobody disturbs this one
-    assert killing.check_after_kill(folder, told, fresh) == len(fresh)
+    assert not process_kills.killed(target, folder, told / "last", n_classes, after=CEILING)  # nobody disturbs this one
+    assert process_kills.check_after_kill(folder, told, fresh) == len(fresh)
     after = CurveCache(folder).get_many(before)
     assert after == before  # with the seconds that they took: none of them was computed again
 
@@ -63,9 +65,11 @@ def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) 
     random.seed(1)
     folder, told = tmp_path / "cache", tmp_path / "told"
     for i in range(kills):
-        ready = killing.has_lines(told / str(i), 3)
-        assert killing.killed(killing.keep_large, folder, told / str(i), after=killing.moment(0.2), ready=ready)
-        killing.check_large_after_kill(folder, told)
+        ready = process_kills.has_lines(told / str(i), 3)
+        assert process_kills.killed(
+            process_kills.keep_large, folder, told / str(i), after=process_kills.moment(0.2), ready=ready
+        )
+        process_kills.check_large_after_kill(folder, told)
     orphan = folder / "ab" / "cd" / f"{'0' * 28}.val"  # whether a kill has left one is a matter of chance
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"x")
@@ -86,29 +90,31 @@ def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Pa
     random.seed(2)
     run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"
     for i in range(4):
-        ready = killing.has_lines(run, 1 + i)
-        assert killing.killed(killing.train, tmp_path, after=0, ready=ready)
-        assert killing.check_run_after_kill(tmp_path) > i
+        ready = process_kills.has_lines(run, 1 + i)
+        assert process_kills.killed(process_kills.train, tmp_path, after=0, ready=ready)
+        assert process_kills.check_run_after_kill(tmp_path) > i
         run.rename(run.with_name(f"run-{i}.jsonl"))  # what a new run does with it
 
 
 @pytest.mark.soak
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
-    fresh = killing.undisturbed(restarting.choice().requests(), tmp_path / "fresh")
-    lives = restarting.Lives(tmp_path / "lives", fresh, restarting.complete_page(tmp_path / "page"), files=True)
+    fresh = process_kills.undisturbed(server_restarts.choice().requests(), tmp_path / "fresh")
+    lives = server_restarts.Lives(
+        tmp_path / "lives", fresh, server_restarts.complete_page(tmp_path / "page"), files=True
+    )
     assert lives.live(0)
     assert len(lives.stored) > 0  # at least the one that the reader waited for
     assert lives.live(0, computing=False)
     assert lives.live(0)
-    assert not lives.live(restarting.PATIENT)  # nobody disturbs this one
+    assert not lives.live(server_restarts.PATIENT)  # nobody disturbs this one
     assert lives.stored == set(fresh)
     assert not lives.live(0)  # it has nothing to compute
 
 
 @pytest.mark.soak
 def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
-    fresh = killing.undisturbed(restarting.choice().requests(), tmp_path / "fresh")
-    lives = restarting.Lives(tmp_path / "lives", fresh, [])
+    fresh = process_kills.undisturbed(server_restarts.choice().requests(), tmp_path / "fresh")
+    lives = server_restarts.Lives(tmp_path / "lives", fresh, [])
     first, second, *_ = fresh
     with closing(CurveCache(lives.cache)) as cache:
         for key in fresh:
@@ -116,7 +122,7 @@ def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
                 cache.put(key, fresh[key])
     lives.stored = set(fresh)
     with pytest.raises(AssertionError, match=f"computed again.*{first}"):
-        lives.live(restarting.PATIENT)
+        lives.live(server_restarts.PATIENT)
     with closing(CurveCache(lives.cache)) as cache:
         cache.put(second, replace(fresh[second], accuracy=[a / 2 for a in fresh[second].accuracy]))
     with pytest.raises(AssertionError, match=second):

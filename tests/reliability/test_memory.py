@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import killing
+import memory_use
+import process_kills
 import pytest
-import takingmemory
 import torch
-from patience import CEILING, wait_until
+from timeouts import CEILING, wait_until
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import default_ranks
@@ -92,7 +92,7 @@ def test_what_is_free_is_the_least_of_what_system_and_containers_leave(
 
 def by_another_process(target: Callable[..., None], *arguments: Any) -> list[Any]:
     """What a process tells in the file that is its last argument; nobody else takes memory there."""
-    process = killing.context().Process(target=target, args=arguments, daemon=True)
+    process = process_kills.context().Process(target=target, args=arguments, daemon=True)
     process.start()
     process.join(CEILING)
     assert process.exitcode == 0
@@ -104,7 +104,7 @@ SHAPES = (("mu", 50_000, 64), ("pca", 100_000, 64), ("hals", 200, 2048), ("hals"
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be reset on Linux only")
 def test_the_estimate_is_what_a_factorisation_takes(tmp_path: Path) -> None:
-    told = by_another_process(takingmemory.factorize, SHAPES, tmp_path / "told")
+    told = by_another_process(memory_use.factorize, SHAPES, tmp_path / "told")
     for (method, rows, channels), taken in zip(SHAPES, told, strict=True):
         options: dict[str, Any] = {"method": "pca"} if method == "pca" else {"solver": method, "n_starts": 2}
         estimate = factorization_bytes(rows, channels, default_ranks(min(rows, channels)), **options)
@@ -243,8 +243,6 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux only")
 def test_a_process_that_may_not_grow_says_so_and_goes_on(tmp_path: Path) -> None:
-    refused, begun = by_another_process(
-        takingmemory.compute_where_it_may_not_grow, tmp_path / "cache", tmp_path / "told"
-    )
+    refused, begun = by_another_process(memory_use.compute_where_it_may_not_grow, tmp_path / "cache", tmp_path / "told")
     assert "it was not begun" in refused and begun.startswith("There was not enough memory")
     assert all("conv1_1 of cifar10-cnn-p0-s0" in words and "samples a batch" in words for words in (refused, begun))

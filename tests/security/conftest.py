@@ -10,8 +10,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from strangers import Stranger, make_stranger
-from unpickled import read_here
+from foreign_network import Stranger, make_stranger
+from pickle_reader import read_here
 
 NO_BOUNDS = importlib.util.find_spec("resource") is None
 """Windows can't bound a process's memory so."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from packing import zip_of
+from file_bytes import zip_of
 
 WEIGHTS, SAMPLES, ACTIVATIONS, EXPORTED, ROOT = "weights", "samples", "activations", "exported", "data root"
 SCRIPT = "<img src=x onerror=alert(1)>"

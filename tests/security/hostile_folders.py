@@ -5,8 +5,8 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from file_bytes import claim, gz, listed, wav
 from hostile import EXPORTED, ROOT, Hostile, exported, folder_of, holding, of, touching
-from packing import claim, gz, listed, wav
 
 PARTS = ("images-idx3", "labels-idx1")
 

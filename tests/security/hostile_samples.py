@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from file_bytes import claim, jpeg_of_scans, listed, npy, png, png_of_size, zip_of
 from hostile import ACTIVATIONS, NAMES, SAMPLES, Hostile, folder_of, holding, of, sparse, touching
-from packing import claim, jpeg_of_scans, listed, npy, png, png_of_size, zip_of
 
 
 def arrays() -> Iterator[Hostile]:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from file_bytes import listed, zip_of
 from hostile import NAMES, WEIGHTS, Hostile, Runs, exported, holding, of, saving, sparse, touching
-from packing import listed, zip_of
 from torch import nn
 
 STATE = {"conv.weight": torch.arange(6.0).reshape(2, 3), "fc.bias": torch.tensor([1.0, -2.0])}

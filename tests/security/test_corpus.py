@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 from corpus import CORPUS
+from foreign_network import Stranger
 from hostile import ACTIVATIONS, EXPORTED, ROOT, SAMPLES, WEIGHTS, Hostile
-from strangers import Stranger
-from trying import as_expected, checked, told, written
+from hostile_checks import as_expected, checked, told, written
 
 from nmfdiag.cli import main
 from nmfdiag.data import load

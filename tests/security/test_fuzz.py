@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from bounds import bounded
-from screens import ROOT
+from headless_pages import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks" / "fuzz"))
 

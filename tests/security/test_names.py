@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from file_bytes import png
+from foreign_network import Stranger
+from headless_pages import plots, visit
 from hostile import NAMES
-from packing import png
-from screens import plots, visit
-from strangers import Stranger
 from streamlit.proto.WidgetStates_pb2 import WidgetState, WidgetStates
 from streamlit.testing.v1 import AppTest
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.message import Message
-from screens import ROOT
+from headless_pages import ROOT
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NO_TEXT

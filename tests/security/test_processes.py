@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from corpus import CORPUS
+from dashboard_server import serving
+from file_bytes import png, zip_of
+from foreign_network import Stranger
+from headless_pages import ROOT
 from hostile import SAMPLES, touching
-from packing import png, zip_of
-from patience import CEILING, wait_until
-from screens import ROOT
-from serving import serving
-from strangers import Stranger
+from timeouts import CEILING, wait_until
 
 from nmfdiag.cli import main
 from nmfdiag.data import files
@@ -216,7 +216,9 @@ def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = tmp_path / "asked"
-    with serving(tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "offline.py"),)) as (base, process):
+    with serving(
+        tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "support" / "streamlit_audit.py"),)
+    ) as (base, process):
         port = int(base.rpartition(":")[2])
         own = f"127.0.0.1:{port}"
         assert listening(process.pid) == {"0100007F"}  # 127.0.0.1

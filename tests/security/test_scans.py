@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from bounds import SECONDS
-from packing import jpeg_of_scans
+from file_bytes import jpeg_of_scans
 from PIL import Image
 
 from nmfdiag.data.untrusted import MAX_SCANS, scans_in

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 import torch
+from file_bytes import png, png_of_depth
 from hostile import NAMES, Hostile, folder_of
+from hostile_checks import as_expected, checked, told, written
 from hostile_samples import images
 from hostile_weights import checkpoints
-from packing import png, png_of_depth
 from PIL import Image
 from safetensors.torch import save_file
 from sklearn.datasets import load_digits
 from torchvision import models
-from trying import as_expected, checked, told, written
 
 from nmfdiag.cli import MISTAKE, OK, main
 from nmfdiag.data import files

@@ -1,7 +1,7 @@
 """The Classes page without a browser: it answers, follows the sidebar's batch, and explains what it can't show."""
 
 import pytest
-from screens import open_page, plots, settled
+from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse", "layer": "fc1"}

@@ -1,7 +1,7 @@
 """The page *Evidence* and the presets of the paper's figures, without a browser."""
 
 import pytest
-from screens import open_page
+from headless_pages import open_page
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.evidence.claims import CLAIMS, findings

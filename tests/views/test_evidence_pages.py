@@ -1,7 +1,7 @@
 """The pages *Ablation* and *Single vs multi-class* without a browser."""
 
 import pytest
-from screens import ROOT, open_page, plots, settled
+from headless_pages import ROOT, open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError

@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 
 import pytest
+from headless_pages import open_page, plots
 from planted_networks import planted
-from screens import open_page, plots
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError

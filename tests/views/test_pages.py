@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from patience import wait_until
-from screens import SMALL, Queue, open_page, pending, plots, run_until, settled, visit
+from headless_pages import SMALL, Queue, open_page, pending, plots, run_until, settled, visit
 from streamlit.testing.v1 import AppTest
+from timeouts import wait_until
 
 from nmfdiag.jobs import time_nmf as runtime_module
 from nmfdiag.ui import live_results

@@ -2,7 +2,7 @@
 
 import json
 
-from screens import SMALL, open_page, settled
+from headless_pages import SMALL, open_page, settled
 
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.jobs.compute import compute

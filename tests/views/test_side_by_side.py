@@ -1,7 +1,7 @@
 """A second network beside the first, on every page that shows networks of the zoo."""
 
 import pytest
-from screens import plots, run_until, visit
+from headless_pages import plots, run_until, visit
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.views.selection import ALONE, EACH_CLASS, MULTI, Choice

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from screens import open_page, plots, settled
+from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 from torch import nn
 

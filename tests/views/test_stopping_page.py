@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 
 import pytest
-from plantedruns import planted_run
-from screens import open_page, plots
+from headless_pages import open_page, plots
+from planted_histories import planted_run
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import plotly.graph_objects as go
 import pytest
-from plantedruns import layer_values, planted_run
+from planted_histories import layer_values, planted_run
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stopping import PRIMARY, RULES

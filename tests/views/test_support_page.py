@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from screens import open_page, plots, settled
+from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from screens import open_page, plots, run_until
+from headless_pages import open_page, plots, run_until
+from planted_run_files import HEAD, write_run
 from streamlit.testing.v1 import AppTest
-from watchedruns import HEAD, write_run
 
 from nmfdiag.monitor import trainer
 

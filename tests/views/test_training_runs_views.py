@@ -7,7 +7,7 @@ from pathlib import Path
 
 import plotly.graph_objects as go
 import pytest
-from watchedruns import HEAD, epoch_line, write_run
+from planted_run_files import HEAD, epoch_line, write_run
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs

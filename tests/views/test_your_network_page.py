@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import streamlit as st
 import torch
-from ownnetworks import copied, copying
-from screens import open_page, plots, run_until, settled
+from headless_pages import open_page, plots, run_until, settled
+from own_network import copied, copying
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.data import NORMALIZATIONS

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pickle_reader import read_here
 from safetensors.torch import load_file, save_file
 from torch import nn
-from unpickled import read_here
 
 from nmfdiag.data import Dataset
 from nmfdiag.errors import NmfdiagError

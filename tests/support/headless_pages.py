@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 from weakref import WeakSet
 
-from patience import CEILING, wait_until
 from streamlit.testing.v1 import AppTest
+from timeouts import CEILING, wait_until
 
 from nmfdiag.jobs.queue import Jobs
 from nmfdiag.ui import live_results

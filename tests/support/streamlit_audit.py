@@ -1,4 +1,4 @@
-"""Streamlit, as ``python tests/offline.py run ...``; whatever it asks of another machine is written into the file $ASKED."""
+"""Streamlit, as ``python tests/support/streamlit_audit.py run ...``; whatever it asks of another machine is written into the file $ASKED."""
 
 import os
 import sys

@@ -15,7 +15,7 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 
 import torch
-from patience import CEILING, wait_until
+from timeouts import CEILING, wait_until
 
 from nmfdiag.jobs import queue as queue_module
 from nmfdiag.jobs import safe_disk

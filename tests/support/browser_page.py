@@ -1,4 +1,4 @@
-"""A server and a browser for the tests of the dashboard: fixtures (``pytest_plugins = ["browsing"]``) and what they all wait for.
+"""A server and a browser for the tests of the dashboard: fixtures (``pytest_plugins = ["browser_page"]``) and what they all wait for.
 
 One server serves all of them: it takes seconds to start, and what one test has computed another finds there.
 """
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from ownnetworks import copied
-from patience import CEILING
+from dashboard_server import serving, trouble
+from own_network import copied
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from serving import serving, trouble
+from timeouts import CEILING
 from torch import nn
 
 from nmfdiag.networks.architectures import recorded_network

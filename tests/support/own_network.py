@@ -25,7 +25,7 @@ FOUND = {
     "problems": [],
     "provenance": {"network": "mlp", "normalization": "none, as asked for"},
 }
-COPIES = "import sys; from pathlib import Path; from ownnetworks import copied, FOUND; import json; copied(sys.argv[1], Path(sys.argv[2])); print(json.dumps(FOUND))"
+COPIES = "import sys; from pathlib import Path; from own_network import copied, FOUND; import json; copied(sys.argv[1], Path(sys.argv[2])); print(json.dumps(FOUND))"
 
 
 def copied(name: str, home: Path) -> None:

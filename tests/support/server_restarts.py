@@ -16,13 +16,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlencode
 
-import killing
-import visiting
-from patience import CEILING
-from serving import serving, trouble
+import process_kills
+import visitors
+from dashboard_server import serving, trouble
 from streamlit.proto.Alert_pb2 import Alert
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
 from streamlit.proto.Markdown_pb2 import Markdown
+from timeouts import CEILING
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
@@ -38,7 +38,7 @@ SMALL = 200
 """Bytes above which a value gets a file of its own, in a cache made by :func:`cache_of_files`."""
 COUNT = re.compile(r"^(\d+) of (\d+) curves are there")
 ALERTS = (Alert.ERROR, Alert.WARNING)
-SAME = {visiting.ONE_THREAD: "1", "CUDA_VISIBLE_DEVICES": ""}
+SAME = {visitors.ONE_THREAD: "1", "CUDA_VISIBLE_DEVICES": ""}
 """A server's variables with which its results are the same to the last bit as those of another process."""
 Fresh = dict[str, CompressionCurve]
 
@@ -50,7 +50,7 @@ def choice() -> Choice:
 
 
 @dataclass
-class Reader(visiting.Visit):
+class Reader(visitors.Visit):
     """Opens the overview and follows its progress.
 
     Attributes:
@@ -95,7 +95,7 @@ class Reader(visiting.Visit):
                 found.append(element.plotly_chart.spec)
         return found
 
-    def _message(self, fragment: str = "") -> visiting.BackMsg:
+    def _message(self, fragment: str = "") -> visitors.BackMsg:
         message = super()._message(fragment)
         message.rerun_script.query_string = urlencode(self.choice.link)
         return message
@@ -131,9 +131,9 @@ class Lives:
         """
         kept, computed = (path / str(self.lives) for path in (self.kept, self.computed))
         gone = left_behind(self.cache, self.folder / "copy")
-        told = {visiting.TOLD: str(computed), visiting.KEPT: str(kept)}
-        ready = killing.has_lines(kept, 0) if computing else (lambda: True)
-        with serving(self.cache, SAME | told, visiting.COUNTING) as (base, process):
+        told = {visitors.TOLD: str(computed), visitors.KEPT: str(kept)}
+        ready = process_kills.has_lines(kept, 0) if computing else (lambda: True)
+        with serving(self.cache, SAME | told, visitors.COUNTING) as (base, process):
             reader = Reader(base, choice())
             hit = asyncio.run(until_killed(reader, process, ready, after))
         self.lives += 1
@@ -141,7 +141,7 @@ class Lives:
         assert trouble(self.cache) == ""
         wrong = [words for words in reader.errors if not (hit and words.startswith("ConnectionClosed"))]
         assert wrong == [] and reader.crossed == [], (wrong, reader.crossed)
-        again = self.stored & set(visiting.keys(computed))
+        again = self.stored & set(visitors.keys(computed))
         assert not again, f"computed again: {again}"
         if reader.counts:
             assert not any(path.exists() for path in gone), "files without a row were not swept"
@@ -155,7 +155,7 @@ class Lives:
     def check(self) -> None:
         """What must hold of a copy of the cache: the next server has to open what this one left."""
         copied(self.cache, self.folder / "copy")
-        killing.check_after_kill(self.folder / "copy", self.kept, self.fresh)
+        process_kills.check_after_kill(self.folder / "copy", self.kept, self.fresh)
         before, self.stored = self.stored, set(stored(self.folder / "copy"))
         assert before <= self.stored
 
@@ -187,7 +187,7 @@ async def until_killed(
 def complete_page(folder: Path) -> list[str]:
     """The complete page of a server that nobody kills."""
     folder.mkdir()
-    with serving(folder, SAME, visiting.COUNTING) as (base, _):
+    with serving(folder, SAME, visitors.COUNTING) as (base, _):
         reader = Reader(base, choice())
         asyncio.run(reader.follow())
     assert reader.complete and reader.errors == [], reader.errors

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from patience import CEILING, wait_until
+from timeouts import CEILING, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
 STREAMLIT = ("-m", "streamlit")
