@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmfdiag.evidence.records import histories
-from nmfdiag.measures.stopping import PRIMARY
+from nmfdiag.measures.stopping import PRIMARY_RULES
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
@@ -62,7 +62,7 @@ def draw() -> None:
         return
     head = st.container()
     paper = {"setting": as_in_paper(name, settings), "of_layers": ALL, "smooth": "none", "show": RUNS}
-    paper["measure"] = next((m for m in setting.measures if SHOWN[m].rule == PRIMARY[name]), measure)
+    paper["measure"] = next((m for m in setting.measures if SHOWN[m].rule == PRIMARY_RULES[name]), measure)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = select_one("show", [RUNS, MEAN], "show", segmented=True)
         smooth = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)

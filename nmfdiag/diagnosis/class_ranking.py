@@ -4,12 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmfdiag.measures.auc import SATURATED
 from nmfdiag.measures.layer_profile import LayerProfile
-from nmfdiag.measures.stats.summary import Spread, spread
-
-SATURATED = 0.995
-"""A layer of this mean AuC is right from one direction on, in every class."""
-SMALLEST_GAP = 0.02
+from nmfdiag.measures.stats.summary import SMALLEST_DIFFERENCE, Spread, spread
 
 
 @dataclass(frozen=True)
@@ -39,7 +36,7 @@ class ClassReading:
         """Whether its 95 % interval over draws lies below the classes' mean, and the gap is 0.02 or more; None of one draw."""
         if self.gap.n < 2:
             return None
-        return self.gap.mean < -max(self.gap.half_width, SMALLEST_GAP)
+        return self.gap.mean < -max(self.gap.half_width, SMALLEST_DIFFERENCE)
 
 
 def unsaturated(profile: LayerProfile, method: str = "nmf") -> list[str]:

@@ -17,7 +17,7 @@ from nmfdiag.diagnosis.place import ALIKE, Place
 from nmfdiag.diagnosis.reference_checks import Check, check
 from nmfdiag.diagnosis.references import AXES, GROUPS, Reference, band, mean_over_layers, place, references
 from nmfdiag.evidence.batch_sizes import BatchEffect, batch_effect
-from nmfdiag.evidence.records import RECORDED
+from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.networks.kind import OTHER
 
 if TYPE_CHECKING:
@@ -138,7 +138,7 @@ def finding(at: Place) -> str:
 
 
 def compare(
-    profile: "LayerProfile", *, kind: str = "", without: Collection[str] = (), folder: Path = RECORDED
+    profile: "LayerProfile", *, kind: str = "", without: Collection[str] = (), folder: Path = RECORDS_FOLDER
 ) -> Comparison:
     """Compare a network's single-class NMF AuC with the recorded networks of its kind.
 

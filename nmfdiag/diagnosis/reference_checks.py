@@ -8,7 +8,7 @@ from statistics import fmean
 
 from nmfdiag.diagnosis.place import Place
 from nmfdiag.diagnosis.references import CLEAN, RANDOM, Reference, modified, place, references
-from nmfdiag.evidence.records import RECORDED
+from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.stats.summary import Spread, rank_correlation
 
 LEFT_OUT: dict[str, Callable[[Reference], str]] = {
@@ -49,7 +49,7 @@ class Check:
         return self.told / self.ends if self.ends else None
 
 
-def check(kind: str, *, axis: str = "linear", left_out: str = "data set", folder: Path = RECORDED) -> Check:
+def check(kind: str, *, axis: str = "linear", left_out: str = "data set", folder: Path = RECORDS_FOLDER) -> Check:
     """Compare every reference of a kind with the rest, and count how often that is right.
 
     Args:

@@ -13,7 +13,7 @@ import numpy as np
 
 from nmfdiag.diagnosis.place import Known, Place, placed
 from nmfdiag.evidence.curve_records import recorded_curves
-from nmfdiag.evidence.records import RECORDED
+from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.networks.kind import KINDS, RESIDUAL, kind_of_architecture
 
@@ -58,7 +58,7 @@ class Reference:
         return float(np.interp(depth, self.depths, self.auc_by_depth))
 
 
-def references(kind: str, *, without: Collection[str] = (), folder: Path = RECORDED) -> tuple[Reference, ...]:
+def references(kind: str, *, without: Collection[str] = (), folder: Path = RECORDS_FOLDER) -> tuple[Reference, ...]:
     """The recorded networks to compare a network of a kind with.
 
     Residual ones are of one data set so far, too few to stand alone: convolutional ones join them.
@@ -79,7 +79,7 @@ def references(kind: str, *, without: Collection[str] = (), folder: Path = RECOR
     return tuple(r for r in mine if r.network not in without)
 
 
-def modified(folder: Path = RECORDED) -> tuple[int, ...]:
+def modified(folder: Path = RECORDS_FOLDER) -> tuple[int, ...]:
     """When the records were written: what is read from them is kept as long as that stays."""
     return tuple(path.stat().st_mtime_ns for path in sorted((folder / "curves").glob("*.csv.gz")))
 

@@ -3,15 +3,17 @@
 from collections.abc import Sequence
 from statistics import fmean
 
-from nmfdiag.diagnosis.class_ranking import SATURATED, SMALLEST_GAP, ClassReading, unsaturated
+from nmfdiag.diagnosis.class_ranking import ClassReading, unsaturated
 from nmfdiag.diagnosis.comparison import CLEAN, Comparison, finding
 from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_words, place_words, told_words
+from nmfdiag.measures.auc import SATURATED
 from nmfdiag.measures.auc_sentences import reading
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.stats.summary import SMALLEST_DIFFERENCE
+from nmfdiag.zoo.recipes import FITTED
 
-FITTED = 0.98
 FEW_SAMPLES, FEW_CLASSES, FEW_LAYERS = 10, 3, 3
 MUCH_OVERLAP = 0.5
 NAMED_CLASSES = 3
@@ -45,7 +47,7 @@ def verdict_words(profile: LayerProfile, found: Phases, comparison: Comparison |
 
 def is_lower(reading: ClassReading) -> bool:
     """Whether a class lies so far below the classes' mean that it is worth naming."""
-    return reading.gap.mean < -SMALLEST_GAP
+    return reading.gap.mean < -SMALLEST_DIFFERENCE
 
 
 def class_words(reading: ClassReading, names: Sequence[str] = ()) -> str:
@@ -71,7 +73,7 @@ def classes_words(readings: Sequence[ClassReading], names: Sequence[str] = ()) -
         f"{class_name(r.class_idx, names)} ({r.auc.mean:.2f})" for r in readings[:NAMED_CLASSES] if is_lower(r)
     )
     if not named:
-        return f"No class lies more than {SMALLEST_GAP:g} below the classes' mean."
+        return f"No class lies more than {SMALLEST_DIFFERENCE:g} below the classes' mean."
     words = f"Lowest AuC over the unsaturated layers: {named}; the classes' mean is {fmean(r.auc.mean for r in readings):.2f}."
     if readings[0].clear is None:
         return f"{words} From one draw of each class it can't be said how sure that is: draw again (n_draws)."

@@ -1,1 +1,1 @@
-"""What the paper claims, measured on our own networks. Read ``claims.py`` first; ``curves.py`` is the table it is measured on."""
+"""The paper's claims, measured on our own networks. Read ``claims.py`` first; ``curve_records.py`` has the main table behind them."""

@@ -1,4 +1,4 @@
-"""All that is recorded, in one place: what a claim is measured on."""
+"""All records in one place: the data behind the claims."""
 
 from functools import cached_property
 from pathlib import Path
@@ -6,18 +6,16 @@ from typing import TYPE_CHECKING
 
 from nmfdiag.bench import last_results
 from nmfdiag.evidence.curve_records import recorded_curves, recorded_supports
-from nmfdiag.evidence.records import RECORDED, History, NetworkRecord, histories, network_records
+from nmfdiag.evidence.records import RECORDS_FOLDER, History, NetworkRecord, histories, network_records
 
 if TYPE_CHECKING:
     import pandas as pd
 
-BENCH_TABLE = Path(__file__).resolve().parents[2] / "benchmarks" / "results" / "results.csv"
-
 
 class Records:
-    """All that is recorded, read when it is first needed."""
+    """All records of a folder, each read on first use."""
 
-    def __init__(self, folder: Path = RECORDED):
+    def __init__(self, folder: Path = RECORDS_FOLDER):
         self.folder = folder
 
     @cached_property
@@ -30,7 +28,7 @@ class Records:
 
     @cached_property
     def photographs(self) -> "pd.DataFrame":
-        """Curves of a network with ImageNet weights on photographs that it has never seen."""
+        """Curves of a network with ImageNet weights, on photographs it was not trained on."""
         import pandas as pd
 
         path = self.folder / "imagenet.csv"
@@ -54,10 +52,8 @@ class Records:
 
     @cached_property
     def bench(self) -> "pd.DataFrame | None":
-        """This machine's last benchmark, else the one that is kept in the repository."""
+        """This machine's last benchmark, else the recorded one."""
         import pandas as pd
 
-        found = last_results()
-        if found is None and BENCH_TABLE.is_file():
-            return pd.read_csv(BENCH_TABLE)
-        return found
+        table, path = last_results(), self.folder / "benchmark.csv"
+        return pd.read_csv(path) if table is None and path.is_file() else table

@@ -1,7 +1,7 @@
-"""How much a network's mean AuC depends on its batches: their size, and which samples were drawn. Recorded, one row a measurement.
+"""The effect of batches, their size and draw, on a network's mean AuC. Recorded, one row per measurement.
 
-References are compared by the mean over layers and classes (:mod:`nmfdiag.diagnosis.comparison`); here it is measured how far that
-value can move without the network being another one.
+References are compared by the mean over layers and classes (:mod:`nmfdiag.diagnosis.comparison`); this record tells how far
+that value of one network moves.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence.curve_records import DIGITS, GRID, PER_CLASS
-from nmfdiag.evidence.records import RECORDED
+from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.requests import profile_requests
 from nmfdiag.measures.curve import CompressionCurve
@@ -24,20 +24,23 @@ from nmfdiag.zoo.registry import SHIPPED, entries, lookup
 if TYPE_CHECKING:
     import pandas as pd
 
-FILE = "batch-sizes.csv"
-SIZES, DRAWS, SEED, LEVELS = (10, 20, 50), 4, 0, (0.0, 1.0)
-COLUMNS = ("network", "per_class", "draw", "auc", "auc_log")
+BATCH_SIZE_FILE = "batch-sizes.csv"
+SIZES, DRAWS = (10, 20, 50), 4
+"""Samples per class of the recorded batches, and draws of batches of the references' size."""
+SEED, LEVELS = 0, (0.0, 1.0)
+"""Seed and values of p of the recorded networks."""
+BATCH_SIZE_COLUMNS = ("network", "per_class", "draw", "auc", "auc_log")
 
 
 @dataclass(frozen=True)
 class BatchEffect:
-    """How far the mean AuC moved, over the recorded networks of a kind.
+    """The change of mean AuC over the recorded networks of a kind.
 
     Attributes:
-        networks: How many were measured.
-        per_class: The batch size that was put in the place of the references': the smallest or largest that is recorded.
+        networks: Number of networks.
+        per_class: Batch size in place of the references': the smallest or largest recorded one.
         shift: Mean of the new value minus the old one.
-        largest: The largest difference, without its sign.
+        largest: Largest absolute difference.
         drawn: Standard deviation over draws of the references' size, root mean square over networks.
     """
 
@@ -48,8 +51,8 @@ class BatchEffect:
     drawn: float
 
 
-def measured_networks() -> list[str]:
-    """The shipped networks of one seed at both ends of p; not the residual ones, which take longest and are few."""
+def networks_to_measure() -> list[str]:
+    """Return the shipped networks of one seed at both ends of p; not the residual ones, which take longest and are few."""
     shipped = (e for e in entries().values() if e.folder.parent == SHIPPED and e.recipe.seed == SEED)
     return [
         e.name for e in shipped if e.recipe.label_noise in LEVELS and kind_of_architecture(e.recipe.arch) != RESIDUAL
@@ -59,12 +62,12 @@ def measured_networks() -> list[str]:
 def record_batch_sizes(
     folder: Path, *, device: str = "auto", on_step: Callable[[str, float], None] | None = None
 ) -> Path:
-    """Compute and write the record, network by network; curves that the cache has are not computed again.
+    """Compute and write the record, network by network; cached curves are not computed again.
 
     Args:
-        folder: Where it goes, as ``batch-sizes.csv``.
-        device: Where to compute.
-        on_step: Told how far it is; may raise to stop.
+        folder: Folder of the record, ``batch-sizes.csv``.
+        device: Device to compute on.
+        on_step: Called with the current step and the share done; may raise to stop.
 
     Returns:
         The file.
@@ -74,28 +77,30 @@ def record_batch_sizes(
     """
     import pandas as pd
 
-    names, cache, rows = measured_networks(), CurveCache(), []
+    names, cache, rows = networks_to_measure(), CurveCache(), []
     settings = [(n, 0) for n in SIZES] + [(PER_CLASS, draw) for draw in range(1, DRAWS)]
     folder.mkdir(parents=True, exist_ok=True)
     for i, name in enumerate(names):
         for j, (per_class, draw) in enumerate(settings):
             if on_step is not None:
-                done = (i + j / len(settings)) / len(names)
-                on_step(f"{name}, batches of {per_class}, draw {draw}", done)
+                share = (i + j / len(settings)) / len(names)
+                on_step(f"{name}, batches of {per_class}, draw {draw}", share)
             means = _means(name, per_class, draw, cache, device)
             rows.append({"network": name, "per_class": per_class, "draw": draw, **means})
-        part = folder / f".{FILE}.part"
-        pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(part, index=False)
-        part.replace(folder / FILE)
-    return folder / FILE
+        part = folder / f".{BATCH_SIZE_FILE}.part"
+        pd.DataFrame(rows, columns=list(BATCH_SIZE_COLUMNS)).to_csv(part, index=False)
+        part.replace(folder / BATCH_SIZE_FILE)
+    return folder / BATCH_SIZE_FILE
 
 
-def batch_effect(kind: str, per_class: int, *, axis: str = "linear", folder: Path = RECORDED) -> BatchEffect | None:
-    """How much batches of another size move the mean AuC of networks of a kind; None where nothing is recorded.
+def batch_effect(
+    kind: str, per_class: int, *, axis: str = "linear", folder: Path = RECORDS_FOLDER
+) -> BatchEffect | None:
+    """Return the effect of another batch size on the mean AuC of networks of a kind; None without a record.
 
-    Of residual networks, which aren't recorded, it is what convolutional ones do.
+    Residual networks, which aren't recorded, have the effect of convolutional ones.
     """
-    path = folder / FILE
+    path = folder / BATCH_SIZE_FILE
     if not path.is_file():
         return None
     table = _read(path, path.stat().st_mtime_ns)
@@ -103,24 +108,24 @@ def batch_effect(kind: str, per_class: int, *, axis: str = "linear", folder: Pat
     size = PER_CLASS if per_class == PER_CLASS else min(SIZES) if per_class < PER_CLASS else max(SIZES)
     kind = CONVOLUTIONAL if kind == RESIDUAL else kind
     of_kind = table[[kind_of_architecture(RECIPES[name].arch) == kind for name in table["network"]]]
-    shifts, drawn = [], []
+    shifts, draw_spreads = [], []
     for _, rows in of_kind.groupby("network"):
         first = rows[rows["draw"] == 0].set_index("per_class")[column]
         shifts.append(float(first[size] - first[PER_CLASS]))
-        drawn.append(stdev(rows.loc[rows["per_class"] == PER_CLASS, column]))
+        draw_spreads.append(stdev(rows.loc[rows["per_class"] == PER_CLASS, column]))
     if not shifts:
         return None
-    noise = fmean(sd**2 for sd in drawn) ** 0.5
+    noise = fmean(sd**2 for sd in draw_spreads) ** 0.5
     return BatchEffect(len(shifts), size, fmean(shifts), max(map(abs, shifts)), noise)
 
 
 def _means(name: str, per_class: int, draw: int, cache: CurveCache, device: str) -> dict[str, Any]:
-    """Mean over layers and classes of both areas."""
+    """Compute the mean over layers and classes of both areas."""
     from nmfdiag.jobs.sweep import sweep
 
     requests = profile_requests(lookup(name), per_class=per_class, grid=GRID, seed=draw)
-    found = dict(sweep(requests, cache, device=device))
-    curves: Sequence[CompressionCurve] = [c for c in found.values() if isinstance(c, CompressionCurve)]
+    answers = dict(sweep(requests, cache, device=device))
+    curves: Sequence[CompressionCurve] = [c for c in answers.values() if isinstance(c, CompressionCurve)]
     if len(curves) < len(requests):
         raise NmfdiagError(f"{name} has a layer without a curve at batches of {per_class}.")
     return {
@@ -138,7 +143,7 @@ def _read(path: Path, _modified: int) -> "pd.DataFrame":
         unknown = set(table["network"]) - RECIPES.keys()
     except (OSError, ValueError, KeyError) as error:
         raise NmfdiagError(f"The record {path.name} can't be read: {error}") from None
-    if unknown or set(table.columns) != set(COLUMNS):
+    if unknown or set(table.columns) != set(BATCH_SIZE_COLUMNS):
         raise NmfdiagError(
             f"The record {path.name} can't be read: it names {', '.join(sorted(unknown)) or 'other columns'}."
         )

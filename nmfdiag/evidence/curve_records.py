@@ -1,4 +1,4 @@
-"""Curves of every network of the zoo, recorded: one row a curve. What the claims about trained networks are measured on."""
+"""Recorded curves of every network of the zoo, one row per curve: the data behind the claims about trained networks."""
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.evidence.records import RECORDED
+from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, SupportRequest, profile_requests
 from nmfdiag.measures.ablation import ablation_auc
@@ -19,20 +19,23 @@ if TYPE_CHECKING:
     import pandas as pd
 
 PER_CLASS, MULTI_DRAWS, GRID = 20, 3, "coarse"
-COMPARED, SUPPORT_CLASSES = (0.0, 1.0), (0, 1)
+"""Samples per class, mixed batches and rank grid of the recorded curves."""
+COMPARED_NOISES, SUPPORT_CLASSES = (0.0, 1.0), (0, 1)
+"""Values of p that most claims compare, and the classes of recorded supports."""
 DIGITS = 4
-OF_NETWORK = ("network", "dataset", "arch", "p", "seed")
-COLUMNS = (
+"""Decimal places of recorded values."""
+NETWORK_COLUMNS = ("network", "dataset", "arch", "p", "seed")
+RECORD_COLUMNS = (
     *("layer", "depth", "class", "draw", "method", "operation", "auc", "auc_log", "best", "mean_row", "baseline"),
     *("error", "raw_error", "lower", "rectangles", "half", "density"),
 )
-"""Of both tables; a record that is empty has them all."""
+"""Columns of both tables; an empty record has all of them."""
 
 
 def requests_of(entry: ZooEntry) -> list[CurveRequest]:
-    """All curves that are recorded of a network: NMF of each class and of mixtures.
+    """Return the requests of a network's recorded curves: NMF of each class and of mixtures.
 
-    At p = 0 and 1, which most claims compare, PCA too, and all three methods with directions removed.
+    At p = 0 and 1, which most claims compare, also PCA, and all three methods with directions removed.
     """
     options: dict[str, Any] = {"per_class": PER_CLASS, "grid": GRID}
     mixed = [
@@ -40,7 +43,7 @@ def requests_of(entry: ZooEntry) -> list[CurveRequest]:
         for seed in range(MULTI_DRAWS)
         for request in profile_requests(entry, classes=[MULTI_CLASS], seed=seed, **options)
     ]
-    compared = entry.recipe.label_noise in COMPARED
+    compared = entry.recipe.label_noise in COMPARED_NOISES
     return [
         *profile_requests(entry, methods=("nmf", "pca") if compared else ("nmf",), **options),
         *mixed,
@@ -55,40 +58,40 @@ def record_curves(
     device: str = "auto",
     on_step: Callable[[str, float], None] | None = None,
 ) -> list[str]:
-    """Compute and write the curves of the shipped networks; a network whose file is there is left out.
+    """Compute and write the curves of the shipped networks; a network that has a file is skipped.
 
     Args:
-        folder: Where the records go: ``curves/NETWORK.csv.gz`` and ``supports/NETWORK.csv.gz`` in it.
-        only: Beginnings of the networks' names; all if there are none.
-        device: Where to compute.
-        on_step: Told how far it is; may raise to stop.
+        folder: Folder of the records ``curves/NETWORK.csv.gz`` and ``supports/NETWORK.csv.gz``.
+        only: Name prefixes of the networks to record; empty for all.
+        device: Device to compute on.
+        on_step: Called with the current step and the share done; may raise to stop.
 
     Returns:
-        The networks that were recorded now.
+        The newly recorded networks.
 
     Raises:
-        NmfdiagError: If no shipped network's name begins so.
+        NmfdiagError: If no shipped network's name has such a prefix.
     """
     shipped = [e for e in entries().values() if e.folder.parent == SHIPPED]
-    chosen = [e for e in shipped if not only or e.name.startswith(tuple(only))]
-    if not chosen:
+    selected = [e for e in shipped if not only or e.name.startswith(tuple(only))]
+    if not selected:
         raise NmfdiagError(f"No shipped network has a name that begins with {', '.join(only)}.")
-    left = [e for e in chosen if not _file(folder, "curves", e.name).is_file()]
+    left = [e for e in selected if not _file(folder, "curves", e.name).is_file()]
     cache = CurveCache()
     for i, entry in enumerate(left):
 
-        def report(done: float, words: str, i: int = i, entry: ZooEntry = entry) -> None:
+        def report(share: float, text: str, i: int = i, entry: ZooEntry = entry) -> None:
             if on_step is not None:
-                on_step(f"{entry.name}: {words}", (i + done) / len(left))
+                on_step(f"{entry.name}: {text}", (i + share) / len(left))
 
-        if entry.recipe.label_noise in COMPARED:
+        if entry.recipe.label_noise in COMPARED_NOISES:
             _write(_file(folder, "supports", entry.name), _support_rows(entry, cache, device, report))
         _write(_file(folder, "curves", entry.name), _curve_rows(entry, cache, device, report))
     return [e.name for e in left]
 
 
-def recorded_curves(folder: Path = RECORDED) -> "pd.DataFrame":
-    """Every recorded curve, with the network's data set, architecture, p and seed.
+def recorded_curves(folder: Path = RECORDS_FOLDER) -> "pd.DataFrame":
+    """Return every recorded curve, with the network's data set, architecture, p and seed.
 
     Columns: network, dataset, arch, p, seed, layer, depth (0 at the input, 1 at the last layer), class (-1: a mixture), draw,
     method, operation, auc, auc_log, best (highest accuracy at any rank), mean_row (accuracy with every row the mean row),
@@ -97,8 +100,8 @@ def recorded_curves(folder: Path = RECORDED) -> "pd.DataFrame":
     return _read(folder / "curves", _newest(folder / "curves"))
 
 
-def recorded_supports(folder: Path = RECORDED) -> "pd.DataFrame":
-    """Every recorded support cover, of networks at p = 0 and 1.
+def recorded_supports(folder: Path = RECORDS_FOLDER) -> "pd.DataFrame":
+    """Return every recorded support cover, of networks at p = 0 and 1.
 
     Columns: network, dataset, arch, p, seed, layer, depth, class, lower and rectangles (bounds of the cover number), half
     (rectangles that cover half of the support), density.
@@ -111,13 +114,13 @@ def _curve_rows(
 ) -> list[dict[str, Any]]:
     from nmfdiag.jobs.sweep import sweep
 
-    requests, found = requests_of(entry), {}
+    requests, answers = requests_of(entry), {}
     for request, answer in sweep(requests, cache, device=device):
-        found[request] = answer
-        report(len(found) / len(requests), f"{len(found)} of {len(requests)} curves")
+        answers[request] = answer
+        report(len(answers) / len(requests), f"{len(answers)} of {len(requests)} curves")
     rows = []
     for request in requests:
-        curve = found[request]
+        curve = answers[request]
         if not isinstance(curve, CompressionCurve):
             continue  # a layer that is dead on this batch has no curve
         area = ablation_auc if request.operation == "ablate" else CompressionCurve.auc_over
@@ -152,19 +155,19 @@ def _support_rows(
     for c in SUPPORT_CLASSES:
         for layer in entry.layers:
             request = SupportRequest(entry.name, layer, c, PER_CLASS)
-            found = cache.get(request.key)
-            if found is None:
-                found = cover(request, device=device)
-                cache.put(request.key, found)
+            support_cover = cache.get(request.key)
+            if support_cover is None:
+                support_cover = cover(request, device=device)
+                cache.put(request.key, support_cover)
             report(0.0, f"support of {layer}")
             rows.append(
                 {
                     "layer": layer,
                     "class": c,
-                    "lower": found.lower_bound,
-                    "rectangles": found.upper_bound,
-                    "half": found.rectangles_for(0.5),
-                    "density": round(found.density, DIGITS),
+                    "lower": support_cover.lower_bound,
+                    "rectangles": support_cover.upper_bound,
+                    "half": support_cover.rectangles_for(0.5),
+                    "density": round(support_cover.density, DIGITS),
                 }
             )
     return rows
@@ -210,4 +213,4 @@ def _read(folder: Path, _modified: tuple[int, ...]) -> "pd.DataFrame":
                 seed=recipe.seed,
             )
         )
-    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*COLUMNS, *OF_NETWORK])
+    return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame(columns=[*RECORD_COLUMNS, *NETWORK_COLUMNS])

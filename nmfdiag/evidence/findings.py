@@ -1,25 +1,25 @@
-"""What was found about a claim: units that show it or don't, and the verdict, by one rule for all claims."""
+"""The result for one claim: the units that show it or don't, and the verdict, by one rule for all claims."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from nmfdiag.measures.ablation import CLEAR_ERRORS, SMALLEST_DIFFERENCE
-from nmfdiag.measures.stats.summary import Spread, spread
+from nmfdiag.measures.stats.summary import CLEAR_ERRORS, SMALLEST_DIFFERENCE, spread
 
 HOLDS, IN_PART, NOT, UNMEASURED = "holds", "holds in part", "does not hold", "not measured"
-MOST, SOME = 0.75, 0.25
+HOLDS_SHARE, PART_SHARE = 0.75, 0.25
+"""Least shares of units that show a claim which holds, and one which holds in part: three of four, one of four."""
 
 RULE = (
     f"A unit (a network, a family of networks of one seed, or a training run, as its table says) shows a claim if the effect has "
     f"the claimed sign and exceeds {CLEAR_ERRORS:g} standard errors and {SMALLEST_DIFFERENCE}, or as the claim says. A claim "
-    f"holds if at least {MOST:.0%} of its units show it, holds in part from {SOME:.0%} on, and else does not hold."
+    f"holds if at least {HOLDS_SHARE:.0%} of its units show it, holds in part from {PART_SHARE:.0%} on, and else does not hold."
 )
 
 
 @dataclass(frozen=True)
 class Unit:
-    """One network, family or run: what was measured on it, and whether that is what the paper claims."""
+    """One network, family or run: its measured values, and whether they show the claim."""
 
     name: str
     shows: bool
@@ -28,42 +28,42 @@ class Unit:
 
 @dataclass(frozen=True)
 class Finding:
-    """What our runs say about one claim: ``measured`` in words with figures, and the units behind it."""
+    """Our result for one claim: a sentence with figures (``measured``) and the units behind it."""
 
     measured: str
     units: tuple[Unit, ...] = ()
 
     @property
-    def shown(self) -> int:
-        """Units that show the claim."""
+    def n_showing(self) -> int:
+        """Number of units that show the claim."""
         return sum(unit.shows for unit in self.units)
 
     @property
     def verdict(self) -> str:
-        """By :data:`RULE`."""
+        """The verdict by :data:`RULE`."""
         if not self.units:
             return UNMEASURED
-        share = self.shown / len(self.units)
-        return HOLDS if share >= MOST else IN_PART if share >= SOME else NOT
+        share = self.n_showing / len(self.units)
+        return HOLDS if share >= HOLDS_SHARE else IN_PART if share >= PART_SHARE else NOT
 
     @property
     def counted(self) -> str:
-        """How many units show it."""
-        return f"{self.shown} of {len(self.units)}"
+        """Number of units that show the claim, of all."""
+        return f"{self.n_showing} of {len(self.units)}"
 
 
-NOTHING = Finding("No record.")
+NO_RECORD = Finding("No record.")
 
 
-def clear(difference: Spread) -> bool:
-    """Whether a mean difference is positive beyond two standard errors and 0.02."""
-    return difference.mean > max(CLEAR_ERRORS * difference.sem, SMALLEST_DIFFERENCE)
+def summarise(quantity: str, units: Sequence[Unit], value: str) -> Finding:
+    """Return the finding of a quantity: its mean over units, with the units; no record where there are none."""
+    return Finding(f"{quantity}: {over_units(units, value)}", tuple(units)) if units else NO_RECORD
 
 
 def over_units(units: Sequence[Unit], value: str) -> str:
-    """A value's mean over units with a 95 % interval from its standard error, and its range."""
-    found = [float(unit.values[value]) for unit in units]
-    s = spread(found)
+    """Return a value's mean over units with a 95 % interval from its standard error, and its range."""
+    numbers = [float(unit.values[value]) for unit in units]
+    s = spread(numbers)
     if s.n == 1:
         return f"{s.mean:.2f}"
-    return f"{s.mean:.2f} ± {1.96 * s.sem:.2f} (from {min(found):.2f} to {max(found):.2f})"
+    return f"{s.mean:.2f} ± {1.96 * s.sem:.2f} (from {min(numbers):.2f} to {max(numbers):.2f})"

@@ -1,4 +1,4 @@
-"""Run a declared experiment and record it: train each network, measure it, write it down, go on where it was stopped."""
+"""Run a declared experiment and record it: train each network, measure it, write its record; resume where it was stopped."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -26,26 +26,28 @@ from nmfdiag.zoo.training import Trained, predict, train, training_set
 
 Batches = Sequence[tuple[Tensor, Tensor]]
 PER_CLASS, MULTI_DRAWS, WATCH_DRAWS = 20, 3, 1
+"""Samples per class, mixed batches, and draws of random ablation in a watched run."""
 DIGITS = 4
+"""Decimal places of recorded areas."""
 
 OnStep = Callable[[str, float], None]
-"""Called with what is being done and the share of this network that is done."""
+"""Called with the current step and the share of this network that is done."""
 
 
 @dataclass(frozen=True)
 class Measure:
-    """What a watched run measures after each epoch; ``fitted`` leaves out the samples that the network gets wrong."""
+    """A measure taken after each epoch of a watched run; ``fitted`` leaves out the samples that the network gets wrong."""
 
     method: str
     fitted: bool = False
 
 
-MEASURES = {"nmf": Measure("nmf"), "random": Measure("random"), "nmf on fitted": Measure("nmf", fitted=True)}
+WATCH_MEASURES = {"nmf": Measure("nmf"), "random": Measure("random"), "nmf on fitted": Measure("nmf", fitted=True)}
 WATCHED: dict[str, dict[str, Any]] = {
     "early-stopping": {"measures": ["nmf", "random", "nmf on fitted"], "ranks": "coarse", "per_class": 10},
     "few-shot": {"measures": ["nmf"], "ranks": "1", "per_class": 20},
 }
-"""Of each experiment that watches training: what is measured, at which ranks, on how many samples a class."""
+"""Measures, ranks and samples per class of each experiment that watches training."""
 
 
 def record(
@@ -58,43 +60,45 @@ def record(
     device: str = "cpu",
     on_step: OnStep | None = None,
 ) -> list[str]:
-    """Run what is not recorded yet of an experiment.
+    """Run the part of an experiment that is not recorded yet.
 
     Args:
         name: One of :data:`nmfdiag.zoo.experiments.EXPERIMENTS`.
-        folder: Where the records are, and go.
-        only: Beginnings of the names to run; all if there are none.
+        folder: Folder of the records, read and written.
+        only: Name prefixes of the networks to run; empty for all.
         root: Folder of the data sets.
         download: Whether torchvision may download a missing data set.
-        device: Where to train and measure.
-        on_step: Told how far it is; may raise to stop.
+        device: Device to train and measure on.
+        on_step: Called with the current step and the share done; may raise to stop.
 
     Returns:
-        The names of the networks that were recorded now.
+        The names of the newly recorded networks.
 
     Raises:
-        NmfdiagError: If the experiment is unknown, no network's name begins so, or a data set is missing.
+        NmfdiagError: If the experiment is unknown, no network's name has such a prefix, or a data set is missing.
     """
     recipes = {n: r for n, r in experiment(name).items() if not only or n.startswith(tuple(only))}
     if not recipes:
         raise NmfdiagError(f"No network of {name!r} has a name that begins with {', '.join(only)}.")
-    tell = on_step or (lambda words, done: None)
+    tell = on_step or (lambda text, share: None)
     if name not in WATCHED:
-        known = set(network_records(folder, name))
+        recorded_names = set(network_records(folder, name))
     else:
-        known = {n for n, history in histories(name, folder).items() if history.finished}
-    left = {n: recipe for n, recipe in recipes.items() if n not in known}
-    for i, (each, recipe) in enumerate(left.items()):
+        recorded_names = {n for n, history in histories(name, folder).items() if history.finished}
+    left = {n: recipe for n, recipe in recipes.items() if n not in recorded_names}
+    for i, (network_name, recipe) in enumerate(left.items()):
 
-        def report(words: str, done: float, each: str = each, i: int = i) -> None:
-            tell(f"{each}: {words}", (i + done) / len(left))
+        def report(text: str, share: float, network_name: str = network_name, i: int = i) -> None:
+            tell(f"{network_name}: {text}", (i + share) / len(left))
 
-        chosen = load(recipe.dataset, root=root, download=download)
+        dataset = load(recipe.dataset, root=root, download=download)
         options = {"root": root, "download": download, "device": device}
         if name not in WATCHED:
-            _record_network(each, recipe, chosen, folder / f"{name}.jsonl", options, report)
+            _record_network(network_name, recipe, dataset, folder / f"{name}.jsonl", options, report)
         else:
-            _record_history(name, each, recipe, chosen, folder / name / f"{each}.jsonl", options, report)
+            _record_history(
+                name, network_name, recipe, dataset, folder / name / f"{network_name}.jsonl", options, report
+            )
     return list(left)
 
 
@@ -109,24 +113,24 @@ def _record_network(
     start = time.perf_counter()
     trained = train(recipe, on_epoch=on_epoch, tested=0, **options)
     report("measuring", 0.8)
-    chosen = training_set(recipe, dataset)
-    inputs, given = chosen.normalization(chosen.inputs), chosen.labels.given
+    training_data = training_set(recipe, dataset)
+    inputs, labels = training_data.normalization(training_data.inputs), training_data.labels.given
     network = SplitNetwork(trained.model, inputs[:2])
     batches = {
-        "single": [(b.inputs, b.given_labels) for b in single_class_batches(inputs, given, size=PER_CLASS)],
+        "single": [(b.inputs, b.given_labels) for b in single_class_batches(inputs, labels, size=PER_CLASS)],
         "multi": [
             (b.inputs, b.given_labels)
-            for b in (multi_class_batch(inputs, given, size=PER_CLASS, seed=seed) for seed in range(MULTI_DRAWS))
+            for b in (multi_class_batch(inputs, labels, size=PER_CLASS, seed=seed) for seed in range(MULTI_DRAWS))
         ],
     }
     layers = [layer.name for layer in network.layers]
     auc: dict[str, dict[str, dict[str, list[float]]]] = {}
     baseline = {}
-    for kind, some in batches.items():
+    for kind, kind_batches in batches.items():
         auc[kind] = {method: {axis: [] for axis in AXES} for method in PAPER_METHODS}
         for method in PAPER_METHODS:
             for layer in layers:
-                curves = _curves(network, layer, some, method=method, ranks=coarse_ranks)
+                curves = _curves_of_live_layers(network, layer, kind_batches, method=method, ranks=coarse_ranks)
                 baseline[kind] = fmean(curve.baseline_accuracy for curve in curves)
                 for axis in AXES:
                     auc[kind][method][axis].append(round(fmean(c.auc_over(axis) for c in curves), DIGITS))
@@ -155,18 +159,18 @@ def _record_history(
     report: OnStep,
 ) -> None:
     probe = WATCHED[experiment_name]
-    path.unlink(missing_ok=True)  # an unfinished run: training can't be taken up in its middle
+    path.unlink(missing_ok=True)  # an unfinished run: training can't be resumed
     head = {"name": name, "experiment": experiment_name, "recipe": recipe.to_dict(), "probe": probe}
     append(path, head | {"provenance": _provenance()})
-    chosen = training_set(recipe, dataset)
-    inputs, given = chosen.normalization(chosen.inputs), chosen.labels.given
-    batches = [(b.inputs, b.given_labels) for b in single_class_batches(inputs, given, size=probe["per_class"])]
+    training_data = training_set(recipe, dataset)
+    inputs, labels = training_data.normalization(training_data.inputs), training_data.labels.given
+    batches = [(b.inputs, b.given_labels) for b in single_class_batches(inputs, labels, size=probe["per_class"])]
 
     def watch(model: nn.Module) -> dict[str, Any]:
         return {"curves": measure(model, batches, probe["measures"], probe["ranks"], recipe.precision)}
 
     def on_epoch(line: dict[str, Any]) -> None:
-        append(path, {what: _rounded(value) for what, value in line.items()})
+        append(path, {key: _round_values(value) for key, value in line.items()})
         report(f"epoch {line['epoch']:.0f}, accuracy {line['train_accuracy']:.2f}", line["epoch"] / recipe.max_epochs)
 
     trained: Trained = train(recipe, on_epoch=on_epoch, watch=watch, **options)
@@ -177,35 +181,42 @@ def _record_history(
 def measure(
     model: nn.Module, batches: Batches, measures: Sequence[str], ranks: str, precision: str = "float32"
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """Measure every layer of a network in training: ``[measure][layer]`` -> values, as :class:`History` has them.
+    """Measure every layer of a network in training: ``[measure][layer]`` -> values, as in :class:`History`.
 
-    A layer that is dead, or a measure without any batch of two fitted samples, is left out.
+    A dead layer, or a measure without any batch of two fitted samples, is left out.
     """
     network = SplitNetwork(model, batches[0][0][:2])
     fitted = [(x[right], y[right]) for x, y in batches if int((right := predict(model, x).argmax(1) == y).sum()) > 1]
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for what in measures:
-        method, some = MEASURES[what].method, fitted if MEASURES[what].fitted else batches
+    values_by_measure: dict[str, dict[str, dict[str, float]]] = {}
+    for measure_name in measures:
+        method, measure_batches = (
+            WATCH_MEASURES[measure_name].method,
+            fitted if WATCH_MEASURES[measure_name].fitted else batches,
+        )
         for layer in network.layers:
-            curves = _curves(
-                network, layer.name, some, method=method, ranks=[1] if ranks == "1" else coarse_ranks,
+            curves = _curves_of_live_layers(
+                network, layer.name, measure_batches, method=method, ranks=[1] if ranks == "1" else coarse_ranks,
                 draws=WATCH_DRAWS, tail_dtype=precision,
             )  # fmt: skip
             if curves:
                 values = summarised([(c.ranks, c.accuracy, c.baseline_accuracy) for c in curves])
-                kept = ("first", "baseline") if ranks == "1" else tuple(values)
-                found.setdefault(what, {})[layer.name] = {name: values[name] for name in kept}
-    return found
+                value_names = ("first", "baseline") if ranks == "1" else tuple(values)
+                values_by_measure.setdefault(measure_name, {})[layer.name] = {
+                    name: values[name] for name in value_names
+                }
+    return values_by_measure
 
 
-def _curves(network: SplitNetwork, layer: str, batches: Batches, **options: Any) -> list[CompressionCurve]:
-    """The curves of the batches on which the layer is alive."""
+def _curves_of_live_layers(
+    network: SplitNetwork, layer: str, batches: Batches, **options: Any
+) -> list[CompressionCurve]:
+    """Compute the curves of the batches on which the layer is alive."""
     return [c for c in compression_curves(network, layer, batches, **options) if isinstance(c, CompressionCurve)]
 
 
-def _rounded(value: Any) -> Any:
+def _round_values(value: Any) -> Any:
     if isinstance(value, dict):
-        return {key: _rounded(v) for key, v in value.items()}
+        return {key: _round_values(v) for key, v in value.items()}
     return round(value, DIGITS + 1) if isinstance(value, float) else value
 
 

@@ -1,7 +1,7 @@
-"""Recorded experiments: what was measured on networks that are not shipped. Read here without torch, made in ``record_experiments.py``.
+"""Recorded experiments on networks that are not shipped. Read here without torch, made in ``record_experiments.py``.
 
-``generalization.jsonl`` and ``data-size.jsonl`` have one line per network. A watched training run is one file ``EXPERIMENT/NAME.jsonl`` of the
-form that :mod:`nmfdiag.monitor.run_reader` reads.
+``generalization.jsonl`` and ``data-size.jsonl`` have one line per network. A watched training run is one file
+``EXPERIMENT/NAME.jsonl`` in the format of :mod:`nmfdiag.monitor.run_reader`.
 """
 
 from dataclasses import dataclass
@@ -14,15 +14,15 @@ from nmfdiag.monitor.run_reader import Run, json_lines, modified_ns, raw_lines, 
 from nmfdiag.zoo.experiments import Definition
 from nmfdiag.zoo.recipes import Recipe
 
-RECORDED = Path(__file__).parent / "data"
+RECORDS_FOLDER = Path(__file__).parent / "data"
 
 
 @dataclass(frozen=True)
 class NetworkRecord:
-    """One network of an experiment on many (figure 5): how it was trained, how well it does, its AuCs.
+    """One network of an experiment on many networks (figure 5): its recipe, accuracies and AuCs.
 
-    ``auc[batch][method][axis]`` has one value a layer, the mean over batches; ``baseline[batch]`` the uncompressed network's
-    accuracy on those batches. Accuracies are shares in [0, 1], on all training and all test samples.
+    ``auc[batch][method][axis]`` has one value per layer, the mean over batches; ``baseline[batch]`` is the uncompressed
+    network's accuracy on them. Accuracies are shares in [0, 1], on all training and all test samples.
     """
 
     name: str
@@ -43,11 +43,11 @@ class NetworkRecord:
 
     @property
     def fits(self) -> bool:
-        """Whether it reached the training accuracy that its recipe asks for."""
+        """Whether it reached its recipe's training accuracy."""
         return self.train_accuracy >= self.recipe.fitted_at
 
     def area(self, method: str, definition: Definition) -> float:
-        """The network's AuC under a definition."""
+        """Return the network's AuC under a definition."""
         by_layer = dict(zip(self.layers, self.auc[definition.batch][method][definition.axis], strict=True))
         values = [by_layer[layer] for layer in definition.chosen(self.layers)]
         return sum(values) / len(values)
@@ -60,33 +60,33 @@ class History(Run):
     recipe: Recipe
 
 
-def network_records(folder: Path = RECORDED, experiment: str = "generalization") -> dict[str, NetworkRecord]:
-    """The networks of an experiment that are recorded, by name."""
+def network_records(folder: Path = RECORDS_FOLDER, experiment: str = "generalization") -> dict[str, NetworkRecord]:
+    """Return the recorded networks of an experiment by name."""
     path = folder / f"{experiment}.jsonl"
     return _network_records(path, modified_ns(path)) if path.is_file() else {}
 
 
-def histories(experiment: str, folder: Path = RECORDED) -> dict[str, History]:
-    """The recorded runs of an experiment, by name."""
-    found = [_history(path, modified_ns(path)) for path in sorted((folder / experiment).glob("*.jsonl"))]
-    return {history.name: history for history in found}
+def histories(experiment: str, folder: Path = RECORDS_FOLDER) -> dict[str, History]:
+    """Return the recorded runs of an experiment by name."""
+    runs = [_history(path, modified_ns(path)) for path in sorted((folder / experiment).glob("*.jsonl"))]
+    return {history.name: history for history in runs}
 
 
 @lru_cache(maxsize=8)
 def _network_records(path: Path, _modified: int) -> dict[str, NetworkRecord]:
     try:
-        found = [
+        records = [
             NetworkRecord(**(line | {"recipe": Recipe(**line["recipe"])}))
             for line in json_lines(path.name, raw_lines(path))
         ]
-        return {record.name: record for record in sorted(found, key=lambda record: record.name)}
+        return {record.name: record for record in sorted(records, key=lambda record: record.name)}
     except (TypeError, KeyError) as error:
-        raise NmfdiagError(f"{path.name} is no record of networks: {error}") from None
+        raise NmfdiagError(f"{path.name} is not a record of networks: {error}") from None
 
 
 @lru_cache(maxsize=256)
 def _history(path: Path, _modified: int) -> History:
     run = run_from_lines(path.name, raw_lines(path))
     if run.recipe is None:
-        raise NmfdiagError(f"{path.name} is no record of a training run: it has no recipe.")
+        raise NmfdiagError(f"{path.name} is not a record of a training run: it has no recipe.")
     return History(**vars(run))

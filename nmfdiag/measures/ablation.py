@@ -1,7 +1,7 @@
-"""What a network loses with k directions of a layer removed (figure 7), and which level of label noise loses more.
+"""The accuracy lost with k directions of a layer removed (figure 7).
 
-Leading directions carry most of a layer's activation, random channels their share of it. So what removing NMF or PCA
-directions does is read against random ablation on the same batch: :func:`cost` is the difference of the two areas.
+Leading directions carry most of a layer's activation, random channels only their share. So the effect of removing NMF or PCA
+directions is compared with random ablation on the same batch: :func:`cost` is the difference of the two areas.
 """
 
 from collections.abc import Mapping
@@ -10,18 +10,14 @@ from nmfdiag.measures.auc import auc
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.stats.summary import Spread, spread
 
-CLEAR_ERRORS = 2.0
-SMALLEST_DIFFERENCE = 0.02
-
 ByClass = Mapping[int, CompressionCurve]
 
 
 def ablation_auc(curve: CompressionCurve, axis: str = "linear") -> float:
-    """Area under accuracy over the number of directions removed, from one to as many as there are channels.
+    """Return the area under accuracy over the number of directions removed, from one to the number of channels.
 
-    A batch of fewer rows than channels has no more directions than rows: with all of them removed nothing is left, and the
-    accuracy stays that of zeros. Signed NMF has more ranks than there are channels: nothing is left beyond these. Only so does
-    the area of every method stand over the same axis.
+    A batch with fewer rows than channels has only as many directions as rows; with all of them removed, accuracy stays that
+    of zeros. Signed NMF has more ranks than channels; those beyond are left out. So all methods share one axis.
 
     References:
         Collins et al. 2018, figure 7.
@@ -35,21 +31,15 @@ def ablation_auc(curve: CompressionCurve, axis: str = "linear") -> float:
 
 
 def ablation_spread(curves: ByClass, axis: str = "linear") -> Spread:
-    """The area's mean and spread over classes."""
+    """Return the area's mean and spread over classes."""
     return spread([ablation_auc(curve, axis) for curve in curves.values()])
 
 
 def cost(random: ByClass, leading: ByClass, axis: str = "linear") -> Spread | None:
-    """How much lower the area is without leading directions than without random channels, class by class.
+    """Return how much lower the area is without leading directions than without random channels, class by class.
 
     Returns:
-        Mean and spread of the differences over the classes that both have; None if there is none.
+        Mean and spread of the differences over the common classes; None if there are none.
     """
-    both = [c for c in leading if c in random]
-    differences = [ablation_auc(random[c], axis) - ablation_auc(leading[c], axis) for c in both]
+    differences = [ablation_auc(random[c], axis) - ablation_auc(leading[c], axis) for c in leading if c in random]
     return spread(differences) if differences else None
-
-
-def clearly_above(a: Spread, b: Spread) -> bool:
-    """Whether a exceeds b by over two standard errors and by 0.02."""
-    return a.mean - b.mean > max(CLEAR_ERRORS * (a.sem**2 + b.sem**2) ** 0.5, SMALLEST_DIFFERENCE)

@@ -15,18 +15,18 @@ class CompressionCurve:
         layer: The layer's name.
         method: ``"nmf"``, ``"pca"``, ``"random"`` or ``"signed"`` (signed NMF).
         ranks: Ranks, ascending; the last one is usually ``full_rank``.
-        accuracy: Share of the samples put into their given class, one a rank (mean over draws for random ablation).
-        relative_error: ``||A - A_k|| / ||A||``, one a rank.
-        absolute_error: ``||A - A_k||``, in the units of the activations.
-        converged: Whether the solver reached its tolerance, one a rank.
-        baseline_accuracy: The uncompressed network's, on the same batch.
-        zero_accuracy: Rank 0: every channel zero. A constant answer scores 1 on one class.
-        mean_accuracy: Every row replaced by the mean row.
+        accuracy: Share of the samples put into their given class, per rank (mean over draws for random ablation).
+        relative_error: ``||A - A_k|| / ||A||``, per rank.
+        absolute_error: ``||A - A_k||``, per rank, in the units of the activations.
+        converged: Whether the solver reached its tolerance, per rank.
+        baseline_accuracy: The uncompressed network's accuracy on the same batch.
+        zero_accuracy: Accuracy at rank 0, every channel zero. A constant answer scores 1 on one class.
+        mean_accuracy: Accuracy with every row replaced by the mean row.
         full_rank: Rank at which the approximation is exact.
         shape: Rows and channels of the activation matrix.
         n_samples: Samples in the batch.
         operation: ``"compress"``, or ``"ablate"`` where the k leading directions were projected out.
-        provenance: What it was computed with: versions, device, threads, seconds, solver, seed.
+        provenance: Conditions of the computation: versions, device, threads, seconds, solver, seed.
     """
 
     layer: str
@@ -51,16 +51,16 @@ class CompressionCurve:
         return auc(self.ranks, self.accuracy)
 
     def auc_over(self, axis: str) -> float:
-        """Area under the curve over ``"linear"`` or ``"log"`` k."""
+        """Return the area under the curve over ``"linear"`` or ``"log"`` k."""
         return auc(self.ranks, self.accuracy, axis=axis)
 
     @property
     def accuracy_beyond(self) -> float:
-        """Accuracy from the full rank on: the baseline, or nothing but zeros where the directions were removed."""
+        """Accuracy from the full rank on: the baseline's, or that of zeros where the directions were removed."""
         return self.zero_accuracy if self.operation == "ablate" else self.baseline_accuracy
 
     def error_near(self, k: int, *, relative: bool = True) -> float:
-        """Reconstruction error at the largest computed rank that does not exceed k (the smallest one if none does)."""
+        """Return the reconstruction error at the largest computed rank up to k (at the smallest one if all exceed k)."""
         position = max((i for i, rank in enumerate(self.ranks) if rank <= k), default=0)
         return (self.relative_error if relative else self.absolute_error)[position]
 
@@ -69,24 +69,24 @@ class CompressionCurve:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "CompressionCurve":
-        """The curve of a record that :meth:`to_dict` made.
+        """Return the curve of a record made by :meth:`to_dict`.
 
         Raises:
-            NmfdiagError: If its values are none of a curve's.
+            NmfdiagError: If its values are not those of a curve.
         """
         curve = cls(**(record | {"shape": tuple(record["shape"])}))
-        if wrong := _wrong(curve):
-            raise NmfdiagError(f"The record is no curve: {wrong}.")
+        if fault := _fault(curve):
+            raise NmfdiagError(f"The record is not a curve: {fault}.")
         return curve
 
 
-def _wrong(curve: CompressionCurve) -> str:
-    """What can't be true of a curve, in words; empty if nothing is."""
+def _fault(curve: CompressionCurve) -> str:
+    """Return the first fault of a curve as text; empty if there is none."""
     ranks, errors = curve.ranks, [*curve.relative_error, *curve.absolute_error]
     shares = [*curve.accuracy, curve.baseline_accuracy, curve.zero_accuracy, curve.mean_accuracy]
     values = (curve.accuracy, curve.relative_error, curve.absolute_error, curve.converged)
-    if not ranks or any(len(each) != len(ranks) for each in values):
-        return f"it has {len(ranks)} ranks, but {', '.join(str(len(each)) for each in values)} values of them"
+    if not ranks or any(len(series) != len(ranks) for series in values):
+        return f"it has {len(ranks)} ranks, but {', '.join(str(len(series)) for series in values)} values of them"
     whole = all(isinstance(k, int) for k in (*ranks, *curve.shape, curve.full_rank, curve.n_samples))
     if not whole or list(ranks) != sorted(set(ranks)) or ranks[0] < 1 or ranks[-1] > curve.full_rank:
         return f"ranks must ascend in 1 .. {curve.full_rank}, got {ranks}"

@@ -1,28 +1,29 @@
-"""When to stop training: rules that pick an epoch from a measured series, and what stopping there costs (figures 6 and 9).
+"""Rules that pick an epoch at which to stop training from a measured series, and the cost of stopping there (figures 6 and 9).
 
-Notation: a series has one value an epoch, None where there is none; epochs count from 1. Of equal values the earliest counts.
-A rule *keeps* the weights of one epoch and is *decided* at a later one: until then training has to go on. What a rule costs is
-taken within a run, so that a mean over seeds is one of paired differences.
+Notation: a series has one value per epoch, None if missing; epochs count from 1. Of equal values the earliest counts. A rule
+*keeps* the weights of one epoch and is *decided* at a later one, up to which training has to run. Costs are taken within a
+run, so that a mean over seeds is a mean of paired differences.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 
 from nmfdiag.measures.stats.summary import Spread, spread
+from nmfdiag.zoo.recipes import FITTED
 
 Series = Sequence[float | None]
 
 PATIENCE = 5
-CLOSE = 2
-"""Up to so many epochs are "next to" the test loss's minimum."""
-FITTED = 0.98
+"""Epochs without a higher value after which a first peak is decided."""
+CLOSE_EPOCHS = 2
+"""Largest distance that counts as "next to" the test loss's minimum, in epochs."""
 EQUAL = 1e-9
-"""Values that differ by less are one value: a mean over layers of a saturated AuC is 1 up to rounding."""
+"""Least difference of unequal values: a mean over layers of a saturated AuC is 1 up to rounding."""
 
 
 @dataclass(frozen=True)
 class Stop:
-    """The epoch whose weights are kept, and the one at the end of which that was known."""
+    """The epoch whose weights are kept, and the one at whose end the rule was decided."""
 
     kept: int
     decided: int
@@ -30,19 +31,19 @@ class Stop:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What stopping gave in one run; accuracies are shares of the test samples.
+    """The result of stopping in one run; accuracies are shares of the test samples.
 
     Attributes:
         kept: Epoch whose weights are kept.
-        decided: Epoch at whose end that was known.
+        decided: Epoch at whose end the rule was decided.
         from_minimum: Epochs from the least test loss to the kept one; negative if it was too early.
-        test_accuracy: Of the kept weights.
-        test_loss: Of the kept weights.
+        test_accuracy: Test accuracy of the kept weights.
+        test_loss: Test loss of the kept weights.
         regret: Test accuracy lost against the best epoch.
         loss_regret: Test loss above the least.
         gain: Test accuracy won against training to the end.
         loss_gain: Test loss saved against training to the end.
-        accuracy_when_decided: Test accuracy of the weights at that later epoch: what is left if none were put aside.
+        accuracy_when_decided: Test accuracy of the weights at the deciding epoch, which remain if none were saved.
     """
 
     kept: int
@@ -62,12 +63,12 @@ class Rule:
     """One way to pick an epoch.
 
     Attributes:
-        title: What it is called on the page.
-        stop: From the series to the epoch; None where the series has none.
-        measure: What the series is: ``"nmf"``, ``"random"``, ``"nmf on fitted"``, or ``""`` for a column of the training log.
-        value: Which value of it, or the column.
-        sees: Which samples it needs.
-        online: Whether it can run while training does.
+        title: Its name on the page.
+        stop: Function from the series to the epoch; None if the series has none.
+        measure: Measure of the series: ``"nmf"``, ``"random"``, ``"nmf on fitted"``, or ``""`` for a column of the training log.
+        value: The measure's value, or the column.
+        sees: Samples that it needs.
+        online: Whether it can run during training.
     """
 
     title: str
@@ -79,16 +80,16 @@ class Rule:
 
 
 def layer_mean(by_layer: Sequence[Series]) -> list[float | None]:
-    """The mean over layers, epoch by epoch; None where one of them has no value, since another set of layers compares badly."""
+    """Return the mean over layers, epoch by epoch; None if a layer has no value, since sets of layers must not change."""
     means: list[float | None] = []
     for values in zip(*by_layer, strict=True):
-        known = [value for value in values if value is not None]
-        means.append(sum(known) / len(known) if known and len(known) == len(values) else None)
+        present = [value for value in values if value is not None]
+        means.append(sum(present) / len(present) if present and len(present) == len(values) else None)
     return means
 
 
 def smoothed(series: Series, window: int) -> list[float | None]:
-    """Centred mean over an odd number of epochs, for the eye: it looks ahead, so no rule is given it.
+    """Return the centred mean over an odd number of epochs, for display only: it uses later epochs, so no rule may take it.
 
     Towards the ends the window narrows evenly on both sides, which leaves an extremum where it is.
 
@@ -104,7 +105,7 @@ def smoothed(series: Series, window: int) -> list[float | None]:
 
 
 def maximum(series: Series) -> Stop | None:
-    """Keep the epoch of the highest value, known once training has ended.
+    """Keep the epoch of the highest value, decided at the end of training.
 
     >>> maximum([0.2, 0.5, None, 0.5, 0.1])
     Stop(kept=2, decided=5)
@@ -117,14 +118,14 @@ def maximum(series: Series) -> Stop | None:
 
 
 def minimum(series: Series) -> Stop | None:
-    """Keep the epoch of the lowest value, known once training has ended."""
+    """Keep the epoch of the lowest value, decided at the end of training."""
     return maximum([None if value is None else -value for value in series])
 
 
 def first_peak(series: Series, patience: int = PATIENCE) -> Stop | None:
     """Stop as soon as ``patience`` epochs have brought no higher value, and keep the epoch of the highest so far.
 
-    It looks at nothing that comes later, so it can run while training does. If it never stops, training goes to its end.
+    It uses no later epochs, so it can run during training. If it never stops, training runs to its end.
 
     >>> first_peak([0.1, 0.4, 0.3, 0.2, 0.9], patience=2)
     Stop(kept=2, decided=4)
@@ -144,9 +145,9 @@ def first_reaching(series: Series, level: float = FITTED) -> Stop | None:
 
 
 def plateau(series: Series) -> int:
-    """In how many epochs the series has its highest value: where there are many, a peak says when it saturates, no more."""
-    known = [value for value in series if value is not None]
-    return sum(value >= max(known) - EQUAL for value in known)
+    """Return the number of epochs with the highest value: if there are many, a peak only says when the series saturates."""
+    present = [value for value in series if value is not None]
+    return sum(value >= max(present) - EQUAL for value in present)
 
 
 def to_the_end(series: Series) -> Stop | None:
@@ -166,39 +167,39 @@ RULES: dict[str, Rule] = {
     "end": Rule("train to the end", to_the_end, "", "train_accuracy", "none", online=True),
     "oracle": Rule("test loss, minimum (oracle)", minimum, "", "test_loss", "test"),
 }
-"""All that are shown, whatever they give. The last three are baselines; the oracle can't be had without test samples."""
+"""All rules that are shown, whatever their results. The last three are baselines; the oracle needs test samples."""
 
 BASELINES = ("train", "end", "oracle")
-PRIMARY = {"early-stopping": "auc", "few-shot": "k1"}
-"""Of each experiment, the rule that the answer is about, over all layers, declared before its runs; the others stand beside it."""
+PRIMARY_RULES = {"early-stopping": "auc", "few-shot": "k1"}
+"""The main rule of each experiment, over all layers, declared before its runs; the others are shown beside it."""
 
 
 def outcome(stop: Stop, test_loss: Sequence[float], test_accuracy: Sequence[float]) -> Outcome:
-    """What a stop gave in a run of these test losses and accuracies, one an epoch."""
-    at, least = stop.kept - 1, min(test_loss)
+    """Return the result of a stop in a run with these test losses and accuracies, one per epoch."""
+    kept, least = stop.kept - 1, min(test_loss)
     return Outcome(
         kept=stop.kept,
         decided=stop.decided,
         from_minimum=stop.kept - (test_loss.index(least) + 1),
-        test_accuracy=test_accuracy[at],
-        test_loss=test_loss[at],
-        regret=max(test_accuracy) - test_accuracy[at],
-        loss_regret=test_loss[at] - least,
-        gain=test_accuracy[at] - test_accuracy[-1],
-        loss_gain=test_loss[-1] - test_loss[at],
+        test_accuracy=test_accuracy[kept],
+        test_loss=test_loss[kept],
+        regret=max(test_accuracy) - test_accuracy[kept],
+        loss_regret=test_loss[kept] - least,
+        gain=test_accuracy[kept] - test_accuracy[-1],
+        loss_gain=test_loss[-1] - test_loss[kept],
         accuracy_when_decided=test_accuracy[stop.decided - 1],
     )
 
 
 def over_seeds(outcomes: Sequence[Outcome]) -> dict[str, Spread]:
-    """Mean and spread over runs of each value of an :class:`Outcome`; at least one run."""
-    return {f.name: spread([getattr(each, f.name) for each in outcomes]) for f in fields(Outcome)}
+    """Return mean and spread over runs of each value of an :class:`Outcome`; at least one run."""
+    return {f.name: spread([getattr(run, f.name) for run in outcomes]) for f in fields(Outcome)}
 
 
 def mean_series(series: Sequence[Series]) -> list[Spread | None]:
-    """Mean and spread over runs, epoch by epoch, as far as the shortest run goes; None where a run has no value."""
-    found: list[Spread | None] = []
+    """Return mean and spread over runs, epoch by epoch, up to the length of the shortest run; None where a run has no value."""
+    spreads: list[Spread | None] = []
     for values in zip(*series, strict=False):
-        known = [value for value in values if value is not None]
-        found.append(spread(known) if len(known) == len(values) else None)
-    return found
+        present = [value for value in values if value is not None]
+        spreads.append(spread(present) if len(present) == len(values) else None)
+    return spreads

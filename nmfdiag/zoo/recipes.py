@@ -5,6 +5,8 @@ from typing import Any
 
 from nmfdiag.errors import NmfdiagError
 
+FITTED = 0.98
+"""Training accuracy on the given labels from which a network counts as fitted. Below 1: an epoch's running accuracy lags behind."""
 LABEL_NOISES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 SEEDS = (0, 1)
 
@@ -41,7 +43,7 @@ class Recipe:
     arch_options: dict[str, int] = field(default_factory=dict)
     batch_size: int = 64
     learning_rate: float = 2e-3
-    fitted_at: float = 0.98
+    fitted_at: float = FITTED
     cool_down: int = 5
     max_epochs: int = 200
     precision: str = "float32"

@@ -8,7 +8,13 @@ import pytest
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence import batch_sizes
-from nmfdiag.evidence.batch_sizes import COLUMNS, FILE, batch_effect, measured_networks, record_batch_sizes
+from nmfdiag.evidence.batch_sizes import (
+    BATCH_SIZE_COLUMNS,
+    BATCH_SIZE_FILE,
+    batch_effect,
+    networks_to_measure,
+    record_batch_sizes,
+)
 from nmfdiag.jobs.requests import profile_requests
 
 PLANTED = [
@@ -22,7 +28,7 @@ PLANTED = [
 def folder(tmp_path: Path) -> Path:
     rows = [(name, n, 0, value, value / 2) for name, sizes, _ in PLANTED for n, value in sizes.items()]
     rows += [(name, 20, 1, draws[1], draws[1] / 2) for name, _, draws in PLANTED]
-    pd.DataFrame(rows, columns=list(COLUMNS)).to_csv(tmp_path / FILE, index=False)
+    pd.DataFrame(rows, columns=list(BATCH_SIZE_COLUMNS)).to_csv(tmp_path / BATCH_SIZE_FILE, index=False)
     return tmp_path
 
 
@@ -40,13 +46,13 @@ def test_shifts_are_those_of_the_kind(folder: Path) -> None:
 def test_nothing_recorded_and_damaged_records(folder: Path) -> None:
     assert batch_effect("other", 50, folder=folder) is batch_effect("residual", 50, folder=folder / "x") is None
     assert batch_effect("residual", 50, folder=folder) == batch_effect("convolutional", 50, folder=folder)
-    (folder / FILE).write_text("network,per_class\nmine,3\n")
+    (folder / BATCH_SIZE_FILE).write_text("network,per_class\nmine,3\n")
     with pytest.raises(NmfdiagError, match="mine"):
         batch_effect("convolutional", 50, folder=folder)
 
 
 def test_a_record_is_written_of_what_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch_sizes, "measured_networks", lambda: ["digits-mlp-p1-s0"])
+    monkeypatch.setattr(batch_sizes, "networks_to_measure", lambda: ["digits-mlp-p1-s0"])
     monkeypatch.setattr(batch_sizes, "SIZES", (5, 10))
     monkeypatch.setattr(batch_sizes, "PER_CLASS", 10)
     monkeypatch.setattr(batch_sizes, "DRAWS", 2)
@@ -61,7 +67,7 @@ def test_a_record_is_written_of_what_is_measured(tmp_path: Path, monkeypatch: py
 
 
 def test_the_shipped_record_has_every_kind() -> None:
-    assert len(measured_networks()) > 10
+    assert len(networks_to_measure()) > 10
     for kind in ("convolutional", "fully-connected"):
         effect = batch_effect(kind, 50)
         assert effect is not None and effect.largest < 0.05

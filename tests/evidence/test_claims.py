@@ -1,5 +1,9 @@
 """Claims: the rule, each measure on curves made to show it or not, the shipped records, and the reproduction log."""
 
+import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -10,9 +14,15 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence import ablation_claims, compression_claims
 from nmfdiag.evidence.all_records import Records
 from nmfdiag.evidence.claims import CLAIMS, findings
-from nmfdiag.evidence.curve_records import COLUMNS, record_curves, recorded_curves, recorded_supports, requests_of
-from nmfdiag.evidence.findings import HOLDS, IN_PART, NOT, UNMEASURED, Finding, Unit, clear
-from nmfdiag.measures.stats.summary import spread
+from nmfdiag.evidence.curve_records import (
+    RECORD_COLUMNS,
+    record_curves,
+    recorded_curves,
+    recorded_supports,
+    requests_of,
+)
+from nmfdiag.evidence.findings import HOLDS, IN_PART, NOT, UNMEASURED, Finding, Unit
+from nmfdiag.measures.stats.summary import clearly_positive, spread
 from nmfdiag.views.evidence import claims_markdown, evidence_answer, units_table
 from nmfdiag.zoo.registry import SHIPPED, entries, lookup
 
@@ -51,11 +61,11 @@ def test_the_verdict_is_by_the_share_of_units(shown: int, verdict: str) -> None:
 
 
 def test_a_difference_is_clear_beyond_its_error_and_beyond_002() -> None:
-    assert clear(spread([0.10, 0.12, 0.11]))
+    assert clearly_positive(spread([0.10, 0.12, 0.11]))
     assert (
-        not clear(spread([0.010, 0.011, 0.012]))
-        and not clear(spread([0.4, -0.3, 0.1]))
-        and not clear(spread([-0.2, -0.2]))
+        not clearly_positive(spread([0.010, 0.011, 0.012]))
+        and not clearly_positive(spread([0.4, -0.3, 0.1]))
+        and not clearly_positive(spread([-0.2, -0.2]))
     )
 
 
@@ -122,8 +132,27 @@ def test_ablation_and_supports() -> None:
 
 
 def test_without_records_nothing_is_measured(tmp_path: Path) -> None:
-    found = findings(tmp_path)
-    assert {finding.verdict for claim, finding in found.items() if claim.figure != "F11"} == {UNMEASURED}
+    assert {finding.verdict for finding in findings(tmp_path).values()} == {UNMEASURED}
+
+
+def test_every_claim_is_measured_from_files_of_the_package_alone(tmp_path: Path) -> None:
+    """Run in a fresh process that reports every file of the checkout that it opens outside of the package."""
+    code = f"""
+import json, sys
+outside = []
+def note_open(event, arguments):
+    path = str(arguments[0]) if event == "open" else ""
+    if path.startswith({str(ROOT)!r}) and not path.startswith({str(ROOT / "nmfdiag")!r}):
+        outside.append(path)
+sys.addaudithook(note_open)
+from nmfdiag.evidence.claims import findings
+unmeasured = [claim.claim for claim, finding in findings().items() if not finding.units]
+print(json.dumps([unmeasured, outside]))
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NMFDIAG_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    output = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env=environment).stdout
+    assert json.loads(output) == [[], []]
 
 
 def test_the_shipped_records_cover_the_zoo_and_every_claim() -> None:
@@ -181,7 +210,7 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
     (tmp_path / "curves" / "digits-mlp-p0-s0.csv.gz").write_bytes(b"no gzip")
     with pytest.raises(NmfdiagError, match="digits-mlp-p0-s0"):
         recorded_curves(tmp_path)
-    assert list(recorded_curves(tmp_path / "empty").columns)[: len(COLUMNS)] == list(COLUMNS)
+    assert list(recorded_curves(tmp_path / "empty").columns)[: len(RECORD_COLUMNS)] == list(RECORD_COLUMNS)
     assert not Records(tmp_path / "empty").networks
 
 

@@ -166,4 +166,4 @@ def test_fitted_samples_alone_are_measured_and_too_few_leave_a_gap() -> None:
 
 def test_measures_are_those_that_are_declared() -> None:
     for probe in WATCHED.values():
-        assert set(probe["measures"]) <= set(record_experiments.MEASURES) and probe["ranks"] in ("1", "coarse")
+        assert set(probe["measures"]) <= set(record_experiments.WATCH_MEASURES) and probe["ranks"] in ("1", "coarse")

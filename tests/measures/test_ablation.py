@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from nmfdiag.measures.ablation import ablation_auc, ablation_spread, clearly_above, cost
+from nmfdiag.measures.ablation import ablation_auc, ablation_spread, cost
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.stats.summary import Spread, mean_curve
+from nmfdiag.measures.stats.summary import Spread, clearly_above, mean_curve
 
 CURVE = CompressionCurve(
     "conv1_1", "nmf", [1, 2, 4], [1.0, 0.5, 0.0], [0.0] * 3, [0.0] * 3, [True] * 3, 1.0, 0.0, 0.1, 4, (4, 8), 20, "ablate"

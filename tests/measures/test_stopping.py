@@ -7,7 +7,7 @@ import pytest
 
 from nmfdiag.measures.stopping import (
     BASELINES,
-    PRIMARY,
+    PRIMARY_RULES,
     RULES,
     Outcome,
     Series,
@@ -157,7 +157,11 @@ def test_every_rule_runs_and_an_online_one_ends_when_it_has_decided(name: str) -
 
 
 def test_the_declared_rules() -> None:
-    auc, k1 = RULES[PRIMARY["early-stopping"]], RULES[PRIMARY["few-shot"]]
+    auc, k1 = RULES[PRIMARY_RULES["early-stopping"]], RULES[PRIMARY_RULES["few-shot"]]
     assert (auc.measure, auc.value, auc.stop) == ("nmf", "auc", maximum)
     assert (k1.measure, k1.value) == ("nmf", "first") and k1.stop([0.5, 0.9, *[0.8] * 5, 1.0]) == Stop(2, 7)
-    assert set(PRIMARY) < set(EXPERIMENTS) and set(BASELINES) < set(RULES) and not set(BASELINES) & {*PRIMARY.values()}
+    assert (
+        set(PRIMARY_RULES) < set(EXPERIMENTS)
+        and set(BASELINES) < set(RULES)
+        and not set(BASELINES) & {*PRIMARY_RULES.values()}
+    )

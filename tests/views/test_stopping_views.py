@@ -7,7 +7,7 @@ import pytest
 from planted_histories import layer_values, planted_run
 
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.measures.stopping import PRIMARY, RULES
+from nmfdiag.measures.stopping import PRIMARY_RULES, RULES
 from nmfdiag.plots.theme import colour_of, to_html
 from nmfdiag.views.stopping import sentences as words
 from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
@@ -72,7 +72,7 @@ def test_what_was_not_recorded_is_not_offered() -> None:
     assert f6().measures == list(SHOWN) and set(f6().rules) == set(RULES)
     assert f9((3, 3), 0.0).measures == ["k = 1 accuracy"]
     assert f9((3, 3), 0.0).rules == ["k1", "k1 maximum", "train", "end", "oracle"]
-    assert f6().rules[0] == PRIMARY["early-stopping"]
+    assert f6().rules[0] == PRIMARY_RULES["early-stopping"]
 
 
 def test_layers_are_averaged_as_they_are_chosen() -> None:

@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 
-from nmfdiag.measures.ablation import ByClass, ablation_spread, clearly_above, cost
+from nmfdiag.measures.ablation import ByClass, ablation_spread, cost
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.measures.stats.summary import Spread
+from nmfdiag.measures.stats.summary import Spread, clearly_above
 
 Layer = Mapping[tuple[float, str], ByClass]
 

@@ -2,9 +2,8 @@
 
 from collections.abc import Sequence
 
-from nmfdiag.measures.ablation import clearly_above
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.stats.summary import Spread, spread
+from nmfdiag.measures.stats.summary import Spread, clearly_above, spread
 from nmfdiag.views.selection import Choice, Curves
 
 CONSTANT = 0.5

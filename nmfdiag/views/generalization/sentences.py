@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from nmfdiag.evidence.records import RECORDED, NetworkRecord
+from nmfdiag.evidence.records import RECORDS_FOLDER, NetworkRecord
 from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
 from nmfdiag.text import join, signed
@@ -21,7 +21,7 @@ from nmfdiag.zoo.experiments import GENERALIZATION, PRIMARY
 COMMAND = "nmfdiag record generalization"
 NOTHING = f"""
 No network of this experiment is recorded here yet. It trains {len(GENERALIZATION)} small networks and measures each; it can be stopped at any
-time and goes on where it was. Run in a terminal: `{COMMAND} --out {RECORDED}`"""
+time and goes on where it was. Run in a terminal: `{COMMAND} --out {RECORDS_FOLDER}`"""
 
 HOW_TO_READ = f"""
 **Figure 5.** **One point is a trained network.** Up: how much worse it does on test samples than on its training samples (training accuracy on

@@ -6,7 +6,7 @@ from statistics import fmean
 from nmfdiag.evidence.records import History
 from nmfdiag.measures.stats.correlation import correlation
 from nmfdiag.measures.stats.summary import Spread, spread
-from nmfdiag.measures.stopping import CLOSE, FITTED, PATIENCE, PRIMARY, RULES, first_reaching, over_seeds, plateau
+from nmfdiag.measures.stopping import CLOSE_EPOCHS, PATIENCE, PRIMARY_RULES, RULES, first_reaching, over_seeds, plateau
 from nmfdiag.text import signed
 from nmfdiag.views.stopping.tables import (
     ALL,
@@ -20,6 +20,7 @@ from nmfdiag.views.stopping.tables import (
     values,
 )
 from nmfdiag.zoo.experiments import experiment
+from nmfdiag.zoo.recipes import FITTED
 
 SATURATED = 0.1
 """From this share of epochs at its highest value on, a series is called saturated."""
@@ -70,7 +71,7 @@ seeds.""",
 
 def stopping_answer(setting: Setting) -> str:
     """Where the declared rule stops, how far that is from the least test loss, what it costs, and what the paper says of it."""
-    rule = PRIMARY[setting.experiment]
+    rule = PRIMARY_RULES[setting.experiment]
     given = outcomes(setting, rule)
     if not given:
         return f"{SUBJECTS[rule].capitalize()} has no value in some layer at every epoch, so the declared rule stops nowhere."
@@ -90,7 +91,7 @@ def stopping_answer(setting: Setting) -> str:
 
 def drawn_words(setting: Setting, shown: Shown, layers: str) -> str:
     """The same of what is drawn, where that is not the declared rule; else empty."""
-    if shown.rule == PRIMARY[setting.experiment] and layers == ALL:
+    if shown.rule == PRIMARY_RULES[setting.experiment] and layers == ALL:
         return ""
     given = outcomes(setting, shown.rule, layers)
     start = f"As drawn, {_over(layers)}: {RULES[shown.rule].title}"
@@ -105,7 +106,7 @@ def drawn_words(setting: Setting, shown: Shown, layers: str) -> str:
 
 def caveats(setting: Setting) -> str:
     """What the declared measure follows over the epochs, and whether its peak is one."""
-    rule = RULES[PRIMARY[setting.experiment]]
+    rule = RULES[PRIMARY_RULES[setting.experiment]]
     parts = []
     series = [(run, rule_series(run, rule, ALL)) for run in setting.runs]
     with_accuracy = _mean_r([(s, values(run, rule.measure, "baseline")) for run, s in series])
@@ -145,7 +146,7 @@ def others_words(settings: Mapping[str, Setting], shown: str) -> str:
     """What the declared rule gives in the other settings of the experiment; empty without any."""
     parts = []
     for title, setting in settings.items():
-        given = outcomes(setting, PRIMARY[setting.experiment])
+        given = outcomes(setting, PRIMARY_RULES[setting.experiment])
         if title != shown and given:
             at = over_seeds(given)
             n = f"{len(given)} run{'s' * (len(given) > 1)}"
@@ -202,8 +203,8 @@ def _distance(at: Spread, each: Sequence[int]) -> str:
 
 
 def _extremum_verdict(distances: Sequence[int]) -> str:
-    near, n = sum(abs(d) <= CLOSE for d in distances), len(distances)
-    where = f"within {CLOSE} epochs of it in {near} of {n} run{'s' * (n > 1)}"
+    near, n = sum(abs(d) <= CLOSE_EPOCHS for d in distances), len(distances)
+    where = f"within {CLOSE_EPOCHS} epochs of it in {near} of {n} run{'s' * (n > 1)}"
     if near == n:
         return f"As in the paper, the extremum lies next to the least test loss: {where}."
     if near > n / 2:

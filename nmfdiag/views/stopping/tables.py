@@ -11,7 +11,7 @@ from nmfdiag.evidence.records import History
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.measures.stopping import (
     BASELINES,
-    PRIMARY,
+    PRIMARY_RULES,
     RULES,
     Outcome,
     Rule,
@@ -76,7 +76,7 @@ class Setting:
     @property
     def rules(self) -> list[str]:
         """Those of :data:`RULES` whose series were recorded, the experiment's declared one first, baselines last."""
-        first = PRIMARY[self.experiment]
+        first = PRIMARY_RULES[self.experiment]
         there = [n for n, rule in RULES.items() if any(v is not None for v in rule_series(self.runs[0], rule, ALL))]
         return sorted(there, key=lambda name: (name != first, name in BASELINES))
 
@@ -157,14 +157,14 @@ def by_layer(setting: Setting, shown: Shown) -> dict[str, list[Spread | None]]:
 
 def rule_title(rule: str, setting: Setting) -> str:
     """A rule's name, with what it was declared to be."""
-    return f"{RULES[rule].title} (declared)" if rule == PRIMARY[setting.experiment] else RULES[rule].title
+    return f"{RULES[rule].title} (declared)" if rule == PRIMARY_RULES[setting.experiment] else RULES[rule].title
 
 
 def rule_table(setting: Setting, layers: str) -> pd.DataFrame:
     """What the screen shows of every rule: mean and standard error over seeds, in words; the declared one in any case."""
     asked = [(rule, layers if RULES[rule].measure else "") for rule in setting.rules]
     if layers != ALL:
-        asked.insert(0, (PRIMARY[setting.experiment], ALL))
+        asked.insert(0, (PRIMARY_RULES[setting.experiment], ALL))
     rows = []
     for rule, over in asked:
         given = outcomes(setting, rule, over or ALL)

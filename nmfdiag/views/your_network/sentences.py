@@ -7,6 +7,7 @@ from typing import Any
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.jobs.browse import WEIGHTS
 from nmfdiag.text import for_code, for_markdown, plural
+from nmfdiag.zoo.recipes import FITTED
 from nmfdiag.zoo.registry import ZooEntry
 
 GUESS = "auto"
@@ -69,7 +70,7 @@ ACCURACY_HELP = "Of the samples that were opened. A network that was trained to 
 COST_HELP = "From a few curves that the check has timed on this machine, right within a factor of about two."
 SIZE_HELP = "Height and width that images are resized to, such as 224 or 128x173. Type another one."
 NO_CHECK = "This network came into the zoo on the command line. `nmfdiag diagnose {name} --preflight` shows what the check finds."
-LOW, FITTED = 0.9, 0.98
+LOW = 0.9
 
 SAVE = 'torch.save(model.state_dict(), "{folder}/mine.pt")\nnumpy.savez("{data}/mine.npz", x=x_train[:2000], y=y_train[:2000])'
 
