@@ -1,6 +1,6 @@
 """Finished results on disk: JSON bytes under string keys, each with its hash, and never a pickle.
 
-A cache that can't be written, or whose disk is full, is no reason to lose a result: it is kept in memory, and written as soon as that works.
+A result is not lost where the cache can't be written or its disk is full: it stays in memory, and is written as soon as that works.
 """
 
 import hashlib
@@ -17,30 +17,32 @@ from typing import Any, TypeVar
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import RuntimeResult
-from nmfdiag.jobs.safe_disk import DATABASE, FAILURES, KEPT, Disk, Row, WritableCache, is_damage, opened
+from nmfdiag.jobs.safe_disk import DATABASE, FAILURES, KEPT, Database, Row, is_damage, opened
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
 
 RESULTS: dict[str, Any] = {c.__name__: c for c in (CompressionCurve, RuntimeResult, SupportCover)}
-"""Each kind of result under the name that its record carries; a record without one is a curve."""
+"""Each kind of result under the name in its record; a record without a name is a curve."""
 HASH_LENGTH = 64
 UNSAVED_BYTES = 64 * 2**20
-AGAIN_SECONDS = 5
-"""So often it is tried whether a cache that could not be written can be by now."""
-WRONG = (NmfdiagError, ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError)
-NOT_SAID = "another process holds it, or there is no room"
+"""Bytes of results that could not be written and are held in memory."""
+RETRY_SECONDS = 5
+"""Seconds between attempts to write a cache that could not be written."""
+UNREADABLE = (NmfdiagError, ValueError, TypeError, KeyError, AttributeError, OSError, RecursionError)
+"""What reading a damaged record raises."""
+UNKNOWN_REFUSAL = "another process holds it, or there is no room"
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Verification:
-    """What :meth:`CurveCache.verify` found.
+    """The outcome of :meth:`CurveCache.verify`.
 
     Attributes:
-        rows: Stored results that were looked at.
+        rows: Stored results that were read.
         damaged: What is wrong, by the key of the row.
         database: What SQLite finds wrong with the file itself.
-        orphans: Files that no row names: left behind by processes that were killed.
+        orphans: Files without a row, left behind by processes that were killed.
     """
 
     rows: int
@@ -50,28 +52,28 @@ class Verification:
 
     @property
     def sound(self) -> bool:
-        """Whether nothing is damaged; files left behind harm nobody."""
+        """Whether nothing is damaged; files left behind do no harm."""
         return not self.damaged and not self.database
 
 
 def cache_folder() -> Path:
-    """``$NMFDIAG_CACHE``, else ``cache/`` of the checkout, else the user's cache folder for an installed package.
+    """Return ``$NMFDIAG_CACHE``, else ``cache/`` of the checkout, else the user's cache folder for an installed package.
 
-    In a folder of that name that is there already, and is no cache of ours nor closed to others, it is the sub-folder ``nmfdiag``: others
-    may use it, and it keeps its permissions.
+    Where the named folder exists, is not a cache of ours and is open to others, it is the sub-folder ``nmfdiag``: others may use the folder,
+    and it keeps its permissions.
     """
-    if named := os.environ.get("NMFDIAG_CACHE"):
-        return _own_part(Path(named))
+    if folder := os.environ.get("NMFDIAG_CACHE"):
+        return _private_part(Path(folder))
     checkout = Path(__file__).resolve().parents[2]
     if not (checkout / "app.py").is_file():
         return Path.home() / ".cache" / "nmfdiag"
-    with suppress(OSError):  # somebody else's
-        (checkout / "cache").chmod(0o700)  # it is there for nothing else
+    with suppress(OSError):  # another user's
+        (checkout / "cache").chmod(0o700)  # nothing else uses it
     return checkout / "cache"
 
 
-def _own_part(folder: Path) -> Path:
-    with suppress(OSError):  # it is not there: it is made, and closed
+def _private_part(folder: Path) -> Path:
+    with suppress(OSError):  # it doesn't exist: it is created, closed to others
         mode = folder.stat().st_mode & 0o777
         is_ours = (folder / DATABASE).is_file() and not mode & 0o002
         return folder if is_ours or not mode & 0o077 else folder / "nmfdiag"
@@ -87,7 +89,7 @@ class CurveCache:
         self._moved = self._trouble = ""
         self._unsaved: dict[str, bytes] = {}
         self._dropped: set[str] = set()
-        self._disk: Disk | None = None
+        self._disk: Database | None = None
         self._open()
 
     @property
@@ -96,29 +98,28 @@ class CurveCache:
         return " ".join(filter(None, (self._moved, self._trouble)))
 
     def get(self, key: str) -> Any:
-        """The result, or None; a value that can't be read counts as absent and is dropped."""
+        """Return the result, or None; a value that can't be read counts as absent and is dropped."""
         return self.get_many([key]).get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """The results that are there."""
-        wanted = list(dict.fromkeys(keys))
-        rows: dict[str, bytes | Exception] = dict(self._on_disk(lambda disk: disk.read(wanted), []))
+        """Return the stored ones of these results."""
+        keys = list(dict.fromkeys(keys))
+        rows: dict[str, bytes | Exception] = dict(self._on_disk(lambda disk: disk.read(keys), []))
         with self._lock:
-            for key in wanted:
-                if key in self._dropped:
-                    rows.pop(key, None)
-                if key in self._unsaved:
-                    rows[key] = self._unsaved[key]
-        found, damaged = {}, []
-        for key in wanted:
-            if key in rows:
-                try:
-                    found[key] = _result(key, rows[key])
-                except WRONG:
-                    damaged.append(key)
+            stored = {
+                key: self._unsaved.get(key) or rows[key]
+                for key in keys
+                if key in self._unsaved or (key in rows and key not in self._dropped)
+            }
+        results, damaged = {}, []
+        for key, content in stored.items():
+            try:
+                results[key] = _result(key, content)
+            except UNREADABLE:
+                damaged.append(key)
         if damaged:
             self.drop(damaged)
-        return found
+        return results
 
     def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
         """Keep a result.
@@ -137,78 +138,79 @@ class CurveCache:
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget some results."""
-        gone = list(keys)
+        keys = list(keys)
         with self._lock:
-            self._dropped |= set(gone)
-            for key in gone:
+            self._dropped.update(keys)
+            for key in keys:
                 self._unsaved.pop(key, None)
         self._save()
 
     def stats(self) -> dict[str, Any]:
-        """Number of results (most of them curves), bytes on disk and the folder."""
+        """Return the number of results (most of them curves), the bytes on disk and the folder."""
         curves, volume = self._on_disk(lambda disk: (len(disk), disk.volume()), (0, 0))
         return {"curves": curves + len(self._unsaved), "bytes": volume, "folder": str(self.folder)}
 
     def verify(self, *, mend: bool = False) -> Verification:
-        """Read every stored result anew, and say which are damaged.
+        """Read every stored result again, and report the damaged ones.
 
         Args:
-            mend: Whether damaged results are dropped (they are computed again when they are asked for), files left behind removed,
-                and a damaged database moved aside.
+            mend: Whether to drop damaged results (they are computed again when they are needed), remove files left behind,
+                and move a damaged database aside.
         """
-        problems = self._on_disk(lambda disk: disk.problems(), ["it can't be read"], mend=False)
+        problems = self._on_disk(Database.problems, ["it can't be read"], mend=False)
         rows: list[Row] = self._on_disk(lambda disk: disk.read(None), [], mend=False)
         orphans = self._on_disk(lambda disk: len(disk.orphans()), 0, mend=False)
         damaged = {}
-        for key, value in rows:
+        for key, content in rows:
             try:
-                _result(key, value)
-            except WRONG as error:
-                damaged[key] = _words(error)
+                _result(key, content)
+            except UNREADABLE as error:
+                damaged[key] = _error_text(error)
         if mend:
-            if problems and isinstance(self._disk, WritableCache):
+            if problems and self._writes:
                 self._open(sqlite3.DatabaseError(problems[0]))
             self.drop(damaged)
-            self._on_disk(_sweep, 0)
+            self._on_disk(Database.sweep, 0)
         return Verification(len(rows), damaged, tuple(problems), orphans)
 
     def clear(self) -> int:
-        """Forget every result; returns how many there were.
+        """Forget every result; return their number.
 
         Raises:
             NmfdiagError: If the cache can't be written.
         """
         with self._lock:
             unsaved, self._unsaved = len(self._unsaved), {}
-        gone = self._on_disk(lambda disk: disk.clear() if isinstance(disk, WritableCache) else None, None)
-        if gone is None:
+        cleared = self._on_disk(Database.clear, None)
+        if cleared is None:
             raise NmfdiagError(self.notice or f"The cache in {self.folder} can't be written.")
-        return gone + unsaved
+        return cleared + unsaved
 
     def close(self) -> None:
         """Write what could not be written before, and close the database."""
         if self._unsaved or self._dropped:
             self._save(at_once=True)
-        self._shut()
-
-    def _shut(self) -> None:
         if self._disk is not None:
             self._disk.close()
 
+    @property
+    def _writes(self) -> bool:
+        return self._disk is not None and self._disk.writable
+
     def _open(self, error: sqlite3.Error | None = None) -> None:
-        """Open the database, anew after an error: a damaged one is moved aside."""
+        """Open the database, or open it again after an error: a damaged one is moved aside."""
         with self._lock:
-            self._shut()
-            self._disk, told = opened(self.folder, error)
-            self._tried = time.monotonic()
-            writable = isinstance(self._disk, WritableCache)
-            self._moved, self._trouble = (told or self._moved, "") if writable else (self._moved, told)
-            if isinstance(self._disk, WritableCache):
+            if self._disk is not None:
+                self._disk.close()
+            self._disk, notice = opened(self.folder, error)
+            self._attempted = time.monotonic()
+            self._moved, self._trouble = (notice or self._moved, "") if self._writes else (self._moved, notice)
+            if self._disk is not None:
                 with suppress(*FAILURES):
                     self._disk.sweep()
 
-    def _on_disk(self, act: Callable[[Any], T], otherwise: T, *, mend: bool = True) -> T:
-        """Do something with the database. Where that fails for damage, it is moved aside, and done with a new one."""
+    def _on_disk(self, act: Callable[[Database], T], otherwise: T, *, mend: bool = True) -> T:
+        """Act on the database; where that fails because of damage, move it aside and act on a new one."""
         for attempt in range(2):
             with self._lock:
                 if self._disk is not None and self._disk.replaced:
@@ -225,24 +227,24 @@ class CurveCache:
                         if self._disk is disk:
                             self._open(error)
                     continue
-                why = (isinstance(disk, WritableCache) and disk.refusal()) or str(error) or NOT_SAID
-                self._trouble = f"The cache in {self.folder} can't be written ({why}): {KEPT}"
+                refusal = (disk.writable and disk.refusal()) or str(error) or UNKNOWN_REFUSAL
+                self._trouble = f"The cache in {self.folder} can't be written ({refusal}): {KEPT}"
                 return otherwise
         return otherwise
 
     def _save(self, *, at_once: bool = False) -> None:
-        """Write and remove what has not been yet; where that has failed, not before a while has passed."""
+        """Write and remove what is pending; after a failure, only once :data:`RETRY_SECONDS` have passed."""
         with self._lock:
-            if self._trouble and not at_once and time.monotonic() - self._tried < AGAIN_SECONDS:
+            if self._trouble and not at_once and time.monotonic() - self._attempted < RETRY_SECONDS:
                 return
-            self._tried = time.monotonic()
-            if not isinstance(self._disk, WritableCache):
+            self._attempted = time.monotonic()
+            if not self._writes:
                 self._open()
+            if not self._writes:
+                return
         self._on_disk(self._save_to, None)
 
-    def _save_to(self, disk: Disk) -> None:
-        if not isinstance(disk, WritableCache):
-            return
+    def _save_to(self, disk: Database) -> None:
         with self._lock:
             unsaved, dropped = dict(self._unsaved), set(self._dropped)
         for key in dropped:
@@ -256,34 +258,30 @@ class CurveCache:
         self._trouble = ""
 
 
-def _sweep(disk: Disk) -> int:
-    return disk.sweep() if isinstance(disk, WritableCache) else 0
-
-
 def _check_origin(key: str, result: Any) -> None:
-    """Refuse a result of another request, network or schema; what earlier versions stored does not say, and is taken.
+    """Refuse a result of another request, network or schema; results of earlier versions don't say, and are accepted.
 
     Raises:
-        NmfdiagError: If the key that its provenance carries is another one.
+        NmfdiagError: If its provenance has another key.
     """
-    made_for = result.provenance.get("key", key)
-    if made_for != key:
+    origin = result.provenance.get("key", key)
+    if origin != key:
         raise NmfdiagError(
-            f"A result was computed from other weights, samples or settings (key {str(made_for)[:12]}) than were asked for "
+            f"A result was computed from other weights, samples or settings (key {str(origin)[:12]}) than were asked for "
             f"({key[:12]}): it is not kept. If the network was replaced meanwhile, ask again."
         )
 
 
 def _result(key: str, stored: bytes | Exception) -> Any:
-    """The result of a row.
+    """Return the result of a row.
 
     Raises:
-        Exception: One of :data:`WRONG`, if it is none.
+        Exception: One of :data:`UNREADABLE`, if the row holds none.
     """
     if isinstance(stored, Exception):
-        raise NmfdiagError(_words(stored)) from stored
+        raise NmfdiagError(_error_text(stored)) from stored
     content = stored
-    if not stored.startswith(b"{"):  # records of the time before there were hashes begin so
+    if not stored.startswith(b"{"):  # the oldest records have no hash
         content = stored[HASH_LENGTH:]
         if hashlib.sha256(content).hexdigest().encode() != stored[:HASH_LENGTH]:
             raise NmfdiagError("Its content is not what was written.")
@@ -293,5 +291,5 @@ def _result(key: str, stored: bytes | Exception) -> Any:
     return result
 
 
-def _words(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     return str(error) if isinstance(error, NmfdiagError) else f"{type(error).__name__}: {error}"

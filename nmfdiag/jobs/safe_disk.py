@@ -1,10 +1,14 @@
-"""The bytes below the cache: rows of an SQLite database (diskcache) that are never unpickled, and what is done about a damaged one."""
+"""The bytes below the cache: rows of an SQLite database that are never unpickled, and the recovery of a damaged one.
+
+Diskcache writes the database. Plain SQLite reads it, since diskcache can't open a folder that may not be written, unpickles what it reads,
+and gives up on all rows where one can't be read.
+"""
 
 import os
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -15,27 +19,31 @@ import diskcache
 from nmfdiag.errors import NmfdiagError
 
 SIZE_LIMIT = 2 * 2**30
+"""Bytes of all results; above it, those stored first are removed."""
 LOCK_SECONDS = 10
-"""So long one waits for another process that writes."""
+"""Seconds to wait for another process that writes."""
 ORPHAN_SECONDS = 600
-"""A file that no row names is left behind by a killed process; a younger one may still get its row."""
-USED_SECONDS = 3600
-"""How exactly the time of a row's last use is known: reading takes no lock where it need not be noted."""
+"""Age, in seconds, from which a file without a row counts as left behind by a killed process; a younger one may still get its row."""
 KEYS_AT_ONCE = 500
+"""Keys of one SQL statement."""
 TRIES = 5
+"""Attempts to read a row that other processes keep rewriting."""
 NEARLY_FULL = 2**20
+"""Free bytes below which a disk counts as full."""
 DATABASE, LOCK_FILE = "cache.db", "cache.lock"
-COLUMNS = {"rowid", "key", "raw", "access_time", "size", "mode", "filename", "value"}
+COLUMNS = {"key", "raw", "store_time", "size", "mode", "filename", "value"}
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
-SELECT = "SELECT CAST(key AS BLOB), raw, mode, CAST(filename AS BLOB), value FROM Cache"
 KEPT = "new results are kept until this process ends."
-SETTINGS = diskcache.core.DEFAULT_SETTINGS | diskcache.core.METADATA
-ACCEPTED = {kind: (kind, type(diskcache.core.ENOVAL)) for kind in (int, str)}
+KNOWN_SETTINGS = diskcache.core.DEFAULT_SETTINGS | diskcache.core.METADATA
+SETTINGS = {name: value for name, value in diskcache.core.DEFAULT_SETTINGS.items() if not name.startswith("disk_")} | {
+    "size_limit": SIZE_LIMIT, "eviction_policy": "least-recently-stored", "cull_limit": 20,
+}  # fmt: skip
+"""Settings that are ours whatever the database says; the size from which a value lies in a file is the database's."""
 FAILURES = (sqlite3.Error, diskcache.Timeout, OSError)
 """What reading and writing may raise."""
 
 Row = tuple[str, bytes | Exception]
-"""A key with its value, or with what is wrong with it."""
+"""A key with its value, or with the error that reading it raised."""
 
 
 class BytesDisk(diskcache.Disk):
@@ -59,278 +67,243 @@ class BytesDisk(diskcache.Disk):
     def fetch(self, mode: int, filename: str | None, value: Any, read: bool) -> bytes:
         if mode not in (diskcache.core.MODE_RAW, diskcache.core.MODE_BINARY) or read:
             raise NmfdiagError("The cache holds a value that nmfdiag did not write.")
-        if filename is not None and not self._holds(filename):
+        if filename is not None and not self._contains(filename):
             raise NmfdiagError("The cache names a file outside its folder.")
-        found = super().fetch(mode, filename, value, read)
-        if not isinstance(found, bytes):
+        content = super().fetch(mode, filename, value, read)
+        if not isinstance(content, bytes):
             raise NmfdiagError("The cache holds a value that nmfdiag did not write.")
-        return found
+        return content
 
     def remove(self, file_path: Any) -> None:
-        if self._holds(file_path):  # else a tampered row would have any file deleted
+        if self._contains(file_path):  # else a tampered row would have any file deleted
             super().remove(file_path)
 
-    def _holds(self, name: Any) -> bool:
-        """Whether a row's name of a file is one that diskcache gives, inside the cache's folder."""
+    def _contains(self, name: Any) -> bool:
+        """Return whether a row's file name is one that diskcache gives, inside the cache's folder."""
         folder = Path(self._directory).resolve()
         try:
             path = (folder / name).resolve()
-        except (OSError, RuntimeError, TypeError, ValueError):  # no text, a zero in it, a link to itself, ...
+        except (OSError, RuntimeError, TypeError, ValueError):  # not a text, a zero in it, a link to itself, ...
             return False
         return path.suffix == ".val" and path.is_relative_to(folder)
 
-    def rows(self, execute: Callable[..., Any], keys: Sequence[str] | None) -> Iterator[Row]:
-        """The rows of these keys that there are; all rows for None."""
-        if keys is None:
-            found: Iterable[tuple] = execute(SELECT)
-        else:
-            parts = [keys[i : i + KEYS_AT_ONCE] for i in range(0, len(keys), KEYS_AT_ONCE)]
-            found = (
-                row
-                for part in parts
-                for row in execute(f"{SELECT} WHERE raw = 1 AND key IN ({', '.join('?' * len(part))})", part)
-            )
-        for key_bytes, raw, mode, filename, value in found:
-            key = (key_bytes or b"").decode(errors="replace")
-            try:
-                self.get(key, raw)
-                yield key, self.fetch(mode, filename and filename.decode(), value, False)
-            except Exception as error:  # of a damaged row: that it holds no text, no number, no bytes, ...
-                yield key, error
 
-
-class WritableCache(diskcache.Cache):
-    """A database in a folder that can be written.
+class Database:
+    """The database of a folder, for many threads and processes at once. Whoever reads waits for nobody who writes.
 
     Args:
-        folder: Where; made if it is not there.
+        folder: The folder; created if missing.
+        writable: Whether it is to be written; else what it holds can still be read.
 
     Raises:
         sqlite3.Error: If it can't be opened; see :func:`is_damage`.
     """
 
-    writable = True
-
-    def __init__(self, folder: Path):
-        self._began = time.monotonic()
-        try:
-            super().__init__(
-                str(folder),
-                timeout=LOCK_SECONDS,
-                disk=BytesDisk,
-                size_limit=SIZE_LIMIT,
-                eviction_policy="least-recently-used",
-                cull_limit=20,
-            )
-        except (TypeError, ValueError, AttributeError, KeyError) as error:  # of settings that diskcache did not write
-            raise sqlite3.DatabaseError(f"its settings can't be read: {error}") from None
-        columns = {row[1] for row in self._sql("PRAGMA table_info(Cache)")} | {"rowid"}
-        if not columns >= COLUMNS:
-            raise sqlite3.DatabaseError(f"its table lacks {', '.join(sorted(COLUMNS - columns))}")
-        self._database = folder / DATABASE
-        self._inode = self._database.stat().st_ino
-
-    def reset(self, key: str, value: Any = diskcache.core.ENOVAL, update: bool = True) -> Any:
-        """Take up a setting from the database; each becomes an attribute, so only diskcache's own are."""
-        known = SETTINGS.get(key)
-        found = (
-            super().reset(key, value, update)
-            if known is not None and isinstance(value, ACCEPTED[type(known)])
-            else None
-        )
-        if known is None or not isinstance(found, type(known)):
-            raise sqlite3.DatabaseError(f"its setting {key!r} is none of diskcache's")
-        return found
+    def __init__(self, folder: Path, *, writable: bool = True):
+        self.folder, self.path = folder, folder / DATABASE
+        self._disk = BytesDisk(str(folder))
+        self._writer: diskcache.Cache | None = None
+        if writable:
+            _check(self.path)
+            self._writer = diskcache.Cache(str(folder), timeout=LOCK_SECONDS, disk=BytesDisk, **SETTINGS)
+        self._inode = self.path.stat().st_ino
 
     @property
-    def _sql_retry(self) -> Callable[..., Any]:  # diskcache waits a minute at each of several dozen statements
-        def execute(*statement: Any) -> Any:
-            while True:
-                try:
-                    return self._sql(*statement)
-                except sqlite3.OperationalError as error:
-                    if code_of(error) != sqlite3.SQLITE_BUSY or time.monotonic() - self._began > LOCK_SECONDS:
-                        raise
-                    time.sleep(0.01)
-
-        return execute
+    def writable(self) -> bool:
+        return self._writer is not None
 
     @property
     def replaced(self) -> bool:
-        """Whether the file that was opened is no longer there: another process, or a person, has moved or removed it."""
+        """Whether another process, or a person, has moved or removed the file that was opened for writing."""
         try:
-            return self._database.stat().st_ino != self._inode
+            return self.writable and self.path.stat().st_ino != self._inode
         except OSError:
             return True
 
     def read(self, keys: Sequence[str] | None) -> list[Row]:
-        """The rows of these keys, or all. Nobody who writes is waited for."""
-        found = list(self._disk.rows(self._sql, keys))
-        for _ in range(TRIES):  # a row that is written anew has another file, and its old one may go before it is read
-            gone = [key for key, value in found if isinstance(value, FileNotFoundError)]
-            if not gone:
+        """Return the rows of these keys, or all rows for None."""
+        rows = dict(self._rows(keys))
+        for _ in range(TRIES):  # a rewritten row has another file, and the old one may be removed before it is read
+            missing = [key for key, value in rows.items() if isinstance(value, FileNotFoundError)]
+            if not missing:
                 break
-            found = [row for row in found if row[0] not in gone] + list(self._disk.rows(self._sql, gone))
-        if keys is not None:
-            with suppress(sqlite3.OperationalError):
-                self._note_use([key for key, _ in found])
-        return found
+            for key in missing:
+                del rows[key]
+            rows |= self._rows(missing)
+        return list(rows.items())
 
-    def _note_use(self, keys: Sequence[str]) -> None:
-        now = time.time()
-        self._sql("PRAGMA busy_timeout = 0")
-        try:
-            for i in range(0, len(keys), KEYS_AT_ONCE):
-                some = keys[i : i + KEYS_AT_ONCE]
-                where = f"raw = 1 AND access_time < ? AND key IN ({', '.join('?' * len(some))})"
-                if self._sql(f"SELECT 1 FROM Cache WHERE {where} LIMIT 1", [now - USED_SECONDS, *some]).fetchone():
-                    self._sql(f"UPDATE Cache SET access_time = ? WHERE {where}", [now, now - USED_SECONDS, *some])
-        finally:
-            self._sql(f"PRAGMA busy_timeout = {1000 * LOCK_SECONDS}")
+    def set(self, key: str, value: bytes) -> None:
+        """Write a row."""
+        self._writing.set(key, value)
+
+    def delete(self, key: str) -> None:
+        """Remove a row."""
+        self._writing.delete(key)
+
+    def clear(self) -> int:
+        """Remove all rows; return their number."""
+        return int(self._writing.clear())
+
+    def __len__(self) -> int:
+        return int(self._execute("SELECT COUNT(*) FROM Cache")[0][0])
+
+    def volume(self) -> int:
+        """Return the bytes of the database and of the values that lie in files."""
+        [[in_files]] = self._execute("SELECT TOTAL(size) FROM Cache")
+        return self.path.stat().st_size + int(in_files)
+
+    def problems(self) -> list[str]:
+        """Return what SQLite finds wrong with the database's file."""
+        return [str(row[0]) for row in self._execute("PRAGMA integrity_check") if row[0] != "ok"]
 
     def refusal(self) -> str:
-        """Why nothing can be written now; empty if that can't be found out. For diskcache says no more than that it could not."""
+        """Return why nothing can be written now, which diskcache doesn't say; empty if the reason can't be found out."""
         try:
-            if shutil.disk_usage(self.directory).free < NEARLY_FULL:
+            if shutil.disk_usage(self.folder).free < NEARLY_FULL:
                 return "the disk is full"
-            with closing(sqlite3.connect(self._database, timeout=0, isolation_level=None)) as connection:
-                connection.execute("BEGIN IMMEDIATE")
-                connection.execute("ROLLBACK")
+            _check(self.path, seconds=0)
         except (sqlite3.Error, OSError) as error:
             return str(error)
         return ""
 
-    def problems(self) -> list[str]:
-        """What SQLite finds wrong with the database's file."""
-        return [str(row[0]) for row in self._sql("PRAGMA integrity_check") if row[0] != "ok"]
-
     def orphans(self) -> list[Path]:
-        """Files of values that no row names, but the youngest."""
-        folder = Path(self.directory)
-        named = {row[0] for row in self._sql("SELECT filename FROM Cache WHERE filename IS NOT NULL")}
-        found = []
-        for path in folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*.val"):
+        """Return the files of values without a row that are old enough to be removed; none where nothing can be."""
+        names = {row[0] for row in self._execute("SELECT filename FROM Cache WHERE filename IS NOT NULL")}
+        orphans = []
+        for path in self.folder.glob("[0-9a-f][0-9a-f]/[0-9a-f][0-9a-f]/*.val") if self.writable else ():
             with suppress(OSError):
-                if (
-                    path.relative_to(folder).as_posix() not in named
-                    and path.stat().st_mtime < time.time() - ORPHAN_SECONDS
-                ):
-                    found.append(path)
-        return found
+                is_old = path.stat().st_mtime < time.time() - ORPHAN_SECONDS
+                if is_old and path.relative_to(self.folder).as_posix() not in names:
+                    orphans.append(path)
+        return orphans
 
     def sweep(self) -> int:
-        """Remove the orphans; returns how many there were."""
-        found = self.orphans()
-        for path in found:
-            self._disk.remove(str(path.relative_to(self.directory)))
-        return len(found)
-
-
-class ReadOnlyCache:
-    """A database that can't be written: what it holds can still be read."""
-
-    writable = False
-    replaced = False
-
-    def __init__(self, folder: Path):
-        self.path = folder / DATABASE
-        self._disk = BytesDisk(str(folder))
-
-    def read(self, keys: Sequence[str] | None) -> list[Row]:
-        """The rows of these keys, or all."""
-        return self._on_it(lambda execute: list(self._disk.rows(execute, keys)))
-
-    def __len__(self) -> int:
-        return int(self._on_it(lambda execute: execute("SELECT COUNT(*) FROM Cache").fetchone()[0]))
-
-    def volume(self) -> int:
-        """Bytes of the database."""
-        return self.path.stat().st_size
-
-    def problems(self) -> list[str]:
-        """What SQLite finds wrong with the database's file."""
-        return self._on_it(lambda execute: [str(r[0]) for r in execute("PRAGMA integrity_check") if r[0] != "ok"])
-
-    def orphans(self) -> list[Path]:
-        """None that could be removed."""
-        return []
+        """Remove the orphans; return their number."""
+        orphans = self.orphans()
+        for path in orphans:
+            self._disk.remove(str(path.relative_to(self.folder)))
+        return len(orphans)
 
     def close(self) -> None:
-        """Nothing stays open."""
+        """Close this thread's connection; a transaction that failed half-way is given up."""
+        if self._writer is not None:
+            self._writer.close()
 
-    def _on_it(self, act: Callable[[Callable[..., Any]], Any]) -> Any:
-        for option in ("mode=ro", "immutable=1"):  # where SQLite can't make its -shm file, only the second one opens
+    @property
+    def _writing(self) -> diskcache.Cache:
+        if self._writer is None:
+            raise PermissionError(f"{self.path} may only be read")
+        return self._writer
+
+    def _rows(self, keys: Sequence[str] | None) -> Iterator[Row]:
+        select = "SELECT CAST(key AS TEXT), raw, mode, filename, value FROM Cache"
+        records: list[tuple] = []
+        if keys is None:
+            records = self._execute(select)
+        for i in range(0, len(keys or ()), KEYS_AT_ONCE):
+            batch = (keys or ())[i : i + KEYS_AT_ONCE]
+            records += self._execute(f"{select} WHERE raw = 1 AND key IN ({', '.join('?' * len(batch))})", batch)
+        for key, raw, mode, filename, value in records:
             try:
-                with closing(sqlite3.connect(f"file:{quote(str(self.path))}?{option}", uri=True)) as connection:
-                    return act(connection.execute)
-            except sqlite3.OperationalError:
-                if option == "immutable=1":
-                    raise
-        raise AssertionError
+                yield self._disk.get(key, raw), self._disk.fetch(mode, filename, value, False)
+            except Exception as error:  # of a damaged row: not a text, not a number, not bytes, ...
+                yield str(key), error
+
+    def _execute(self, statement: str, arguments: Sequence[str] = ()) -> list[tuple]:
+        """Return all rows of a statement that only reads."""
+        # Where SQLite can't make its -shm file, only "immutable" opens; it ignores other writers, of which there can't be any then.
+        for option in ("mode=ro",) if self.writable else ("mode=ro", "immutable=1"):
+            try:
+                name = f"file:{quote(str(self.path))}?{option}"
+                with closing(sqlite3.connect(name, uri=True, timeout=LOCK_SECONDS)) as connection:
+                    connection.text_factory = lambda text: text.decode(errors="replace")
+                    return connection.execute(statement, arguments).fetchall()
+            except sqlite3.OperationalError as error:
+                failure = error
+        raise failure
 
 
-Disk = WritableCache | ReadOnlyCache
+def _check(database: Path, seconds: float | None = None) -> None:
+    """Refuse a database that is locked or not ours.
+
+    It is checked before diskcache opens it, which waits a minute for a lock at each of several dozen statements, and turns every setting
+    in the database into an attribute.
+
+    Raises:
+        sqlite3.Error: If it can't be locked for writing within so many seconds (default :data:`LOCK_SECONDS`), or holds other tables.
+    """
+    timeout = LOCK_SECONDS if seconds is None else seconds
+    with closing(sqlite3.connect(database, timeout=timeout, isolation_level=None)) as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        columns = {row[1] for row in connection.execute("PRAGMA table_info(Cache)")}
+        has_settings = connection.execute("PRAGMA table_info(Settings)").fetchall()
+        settings = connection.execute("SELECT key, value FROM Settings").fetchall() if has_settings else []
+        connection.execute("ROLLBACK")
+    if columns and not columns >= COLUMNS:
+        raise sqlite3.DatabaseError(f"its table lacks {', '.join(sorted(COLUMNS - columns))}")
+    for key, value in settings:
+        if key not in KNOWN_SETTINGS or type(value) is not type(KNOWN_SETTINGS[key]):
+            raise sqlite3.DatabaseError(f"diskcache has no setting {key!r} with the value {value!r}")
 
 
-def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Disk | None, str]:
-    """Open the cache of a folder, or what can be had of it.
+def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Database | None, str]:
+    """Open the database of a folder, for reading only if it can't be written.
 
     Args:
-        folder: Where.
-        error: What SQLite has said about the database; it is looked at, and moved aside if it is damaged.
+        folder: The folder; created if missing.
+        error: What SQLite has said about the database, which is checked and moved aside if it is damaged.
 
     Returns:
-        The cache, None if there is none to be had, and what is to be told about it.
+        The database, None if it can't even be read, and the notice about it.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _is_strangers(folder):
             raise PermissionError(f"it lies where everybody may write, and belongs to another user: {folder}")
-        told = "" if error is None else _moved_aside(folder, error)
+        notice = "" if error is None else _moved_aside(folder, error)
         try:
-            return WritableCache(folder), told
-        except sqlite3.DatabaseError as wrong:
-            if not is_damage(wrong) and not (folder / DATABASE).is_dir():
+            return Database(folder), notice
+        except sqlite3.DatabaseError as damage:
+            if not is_damage(damage) and not (folder / DATABASE).is_dir():
                 raise
-            told = _moved_aside(folder, wrong)
-            return WritableCache(folder), told
-    except FAILURES as why:
-        told = f"The cache in {folder} can't be written ({why}): {KEPT}"
-        if isinstance(why, PermissionError) and "another user" in str(why):
-            return None, told
+            notice = _moved_aside(folder, damage)
+            return Database(folder), notice
+    except FAILURES as refusal:
+        notice = f"The cache in {folder} can't be written ({refusal}): {KEPT}"
+        if isinstance(refusal, PermissionError) and "another user" in str(refusal):
+            return None, notice
         try:
-            readable = ReadOnlyCache(folder)
+            readable = Database(folder, writable=False)
             len(readable)
         except FAILURES:
-            return None, told
-        return readable, told
+            return None, notice
+        return readable, notice
 
 
 def _is_strangers(folder: Path) -> bool:
-    """Whether another user has made a folder in one like the system's temporary folder, before we could."""
-    shared = folder.parent.stat().st_mode & 0o1002 == 0o1002
-    return shared and hasattr(os, "getuid") and (folder.is_symlink() or folder.stat().st_uid != os.getuid())
+    """Return whether another user made a folder in one like the system's temporary folder, before we could."""
+    is_shared = folder.parent.stat().st_mode & 0o1002 == 0o1002
+    return is_shared and hasattr(os, "getuid") and (folder.is_symlink() or folder.stat().st_uid != os.getuid())
 
 
 def is_damage(error: BaseException) -> TypeGuard[sqlite3.DatabaseError]:
-    """Whether SQLite says that the file is no database of ours, and not just that it is busy, full or not to be written."""
-    return isinstance(error, sqlite3.DatabaseError) and code_of(error) in DAMAGED
+    """Return whether SQLite says that the file is not a database of ours, rather than busy, full or write-protected.
 
-
-def code_of(error: sqlite3.Error) -> int:
-    """SQLite's primary code; an error that was not raised by SQLite itself has that of any error."""
-    return getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    An error that SQLite itself did not raise has no code, and counts as damage.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+    return isinstance(error, sqlite3.DatabaseError) and code in DAMAGED
 
 
 def _moved_aside(folder: Path, error: sqlite3.Error) -> str:
-    """Move a damaged database aside, unless another process has done so meanwhile."""
-    with _alone(folder):
+    """Move a damaged database aside, unless another process has done so meanwhile; return the notice."""
+    with _locked(folder):
         try:
-            with closing(WritableCache(folder)) as cache:
-                if not cache.problems():
+            with closing(Database(folder)) as database:
+                if not database.problems():
                     return ""
-        except sqlite3.DatabaseError as again:
-            if not is_damage(again) and not (folder / DATABASE).is_dir():
+        except sqlite3.DatabaseError as failure:
+            if not is_damage(failure) and not (folder / DATABASE).is_dir():
                 raise
         aside = _new_folder(folder / f"damaged-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}")
         for path in folder.glob(f"{DATABASE}*"):
@@ -339,31 +312,29 @@ def _moved_aside(folder: Path, error: sqlite3.Error) -> str:
 
 
 def _new_folder(path: Path) -> Path:
-    """Make a folder of this name, or with a number behind it."""
+    """Create a folder of this name, with a number appended if it is taken."""
     for number in range(100):
-        one = path if number == 0 else path.with_name(f"{path.name}-{number}")
+        folder = path if number == 0 else path.with_name(f"{path.name}-{number}")
         with suppress(FileExistsError):
-            one.mkdir(mode=0o700)
-            return one
+            folder.mkdir(mode=0o700)
+            return folder
     raise FileExistsError(path)
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time; where the system has no such lock, or nobody gives it back, each goes on."""
+def _locked(folder: Path) -> Iterator[None]:
+    """Let one process at a time in; where the system has no such lock, or it isn't released in time, go on without."""
     try:
         import fcntl
     except ImportError:
         yield
         return
-    end = time.monotonic() + LOCK_SECONDS
+    deadline = time.monotonic() + LOCK_SECONDS
     with (folder / LOCK_FILE).open("w") as file:
-        while True:
+        while time.monotonic() < deadline:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except OSError:
-                if time.monotonic() > end:
-                    break
                 time.sleep(0.05)
         yield

@@ -152,7 +152,7 @@ def test_records_of_other_versions_are_read_or_absent(
     tmp_path: Path, of: Callable[[dict], dict], readable: bool
 ) -> None:
     cache = CurveCache(tmp_path)
-    assert isinstance(cache._disk, safe_disk.WritableCache)
+    assert cache._disk is not None
     cache._disk.set("key", json.dumps(of({"result": "CompressionCurve", **PLANTED.to_dict()})).encode())
     assert cache.get("key") == (PLANTED if readable else None) and works(cache)
 
@@ -185,7 +185,7 @@ def test_a_cache_that_may_only_be_read_is_read(open_folder: Path) -> None:
 def test_a_folder_that_may_not_be_made_keeps_results_in_memory_until_it_may(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cache_module, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(cache_module, "RETRY_SECONDS", 0)
     open_folder.chmod(0o555)
     caches: list[CurveCache] = []
 
@@ -257,7 +257,7 @@ def test_a_process_that_holds_the_database_stops_nobody(tmp_path: Path, monkeypa
         assert "can't be written (database is locked)" in cache.notice
     holder.kill()
     holder.join()
-    monkeypatch.setattr(cache_module, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(cache_module, "RETRY_SECONDS", 0)
     for cache in (early, late):
         cache.put("newer", PLANTED)
         assert cache.notice == "" and cache.verify().sound

@@ -28,7 +28,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
 from nmfdiag.jobs import safe_disk
-from nmfdiag.jobs.safe_disk import WritableCache
+from nmfdiag.jobs.safe_disk import Database
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import lookup
@@ -196,8 +196,8 @@ def complete_page(folder: Path) -> list[str]:
 
 def cache_of_files(folder: Path) -> None:
     """Make a cache in which each curve lies in a file of its own, as large results do: a kill may leave files without a row."""
-    with closing(WritableCache(folder)) as cache:
-        cache.reset("disk_min_file_size", SMALL)
+    with closing(Database(folder)) as cache:
+        cache._writing.reset("disk_min_file_size", SMALL)
 
 
 def copied(cache: Path, copy: Path) -> None:
@@ -208,7 +208,7 @@ def copied(cache: Path, copy: Path) -> None:
 
 def stored(cache: Path) -> list[str]:
     """Keys of a cache."""
-    with closing(WritableCache(cache)) as opened:
+    with closing(Database(cache)) as opened:
         return [key for key, _ in opened.read(None)]
 
 
@@ -220,7 +220,7 @@ def left_behind(cache: Path, copy: Path) -> list[Path]:
     copied(cache, copy)
     age, safe_disk.ORPHAN_SECONDS = safe_disk.ORPHAN_SECONDS, -1
     try:
-        with closing(WritableCache(copy)) as opened:
+        with closing(Database(copy)) as opened:
             found = [cache / path.relative_to(copy) for path in opened.orphans()]
     finally:
         safe_disk.ORPHAN_SECONDS = age
