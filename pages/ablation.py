@@ -12,8 +12,15 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_several, set_widgets
-from nmfdiag.views.ablation.figures import ablation_auc_figure, ablation_figure, ablation_table
-from nmfdiag.views.ablation.sentences import HOW_TO_READ, ablation_answer, ablation_by_layer
+from nmfdiag.views.ablation import (
+    ablation_answer,
+    ablation_auc_figure,
+    ablation_by_layer,
+    ablation_figure,
+    ablation_table,
+)
+from nmfdiag.views.curve_groups import auc_spreads, curves_by_class
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import EACH_CLASS, Choice, methods_of
 
 PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
@@ -35,19 +42,21 @@ with head:
 def draw(choice: Choice) -> None:
     requests = choice.ablations()
     results = live_results.get_results(choice, requests)
-    at_layer = choice.by_class(results, choice.layer)
+    at_layer = curves_by_class(choice, results, choice.layer)
     live_results.answer(ablation_answer(choice.layer, at_layer, choice.axis), results, requests)
     if at_layer:
         figure = ablation_figure(at_layer, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
         what = f"{choice.layer}_accuracy-without-directions"
         charts.chart(figure, choice, results, what, f"Accuracy without k directions at {choice.layer}")
     live_results.progress(choice, requests, results)
-    st.markdown(ablation_by_layer({layer: choice.by_class(results, layer) for layer in choice.layers}, choice.axis))
-    by_method = choice.auc_spreads(results, ablation_auc)
+    st.markdown(
+        ablation_by_layer({layer: curves_by_class(choice, results, layer) for layer in choice.layers}, choice.axis)
+    )
+    by_method = auc_spreads(choice, results, ablation_auc)
     figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_words)
     alt = "AuC with directions removed, by layer"
     charts.chart(figure, choice, results, "ablation-auc-by-layer", alt, click_page="pages/ablation.py")
-    details(HOW_TO_READ, ablation_table(choice, results), choice, results)
+    details(help_text("ablation"), ablation_table(choice, results), choice, results)
 
 
 live_results.side_by_side(choice, draw)

@@ -11,8 +11,8 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import GRID_HELP, sidebar
 from nmfdiag.ui.widgets import select_one, select_several
-from nmfdiag.views.batches.figures import batches_figure, batches_table
-from nmfdiag.views.batches.sentences import HOW_TO_READ, batches_answer, chance_words, subject
+from nmfdiag.views.batches import batches_answer, batches_figure, batches_table, chance_words, subject
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import BOTH, families, fitted, methods_of
 from nmfdiag.zoo.registry import entries
@@ -44,7 +44,7 @@ def draw() -> None:
     charts.chart(figure, every, results, "single-against-multi-class", alt)
     live_results.progress(every, requests, results)
     st.markdown(chance_words(choices, results))
-    tabs(HOW_TO_READ, batches_table(choices, results), settings(every, results))
+    tabs(help_text("batches"), batches_table(choices, results), settings(every, results))
 
 
 live_results.draw_safely(draw)

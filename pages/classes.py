@@ -11,7 +11,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
-from nmfdiag.views.classes.sentences import HOW_TO_READ, classes_answer, denoising_words
+from nmfdiag.views.classes.sentences import classes_answer, denoising_words
 from nmfdiag.views.classes.tables import (
     LOWEST,
     class_curves,
@@ -23,6 +23,7 @@ from nmfdiag.views.classes.tables import (
     over_classes,
     point_table,
 )
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
 from nmfdiag.views.selection import Choice
 
@@ -68,7 +69,7 @@ def draw(choice: Choice) -> None:
     charts.chart(figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}")
     figure, points = scatter_figure(found, class_idx=class_idx), point_table(found, choice.layer)
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
-    details(HOW_TO_READ, correlation_table(found), choice, results)
+    details(help_text("classes"), correlation_table(found), choice, results)
 
 
 live_results.side_by_side(choice, draw)

@@ -9,6 +9,7 @@ from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import curve_figure
+from nmfdiag.views.curve_groups import curves_at_layer
 from nmfdiag.views.curve_tables import auc_table
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
@@ -21,7 +22,7 @@ heading(f"How robust is {choice.layer} to compression?", choice, presets=presets
 def draw(choice: Choice) -> None:
     requests = choice.requests(layers=[choice.layer])
     results = live_results.get_results(choice, requests)
-    curves = choice.at_layer(results)
+    curves = curves_at_layer(choice, results)
     methods = {method for _, method in curves}
     method = choice.method if choice.method in methods else methods.pop()
     words = robustness(choice.layer, {p: some for (p, m), some in curves.items() if m == method}, choice.axis)

@@ -9,11 +9,11 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.widgets import column_formats, select_several, start_run
 from nmfdiag.views.evidence import (
-    HOW_TO_READ,
     VERDICTS,
     claims_table,
     evidence_answer,
     heading_of,
+    how_to_read,
     settings,
     subject,
     units_table,
@@ -52,7 +52,7 @@ def draw() -> None:
         "All claims (CSV)", table.to_csv(index=False).encode(), "nmfdiag_claims.csv", "text/csv",
         on_click="ignore", icon=":material/table:",
     )  # fmt: skip
-    tabs(HOW_TO_READ, table, settings())
+    tabs(how_to_read(), table, settings())
 
 
 page_guard()

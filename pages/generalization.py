@@ -87,7 +87,7 @@ def draw() -> None:
     else:
         st.caption("Click a point to open its network." if name == NONE else f"Network {name} is not recorded yet.")
     draw_definitions(selection, stem)
-    tabs(words.HOW_TO_READ, table, words.settings(selection, len(records)))
+    tabs(words.how_to_read(), table, words.settings(selection, len(records)))
 
 
 def draw_network(name: str, selection: Selection) -> None:

@@ -12,8 +12,7 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views.how.figures import area_figure
-from nmfdiag.views.how.sentences import AREA, COMPRESSION, MATRIX, answer, curve_table, rank_words, supports_words
+from nmfdiag.views.how import AREA, COMPRESSION, MATRIX, answer, area_figure, curve_table, rank_words, supports_words
 from nmfdiag.views.selection import EACH_CLASS, MULTI
 from nmfdiag.views.support.figures import support_figure
 from nmfdiag.views.support.sentences import entry_table

@@ -20,6 +20,7 @@ from nmfdiag.ui.report_button import report_button
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
+from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.curve_tables import network_table
 from nmfdiag.views.selection import Choice
 from nmfdiag.views.verdict_card import TESTED_HELP, unseen_words, verdict
@@ -69,7 +70,7 @@ def draw(choice: Choice) -> None:
         }
     st.caption(for_markdown(" ".join(filter(None, worth))) or "Compared with the zoo's other networks.")
     live_results.get_results(choice, requests, results)
-    by_method = choice.auc_spreads(results)
+    by_method = auc_spreads(choice, results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
     if len(by_noise) > 1:

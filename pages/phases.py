@@ -12,6 +12,7 @@ from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
+from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known
 
@@ -23,7 +24,7 @@ heading("Which layers memorise?", choice, presets=presets.PHASES)
 def draw(choice: Choice) -> None:
     requests = choice.requests()
     results = live_results.get_results(choice, requests)
-    by_method = choice.auc_spreads(results)
+    by_method = auc_spreads(choice, results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
     found = {

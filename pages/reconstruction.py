@@ -11,6 +11,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
+from nmfdiag.views.curve_groups import curves_at_layer, spreads_by_layer
 from nmfdiag.views.curve_tables import error_table
 from nmfdiag.views.selection import Choice
 
@@ -30,7 +31,7 @@ def draw(choice: Choice) -> None:
     requests = choice.requests()
     results = live_results.get_results(choice, requests)
     method = choice.method if choice.method in {r.method for r in results} else next(iter(results)).method
-    by_noise = choice.spreads(results, lambda curve: curve.error_near(k, relative=relative), method)
+    by_noise = spreads_by_layer(choice, results, lambda curve: curve.error_near(k, relative=relative), method)
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
     words = (
@@ -42,7 +43,7 @@ def draw(choice: Choice) -> None:
     figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_words)
     charts.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
     live_results.progress(choice, requests, results)
-    at_layer = {p: some for (p, m), some in choice.at_layer(results).items() if m == method}
+    at_layer = {p: some for (p, m), some in curves_at_layer(choice, results).items() if m == method}
     if at_layer:
         by_rank = error_by_rank_figure(at_layer, layer=choice.layer, relative=relative, axis=choice.axis)
         what = f"{choice.layer}_{kind}-error-by-rank"

@@ -14,7 +14,7 @@ from nmfdiag.ui.widgets import select_one, select_several, set_widgets
 from nmfdiag.views.curve_tables import runtime_table
 from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.runtime.figures import runtime_figure
-from nmfdiag.views.runtime.sentences import HOW_TO_READ, RANKS_HELP, answer_of, busy_words, measured, ranks_to_choose
+from nmfdiag.views.runtime.sentences import RANKS_HELP, answer_of, busy_words, how_to_read, measured, ranks_to_choose
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
@@ -54,7 +54,7 @@ def draw(choice: Choice) -> None:
     live_results.progress(choice, requests, results)
     if busy := busy_words(results):
         st.info(busy, icon=":material/hourglass:")
-    details(HOW_TO_READ[kind], runtime_table(results, entries(), traces=False), choice, results)
+    details(how_to_read(kind), runtime_table(results, entries(), traces=False), choice, results)
 
 
 def draw_benchmark() -> None:
@@ -62,7 +62,7 @@ def draw_benchmark() -> None:
     st.markdown(f"**{bench_answer(table)}**")
     figure = bench_figure(table, kind=kind, scale=scale)
     charts.chart(figure, choice, table, f"benchmark_time-over-{kind}", f"Benchmark: time over {kind}")
-    tabs(HOW_TO_READ["benchmark"], table, bench_settings(table))
+    tabs(how_to_read("benchmark"), table, bench_settings(table))
 
 
 if source == "this page":

@@ -12,10 +12,10 @@ from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.ui.widgets import select_one, set_widgets, start_run
 from nmfdiag.views.stopping.figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
 from nmfdiag.views.stopping.sentences import (
-    HOW_TO_READ,
     TITLES,
     caveats,
     drawn_words,
+    how_to_read,
     missing_words,
     others_words,
     per_run,
@@ -103,7 +103,7 @@ def draw() -> None:
     if clicked and clicked[0] in setting.layers:
         st.session_state["_clicked_of_layers"] = clicked[0]
         rerun_page()
-    tabs(HOW_TO_READ[name], every_rule_table(setting), record_settings(setting))
+    tabs(how_to_read(name), every_rule_table(setting), record_settings(setting))
 
 
 page_guard()

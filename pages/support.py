@@ -11,10 +11,10 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one, set_widgets
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import EACH_CLASS, Choice
 from nmfdiag.views.support.figures import ORDERS, growth_figure, support_figure
 from nmfdiag.views.support.sentences import (
-    HOW_TO_READ,
     PARTS,
     answer_of,
     batch_name,
@@ -75,7 +75,7 @@ def draw(choice: Choice) -> None:
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", click_page="pages/support.py")
     live_results.progress(choice, requests, results)
-    tabs("" if choice.place else HOW_TO_READ, table, support_settings(choice, results))
+    tabs("" if choice.place else help_text("support"), table, support_settings(choice, results))
 
 
 live_results.side_by_side(choice, draw)

@@ -20,11 +20,11 @@ from nmfdiag.ui.widgets import select_one, select_several, set_widgets, start_ru
 from nmfdiag.views.stopping.figures import SMOOTHINGS
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
 from nmfdiag.views.training_runs.sentences import (
-    HOW_TO_READ,
     THREE_LINES,
     answers,
     empty_words,
     following_words,
+    how_to_read,
     rule_words,
 )
 from nmfdiag.views.training_runs.tables import (
@@ -113,7 +113,7 @@ def draw() -> None:
         if clicked and clicked[0] in run.layers:
             st.session_state["_clicked_layer_of"] = next(o for o in reversed(drawable) if drawable[o] == clicked[0])
             rerun_page()
-    tabs(HOW_TO_READ, reading_table(readings, chosen), run_settings(chosen))
+    tabs(how_to_read(), reading_table(readings, chosen), run_settings(chosen))
 
 
 def tell(problems: list[str]) -> None:

@@ -21,12 +21,11 @@ from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.ui.sidebar import GRID_HELP
 from nmfdiag.ui.upload_form import form
 from nmfdiag.ui.widgets import column_formats, select_one, set_widgets, start_run
+from nmfdiag.views import your_network as view
 from nmfdiag.views.classes.tables import class_curves
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
-from nmfdiag.views.your_network import sentences as words
-from nmfdiag.views.your_network import tables
-from nmfdiag.views.your_network.figures import beside_figure, cells_figure, layers_figure
 from nmfdiag.zoo.registry import ZooEntry
 from nmfdiag.zoo.remove_network import remove
 
@@ -59,7 +58,7 @@ def draw() -> None:
     if name != OPEN:
         shown(own[name])
         return
-    banner(TITLE, words.SUBJECT, [("network", OPEN)])
+    banner(TITLE, view.SUBJECT, [("network", OPEN)])
     if state.running:
         draw_repeatedly(partial(following, state.name), live_results.POLL_SECONDS)
         return
@@ -103,7 +102,7 @@ def try_example(own: dict[str, ZooEntry]) -> None:
     )
     with st.container(horizontal=True, vertical_alignment="center"):
         st.button("Try it with an example", icon=":material/play_arrow:", on_click=action[0], args=action[1:])
-        st.caption(words.EXAMPLE, width="stretch")
+        st.caption(view.EXAMPLE, width="stretch")
 
 
 def opened_before(own: dict[str, ZooEntry]) -> None:
@@ -145,7 +144,7 @@ def shown(entry: ZooEntry) -> None:
     choice = Choice((entry,), first, methods=(entry.method,), per_class=there, grid=grid, device=device)
     check = open_process.check_of(entry)
     link = [("network", entry.name), ("n", str(n)), ("grid", grid)]
-    banner(TITLE, words.subject(entry, check.get("preflight", {})), link, topic=entry.name)
+    banner(TITLE, view.subject(entry, check.get("preflight", {})), link, topic=entry.name)
     requests, queue = choice.requests(), live_results.jobs(device)
     asked = st.session_state.get("_diagnose") == requests
     if asked or queue.busy(requests) or len(queue.results(requests)) == len(requests):
@@ -156,7 +155,7 @@ def shown(entry: ZooEntry) -> None:
             "Diagnose", type="primary", icon=":material/troubleshoot:", on_click=st.session_state.update,
             args=({"_diagnose": requests},),
         )  # fmt: skip
-        st.caption(words.cost(len(requests), there))
+        st.caption(view.cost(len(requests), there))
     details(entry, check)
 
 
@@ -169,20 +168,20 @@ def diagnosed(choice: Choice, requests: list[Any], check: dict[str, Any]) -> Non
     )  # the example is a copy of a reference
     diagnosis = diagnosis_of(results, entry, without=itself)
     live_results.answer(diagnosis.verdict, results, requests)
-    table = tables.depth_table(diagnosis)
-    figure = layers_figure(diagnosis, choice.layers, choice.batch_words)
+    table = view.depth_table(diagnosis)
+    figure = view.layers_figure(diagnosis, choice.layers, choice.batch_words)
     clicked = charts.plot(figure, f"{entry.name}_auc-by-layer", lambda: table, "own-layers", "AuC by layer")
     if clicked:
         go_to("curves", entry, unescape(clicked[0]))
     live_results.progress(choice, requests, results)
     if len(results) == len(requests):  # of a part they would be about what is still missing
-        for remark in words.remarks(diagnosis):
+        for remark in view.remarks(diagnosis):
             st.caption(for_markdown(remark))
         downloads(diagnosis)
     cells(choice, results, diagnosis)
     beside(diagnosis)
     rows = settings(choice, results) | check.get("provenance", {})
-    tabs(words.HOW_TO_READ, table, rows)
+    tabs(help_text("your_network"), table, rows)
 
 
 def beside(diagnosis: Diagnosis) -> None:
@@ -190,8 +189,8 @@ def beside(diagnosis: Diagnosis) -> None:
     comparison = diagnosis.comparison
     if comparison is None or comparison.place is None:
         return
-    table = tables.reference_table(comparison)
-    figure = beside_figure(comparison, diagnosis.name)
+    table = view.reference_table(comparison)
+    figure = view.beside_figure(comparison, diagnosis.name)
     charts.plot(
         figure, f"{diagnosis.name}_references", lambda: table, "own-references", "Mean AuC of reference networks by p"
     )
@@ -204,14 +203,14 @@ def checked(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
     found = check.get("preflight", {})
     right = found.get("accuracy", entry.pool_accuracy)
     with st.container(horizontal=True):
-        st.metric("right by their given labels", f"{right:.1%}", width=230, help=words.ACCURACY_HELP)
+        st.metric("right by their given labels", f"{right:.1%}", width=230, help=view.ACCURACY_HELP)
         st.metric("layers to measure", len(found.get("layers", entry.layers)), width=160)
         if found:
-            st.metric("estimated time", estimated_time(words.takes(found, per_class)), width=170, help=words.COST_HELP)
+            st.metric("estimated time", estimated_time(view.takes(found, per_class)), width=170, help=view.COST_HELP)
             st.metric("memory", estimated_size(found["bytes"]), width=140)
-    if concerns := words.concerns(right, found):
+    if concerns := view.concerns(right, found):
         st.warning("\n\n".join(concerns), icon=":material/warning:")
-    (name, again), better = st.session_state.get("_opened_as", ("", None)), words.better_normalization(check)
+    (name, again), better = st.session_state.get("_opened_as", ("", None)), view.better_normalization(check)
     if name == entry.name and better:
         st.button(
             f"Open again, normalised as {for_markdown(better)}", type="primary", icon=":material/autorenew:", on_click=start,
@@ -231,7 +230,7 @@ def cells(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:
     lowest = diagnosis.classes[0] if diagnosis.classes else None
     layer, c = (lowest.lowest[0], lowest.class_idx) if lowest else (choice.layer, next(iter(results)).class_idx)
     safe = replace(choice, networks=(replace(entry, class_names=tuple(names)),), layer=layer)
-    figure = cells_figure(class_curves(safe, results), entry.name, class_idx=c)
+    figure = view.cells_figure(class_curves(safe, results), entry.name, class_idx=c)
     clicked = charts.plot(
         figure, f"{entry.name}_auc-by-class", diagnosis.profile.to_frame, "own-cells", "AuC by class and layer"
     )
@@ -270,10 +269,10 @@ def go_to(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -> None:
 def details(entry: ZooEntry, check: dict[str, Any]) -> None:
     """What the check found, folded."""
     with st.expander("What was opened, and what the check found", icon=":material/fact_check:"):
-        for table in tables.check_tables(entry, check):
+        for table in view.check_tables(entry, check):
             st.dataframe(table, hide_index=True, column_config=column_formats(table))
         if not check:
-            st.caption(words.NO_CHECK.format(name=entry.name))
+            st.caption(view.NO_CHECK.format(name=entry.name))
 
 
 def removal(entry: ZooEntry, device: str) -> None:
@@ -285,7 +284,7 @@ def removal(entry: ZooEntry, device: str) -> None:
         set_widgets({"network": OPEN})
 
     with st.popover("Remove", icon=":material/delete:", width="stretch"):
-        st.markdown(words.removal(entry))
+        st.markdown(view.removal(entry))
         st.button(f"Remove {for_markdown(entry.name)}", type="primary", on_click=live_results.draw_safely, args=(run,))
 
 

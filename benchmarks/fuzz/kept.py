@@ -33,7 +33,7 @@ from nmfdiag.views.training_runs.tables import (
     reading_table,
     run_settings,
 )
-from nmfdiag.views.your_network.tables import check_tables
+from nmfdiag.views.your_network import check_tables
 from nmfdiag.zoo.add_network import NAME
 from nmfdiag.zoo.files import ENTRY_FILE
 from nmfdiag.zoo.registry import _read_entry as read_entry

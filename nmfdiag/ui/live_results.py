@@ -167,7 +167,7 @@ def _draw_progress(queue: Jobs, requests: Requests, drawn: int, failed: int, of:
 
 def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
     """Draw a page's results of the choice, and of the network beside it in a column of its own."""
-    other = choice.other
+    other = choice.counterpart
     if other is None:
         forget(choice.device, "beside-")
         draw_safely(partial(draw, choice))
@@ -177,7 +177,7 @@ def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
     for column, one_of in zip(columns, (choice, other), strict=True):
         with column:
             at_layer = f" :gray[at {for_markdown(one_of.layer)}]" if one_of.layer != choice.layer else ""
-            st.markdown(f"**{for_markdown(one_of.named)}**{at_layer}")
+            st.markdown(f"**{for_markdown(one_of.networks_text)}**{at_layer}")
             draw_safely(partial(draw, one_of))
 
 

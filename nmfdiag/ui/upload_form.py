@@ -10,7 +10,7 @@ from nmfdiag.jobs import browse
 from nmfdiag.jobs.open_process import Opening, Prepare
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views.your_network import sentences as words
+from nmfdiag.views import your_network as view
 
 COLUMN = 440
 CHECKPOINT, RAW = "weights and samples", "raw activations"
@@ -32,7 +32,7 @@ def form(start: Callable[[Prepare], None]) -> None:
     with right:
         data = training_samples(options) if way == CHECKPOINT else ("", Path)
         if way == RAW:
-            st.markdown(words.ACTIVATIONS)
+            st.markdown(view.ACTIVATIONS)
     first = browse.proposed_name(Path(source[0]).stem) if source else ""
     ready, key = bool(source and data), f"_name_{first}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
@@ -42,10 +42,10 @@ def form(start: Callable[[Prepare], None]) -> None:
             args=(prepare(way, key, source, data, options),) if ready else (),
         )  # fmt: skip
         if not ready:
-            st.caption(words.missing(way == RAW, bool(source), bool(data)), width="content")
+            st.caption(view.missing(way == RAW, bool(source), bool(data)), width="content")
     if way == CHECKPOINT and not browse.files(browse.models_folder(), browse.WEIGHTS):
-        st.caption(words.no_models(browse.models_folder()))
-        st.code(words.save_lines(browse.models_folder(), browse.data_folder()), language="python", wrap_lines=True)
+        st.caption(view.no_models(browse.models_folder()))
+        st.code(view.save_lines(browse.models_folder(), browse.data_folder()), language="python", wrap_lines=True)
 
 
 def activations() -> Source:
@@ -67,12 +67,12 @@ def weights(options: dict[str, Any]) -> Source:
         browse.models_folder(),
         browse.files(browse.models_folder(), browse.WEIGHTS),
         browse.WEIGHTS,
-        help=words.WEIGHTS_HELP,
+        help=view.WEIGHTS_HELP,
     )
-    archs = [*words.ARCHITECTURES, *browse.TORCHVISION]
-    options["arch"] = pick("architecture", archs, words.ARCHITECTURES, help=words.ARCH_HELP)
-    layers = pick("layers", list(words.LAYERS), words.LAYERS, help=words.LAYERS_HELP)
-    options["signed"] = layers == words.ALL_LAYERS
+    archs = [*view.ARCHITECTURES, *browse.TORCHVISION]
+    options["arch"] = pick("architecture", archs, view.ARCHITECTURES, help=view.ARCH_HELP)
+    layers = pick("layers", list(view.LAYERS), view.LAYERS, help=view.LAYERS_HELP)
+    options["signed"] = layers == view.ALL_LAYERS
     return source
 
 
@@ -86,12 +86,12 @@ def training_samples(options: dict[str, Any]) -> Source:
         browse.samples(folder),
         browse.SAMPLES,
         browse.data_sets(folder),
-        help=words.SAMPLES_HELP,
+        help=view.SAMPLES_HELP,
     )
-    st.caption(words.LABELS)
-    known = words.NORMALIZATIONS
-    options["normalization"] = pick("normalisation", list(known), known, own=True, help=words.NORMALIZATION_HELP)
-    size = pick("size of images", [AS_THEY_ARE, "32", "64", "224", "299"], {}, own=True, help=words.SIZE_HELP)
+    st.caption(view.LABELS)
+    known = view.NORMALIZATIONS
+    options["normalization"] = pick("normalisation", list(known), known, own=True, help=view.NORMALIZATION_HELP)
+    size = pick("size of images", [AS_THEY_ARE, "32", "64", "224", "299"], {}, own=True, help=view.SIZE_HELP)
     options["size"] = "" if size == AS_THEY_ARE else size
     return source
 
@@ -104,7 +104,7 @@ def source_of(
     kind = kinds[0] if len(kinds) == 1 else select_one(f"{role} from", kinds, f"{role}_from", segmented=True)
     if kind == UPLOAD:
         given = st.file_uploader(f"upload of {role}", [each[1:] for each in accepted], key=f"_upload_{role}", help=help)
-        st.caption(words.upload(st.get_option("server.maxUploadSize")))
+        st.caption(view.upload(st.get_option("server.maxUploadSize")))
         if given is None:
             return None
         return given.name, lambda private: browse.received(private, role, given.name, given.getbuffer(), accepted)

@@ -9,21 +9,17 @@ from nmfdiag.evidence.all_records import Records
 from nmfdiag.evidence.claims import Claim
 from nmfdiag.evidence.findings import HOLDS, IN_PART, NOT, RULE, UNMEASURED, Finding
 from nmfdiag.text import join
+from nmfdiag.views.help_text import help_text
 
 Findings = Mapping[Claim, Finding]
 
 VERDICTS = {HOLDS: "green", IN_PART: "orange", NOT: "red", UNMEASURED: "gray"}
 """Each verdict and the colour of its badge."""
 
-HOW_TO_READ = f"""
-Each line is one claim of the paper (Collins, Bigdeli, Süsstrunk 2018); opened, it shows what the paper reports, what our own networks
-give, where we know why they differ, and every network or run behind it. *Open the view* leads to the page that draws it.
 
-**The rule**, the same for all claims and fixed before the final runs: {RULE}
-
-Everything on this page is computed from the records when it is opened; ± is a 95 % interval from the spread over units.
-**What it cannot tell**: the networks are small and the images few, next to the paper's. A claim that does not hold here may hold at its
-scale; one that holds here held without it."""
+def how_to_read() -> str:
+    """Return the page's text on how to read it."""
+    return help_text("evidence", rule=RULE)
 
 
 def heading_of(claim: Claim, finding: Finding) -> str:

@@ -303,7 +303,7 @@ def test_only_the_users_own_networks_are_removed(own_zoo: Path) -> None:
 
 
 def test_it_is_asked_for_without_torch() -> None:
-    modules = "nmfdiag.jobs.open_process, nmfdiag.jobs.browse, nmfdiag.zoo.remove_network, nmfdiag.views.your_network.sentences"
+    modules = "nmfdiag.jobs.open_process, nmfdiag.jobs.browse, nmfdiag.zoo.remove_network, nmfdiag.views.your_network"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

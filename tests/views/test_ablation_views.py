@@ -1,4 +1,4 @@
-"""Ablation: figures show planted curves, and words follow them wherever they lead."""
+"""The page *Ablation* on planted curves: figures, table and sentences."""
 
 from dataclasses import replace
 
@@ -9,8 +9,14 @@ from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.views.ablation.figures import ablation_auc_figure, ablation_figure, ablation_table
-from nmfdiag.views.ablation.sentences import ablation_answer, ablation_by_layer
+from nmfdiag.views.ablation import (
+    ablation_answer,
+    ablation_auc_figure,
+    ablation_by_layer,
+    ablation_figure,
+    ablation_table,
+)
+from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import lookup
@@ -31,12 +37,12 @@ def curve(level: float, method: str = "nmf", *, channels: int = 8, **fields: obj
 
 
 def flat(level: float, method: str) -> CompressionCurve:
-    """A curve whose area is its level."""
+    """Return a curve whose area is its level."""
     return curve(level, method, ranks=[1, 8], accuracy=[level] * 2, converged=[True] * 2, full_rank=8)
 
 
 def planted(levels: dict[tuple[float, str], float]) -> dict[tuple[float, str], dict[int, CompressionCurve]]:
-    """Two classes around each level."""
+    """Return two classes around each level."""
     return {(p, m): {0: flat(a - 0.01, m), 1: flat(a + 0.01, m)} for (p, m), a in levels.items()}
 
 
@@ -64,7 +70,7 @@ def test_areas_and_the_table_are_those_of_all_channels() -> None:
         CurveRequest(n.name, layer, c, "nmf", operation="ablate"): curve(0.5, layer=layer)
         for n in NETWORKS for layer in ("fc1", "fc3") for c in (0, 1)
     }  # fmt: skip
-    by_method = CHOICE.auc_spreads(results, ablation_auc)
+    by_method = auc_spreads(CHOICE, results, ablation_auc)
     figure = ablation_auc_figure(by_method, CHOICE.layers, axis="linear", batch="x")
     line = next(t for t in figure.data if t.mode == "lines+markers" and t.name == "p = 1")
     assert list(line.x) == ["fc1", "fc3"] and line.y[0] == pytest.approx((0.5 + 0.5) / 7)
@@ -78,44 +84,44 @@ SUPPORTS = {(0.0, "random"): 0.7, (1.0, "random"): 0.4, (0.0, "nmf"): 0.1, (1.0,
 CONTRADICTS = {(0.0, "random"): 0.4, (1.0, "random"): 0.7, (0.0, "nmf"): 0.3, (1.0, "nmf"): 0.1}
 
 
-def test_words_where_the_claim_holds() -> None:
-    words = ablation_answer("fc2", planted(SUPPORTS))
-    assert "random channels of fc2 hurts p = 1 most: AuC 0.40 ± 0.01 against 0.70 ± 0.01 at p = 0" in words
-    assert "Without NMF directions it is 0.10 ± 0.01 at p = 0 and 0.30 ± 0.01 at p = 1" in words
-    assert words.endswith("p = 0 is hurt more beyond random ablation.")
+def test_answer_where_the_claim_holds() -> None:
+    answer = ablation_answer("fc2", planted(SUPPORTS))
+    assert "random channels of fc2 hurts p = 1 most: AuC 0.40 ± 0.01 against 0.70 ± 0.01 at p = 0" in answer
+    assert "Without NMF directions it is 0.10 ± 0.01 at p = 0 and 0.30 ± 0.01 at p = 1" in answer
+    assert answer.endswith("p = 0 is hurt more beyond random ablation.")
 
 
-def test_words_where_it_does_not() -> None:
-    words = ablation_answer("fc2", planted(CONTRADICTS))
-    assert "hurts p = 0 most: AuC 0.40" in words and words.endswith("p = 1 is hurt more beyond random ablation.")
+def test_answer_where_it_does_not() -> None:
+    answer = ablation_answer("fc2", planted(CONTRADICTS))
+    assert "hurts p = 0 most: AuC 0.40" in answer and answer.endswith("p = 1 is hurt more beyond random ablation.")
     alike = dict.fromkeys(SUPPORTS, 0.5)
-    words = ablation_answer("fc2", planted(alike))
-    assert "hurts no p clearly most" in words and "neither is clearly hurt more" in words
+    answer = ablation_answer("fc2", planted(alike))
+    assert "hurts no p clearly most" in answer and "neither is clearly hurt more" in answer
 
 
-def test_a_difference_that_is_random_ablations_own_is_told() -> None:
-    words = ablation_answer("fc2", planted(SUPPORTS | {(1.0, "nmf"): 0.1}))
-    assert "p = 0 is hurt more beyond random ablation, but only because random ablation differs" in words
+def test_a_difference_due_to_random_ablation_alone_is_reported() -> None:
+    answer = ablation_answer("fc2", planted(SUPPORTS | {(1.0, "nmf"): 0.1}))
+    assert "p = 0 is hurt more beyond random ablation, but only because random ablation differs" in answer
 
 
 def test_leading_directions_may_matter_less_than_random_ones() -> None:
-    words = ablation_answer("fc2", planted(SUPPORTS | {(1.0, "nmf"): 0.6}))
-    assert "0.60 ± 0.00 lower and 0.20 ± 0.00 higher than without random channels" in words
+    answer = ablation_answer("fc2", planted(SUPPORTS | {(1.0, "nmf"): 0.6}))
+    assert "0.60 ± 0.00 lower and 0.20 ± 0.00 higher than without random channels" in answer
 
 
-def test_words_of_a_part_of_the_curves() -> None:
-    only = {key: level for key, level in SUPPORTS.items() if key[1] == "nmf"}
-    words = ablation_answer("fc2", planted(only))
-    assert (
-        words
-        == "Without NMF directions of fc2 AuC is 0.10 ± 0.01 at p = 0 and 0.30 ± 0.01 at p = 1: p = 0 is hurt more."
+def test_answer_from_part_of_the_curves() -> None:
+    nmf = {key: level for key, level in SUPPORTS.items() if key[1] == "nmf"}
+    answer = ablation_answer("fc2", planted(nmf))
+    assert answer == (
+        "Without NMF directions of fc2 AuC is 0.10 ± 0.01 at p = 0 and 0.30 ± 0.01 at p = 1: p = 0 is hurt more."
     )
-    one = {key: level for key, level in SUPPORTS.items() if key[0] == 0}
-    assert ablation_answer("fc2", planted(one)).startswith("Without random channels of fc2, AuC is 0.70")
-    assert "hurt more" not in ablation_answer("fc2", planted(one)) and ablation_by_layer({"fc2": planted(one)}) == ""
+    clean = {key: level for key, level in SUPPORTS.items() if key[0] == 0}
+    assert ablation_answer("fc2", planted(clean)).startswith("Without random channels of fc2, AuC is 0.70")
+    assert (
+        "hurt more" not in ablation_answer("fc2", planted(clean)) and ablation_by_layer({"fc2": planted(clean)}) == ""
+    )
     assert "No curve of fc2" in ablation_answer("fc2", {})  # a dead layer
     lacking = planted(SUPPORTS)
-    lacking[1.0, "random"] = {}
     del lacking[1.0, "random"]
     assert "p = 1" in ablation_answer("fc2", lacking)
 
@@ -127,9 +133,9 @@ def test_layers_are_counted_both_ways() -> None:
         "fc3": planted(SUPPORTS | {(1.0, "nmf"): 0.1}),
         "fc4": {},
     }
-    words = ablation_by_layer(layers)
-    assert "**random channels**: p = 0 at 1 and p = 1 at 2 of 3 layers" in words
-    assert "p = 0 at 2 and p = 1 at 1 of 3 layers (1 only because random ablation differs)" in words
+    text = ablation_by_layer(layers)
+    assert "**random channels**: p = 0 at 1 and p = 1 at 2 of 3 layers" in text
+    assert "p = 0 at 2 and p = 1 at 1 of 3 layers (1 only because random ablation differs)" in text
 
 
 def test_the_chosen_layer_comes_first() -> None:

@@ -7,8 +7,7 @@ from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.views.how.figures import area_figure
-from nmfdiag.views.how.sentences import answer, curve_table, rank_words
+from nmfdiag.views.how import answer, area_figure, curve_table, rank_words
 
 
 def curve(accuracy: list[float], n: int = 20) -> CompressionCurve:

@@ -1,4 +1,4 @@
-"""What the sidebar's choice asks for, and how its answers are grouped."""
+"""The sidebar's choice: its requests, its link, and the groups of its curves."""
 
 from dataclasses import replace
 from urllib.parse import parse_qs, urlencode
@@ -7,6 +7,7 @@ import pytest
 
 from nmfdiag.jobs.requests import MULTI_CLASS
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.views.curve_groups import auc_spreads, curves_at_layer
 from nmfdiag.views.selection import BOTH, EACH_CLASS, MULTI, Choice
 from nmfdiag.zoo.registry import lookup
 
@@ -34,21 +35,19 @@ def test_batches() -> None:
 
 
 @pytest.mark.parametrize("name", ["both", "each class", "multi-class", '"each class"', "left"])
-def test_a_class_may_be_called_like_a_word_of_ours(name: str) -> None:
+def test_a_class_may_have_the_name_of_an_option(name: str) -> None:
     network = replace(NETWORKS[0], class_names=(*NETWORKS[0].class_names[:9], name))
-    named = Choice((network,), "fc1", batch=name)
-    assert named.classes == (9,) and f"class {name}" in named.batch_words
+    by_name = Choice((network,), "fc1", batch=name)
+    assert by_name.classes == (9,) and f"class {name}" in by_name.batch_words
     assert Choice((network,), "fc1").classes == tuple(range(10))
     assert Choice((network,), "fc1", batch=MULTI).classes == (MULTI_CLASS,)
     assert Choice((network,), "fc1", batch=BOTH).classes == (MULTI_CLASS, *range(10))
     assert (
-        len(named.batches) == 12 and named.batches["each class"] == EACH_CLASS and named.batches["multi-class"] == MULTI
+        len(by_name.batches) == 12
+        and by_name.batches["each class"] == EACH_CLASS
+        and by_name.batches["multi-class"] == MULTI
     )
-    for choice in (
-        named,
-        Choice((network,), "fc1"),
-        Choice((network,), "fc1", batch=MULTI),
-    ):  # as a link brings it back
+    for choice in (by_name, Choice((network,), "fc1"), Choice((network,), "fc1", batch=MULTI)):  # as read from its link
         assert replace(choice, batch=choice.batches[dict(choice.link)["batch"]]) == choice
 
 
@@ -56,11 +55,11 @@ def test_curves_are_grouped_by_label_noise() -> None:
     choice = Choice(NETWORKS, "fc1")
     requests = choice.requests(layers=["fc1"])
     results = {r: curve(0.9 if "p0-" in r.entry else 0.3) for r in requests}
-    spreads = choice.auc_spreads(results)["nmf"]
+    spreads = auc_spreads(choice, results)["nmf"]
     assert [round(spreads[p]["fc1"].mean, 6) for p in (0.0, 1.0)] == [0.9, 0.3]
     assert spreads[0.0]["fc1"].n == 10
-    assert [len(some) for some in choice.at_layer(results).values()] == [10, 10]
-    assert choice.auc_spreads({}) == {}
+    assert [len(curves) for curves in curves_at_layer(choice, results).values()] == [10, 10]
+    assert auc_spreads(choice, {}) == {}
 
 
 def test_a_link_names_every_choice() -> None:
@@ -69,6 +68,6 @@ def test_a_link_names_every_choice() -> None:
     assert (link["data"], link["arch"], link["layer"], link["batch"]) == (["digits"], ["mlp"], ["fc1"], ["7"])
 
 
-def test_answers_are_about_nmf_where_it_is_chosen() -> None:
+def test_answers_use_nmf_where_it_is_chosen() -> None:
     assert Choice(NETWORKS, "fc1", methods=("pca", "nmf")).method == "nmf"
     assert Choice(NETWORKS, "fc1", methods=("random", "pca")).method == "random"

@@ -1,5 +1,7 @@
-"""Pages of a network whose activations can be negative: they offer and show signed NMF, and others what they did."""
+"""Pages of a network whose activations can be negative offer and draw signed NMF; those of other networks do not."""
 
+import hashlib
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -36,7 +38,7 @@ def make(input_shape: Shape, n_classes: int) -> nn.Module:
 
 @pytest.fixture(scope="module")
 def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooEntry]:
-    """In a zoo of its own, beside the shipped ones."""
+    """Add a signed network to a temporary zoo beside the shipped one."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("NMFDIAG_ZOO", str(tmp_path_factory.mktemp("zoo")))
         patch.setitem(architectures.ARCHITECTURES, ARCH, Architecture(ARCH, "GELU network", make))
@@ -50,8 +52,8 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooEntry]:
 
 
 def visit(page: str, entry: ZooEntry, **link: str | list[str]) -> AppTest:
-    wanted = {"data": entry.recipe.dataset, "arch": entry.recipe.arch, "n": "10", "grid": "coarse"}
-    return open_page(page, **{**wanted, **link})
+    query = {"data": entry.recipe.dataset, "arch": entry.recipe.arch, "n": "10", "grid": "coarse"}
+    return open_page(page, **{**query, **link})
 
 
 def test_the_zoo_computes_signed_curves(entry: ZooEntry) -> None:
@@ -65,30 +67,31 @@ def test_the_zoo_computes_signed_curves(entry: ZooEntry) -> None:
     assert profile_requests(lookup("digits-mlp-p0-s0"), classes=[0])[0].method == "nmf"
 
 
-def test_the_keys_of_earlier_requests_are_as_they_were() -> None:
+def test_keys_of_earlier_requests_are_unchanged() -> None:
     request = CurveRequest("digits-mlp-p0-s0", "fc1", 0)
     content = request.key, replace(request, method="pca", operation="ablate").key
-    import hashlib
-    import json
-
-    asked = {
+    fields = {
         "entry": "digits-mlp-p0-s0", "layer": "fc1", "class_idx": 0, "method": "nmf", "per_class": 50, "grid": "full", "solver": "hals",
         "tol": None, "max_iter": 200, "draws": 10, "seed": 0,
     }  # fmt: skip
     digest = lookup("digits-mlp-p0-s0").digest
-    whole = [[3, asked, digest], [3, asked | {"method": "pca", "operation": "ablate"}, digest]]
-    assert content == tuple(hashlib.sha256(json.dumps(one, sort_keys=True).encode()).hexdigest() for one in whole)
+    whole = [[3, fields, digest], [3, fields | {"method": "pca", "operation": "ablate"}, digest]]
+    assert content == tuple(
+        hashlib.sha256(json.dumps(content_part, sort_keys=True).encode()).hexdigest() for content_part in whole
+    )
 
 
-def test_each_network_is_offered_what_fits_it(entry: ZooEntry) -> None:
+def test_each_network_offers_the_methods_that_fit_it(entry: ZooEntry) -> None:
     plain = lookup("digits-mlp-p0-s0")
     assert methods_of(entry) == ("signed", "pca", "random") and methods_of(plain) == ("nmf", "pca", "random")
-    own, other = Choice((entry,), "1", methods=("pca", "signed")), Choice((plain,), "fc1")
-    assert own.method == "signed" and other.method == "nmf"
-    assert fitted(own, "nmf").methods == ("signed",) and fitted(other, "signed").methods == ("nmf",)
+    own, shipped = Choice((entry,), "1", methods=("pca", "signed")), Choice((plain,), "fc1")
+    assert own.method == "signed" and shipped.method == "nmf"
+    assert fitted(own, "nmf").methods == ("signed",) and fitted(shipped, "signed").methods == ("nmf",)
     assert fitted(own, "pca").methods == ("pca",)
-    seen = {choice.family: fitted(choice, "signed").methods for choice in families(replace(own, batch=BOTH), entries())}
-    assert seen.pop(own.family) == ("signed",) and set(seen.values()) == {("nmf",)}
+    methods = {
+        choice.family: fitted(choice, "signed").methods for choice in families(replace(own, batch=BOTH), entries())
+    }
+    assert methods.pop(own.family) == ("signed",) and set(methods.values()) == {("nmf",)}
     assert PAPER_METHODS == ("nmf", "pca", "random") and ARCH in ARCHITECTURES
     assert len({method.dash for method in METHODS.values()}) == len(METHODS)
 
@@ -104,7 +107,7 @@ def test_pages_show_the_networks_own_method(page: str, entry: ZooEntry) -> None:
 
 
 @pytest.mark.parametrize("page", ["ablation", "batches"])
-def test_pages_with_methods_of_their_own_follow(page: str, entry: ZooEntry) -> None:
+def test_pages_with_their_own_methods_follow(page: str, entry: ZooEntry) -> None:
     own = {"families": [f"{NAME} {ARCH}"]} if page == "batches" else {}
     app = settled(visit(page, entry, **own))
     assert not app.exception and not app.error
@@ -115,7 +118,7 @@ def test_pages_with_methods_of_their_own_follow(page: str, entry: ZooEntry) -> N
         assert app.session_state["by"] == "signed" and METHODS["signed"].dash in text
 
 
-def test_what_is_timed_is_what_signed_nmf_factorises(entry: ZooEntry) -> None:
+def test_the_timed_matrix_is_the_one_that_signed_nmf_factorises(entry: ZooEntry) -> None:
     request = runtime_requests(entry, "4", "rank", class_idx=0, per_class=8, solvers=["hals"], devices=["cpu"])[1]
     result = measure(request, device="cpu")
     assert (result.rows, result.channels, result.ranks) == (8, 16, [2])

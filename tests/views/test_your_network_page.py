@@ -17,7 +17,7 @@ from nmfdiag.jobs.open_process import EXAMPLE_NAME, Opening
 from nmfdiag.measures.preflight.preflight import preflight
 from nmfdiag.networks.architectures import ARCHITECTURES
 from nmfdiag.ui.frame import INSIDE_APP
-from nmfdiag.views.your_network import sentences
+from nmfdiag.views import your_network
 from nmfdiag.zoo.registry import refresh
 
 
@@ -66,8 +66,8 @@ def until(app: AppTest, words: str) -> AppTest:
 
 
 def test_what_it_offers_is_what_can_be_opened() -> None:
-    assert set(sentences.NORMALIZATIONS) == set(NORMALIZATIONS)
-    assert set(sentences.ARCHITECTURES) == {"auto", *ARCHITECTURES}
+    assert set(your_network.NORMALIZATIONS) == set(NORMALIZATIONS)
+    assert set(your_network.ARCHITECTURES) == {"auto", *ARCHITECTURES}
 
 
 def test_without_anything_it_says_where_weights_go_and_offers_an_example(home: Path) -> None:
@@ -161,8 +161,8 @@ def test_the_better_normalisation_is_understood_as_the_check_words_it() -> None:
         model.bias.zero_()
     found = preflight(torch.nn.Sequential(torch.nn.Identity(), model), inputs, labels)
     assert found.accuracy == 0.5
-    assert sentences.better_normalization({"preflight": found.to_dict()}) in ("data", "half")
-    assert sentences.better_normalization({}) == ""
+    assert your_network.better_normalization({"preflight": found.to_dict()}) in ("data", "half")
+    assert your_network.better_normalization({}) == ""
 
 
 def test_one_that_was_opened_before_can_be_chosen_by_its_link(home: Path) -> None:

@@ -7,7 +7,7 @@ from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, laid_out, marker_of, wa
 from nmfdiag.views.classes.sentences import correlation_words
 from nmfdiag.views.classes.tables import ClassCurves, correlations, curves_of
 from nmfdiag.views.curve_figures import curve_figure
-from nmfdiag.views.selection import Curves
+from nmfdiag.views.curve_groups import Curves
 
 WRITTEN_CELLS = 200  # up to here the values fit into their cells
 ROW_HEIGHT, LARGEST_HEIGHT = 26, 1600

@@ -11,24 +11,6 @@ from nmfdiag.views.classes.tables import POOLED, ClassCurves, correlations, unde
 NO_TEST = "the network was added without --test"
 ONE = 0.995  # what two decimals show as 1.00
 
-HOW_TO_READ = """
-**Figure 8**, and the map that it is a part of. **The map**: one batch a class, of training samples that share this *given* label; each cell is the area under its curve. **Low**: the
-layer needs many directions for this class. A class that is low where others are high, in layers that are already linear for the
-rest, is memorised rather than learned. Click a cell to open its curve; the framed one is drawn below.
-
-**The curves**: where a line rises above its dashes (ringed), compression *denoises*: fewer directions classify better than all. One
-sample more or less is chance, and the best of many ranks is picked after the fact. **At k = 0** nothing of the layer is left: a constant
-answer is right for one class in all, so a high accuracy at small k can be the network's favourite class.
-
-**The scatter**: does AuC, which has seen no test sample, foretell how well a class is recognised? AuC goes by the given label of
-training samples, test accuracy by the *true* label of test samples. **r** is Pearson's over classes with Fisher's 95 % interval,
-for each p alone. *Pooled within p* takes each p's own mean off first, so that it can't come from differences between networks; its
-interval is that of a bootstrap over classes, since the same classes come with every p. A level at which every class has the same
-AuC has no r and stays out of the pool. The table has all layers, and Spearman's ρ.
-
-**What it cannot tell**: with ten classes r is known to about ± 0.6. Of twenty intervals one leaves 0 out by chance, so a layer picked
-for its r shows nothing. How hard a class is moves both AuC and test accuracy."""
-
 
 def classes_answer(found: ClassCurves, p: float, layer: str) -> str:
     """Which class is lowest and where, how far the classes spread there, and whether AuC goes with test accuracy at a layer."""

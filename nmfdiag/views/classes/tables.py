@@ -10,8 +10,9 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.stats.correlation import Correlation, correlation
+from nmfdiag.views.curve_groups import Curves
 from nmfdiag.views.option_names import Reserved
-from nmfdiag.views.selection import EACH_CLASS, MULTI, Choice, Curves
+from nmfdiag.views.selection import EACH_CLASS, MULTI, Choice
 from nmfdiag.zoo.registry import ZooEntry, known
 
 LOWEST = Reserved("lowest AuC")

@@ -16,6 +16,7 @@ from nmfdiag.views.generalization.tables import (
     Selection,
     Verdict,
 )
+from nmfdiag.views.help_text import help_text
 from nmfdiag.zoo.experiments import GENERALIZATION, PRIMARY
 
 COMMAND = "nmfdiag record generalization"
@@ -23,29 +24,10 @@ NOTHING = f"""
 No network of this experiment is recorded here yet. It trains {len(GENERALIZATION)} small networks and measures each; it can be stopped at any
 time and goes on where it was. Run in a terminal: `{COMMAND} --out {RECORDS_FOLDER}`"""
 
-HOW_TO_READ = f"""
-**Figure 5.** **One point is a trained network.** Up: how much worse it does on test samples than on its training samples (training accuracy on
-given labels minus test accuracy). To the right: its AuC, measured on training samples alone. If AuC foretells the error, points fall from
-the upper left to the lower right and **r** is near −1. Colour and marker are p, the share of training labels that were drawn anew; a
-filled marker is one data set, an open one the other; faint ones did not fit their labels. Click a point to open its network below.
 
-**What "the AuC of a network" means** was fixed before the networks were trained: the {PRIMARY.words}. The other definitions are
-shown beside it, so that it can be seen whether the answer hinges on this choice; none of them is picked for its r.
-
-**Intervals** are 95 % percentiles of a bootstrap that draws networks anew. The difference of two methods is drawn on the same
-networks for both, so that it can be clear even where their intervals overlap. The line is that of least squares, its band from the
-same kind of draws.
-
-**Within data set** takes each data set's own mean off AuC and error first, *within data set and p* that of each data set and p:
-what is left can't come from differences between these. The second one asks a harder question than the paper: can AuC tell networks apart that
-were trained on equally noisy labels?
-
-**Networks that did not fit**: the method asks how a network holds the labels that it has learned. One that has not learned them has a
-small error, however it does in the test, and its AuC can't exceed its accuracy on the batch: both are low, which works against
-the expected direction. They count in the declared answer; *that fit* leaves them out.
-
-**What it cannot tell**: p moves both AuC and error, and by far the most; a high r over all shows that AuC sees p.
-The figures of the paper come from networks of its own, which are not these."""
+def how_to_read() -> str:
+    """Return the page's text on how to read it."""
+    return help_text("generalization", primary=PRIMARY.words)
 
 
 def title_answer(verdict: Verdict) -> str:

@@ -5,47 +5,20 @@ from collections.abc import Mapping, Sequence
 from nmfdiag.jobs.requests import WHOLE_GRID, RuntimeRequest, RuntimeResult
 from nmfdiag.measures.stats.regression import exponent
 from nmfdiag.text import seconds_text
+from nmfdiag.views.help_text import help_text
 
 SOLVER_TITLES = {"hals": "HALS", "mu": "MU"}
 
 BUSY = 1.25
 RANKS_HELP = "Those to be timed; the plot over the rank takes the whole grid."
 
-SHARED = """
-Every point is one call on the activations of the chosen layer, network and batch (the first of those chosen in the sidebar):
-the **median of at least three**, the band from the least to the most, after one untimed call. **Solid: HALS**, the default here;
-**dashed: MU**, the paper's multiplicative updates from a random start. Each stops by its own rule: HALS when an iteration lowers the
-squared error by less than a share of it, MU, as its authors publish it, when ten iterations lower the error by less than 1 in
-10,000 of what it was at the start. **Open markers** are calls that were cut off at 1,000 iterations.
-
-What it cannot tell: times belong to this machine and to how busy it was. Measure again when nothing else runs."""
-
-HOW_TO_READ = {
-    "rank": f"""
-**Figure 11.** Each rank is factorised alone. The thin grey dashes are **all ranks in one call**, as HALS computes a curve: it reads the
-activations once an iteration, whatever the number of ranks. MU has no such call; a curve costs it the sum of its points.
-*As in the paper* shows MU alone, to convergence, on linear axes.
-{SHARED}""",
-    "rows": f"""
-Random shares of the rows (samples and positions), each inside the next larger one. On logarithmic axes a straight line is a power
-of the size. It is the time to convergence: the iterations that this takes (hover) change with the matrix too. HALS works its way up from a sample of the rows; where the number of stages changes, its line may step.
-{SHARED}""",
-    "channels": f"""
-Random shares of the channels, each inside the next larger one. A share needs more channels than the rank to be timed.
-{SHARED}""",
-    "convergence": f"""
-The least relative error on the whole matrix until then, whenever the solver measures it. HALS follows several starts, and begins with
-a sample of the rows where there are many: its first point comes late then. **The marker is where the solver's own rule stopped it**, open where the limit of iterations did.
-Lower is better at the same time, further left at the same error.
-{SHARED}""",
-    "benchmark": """
-From the table that `python -m nmfdiag bench` wrote last on this machine, whatever the sidebar says: ours in colour, others grey. Over
-the rank each rank is a call of its own; over rows and channels a call takes a whole grid of ranks. A line joins cases that differ in
-nothing else; single markers are layers that differ in several sizes (hover to see them). The answer compares wall time; the
-benchmark's own report compares CPU time and checks that our factors are at least as good.""",
-}
 
 Timings = Mapping[RuntimeRequest, RuntimeResult]
+
+
+def how_to_read(kind: str) -> str:
+    """Return the text on a plot: one of :data:`nmfdiag.jobs.timing_request.KINDS`, or ``"benchmark"``."""
+    return help_text(f"runtime-{kind}", shared=help_text("runtime-shared"))
 
 
 def measured(results: Timings) -> Timings:

@@ -8,6 +8,7 @@ from nmfdiag.measures.stats.correlation import correlation
 from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.measures.stopping import CLOSE_EPOCHS, PATIENCE, PRIMARY_RULES, RULES, first_reaching, over_seeds, plateau
 from nmfdiag.text import signed
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.stopping.tables import (
     ALL,
     Setting,
@@ -29,44 +30,10 @@ LAG = 0.1
 TITLES = {"early-stopping": "early stopping (F6)", "few-shot": "few-shot (F9)"}
 SUBJECTS = {"auc": "the mean NMF AuC of all layers", "k1": "the mean k = 1 accuracy of all layers"}
 
-_COMMON = f"""
-**The panels** share the epochs of training: test loss, accuracies, and the measure, which has seen training samples and their given
-labels alone. Thin lines are runs, the thick one is their mean (as far as the shortest run goes); or choose the mean with a band of one
-standard error over seeds. NMF solid, random ablation dotted, thin grey dashes: what the uncompressed network gets right.
-Dots mark what each run's stop would have kept, rings its least test loss. A smoothed line lies beside the faint raw one and is for the eye:
-every stop is taken from raw values.
 
-**The table** has every rule that the records allow, none picked after seeing the answer: the one marked *declared* was fixed before
-these runs were made, and the first line is about it whatever is drawn. *Samples*: which ones it needs. *Kept*: the epoch whose weights are used; *decided*: when that was known
-(a maximum is known only after the last epoch; a first peak after {PATIENCE} epochs without a higher value).
-*Below best*: the test accuracy that it gives away against an epoch that only test samples can name. *Gain over end* is against
-training on. Differences are taken within each run, ± is one standard error over seeds. The tab *Table* has all sets of layers.
-
-**The map** has the measure of each layer at each epoch, the mean over seeds; dots mark the epoch at which each layer is highest, the dashes the
-mean epoch of the least test loss. Click a layer to draw it alone."""
-
-HOW_TO_READ = {
-    "early-stopping": f"""
-**Figure 6.** If the network first learns and then memorises, the AuC of single-class batches turns where the test loss does,
-and training could have been stopped there without a validation set. Look whether the dots lie under the rings.
-{_COMMON}
-
-**What it cannot tell.** *Absolute AuC rises with the accuracy on the given labels*: a curve can't be higher than what the network gets
-right, so it goes up as long as the labels are being fitted, noisy ones included. Relative AuC and AuC on fitted samples take that
-away, and more or less all that moves with it. A maximum is picked after the fact. Few seeds give a spread that is itself
-uncertain, by half with three. The test loss is that of up to 2,000 samples and has a flat, noisy floor. The learning rate is constant until the labels are
-fitted: a schedule could make another picture.""",
-    "few-shot": f"""
-**Figure 9 and Table 2.** Of twenty training samples none can be spared for validation. If the accuracy with a single NMF direction
-(k = 1) follows the test accuracy, stopping at its first peak beats training to the end. Look whether the dots lie higher than the
-lines' right ends.
-{_COMMON}
-
-**What it cannot tell.** With twenty samples, two a class, accuracies move in large steps. A series that stays at its
-highest value has its first peak where it gets there, which is no sign of memorisation. No rule can win more than the best epoch has over the
-last one, and that can be nothing. The learning rate was chosen so that test accuracy does fall after its peak, on other
-seeds.""",
-}
+def how_to_read(experiment_name: str) -> str:
+    """Return the text on an experiment's figures."""
+    return help_text(f"stopping-{experiment_name}", shared=help_text("stopping-shared", patience=PATIENCE))
 
 
 def stopping_answer(setting: Setting) -> str:

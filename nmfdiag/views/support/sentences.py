@@ -15,26 +15,6 @@ PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
 
 Covers = Mapping[SupportRequest, SupportCover]
 
-HOW_TO_READ = """
-**Figure 1**, on a real layer. A coloured entry is a channel that the ReLU let through at that row (a sample, or a position of one). **A rectangle** is a set of rows times a
-set of channels, all of whose entries are let through; its rows and channels need not be neighbours. Where all rows are alike, one
-rectangle covers everything and the layer is linear on the batch. **The more rectangles it takes, the less linear it is.** The least number (the
-rectangle cover number) is also a lower bound of the non-negative rank: no exact NMF has fewer directions.
-
-**At least**: the dots are a *fooling set*, entries no two of which fit into one rectangle (greedy, then local search); a bound by rows that do not
-contain each other (Sperner) is taken where it is higher. **At most**: a greedy cover, improved upon, or one rectangle a channel or
-row where that is fewer. The true number is NP-hard to find and lies between. **90 %** and **half** count
-the fewest rectangles found that cover so much, an upper bound too: they tell layers apart where the bounds have reached the width of the layer (thin grey dashes), which any irregular support does.
-
-**Rows and channels** are ordered by spectral co-clustering (Dhillon 2001; scikit-learn's SpectralCoclustering; thin lines between the blocks),
-or by the six first rectangles of the greedy cover, which are tinted; an entry of several has the tint of the first. A frame marks
-a rectangle most of which lies in one piece.
-
-**A sample**: equal rows count once; of the distinct ones at most as many as chosen are drawn at random (a fixed seed). The lower bound
-holds for the whole layer too, the upper one for the rows shown. It cannot tell small activations from large ones: whatever is above zero counts. A sparser support
-has smaller rectangles: where networks differ in the share of positive entries (below the picture), that is part of the difference.
-"""
-
 
 def bounds_words(cover: SupportCover) -> str:
     """``44 to 62 rectangles``, or why there is nothing to count."""

@@ -7,6 +7,7 @@ from nmfdiag.measures.stopping import PATIENCE
 from nmfdiag.monitor.run_reader import MonitoredRun
 from nmfdiag.monitor.trainer import QUIET_SECONDS
 from nmfdiag.text import for_code, for_markdown
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.stopping.tables import ALL
 from nmfdiag.views.training_runs.tables import Reading, logged
 
@@ -25,26 +26,10 @@ for epoch in range(1, 101):
     monitor.on_epoch_end(model, epoch, train_loss=loss)
 """.strip()
 
-HOW_TO_READ = f"""
-**The first line** goes by one rule, the monitor's own: training should stop once the measure, taken from training samples and their
-given labels alone, has not risen for so many looks (the monitor's `patience`, {PATIENCE} if you give none), and the weights to keep are those of its highest
-value. A later rise withdraws it. It is taken from raw values, whatever is smoothed on the plot.
 
-**The panels** share the epochs: losses and accuracies where the loop logs them (test solid, training dashed), and the measure of
-single-class batches (NMF, or signed NMF where the monitor watched activations that can be negative, solid; random ablation dotted). A dot and a thin upright line mark where a run should have stopped; there is none while
-the run should go on. Runs are told apart by marker and name. Colour means p, from blue (0) to red (1); a run whose p is unknown is teal or grey.
-With *mean and band* runs whose names differ in the seed at their end alone become one line with a band of one standard error.
-A monitor that keeps to its share of the time leaves epochs out: the line joins those that it looked at.
-
-**The map** has the measure of each layer at each epoch of one run; dots mark where each layer is highest. Click a layer to draw it alone.
-
-**What it cannot tell.** *Absolute AuC* rises with the accuracy on the given labels, noisy ones included, so it seldom peaks before they are
-fitted. *Relative AuC* divides that away; it can be highest at the very first epochs, when a network gets little right. A measure that stays level
-after its highest value has saturated, which is no sign of memorisation by itself. One run says nothing about the next seed. How well such rules do on recorded
-runs is on the page *Early stopping*.
-
-**Runs under way** are followed by themselves. A run without a result and with {QUIET} counts as stopped, though it may only be slow:
-the page then no longer looks by itself. `monitor.finish()` after the loop writes the result and says that nothing more comes."""
+def how_to_read() -> str:
+    """Return the page's text on how to read it."""
+    return help_text("training_runs", patience=PATIENCE, quiet=QUIET)
 
 
 def answers(readings: Sequence[Reading], chosen: Mapping[str, MonitoredRun], measure: str, layers: str) -> list[str]:

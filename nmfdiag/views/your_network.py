@@ -4,9 +4,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import plotly.graph_objects as go
+
+from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.diagnose import Diagnosis
+from nmfdiag.diagnosis.report_figures import profile_figure, reference_figure
 from nmfdiag.jobs.browse import WEIGHTS
+from nmfdiag.measures.methods import METHODS
+from nmfdiag.plots.theme import OWN_COLOUR
 from nmfdiag.text import for_code, for_markdown, plural
+from nmfdiag.views.classes.figures import map_figure
+from nmfdiag.views.classes.tables import ClassCurves
 from nmfdiag.zoo.recipes import FITTED
 from nmfdiag.zoo.registry import ZooEntry
 
@@ -73,22 +82,6 @@ NO_CHECK = "This network came into the zoo on the command line. `nmfdiag diagnos
 LOW = 0.9
 
 SAVE = 'torch.save(model.state_dict(), "{folder}/mine.pt")\nnumpy.savez("{data}/mine.npz", x=x_train[:2000], y=y_train[:2000])'
-
-HOW_TO_READ = """
-**The answer** is read from samples that the network was trained on, and their given labels; it has seen no test sample.
-Each layer's activations on a batch of one given class are replaced by an approximation of rank k, and the rest of the network runs on.
-**AuC** is the area under its accuracy over k, from 0 to 1. **Low**: the layer needs many directions for the samples of one class, it
-holds them one by one. **High**: few directions carry the class. First layers are low-level in any network. The bars are 95 % over classes.
-
-**The bands** span reference networks of the zoo at the same relative depth: trained on clean labels (blue, p = 0) and on random ones
-(red with a dotted edge, p = 1). Where your line lies among them says what your network looks like, not what it is: references are small, and of few data
-sets. Without bands the comparison was not possible; the remarks below the plot say why.
-
-**The map** has every class at every layer. Click a cell, or a point above, to open its curve.
-
-**What it cannot tell.** A large network that was trained on a few hundred samples holds even random labels without a trace: VGG-11 with
-300 images looked clean at p = 1. Low accuracy on the given labels bounds every curve: look at the check first. Few samples a class make coarse
-steps; layers at which every curve is at 1 say nothing. Which samples are memorised is not told by AuC."""
 
 
 def no_models(folder: Path) -> str:
@@ -177,3 +170,94 @@ def removal(entry: ZooEntry) -> str:
 
 def _span(sizes: Sequence[int]) -> str:
     return f"{sizes[0]:,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+
+
+def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go.Figure:
+    """AuC by layer with 95 % intervals over classes, phases, and the range of reference networks at the same depth.
+
+    Args:
+        diagnosis: Of the network.
+        layers: All of its layers, from input to output, measured yet or not.
+        batch: What the batches are, for the title.
+    """
+    by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
+    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN_COLOUR.format(1))
+    return figure.update_layout(
+        title_text="AuC by layer", title_subtitle_text=f"{batch}; bars are 95 % over classes", margin_t=100
+    )
+
+
+def beside_figure(comparison: Comparison, name: str) -> go.Figure:
+    """The mean AuC of reference networks by p, and the network's as a line across."""
+    figure = reference_figure(comparison, name, colour=OWN_COLOUR.format(1))
+    return figure.update_layout(title_text="Mean AuC over all layers, beside reference networks")
+
+
+def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
+    """AuC of every class and layer; the framed cell is the class's at the layer of the choice."""
+    [p] = found.curves
+    figure = map_figure(found, p, class_idx=class_idx)
+    return figure.update_layout(title_text=f"{METHODS[found.method].title} AuC by class and layer, {name}")
+
+
+def check_tables(entry: ZooEntry, check: Mapping[str, Any]) -> list[pd.DataFrame]:
+    """What was opened, the layers to measure, what is left out and why, and the classes; those of them that there are."""
+    found = check.get("preflight", {})
+    what = (check.get("provenance") or entry.trained_with).items()
+    tables = [
+        pd.DataFrame(what, columns=["what", "value"]),
+        layer_table(found),
+        pd.DataFrame(found.get("skipped", {}).items(), columns=["left out", "why"]),
+        class_table(found, entry.class_names),
+    ]
+    return [table for table in tables if len(table)]
+
+
+def layer_table(found: Mapping[str, Any]) -> pd.DataFrame:
+    """The layers that can be measured, from input to output."""
+    names = {"name": "layer", "kind": "activation", "width": "channels", "rows": "rows of the largest batch"}
+    return pd.DataFrame(found.get("layers", ()), columns=list(names)).rename(columns=names)
+
+
+def class_table(found: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
+    """Samples and accuracy of every class, the least right first."""
+    right = found.get("accuracy_by_class", {})
+    rows = [(names[int(c)], n, right.get(c)) for c, n in found.get("batches", {}).items()]
+    table = pd.DataFrame(rows, columns=["class", "samples a batch", "right by their given label"])
+    return table.sort_values("right by their given label", kind="stable")
+
+
+def depth_table(diagnosis: Diagnosis) -> pd.DataFrame:
+    """AuC by layer with its 95 % interval, and the range of the reference networks there."""
+    beside = {at.layer: at for at in diagnosis.comparison.layers} if diagnosis.comparison else {}
+    rows = []
+    for layer, at in diagnosis.profile.auc_by_layer(diagnosis.method).items():
+        row: dict[str, Any] = {
+            "layer": layer,
+            "AuC": at.mean,
+            "± (95 %)": at.half_width if at.n > 1 else None,
+            "classes": at.n,
+        }
+        if layer in beside:
+            for group in ("clean", "random"):
+                row[f"lowest reference, {group} labels"], row[f"highest, {group} labels"] = getattr(
+                    beside[layer], group
+                )
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def reference_table(comparison: Comparison) -> pd.DataFrame:
+    """The reference networks, and their mean AuC over all layers."""
+    rows = [
+        {
+            "network": r.network,
+            "data set": r.dataset,
+            "architecture": r.arch,
+            "p": r.p,
+            "mean AuC": r.auc["linear"],
+            "± (standard error)": r.error["linear"],
+        }
+        for r in sorted(comparison.references, key=lambda r: (r.p, -r.auc["linear"]))
+    ]
+    return pd.DataFrame(rows)

@@ -1,0 +1,61 @@
+"""Results of curve requests, grouped by p, layer, class and kind of batch."""
+
+from collections.abc import Callable, Mapping
+
+from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.stats.summary import Spread, spread
+from nmfdiag.views.selection import Choice
+
+Curves = Mapping[CurveRequest, CompressionCurve]
+
+
+def curves_at_layer(choice: Choice, results: Curves) -> dict[tuple[float, str], list[CompressionCurve]]:
+    """Return the curves of the choice's layer, one per batch, for each (p, method)."""
+    groups: dict[tuple[float, str], list[CompressionCurve]] = {}
+    for request, curve in results.items():
+        if request.layer == choice.layer:
+            groups.setdefault((choice.label_noise(request), request.method), []).append(curve)
+    return dict(sorted(groups.items()))
+
+
+def curves_by_class(
+    choice: Choice, results: Curves, layer: str
+) -> dict[tuple[float, str], dict[int, CompressionCurve]]:
+    """Return a layer's curves by class, for each (p, method)."""
+    groups: dict[tuple[float, str], dict[int, CompressionCurve]] = {}
+    for request, curve in results.items():
+        if request.layer == layer:
+            groups.setdefault((choice.label_noise(request), request.method), {})[request.class_idx] = curve
+    return dict(sorted(groups.items()))
+
+
+def curves_of_family(choice: Choice, results: Curves, *, multi: bool) -> dict[CurveRequest, CompressionCurve]:
+    """Return the curves of the choice's networks on multi-class or on single-class batches, from those of several families."""
+    names = {n.name for n in choice.networks}
+    return {r: c for r, c in results.items() if r.entry in names and (r.class_idx == MULTI_CLASS) == multi}
+
+
+def spreads_by_layer(
+    choice: Choice, results: Curves, value: Callable[[CompressionCurve], float], method: str
+) -> dict[float, dict[str, Spread]]:
+    """Return the spread over batches of a value of one method's curves, for each p and layer."""
+    values: dict[float, dict[str, list[float]]] = {}
+    for request, curve in results.items():
+        if request.method == method:
+            by_layer = values.setdefault(choice.label_noise(request), {})
+            by_layer.setdefault(request.layer, []).append(value(curve))
+    return {
+        p: {layer: spread(values[p][layer]) for layer in choice.layers if layer in values[p]} for p in sorted(values)
+    }
+
+
+def auc_spreads(
+    choice: Choice, results: Curves, area: Callable[[CompressionCurve, str], float] = CompressionCurve.auc_over
+) -> dict[str, dict[float, dict[str, Spread]]]:
+    """Return the spread over batches of the area under the curve on the chosen axis, for each method, p and layer."""
+    by_method = {
+        method: spreads_by_layer(choice, results, lambda curve: area(curve, choice.axis), method)
+        for method in choice.methods
+    }
+    return {method: by_noise for method, by_noise in by_method.items() if by_noise}
