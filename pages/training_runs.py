@@ -8,8 +8,9 @@ from typing import Any
 
 import streamlit as st
 
+from nmfdiag.jobs.child_process import State
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs, run_files, runs_folder
-from nmfdiag.monitor.trainer import TRAINABLE, Trainer, Training, under_way
+from nmfdiag.monitor.trainer import TRAINABLE, Trainer, under_way
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import tabs
@@ -121,7 +122,7 @@ def tell(problems: list[str]) -> None:
         st.warning(for_markdown(words))
 
 
-def train_now(folder: Path, training: Training) -> None:
+def train_now(folder: Path, training: State) -> None:
     """The choice of a network and the button that trains it; at most one is trained at a time."""
     with st.container(border=True):
         name = select_one("network", TRAINABLE, "recipe", default=TRAINABLE.index(FIRST), help=TRAIN_HELP)
@@ -151,7 +152,7 @@ def take_up(runs: Mapping[str, MonitoredRun]) -> None:
         del st.session_state["_take_up"]
 
 
-def follow(folder: Path, seen: Mapping[Path, Any], training: Training, runs: Mapping[str, MonitoredRun]) -> None:
+def follow(folder: Path, seen: Mapping[Path, Any], training: State, runs: Mapping[str, MonitoredRun]) -> None:
     """One line: what is under way, and Cancel; or that this page no longer looks by itself."""
     growing = {label: each for label, each in runs.items() if under_way(each, time.time())}
     if words := following_words(list(growing), training.name if training.running else ""):
@@ -162,7 +163,7 @@ def follow(folder: Path, seen: Mapping[Path, Any], training: Training, runs: Map
             st.button("Look again", icon=":material/refresh:", type="tertiary")
 
 
-def following(words: str, folder: Path, seen: dict, training: Training, growing: list[MonitoredRun]) -> None:
+def following(words: str, folder: Path, seen: dict, training: State, growing: list[MonitoredRun]) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
         st.caption(words, width="content")
         if training.running:

@@ -50,7 +50,7 @@ def opener() -> Opener:
 def draw() -> None:
     start_run()
     state, own = opener().state(), open_process.opened_networks()
-    if state.opened and st.session_state.get("_take_up") == state.name and state.name in own:
+    if state.succeeded and st.session_state.get("_take_up") == state.name and state.name in own:
         del st.session_state["_take_up"]
         set_widgets({"network": state.name})
     with st.sidebar:
@@ -125,7 +125,8 @@ def following(name: str) -> None:
     if not state.running or state.name != name:
         rerun_page()
     left, right = st.columns([5, 1], vertical_alignment="center")
-    left.progress(state.share, for_markdown(f"Opening {name}: {state.words}"))
+    share, step = opener().progress()
+    left.progress(share, for_markdown(f"Opening {name}: {step}"))
     right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
 
 

@@ -29,12 +29,12 @@ from nmfdiag.jobs.browse import (
     received,
     samples,
 )
+from nmfdiag.jobs.child_process import State
 from nmfdiag.jobs.open_process import (
     EXAMPLE,
     EXAMPLE_NAME,
     Opener,
     Opening,
-    State,
     check_of,
     example,
     open_command,
@@ -221,8 +221,8 @@ def test_how_far_it_is_comes_from_the_commands_bar(own_zoo: Path) -> None:
     code = "import sys, time; sys.stderr.write('  7%|#  | 00:01 reading\\r 42%|### | 00:02 accuracy at 0..1'); sys.stderr.flush(); time.sleep(600)"
     opener = script(code)
     opener.start(prepared)
-    state = waited(opener, lambda state: state.share > 0)
-    assert (state.name, state.running, state.share, state.words) == ("mine", True, 0.42, "accuracy at 0..1")
+    wait_until(lambda: opener.progress()[0] > 0)
+    assert opener.progress() == (0.42, "accuracy at 0..1") and opener.state() == State("mine", running=True)
     with pytest.raises(NmfdiagError, match="one at a time"):
         opener.start(prepared)
     opener.cancel()
@@ -262,7 +262,7 @@ def test_why_it_failed_is_told(own_zoo: Path, code: str, problem: str) -> None:
     opener = script(code, longest=0.5 if "sleep" in code else 60)
     opener.start(prepared)
     state = waited(opener, lambda state: not state.running)
-    assert problem in state.problem and not state.opened
+    assert problem in state.problem and not state.succeeded
     opener.start(prepared)  # and it can be tried again
     opener.cancel()
 
@@ -288,7 +288,7 @@ def test_what_was_found_is_kept_beside_the_network_which_can_be_removed(own_zoo:
     copied("mine", own_zoo)  # the command's part
     go.touch()
     state = waited(opener, lambda state: not state.running)
-    assert state == State("mine", opened=True)
+    assert state == State("mine", succeeded=True)
     assert check_of(lookup("mine")) == found and check_of(lookup("other")) == {}
     assert list(opened_networks())[-1] == "older" and set(opened_networks()) == {"mine", "other", "older"}
     remove(lookup("mine"))
@@ -313,7 +313,7 @@ def test_the_command_opens_the_example_as_it_was_before_it_was_exported(own_zoo:
     opener = Opener()
     opener.start(example)
     state = waited(opener, lambda state: not state.running)
-    assert state == State(EXAMPLE_NAME, opened=True)
+    assert state == State(EXAMPLE_NAME, succeeded=True)
     entry, check = lookup(EXAMPLE_NAME), check_of(lookup(EXAMPLE_NAME))
     assert entry.layers == lookup(EXAMPLE).layers and entry.pool_accuracy == check["preflight"]["accuracy"] > 0.98
     assert [layer["name"] for layer in check["preflight"]["layers"]] == list(entry.layers)

@@ -14,9 +14,10 @@ from timeouts import wait_until
 
 from nmfdiag.cli import main
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.jobs.child_process import State
 from nmfdiag.monitor.run_reader import Run, monitored_runs, run_files, runs_folder
 from nmfdiag.monitor.train_watched import train_watched
-from nmfdiag.monitor.trainer import QUIET_SECONDS, TRAINABLE, Command, Trainer, Training, train_command, under_way
+from nmfdiag.monitor.trainer import QUIET_SECONDS, TRAINABLE, Command, Trainer, train_command, under_way
 from nmfdiag.zoo import recipes
 from nmfdiag.zoo.recipes import recipe
 from nmfdiag.zoo.training import train
@@ -125,7 +126,7 @@ def script(code: str) -> Command:
     return lambda name, runs, out: [sys.executable, "-c", code, name, str(runs), str(out)]
 
 
-def waited(trainer: Trainer, until: Callable[[], bool]) -> Training:
+def waited(trainer: Trainer, until: Callable[[], bool]) -> State:
     wait_until(until)
     return trainer.state()
 
@@ -138,18 +139,18 @@ WRITES = (
 
 def test_one_at_a_time_and_cancel_ends_it_and_its_run(tmp_path: Path) -> None:
     trainer = Trainer(script(WRITES + "pathlib.Path(sys.argv[3], 'weights').touch(); time.sleep(600)"))
-    assert trainer.state() == Training()
+    assert trainer.state() == State()
     trainer.cancel()
     name = TRAINABLE[0]
     trainer.start(name, tmp_path)
     with pytest.raises(NmfdiagError, match="one at a time"):
         trainer.start(TRAINABLE[1], tmp_path)
-    assert trainer._now is not None
-    process, weights = trainer._now.process, Path(trainer._now.weights.name)
+    assert trainer._child is not None
+    process, weights = trainer._child.process, trainer._child.path
     waited(trainer, lambda: bool(monitored_runs(tmp_path)[0]))
-    assert trainer.state() == Training(name, running=True) and weights.is_dir()
+    assert trainer.state() == State(name, running=True) and weights.is_dir()
     trainer.cancel()
-    assert trainer.state() == Training(name) and process.poll() is not None and not weights.exists()
+    assert trainer.state() == State(name) and process.poll() is not None and not weights.exists()
     assert only(tmp_path).stopped == "cancelled"
 
 
@@ -158,7 +159,7 @@ def test_a_failed_process_shows_its_last_line_and_another_can_be_started(tmp_pat
     trainer = Trainer(script(code))
     trainer.start(TRAINABLE[0], tmp_path)
     state = waited(trainer, lambda: not trainer.state().running)
-    assert state == Training(TRAINABLE[0], problem="nmfdiag: no such data")
+    assert state == State(TRAINABLE[0], problem="nmfdiag: no such data")
     trainer.start(TRAINABLE[0], tmp_path)
     waited(trainer, lambda: not trainer.state().running)
 
@@ -194,7 +195,7 @@ def test_only_small_networks_are_trained_and_never_through_a_shell(tmp_path: Pat
         trainer.start("cifar10-cnn-p0-s0", tmp_path)
     with pytest.raises(NmfdiagError, match="No zoo network"):
         trainer.start("digits-mlp-p0-s0; true", tmp_path)
-    with pytest.raises(NmfdiagError, match="can't be started"):
+    with pytest.raises(NmfdiagError, match="can't be trained"):
         Trainer(lambda *_: ["/no/such/program"]).start(TRAINABLE[0], tmp_path)
     command = train_command("digits-mlp-p0-s0", tmp_path / "a b", tmp_path)
     assert command[0] == sys.executable and str(tmp_path / "a b") in command

@@ -46,14 +46,14 @@ def opened(prepare: Prepare) -> tuple[str, int]:
         return not opener.state().running
 
     wait_until(ended)
-    assert not opener.state().opened
+    assert not opener.state().succeeded
     return opener.state().problem, most
 
 
 def peak(opener: Opener) -> int:
     """KiB of memory that an opener's process has held."""
     with suppress(OSError, AttributeError, StopIteration):  # it has ended meanwhile
-        status = Path(f"/proc/{opener._now.process.pid}/status").read_text()  # type: ignore[union-attr]
+        status = Path(f"/proc/{opener._child.process.pid}/status").read_text()  # type: ignore[union-attr]
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
     return 0
 
