@@ -23,7 +23,8 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.functional import resize
 
 from nmfdiag import compression_curve, relu_layers
-from nmfdiag.data import Normalization, load
+from nmfdiag.data.datasets import load
+from nmfdiag.data.normalization import Normalization
 from nmfdiag.factorize import coarse_ranks
 from nmfdiag.networks.split import SplitNetwork
 

@@ -196,7 +196,12 @@ def heavy_after_import(module: str, folder: Path = ROOT) -> list[str]:
     return list(json.loads(done.stdout))
 
 
-@pytest.mark.parametrize("module", ["nmfdiag", "nmfdiag.cli", "nmfdiag.zoo.registry", "nmfdiag.zoo.recipes"])
+REGISTRIES = (
+    "nmfdiag.data.datasets", "nmfdiag.networks.architectures", "nmfdiag.zoo.registry", "nmfdiag.zoo.recipes",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("module", ["nmfdiag", "nmfdiag.cli", *REGISTRIES])
 def test_importing_is_cheap(module: str) -> None:
     assert heavy_after_import(module) == []
 

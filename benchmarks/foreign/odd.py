@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 import nmfdiag
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.networks.split import SplitNetwork
 
 SAMPLES, EPOCHS = 400, 25

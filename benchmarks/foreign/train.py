@@ -23,7 +23,10 @@ import torchvision
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from nmfdiag.data import Normalization, load, randomize_labels, stratified_subset
+from nmfdiag.data.datasets import load
+from nmfdiag.data.labels import randomize_labels
+from nmfdiag.data.normalization import Normalization
+from nmfdiag.data.probe import stratified_subset
 
 NORMALIZATIONS = {
     "imagenet": Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),

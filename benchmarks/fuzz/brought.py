@@ -15,7 +15,7 @@ from drawing import Trap, image, npz, saved, sound, written, zipped
 from hypothesis import strategies as st
 from safetensors.torch import save as safetensors_bytes
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.data.files import load_image_folder
 from nmfdiag.networks.architectures import build
 from nmfdiag.networks.checkpoints import read, read_pickle_child

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 
 from nmfdiag import MemorizationMonitor
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.zoo.recipes import Recipe, recipe
 from nmfdiag.zoo.training import train, training_set
 

@@ -18,9 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nmfdiag.bench.table import kept_folder
-from nmfdiag.data import Normalization, load, stratified_subset
+from nmfdiag.data.datasets import load
+from nmfdiag.data.normalization import Normalization
+from nmfdiag.data.probe import stratified_subset
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.architectures import ConvBlock, LinearBlock
+from nmfdiag.networks.zoo_networks import ConvBlock, LinearBlock
 from nmfdiag.zoo.registry import entries
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4", "fc1")
@@ -85,7 +87,7 @@ def bench_network(root: str | None = None, say: Say = lambda words: None, recipe
     """Read the network that an earlier benchmark trained, or train it: about a minute on one core.
 
     Args:
-        root: Folder of the data sets; default as for :func:`nmfdiag.data.load`.
+        root: Folder of the data sets; default as for :func:`nmfdiag.data.datasets.load`.
         say: Told what goes on, in words.
         recipe: What to train.
     """

@@ -17,7 +17,7 @@ from nmfdiag.bench.bench_network import Say
 from nmfdiag.bench.cases import Options, grid, subject, words
 from nmfdiag.bench.peers import OURS, warm_up
 from nmfdiag.bench.table import Row, Section
-from nmfdiag.data import single_class_batches
+from nmfdiag.data.probe import single_class_batches
 from nmfdiag.factorize import default_ranks, nmf
 from nmfdiag.jobs.timer import Timing, interleaved
 from nmfdiag.measures.auc import auc

@@ -7,7 +7,7 @@ from nmfdiag.bench.bench_network import Say
 from nmfdiag.bench.cases import Options
 from nmfdiag.bench.peers import OURS, warm_up
 from nmfdiag.bench.table import Row, Section
-from nmfdiag.data import single_class_batch
+from nmfdiag.data.probe import single_class_batch
 from nmfdiag.jobs.timer import Timing, once
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.networks.split import SplitNetwork

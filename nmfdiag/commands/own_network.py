@@ -2,6 +2,9 @@
 
 import argparse
 
+from nmfdiag.data.datasets import DATASETS
+from nmfdiag.networks.architectures import ARCHITECTURES
+
 
 def add_own(parser: argparse.ArgumentParser, *, code: bool = True) -> None:
     """Add the options that name a network of one's own, and its samples.
@@ -16,7 +19,7 @@ def add_own(parser: argparse.ArgumentParser, *, code: bool = True) -> None:
 
     own = parser.add_argument_group("a network of your own")
     own.add_argument(
-        "--arch", help="cnn, mlp, resnet, audio_cnn or one of torchvision's; auto finds what fits --weights"
+        "--arch", help=f"{', '.join(ARCHITECTURES)} or one of torchvision's; auto finds what fits --weights"
     )
     own.add_argument("--weights", metavar="FILE", help="a checkpoint: .safetensors, .pt, .pth, .ckpt or .bin")
     own.add_argument(
@@ -28,7 +31,10 @@ def add_own(parser: argparse.ArgumentParser, *, code: bool = True) -> None:
     own.add_argument("--exported", metavar="FILE.pt2", help=of_code("a network from torch.export; with --trust"))
     own.add_argument("--trust", action="store_true", help=of_code("open the --exported file although it can run code"))
     own.add_argument("--activations", metavar="FILE.npz", help="activations, labels, weight and bias of a last layer")
-    own.add_argument("--data", help="training samples: a data set's name, an image folder, a zip of one, or an .npz")
+    own.add_argument(
+        "--data",
+        help=f"training samples: a data set ({', '.join(DATASETS)}), an image folder, a zip of one, or an .npz",
+    )
     own.add_argument(
         "--normalization",
         metavar="HOW",

@@ -10,7 +10,7 @@ from nmfdiag.errors import NmfdiagError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from nmfdiag.data import Normalization
+    from nmfdiag.data.normalization import Normalization
     from nmfdiag.zoo.open_network import Opened
 
 BY_NAME = "name"

@@ -101,7 +101,7 @@ def _list(_: argparse.Namespace) -> Outcome:
 def _train(arguments: argparse.Namespace) -> Outcome:
     from tqdm import tqdm
 
-    from nmfdiag.data import load
+    from nmfdiag.data.datasets import load
     from nmfdiag.jobs.compute import resolve
     from nmfdiag.zoo.recipes import recipe
     from nmfdiag.zoo.registry import user_zoo

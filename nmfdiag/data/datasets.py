@@ -1,4 +1,7 @@
-"""Data sets by name or path: inputs as they are stored, integer labels, class names."""
+"""The registry of data sets, read by name or path: inputs as they are stored, integer labels, class names.
+
+To add a data set, write its reader here and add a record to :data:`DATASETS`. Torch is loaded only to read one.
+"""
 
 import gzip
 import math
@@ -7,36 +10,47 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from nmfdiag.data.audio import load_spoken_digits
 from nmfdiag.data.file_kinds import given_path, is_arrays
-from nmfdiag.data.files import load_image_folder, load_npz
-from nmfdiag.data.labels import check_labels
-from nmfdiag.data.resizing import checked_size, resized
-from nmfdiag.data.urban_sound import load_urban_sound
 from nmfdiag.errors import NmfdiagError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 SPLITS = ("train", "test")
 FILES = "an image folder (CLASS/IMAGE), a zip of one, or an .npz"
 DIGITS_TRAIN = 1200
-MAX_IDX_BYTES, MAX_IDX_DIMS, IDX_PIECE = 2**28, 4, 2**18
+"""Number of training samples among the digits."""
+MAX_IDX_BYTES, MAX_IDX_DIMS = 2**28, 4
+IDX_PIECE = 2**18
+"""Bytes that are unpacked at once."""
+
+Arrays = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+"""Inputs, labels and class names."""
+Reader = Callable[[Path, str, bool], Arrays]
+"""Function of the folder of the data sets, the split, and whether missing files may be downloaded."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """``inputs`` (n, c, h, w), or (n, d) for vectors: uint8 for images, else float32; ``labels`` (n,) int64.
+    """A split of a data set.
 
-    ``notes`` say what was left out in reading it.
+    Attributes:
+        name: Its name in :data:`DATASETS`, or its path.
+        split: ``"train"`` or ``"test"``.
+        inputs: (n, c, h, w), or (n, d) for vectors: uint8 for images, else float32.
+        labels: (n,) int64.
+        class_names: One per class.
+        notes: Sentences on what was skipped in reading it.
     """
 
     name: str
     split: str
-    inputs: Tensor
-    labels: Tensor
+    inputs: "Tensor"
+    labels: "Tensor"
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -49,19 +63,28 @@ class Dataset:
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
-        """Channels, height, width; a vector is a map of one place."""
+        """Return channels, height and width; a vector is a map of one place."""
         c, h, w = (*self.inputs.shape[1:], 1, 1)[:3]
         return c, h, w
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One data set known by name. ``load(root, split, download)`` returns inputs, labels and class names."""
+    """A data set known by name.
+
+    Attributes:
+        name: Its name in recipes, in links and on the command line.
+        title: Its name in sentences.
+        source: Its origin and size.
+        load: Reads a split.
+        places: Paths in the folder of the data sets, one of which exists if the data set is there; none if it comes with a package.
+    """
 
     name: str
     title: str
     source: str
-    load: Callable[[Path, str, bool], tuple[np.ndarray, np.ndarray, tuple[str, ...]]]
+    load: Reader
+    places: tuple[str, ...] = ()
 
 
 def load(
@@ -80,56 +103,62 @@ def load(
         name: One of :data:`DATASETS`, or a path.
         split: ``"train"`` or ``"test"``.
         root: Folder of the data sets; default ``$NMFDIAG_DATA``, else ``data/`` in the current directory.
-        download: Whether torchvision may download what is missing. Never by default.
-        size: Height and width to which images are resized, or one number for both; default is as they are, and that of
-            the first image of a folder.
-        limit_per_class: Keep only the first so many of each class; of a folder no more are read.
-        as_stored: Whether the arrays of an ``.npz`` keep the axes and integers that they have.
+        download: Whether torchvision may download missing files.
+        size: Height and width to which images are resized, or one number for both; by default they keep their size, and images of
+            a folder get that of its first one.
+        limit_per_class: Largest number of samples per class; the first ones are kept, and of a folder only these are read.
+        as_stored: Whether the arrays of an ``.npz`` keep their axes and integers.
 
     Raises:
-        NmfdiagError: If the data set is unknown, missing or damaged, or the size is none.
+        NmfdiagError: If the data set is unknown, missing or damaged, or the size is not positive.
     """
+    import torch
+
+    from nmfdiag.data.files import load_image_folder, load_npz
+    from nmfdiag.data.labels import check_labels
+    from nmfdiag.data.resizing import checked_size, resized
+
     if split not in SPLITS:
         raise NmfdiagError(f"Unknown split {split!r}: accepted are {', '.join(SPLITS)}.")
     if limit_per_class is not None and limit_per_class < 1:
-        raise NmfdiagError(f"At least one sample a class is read, got limit_per_class={limit_per_class}.")
+        raise NmfdiagError(f"limit_per_class must be at least 1, got {limit_per_class}.")
     sides = None if size is None else checked_size(size)
     folder = Path(root or os.environ.get("NMFDIAG_DATA") or "data")
     notes: list[str] = []
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
-    elif _is(path := given_path(name, "data"), Path.is_file) and is_arrays(path):
+    elif _passes(path := given_path(name, "data"), Path.is_file) and is_arrays(path):
         inputs, labels, class_names = load_npz(path, as_stored=as_stored)
-    elif _is(path, Path.is_file) or _is(path, Path.is_dir):
+    elif _passes(path, Path.is_file) or _passes(path, Path.is_dir):
         inputs, labels, class_names = load_image_folder(
             path, split, size=sides, limit_per_class=limit_per_class, on_note=notes.append
         )
     else:
         raise NmfdiagError(f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of {FILES}.")
     if (inputs.ndim not in (2, 4) and not as_stored) or labels.ndim != 1 or len(inputs) != len(labels):
-        raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not belong together.")
+        raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not match.")
     if limit_per_class is not None:
-        first = _first_of_each(labels, limit_per_class)
-        inputs, labels = inputs[first], labels[first]
+        rows = _first_rows(labels, limit_per_class)
+        inputs, labels = inputs[rows], labels[rows]
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
     x = torch.from_numpy(inputs)
     return Dataset(name, split, x if sides is None else resized(x, sides), y, class_names, tuple(notes))
 
 
-def _is(path: Path, kind: Callable[[Path], bool]) -> bool:
-    """Whether something of this kind is there; a name that is too long, or behind a locked folder, is none."""
+def _passes(path: Path, check: Callable[[Path], bool]) -> bool:
+    """Return whether a path passes a check; one that is too long, or inside a locked folder, does not."""
     try:
-        return kind(path)
+        return check(path)
     except OSError:
         return False
 
 
-def _first_of_each(labels: np.ndarray, limit: int) -> np.ndarray:
-    """Rows of the first so many samples of each class, ascending."""
+def _first_rows(labels: np.ndarray, limit: int) -> np.ndarray:
+    """Return the rows of the first ``limit`` samples of each class, ascending."""
     return np.sort(np.concatenate([np.flatnonzero(labels == c)[:limit] for c in np.unique(labels)] or [labels[:0]]))
 
 
-def _digits(_root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _digits(_root: Path, split: str, _download: bool) -> Arrays:
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -137,44 +166,44 @@ def _digits(_root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.nd
     images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[:, None]
     rows = np.arange(len(images))
     parts = train_test_split(rows, train_size=DIGITS_TRAIN, random_state=0, stratify=bunch.target)
-    chosen = np.sort(parts[SPLITS.index(split)])
-    return images[chosen], bunch.target[chosen], tuple(str(d) for d in range(10))
+    split_rows = np.sort(parts[SPLITS.index(split)])
+    return images[split_rows], bunch.target[split_rows], DIGIT_NAMES
 
 
-def _torchvision(class_name: str, channels_last: bool) -> Callable[[Path, str, bool], tuple]:
-    def load_split(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _torchvision_reader(class_name: str, channels_last: bool = False) -> Reader:
+    def load_split(root: Path, split: str, download: bool) -> Arrays:
         from torchvision import datasets
 
         make = getattr(datasets, class_name)
-        which = {"split": split} if class_name == "SVHN" else {"train": split == "train"}
+        options = {"split": split} if class_name == "SVHN" else {"train": split == "train"}
         try:
-            found = make(root, download=download, **which)
-        except Exception as error:  # of a missing file, or a damaged one
+            dataset = make(root, download=download, **options)
+        except Exception as error:  # a missing or a damaged file
             raise NmfdiagError(
-                f"{class_name} was not found in {root} ({error}). Set NMFDIAG_DATA or root to the folder of it, "
+                f"{class_name} was not found in {root} ({error}). Set NMFDIAG_DATA or root to its folder, "
                 f"or allow torchvision to download it with download=True (--download on the command line)."
             ) from None
-        images = np.asarray(found.data)
+        images = np.asarray(dataset.data)
         if images.ndim == 3:
             images = images[:, None]
         elif channels_last:
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        labels = np.asarray(found.labels if class_name == "SVHN" else found.targets)
-        return images, labels, tuple(getattr(found, "classes", [str(d) for d in range(10)]))
+        labels = np.asarray(dataset.labels if class_name == "SVHN" else dataset.targets)
+        return images, labels, tuple(getattr(dataset, "classes", DIGIT_NAMES))
 
     return load_split
 
 
-def _idx_first(class_name: str, class_names: tuple[str, ...]) -> Callable[[Path, str, bool], tuple]:
-    """MNIST's format: read the gzipped files as they are distributed if they are there, else ask torchvision."""
-    through_torchvision = _torchvision(class_name, channels_last=False)
+def _idx_reader(class_name: str, class_names: tuple[str, ...]) -> Reader:
+    """Return a reader of MNIST's format: of the gzipped files as distributed, if they exist, else by torchvision."""
+    read_by_torchvision = _torchvision_reader(class_name)
 
-    def load_split(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    def load_split(root: Path, split: str, download: bool) -> Arrays:
         stem = root / class_name / "raw" / ("train" if split == "train" else "t10k")
         images, labels = (Path(f"{stem}-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
         if images.is_file() and labels.is_file():
             return read_idx(images)[:, None], read_idx(labels), class_names
-        return through_torchvision(root, split, download)
+        return read_by_torchvision(root, split, download)
 
     return load_split
 
@@ -183,7 +212,7 @@ def read_idx(path: Path) -> np.ndarray:
     """Read a gzipped IDX file of unsigned bytes.
 
     Raises:
-        NmfdiagError: If the header and the length disagree, or the file is no such file.
+        NmfdiagError: If it is not such a file, or its header and its length disagree.
     """
     try:
         with gzip.open(path) as file:
@@ -192,7 +221,7 @@ def read_idx(path: Path) -> np.ndarray:
             shape = [int.from_bytes(file.read(4), "big") for _ in range(n_dims if n_dims <= MAX_IDX_DIMS else 0)]
             promised = math.prod(shape) if shape else 0
             content, n_bytes = bytearray(), 0
-            while n_bytes <= MAX_IDX_BYTES and (piece := file.read(IDX_PIECE)):  # never more than the file has
+            while n_bytes <= MAX_IDX_BYTES and (piece := file.read(IDX_PIECE)):
                 n_bytes += len(piece)
                 if n_bytes <= promised:
                     content += piece
@@ -201,36 +230,58 @@ def read_idx(path: Path) -> np.ndarray:
     if n_bytes > MAX_IDX_BYTES:
         raise NmfdiagError(f"{path.name} unpacks to more than {MAX_IDX_BYTES >> 20} MiB.")
     if not promised or not len(content) == n_bytes == promised:
-        raise NmfdiagError(f"{path.name} is no IDX file of unsigned bytes, or it is truncated.")
+        raise NmfdiagError(f"{path.name} is not an IDX file of unsigned bytes, or it is truncated.")
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _cifar10(root: Path, split: str, download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _cifar10(root: Path, split: str, download: bool) -> Arrays:
+    from nmfdiag.data.files import load_image_folder
+
     archive = root / "cifar10_jpeg.zip"
-    return (
-        load_image_folder(archive, split) if archive.is_file() else _torchvision("CIFAR10", True)(root, split, download)
-    )
+    if archive.is_file():
+        return load_image_folder(archive, split)
+    return _torchvision_reader("CIFAR10", channels_last=True)(root, split, download)
 
 
-def _spoken_digits(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _spoken_digits(root: Path, split: str, _download: bool) -> Arrays:
+    from nmfdiag.data.audio import load_spoken_digits
+
     return load_spoken_digits(root, split)
 
 
-def _urban_sound(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+def _urban_sound(root: Path, split: str, _download: bool) -> Arrays:
+    from nmfdiag.data.urban_sound import load_urban_sound
+
     return load_urban_sound(root, split)
 
 
-FASHION = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
+FASHION_NAMES = ("T-shirt", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot")
 DIGIT_NAMES = tuple(str(d) for d in range(10))
 DATASETS: dict[str, DatasetInfo] = {
     info.name: info
     for info in (
         DatasetInfo("digits", "Digits", "scikit-learn, 1,797 images of 8x8", _digits),
-        DatasetInfo("mnist", "MNIST", "torchvision, 70,000 images of 28x28", _idx_first("MNIST", DIGIT_NAMES)),
-        DatasetInfo("fashion_mnist", "Fashion-MNIST", "torchvision, 28x28 (MIT)", _idx_first("FashionMNIST", FASHION)),
-        DatasetInfo("cifar10", "CIFAR-10", "torchvision, 60,000 images of 32x32", _cifar10),
-        DatasetInfo("svhn", "SVHN", "torchvision, 99,289 images of 32x32", _torchvision("SVHN", channels_last=False)),
-        DatasetInfo("spoken_digits", "Spoken digits", "Free Spoken Digit Dataset (CC BY-SA 4.0)", _spoken_digits),
-        DatasetInfo("urban_sound", "UrbanSound8K", "8,732 clips of city noise, from your own folder", _urban_sound),
+        DatasetInfo(
+            "mnist", "MNIST", "torchvision, 70,000 images of 28x28", _idx_reader("MNIST", DIGIT_NAMES), ("MNIST/raw",)
+        ),
+        DatasetInfo(
+            "fashion_mnist", "Fashion-MNIST", "torchvision, 28x28 (MIT)", _idx_reader("FashionMNIST", FASHION_NAMES),
+            ("FashionMNIST/raw",),
+        ),
+        DatasetInfo(
+            "cifar10", "CIFAR-10", "torchvision, 60,000 images of 32x32", _cifar10,
+            ("cifar10_jpeg.zip", "cifar-10-batches-py"),
+        ),
+        DatasetInfo(
+            "svhn", "SVHN", "torchvision, 99,289 images of 32x32", _torchvision_reader("SVHN"), ("train_32x32.mat",)
+        ),
+        DatasetInfo(
+            "spoken_digits", "Spoken digits", "Free Spoken Digit Dataset (CC BY-SA 4.0)", _spoken_digits,
+            ("fsdd_wav.zip", "recordings"),
+        ),
+        DatasetInfo(
+            "urban_sound", "UrbanSound8K", "8,732 clips of city noise, from your own folder", _urban_sound,
+            ("UrbanSound8K/audio", "audio/fold1"),
+        ),
     )
-}
+}  # fmt: skip

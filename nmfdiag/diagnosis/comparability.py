@@ -18,7 +18,7 @@ from nmfdiag.diagnosis.references import GROUPS, Reference
 from nmfdiag.evidence.batch_sizes import BatchEffect
 from nmfdiag.evidence.curve_records import PER_CLASS
 from nmfdiag.measures.auc import auc
-from nmfdiag.networks.kind import CONVOLUTIONAL, FULLY_CONNECTED, KINDS
+from nmfdiag.networks.architectures import CONVOLUTIONAL, FULLY_CONNECTED, KINDS
 from nmfdiag.zoo.recipes import FITTED
 
 if TYPE_CHECKING:

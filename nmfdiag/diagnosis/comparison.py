@@ -18,7 +18,7 @@ from nmfdiag.diagnosis.reference_checks import Check, check
 from nmfdiag.diagnosis.references import AXES, GROUPS, Reference, band, mean_over_layers, place, references
 from nmfdiag.evidence.batch_sizes import BatchEffect, batch_effect
 from nmfdiag.evidence.records import RECORDS_FOLDER
-from nmfdiag.networks.kind import OTHER
+from nmfdiag.networks.architectures import OTHER
 
 if TYPE_CHECKING:
     from nmfdiag.measures.layer_profile import LayerProfile, Measured
@@ -42,7 +42,7 @@ class Comparison:
     """A network among references of its kind.
 
     Attributes:
-        kind: One of :data:`nmfdiag.networks.kind.KINDS`, or ``"other"``.
+        kind: One of :data:`nmfdiag.networks.architectures.KINDS`, or ``"other"``.
         references: The networks it is compared with.
         places: Its mean AuC among theirs, by rank axis; AuC over linear k is the one that words are about.
         layers: Its layers beside the references at the same depth.
@@ -144,7 +144,7 @@ def compare(
 
     Args:
         profile: Its curves; those of other methods and of mixtures are left aside.
-        kind: One of :data:`nmfdiag.networks.kind.KINDS` or ``"other"``; empty: what the curves show.
+        kind: One of :data:`nmfdiag.networks.architectures.KINDS` or ``"other"``; empty: what the curves show.
         without: References to leave out, such as the network itself.
         folder: Where the records are.
 

@@ -132,7 +132,7 @@ def worth(kind: str) -> str:
     """What comparisons with references of a kind are worth, as a paragraph; computed from the records.
 
     Args:
-        kind: One of :data:`nmfdiag.networks.kind.KINDS`.
+        kind: One of :data:`nmfdiag.networks.architectures.KINDS`.
 
     Raises:
         NmfdiagError: If a record can't be read.

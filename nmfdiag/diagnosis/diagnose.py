@@ -18,7 +18,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile, Measured
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
-from nmfdiag.networks.kind import kind_of_architecture, kind_of_model
+from nmfdiag.networks.architectures import kind_of_architecture
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.registry import ZooEntry
 
@@ -176,6 +176,7 @@ def diagnose(
 
     from nmfdiag.data.samples import as_samples
     from nmfdiag.measures.compute_profile import layer_profile
+    from nmfdiag.networks.survey import kind_of_model
     from nmfdiag.networks.wrappers import unwrapped
 
     inputs, labels = as_samples(inputs, labels, model)

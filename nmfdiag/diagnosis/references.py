@@ -15,7 +15,7 @@ from nmfdiag.diagnosis.place import Known, Place, placed
 from nmfdiag.evidence.curve_records import recorded_curves
 from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.stats.summary import Spread, spread
-from nmfdiag.networks.kind import KINDS, RESIDUAL, kind_of_architecture
+from nmfdiag.networks.architectures import KINDS, RESIDUAL, kind_of_architecture
 
 COLUMN_OF = {"linear": "auc", "log": "auc_log"}
 AXES = tuple(COLUMN_OF)
@@ -64,7 +64,7 @@ def references(kind: str, *, without: Collection[str] = (), folder: Path = RECOR
     Residual ones are of one data set so far, too few to stand alone: convolutional ones join them.
 
     Args:
-        kind: One of :data:`nmfdiag.networks.kind.KINDS`; others have none.
+        kind: One of :data:`nmfdiag.networks.architectures.KINDS`; others have none.
         without: Names to leave out, such as that of the network itself.
         folder: Where the records are.
 

@@ -17,7 +17,7 @@ from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.requests import profile_requests
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.networks.kind import CONVOLUTIONAL, RESIDUAL, kind_of_architecture
+from nmfdiag.networks.architectures import CONVOLUTIONAL, RESIDUAL, kind_of_architecture
 from nmfdiag.zoo.recipes import RECIPES
 from nmfdiag.zoo.registry import SHIPPED, entries, lookup
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nmfdiag.data import Dataset, load, multi_class_batch, single_class_batches
+from nmfdiag.data.datasets import Dataset, load
+from nmfdiag.data.probe import multi_class_batch, single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence.records import histories, network_records
 from nmfdiag.factorize import coarse_ranks

@@ -9,6 +9,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from nmfdiag.data.datasets import DATASETS
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.recipes import RECIPES
 from nmfdiag.zoo.registry import entries
@@ -25,31 +26,6 @@ DEEPEST, MOST_SEEN, MOST_LISTED = 3, 20_000, 500
 FIRST_FEW, LONGEST_NAME = 50, 60
 """Entries of a folder that tell whether it has one folder of images a class."""
 
-ON_DISK: dict[str, tuple[str, ...]] = {
-    "digits": (".",),
-    "mnist": ("MNIST/raw",),
-    "fashion_mnist": ("FashionMNIST/raw",),
-    "cifar10": ("cifar10_jpeg.zip", "cifar-10-batches-py"),
-    "svhn": ("train_32x32.mat",),
-    "spoken_digits": ("fsdd_wav.zip", "recordings"),
-    "urban_sound": ("UrbanSound8K/audio", "audio/fold1"),
-}
-"""For each data set known by name, places in the data folder; one of them is there if it is. Digits come with scikit-learn."""
-
-TORCHVISION = tuple(
-    """alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201
-    efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
-    efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
-    mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_16gf regnet_x_1_6gf
-    regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf regnet_y_128gf regnet_y_16gf regnet_y_1_6gf
-    regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf resnet101 resnet152 resnet18 resnet34 resnet50
-    resnext101_32x8d resnext101_64x4d resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5
-    shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t vgg11 vgg11_bn vgg13
-    vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
-    """.split()
-)
-"""Torchvision's classifiers by name: to ask it for them would import torch into the page."""
-
 
 def models_folder() -> Path:
     """``$NMFDIAG_MODELS``, else ``models/`` in the current directory."""
@@ -63,7 +39,11 @@ def data_folder() -> Path:
 
 def data_sets(folder: Path) -> list[str]:
     """The data sets known by name that are on this disk."""
-    return [name for name, places in ON_DISK.items() if name == "digits" or any((folder / p).exists() for p in places)]
+    return [
+        name
+        for name, dataset in DATASETS.items()
+        if not dataset.places or any((folder / place).exists() for place in dataset.places)
+    ]
 
 
 def files(folder: Path, suffixes: Sequence[str]) -> list[str]:
@@ -82,7 +62,7 @@ def files(folder: Path, suffixes: Sequence[str]) -> list[str]:
 
 def samples(folder: Path) -> list[str]:
     """What the data folder has beside data sets known by name: arrays, zips and folders of images, as paths from there."""
-    known = {place.split("/")[0] for places in ON_DISK.values() for place in places}
+    known = {place.split("/")[0] for dataset in DATASETS.values() for place in dataset.places}
     found = [name for name in [*files(folder, SAMPLES), *image_folders(folder)] if name.split("/")[0] not in known]
     return sorted(found, key=str.lower)[:MOST_LISTED]
 
@@ -148,7 +128,7 @@ def received(folder: Path, role: str, filename: str, content: bytes | memoryview
 def proposed_name(words: str) -> str:
     """A name that the zoo takes, after a file's or after what somebody typed; with a number where it is taken."""
     stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", words).strip("-._")[:LONGEST_NAME] or "network"
-    taken, name, n = {*entries(), *RECIPES, *ON_DISK}, stem, 1
+    taken, name, n = {*entries(), *RECIPES, *DATASETS}, stem, 1
     while name in taken:
         n += 1
         name = f"{stem}-{n}"

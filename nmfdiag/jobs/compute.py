@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING, Any
 
-from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batch
+from nmfdiag.data.probe import ProbeBatch, multi_class_batch, single_class_batch
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import coarse_ranks, default_ranks
 from nmfdiag.factorize.progress import Progress

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from nmfdiag.data import ProbeBatch, multi_class_batch, single_class_batches
 from nmfdiag.data.labels import counted_from_one
+from nmfdiag.data.probe import ProbeBatch, multi_class_batch, single_class_batches
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress

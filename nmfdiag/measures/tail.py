@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from nmfdiag.data import check_labels
+from nmfdiag.data.labels import check_labels
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import Factorization, RandomAblation
 from nmfdiag.networks.split import Cut, SplitNetwork

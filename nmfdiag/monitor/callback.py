@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import check_labels, single_class_batches
+from nmfdiag.data.labels import check_labels
+from nmfdiag.data.probe import single_class_batches
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import leading_method

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.monitor.callback import MemorizationMonitor
 from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.training import Trained, train, training_set

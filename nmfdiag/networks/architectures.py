@@ -1,169 +1,177 @@
-"""The networks that the zoo trains, and torchvision's by name.
+"""The registry of architectures: the zoo's as records, torchvision's by name. Torch is loaded only to build a network.
 
-Layer names are the paper's where it names them: ``conv1_1 ... conv4_3`` for the VGG-like network, ``fc1 ... fc5`` for
-the fully-connected one. Each such name is the path of a block that calls one ReLU, so it is also the name under which
-:func:`nmfdiag.relu_layers` finds that ReLU.
+To add an architecture, write its class in :mod:`nmfdiag.networks.zoo_networks` and add a record to :data:`ARCHITECTURES`.
 """
 
-from collections import OrderedDict
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.networks.checkpoints.tensor_names import count_numbers, length
 
-RECORDED = "activations"
-"""Name of this architecture, and of its one ReLU."""
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 Shape = tuple[int, int, int]
-CONVS_A_BLOCK = (2, 2, 3, 3)
-SMALLEST_MAP = {"cnn": 4, "resnet": 4, "audio_cnn": 16}
+State = Mapping[str, "Tensor"]
+USUAL_SIDE = 32
+"""Side of the images that weights are taken to be for where they don't say it, in pixels."""
+
+CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED, OTHER = "convolutional", "residual", "fully-connected", "other"
+KINDS = (CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED)
+"""Kinds of networks that have reference networks."""
+_TORCHVISION_KINDS = (
+    (re.compile(r"(wide_)?resne(x)?t\d|regnet"), RESIDUAL),
+    (re.compile(r"(vgg|alexnet|squeezenet|googlenet|inception)"), CONVOLUTIONAL),
+)
+TORCHVISION_NAMES = tuple(
+    """alexnet convnext_base convnext_large convnext_small convnext_tiny densenet121 densenet161 densenet169 densenet201
+    efficientnet_b0 efficientnet_b1 efficientnet_b2 efficientnet_b3 efficientnet_b4 efficientnet_b5 efficientnet_b6
+    efficientnet_b7 efficientnet_v2_l efficientnet_v2_m efficientnet_v2_s googlenet inception_v3 maxvit_t mnasnet0_5
+    mnasnet0_75 mnasnet1_0 mnasnet1_3 mobilenet_v2 mobilenet_v3_large mobilenet_v3_small regnet_x_16gf regnet_x_1_6gf
+    regnet_x_32gf regnet_x_3_2gf regnet_x_400mf regnet_x_800mf regnet_x_8gf regnet_y_128gf regnet_y_16gf regnet_y_1_6gf
+    regnet_y_32gf regnet_y_3_2gf regnet_y_400mf regnet_y_800mf regnet_y_8gf resnet101 resnet152 resnet18 resnet34 resnet50
+    resnext101_32x8d resnext101_64x4d resnext50_32x4d shufflenet_v2_x0_5 shufflenet_v2_x1_0 shufflenet_v2_x1_5
+    shufflenet_v2_x2_0 squeezenet1_0 squeezenet1_1 swin_b swin_s swin_t swin_v2_b swin_v2_s swin_v2_t vgg11 vgg11_bn vgg13
+    vgg13_bn vgg16 vgg16_bn vgg19 vgg19_bn vit_b_16 vit_b_32 vit_h_14 vit_l_16 vit_l_32 wide_resnet101_2 wide_resnet50_2
+    """.split()
+)
+"""Names of torchvision's classifiers: asking it for them would import torch."""
 
 
-class ConvBlock(nn.Module):
-    """Convolution, batch norm, ReLU: one entry of the paper's ``convB_I`` numbering."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.conv(x)))
+def _no_options(_: State) -> dict[str, int]:
+    return {}
 
 
-class LinearBlock(nn.Module):
-    """Linear map, batch norm, ReLU."""
-
-    def __init__(self, inputs: int, outputs: int):
-        super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=False)
-        self.bn = nn.BatchNorm1d(outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(self.bn(self.linear(x)))
-
-
-class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions and a shortcut (He et al. 2016); two ReLUs, the second after the addition."""
-
-    def __init__(self, inputs: int, outputs: int, stride: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
-        same = stride == 1 and inputs == outputs
-        shortcut = [nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)]
-        self.shortcut = nn.Sequential(*([] if same else shortcut))
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(self.bn1(self.conv1(x)))
-        return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
-
-
-class ConvNet(nn.Sequential):
-    """The paper's VGG-like network: blocks of 3x3 convolutions, halved between blocks, mean over the last map.
-
-    Blocks are added while a map of at least 2x2 is left, up to four: 10 convolutions from 16x16 inputs on, 7 for 8x8.
-    ``convs`` is the number of convolutions in every block, where it is not the paper's 2, 2, 3, 3 (``convs=0``).
-    """
-
-    def __init__(self, input_shape: Shape, n_classes: int, width: int = 32, convs: int = 0):
-        super().__init__()
-        channels, side = input_shape[0], min(input_shape[1:])
-        n_blocks = 2 if side < 8 else 3 if side < 16 else 4
-        for block, usual in enumerate(CONVS_A_BLOCK[:n_blocks], start=1):
-            for i in range(1, (convs or usual) + 1):
-                outputs = width * min(2 ** (block - 1), 4)
-                self.add_module(f"conv{block}_{i}", ConvBlock(channels, outputs))
-                channels = outputs
-            if block < n_blocks:
-                self.add_module(f"pool{block}", nn.MaxPool2d(2))
-        self.add_module("mean", nn.AdaptiveAvgPool2d(1))
-        self.add_module("flatten", nn.Flatten())
-        self.add_module("classifier", nn.Linear(channels, n_classes))
-
-
-class MLP(nn.Sequential):
-    """Fully-connected network with batch norm, ``fc1 ... fcN`` (without batch norm the effect nearly vanishes)."""
-
-    def __init__(self, input_shape: Shape, n_classes: int, width: int = 128, depth: int = 5):
-        super().__init__()
-        inputs = input_shape[0] * input_shape[1] * input_shape[2]
-        self.add_module("flatten", nn.Flatten())
-        for i in range(1, depth + 1):
-            self.add_module(f"fc{i}", LinearBlock(inputs, width))
-            inputs = width
-        self.add_module("classifier", nn.Linear(inputs, n_classes))
-
-
-class ResNet(nn.Sequential):
-    """A residual network for small images: a stem and three stages of residual blocks (He et al. 2016, section 4.2)."""
-
-    def __init__(self, input_shape: Shape, n_classes: int, width: int = 32, blocks_a_stage: int = 2):
-        super().__init__()
-        self.add_module("conv1", ConvBlock(input_shape[0], width))
-        channels = width
-        for stage in range(1, 4):
-            for i in range(1, blocks_a_stage + 1):
-                outputs = width * 2 ** (stage - 1)
-                stride = 2 if stage > 1 and i == 1 else 1
-                self.add_module(f"res{stage}_{i}", ResidualBlock(channels, outputs, stride))
-                channels = outputs
-        self.add_module("mean", nn.AdaptiveAvgPool2d(1))
-        self.add_module("flatten", nn.Flatten())
-        self.add_module("classifier", nn.Linear(channels, n_classes))
-
-
-class AudioConvNet(nn.Sequential):
-    """A spectrogram network: four convolution blocks over (mel band, frame) and a fully-connected ReLU layer."""
-
-    def __init__(self, input_shape: Shape, n_classes: int, width: int = 16):
-        super().__init__()
-        channels = input_shape[0]
-        for block in range(1, 5):
-            for i in (1, 2):
-                outputs = width * min(2 ** (block - 1), 4)
-                self.add_module(f"conv{block}_{i}", ConvBlock(channels, outputs))
-                channels = outputs
-            self.add_module(f"pool{block}", nn.MaxPool2d(2))
-        self.add_module("mean", nn.AdaptiveAvgPool2d(1))
-        self.add_module("flatten", nn.Flatten())
-        self.add_module("fc1", LinearBlock(channels, 2 * channels))
-        self.add_module("classifier", nn.Linear(2 * channels, n_classes))
+def _colour_images(_: State) -> Shape:
+    return (3, USUAL_SIDE, USUAL_SIDE)
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """One way to build a network: ``make(input_shape, n_classes, **options)``."""
+    """An architecture of the zoo.
+
+    Attributes:
+        name: Its name in recipes, in links and on the command line.
+        title: Its name in sentences.
+        make: ``make(input_shape, n_classes, **options)`` builds the network; it imports torch itself.
+        kind: Kind of network, one of :data:`KINDS` or ``"other"``: decides the reference networks.
+        options_of: Reads the options of ``make`` from the shapes of a state dict.
+        input_shape_of: Reads from a state dict an input shape that the weights take.
+        smallest_side: Smallest height and width of an input, in pixels.
+        takes_vectors: Whether inputs may be vectors.
+        head: Name of the tensor whose length is the number of classes.
+    """
 
     name: str
     title: str
-    make: Callable[..., nn.Module]
+    make: Callable[..., "nn.Module"]
+    kind: str = OTHER
+    options_of: Callable[[State], dict[str, int]] = _no_options
+    input_shape_of: Callable[[State], Shape] = _colour_images
+    smallest_side: int = 1
+    takes_vectors: bool = False
+    head: str = "classifier.bias"
+
+
+def _zoo_network(class_name: str) -> Callable[..., "nn.Module"]:
+    """Return a function that builds a class of :mod:`nmfdiag.networks.zoo_networks`, which imports torch."""
+
+    def make(input_shape: Shape, n_classes: int, **options: int) -> "nn.Module":
+        from nmfdiag.networks import zoo_networks
+
+        network: nn.Module = getattr(zoo_networks, class_name)(input_shape, n_classes, **options)
+        return network
+
+    return make
+
+
+def _convs_per_block(state: State) -> list[int]:
+    blocks = [block for block in range(1, 5) if any(name.startswith(f"conv{block}_") for name in state)]
+    return [count_numbers(state, rf"conv{block}_(\d+)\.conv\.weight") for block in blocks]
+
+
+def _cnn_options(state: State) -> dict[str, int]:
+    from nmfdiag.networks.zoo_networks import CONVS_PER_BLOCK
+
+    convs = _convs_per_block(state)
+    is_usual = tuple(convs) == CONVS_PER_BLOCK[: len(convs)]
+    return _known_sizes(width=length(state, "conv1_1.conv.weight"), convs=0 if is_usual else max(convs, default=0))
+
+
+def _cnn_input_shape(state: State) -> Shape:
+    side = {2: 4, 3: 8}.get(len(_convs_per_block(state)), USUAL_SIDE)
+    return (length(state, "conv1_1.conv.weight", 1) or 3, side, side)
+
+
+def _mlp_options(state: State) -> dict[str, int]:
+    depth = count_numbers(state, r"fc(\d+)\.linear\.weight")
+    return _known_sizes(width=length(state, "fc1.linear.weight"), depth=depth)
+
+
+def _mlp_input_shape(state: State) -> Shape:
+    return (length(state, "fc1.linear.weight", 1) or 1, 1, 1)
+
+
+def _resnet_options(state: State) -> dict[str, int]:
+    blocks = count_numbers(state, r"res1_(\d+)\.conv1\.weight")
+    return _known_sizes(width=length(state, "conv1.conv.weight"), blocks_a_stage=blocks)
+
+
+def _resnet_input_shape(state: State) -> Shape:
+    return (length(state, "conv1.conv.weight", 1) or 3, USUAL_SIDE, USUAL_SIDE)
+
+
+def _audio_cnn_options(state: State) -> dict[str, int]:
+    return _known_sizes(width=length(state, "conv1_1.conv.weight"))
+
+
+def _audio_cnn_input_shape(state: State) -> Shape:
+    return (length(state, "conv1_1.conv.weight", 1) or 3, USUAL_SIDE, USUAL_SIDE)
+
+
+def _known_sizes(**sizes: int | None) -> dict[str, int]:
+    return {name: value for name, value in sizes.items() if value}
 
 
 ARCHITECTURES: dict[str, Architecture] = {
-    a.name: a
-    for a in (
-        Architecture("cnn", "VGG-like CNN", ConvNet),
-        Architecture("mlp", "Fully-connected", MLP),
-        Architecture("resnet", "Residual network", ResNet),
-        Architecture("audio_cnn", "Spectrogram CNN", AudioConvNet),
+    architecture.name: architecture
+    for architecture in (
+        Architecture(
+            "cnn", "VGG-like CNN", _zoo_network("ConvNet"), CONVOLUTIONAL, _cnn_options, _cnn_input_shape,
+            smallest_side=4,
+        ),
+        Architecture(
+            "mlp", "fully-connected", _zoo_network("MLP"), FULLY_CONNECTED, _mlp_options, _mlp_input_shape,
+            takes_vectors=True,
+        ),
+        Architecture(
+            "resnet", "residual network", _zoo_network("ResNet"), RESIDUAL, _resnet_options, _resnet_input_shape,
+            smallest_side=4,
+        ),
+        Architecture(
+            "audio_cnn", "spectrogram CNN", _zoo_network("AudioConvNet"), CONVOLUTIONAL, _audio_cnn_options,
+            _audio_cnn_input_shape, smallest_side=16,
+        ),
     )
-}
+}  # fmt: skip
 
 
-def architecture_title(name: str) -> str:
-    """The name for people: ours have one, torchvision's go by their own."""
-    return ARCHITECTURES[name].title if name in ARCHITECTURES else name
+def kind_of_architecture(arch: str) -> str:
+    """Return the kind of a named architecture, the zoo's or torchvision's; empty for others.
+
+    >>> kind_of_architecture("resnet18")
+    'residual'
+    """
+    if arch in ARCHITECTURES:
+        return ARCHITECTURES[arch].kind
+    return next((kind for pattern, kind in _TORCHVISION_KINDS if pattern.match(arch)), "")
 
 
 def torchvision_names() -> list[str]:
-    """Torchvision's image classifiers that :func:`build` takes by name."""
+    """Return the names of the image classifiers that the installed torchvision has."""
     from torchvision import models
 
     return models.list_models(module=models)
@@ -171,7 +179,7 @@ def torchvision_names() -> list[str]:
 
 def build(
     name: str, input_shape: Shape = (3, 32, 32), n_classes: int = 10, *, seed: int = 0, **options: int
-) -> nn.Module:
+) -> "nn.Module":
     """Build an untrained network, initialised from ``seed`` without touching the global random state.
 
     Args:
@@ -187,18 +195,19 @@ def build(
     Raises:
         NmfdiagError: If the name is unknown, or the architecture cannot take that input shape.
     """
-    if name in SMALLEST_MAP and min(input_shape[1:]) < SMALLEST_MAP[name]:
-        raise NmfdiagError(
-            f"{name!r} needs inputs of at least {SMALLEST_MAP[name]}x{SMALLEST_MAP[name]}, got {input_shape[1:]}."
-        )
+    import torch
+
+    smallest = ARCHITECTURES[name].smallest_side if name in ARCHITECTURES else 1
+    if min(input_shape[1:]) < smallest:
+        raise NmfdiagError(f"{name!r} needs inputs of at least {smallest}x{smallest}, got {input_shape[1:]}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if name in ARCHITECTURES:
             return ARCHITECTURES[name].make(input_shape, n_classes, **options)
-        return _torchvision(name, input_shape, n_classes, options)
+        return _build_torchvision(name, input_shape, n_classes, options)
 
 
-def _torchvision(name: str, input_shape: Shape, n_classes: int, options: dict[str, int]) -> nn.Module:
+def _build_torchvision(name: str, input_shape: Shape, n_classes: int, options: dict[str, int]) -> "nn.Module":
     if name not in torchvision_names():
         raise NmfdiagError(
             f"Unknown architecture {name!r}: accepted are {', '.join(ARCHITECTURES)} and torchvision's classifiers "
@@ -210,23 +219,3 @@ def _torchvision(name: str, input_shape: Shape, n_classes: int, options: dict[st
 
     eager_init = {"init_weights": True} if name in ("googlenet", "inception_v3") else {}
     return models.get_model(name, weights=None, num_classes=n_classes, **eager_init, **options)
-
-
-class RecordedNetwork(nn.Sequential):
-    """The rest of a network after its last ReLU. No operation of its own makes the channels, so that it has to say where they are."""
-
-    nmfdiag_channel_dim = 1
-
-
-def recorded_network(input_shape: Shape, n_classes: int, *, places: int = 0, bias: int = 1) -> RecordedNetwork:
-    """Build the rest of a network after its last ReLU; its inputs are that layer's activations.
-
-    Args:
-        input_shape: Channels, height and width of the activations of one sample; for vectors 1 and 1.
-        n_classes: Number of outputs.
-        places: Whether activations are maps (n, c, h, w), of which the mean over places is taken; else vectors (n, c).
-        bias: Whether the linear layer has one.
-    """
-    mean = {"mean": nn.AdaptiveAvgPool2d(1), "flatten": nn.Flatten()} if places else {}
-    head = nn.Linear(input_shape[0], n_classes, bias=bool(bias))
-    return RecordedNetwork(OrderedDict({RECORDED: nn.ReLU(), **mean, "head": head}))

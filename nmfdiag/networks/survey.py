@@ -1,18 +1,26 @@
-"""Look at a network while it runs: which activation functions it calls, which modules it never calls, how large outputs are."""
+"""Survey a network in a run: its activation functions, the modules that it never calls, the size of its outputs, its kind."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import ACTIVATIONS, GATES, MODULES, kind_of_class
+from nmfdiag.networks.architectures import CONVOLUTIONAL, FULLY_CONNECTED, OTHER, RESIDUAL
 from nmfdiag.networks.evaluation import evaluating
 from nmfdiag.networks.intercept import Replay
 from nmfdiag.networks.layers import Call, ReluLayer, describe
 from nmfdiag.networks.outputs import logits_of
 
-AUXILIARY = "aux"  # in the names of heads that only training uses
+AUXILIARY = "aux"
+"""Part of the names of heads that only training uses."""
+ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
+OTHER_MODULES = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase, nn.RNNCellBase, nn.Embedding)
+"""Modules of networks that no reference network resembles."""
 
 
 @dataclass(frozen=True)
@@ -114,3 +122,32 @@ def _never_called(model: nn.Module, called: set[str]) -> dict[str, str]:
         if holds or AUXILIARY in path.lower():
             found[path] = kind_of_class(type(module)) or type(module).__name__
     return found
+
+
+def kind_of_model(model: nn.Module, inputs: Tensor) -> str:
+    """Return a network's kind, by its modules and, if it has convolutions, by whether a run on two samples adds two maps."""
+    modules = list(model.modules())
+    if any(isinstance(module, OTHER_MODULES) for module in modules):
+        return OTHER
+    if any(isinstance(module, nn.Conv1d | nn.Conv2d | nn.Conv3d) for module in modules):
+        return RESIDUAL if _adds_maps(model, inputs[:2]) else CONVOLUTIONAL
+    return FULLY_CONNECTED if any(isinstance(module, nn.Linear) for module in modules) else OTHER
+
+
+class _AdditionWatcher(TorchFunctionMode):
+    """Notices additions of two maps."""
+
+    adds_maps = False
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        terms = [value for value in args[:2] if isinstance(value, Tensor) and value.ndim > 2]
+        self.adds_maps |= len(terms) == 2 and getattr(function, "__name__", "") in ADDITIONS
+        return function(*args, **(kwargs or {}))
+
+
+def _adds_maps(model: nn.Module, inputs: Tensor) -> bool:
+    weight, watcher = next(model.parameters()), _AdditionWatcher()
+    samples = inputs.to(weight.device, weight.dtype if inputs.is_floating_point() else None)
+    with suppress(NmfdiagError), evaluating(model, samples), watcher:  # some networks take batches of one size only
+        model(samples)
+    return watcher.adds_maps

@@ -69,8 +69,8 @@ def weights(options: dict[str, Any]) -> Source:
         browse.WEIGHTS,
         help=view.WEIGHTS_HELP,
     )
-    archs = [*view.ARCHITECTURES, *browse.TORCHVISION]
-    options["arch"] = pick("architecture", archs, view.ARCHITECTURES, help=view.ARCH_HELP)
+    architectures = view.architectures()
+    options["arch"] = pick("architecture", list(architectures), architectures, help=view.ARCH_HELP)
     layers = pick("layers", list(view.LAYERS), view.LAYERS, help=view.LAYERS_HELP)
     options["signed"] = layers == view.ALL_LAYERS
     return source

@@ -12,6 +12,7 @@ from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.diagnosis.report_figures import profile_figure, reference_figure
 from nmfdiag.jobs.browse import WEIGHTS
 from nmfdiag.measures.methods import METHODS
+from nmfdiag.networks.architectures import ARCHITECTURES, TORCHVISION_NAMES
 from nmfdiag.plots.theme import OWN_COLOUR
 from nmfdiag.text import for_code, for_markdown, plural
 from nmfdiag.views.classes.figures import map_figure
@@ -20,14 +21,6 @@ from nmfdiag.zoo.recipes import FITTED
 from nmfdiag.zoo.registry import ZooEntry
 
 GUESS = "auto"
-ARCHITECTURES = {
-    GUESS: "guess from the weights",
-    "cnn": "VGG-like CNN (ours)",
-    "mlp": "fully-connected (ours)",
-    "resnet": "residual network (ours)",
-    "audio_cnn": "spectrogram CNN (ours)",
-}
-"""Ours by name; torchvision's go by their own."""
 
 NORMALIZATIONS = {
     "auto": "guess: whichever gets most samples right",
@@ -82,6 +75,12 @@ NO_CHECK = "This network came into the zoo on the command line. `nmfdiag diagnos
 LOW = 0.9
 
 SAVE = 'torch.save(model.state_dict(), "{folder}/mine.pt")\nnumpy.savez("{data}/mine.npz", x=x_train[:2000], y=y_train[:2000])'
+
+
+def architectures() -> dict[str, str]:
+    """Return the architectures that can be chosen, with their titles: a guess, the zoo's, torchvision's."""
+    zoo_titles = {name: f"{architecture.title} (ours)" for name, architecture in ARCHITECTURES.items()}
+    return {GUESS: "guess from the weights", **zoo_titles, **{name: name for name in TORCHVISION_NAMES}}
 
 
 def no_models(folder: Path) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import DATASETS
+from nmfdiag.data.datasets import DATASETS
 from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.factorize.progress import Progress

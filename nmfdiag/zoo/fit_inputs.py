@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nmfdiag.data import Dataset, Normalization, stratified_subset
+from nmfdiag.data.datasets import Dataset
 from nmfdiag.data.imagenet import ClassList
 from nmfdiag.data.labels import counted_from_one
-from nmfdiag.data.normalization import FIXED, full_scale, normalization, normalizations
+from nmfdiag.data.normalization import FIXED, Normalization, full_scale, normalization, normalizations
+from nmfdiag.data.probe import stratified_subset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS
 from nmfdiag.networks.evaluation import evaluating

@@ -6,8 +6,8 @@ from typing import Any
 
 from torch import Tensor
 
-from nmfdiag.data import Normalization
 from nmfdiag.data.files import MAX_WORK, decode_image, image_bytes, work_of
+from nmfdiag.data.normalization import Normalization
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.architectures import torchvision_names
 

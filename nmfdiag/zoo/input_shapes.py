@@ -6,7 +6,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import Dataset
+from nmfdiag.data.datasets import Dataset
 from nmfdiag.data.files import as_images
 from nmfdiag.data.normalization import normalization
 from nmfdiag.errors import NmfdiagError

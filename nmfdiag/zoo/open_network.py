@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import NORMALIZATIONS, Dataset, Normalization, check_labels, load
+from nmfdiag.data.datasets import Dataset, load
 from nmfdiag.data.file_kinds import given_path
 from nmfdiag.data.files import read_arrays
-from nmfdiag.data.labels import as_labels
+from nmfdiag.data.labels import as_labels, check_labels
+from nmfdiag.data.normalization import NORMALIZATIONS, Normalization
 from nmfdiag.errors import NmfdiagError, printable
-from nmfdiag.networks.architectures import RECORDED, recorded_network
 from nmfdiag.networks.checkpoints.read import (
     factory,
     input_channels,
@@ -25,6 +25,7 @@ from nmfdiag.networks.checkpoints.read import (
     read_exported,
     read_weights,
 )
+from nmfdiag.networks.zoo_networks import RECORDED, recorded_network
 from nmfdiag.zoo.fit_inputs import AUTO, alternatives, answers, as_outputs, choose, drawn, in_channels
 from nmfdiag.zoo.input_shapes import as_taken
 
@@ -95,7 +96,7 @@ def open_checkpoint(
         arch: One of :data:`nmfdiag.networks.architectures.ARCHITECTURES`, one of torchvision's classifiers, or ``"auto"``: the one whose tensors
             are those of the weights.
         weights: A checkpoint, as :func:`nmfdiag.networks.checkpoints.read.read_state_dict` reads it.
-        data: Samples that the network was trained on, as :func:`nmfdiag.data.load` takes them.
+        data: Samples that the network was trained on, as :func:`nmfdiag.data.datasets.load` takes them.
         normalization: How inputs were prepared in training: one of :data:`NORMALIZATIONS`, or ``"MEAN,.../STD,..."``.
         size: Height and width to which images are resized.
         per_class: Samples of each class at most.

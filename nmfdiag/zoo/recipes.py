@@ -16,7 +16,7 @@ class Recipe:
     """Everything that a training run depends on.
 
     Attributes:
-        dataset: Name in :data:`nmfdiag.data.DATASETS`.
+        dataset: Name in :data:`nmfdiag.data.datasets.DATASETS`.
         arch: Name in :data:`nmfdiag.networks.architectures.ARCHITECTURES`, or torchvision's.
         label_noise: Share p of the training labels that are drawn anew.
         seed: Seeds the subset, the label noise, the initial weights and the order of the batches.

@@ -139,8 +139,9 @@ class ZooEntry:
         Raises:
             NmfdiagError: If the weights file is missing, damaged or does not fit the architecture.
         """
-        from nmfdiag.networks.architectures import RECORDED, build, recorded_network
+        from nmfdiag.networks.architectures import build
         from nmfdiag.networks.checkpoints.meta import shapes_only
+        from nmfdiag.networks.zoo_networks import RECORDED, recorded_network
 
         weights = self._tensors("weights")
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
@@ -162,7 +163,7 @@ class ZooEntry:
 
     def load_pool(self) -> ProbePool:
         """Read the probe pool and normalise it as in training."""
-        from nmfdiag.data import Normalization
+        from nmfdiag.data.normalization import Normalization
 
         labels, pool = self._tensors("labels"), self._tensors("pool")
         try:

@@ -9,7 +9,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nmfdiag.data import Dataset, load, stratified_subset
+from nmfdiag.data.datasets import Dataset, load
+from nmfdiag.data.probe import stratified_subset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.split import find_relu_layers
 from nmfdiag.provenance import provenance

@@ -10,7 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
-from nmfdiag.data import Dataset, NoisyLabels, Normalization, load, randomize_labels, stratified_subset
+from nmfdiag.data.datasets import Dataset, load
+from nmfdiag.data.labels import NoisyLabels, randomize_labels
+from nmfdiag.data.normalization import Normalization
+from nmfdiag.data.probe import stratified_subset
 from nmfdiag.networks.architectures import build
 from nmfdiag.zoo.recipes import Recipe
 

@@ -9,8 +9,8 @@ import pytest
 import soundfile
 import torch
 
-from nmfdiag.data import load
 from nmfdiag.data.audio import HOP, N_FRAMES, N_MELS, SAMPLE_RATE, load_spoken_digits, log_mel, mel_filterbank
+from nmfdiag.data.datasets import load
 from nmfdiag.errors import NmfdiagError
 
 

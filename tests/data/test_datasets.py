@@ -1,5 +1,6 @@
 """Data sets by name: digits, IDX files, and the real ones where they are."""
 
+import argparse
 import gzip
 import struct
 from pathlib import Path
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from nmfdiag.data import DATASETS, load
-from nmfdiag.data.datasets import read_idx
+from nmfdiag.commands.own_network import add_own
+from nmfdiag.data.datasets import DATASETS, DatasetInfo, load, read_idx
 from nmfdiag.data.files import load_image_folder
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.jobs.browse import data_sets, proposed_name, samples
+from nmfdiag.zoo.add_network import free_folder
+from nmfdiag.zoo.recipes import Recipe
 
 
 def idx(shape: tuple[int, ...], body: bytes, magic: bytes = b"\x00\x00\x08") -> bytes:
@@ -66,7 +70,7 @@ def test_idx_reads_what_was_written(tmp_path: Path) -> None:
 def test_idx_that_lies(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.gz"
     path.write_bytes(content)
-    with pytest.raises(NmfdiagError, match=r"^a\.gz is no IDX file of unsigned bytes, or it is truncated\.$"):
+    with pytest.raises(NmfdiagError, match=r"^a\.gz is not an IDX file of unsigned bytes, or it is truncated\.$"):
         read_idx(path)
 
 
@@ -98,7 +102,7 @@ def test_mnist_from_its_files(tmp_path: Path) -> None:
 
 def test_as_many_labels_as_images(tmp_path: Path) -> None:
     write_mnist(tmp_path, idx((2, 3, 3), bytes(18)), idx((3,), b"\x07\x01\x02"))
-    with pytest.raises(NmfdiagError, match="do not belong together"):
+    with pytest.raises(NmfdiagError, match="do not match"):
         load("mnist", root=tmp_path)
 
 
@@ -115,10 +119,38 @@ def test_a_data_set_that_is_not_there_says_how_to_get_it(name: str, tmp_path: Pa
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(NmfdiagError, match="Unknown data set 'imagenot': accepted are digits, mnist"):
+    with pytest.raises(NmfdiagError, match=r"Unknown data set 'imagenot': accepted are digits, mnist"):
         load("imagenot")
     with pytest.raises(NmfdiagError, match="Unknown split 'valid': accepted are train, test"):
         load("digits", "valid")
+
+
+def read_toy(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
+    values = np.load(root / "toys" / f"{split}.npy")
+    return values, np.arange(len(values)) % 2, ("even", "odd")
+
+
+def test_a_new_data_set_is_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A toy that is registered here is read, offered and named like the others."""
+    monkeypatch.setitem(
+        DATASETS, "toys", DatasetInfo("toys", "Toys", "made here", read_toy, places=("toys/train.npy",))
+    )
+    assert data_sets(tmp_path) == ["digits"]
+    (tmp_path / "toys").mkdir()
+    np.save(tmp_path / "toys" / "train.npy", np.zeros((4, 3), np.float32))
+    np.savez(tmp_path / "toys" / "x.npz", x=np.zeros(3))
+    assert data_sets(tmp_path) == ["digits", "toys"] and samples(tmp_path) == []  # on the page
+    data = load("toys", root=tmp_path)
+    assert (data.name, data.class_names, data.labels.tolist()) == ("toys", ("even", "odd"), [0, 1, 0, 1])
+    assert proposed_name("toys") == "toys-2"
+    parser = argparse.ArgumentParser()
+    add_own(parser)
+    assert "urban_sound, toys)" in " ".join(parser.format_help().split())
+    with pytest.raises(NmfdiagError, match=r"Unknown data set 'toy': accepted are digits, .*, toys, or the path"):
+        load("toy", root=tmp_path)
+    with pytest.raises(NmfdiagError, match="toys"):
+        free_folder("toys", tmp_path / "zoo")
+    assert Recipe("toys", "mlp", label_noise=0.0, seed=0, n_train=100).name == "toys-mlp-p0-s0"
 
 
 def test_every_data_set_is_listed_under_its_name() -> None:

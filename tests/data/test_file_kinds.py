@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.data.file_kinds import kind_of_file
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.checkpoints.read import read_state_dict

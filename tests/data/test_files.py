@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nmfdiag.data import files, load
+from nmfdiag.data import files
+from nmfdiag.data.datasets import load
 from nmfdiag.data.files import load_image_folder, load_npz, read_arrays
 from nmfdiag.errors import NmfdiagError
 

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nmfdiag.data import check_labels, randomize_labels
+from nmfdiag.data.labels import check_labels, randomize_labels
 from nmfdiag.errors import NmfdiagError
 
 TRUE = torch.arange(20_000) % 10

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmfdiag.data import NORMALIZATIONS, Normalization
-from nmfdiag.data.normalization import normalization, normalizations
+from nmfdiag.data.normalization import NORMALIZATIONS, Normalization, normalization, normalizations
 from nmfdiag.errors import NmfdiagError
 
 BYTES = torch.randint(0, 256, (6, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))

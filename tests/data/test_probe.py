@@ -3,13 +3,8 @@
 import pytest
 import torch
 
-from nmfdiag.data import (
-    Normalization,
-    multi_class_batch,
-    single_class_batch,
-    single_class_batches,
-    stratified_subset,
-)
+from nmfdiag.data.normalization import Normalization
+from nmfdiag.data.probe import multi_class_batch, single_class_batch, single_class_batches, stratified_subset
 from nmfdiag.errors import NmfdiagError
 
 GIVEN = torch.arange(200) % 4

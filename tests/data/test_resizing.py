@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from nmfdiag.data import load, resizing
+from nmfdiag.data import resizing
+from nmfdiag.data.datasets import load
 from nmfdiag.data.resizing import checked_size, resized
 from nmfdiag.errors import NmfdiagError
 

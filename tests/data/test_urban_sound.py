@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.data.urban_sound import CLASSES, SAMPLE_RATE
 from nmfdiag.errors import NmfdiagError
 

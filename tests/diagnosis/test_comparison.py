@@ -17,7 +17,7 @@ from nmfdiag.diagnosis.reference_checks import check
 from nmfdiag.diagnosis.references import references
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.layer_profile import LayerProfile
-from nmfdiag.networks.kind import KINDS
+from nmfdiag.networks.architectures import KINDS
 from nmfdiag.zoo.registry import SHIPPED, entries
 
 

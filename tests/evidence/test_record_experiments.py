@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nmfdiag.data import load, single_class_batches
+from nmfdiag.data.datasets import load
+from nmfdiag.data.probe import single_class_batches
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence import record_experiments
 from nmfdiag.evidence.record_experiments import WATCHED, measure, record

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.monitor.adapters import lightning_callback, trainer_callback
 from nmfdiag.monitor.callback import MemorizationMonitor

@@ -10,7 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nmfdiag.data import load, randomize_labels
+from nmfdiag.data.datasets import load
+from nmfdiag.data.labels import randomize_labels
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curves
 from nmfdiag.monitor.callback import MemorizationMonitor, _looks_since_best

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.models import VisionTransformer
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.monitor.callback import MemorizationMonitor
 from nmfdiag.monitor.run_reader import monitored_runs

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.monitor.adapters import tensorboard_writer, wandb_writer
 from nmfdiag.monitor.callback import MemorizationMonitor, Writer
 

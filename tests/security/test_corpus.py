@@ -10,7 +10,7 @@ from hostile import ACTIVATIONS, EXPORTED, ROOT, SAMPLES, WEIGHTS, Hostile
 from hostile_checks import as_expected, checked, told, written
 
 from nmfdiag.cli import main
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs import browse
 from nmfdiag.jobs.open_process import Opening, open_command

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from timeouts import CEILING
 from torch import nn
 
-from nmfdiag.networks.architectures import recorded_network
+from nmfdiag.networks.zoo_networks import recorded_network
 
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "

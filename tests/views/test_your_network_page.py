@@ -11,11 +11,11 @@ from headless_pages import open_page, plots, run_until, settled
 from own_network import copied, copying
 from streamlit.testing.v1 import AppTest
 
-from nmfdiag.data import NORMALIZATIONS
+from nmfdiag.data.normalization import NORMALIZATIONS
 from nmfdiag.jobs import open_process
 from nmfdiag.jobs.open_process import EXAMPLE_NAME, Opening
 from nmfdiag.measures.preflight.preflight import preflight
-from nmfdiag.networks.architectures import ARCHITECTURES
+from nmfdiag.networks.architectures import ARCHITECTURES, TORCHVISION_NAMES
 from nmfdiag.ui.frame import INSIDE_APP
 from nmfdiag.views import your_network
 from nmfdiag.zoo.registry import refresh
@@ -67,7 +67,7 @@ def until(app: AppTest, words: str) -> AppTest:
 
 def test_what_it_offers_is_what_can_be_opened() -> None:
     assert set(your_network.NORMALIZATIONS) == set(NORMALIZATIONS)
-    assert set(your_network.ARCHITECTURES) == {"auto", *ARCHITECTURES}
+    assert list(your_network.architectures()) == ["auto", *ARCHITECTURES, *TORCHVISION_NAMES]
 
 
 def test_without_anything_it_says_where_weights_go_and_offers_an_example(home: Path) -> None:

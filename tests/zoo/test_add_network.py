@@ -19,7 +19,7 @@ from torch import nn
 from torchvision import models
 
 from nmfdiag.cli import MISTAKE, OK, main
-from nmfdiag.data import single_class_batch
+from nmfdiag.data.probe import single_class_batch
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import coarse_ranks
 from nmfdiag.jobs.compute import compute

@@ -11,7 +11,7 @@ from pickle_reader import read_here
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from nmfdiag.data import Dataset
+from nmfdiag.data.datasets import Dataset
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.networks.architectures import build

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from nmfdiag.data import load
+from nmfdiag.data.datasets import load
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.recipes import RECIPES, recipe
 from nmfdiag.zoo.registry import SHIPPED, entries, lookup

@@ -8,8 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data import Normalization
-from nmfdiag.data.normalization import FIXED
+from nmfdiag.data.normalization import FIXED, Normalization
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.survey import Look, largest_values

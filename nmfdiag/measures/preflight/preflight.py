@@ -6,7 +6,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nmfdiag.data import Normalization, multi_class_batch, single_class_batch
+from nmfdiag.data.normalization import Normalization
+from nmfdiag.data.probe import multi_class_batch, single_class_batch
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import activations_for, method_of

@@ -11,11 +11,10 @@ from torch import Tensor, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.architectures import ARCHITECTURES, Shape, torchvision_names
 from nmfdiag.networks.checkpoints.meta import SOME_CLASSES, families, family_of, outline, shapes_of, without_weights
-from nmfdiag.networks.checkpoints.sizes import OPTIONS, USUAL_IMAGE, input_shape_in, is_auxiliary, options_in, size
+from nmfdiag.networks.checkpoints.sizes import USUAL_IMAGE, input_shape_in, is_auxiliary, options_in
 from nmfdiag.networks.checkpoints.state_dict_match import Match, as_in, best_of, called, prefixes_before
-from nmfdiag.networks.checkpoints.tensor_names import plain_names, shown, without_prefix
+from nmfdiag.networks.checkpoints.tensor_names import length, plain_names, shown, without_prefix
 
-OWN_HEAD = "classifier.bias"  # the last tensor of every architecture of ours
 TRANSFORM_INPUT = {"googlenet", "inception_v3"}  # torchvision's weights of these expect another normalisation inside
 DEEPEST = 3  # components that a prefix may have, to rank families
 FAMILIES = 3  # of torchvision's architectures that are compared one by one
@@ -77,7 +76,7 @@ def input_channels(arch: str, state: Mapping[str, Tensor]) -> int | None:
         state: Tensors by name.
     """
     part = best_of(_matches(arch, plain_names(state)), "the weights").part
-    return None if arch == "mlp" else input_shape_in(arch, part)[0]
+    return None if _takes_vectors(arch) else input_shape_in(arch, part)[0]
 
 
 def nearest_architectures(state: Mapping[str, Tensor], *, n: int = 3) -> list[tuple[str, float]]:
@@ -117,7 +116,7 @@ def _match(
     arch: str, prefix: str, plain: dict[str, Tensor], title: str, shape: Shape | None, given: Mapping[str, int]
 ) -> Match:
     part = without_prefix(plain, prefix)
-    n_outputs = size(part, _head(arch)) or 0
+    n_outputs = length(part, _head(arch)) or 0
     options = options_in(arch, part, n_outputs) | _own(arch, title) | dict(given)
     if not options.get("aux_logits", 1):
         part = {name: value for name, value in part.items() if not is_auxiliary(arch, name)}
@@ -142,7 +141,12 @@ def _own(arch: str, title: str) -> dict[str, int]:
 
 
 def _head(arch: str) -> str:
-    return OWN_HEAD if arch in ARCHITECTURES else outline(family_of(arch))[-1]
+    """Return the name of the tensor whose length is the number of classes."""
+    return ARCHITECTURES[arch].head if arch in ARCHITECTURES else outline(family_of(arch))[-1]
+
+
+def _takes_vectors(arch: str) -> bool:
+    return arch in ARCHITECTURES and ARCHITECTURES[arch].takes_vectors
 
 
 def _candidates(plain: Mapping[str, Tensor]) -> list[str]:
@@ -153,7 +157,7 @@ def _candidates(plain: Mapping[str, Tensor]) -> list[str]:
         below.append(without_prefix(below[-1], f"{first}."))
     members = families()
     alike = sorted(members, key=lambda family: -max(_likeness(outline(family), names) for names in below))
-    return [*OPTIONS, *(name for family in alike[:FAMILIES] for name in members[family])]
+    return [*ARCHITECTURES, *(name for family in alike[:FAMILIES] for name in members[family])]
 
 
 def _likeness(outline: Iterable[str], plain: Iterable[str]) -> float:
@@ -163,7 +167,7 @@ def _likeness(outline: Iterable[str], plain: Iterable[str]) -> float:
 
 def _three(arch: str, shape: tuple[int, ...]) -> Shape:
     """Channels, height and width; a vector is that many channels of one pixel to a fully-connected network."""
-    if len(shape) == 1 and arch == "mlp":
+    if len(shape) == 1 and _takes_vectors(arch):
         shape = (*shape, 1, 1)
     if len(shape) != 3 or min(shape) < 1:
         raise NmfdiagError(f"{arch} takes inputs of (channels, height, width), got {shape}.")

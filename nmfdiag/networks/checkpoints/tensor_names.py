@@ -2,10 +2,13 @@
 
 import re
 import textwrap
-from collections.abc import Collection, Mapping
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, TypeVar
 
 from nmfdiag.errors import NmfdiagError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Value = TypeVar("Value")
 
@@ -15,7 +18,9 @@ RENAMED = (  # by torchvision since it published its weights
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
 )
-COUNTERS = {"n_averaged", "total_ops", "total_params"}  # that averaging and profiling tools leave behind
+COUNTERS = {"n_averaged", "total_ops", "total_params"}  # left behind by averaging and profiling tools
+MOST_LAYERS = 1000
+"""Largest number of layers that names are trusted with."""
 
 
 def plain_names(state: Mapping[str, Value]) -> dict[str, Value]:
@@ -57,3 +62,24 @@ def shown(name: str) -> str:
 def few(names: Collection[str], n: int = 3) -> str:
     """The first names for a sentence, and dots for the others."""
     return ", ".join([shown(name) for name in list(names)[:n]] + (["..."] if len(names) > n else []))
+
+
+def length(state: Mapping[str, "Tensor"], name: str, dim: int = 0) -> int | None:
+    """Return the length of a tensor's dimension; None if there is no such tensor or dimension.
+
+    Empty tensors count as missing: their sides cost a file nothing and can't be trusted.
+    """
+    tensor = state.get(name)
+    if tensor is None or not tensor.numel() or not -tensor.ndim <= dim < tensor.ndim:
+        return None
+    return int(tensor.shape[dim])
+
+
+def count_numbers(names: Iterable[str], pattern: str) -> int:
+    r"""Count the numbers 1, 2, ... without a gap in the names that match a pattern with one group.
+
+    >>> count_numbers(["fc1.bias", "fc2.bias", "fc4.bias"], r"fc(\d+)\.bias")
+    2
+    """
+    numbers = {match[1] for name in names if (match := re.fullmatch(pattern, name))}
+    return next(i for i in range(MOST_LAYERS + 1) if str(i + 1) not in numbers or i == MOST_LAYERS)
