@@ -49,5 +49,5 @@ def test_what_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     with pytest.raises(NmfdiagError, match="2 images take more than 0 GiB at 40x40 pixels: take fewer of each class"):
         resized(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), (40, 40))
     assert checked_size(8) == (8, 8) and checked_size((3, 4)) == (3, 4)
-    with pytest.raises(NmfdiagError, match="At least one sample a class is read, got limit_per_class=0"):
+    with pytest.raises(NmfdiagError, match="limit_per_class must be at least 1, got 0"):
         load("digits", limit_per_class=0)

@@ -233,7 +233,8 @@ import ctypes, gc, sys, torch
 from pathlib import Path
 from nmfdiag.measures.preflight.preflight import preflight
 from nmfdiag.measures.compute_profile import layer_profile
-from nmfdiag.networks import build, relu_layers
+from nmfdiag.networks.architectures import build
+from nmfdiag.networks.split import relu_layers
 from nmfdiag.bench.peak_memory import peak, resident
 
 torch.set_num_threads(1)

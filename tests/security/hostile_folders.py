@@ -70,7 +70,7 @@ def recordings() -> Iterator[Hostile]:
         "root",
         ROOT,
         of(lambda path, bait: folder_of(path, axes), "an image of 255 axes"),
-        "is no IDX file",
+        "is not an IDX file",
         data="mnist",
         only_path=True,
     )

@@ -41,7 +41,7 @@ def test_an_idx_file_is_read_in_pieces(tmp_path: Path) -> None:
         tracemalloc.stop()
     for content in (b"\0\0\x08\x01\x0f\xff\xff\xffabcd", b"\0\0\x08\x01\0\0\0\x03abcd", b"\0\0\x08\x01\0", b"\0\0\x08\x05" + b"\0\0\0\1" * 5 + b"a", b"\0\0\x08\x01\xff\xff\xff\xff"):  # fmt: skip
         path.write_bytes(gzip.compress(content))
-        with pytest.raises(NmfdiagError, match=r"is no IDX file|unpacks to"):
+        with pytest.raises(NmfdiagError, match=r"is not an IDX file|unpacks to"):
             read_idx(path)
 
 
