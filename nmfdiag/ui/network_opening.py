@@ -1,0 +1,100 @@
+"""Opening a network: the form, the example, the networks opened before, and how far the opening is."""
+
+from functools import partial
+
+import streamlit as st
+
+from nmfdiag.jobs import open_process
+from nmfdiag.jobs.child_process import State
+from nmfdiag.jobs.open_process import Opener, Prepare
+from nmfdiag.text import for_markdown
+from nmfdiag.ui import live_results
+from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
+from nmfdiag.ui.upload_form import form
+from nmfdiag.ui.widgets import select_one, set_widgets
+from nmfdiag.views import your_network as view
+from nmfdiag.zoo.registry import ZooEntry
+
+OPEN = "open one"
+"""The option of the list of networks that shows the form."""
+MOST_LINKS = 8
+"""Networks opened before that get a button."""
+
+
+@st.cache_resource
+def opener() -> Opener:
+    """Return the server's only opener."""
+    return Opener()
+
+
+def select_network(state: State, networks: dict[str, ZooEntry]) -> ZooEntry | None:
+    """Draw the list of opened networks in the sidebar and return the chosen one; None shows the form."""
+    if state.succeeded and st.session_state.get("_take_up") == state.name and state.name in networks:
+        del st.session_state["_take_up"]
+        set_widgets({"network": state.name})
+    with st.sidebar:
+        name = select_one(
+            "network", [OPEN, *networks], "network", help="Those that were opened before, the last one first."
+        )
+    return networks.get(name)
+
+
+def draw_opening(state: State, networks: dict[str, ZooEntry]) -> None:
+    """Draw the form, or the progress of an opening that is under way."""
+    if state.running:
+        draw_repeatedly(partial(_draw_progress, state.name), live_results.POLL_SECONDS)
+        return
+    if state.problem:
+        st.error(f"{for_markdown(state.name)} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
+    elif state.cancelled:
+        st.info(f"Opening {for_markdown(state.name)} was cancelled.", icon=":material/info:")
+    if state.problem or state.cancelled:
+        st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=opener().dismiss)
+    if not networks:
+        _offer_example(networks)
+        st.divider()
+    form(open_network)
+    if networks:
+        st.divider()
+        _list_networks(networks)
+        _offer_example(networks)
+
+
+def open_network(prepare: Prepare) -> None:
+    """Open a network, and show it as soon as it is open."""
+
+    def start() -> None:
+        opener().start(prepare)
+        name = st.session_state["_take_up"] = opener().state().name
+        st.session_state["_opened_as"] = (name, prepare)
+        set_widgets({"network": OPEN})
+
+    live_results.draw_safely(start)
+
+
+def _offer_example(networks: dict[str, ZooEntry]) -> None:
+    if open_process.EXAMPLE_NAME in networks:
+        show_example = partial(set_widgets, {"network": open_process.EXAMPLE_NAME})
+    else:
+        show_example = partial(open_network, open_process.example)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.button("Try it with an example", icon=":material/play_arrow:", on_click=show_example)
+        st.caption(view.EXAMPLE, width="stretch")
+
+
+def _list_networks(networks: dict[str, ZooEntry]) -> None:
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.caption("Opened before:", width="content")
+        for name in list(networks)[:MOST_LINKS]:
+            show_network = partial(set_widgets, {"network": name})
+            st.button(for_markdown(name), type="tertiary", key=f"_open_{name}", on_click=show_network)
+
+
+def _draw_progress(name: str) -> None:
+    state = opener().state()
+    if not state.running or state.name != name:
+        rerun_page()
+    left, right = st.columns([5, 1], vertical_alignment="center")
+    share, step = opener().progress()
+    left.progress(share, for_markdown(f"Opening {name}: {step}"))
+    right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
