@@ -1,4 +1,4 @@
-"""The answer that a user takes home: what a layer profile says about memorisation, as words, JSON and one HTML file."""
+"""The diagnosis of a network: what its layer profile says about memorisation, as text, JSON and one HTML file."""
 
 import hashlib
 import json
@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
-from nmfdiag.diagnosis.comparison import Comparison, compare
+from nmfdiag.diagnosis.class_text import class_name
+from nmfdiag.diagnosis.comparison import Comparison, compare_with_references
+from nmfdiag.diagnosis.remarks import remarks_on
 from nmfdiag.diagnosis.schema import SCHEMA
-from nmfdiag.diagnosis.verdict import class_name, remarks_on, verdict_words
+from nmfdiag.diagnosis.verdict_text import verdict_text
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.layer_profile import LayerProfile, Measured
+from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.networks.architectures import kind_of_architecture
@@ -28,17 +30,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A profile, its phases and a plain-words reading.
+    """A profile, its phases and the verdict in plain words.
 
     Attributes:
-        profile: Every curve.
-        phases: Read from the single-class NMF AuC by layer.
-        verdict: Is it memorising, where, and how sure.
-        remarks: What can't be said, or only with care, and why.
+        profile: All curves.
+        phases: Phases by the single-class NMF AuC by layer.
+        verdict: Whether it memorises, where, and with what certainty.
+        remarks: What can't be told, or only with care, and why.
         provenance: Versions, date, settings, and hashes of weights and samples.
-        comparison: Where it lies among reference networks, or why that can't be said; None where it wasn't asked for.
-        class_names: Names by class, where they are known.
-        title: What the network is called.
+        comparison: Its place among reference networks, or why it has none; None if no comparison was requested.
+        class_names: Names by class, if known.
+        title: Name of the network.
     """
 
     profile: LayerProfile
@@ -52,40 +54,39 @@ class Diagnosis:
 
     @property
     def method(self) -> str:
-        """The method that the verdict is about: NMF where it was asked for."""
+        """The method that the verdict is about: NMF if measured."""
         return self.profile.main_method
 
     @property
     def lowest(self) -> tuple[str, Spread]:
-        """The layer of the lowest mean AuC, and that."""
+        """The layer of the lowest mean AuC, and that AuC."""
         return self.profile.lowest
 
     @property
     def name(self) -> str:
-        """The title, or else the type of the network."""
+        """The title, else the type of the network."""
         return self.title or str(self.provenance.get("network", "network"))
 
     @cached_property
     def classes(self) -> tuple[ClassReading, ...]:
-        """The classes, the one that is memorised most first."""
+        """The classes, the most memorised one first."""
         return class_readings(self.profile, self.method)
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the curves, as JSON has it; :func:`nmfdiag.diagnosis.schema.schema` is its JSON Schema.
+        """Return the JSON record, all but the curves; :func:`nmfdiag.diagnosis.schema.schema` is its JSON Schema.
 
-        ``schema`` names this form, and ``title`` the network. ``layers`` has one object a layer, from input to output:
-        ``layer``, ``auc`` (mean over batches), ``auc_standard_error``, ``n_batches``. ``classes`` has one object a layer,
+        ``schema`` names this format, ``title`` the network. ``layers`` has one object per layer, from input to output:
+        ``layer``, ``auc`` (mean over batches), ``auc_standard_error``, ``n_batches``. ``classes`` has one object per layer,
         class, method and draw: ``layer``, ``class`` (-1 for a mixture), ``method``, ``draw``, ``auc``, ``auc_log``,
-        ``baseline_accuracy``, ``n_samples``, ``converged``. ``class_readings`` has one object a class, the lowest first: ``class``,
+        ``baseline_accuracy``, ``n_samples``, ``converged``. ``class_readings`` has one object per class, the lowest first: ``class``,
         ``name``, ``auc`` (mean over the unsaturated layers) and ``gap`` (to the mean of the classes), each with its
-        standard error over ``n_draws`` draws (null of one), ``clear`` (whether it is clearly lower; null of one draw),
-        ``layers``, ``below`` (at how many of them), ``lowest_layer``, ``lowest_auc``, ``n_samples``. ``comparison`` is null
-        where none was asked for; its ``reason`` says why there is none, else ``places`` has, for AuC over linear and over
-        log k, the network's mean AuC, what it comes to (``finding``), which p are compatible and the references by p,
-        ``references`` names these, ``layers`` sets each layer beside the lowest and highest of those with clean and with
-        random labels, and ``checks`` counts how often such a comparison of the references themselves is right.
-        ``phases`` has three lists of layers and a ``reason`` where there are none; ``skipped`` names what was left out,
-        and why.
+        standard error over ``n_draws`` draws (null for one draw), ``clear`` (whether it is clearly lower; null for one
+        draw), ``layers``, ``below`` (number of these where it is lower), ``lowest_layer``, ``lowest_auc``, ``n_samples``.
+        ``comparison`` is null if none was requested. Its ``reason`` says why there is none; else ``places`` has, for AuC
+        over linear and over log k, the network's mean AuC, the ``finding``, the compatible p and the references by p;
+        ``references`` names these; ``layers`` has each layer beside the lowest and highest of those with clean and with
+        random labels; ``checks`` counts how often such a comparison of the references themselves is right. ``phases`` has
+        three lists of layers, or a ``reason`` why there are none; ``skipped`` has what was left out, and why.
         """
         frame = self.profile.to_frame().rename(columns={"class_idx": "class"})
         columns = ["layer", "class", "method", "draw", "auc", "auc_log", "baseline_accuracy", "n_samples", "converged"]
@@ -105,36 +106,36 @@ class Diagnosis:
                 for layer, s in self.profile.auc_by_layer(self.method).items()
             ],
             "classes": json.loads(frame[columns].to_json(orient="records", double_precision=15)),
-            "class_readings": [self._reading(one) for one in self.classes],
+            "class_readings": [self._reading(reading) for reading in self.classes],
             "comparison": self.comparison.to_dict() if self.comparison else None,
             "skipped": self.profile.skipped,
             "provenance": self.provenance,
         }
 
-    def _reading(self, one: ClassReading) -> dict[str, Any]:
-        drawn = one.auc.n > 1
+    def _reading(self, reading: ClassReading) -> dict[str, Any]:
+        has_spread = reading.auc.n > 1
         return {
-            "class": one.class_idx,
-            "name": class_name(one.class_idx, self.class_names),
-            "auc": one.auc.mean,
-            "auc_standard_error": one.auc.sem if drawn else None,
-            "gap": one.gap.mean,
-            "gap_standard_error": one.gap.sem if drawn else None,
-            "n_draws": one.auc.n,
-            "clear": one.clear,
-            "layers": one.layers,
-            "below": one.below,
-            "lowest_layer": one.lowest[0],
-            "lowest_auc": one.lowest[1],
-            "n_samples": one.n_samples,
+            "class": reading.class_idx,
+            "name": class_name(reading.class_idx, self.class_names),
+            "auc": reading.auc.mean,
+            "auc_standard_error": reading.auc.sem if has_spread else None,
+            "gap": reading.gap.mean,
+            "gap_standard_error": reading.gap.sem if has_spread else None,
+            "n_draws": reading.auc.n,
+            "clear": reading.clear,
+            "layers": reading.layers,
+            "below": reading.below,
+            "lowest_layer": reading.lowest[0],
+            "lowest_auc": reading.lowest[1],
+            "n_samples": reading.n_samples,
         }
 
     def json(self) -> str:
-        """:meth:`to_dict` as text."""
+        """Return :meth:`to_dict` as text."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
     def html(self) -> str:
-        """One self-contained page: words, interactive plots, tables and provenance; it needs no network."""
+        """Return one self-contained page: text, interactive plots, tables and provenance; it needs no internet connection."""
         from nmfdiag.diagnosis.report import report_html
 
         return report_html(self.to_dict(), self.profile, self.comparison, self.class_names)
@@ -158,16 +159,16 @@ def diagnose(
     without: Collection[str] = (),
     **options: Any,
 ) -> Diagnosis:
-    """Measure a network on single-class batches of its training samples and say what that means.
+    """Measure a network on single-class batches of its training samples and return the diagnosis.
 
     Args:
         model: The network; its mode is left as it was.
         inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` takes.
-        labels: Their given labels (n,); None where ``inputs`` bring them.
-        title: What the network is called; default its type.
+        labels: Their given labels (n,); None if ``inputs`` include them.
+        title: Name of the network; default its type.
         class_names: Names by class.
-        without: Reference networks that it isn't compared with, such as itself.
-        **options: As for :func:`nmfdiag.layer_profile`.
+        without: Reference networks to leave out of the comparison, such as itself.
+        **options: Options of :func:`nmfdiag.layer_profile`.
 
     Raises:
         NmfdiagError: As :func:`nmfdiag.layer_profile`.
@@ -185,13 +186,13 @@ def diagnose(
     origin = {
         **provenance("nmfdiag", "torch", "numpy", "date"),
         "network": type(model).__name__,
-        "weights (sha256)": _digest(unwrapped(model)),
+        "weights (sha256)": _weights_digest(unwrapped(model)),
         "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().data).hexdigest(),
         "samples": f"{len(inputs)} given, up to {options.get('per_class', 50)} a class used",
         "settings": ", ".join(f"{key} = {value}" for key, value in options.items() if key != "on_progress")
         or "defaults",
     }
-    return diagnosed(
+    return diagnosis_from_profile(
         profile,
         origin,
         kind=kind_of_model(unwrapped(model), inputs),
@@ -201,81 +202,82 @@ def diagnose(
     )
 
 
-def _digest(model: "nn.Module") -> str:
+def _weights_digest(model: "nn.Module") -> str:
     """Compute the SHA-256 of the names and values in a network's state dict."""
     import torch
 
     weights = hashlib.sha256()
     for name, value in model.state_dict().items():
         weights.update(name.encode())
-        for part in _memory(value):
+        for part in _dense_tensors(value):
             weights.update(part.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
     return weights.hexdigest()
 
 
-def _memory(value: Any) -> "list[Tensor]":
-    """Return the dense tensors of an entry of a state dict: two of a sparse one, none of what is no tensor or has no values."""
+def _dense_tensors(entry: Any) -> "list[Tensor]":
+    """Return the dense tensors of a state dict's entry: two for a sparse one, none for a non-tensor or one without values."""
     import torch
 
-    if not isinstance(value, torch.Tensor) or value.is_meta:
+    if not isinstance(entry, torch.Tensor) or entry.is_meta:
         return []
-    value = value.detach()
-    if value.layout is not torch.strided:
-        sparse = value.to_sparse_coo().coalesce()
+    entry = entry.detach()
+    if entry.layout is not torch.strided:
+        sparse = entry.to_sparse_coo().coalesce()
         return [sparse.indices(), sparse.values()]
-    if value.is_quantized:
-        value = value.int_repr()
-    return [value.resolve_conj().resolve_neg()]
+    if entry.is_quantized:
+        entry = entry.int_repr()
+    return [entry.resolve_conj().resolve_neg()]
 
 
 def diagnosis_of(
     results: Mapping[CurveRequest, CompressionCurve], entry: ZooEntry, *, without: Collection[str] = ()
 ) -> Diagnosis:
-    """Read what was computed of one network of the zoo, such as by a page.
+    """Return the diagnosis of a network of the zoo from computed curves, such as a page's.
 
     Args:
-        results: Curves by request; those of other networks, of removed directions, and of mixtures where there are batches of
-            single classes, are left aside. Seeds count as draws.
+        results: Curves by request; those of other networks and of removed directions are ignored, and those of mixtures if
+            there are single-class batches. Seeds count as draws.
         entry: The network.
-        without: Further reference networks that it isn't compared with.
+        without: Further reference networks to leave out of the comparison.
 
     Raises:
-        NmfdiagError: If there is no curve of this network, or those there are were asked for in different ways.
+        NmfdiagError: If there is no curve of this network, or its curves were requested with different settings.
     """
-    mine = {r: c for r, c in results.items() if r.entry == entry.name and r.operation == "compress"}
-    single = {r: c for r, c in mine.items() if r.class_idx != MULTI_CLASS}
-    mine = single or mine
-    if not mine:
+    entry_curves = {r: c for r, c in results.items() if r.entry == entry.name and r.operation == "compress"}
+    entry_curves = {r: c for r, c in entry_curves.items() if r.class_idx != MULTI_CLASS} or entry_curves
+    if not entry_curves:
         raise NmfdiagError(f"There is no curve of {entry.name} to diagnose, among {len(results)} results.")
-    ways = {(r.per_class, r.grid, r.solver, r.tol, r.max_iter) for r in mine}
-    if len(ways) > 1:
-        raise NmfdiagError(f"A diagnosis is of curves that were asked for in one way, got {len(ways)} ways.")
-    [(per_class, grid, solver, tol, max_iter)] = ways
-    layers, draws = list(entry.layers), sorted({r.seed for r in mine})
-    measured = tuple(
-        Measured(layers.index(r.layer), None if r.class_idx == MULTI_CLASS else r.class_idx, c, draws.index(r.seed))
+    settings = {(r.per_class, r.grid, r.solver, r.tol, r.max_iter) for r in entry_curves}
+    if len(settings) > 1:
+        raise NmfdiagError(
+            f"A diagnosis needs curves of the same settings (batch size, rank grid, solver), got {len(settings)} different settings."
+        )
+    [(per_class, grid, solver, tol, max_iter)] = settings
+    layers, draws = list(entry.layers), sorted({r.seed for r in entry_curves})
+    profile_curves = tuple(
+        ProfileCurve(layers.index(r.layer), None if r.class_idx == MULTI_CLASS else r.class_idx, c, draws.index(r.seed))
         for r, c in sorted(
-            mine.items(), key=lambda item: (item[0].seed, item[0].class_idx, layers.index(item[0].layer))
+            entry_curves.items(), key=lambda item: (item[0].seed, item[0].class_idx, layers.index(item[0].layer))
         )
     )
-    there = {m.curve.layer for m in measured}
+    measured_layers = {m.curve.layer for m in profile_curves}
     profile = LayerProfile(
-        tuple(layer for layer in layers if layer in there),
-        measured,
-        {layer: "no curve of it among the results" for layer in layers if layer not in there},
+        tuple(layer for layer in layers if layer in measured_layers),
+        profile_curves,
+        {layer: "no curve of it among the results" for layer in layers if layer not in measured_layers},
         network_layers=tuple(layers),
     )
-    made = measured[0].curve.provenance
+    facts = profile_curves[0].curve.provenance
     origin = {
         **provenance("nmfdiag", "date"),
-        **{str(key): value for key, value in made.items() if key in ("torch", "numpy", "device", "processor")},
+        **{str(key): value for key, value in facts.items() if key in ("torch", "numpy", "device", "processor")},
         "network": f"{entry.name} ({entry.recipe.arch})",
         "weights (sha256)": entry.sha256.get("weights", "unknown"),
         "samples (sha256)": entry.sha256.get("pool", "unknown"),
         "samples": f"its probe pool, up to {per_class} a class used",
         "settings": f"{grid} rank grid, {solver}, tol = {tol or 'its own'}, at most {max_iter} iterations, seeds {', '.join(map(str, draws))}",
     }
-    return diagnosed(
+    return diagnosis_from_profile(
         profile,
         origin,
         kind=kind_of_architecture(entry.recipe.arch),
@@ -285,7 +287,7 @@ def diagnosis_of(
     )
 
 
-def diagnosed(
+def diagnosis_from_profile(
     profile: LayerProfile,
     provenance: dict[str, Any],
     *,
@@ -294,22 +296,22 @@ def diagnosed(
     class_names: Sequence[str] = (),
     title: str = "",
 ) -> Diagnosis:
-    """Read a profile: phases, comparison with reference networks, verdict and remarks.
+    """Return the diagnosis of a profile: phases, comparison with reference networks, verdict and remarks.
 
     Args:
-        profile: Every curve.
-        provenance: What the reader should know of how it was made.
-        kind: Of the network, as :func:`nmfdiag.diagnosis.comparison.compare` takes it.
+        profile: All curves.
+        provenance: Conditions of the computation.
+        kind: Kind of the network, as for :func:`nmfdiag.diagnosis.comparison.compare_with_references`.
         without: References to leave out.
         class_names: Names by class.
-        title: What the network is called.
+        title: Name of the network.
     """
     method, names = profile.main_method, tuple(map(str, class_names))
-    found, comparison = profile.phases(method), compare(profile, kind=kind, without=without)
+    phases, comparison = profile.phases(method), compare_with_references(profile, kind=kind, without=without)
     return Diagnosis(
         profile,
-        found,
-        verdict_words(profile, found, comparison, method),
+        phases,
+        verdict_text(profile, phases, comparison, method),
         remarks_on(profile, method, names),
         provenance,
         comparison,

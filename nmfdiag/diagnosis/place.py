@@ -1,12 +1,12 @@
-"""Where a value in [0, 1] lies among values whose level is known, and which levels it goes with.
+"""The place of a value in [0, 1] among values of known level, and the levels that it is compatible with.
 
 Values are compared on the scale ``g = sqrt(1 - value)``: near 1, where a mean area under accuracy ends, the same difference
-says more. A *family* is what its values have in common beside the level, such as a data set and an architecture. Families
-are the unit: seeds of one family are averaged, so that many of them don't pass for evidence about a new family.
+counts more. A *family* is what values share apart from the level, such as a data set and an architecture. Families are the
+unit: seeds of one family are averaged, since many seeds are not evidence about a new family.
 
 ``s`` is the standard deviation of families within a level, pooled over the levels, with ``df`` degrees of freedom. A level of
 ``m`` families with mean ``g_level`` is compatible with a value where ``|g - g_level| <= t(df) sqrt(s^2 (1 + 1/m) + e^2)``: the
-95 % prediction interval of a new family, widened by what the value's own error ``e`` exceeds the known ones'.
+95 % prediction interval of a new family, widened by the amount by which the value's error ``e`` exceeds the known ones'.
 """
 
 from collections.abc import Sequence
@@ -15,13 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
+"""Coverage of the prediction interval: one in 20 new families of a level counts as incompatible with it."""
 ALIKE = 5e-4
-"""Values that differ by no more are alike."""
+"""Largest difference of values that count as alike: they are reported with three decimal places."""
 
 
 @dataclass(frozen=True)
-class Known:
-    """A value whose level is known, and its standard error."""
+class KnownValue:
+    """A value of known level, and its standard error."""
 
     value: float
     level: float
@@ -31,18 +32,18 @@ class Known:
 
 @dataclass(frozen=True)
 class Level:
-    """The known values of one level, seen from the value that is placed.
+    """The known values of one level, relative to the placed value.
 
     Attributes:
         level: The level.
-        n: Its values.
-        families: Its families.
+        n: Number of its values.
+        families: Number of its families.
         low: The lowest value.
         high: The highest value.
-        below: How many are lower than the placed value.
-        above: How many are higher; the rest are alike.
-        distance: To the families' mean, on the scale of ``g``.
-        compatible: Whether the placed value may be one of these; None where families can't be told from levels.
+        below: Number of values lower than the placed one.
+        above: Number of higher values; the rest are alike.
+        distance: Distance to the families' mean, on the scale of ``g``.
+        compatible: Whether the placed value may be one of these; None if no level has two families.
     """
 
     level: float
@@ -64,8 +65,8 @@ class Place:
         value: The placed value.
         error: Its standard error.
         levels: From the lowest to the highest.
-        between_families: Standard deviation of families of one level, in units of the value; None where no level has two.
-        within_family: The same of values of one family and level (seeds); None where no family has two.
+        between_families: Standard deviation of families of one level, in units of the value; None if no level has two.
+        within_family: The same of values of one family and level (seeds); None if no family has two.
     """
 
     value: float
@@ -76,40 +77,39 @@ class Place:
 
     @property
     def ranged(self) -> bool:
-        """Whether it can be said which levels are compatible."""
+        """Whether compatible levels could be computed."""
         return all(level.compatible is not None for level in self.levels)
 
     @property
     def compatible(self) -> tuple[float, ...]:
-        """The compatible levels, ascending; none where that can't be said, too."""
+        """The compatible levels, ascending; none either if they couldn't be computed."""
         return tuple(level.level for level in self.levels if level.compatible)
 
     @property
     def nearer_end(self) -> float:
-        """The lowest or the highest level, whichever is nearer."""
+        """The nearer one of the lowest and the highest level."""
         return min((self.levels[0], self.levels[-1]), key=lambda level: level.distance).level
 
 
-def placed(value: float, known: Sequence[Known], *, error: float = 0.0) -> Place:
+def place_value(value: float, known_values: Sequence[KnownValue], *, error: float = 0.0) -> Place:
     """Place a value among known ones.
 
     Args:
-        value: In [0, 1].
-        known: At least one.
+        value: Value in [0, 1].
+        known_values: At least one.
         error: The value's standard error.
 
-    >>> known = [Known(v, p, f) for p, values in ((0, (0.95, 0.93)), (1, (0.8, 0.78))) for f, v in zip("ab", values)]
-    >>> placed(0.79, known).compatible
+    >>> known = [KnownValue(v, p, f) for p, values in ((0, (0.95, 0.93)), (1, (0.8, 0.78))) for f, v in zip("ab", values)]
+    >>> place_value(0.79, known).compatible
     (1,)
     """
     by_level: dict[float, dict[str, list[float]]] = {}
-    for one in sorted(known, key=lambda k: k.level):
-        by_level.setdefault(one.level, {}).setdefault(one.family, []).append(one.value)
+    for item in sorted(known_values, key=lambda k: k.level):
+        by_level.setdefault(item.level, {}).setdefault(item.family, []).append(item.value)
     roots = {level: [_root(v).mean() for v in families.values()] for level, families in by_level.items()}
     s, df = _pooled(list(roots.values()))
-    extra = max(
-        0.0, _root_error(value, error) ** 2 - float(np.mean([_root_error(k.value, k.error) ** 2 for k in known]))
-    )
+    known_variance = float(np.mean([_root_error(k.value, k.error) ** 2 for k in known_values]))
+    extra = max(0.0, _root_error(value, error) ** 2 - known_variance)
     g = float(_root([value])[0])
     levels = []
     for level, families in by_level.items():
@@ -139,13 +139,13 @@ def _root(values: Sequence[float]) -> np.ndarray:
 
 
 def _root_error(value: float, error: float) -> float:
-    """A standard error on the scale of g: half the width that the interval of one error has there."""
+    """Return a standard error on the scale of g: half the width of the interval of one error there."""
     low, high = _root([min(1.0, value + error), max(0.0, value - error)])
     return float(high - low) / 2
 
 
 def _pooled(groups: Sequence[Sequence[float]]) -> tuple[float | None, int]:
-    """Standard deviation within groups and its degrees of freedom; None without any."""
+    """Return the standard deviation within groups and its degrees of freedom; None without any."""
     df = sum(len(group) - 1 for group in groups)
     if df < 1:
         return None, 0

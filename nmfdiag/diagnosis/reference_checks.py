@@ -1,4 +1,4 @@
-"""What a comparison with reference networks is worth, measured on the references: each is left out and compared with the rest."""
+"""The accuracy of comparisons with reference networks, measured on the references: each is compared with the others."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 
 from nmfdiag.diagnosis.place import Place
-from nmfdiag.diagnosis.references import CLEAN, RANDOM, Reference, modified, place, references
+from nmfdiag.diagnosis.references import CLEAN_P, RANDOM_P, Reference, modified, place_among, references
 from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.stats.summary import Spread, rank_correlation
 
@@ -15,23 +15,23 @@ LEFT_OUT: dict[str, Callable[[Reference], str]] = {
     "network": lambda reference: reference.network,
     "data set": lambda reference: reference.dataset,
 }
-"""What is left out with a reference: itself, or all of its data set, which a new network has no reference of either."""
+"""What is left out with a reference: itself, or all of its data set, as for a network on a new data set."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """How references fare that are compared with the others.
+    """The results of comparing each reference of a kind with the others.
 
     Attributes:
-        kind: Of networks.
+        kind: Kind of networks.
         axis: The rank axis.
         left_out: A key of :data:`LEFT_OUT`.
-        ends: References at p = 0 and p = 1.
-        told: How many of these are nearer to the references of their own p.
-        ranged: References of any p for which it can be said which p are compatible.
-        covered: How many of these have their own p between the lowest and the highest compatible one.
+        ends: Number of references at p = 0 and p = 1.
+        told: Number of these that are nearer to the references of their own p.
+        ranged: Number of references of any p whose compatible p could be computed.
+        covered: Number of these with their own p between the lowest and the highest compatible one.
         width: Mean distance of those two; None without any.
-        correlation: Spearman's, between AuC and p, over all references of the kind.
+        correlation: Spearman's correlation of AuC and p over all references of the kind.
     """
 
     kind: str
@@ -50,39 +50,41 @@ class Check:
 
 
 def check(kind: str, *, axis: str = "linear", left_out: str = "data set", folder: Path = RECORDS_FOLDER) -> Check:
-    """Compare every reference of a kind with the rest, and count how often that is right.
+    """Compare every reference of a kind with the others, and count how often that is right.
 
     Args:
         kind: One of :data:`nmfdiag.networks.architectures.KINDS`.
         axis: ``"linear"`` or ``"log"``.
         left_out: A key of :data:`LEFT_OUT`.
-        folder: Where the records are.
+        folder: Folder of the records.
     """
     return _check(kind, axis, left_out, folder, modified(folder))
 
 
 @lru_cache(maxsize=32)
 def _check(kind: str, axis: str, left_out: str, folder: Path, _modified: tuple[int, ...]) -> Check:
-    everyone = references(kind, folder=folder)
-    ends = told = covered = 0
+    recorded = references(kind, folder=folder)
+    ends = nearer_own = covered = 0
     widths = []
-    for reference, found in _left_out(everyone, axis, left_out):
-        if reference.p in (CLEAN, RANDOM):
+    for reference, place in _left_out(recorded, axis, left_out):
+        if reference.p in (CLEAN_P, RANDOM_P):
             ends += 1
-            told += found.nearer_end == reference.p
-        if found.ranged:
-            fits = found.compatible
+            nearer_own += place.nearer_end == reference.p
+        if place.ranged:
+            fits = place.compatible
             covered += bool(fits) and fits[0] <= reference.p <= fits[-1]
             widths.append(fits[-1] - fits[0] if fits else 0.0)
-    correlation = rank_correlation([r.auc[axis] for r in everyone], [r.p for r in everyone])
-    return Check(kind, axis, left_out, ends, told, len(widths), covered, fmean(widths) if widths else None, correlation)
+    correlation = rank_correlation([r.auc[axis] for r in recorded], [r.p for r in recorded])
+    return Check(
+        kind, axis, left_out, ends, nearer_own, len(widths), covered, fmean(widths) if widths else None, correlation
+    )
 
 
-def _left_out(everyone: tuple[Reference, ...], axis: str, left_out: str) -> Iterator[tuple[Reference, Place]]:
-    """Each reference and its place among the others, where those are of p = 0 and of p = 1."""
-    of = LEFT_OUT[left_out]
-    for reference in everyone:
-        rest = [r for r in everyone if of(r) != of(reference)]
-        if {CLEAN, RANDOM} <= {r.p for r in rest}:
+def _left_out(recorded: tuple[Reference, ...], axis: str, left_out: str) -> Iterator[tuple[Reference, Place]]:
+    """Yield each reference and its place among the others, if these include p = 0 and p = 1."""
+    left_out_key = LEFT_OUT[left_out]
+    for reference in recorded:
+        candidates = [r for r in recorded if left_out_key(r) != left_out_key(reference)]
+        if {CLEAN_P, RANDOM_P} <= {r.p for r in candidates}:
             value = Spread(reference.auc[axis], 0.0, reference.error[axis], 1)
-            yield reference, place(value, rest, axis)
+            yield reference, place_among(value, candidates, axis)

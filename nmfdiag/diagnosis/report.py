@@ -1,4 +1,4 @@
-"""A diagnosis as one HTML file that needs no network and can be printed; its text and layout are in ``report.html.j2``."""
+"""A diagnosis as one printable HTML file that needs no internet connection; text and layout are in ``report.html.j2``."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -9,14 +9,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
+from nmfdiag.diagnosis.class_text import class_name, class_text, classes_text, is_lower
 from nmfdiag.diagnosis.comparison import Comparison
-from nmfdiag.diagnosis.comparison_text import layers_words, sure_words
+from nmfdiag.diagnosis.comparison_text import certainty_sentences, layers_text
+from nmfdiag.diagnosis.remarks import error_bar_text
 from nmfdiag.diagnosis.report_figures import classes_figure, curves_figure, profile_figure, reference_figure
-from nmfdiag.diagnosis.verdict import class_name, class_words, classes_words, error_bar_words, is_lower
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.text import span
 
 MOST_ROWS, MOST_SENTENCES = 60, 3
+"""Rows of the table of classes, and sentences on classes, at most."""
 NUMBER = re.compile(r"[+−-]?[\d.,]+( ± [\d.,]+)?%?|–")
 Table = tuple[list[str], list[list[str]]]
 
@@ -30,13 +32,13 @@ def report_html(
     """Return the whole document.
 
     Args:
-        record: The diagnosis as :meth:`nmfdiag.diagnosis.diagnose.Diagnosis.to_dict` gives it.
+        record: The diagnosis, as returned by :meth:`nmfdiag.diagnosis.diagnose.Diagnosis.to_dict`.
         profile: Its curves.
         comparison: Its comparison with reference networks.
-        class_names: Names by class, where they are known.
+        class_names: Names by class, if known.
 
     Returns:
-        HTML with plots, their script, style and data inside.
+        HTML that includes the plots, their script, style and data.
     """
     method = profile.main_method
     readings, phases = class_readings(profile, method), profile.phases(method)
@@ -61,32 +63,32 @@ def report_html(
         name=name,
         plotly_script=get_plotlyjs(),
         numeric_columns=_numeric_columns,
-        profile_plot=_plot(profile_figure(by_method, layers, phases, comparison)),
+        profile_plot=_plot_html(profile_figure(by_method, layers, phases, comparison)),
         phases=f"Phases by the paper's reading, {spans}." if spans else f"No clear phases: {phases.reason}.",
-        layers_beside=layers_words(compared) if compared else "",
-        reference_plot=_plot(reference_figure(compared, name)) if compared else "",
-        certainty=[*sure_words(compared), *compared.remarks] if compared else [],
-        classes_plot=_plot(classes_figure(profile, method, list(by_method[method]), readings, class_names)) if has_classes else "",
-        classes_summary=classes_words(readings, class_names),
-        lowest_classes=[class_words(r, class_names) for r in readings[:MOST_SENTENCES] if is_lower(r)],
+        layers_beside=layers_text(compared) if compared else "",
+        reference_plot=_plot_html(reference_figure(compared, name)) if compared else "",
+        certainty=[*certainty_sentences(compared), *compared.remarks] if compared else [],
+        classes_plot=_plot_html(classes_figure(profile, method, list(by_method[method]), readings, class_names)) if has_classes else "",
+        classes_summary=classes_text(readings, class_names),
+        lowest_classes=[class_text(r, class_names) for r in readings[:MOST_SENTENCES] if is_lower(r)],
         class_table=_class_table(readings[:MOST_ROWS], class_names),
         classes_left_out=max(0, len(readings) - MOST_ROWS),
-        curves_plot=_plot(curves_figure(curves, least_linear)),
-        error_bars=error_bar_words(profile, method),
+        curves_plot=_plot_html(curves_figure(curves, least_linear)),
+        error_bars=error_bar_text(profile, method),
         layer_table=_layer_table(profile, method, comparison),
     )  # fmt: skip
 
 
 def _class_table(readings: Sequence[ClassReading], class_names: Sequence[str]) -> Table:
-    drawn = any(r.auc.n > 1 for r in readings[:1])
-    interval = ["± 95 %"] if drawn else []
+    has_intervals = any(r.auc.n > 1 for r in readings[:1])
+    interval = ["± 95 %"] if has_intervals else []
     head = ["class", "name", "AuC", *interval, "to the mean", "lower at", "lowest at", "AuC there", "samples"]
     rows = [
         [
             str(r.class_idx),
             class_name(r.class_idx, class_names),
             f"{r.auc.mean:.3f}",
-            *([f"{r.auc.half_width:.3f}" if r.auc.n > 1 else "–"] if drawn else []),
+            *([f"{r.auc.half_width:.3f}" if r.auc.n > 1 else "–"] if has_intervals else []),
             f"{r.gap.mean:+.3f}".replace("-", "−"),
             f"{r.below} of {r.layers}",
             r.lowest[0],
@@ -99,18 +101,18 @@ def _class_table(readings: Sequence[ClassReading], class_names: Sequence[str]) -
 
 
 def _layer_table(profile: LayerProfile, method: str, comparison: Comparison | None) -> Table:
-    beside = {place.layer: place for place in comparison.layers} if comparison else {}
-    head = ["layer", "AuC", "± 95 %", "batches", *(["clean references", "random references"] if beside else [])]
+    places = {place.layer: place for place in comparison.layers} if comparison else {}
+    head = ["layer", "AuC", "± 95 %", "batches", *(["clean references", "random references"] if places else [])]
     rows = []
     for layer, auc in profile.auc_by_layer(method).items():
-        place = beside.get(layer)
+        place = places.get(layer)
         ranges = [f"{low:.2f} to {high:.2f}" for low, high in (place.clean, place.random)] if place else ["–", "–"]
         half_width = f"{auc.half_width:.3f}" if auc.n > 1 else "–"
-        rows.append([layer, f"{auc.mean:.3f}", half_width, str(auc.n), *(ranges if beside else [])])
+        rows.append([layer, f"{auc.mean:.3f}", half_width, str(auc.n), *(ranges if places else [])])
     return head, rows
 
 
-def _plot(figure: go.Figure) -> str:
+def _plot_html(figure: go.Figure) -> str:
     html: str = figure.update_layout(template="plotly_white").to_html(
         include_plotlyjs=False, full_html=False, config={"responsive": True, "displaylogo": False}
     )
@@ -118,5 +120,5 @@ def _plot(figure: go.Figure) -> str:
 
 
 def _numeric_columns(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[bool]:
-    """Return which columns hold numbers only: these are aligned right."""
+    """Return which columns hold numbers only, to be aligned right."""
     return [bool(rows) and all(NUMBER.fullmatch(str(row[i])) for row in rows) for i in range(len(head))]

@@ -1,6 +1,6 @@
-"""A diagnosis of any network -> figures of the report. Its p is not known, so that only references have colours of p.
+"""Figures of the report. The network's p is unknown, so only references have the colours of p.
 
-Names come from whoever made the network: they are escaped here, since plots read marks such as ``<b>`` in any text.
+Names come from the network's author and are escaped here, since plots interpret tags such as ``<b>`` in any text.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,9 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from nmfdiag.diagnosis.class_ranking import ClassReading
+from nmfdiag.diagnosis.class_text import class_name
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.references import GROUPS, band
-from nmfdiag.diagnosis.verdict import class_name
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.measures.methods import METHODS
@@ -22,29 +22,30 @@ from nmfdiag.plots.theme import GREY, SEQUENTIAL, colour_of, laid_out, set_rank_
 
 ACCENT = "#0b6b70"
 LONGEST, MOST_CLASSES, MOST_TICKS = 24, 60, 40
+"""Characters of a label, classes in a heat map and layer names on an axis, at most."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon")
 
 
 def label(name: str) -> str:
-    """A name as a plot may show it: its end if it is long, and nothing that reads as markup."""
+    """Return a name for a plot: the end of a long one, without markup."""
     return escape(name if len(name) <= LONGEST else f"…{name[1 - LONGEST :]}")
 
 
 def profile_figure(
     by_method: Mapping[str, Mapping[str, Spread]],
     layers: Sequence[str],
-    found: Phases,
+    phases: Phases,
     comparison: Comparison | None = None,
     colour: str = ACCENT,
 ) -> go.Figure:
-    """AuC by layer: mean over classes with a 95 % interval, phases shaded, and what references have at the same depth.
+    """Return AuC by layer: mean over classes with a 95 % interval, phases shaded, and bands of references at the same depth.
 
     Args:
-        by_method: For each method and layer, the AuC over classes.
-        layers: From input to output.
-        found: Phases to shade.
+        by_method: AuC over classes, for each method and layer.
+        layers: Layers from input to output.
+        phases: Phases to shade.
         comparison: References to draw behind the network's line.
-        colour: The network's.
+        colour: Colour of the network.
     """
     figure = go.Figure()
     if comparison is not None and comparison.layers:
@@ -59,19 +60,19 @@ def profile_figure(
             customdata=[[escape(layer), width, s.n] for (layer, s), width in zip(by_layer.items(), widths, strict=True)],
             hovertemplate="%{customdata[0]}<br>AuC %{y:.3f} ± %{customdata[1]:.3f} (%{customdata[2]})<extra></extra>",
         )  # fmt: skip
-    if found.clear:
-        for words, part in (("feature extraction", found.feature_extraction), ("memorisation", found.memorisation),
-                            ("clustering", found.clustering)):  # fmt: skip
+    if phases.clear:
+        for phase_name, part in (("feature extraction", phases.feature_extraction), ("memorisation", phases.memorisation),
+                            ("clustering", phases.clustering)):  # fmt: skip
             if part:
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
-                shade = 0.12 if words == "memorisation" else 0.04
+                shade = 0.12 if phase_name == "memorisation" else 0.04
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{shade})", line_width=0)
                 figure.add_annotation(
                     x=(x0 + x1) / 2,
                     y=1.01,
                     yref="paper",
                     yanchor="bottom",
-                    text=words.replace(" ", "<br>"),
+                    text=phase_name.replace(" ", "<br>"),
                     showarrow=False,
                 )
     _set_layers(figure, layers)
@@ -80,36 +81,36 @@ def profile_figure(
 
 
 def reference_figure(comparison: Comparison, name: str, axis: str = "linear", colour: str = ACCENT) -> go.Figure:
-    """The references' mean AuC by p, one marker a data set and architecture, and the network as a line across.
+    """Return the references' mean AuC by p, a marker for each data set and architecture, with the network as a line across.
 
     Args:
-        comparison: One that has places.
-        name: Of the network.
+        comparison: A comparison with places.
+        name: Name of the network.
         axis: The rank axis.
-        colour: The network's.
+        colour: Colour of the network.
     """
-    figure, at = go.Figure(), comparison.places[axis]
+    figure, place = go.Figure(), comparison.places[axis]
     families = sorted({r.family for r in comparison.references})
     for family, symbol in zip(families, SYMBOLS * (1 + len(families) // len(SYMBOLS)), strict=False):
-        some = [r for r in comparison.references if r.family == family]
+        family_members = [r for r in comparison.references if r.family == family]
         figure.add_scatter(
-            x=[r.p for r in some], y=[r.auc[axis] for r in some], mode="markers", showlegend=False,
-            marker={"symbol": symbol, "size": 9, "color": [colour_of(r.p) for r in some], "line": {"width": 0.5, "color": "white"}},
-            text=[r.network for r in some], hovertemplate="%{text}<br>mean AuC %{y:.3f}<extra></extra>",
+            x=[r.p for r in family_members], y=[r.auc[axis] for r in family_members], mode="markers", showlegend=False,
+            marker={"symbol": symbol, "size": 9, "color": [colour_of(r.p) for r in family_members], "line": {"width": 0.5, "color": "white"}},
+            text=[r.network for r in family_members], hovertemplate="%{text}<br>mean AuC %{y:.3f}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(
             x=[None], y=[None], mode="markers", name=family, marker={"symbol": symbol, "size": 9, "color": GREY}
         )
     ends = [-0.06, 1.06]
     figure.add_scatter(
-        x=[*ends, *ends[::-1]], y=[at.value + at.error] * 2 + [at.value - at.error] * 2, fill="toself", fillcolor=colour,
+        x=[*ends, *ends[::-1]], y=[place.value + place.error] * 2 + [place.value - place.error] * 2, fill="toself", fillcolor=colour,
         opacity=0.15, line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
-        x=ends, y=[at.value] * 2, mode="lines", name=f"{label(name)}, with its standard error",
-        line={"color": colour, "width": 2}, hovertemplate=f"mean AuC {at.value:.3f}<extra></extra>",
+        x=ends, y=[place.value] * 2, mode="lines", name=f"{label(name)}, with its standard error",
+        line={"color": colour, "width": 2}, hovertemplate=f"mean AuC {place.value:.3f}<extra></extra>",
     )  # fmt: skip
-    values = [at.value - at.error, at.value + at.error, *(r.auc[axis] for r in comparison.references)]
+    values = [place.value - place.error, place.value + place.error, *(r.auc[axis] for r in comparison.references)]
     room = 0.08 * (max(values) - min(values)) + 1e-3
     figure.update_xaxes(title="share p of random labels", range=ends, tickvals=[0, 0.2, 0.4, 0.6, 0.8, 1])
     over = "log k" if axis == "log" else "k"
@@ -125,22 +126,22 @@ def classes_figure(
     readings: Sequence[ClassReading] = (),
     names: Sequence[str] = (),
 ) -> go.Figure:
-    """AuC of every class and layer, mean over draws; of very many classes those of the lowest AuC.
+    """Return AuC of every class and layer, the mean over draws; of very many classes those with the lowest AuC.
 
     Args:
         profile: The curves.
-        method: Whose.
-        layers: From input to output.
+        method: Method of the curves to draw.
+        layers: Layers from input to output.
         readings: The classes, the lowest first.
         names: Names by class.
     """
     cells = profile.auc_by_class(method)
-    classes = sorted({c for at in cells.values() for c in at if c is not None})
+    classes = sorted({c for by_class in cells.values() for c in by_class if c is not None})
     title = "AuC by class and layer"
     if len(classes) > MOST_CLASSES:
         order = [r.class_idx for r in readings] or classes
         title, classes = f"{title}, the lowest {MOST_CLASSES} of {len(classes)} classes", sorted(order[:MOST_CLASSES])
-    shown = [label(class_name(c, names)) for c in classes]
+    class_labels = [label(class_name(c, names)) for c in classes]
     values = [[cells[layer][c].mean if c in cells.get(layer, {}) else None for layer in layers] for c in classes]
     figure = go.Figure(
         go.Heatmap(
@@ -151,28 +152,32 @@ def classes_figure(
             zmax=1,
             colorscale=SEQUENTIAL,
             colorbar={"title": "AuC"},
-            customdata=[[[escape(layer), name] for layer in layers] for name in shown],
+            customdata=[[[escape(layer), name] for layer in layers] for name in class_labels],
             hovertemplate="class %{customdata[1]} at %{customdata[0]}<br>AuC %{z:.3f}<extra></extra>",
         )
     )
     _set_layers(figure, layers)
     figure.update_yaxes(
-        title="given class", tickvals=list(range(len(classes))), ticktext=shown, autorange="reversed", automargin=True
+        title="given class",
+        tickvals=list(range(len(classes))),
+        ticktext=class_labels,
+        autorange="reversed",
+        automargin=True,
     )
     return laid_out(figure, title).update_layout(height=max(320, 140 + 22 * len(classes)))
 
 
 def curves_figure(curves: Sequence[CompressionCurve], layer: str) -> go.Figure:
-    """Accuracy over rank at one layer: faint lines are batches, the thick one their mean."""
+    """Return accuracy over rank at one layer: a faint line for each batch, a thick one for their mean."""
     figure = go.Figure()
     for curve in curves:
         figure.add_scatter(
             x=curve.ranks, y=curve.accuracy, mode="lines", line={"color": ACCENT, "width": 1}, opacity=0.3, showlegend=False,
             hoverinfo="skip",
         )  # fmt: skip
-    at = mean_curve(curves)
+    mean_accuracy = mean_curve(curves)
     figure.add_scatter(
-        x=list(at), y=[s.mean for s in at.values()], mode="lines+markers", name="mean over batches",
+        x=list(mean_accuracy), y=[s.mean for s in mean_accuracy.values()], mode="lines+markers", name="mean over batches",
         line={"color": ACCENT, "width": 3}, hovertemplate="k = %{x}<br>accuracy %{y:.3f}<extra></extra>",
     )  # fmt: skip
     figure.add_hline(
@@ -184,10 +189,13 @@ def curves_figure(curves: Sequence[CompressionCurve], layer: str) -> go.Figure:
 
 
 def _add_bands(figure: go.Figure, comparison: Comparison, layers: Sequence[str]) -> None:
-    """From the lowest to the highest AuC of the references with clean and with random labels, at every depth."""
-    at, depth = [layers.index(place.layer) for place in comparison.layers], [place.depth for place in comparison.layers]
-    x = np.linspace(at[0], at[-1], 8 * len(layers))
-    depths = np.interp(x, at, depth)
+    """Draw bands from the lowest to the highest AuC of the references with clean and with random labels."""
+    positions, depth = (
+        [layers.index(place.layer) for place in comparison.layers],
+        [place.depth for place in comparison.layers],
+    )
+    x = np.linspace(positions[0], positions[-1], 8 * len(layers))
+    depths = np.interp(x, positions, depth)
     for group, p in ((GROUPS[0], 0.0), (GROUPS[2], 1.0)):
         edges = band(comparison.references, group, depths.tolist())
         n = sum(r.group == group for r in comparison.references)
@@ -199,10 +207,10 @@ def _add_bands(figure: go.Figure, comparison: Comparison, layers: Sequence[str])
 
 
 def _set_layers(figure: go.Figure, layers: Sequence[str]) -> None:
-    """Layers at 0, 1, ... from left to right; names at so many of them as have room."""
+    """Put the layers at 0, 1, ... from left to right, with as many names as have room."""
     step = -(-len(layers) // MOST_TICKS)
-    shown = range(0, len(layers), step)
+    ticks = range(0, len(layers), step)
     figure.update_xaxes(
-        title="layer, input to output", range=[-0.5, len(layers) - 0.5], tickvals=list(shown), automargin=True,
-        ticktext=[label(layers[i]) for i in shown],
+        title="layer, input to output", range=[-0.5, len(layers) - 0.5], tickvals=list(ticks), automargin=True,
+        ticktext=[label(layers[i]) for i in ticks],
     )  # fmt: skip

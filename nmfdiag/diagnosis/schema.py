@@ -1,9 +1,9 @@
-"""The form of a diagnosis as JSON, as a JSON Schema (draft 2020-12)."""
+"""The JSON Schema (draft 2020-12) of a diagnosis."""
 
 from typing import Any
 
 SCHEMA = "nmfdiag-diagnosis/2"
-"""Has all that ``nmfdiag-diagnosis/1`` had; a class now has one object a layer, method and draw."""
+"""Name of the format. It extends ``nmfdiag-diagnosis/1``: a class has one object per layer, method and draw."""
 
 _TEXT, _TRUTH = {"type": "string"}, {"type": "boolean"}
 _WHOLE, _NUMBER = {"type": "integer"}, {"type": "number"}
@@ -13,7 +13,7 @@ _TEXTS = {"type": "array", "items": _TEXT}
 
 
 def schema() -> dict[str, Any]:
-    """What :meth:`nmfdiag.Diagnosis.to_dict` gives: every key, its type, and which may be null."""
+    """Return the schema of :meth:`nmfdiag.Diagnosis.to_dict`: every key, its type, and whether it may be null."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": SCHEMA,
@@ -71,8 +71,8 @@ def _list(**properties: Any) -> dict[str, Any]:
     return {"type": "array", "items": _object(**properties)}
 
 
-def _or_null(what: dict[str, Any]) -> dict[str, Any]:
-    return {"anyOf": [what, {"type": "null"}]}
+def _or_null(subschema: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [subschema, {"type": "null"}]}
 
 
 def _positive() -> dict[str, Any]:

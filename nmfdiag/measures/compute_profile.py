@@ -11,7 +11,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.layer_profile import LayerProfile, Measured
+from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.methods import activations_for, leading_method
 from nmfdiag.networks.split import SplitNetwork
 
@@ -80,7 +80,7 @@ def layer_profile(
     network.check_mixing(inputs)
     by_class = by_class and not network.mixes
     chosen = [network.layer(name) for name in layers] if layers is not None else network.checked_layers()
-    measured: list[Measured] = []
+    measured: list[ProfileCurve] = []
     signed_only = [one for one in chosen if not one.non_negative] if "nmf" in methods else []
     skipped = {f"{one.name}, nmf": SIGNED_ONLY.format(one.kind) for one in signed_only}
     skipped |= network.skipped if layers is None else {}
@@ -103,7 +103,7 @@ def layer_profile(
             )  # fmt: skip
             for batch, answer in zip(group, answers, strict=True):
                 if isinstance(answer, CompressionCurve):
-                    measured.append(Measured(layer.index, batch.class_idx, answer, draw))
+                    measured.append(ProfileCurve(layer.index, batch.class_idx, answer, draw))
                 elif len(tasks) == 1 or ranks is not None:
                     raise answer
                 else:

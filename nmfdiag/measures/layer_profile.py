@@ -16,7 +16,7 @@ ERROR_RANK = 8
 
 
 @dataclass(frozen=True)
-class Measured:
+class ProfileCurve:
     """One curve and where it belongs.
 
     ``class_idx`` is None for the multi-class batch. ``draw`` counts batches of the same class, each drawn and factorised with
@@ -43,7 +43,7 @@ class LayerProfile:
     """
 
     layers: tuple[str, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[ProfileCurve, ...]
     skipped: dict[str, str]
     network_layers: tuple[str, ...] = ()
     class_sizes: Mapping[int, int] = field(default_factory=dict)
@@ -103,7 +103,7 @@ class LayerProfile:
             if m.curve.method == method:
                 values.setdefault(m.curve.layer, {}).setdefault(m.class_idx, []).append(m.curve.auc_over(axis))
         return {
-            layer: {c: spread(some) for c, some in values[layer].items()} for layer in self.layers if layer in values
+            layer: {c: spread(areas) for c, areas in values[layer].items()} for layer in self.layers if layer in values
         }
 
     def auc_by_layer(self, method: str = "nmf") -> dict[str, Spread]:

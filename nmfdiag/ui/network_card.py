@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from nmfdiag.diagnosis.comparison_text import told_words
+from nmfdiag.diagnosis.comparison_text import check_summary
 from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
@@ -37,7 +37,7 @@ def _draw_card(network: ZooEntry, requests: Sequence[CurveRequest], results: Res
     if len(curves) == len(requests):
         diagnosis = diagnosis_of(curves, network)
         card = verdict(diagnosis)
-        reliability = told_words(diagnosis.comparison) if diagnosis.comparison else ""
+        reliability = check_summary(diagnosis.comparison) if diagnosis.comparison else ""
         answer, doubt = f"**{card.icon} {for_markdown(card.answer)}**\n\n{for_markdown(card.where)}", card.sure
     else:
         answer = "**:material/hourglass_empty: Not known yet**\n\nThe answer comes with the last curve."

@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from nmfdiag.diagnosis.comparison_text import sure_words
+from nmfdiag.diagnosis.comparison_text import certainty_sentences
 from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_of
 from nmfdiag.jobs import open_process
 from nmfdiag.text import for_markdown, for_plot
@@ -60,7 +60,7 @@ def _draw_references(diagnosis: Diagnosis) -> None:
     figure, alt = view.beside_figure(comparison, diagnosis.name), "Mean AuC of reference networks by p"
     charts.plot(figure, f"{diagnosis.name}_references", lambda: table, "own-references", alt)
     with st.expander("How sure is the comparison?", icon=":material/help:"):
-        st.markdown("\n".join(f"- {for_markdown(sentence)}" for sentence in sure_words(comparison)))
+        st.markdown("\n".join(f"- {for_markdown(sentence)}" for sentence in certainty_sentences(comparison)))
 
 
 def _draw_map(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:

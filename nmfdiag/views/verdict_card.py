@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from nmfdiag.diagnosis.comparison import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
-from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_words, layers_below, range_words
+from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_text, layers_below, range_text
 from nmfdiag.diagnosis.diagnose import Diagnosis
+from nmfdiag.diagnosis.verdict import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
 from nmfdiag.measures.auc_sentences import listed
 from nmfdiag.zoo.registry import ZooEntry
 
@@ -47,7 +47,7 @@ def verdict(diagnosis: Diagnosis) -> Verdict:
     where = "At no layer below all references with clean labels"
     if below:
         where = f"Below every clean reference at {listed(below, [at.layer for at in comparison.layers])}"
-    doubts = [range_words(comparison.place), agreement_words(comparison)]
+    doubts = [range_text(comparison.place), agreement_text(comparison)]
     return Verdict(ICONS[what], OPENINGS[what], f"{where}; {least}.", " ".join(filter(None, doubts)))
 
 

@@ -1,4 +1,4 @@
-"""Reference networks: planted ones are found again, what can't be compared is refused, and the shipped ones are honest about it."""
+"""Reference networks: planted levels are found, incomparable networks refused, and the shipped ones' accuracy is counted."""
 
 import math
 import subprocess
@@ -11,10 +11,11 @@ import pytest
 from headless_pages import ROOT
 from planted_references import FAMILIES, LAYERS, SHAPE, curve, profile, write_records
 
-from nmfdiag.diagnosis.comparability import area_as_recorded
-from nmfdiag.diagnosis.comparison import CLEAN, MEMORISING, PARTLY, UNDECIDED, compare, finding
+from nmfdiag.diagnosis.comparability import auc_as_recorded
+from nmfdiag.diagnosis.comparison import compare_with_references
 from nmfdiag.diagnosis.reference_checks import check
 from nmfdiag.diagnosis.references import references
+from nmfdiag.diagnosis.verdict import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.networks.architectures import KINDS
@@ -26,64 +27,67 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_records(tmp_path_factory.mktemp("records"))
 
 
-def found(records: Path, level: float, **options: object) -> str:
-    place = compare(profile(level), folder=records, **options).place  # type: ignore[arg-type]
+def finding_at(records: Path, level: float, **options: object) -> str:
+    place = compare_with_references(profile(level), folder=records, **options).place  # type: ignore[arg-type]
     assert place is not None
     return finding(place)
 
 
 def test_references_are_read_with_their_means(records: Path) -> None:
-    found = {r.network: r for r in references("convolutional", folder=records)}
-    assert len(found) == 3 * 3 * 2 and {r.family for r in found.values()} == {f"{d} cnn" for d in FAMILIES}
-    one = found["digits-cnn-p0.4-s1"]
-    assert one.auc == {"linear": pytest.approx(0.904), "log": pytest.approx(0.904)}
-    assert one.error["linear"] == pytest.approx(0.001 / 3**0.5) and one.at(0.5) == pytest.approx(0.904)
-    assert one.depths == pytest.approx((0, 1 / 3, 2 / 3, 1)) and (one.group, one.kind) == (
+    by_name = {r.network: r for r in references("convolutional", folder=records)}
+    assert len(by_name) == 3 * 3 * 2 and {r.family for r in by_name.values()} == {f"{d} cnn" for d in FAMILIES}
+    reference = by_name["digits-cnn-p0.4-s1"]
+    assert reference.auc == {"linear": pytest.approx(0.904), "log": pytest.approx(0.904)}
+    assert reference.error["linear"] == pytest.approx(0.001 / 3**0.5) and reference.auc_at(0.5) == pytest.approx(0.904)
+    assert reference.depths == pytest.approx((0, 1 / 3, 2 / 3, 1)) and (reference.group, reference.kind) == (
         "partly random",
         "convolutional",
     )
 
 
 @pytest.mark.parametrize(
-    ("level", "what"),
+    ("level", "expected"),
     [(0.95, CLEAN), (0.99, CLEAN), (0.80, MEMORISING), (0.6, MEMORISING), (0.89, PARTLY)],
     ids=["clean", "above all", "random", "below all", "between"],
 )
-def test_planted_levels_are_found(records: Path, level: float, what: str) -> None:
-    assert found(records, level) == what
+def test_planted_levels_are_found(records: Path, level: float, expected: str) -> None:
+    assert finding_at(records, level) == expected
 
 
 def test_families_that_differ_more_than_levels_can_not_decide(tmp_path: Path) -> None:
     offsets = {"digits": 0.04, "fashion_mnist": 0.0, "cifar10": -0.15}
     write_records(tmp_path, families=offsets, level=lambda p: 0.95 - 0.02 * p)
-    assert found(tmp_path, 0.9) == UNDECIDED
+    assert finding_at(tmp_path, 0.9) == UNDECIDED
     alone = check("convolutional", left_out="data set", folder=tmp_path)
     with_kin = check("convolutional", left_out="network", folder=tmp_path)
     assert alone.told < alone.ends == 12 and alone.told < with_kin.ends
 
 
 def test_where_it_lies_is_counted(records: Path) -> None:
-    found = compare(profile(0.8), folder=records)
-    place = found.place
+    comparison = compare_with_references(profile(0.8), folder=records)
+    place = comparison.place
     assert place is not None and place.value == pytest.approx(0.8, abs=1e-3) and place.compatible == (1.0,)
-    assert [(at.level, at.n, at.below) for at in place.levels] == [(0.0, 6, 0), (0.4, 6, 0), (1.0, 6, 2)]
+    assert [(level.level, level.n, level.below) for level in place.levels] == [(0.0, 6, 0), (0.4, 6, 0), (1.0, 6, 2)]
     assert place.between_families == pytest.approx(0.01) and place.within_family == pytest.approx(0.004 / 2**0.5)
-    assert found.group("clean")[0] == pytest.approx(0.94) and found.kind == "convolutional"
-    first = found.layers[0]
+    assert comparison.group("clean")[0] == pytest.approx(0.94) and comparison.kind == "convolutional"
+    first = comparison.layers[0]
     assert first.clean == (pytest.approx(0.925), pytest.approx(0.949)) and first.auc == pytest.approx(0.785, abs=5e-3)
 
 
 def test_a_network_is_not_compared_with_itself(records: Path) -> None:
-    names = {r.network for r in compare(profile(0.9), folder=records, without=("digits-cnn-p0-s0",)).references}
+    names = {
+        r.network
+        for r in compare_with_references(profile(0.9), folder=records, without=("digits-cnn-p0-s0",)).references
+    }
     assert len(names) == 17 and "digits-cnn-p0-s0" not in names
 
 
 def test_deeper_layers_than_were_measured_are_missed(records: Path) -> None:
-    some = profile(0.9)
-    words = compare(replace(some, network_layers=(*LAYERS, "conv5", "conv6")), folder=records).reason
-    assert "only 4 of 6 were measured" in words
-    one_dead = compare(replace(some, network_layers=(*LAYERS, "conv5")), folder=records)
-    assert not one_dead.reason and any("1 of the layers has no curve" in words for words in one_dead.remarks)
+    clean = profile(0.9)
+    reason = compare_with_references(replace(clean, network_layers=(*LAYERS, "conv5", "conv6")), folder=records).reason
+    assert "only 4 of 6 were measured" in reason
+    one_dead = compare_with_references(replace(clean, network_layers=(*LAYERS, "conv5")), folder=records)
+    assert not one_dead.reason and any("1 of the layers has no curve" in reason for reason in one_dead.remarks)
     assert one_dead.layers[-1].depth == pytest.approx(0.75)
 
 
@@ -98,38 +102,41 @@ def test_deeper_layers_than_were_measured_are_missed(records: Path) -> None:
     ],
 )
 def test_what_can_not_be_compared_says_why(records: Path, changed: dict, kind: str, part: str) -> None:
-    found = compare(profile(0.6, **changed), kind=kind, folder=records)
-    assert part in found.reason and not found.places and not found.references
+    comparison = compare_with_references(profile(0.6, **changed), kind=kind, folder=records)
+    assert part in comparison.reason and not comparison.places and not comparison.references
 
 
 def test_mixtures_and_few_layers_are_not_compared(records: Path) -> None:
-    some = profile(0.9)
-    mixed = replace(some, measured=tuple(replace(m, class_idx=None) for m in some.measured))
-    assert "mixtures" in compare(mixed, folder=records).reason
-    assert "2 ReLU layers" in compare(profile(0.9, layers=LAYERS[:2]), folder=records).reason
-    assert "no residual reference networks" in compare(some, kind="residual", folder=records / "nothing").reason
+    clean = profile(0.9)
+    mixed = replace(clean, measured=tuple(replace(m, class_idx=None) for m in clean.measured))
+    assert "mixtures" in compare_with_references(mixed, folder=records).reason
+    assert "2 ReLU layers" in compare_with_references(profile(0.9, layers=LAYERS[:2]), folder=records).reason
+    assert (
+        "no residual reference networks"
+        in compare_with_references(clean, kind="residual", folder=records / "nothing").reason
+    )
 
 
 def test_what_is_different_is_said(records: Path) -> None:
-    words = " ".join(
-        compare(
+    remarks = " ".join(
+        compare_with_references(
             profile(0.8, n_classes=4, n_samples=50, baseline_accuracy=0.96, ranks=[1, 3, 5, 10, 16]), folder=records
         ).remarks
     )
     for part in ("this network on 50", "96.0% of its samples", "here 4 were measured", "ranks are others"):
-        assert part in words
-    mu = compare(profile(0.8, provenance={"solver": "mu"}), folder=records).remarks
-    assert any("Factorised with mu" in words for words in mu)
-    assert compare(profile(0.8), folder=records).remarks == ()
+        assert part in remarks
+    mu = compare_with_references(profile(0.8, provenance={"solver": "mu"}), folder=records).remarks
+    assert any("Factorised with mu" in remarks for remarks in mu)
+    assert compare_with_references(profile(0.8), folder=records).remarks == ()
 
 
 def test_fully_connected_networks_have_references_of_their_own(tmp_path: Path, records: Path) -> None:
-    both = write_records(tmp_path, arch="mlp", families={"digits": 0.0, "fashion_mnist": 0.01})
-    write_records(both)
-    found = compare(profile(0.9, shape=SHAPE["fc"]), folder=both)
-    assert found.kind == "fully-connected" and {r.arch for r in found.references} == {"mlp"}
-    assert any("know 2 data sets" in words for words in found.remarks)
-    lonely = check("fully-connected", folder=both)
+    folder = write_records(tmp_path, arch="mlp", families={"digits": 0.0, "fashion_mnist": 0.01})
+    write_records(folder)
+    comparison = compare_with_references(profile(0.9, shape=SHAPE["fc"]), folder=folder)
+    assert comparison.kind == "fully-connected" and {r.arch for r in comparison.references} == {"mlp"}
+    assert any("know 2 data sets" in remark for remark in comparison.remarks)
+    lonely = check("fully-connected", folder=folder)
     assert lonely.ranged == 0 and lonely.width is None and lonely.told == lonely.ends == 8
 
 
@@ -137,9 +144,9 @@ def test_the_area_is_taken_at_the_records_ranks() -> None:
     full = curve(0, ranks=[1, 2, 3, 4, 6, 8, 12, 16], accuracy=[0, 0.5, 1, 0.5, 0, 0.75, 0, 1], **_lists(8))
     coarse = curve(0, accuracy=[0, 0.5, 0.5, 0.75, 1])
     for axis in ("linear", "log"):
-        assert area_as_recorded(full, axis) == pytest.approx(coarse.auc_over(axis)) != full.auc_over(axis)
-    other = curve(0, ranks=[1, 3, 16], accuracy=[0, 0.5, 1], **_lists(3))
-    assert area_as_recorded(other) == other.auc  # nothing to choose from
+        assert auc_as_recorded(full, axis) == pytest.approx(coarse.auc_over(axis)) != full.auc_over(axis)
+    coarser = curve(0, ranks=[1, 3, 16], accuracy=[0, 0.5, 1], **_lists(3))
+    assert auc_as_recorded(coarser) == coarser.auc  # nothing to choose from
 
 
 def _lists(n: int) -> dict[str, list]:
@@ -158,39 +165,43 @@ def test_the_shipped_references_are_the_shipped_networks() -> None:
     shipped = {e.name for e in entries().values() if e.folder.parent == SHIPPED}
     assert not any(entries()[name].called for name in shipped)
     for kind in KINDS:
-        some = references(kind)
-        assert len(some) > 20 and {r.network for r in some} <= shipped
-        assert {0.0, 1.0} <= {r.p for r in some} and all(0 < r.auc["linear"] <= 1 for r in some)
+        shipped_references = references(kind)
+        assert len(shipped_references) > 20 and {r.network for r in shipped_references} <= shipped
+        assert {0.0, 1.0} <= {r.p for r in shipped_references} and all(
+            0 < r.auc["linear"] <= 1 for r in shipped_references
+        )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("axis", ["linear", "log"])
 def test_checks_are_as_counted_by_hand(kind: str, axis: str) -> None:
-    """Nearest mean of families on the square-root scale, each reference without its data set."""
-    some = [r for r in references(kind) if r.p in (0, 1)]
-    told = 0
-    for one in some:
+    """Count by the nearest mean of families on the square-root scale, each reference without its data set."""
+    ends = [r for r in references(kind) if r.p in (0, 1)]
+    n_correct = 0
+    for reference in ends:
         distance = {}
         for p in (0, 1):
             families: dict[str, list[float]] = {}
-            for r in some:
-                if r.p == p and r.dataset != one.dataset:
+            for r in ends:
+                if r.p == p and r.dataset != reference.dataset:
                     families.setdefault(r.family, []).append(math.sqrt(1 - r.auc[axis]))
-            distance[p] = abs(math.sqrt(1 - one.auc[axis]) - np.mean([np.mean(v) for v in families.values()]))
-        told += min(distance, key=distance.__getitem__) == one.p
-    found = check(kind, axis=axis)
-    assert (found.told, found.ends) == (told, len(some)) and found.told / found.ends >= 0.8
-    assert found.correlation < -0.5 and found.covered <= found.ranged <= len(references(kind))
+            distance[p] = abs(math.sqrt(1 - reference.auc[axis]) - np.mean([np.mean(v) for v in families.values()]))
+        n_correct += min(distance, key=distance.__getitem__) == reference.p
+    result = check(kind, axis=axis)
+    assert (result.told, result.ends) == (n_correct, len(ends)) and result.told / result.ends >= 0.8
+    assert result.correlation < -0.5 and result.covered <= result.ranged <= len(references(kind))
 
 
 def test_everything_leaves_as_json(records: Path) -> None:
-    record = compare(profile(0.9), folder=records).to_dict()
+    record = compare_with_references(profile(0.9), folder=records).to_dict()
     assert [place["axis"] for place in record["places"]] == ["linear", "log"] and len(record["references"]) == 18
-    refused = compare(LayerProfile(("a",), profile(0.9, layers=["a"]).measured, {}), folder=records).to_dict()
+    refused = compare_with_references(
+        LayerProfile(("a",), profile(0.9, layers=["a"]).measured, {}), folder=records
+    ).to_dict()
     assert refused["reason"] and refused["places"] == refused["layers"] == []
 
 
 def test_no_torch_for_a_page() -> None:
     code = "import sys, nmfdiag.diagnosis.comparison, nmfdiag.diagnosis.diagnose, nmfdiag.diagnosis.report; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert process.stdout.strip() == "False"

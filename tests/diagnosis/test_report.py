@@ -1,4 +1,4 @@
-"""The diagnosis that leaves the app: words, JSON of a known form, one HTML file; what it can't say, it says."""
+"""The exported diagnosis: text, JSON by its schema, and one HTML file; limits are stated."""
 
 import copy
 import json
@@ -6,7 +6,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import jsonschema  # Streamlit brings it along
+import jsonschema  # installed with Streamlit
 import pytest
 import torch
 from markupsafe import escape
@@ -15,7 +15,7 @@ from torch import nn
 
 import nmfdiag
 from nmfdiag.cli import main
-from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosed, diagnosis_of
+from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_from_profile, diagnosis_of
 from nmfdiag.diagnosis.schema import SCHEMA, schema
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.compute import compute
@@ -35,8 +35,8 @@ def diagnosis() -> Diagnosis:
     )  # fmt: skip
 
 
-def valid(found: Diagnosis) -> dict:
-    record = json.loads(found.json())
+def validated(diagnosis: Diagnosis) -> dict:
+    record = json.loads(diagnosis.json())
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
     return record
@@ -53,7 +53,7 @@ def test_json_has_every_layer_class_and_reason(diagnosis: Diagnosis, tmp_path: P
     assert len(record["provenance"]["weights (sha256)"]) == 64
 
 
-def test_html_is_one_file_that_asks_for_nothing(diagnosis: Diagnosis, tmp_path: Path) -> None:
+def test_html_is_one_file_without_outside_links(diagnosis: Diagnosis, tmp_path: Path) -> None:
     diagnosis.to_html(tmp_path / "d.html")
     page = (tmp_path / "d.html").read_text(encoding="utf-8")
     assert page.startswith("<!doctype html>") and escape(diagnosis.verdict) in page
@@ -67,38 +67,38 @@ def test_html_is_one_file_that_asks_for_nothing(diagnosis: Diagnosis, tmp_path: 
 def test_names_cannot_smuggle_markup_in(diagnosis: Diagnosis) -> None:
     evil, fat = EVIL, "<b>fat</b>"
     renamed = {layer: f"{fat}{i}" for i, layer in enumerate(diagnosis.profile.layers)}
-    measured = tuple(
-        replace(m, curve=replace(m.curve, layer=renamed[m.curve.layer])) for m in diagnosis.profile.measured
-    )
+    curves = tuple(replace(m, curve=replace(m.curve, layer=renamed[m.curve.layer])) for m in diagnosis.profile.measured)
     profile = replace(
-        diagnosis.profile, layers=tuple(renamed.values()), network_layers=tuple(renamed.values()), measured=measured,
+        diagnosis.profile, layers=tuple(renamed.values()), network_layers=tuple(renamed.values()), measured=curves,
         skipped={evil: evil},
     )  # fmt: skip
-    hostile = diagnosed(profile, {evil: evil, "network": evil}, class_names=[f"{evil}{fat}"] * 10, title=evil)
+    hostile = diagnosis_from_profile(
+        profile, {evil: evil, "network": evil}, class_names=[f"{evil}{fat}"] * 10, title=evil
+    )
     assert not hostile.comparison.reason  # type: ignore[union-attr]
     page = hostile.html()
     tail = page[page.index("<body>") :]
     assert evil not in tail and fat not in tail and "&lt;script&gt;" in tail
-    # What a plot is given is text for it, too, and it reads marks: JSON has < as \\u003c.
+    # Plots interpret tags in text; JSON writes < as \\u003c.
     assert "\\u003cb\\u003efat" not in tail and "\\u003cscript" not in tail and "&lt;b&gt;fat&lt;\\u002fb" in tail
-    valid(hostile)
+    validated(hostile)
 
 
 def test_what_cannot_be_said_is_said() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(6, 12), nn.ReLU(), nn.Linear(12, 2))
     x, y = torch.randn(12, 6), torch.tensor([0, 1] * 6)
-    words = " ".join(nmfdiag.diagnose(model, x, y).remarks)
+    remarks = " ".join(nmfdiag.diagnose(model, x, y).remarks)
     for part in (
         "right by their given labels",
         "The smallest batch has 6 samples",
         "Only 2 classes",
         "at least three layers",
     ):
-        assert part in words
+        assert part in remarks
     mixed = nmfdiag.diagnose(model, x, y, by_class=False)
     assert "mixture of classes" in " ".join(mixed.remarks) and mixed.html().count("Plotly.newPlot(") == 2
-    assert valid(mixed)["comparison"]["reason"] and mixed.classes == ()
+    assert validated(mixed)["comparison"]["reason"] and mixed.classes == ()
 
 
 def test_report_and_check_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,38 +115,50 @@ def test_report_and_check_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_the_comparison_is_in_the_words_the_json_and_the_page(diagnosis: Diagnosis) -> None:
-    found = diagnosis.comparison
-    assert found is not None and found.place is not None and found.kind == "fully-connected"
-    assert "digits-mlp-p0.4-s0" not in {r.network for r in found.references}
-    record = valid(diagnosis)
-    assert f"mean AuC {found.place.value:.3f}" in record["verdict"] and record["title"] == "digits-mlp-p0.4-s0"
-    assert [each["left_out"] for each in record["comparison"]["checks"]] == ["network", "data set"] * 2
-    assert any("this network on 10" in words for words in record["comparison"]["remarks"])
+    comparison = diagnosis.comparison
+    assert comparison is not None and comparison.place is not None and comparison.kind == "fully-connected"
+    assert "digits-mlp-p0.4-s0" not in {r.network for r in comparison.references}
+    record = validated(diagnosis)
+    assert f"mean AuC {comparison.place.value:.3f}" in record["verdict"] and record["title"] == "digits-mlp-p0.4-s0"
+    assert [check["left_out"] for check in record["comparison"]["checks"]] == ["network", "data set"] * 2
+    assert any("this network on 10" in sentence for sentence in record["comparison"]["remarks"])
     page = diagnosis.html()
-    for words in ("Beside networks whose labels are known", "references with clean labels", "Rank correlation of AuC"):
-        assert words in page
+    for sentence in (
+        "Beside networks whose labels are known",
+        "references with clean labels",
+        "Rank correlation of AuC",
+    ):
+        assert sentence in page
 
 
 def test_without_a_comparison_the_page_says_why() -> None:
-    few = diagnosed(planted_profile(0.8, n_samples=5), {})
-    assert few.verdict.startswith("conv1 is the least linear layer") and valid(few)["comparison"]["places"] == []
-    assert "smallest batch here has 5" in few.html() and few.html().count("Plotly.newPlot(") == 3
-    assert "Beside networks" not in replace(few, comparison=None).html() and valid(replace(few, comparison=None))
+    small_batches = diagnosis_from_profile(planted_profile(0.8, n_samples=5), {})
+    assert (
+        small_batches.verdict.startswith("conv1 is the least linear layer")
+        and validated(small_batches)["comparison"]["places"] == []
+    )
+    assert "smallest batch here has 5" in small_batches.html() and small_batches.html().count("Plotly.newPlot(") == 3
+    assert "Beside networks" not in replace(small_batches, comparison=None).html() and validated(
+        replace(small_batches, comparison=None)
+    )
 
 
 def test_draws_give_every_class_an_error(diagnosis: Diagnosis) -> None:
-    assert valid(diagnosis)["class_readings"][0]["clear"] is None
-    drawn = diagnosed(planted_profile(0.8, n_draws=3), {}, class_names=["cat", "dog"])
-    record = valid(drawn)
+    assert validated(diagnosis)["class_readings"][0]["clear"] is None
+    diagnosis_of_draws = diagnosis_from_profile(planted_profile(0.8, n_draws=3), {}, class_names=["cat", "dog"])
+    record = validated(diagnosis_of_draws)
     assert {c["draw"] for c in record["classes"]} == {0, 1, 2} and len(record["classes"]) == 4 * 10 * 3
     readings = record["class_readings"]
     assert all(r["n_draws"] == 3 and r["auc_standard_error"] >= 0 and r["clear"] is False for r in readings)
     assert {r["name"] for r in readings} == {"cat", "dog", *map(str, range(2, 10))}
-    assert "each averaged over 3 draws first" in drawn.html() and "no bootstrap over samples" in drawn.html()
+    assert (
+        "each averaged over 3 draws first" in diagnosis_of_draws.html()
+        and "no bootstrap over samples" in diagnosis_of_draws.html()
+    )
 
 
 def test_the_schema_refuses_what_is_not_of_its_form(diagnosis: Diagnosis) -> None:
-    good = valid(diagnosis)
+    good = validated(diagnosis)
     wrongs = {"schema": "nmfdiag-diagnosis/1", "layers": [{"layer": "fc1"}], "verdict": None, "extra": 1}
     for key, value in wrongs.items():
         with pytest.raises(jsonschema.ValidationError):
@@ -154,53 +166,57 @@ def test_the_schema_refuses_what_is_not_of_its_form(diagnosis: Diagnosis) -> Non
 
 
 def test_draws_of_the_same_samples_are_no_new_samples() -> None:
-    drawn = replace(planted_profile(0.8, n_draws=2), class_sizes=dict.fromkeys(range(10), 25))
-    assert any("draws share" in words for words in diagnosed(drawn, {}).remarks)
-    plenty = replace(drawn, class_sizes=dict.fromkeys(range(10), 500))
-    assert not any("draws share" in words for words in diagnosed(plenty, {}).remarks)
+    two_draws = replace(planted_profile(0.8, n_draws=2), class_sizes=dict.fromkeys(range(10), 25))
+    assert any("draws share" in remark for remark in diagnosis_from_profile(two_draws, {}).remarks)
+    plenty = replace(two_draws, class_sizes=dict.fromkeys(range(10), 500))
+    assert not any("draws share" in remark for remark in diagnosis_from_profile(plenty, {}).remarks)
 
 
 def test_saturated_and_unfitted_are_said() -> None:
-    full = diagnosed(planted_profile(1.0, accuracy=[1.0] * 5), {})
+    full = diagnosis_from_profile(planted_profile(1.0, accuracy=[1.0] * 5), {})
     assert "every layer is right from one direction on" in full.verdict and full.classes == ()
     assert "No layer tells the classes apart" in full.html()
-    some = planted_profile(0.8)
+    clean = planted_profile(0.8)
     unfitted = tuple(
-        replace(m, curve=replace(m.curve, baseline_accuracy=0.9)) if m.class_idx == 3 else m for m in some.measured
+        replace(m, curve=replace(m.curve, baseline_accuracy=0.9)) if m.class_idx == 3 else m for m in clean.measured
     )
-    words = diagnosed(replace(some, measured=unfitted), {}, class_names=["a", "b", "c", "hare"]).remarks
-    assert any("Not fitted: class hare" in one for one in words)
+    remarks = diagnosis_from_profile(replace(clean, measured=unfitted), {}, class_names=["a", "b", "c", "hare"]).remarks
+    assert any("Not fitted: class hare" in remark for remark in remarks)
 
 
 @pytest.fixture(scope="module")
-def computed() -> dict[CurveRequest, nmfdiag.CompressionCurve]:
+def curves() -> dict[CurveRequest, nmfdiag.CompressionCurve]:
     entry = lookup("digits-mlp-p1-s0")
     requests = profile_requests(entry, per_class=20, grid="coarse", classes=[0, 1])
     return {request: compute(request, device="cpu") for request in requests}
 
 
-def test_a_page_s_results_make_a_diagnosis(computed: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
+def test_a_page_s_results_make_a_diagnosis(curves: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
     entry = lookup("digits-mlp-p1-s0")
-    found = diagnosis_of(computed, entry)
-    assert found.title == entry.name and found.class_names == entry.class_names and len(found.profile.measured) == 10
-    assert found.comparison is not None and found.comparison.place is not None
-    assert entry.name not in {r.network for r in found.comparison.references}
-    assert valid(found)["provenance"]["weights (sha256)"] == entry.sha256["weights"]
-    assert "digits-mlp-p1-s0" in found.html()
-    mixture = {replace(request, class_idx=MULTI_CLASS): curve for request, curve in computed.items()}
-    again = diagnosis_of({**computed, **mixture}, entry)
+    diagnosis = diagnosis_of(curves, entry)
+    assert (
+        diagnosis.title == entry.name
+        and diagnosis.class_names == entry.class_names
+        and len(diagnosis.profile.measured) == 10
+    )
+    assert diagnosis.comparison is not None and diagnosis.comparison.place is not None
+    assert entry.name not in {r.network for r in diagnosis.comparison.references}
+    assert validated(diagnosis)["provenance"]["weights (sha256)"] == entry.sha256["weights"]
+    assert "digits-mlp-p1-s0" in diagnosis.html()
+    mixture = {replace(request, class_idx=MULTI_CLASS): curve for request, curve in curves.items()}
+    again = diagnosis_of({**curves, **mixture}, entry)
     assert {m.class_idx for m in again.profile.measured} == {0, 1}
     assert diagnosis_of(mixture, entry).comparison.reason  # type: ignore[union-attr]
 
 
-def test_part_of_a_page_s_results_says_what_is_missing(computed: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
+def test_part_of_a_page_s_results_says_what_is_missing(curves: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
     entry = lookup("digits-mlp-p1-s0")
-    some = {request: curve for request, curve in computed.items() if request.layer in ("fc1", "fc2")}
-    found = diagnosis_of(some, entry)
-    assert set(found.profile.skipped) == {"fc3", "fc4", "fc5"} and "only 2 of 5" in found.comparison.reason  # type: ignore[union-attr]
-    drawn = diagnosis_of({**some, **{replace(r, seed=1): c for r, c in some.items()}}, entry)
-    assert drawn.profile.n_draws == 2
+    part = {request: curve for request, curve in curves.items() if request.layer in ("fc1", "fc2")}
+    diagnosis = diagnosis_of(part, entry)
+    assert set(diagnosis.profile.skipped) == {"fc3", "fc4", "fc5"} and "only 2 of 5" in diagnosis.comparison.reason  # type: ignore[union-attr]
+    two_draws = diagnosis_of({**part, **{replace(r, seed=1): c for r, c in part.items()}}, entry)
+    assert two_draws.profile.n_draws == 2
     with pytest.raises(NmfdiagError, match="no curve of digits-cnn-p0-s0"):
-        diagnosis_of(computed, lookup("digits-cnn-p0-s0"))
-    with pytest.raises(NmfdiagError, match="2 ways"):
-        diagnosis_of({**some, **{replace(r, per_class=50): c for r, c in some.items()}}, entry)
+        diagnosis_of(curves, lookup("digits-cnn-p0-s0"))
+    with pytest.raises(NmfdiagError, match="2 different settings"):
+        diagnosis_of({**part, **{replace(r, per_class=50): c for r, c in part.items()}}, entry)

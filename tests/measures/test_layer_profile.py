@@ -7,12 +7,12 @@ from torch import nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compute_profile import layer_profile
-from nmfdiag.measures.layer_profile import LayerProfile, Measured
+from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 
 
 def test_classes_spread_after_the_mean_over_draws() -> None:
     auc = {(0, 0): 0.5, (0, 1): 0.7, (1, 0): 0.8, (1, 1): 0.8}  # (class, draw)
-    measured = tuple(Measured(0, c, curve(value), draw) for (c, draw), value in auc.items())
+    measured = tuple(ProfileCurve(0, c, curve(value), draw) for (c, draw), value in auc.items())
     found = LayerProfile(("conv1",), measured, {})
     at = found.auc_by_layer()["conv1"]
     assert (at.mean, at.n) == (pytest.approx(0.7), 2) and at.sem == pytest.approx(0.1)  # of 0.6 and 0.8
@@ -22,7 +22,7 @@ def test_classes_spread_after_the_mean_over_draws() -> None:
 
 def test_one_class_or_a_mixture_has_the_spread_over_its_draws() -> None:
     for c in (3, None):
-        found = LayerProfile(("conv1",), tuple(Measured(0, c, curve(v), d) for d, v in enumerate((0.4, 0.6))), {})
+        found = LayerProfile(("conv1",), tuple(ProfileCurve(0, c, curve(v), d) for d, v in enumerate((0.4, 0.6))), {})
         at = found.auc_by_layer()["conv1"]
         assert (at.mean, at.sem, at.n) == (pytest.approx(0.5), pytest.approx(0.1), 2)
 

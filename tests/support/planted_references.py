@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.layer_profile import LayerProfile, Measured
+from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.zoo.recipes import entry_name
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4")
@@ -67,7 +67,7 @@ def profile(
     """A network whose mean AuC is this level, with classes and draws around it."""
     rng = np.random.default_rng(0)
     measured = [
-        Measured(i, c, curve(level + 0.01 * (i - (len(layers) - 1) / 2) + noise, layer, **fields), draw)
+        ProfileCurve(i, c, curve(level + 0.01 * (i - (len(layers) - 1) / 2) + noise, layer, **fields), draw)
         for draw in range(n_draws)
         for i, layer in enumerate(layers)
         for c, noise in enumerate(_centred(rng, n_classes))

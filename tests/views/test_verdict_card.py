@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from planted_references import profile, write_records
 
-from nmfdiag.diagnosis.comparison import Comparison, compare
+from nmfdiag.diagnosis.comparison import Comparison, compare_with_references
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.measures.phases import Phases
 from nmfdiag.views.verdict_card import unseen_words, verdict
@@ -20,7 +20,9 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def diagnosis(records: Path, level: float) -> Diagnosis:
     found = profile(level)
-    return Diagnosis(found, Phases((), (), (), "planted"), "", comparison=compare(found, folder=records))
+    return Diagnosis(
+        found, Phases((), (), (), "planted"), "", comparison=compare_with_references(found, folder=records)
+    )
 
 
 def test_the_ends_are_told_apart(records: Path) -> None:

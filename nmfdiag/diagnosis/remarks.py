@@ -1,0 +1,114 @@
+"""Remarks beside a verdict that decide nothing: the limits of a profile, and the meaning of its error bars."""
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from nmfdiag.diagnosis.class_text import class_name
+from nmfdiag.diagnosis.verdict import FEWEST_SAMPLES
+from nmfdiag.measures.auc import SATURATED
+from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
+from nmfdiag.measures.methods import METHODS
+from nmfdiag.measures.phases import FEWEST_LAYERS
+from nmfdiag.zoo.recipes import FITTED
+
+FEW_CLASSES = 3
+"""Classes below which error bars over classes rest on too few."""
+MUCH_OVERLAP = 0.5
+"""Share of a class's samples per draw above which draws share many samples."""
+LISTED_CLASSES = 5
+"""Classes that a remark names at most."""
+
+
+def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Return what a profile can't tell, or only with care, a sentence each."""
+    profile_curves = [m for m in profile.measured if m.curve.method == method]
+    classes, by_layer = {m.class_idx for m in profile_curves}, profile.auc_by_layer(method)
+    remarks = list(profile.remarks)
+    if method != "nmf":
+        phrase = METHODS[method].phrase + ("" if METHODS[method].in_paper else ", an extension of ours")
+        remarks.append(f"Read from {phrase}: the paper's reading, and phases, go by NMF of ReLU layers.")
+    baseline = fmean(m.curve.baseline_accuracy for m in profile_curves)
+    if baseline < FITTED:
+        remarks.append(
+            f"The network gets {baseline:.0%} of these samples right by their given labels. Either it has not fitted them yet, or "
+            "they are not prepared as in training (normalisation, labels): a curve can't be higher than this."
+        )
+    unfitted = sorted({c for c in classes if c is not None and _baseline(profile_curves, c) < FITTED})
+    if unfitted and baseline >= FITTED:
+        remarks.append(
+            f"Not fitted: class {_listed(unfitted, names)}. Its AuC can't be higher than the share that is right."
+        )
+    fewest = min(m.curve.n_samples for m in profile_curves)
+    if fewest < FEWEST_SAMPLES:
+        remarks.append(
+            f"The smallest batch has {fewest} samples, so one sample is worth {1 / fewest:.2f} of an accuracy. Give {FEWEST_SAMPLES} or more a class."
+        )
+    if classes == {None}:
+        remarks.append(
+            "Measured on a mixture of classes: the paper's reading, and phases, go by batches of a single class."
+        )
+    elif len(classes) < FEW_CLASSES:
+        remarks.append(
+            f"Only {len(classes)} class{'es' * (len(classes) > 1)} measured: classes differ, and the error bars rest on them."
+        )
+    full = [layer for layer, s in by_layer.items() if s.mean >= SATURATED]
+    if len(full) == len(by_layer):
+        remarks.append(
+            "Every layer is right from one direction on: layers and classes can't be told apart, and of memorising this tells little."
+        )
+    elif full:
+        remarks.append(
+            f"{len(full)} of {len(by_layer)} layers are right from one direction on ({full[0]}{' and on' * (len(full) > 1)}): "
+            "they tell nothing of memorising, and classes are compared at the others."
+        )
+    if len(by_layer) < FEWEST_LAYERS:
+        remarks.append("Phases need at least three layers.")
+    if overlap := _overlap(profile, method):
+        remarks.append(overlap)
+    open_ranks = sum(not all(m.curve.converged) for m in profile_curves)
+    if open_ranks:
+        remarks.append(
+            f"In {open_ranks} of {len(profile_curves)} curves the factorisation did not converge at some rank, which makes AuC too low."
+        )
+    return tuple(remarks)
+
+
+def error_bar_text(profile: LayerProfile, method: str = "nmf") -> str:
+    """Return what the error bars of a profile cover."""
+    by_class = next(iter(profile.auc_by_class(method).values()))
+    n_draws = profile.n_draws
+    if len(by_class) > 1:
+        over = f"over {len(by_class)} classes" + (f", each averaged over {n_draws} draws first" if n_draws > 1 else "")
+    elif n_draws > 1:
+        over = f"over {n_draws} draws of one batch"
+    else:
+        return "One batch alone has no error bars: measure more classes, or draw it again (n_draws)."
+    text = f"Error bars are 95 % intervals of the mean {over} (Student's t)."
+    if n_draws == 1:
+        text += " They hold for these classes, not for the choice of samples: for that, draw again (n_draws)."
+    return f"{text} There is no bootstrap over samples, since those of a batch are factorised together."
+
+
+def _listed(classes: Sequence[int], names: Sequence[str]) -> str:
+    listed = ", ".join(class_name(c, names) for c in classes[:LISTED_CLASSES])
+    return listed + (f" and {len(classes) - LISTED_CLASSES} more" if len(classes) > LISTED_CLASSES else "")
+
+
+def _baseline(profile_curves: Sequence[ProfileCurve], class_idx: int) -> float:
+    return fmean(m.curve.baseline_accuracy for m in profile_curves if m.class_idx == class_idx)
+
+
+def _overlap(profile: LayerProfile, method: str) -> str:
+    """Return a remark if draws share most of their samples: they differ less than new samples would."""
+    if profile.n_draws < 2 or not profile.class_sizes:
+        return ""
+    drawn_sizes = {m.class_idx: m.curve.n_samples for m in profile.measured if m.curve.method == method}
+    n_all = sum(profile.class_sizes.values())
+    class_sizes = {c: n_all if c is None else profile.class_sizes.get(c, n) for c, n in drawn_sizes.items()}
+    n_overlapping = sum(n > MUCH_OVERLAP * class_sizes[c] for c, n in drawn_sizes.items())
+    if not n_overlapping:
+        return ""
+    return (
+        f"In {n_overlapping} of {len(drawn_sizes)} classes a draw takes more than half of the samples that there are, so that draws share "
+        "samples: their spread is smaller than that of new samples would be."
+    )

@@ -1,0 +1,32 @@
+"""The verdict as text: is the network memorising, where, and with what certainty."""
+
+from nmfdiag.diagnosis.comparison import Comparison
+from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_text, check_summary, place_text
+from nmfdiag.diagnosis.verdict import CLEAN, finding, is_weak
+from nmfdiag.measures.auc_sentences import reading
+from nmfdiag.measures.layer_profile import LayerProfile
+from nmfdiag.measures.phases import Phases
+
+
+def verdict_text(profile: LayerProfile, phases: Phases, comparison: Comparison | None, method: str = "nmf") -> str:
+    """Return the verdict in a few sentences; without a comparison only the least linear layer and the phases."""
+    place = comparison.place if comparison else None
+    if comparison is None or place is None:
+        return reading(profile.auc_by_layer(method), phases)
+    if is_weak(profile, place, method):
+        opening = "No layer shows memorising, but every layer is right from one direction on, which says little"
+    else:
+        opening = OPENINGS[finding(place)]
+    if finding(place) == CLEAN:  # phases exist in any network, but one is named after memorising
+        by_layer = profile.auc_by_layer(method)
+        lowest = min(by_layer, key=lambda layer: by_layer[layer].mean)
+        layers_sentence = f"{lowest} is the least linear layer: AuC {by_layer[lowest]}."
+    else:
+        layers_sentence = reading(profile.auc_by_layer(method), phases)
+    sentences = [
+        f"{opening}: {place_text(comparison)}.",
+        check_summary(comparison),
+        agreement_text(comparison),
+        layers_sentence,
+    ]
+    return " ".join(filter(None, sentences))
