@@ -10,7 +10,8 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.ui.widgets import select_one, set_widgets, start_run
-from nmfdiag.views.stopping.figures import MEAN, RUNS, SMOOTHINGS, map_figure, stopping_figure
+from nmfdiag.views.epochs import ALL, MEASURES, SMOOTHINGS
+from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
 from nmfdiag.views.stopping.sentences import (
     TITLES,
     caveats,
@@ -22,8 +23,6 @@ from nmfdiag.views.stopping.sentences import (
     stopping_answer,
 )
 from nmfdiag.views.stopping.tables import (
-    ALL,
-    SHOWN,
     as_in_paper,
     epoch_table,
     every_rule_table,
@@ -62,7 +61,7 @@ def draw() -> None:
         return
     head = st.container()
     paper = {"setting": as_in_paper(name, settings), "of_layers": ALL, "smooth": "none", "show": RUNS}
-    paper["measure"] = next((m for m in setting.measures if SHOWN[m].rule == PRIMARY_RULES[name]), measure)
+    paper["measure"] = next((m for m in setting.measures if MEASURES[m].rule == PRIMARY_RULES[name]), measure)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = select_one("show", [RUNS, MEAN], "show", segmented=True)
         smooth = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
@@ -81,7 +80,7 @@ def draw() -> None:
     with head:
         subject = f"{title} · {picked} · {seeds} · {n_train:,} training samples"
         banner(TITLE, subject, list(link.items()))
-    shown = SHOWN[measure]
+    shown = MEASURES[measure]
     st.markdown(f"**{stopping_answer(setting)}**")
     if words := drawn_words(setting, shown, layers):
         st.markdown(words)

@@ -13,16 +13,15 @@ from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.ui.training_controls import follow, offer_training, select_started_run, trainer
 from nmfdiag.ui.widgets import select_one, select_several, start_run
-from nmfdiag.views.stopping.figures import SMOOTHINGS
+from nmfdiag.views.epochs import SMOOTHINGS
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
 from nmfdiag.views.training_runs.sentences import THREE_LINES, answers, empty_words, how_to_read, rule_words
 from nmfdiag.views.training_runs.tables import (
-    MEASURES,
+    MONITORED_MEASURES,
     WATCHED_BY,
     epoch_table,
     file_stem,
     has_seeds,
-    labelled,
     layer_options,
     layers_of,
     lines_of,
@@ -30,6 +29,7 @@ from nmfdiag.views.training_runs.tables import (
     reading,
     reading_table,
     run_settings,
+    runs_by_label,
 )
 
 TITLE = "Is this run memorising yet?"
@@ -43,7 +43,7 @@ def draw() -> None:
     folder = runs_folder()
     files, training = run_files(folder), trainer().state()
     monitored, problems = monitored_runs(folder)
-    runs = labelled(monitored)
+    runs = runs_by_label(monitored)
     if not runs:
         banner(TITLE, f"no run in {folder}", [])
         follow(folder, files, training, runs)
@@ -56,7 +56,13 @@ def draw() -> None:
         labels = select_several("runs", list(runs), "runs", list(runs)[:1], help="Newest first.", most=MOST_RUNS)
         selected = {label: runs[label] for label in labels}
         default = WATCHED_BY.get(str(selected[labels[0]].run.probe.get("measure")), "relative")
-        measure = select_one("measure", list(MEASURES), "by", default=list(MEASURES).index(default), help=MEASURE_HELP)
+        measure = select_one(
+            "measure",
+            list(MONITORED_MEASURES),
+            "by",
+            default=list(MONITORED_MEASURES).index(default),
+            help=MEASURE_HELP,
+        )
         layer_names = layer_options(layers_of([monitored.run for monitored in selected.values()]))
         layers = select_one("layers", list(layer_names), "layer_of", help="Their mean.")
         offer_training(folder, training, problems)
@@ -64,7 +70,7 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = select_one("show", [EACH, MEAN], "runs_as", segmented=True) if has_seeds(labels) else EACH
         smoothing = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
-    shown, now = MEASURES[measure], time.time()
+    shown, now = MONITORED_MEASURES[measure], time.time()
     readings = [reading(label, monitored, shown, layers, now) for label, monitored in selected.items()]
     with head:
         link = [*(("runs", label) for label in labels), ("by", measure), ("layer_of", layers), ("smooth", smoothing)]

@@ -22,16 +22,16 @@ from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.open_process import CHECK_FILE, check_of
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.monitor.run_reader import monitored_runs
-from nmfdiag.views.stopping.tables import ALL
+from nmfdiag.views.epochs import ALL
 from nmfdiag.views.training_runs.figures import live_figure
 from nmfdiag.views.training_runs.tables import (
-    MEASURES,
+    MONITORED_MEASURES,
     epoch_table,
-    labelled,
     lines_of,
     reading,
     reading_table,
     run_settings,
+    runs_by_label,
 )
 from nmfdiag.views.your_network import check_tables
 from nmfdiag.zoo.add_network import NAME
@@ -57,8 +57,8 @@ def runs(content: bytes, folder: Path) -> object:
     """Read a run as the page does, and make all that the page draws of it."""
     written(folder, "a/run.jsonl", content)
     found, _ = monitored_runs(folder)
-    chosen = labelled(found)
-    for shown in MEASURES.values():
+    chosen = runs_by_label(found)
+    for shown in MONITORED_MEASURES.values():
         readings = [reading(label, each, shown, ALL, time.time()) for label, each in chosen.items()]
         if readings:
             live_figure(lines_of(chosen), shown, readings, layers=ALL, window=1, growing=False).to_json()

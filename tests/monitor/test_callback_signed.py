@@ -13,9 +13,9 @@ from nmfdiag.data.datasets import load
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.monitor.callback import MemorizationMonitor
 from nmfdiag.monitor.run_reader import monitored_runs
-from nmfdiag.views.stopping.tables import ALL
+from nmfdiag.views.epochs import ALL
 from nmfdiag.views.training_runs.figures import live_figure, map_figure
-from nmfdiag.views.training_runs.tables import MEASURES, epoch_table, lines_of, map_table, method_of, reading
+from nmfdiag.views.training_runs.tables import MONITORED_MEASURES, epoch_table, lines_of, map_table, method_of, reading
 
 LAYERS = [f"encoder.layers.encoder_layer_{i}.mlp.1" for i in (0, 1)]
 
@@ -60,11 +60,11 @@ def test_the_page_goes_by_the_runs_method(digits: tuple[Tensor, Tensor], tmp_pat
     )
     [found], problems = monitored_runs(tmp_path)
     assert not problems and method_of(found.run) == "signed"
-    shown = MEASURES["absolute"]
+    shown = MONITORED_MEASURES["absolute"]
     seen = reading("vit", found, shown, ALL, 0)
     values = [line["curves"]["signed"] for line in found.run.epochs]
-    assert list(seen.looks) == [1, 2, 3]
-    assert seen.looks[1] == pytest.approx(sum(values[0][layer]["auc"] for layer in LAYERS) / 2)
+    assert list(seen.values) == [1, 2, 3]
+    assert seen.values[1] == pytest.approx(sum(values[0][layer]["auc"] for layer in LAYERS) / 2)
     figure = live_figure(lines_of({"vit": found}), shown, [seen], layers=ALL, window=1, growing=False)
     names = {trace.name for trace in figure.data}
     assert {"Signed-split NMF (extension)", "Signed-split NMF (extension), test"} <= names

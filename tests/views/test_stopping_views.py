@@ -1,4 +1,4 @@
-"""The page *Early stopping*: its figures, words and tables on planted runs."""
+"""The page *Early stopping* on planted runs: figures, sentences and tables."""
 
 from dataclasses import replace
 
@@ -9,35 +9,34 @@ from planted_histories import layer_values, planted_run
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stopping import PRIMARY_RULES, RULES
 from nmfdiag.plots.theme import colour_of, to_html
-from nmfdiag.views.stopping import sentences as words
+from nmfdiag.views.epochs import ALL, MEASURES
+from nmfdiag.views.stopping import sentences
 from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
 from nmfdiag.views.stopping.tables import (
-    ALL,
-    SHOWN,
     Setting,
     as_in_paper,
     epoch_table,
     every_rule_table,
     map_table,
+    measured_series,
     outcomes,
     record_settings,
     rule_table,
     settings_of,
-    values,
 )
 
-ABSOLUTE = SHOWN["absolute"]
+ABSOLUTE = MEASURES["absolute"]
 
 
 def f6(peaks: tuple[int, ...] = (4, 5, 6), **fields: object) -> Setting:
-    """Runs whose test loss is least at epoch 4 and whose AuC is highest at ``peaks``."""
+    """Return runs whose test loss is least at epoch 4 and whose AuC is highest at ``peaks``."""
     runs = [planted_run(seed=s, peak=peak, **fields) for s, peak in enumerate(peaks)]  # type: ignore[arg-type]
     [setting] = settings_of("early-stopping", {run.name: run for run in runs}).values()
     return setting
 
 
 def f9(peaks: tuple[int, ...], end: float) -> Setting:
-    """Few-shot runs that end ``end`` below their best test accuracy."""
+    """Return few-shot runs that end ``end`` below their best test accuracy."""
     runs = [planted_run("few-shot", seed=s, peak=peak, end=end) for s, peak in enumerate(peaks)]
     [setting] = settings_of("few-shot", {run.name: run for run in runs}).values()
     return setting
@@ -51,39 +50,39 @@ def runs_in(figure: go.Figure) -> list[go.Scatter]:
     return [t for t in figure.data if t.mode == "lines" and (t.name or "").startswith("seed ")]
 
 
-def test_runs_are_grouped_by_all_but_their_seed_in_declared_order_and_unfinished_ones_left_out() -> None:
+def test_finished_runs_are_grouped_by_all_but_their_seed_in_declared_order() -> None:
     runs = [planted_run(seed=s, label_noise=p) for p in (0.4, 0.0) for s in (1, 0)]
     runs.append(replace(planted_run(seed=2), result={}))
-    found = settings_of("early-stopping", {run.name: run for run in runs})
-    assert list(found) == ["cifar10 cnn, p = 0", "cifar10 cnn, p = 0.4"]
-    assert [run.recipe.seed for run in found["cifar10 cnn, p = 0"].runs] == [0, 1]
-    assert as_in_paper("early-stopping", dict(reversed(found.items()))) == "cifar10 cnn, p = 0"
+    settings = settings_of("early-stopping", {run.name: run for run in runs})
+    assert list(settings) == ["cifar10 cnn, p = 0", "cifar10 cnn, p = 0.4"]
+    assert [run.recipe.seed for run in settings["cifar10 cnn, p = 0"].runs] == [0, 1]
+    assert as_in_paper("early-stopping", dict(reversed(settings.items()))) == "cifar10 cnn, p = 0"
     assert settings_of("early-stopping", {}) == {}
 
 
-def test_settings_of_one_title_are_told_apart() -> None:
-    other = planted_run(seed=0)
-    other = replace(other, name="wide-s0", recipe=replace(other.recipe, batch_size=7))
-    found = settings_of("early-stopping", {run.name: run for run in (planted_run(seed=0), other)})
-    assert list(found) == ["cifar10 cnn, p = 0", "cifar10 cnn, p = 0 (wide)"]
+def test_settings_with_the_same_title_get_a_suffix() -> None:
+    wide = planted_run(seed=0)
+    wide = replace(wide, name="wide-s0", recipe=replace(wide.recipe, batch_size=7))
+    settings = settings_of("early-stopping", {run.name: run for run in (planted_run(seed=0), wide)})
+    assert list(settings) == ["cifar10 cnn, p = 0", "cifar10 cnn, p = 0 (wide)"]
 
 
-def test_what_was_not_recorded_is_not_offered() -> None:
-    assert f6().measures == list(SHOWN) and set(f6().rules) == set(RULES)
+def test_only_recorded_measures_and_rules_are_offered() -> None:
+    assert f6().measures == list(MEASURES) and set(f6().rules) == set(RULES)
     assert f9((3, 3), 0.0).measures == ["k = 1 accuracy"]
     assert f9((3, 3), 0.0).rules == ["k1", "k1 maximum", "train", "end", "oracle"]
     assert f6().rules[0] == PRIMARY_RULES["early-stopping"]
 
 
-def test_layers_are_averaged_as_they_are_chosen() -> None:
+def test_the_mean_is_over_the_chosen_layers() -> None:
     run = f6().runs[0]
     by_hand = [[line["curves"]["nmf"][layer]["auc"] for line in run.epochs] for layer in ("a", "b", "c")]
-    assert values(run, "nmf", "auc", "last third") == values(run, "nmf", "auc", "c") == by_hand[2]
-    assert values(run, "nmf", "auc") == pytest.approx([sum(e) / 3 for e in zip(*by_hand, strict=True)])
+    assert measured_series(run, "nmf", "auc", "last third") == measured_series(run, "nmf", "auc", "c") == by_hand[2]
+    assert measured_series(run, "nmf", "auc") == pytest.approx([sum(e) / 3 for e in zip(*by_hand, strict=True)])
 
 
-def test_the_answer_gives_epochs_spread_and_costs_and_agrees_with_the_paper_where_they_are_close() -> None:
-    answer = words.stopping_answer(f6((4, 5, 6)))
+def test_the_answer_has_epochs_and_costs_and_agrees_with_the_paper_where_close() -> None:
+    answer = sentences.stopping_answer(f6((4, 5, 6)))
     assert (
         "maximum at epoch 5.0 ± 0.6, the test loss its minimum at epoch 4.0 ± 0.0: 1.0 ± 0.6 epochs too late" in answer
     )
@@ -93,78 +92,80 @@ def test_the_answer_gives_epochs_spread_and_costs_and_agrees_with_the_paper_wher
     assert "gives away 0.020 ± 0.012 against the best epoch" in answer
 
 
-def test_the_answer_says_plainly_what_does_not_support_the_paper() -> None:
-    far = words.stopping_answer(f6((11, 12, 12)))
+def test_the_answer_reports_disagreement_with_the_paper() -> None:
+    far = sentences.stopping_answer(f6((11, 12, 12)))
     assert "not found here: within 2 epochs of it in 0 of 3 runs" in far and "As in the paper" not in far
-    assert "in part" in words.stopping_answer(f6((4, 5, 12))) and "too early" in words.stopping_answer(f6((1, 2, 2)))
-    assert "the same epoch in every run" in words.stopping_answer(f6((4, 4)))
-    alone = words.stopping_answer(f6((12,)))
+    assert "in part" in sentences.stopping_answer(f6((4, 5, 12))) and "too early" in sentences.stopping_answer(
+        f6((1, 2, 2))
+    )
+    assert "the same epoch in every run" in sentences.stopping_answer(f6((4, 4)))
+    alone = sentences.stopping_answer(f6((12,)))
     assert "at epoch 12, " in alone and "one seed, so no spread" in alone and "±" not in alone
 
 
 def test_few_shot_is_about_the_gain_over_the_end() -> None:
-    won = words.stopping_answer(f9((4, 4, 5), 0.16))
+    won = sentences.stopping_answer(f9((4, 4, 5), 0.16))
     assert "As in the paper, it beats training to the end: better in 3, worse in 0 of 3 runs" in won
-    lost = words.stopping_answer(f9((2, 1, 2), 0.0))
+    lost = sentences.stopping_answer(f9((2, 1, 2), 0.0))
     assert "here it does not, it is worse: better in 0, worse in 3 of 3 runs" in lost and "loses" in lost
     assert "the best epoch has 0.000 ± 0.000 over the end" in lost
-    assert "not clear" in words.stopping_answer(f9((4, 2), 0.16))
+    assert "not clear" in sentences.stopping_answer(f9((4, 2), 0.16))
 
 
-def test_a_measure_without_values_stops_nowhere_and_that_is_said() -> None:
+def test_a_measure_without_values_stops_nowhere() -> None:
     setting = f6()
     epochs = tuple(e | {"curves": {"nmf": {"a": {"auc": 0.5}, "b": {}, "c": {}}}} for e in setting.runs[0].epochs)
     setting = replace(setting, runs=(replace(setting.runs[0], epochs=epochs),))
-    assert "stops nowhere" in words.stopping_answer(setting) and outcomes(setting, "auc") == []
-    assert len(outcomes(setting, "auc", "a")) == 1 and "no value" in words.drawn_words(setting, ABSOLUTE, "b")
+    assert "stops nowhere" in sentences.stopping_answer(setting) and outcomes(setting, "auc") == []
+    assert len(outcomes(setting, "auc", "a")) == 1 and "no value" in sentences.drawn_words(setting, ABSOLUTE, "b")
     assert len(stopping_figure(setting, ABSOLUTE, layers="b", window=1, show=RUNS).data) > 0
     assert rule_table(setting, "b").set_index("rule").loc["NMF AuC, maximum (declared)", "kept"] == "never"
-    assert isinstance(words.caveats(setting), str)
+    assert isinstance(sentences.caveats(setting), str)
 
 
-def test_what_is_drawn_is_told_beside_the_declared_rule() -> None:
+def test_the_drawn_measure_is_reported_beside_the_declared_rule() -> None:
     setting = f6()
-    assert words.drawn_words(setting, ABSOLUTE, ALL) == ""
-    told = words.drawn_words(setting, SHOWN["relative"], "c")
-    assert told.startswith("As drawn, c: relative NMF AuC, maximum, at epoch ") and "not the declared rule" in told
-    assert "seed 0: 0, seed 1: +1, seed 2: +2" in words.per_run(setting, "auc", ALL)
+    assert sentences.drawn_words(setting, ABSOLUTE, ALL) == ""
+    text = sentences.drawn_words(setting, MEASURES["relative"], "c")
+    assert text.startswith("As drawn, c: relative NMF AuC, maximum, at epoch ") and "not the declared rule" in text
+    assert "seed 0: 0, seed 1: +1, seed 2: +2" in sentences.per_run(setting, "auc", ALL)
 
 
-def test_the_caveat_has_the_correlation_with_accuracy_and_tells_saturation() -> None:
-    assert "with the uncompressed accuracy on the same batches" in words.caveats(
+def test_the_caveats_report_correlation_with_accuracy_and_saturation() -> None:
+    assert "with the uncompressed accuracy on the same batches" in sentences.caveats(
         f6()
-    ) and "highest" not in words.caveats(f6())
+    ) and "highest" not in sentences.caveats(f6())
     run = planted_run("few-shot", peak=3)
     flat = [
         e | {"curves": {"nmf": {x: layer_values(min(1, i / 3)) for x in "abc"}}} for i, e in enumerate(run.epochs, 1)
     ]
     saturated = replace(f9((3,), 0.0), runs=(replace(run, epochs=tuple(flat)),))
-    assert "It is at its highest in 10 of 12 epochs" in words.caveats(saturated)
+    assert "It is at its highest in 10 of 12 epochs" in sentences.caveats(saturated)
 
 
-def test_running_averages_that_lag_behind_are_told() -> None:
+def test_lagging_running_averages_are_reported() -> None:
     run = planted_run("few-shot")
     fitted = tuple(e | {"train_accuracy": 1.0 if e["epoch"] > 2 else 0.5} for e in run.epochs)
     setting = replace(f9((5,), 0.0), runs=(replace(run, epochs=fitted),))
-    lowest = min(v for v in values(setting.runs[0], "nmf", "baseline")[3:] if v is not None)
-    assert f"still gets up to {1 - lowest:.2f} less of the probe batches right" in words.caveats(setting)
-    assert "running averages" not in words.caveats(f9((5,), 0.0))  # it was never fitted
+    lowest = min(v for v in measured_series(setting.runs[0], "nmf", "baseline")[3:] if v is not None)
+    assert f"still gets up to {1 - lowest:.2f} less of the probe batches right" in sentences.caveats(setting)
+    assert "running averages" not in sentences.caveats(f9((5,), 0.0))  # it was never fitted
 
 
-def test_what_is_missing_is_said_with_the_command() -> None:
+def test_missing_runs_come_with_the_command() -> None:
     runs = {run.name: run for run in (planted_run(seed=0), replace(planted_run(seed=1), result={}))}
-    told = words.missing_words("early-stopping", runs, f6())
-    assert told.startswith("1 of the 12 declared runs") and "`nmfdiag record early-stopping`" in told
-    assert "cifar10-cnn-p0-s1 (epoch 12)" in told
-    assert words.missing_words("few-shot", {}, None).startswith("No finished run of few-shot (F9) is recorded.")
+    text = sentences.missing_words("early-stopping", runs, f6())
+    assert text.startswith("1 of the 12 declared runs") and "`nmfdiag record early-stopping`" in text
+    assert "cifar10-cnn-p0-s1 (epoch 12)" in text
+    assert sentences.missing_words("few-shot", {}, None).startswith("No finished run of few-shot (F9) is recorded.")
 
 
-def test_other_settings_are_told_by_the_declared_rule() -> None:
+def test_other_settings_are_reported_by_the_declared_rule() -> None:
     runs = [planted_run(seed=s, label_noise=p, peak=8) for p in (0.0, 0.4) for s in (0, 1)]
-    found = settings_of("early-stopping", {run.name: run for run in runs})
-    told = words.others_words(found, "cifar10 cnn, p = 0")
-    assert "cifar10 cnn, p = 0.4: +4.0 ± 0.0 epochs, wins 0.080 ± 0.000 of test accuracy (2 runs)" in told
-    assert "p = 0:" not in told and words.others_words({"only": f6()}, "only") == ""
+    settings = settings_of("early-stopping", {run.name: run for run in runs})
+    text = sentences.others_words(settings, "cifar10 cnn, p = 0")
+    assert "cifar10 cnn, p = 0.4: +4.0 ± 0.0 epochs, wins 0.080 ± 0.000 of test accuracy (2 runs)" in text
+    assert "p = 0:" not in text and sentences.others_words({"only": f6()}, "only") == ""
 
 
 def test_the_panels_share_epochs_and_colour_means_p_and_line_style_the_method() -> None:
@@ -176,9 +177,9 @@ def test_the_panels_share_epochs_and_colour_means_p_and_line_style_the_method() 
     assert figure.layout.xaxis.matches == figure.layout.xaxis2.matches == "x3" and len(figure.layout.annotations) == 2
     assert {shape.x0 for shape in figure.layout.shapes} == {4, 5}
     assert figure.layout.yaxis2.range == (-0.03, 1.05) and figure.layout.yaxis.rangemode == "tozero"
-    kept = [t for t in figure.data if t.name == "kept by the rule"]
-    assert [list(t.x) for t in kept] == [[4, 5, 6]] * 3
-    assert list(kept[0].y) == [run.series("test_loss")[e - 1] for run, e in zip(f6().runs, (4, 5, 6), strict=True)]
+    stops = [t for t in figure.data if t.name == "kept by the rule"]
+    assert [list(t.x) for t in stops] == [[4, 5, 6]] * 3
+    assert list(stops[0].y) == [run.series("test_loss")[e - 1] for run, e in zip(f6().runs, (4, 5, 6), strict=True)]
     assert "plotly" in to_html(figure)
 
 
@@ -187,7 +188,7 @@ def test_the_mean_comes_with_a_band_in_its_own_panel() -> None:
     bands = [t for t in figure.data if t.fill == "toself"]
     assert {t.yaxis or "y" for t in bands} == {"y", "y2", "y3"} and not runs_in(figure)
     [mean] = lines(figure, "NMF")
-    expected = [sum(v) / 3 for v in zip(*(values(run, "nmf", "auc") for run in f6().runs), strict=True)]
+    expected = [sum(v) / 3 for v in zip(*(measured_series(run, "nmf", "auc") for run in f6().runs), strict=True)]
     assert list(mean.y) == pytest.approx(expected)
 
 
@@ -211,9 +212,9 @@ def test_one_run_is_one_line_and_runs_of_unequal_length_are_averaged_as_far_as_b
 
 
 def test_relative_values_have_room_above_one_and_no_control_where_none_was_recorded() -> None:
-    figure = stopping_figure(f6(), SHOWN["relative"], layers="a", window=1, show=MEAN)
+    figure = stopping_figure(f6(), MEASURES["relative"], layers="a", window=1, show=MEAN)
     assert figure.layout.yaxis3.range[1] >= 1.25 and "uncompressed batch" not in {t.name for t in figure.data}
-    fitted = stopping_figure(f6(), SHOWN["on fitted samples"], layers=ALL, window=1, show=MEAN)
+    fitted = stopping_figure(f6(), MEASURES["on fitted samples"], layers=ALL, window=1, show=MEAN)
     assert lines(fitted, "NMF") and not lines(fitted, "random")
 
 
@@ -221,8 +222,8 @@ def test_the_map_has_layers_as_rows_and_marks_where_each_turns() -> None:
     setting = f6((4, 5, 6))
     cells, points, peaks, _ = map_figure(setting, ABSOLUTE).data
     assert list(cells.y) == ["a", "b", "c"] and list(cells.x) == list(range(1, 13))
-    at = map_table(setting, ABSOLUTE)
-    assert cells.z[1][6] == at[(at.layer == "b") & (at.epoch == 7)]["AuC"].item()
+    table = map_table(setting, ABSOLUTE)
+    assert cells.z[1][6] == table[(table.layer == "b") & (table.epoch == 7)]["AuC"].item()
     assert list(peaks.x) == [max(range(12), key=row.__getitem__) + 1 for row in cells.z] and list(peaks.y) == [
         "a",
         "b",
@@ -231,7 +232,7 @@ def test_the_map_has_layers_as_rows_and_marks_where_each_turns() -> None:
     assert points.customdata[0][0] == "a" and len(points.x) == 36 and points.marker.opacity == 0
 
 
-def test_the_table_has_every_rule_and_names_the_declared_one() -> None:
+def test_the_table_has_every_rule_and_marks_the_declared_one() -> None:
     table = rule_table(f6(), ALL).set_index("rule")
     assert len(table) == len(RULES) and "layers" not in table
     declared = table.loc["NMF AuC, maximum (declared)"]
@@ -246,38 +247,40 @@ def test_the_table_has_every_rule_and_names_the_declared_one() -> None:
     assert table.loc["test loss, minimum (oracle)", "samples"] == "test"
 
 
-def test_over_other_layers_the_declared_rule_stays_in_the_table_and_keeps_its_name_to_itself() -> None:
+def test_over_other_layers_only_the_declared_row_is_marked_as_declared() -> None:
     table = rule_table(f6(), "last third")
     assert list(table[table.rule.str.contains("declared")].layers) == [ALL] and len(table) == len(RULES) + 1
     assert set(table.layers) == {ALL, "last third", "–"}
 
 
-def test_a_level_that_no_run_reaches_is_a_row_of_its_own() -> None:
+def test_a_rule_that_never_stops_has_a_row() -> None:
     row = rule_table(f6(), ALL).set_index("rule").loc["training accuracy first ≥ 0.98"]
     assert (row["kept"], row["runs"], row["test accuracy"]) == ("never", "0", "–")
 
 
 def test_the_tables_for_export() -> None:
     setting = f6()
-    every = every_rule_table(setting)
-    declared = every[every.rule.str.contains("declared")]
+    rules = every_rule_table(setting)
+    declared = rules[rules.rule.str.contains("declared")]
     assert (
         len(declared) == 1 and declared["epoch kept"].item() == 5.0 and declared["from least test loss"].item() == 1.0
     )
     assert declared["from least test loss ±"].item() == pytest.approx(1 / 3**0.5)
     assert every_rule_table(f6((4,)))["test accuracy ±"].isna().all()
     epochs = epoch_table(setting, ABSOLUTE, "b")
-    assert len(epochs) == 36 and list(epochs[epochs.seed == 1]["NMF AuC"]) == values(setting.runs[1], "nmf", "auc", "b")
+    assert len(epochs) == 36 and list(epochs[epochs.seed == 1]["NMF AuC"]) == measured_series(
+        setting.runs[1], "nmf", "auc", "b"
+    )
 
 
-def test_the_settings_tell_recipe_probe_versions_machine_and_command() -> None:
+def test_settings_have_recipe_probe_versions_machine_and_command() -> None:
     rows = record_settings(f6())
     assert rows["command"] == "nmfdiag record early-stopping" and "learning_rate 0.002" in rows["training"]
     assert rows["network"] == "cifar10 cnn, p = 0, width 8" and "[" not in "".join(rows.values())
     assert rows["torch"] == "2" and rows["processor"] == "x" and "per_class 25" in rows["probe"]
 
 
-@pytest.mark.parametrize("experiment", words.TITLES)
-def test_the_reading_says_that_none_was_picked_after_the_fact(experiment: str) -> None:
-    text = words.how_to_read(experiment)
+@pytest.mark.parametrize("experiment", sentences.TITLES)
+def test_the_help_says_that_no_rule_was_picked_after_the_fact(experiment: str) -> None:
+    text = sentences.how_to_read(experiment)
     assert "none picked after seeing the answer" in text and "cannot tell" in text
