@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from nmfdiag.commands import bench, cache, diagnose, info, sweep, zoo
+from nmfdiag.commands import bench, cache, check, diagnose, evidence, info, record, report, sweep, zoo
 from nmfdiag.commands.outcome import OK, WRONG
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.version import __version__
@@ -21,8 +21,8 @@ __all__ = ["INTERRUPTED", "MISTAKE", "OK", "UNWRITTEN", "WRONG", "main"]
 
 MISTAKE, UNWRITTEN, INTERRUPTED = 2, 3, 130
 LONGEST_WORDS = 300
-GROUPS = (info, zoo, diagnose, sweep, cache, bench)
-"""In the order in which ``--help`` lists them."""
+COMMANDS = (info, zoo, diagnose, report, check, sweep, record, evidence, cache, bench)
+"""Modules of the commands, in the order of ``--help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -129,6 +129,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("nmfdiag", description="Detect memorisation in ReLU networks.")
     parser.add_argument("--version", action="version", version=f"nmfdiag {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for group in GROUPS:
-        group.add_to(commands, common)
+    for command in COMMANDS:
+        command.add_to(commands, common)
     return parser

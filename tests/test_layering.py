@@ -152,7 +152,7 @@ def test_files_folders_and_rooms_stay_small() -> None:
         ("nmfdiag/zoo/registry.py", "importlib.import_module('nmfdiag.measures.auc')"),
         ("nmfdiag/zoo/registry.py", "from . import recipes"),
         ("nmfdiag/commands/zoo.py", "from nmfdiag.cli import main"),
-        ("nmfdiag/diagnosis/report.py", "from nmfdiag.commands.targets import target_of"),
+        ("nmfdiag/diagnosis/report.py", "from nmfdiag.commands.target import load_target"),
         ("nmfdiag/views/curve_figures.py", "import streamlit as st"),
         ("nmfdiag/views/curve_figures.py", "def f():\n    from streamlit.runtime import get_instance"),
         ("nmfdiag/jobs/queue.py", "__import__('streamlit')"),

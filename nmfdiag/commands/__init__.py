@@ -1,1 +1,1 @@
-"""The commands of ``nmfdiag``, a file a group: what each takes, asks the core for, and prints. Heavy imports wait."""
+"""The commands of ``nmfdiag``, one file each, named as the command: options, calls into the core, output. Heavy imports are deferred."""

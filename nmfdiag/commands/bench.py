@@ -10,12 +10,12 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command."""
     bench = commands.add_parser("bench", parents=[common], help="time the engine against its peers on real activations")
     bench.add_argument(
-        "--only", nargs="+", metavar="SECTION", help="peers, curves, scaling, memory, truth, runtime; default all"
+        "--only", nargs="+", metavar="SECTION", help="peers, curves, scaling, memory, truth or runtime (default: all)"
     )
-    bench.add_argument("--shapes", nargs="+", default=[], metavar="LAYER", help="conv1 to conv4 and fc1; default all")
+    bench.add_argument("--shapes", nargs="+", default=[], metavar="LAYER", help="conv1 to conv4, or fc1 (default: all)")
     bench.add_argument("--repeats", type=int, default=3)
     bench.add_argument("--device", default="cpu", help="cpu (the default), cuda or auto")
-    bench.add_argument("--quick", action="store_true", help="small matrices, few ranks, less than a minute")
+    bench.add_argument("--quick", action="store_true", help="use small matrices and few ranks: less than a minute")
     bench.add_argument("--data", help="folder of the data sets (default: $NMFDIAG_DATA, else data/)")
     bench.add_argument("--out", type=Path, default=Path("bench-results"), help="folder of the results")
     bench.set_defaults(run=_bench)

@@ -1,4 +1,4 @@
-"""``info``: what runs here."""
+"""``info``: versions, devices and cache."""
 
 import argparse
 import platform
@@ -8,7 +8,7 @@ from nmfdiag.commands.outcome import OK, Commands, Outcome
 
 def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command."""
-    commands.add_parser("info", parents=[common], help="versions, devices, cache").set_defaults(run=_info)
+    commands.add_parser("info", parents=[common], help="show versions, devices and cache").set_defaults(run=_info)
 
 
 def _info(_: argparse.Namespace) -> Outcome:

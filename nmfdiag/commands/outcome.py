@@ -1,4 +1,4 @@
-"""What a command hands back to :func:`nmfdiag.cli.main`, and how far it is while it works."""
+"""The result of a command for :func:`nmfdiag.cli.main`, and its messages and progress on stderr."""
 
 import argparse
 import sys
@@ -12,40 +12,40 @@ if TYPE_CHECKING:
     from nmfdiag.factorize.progress import Progress
 
 OK, WRONG = 0, 1
-"""Exit codes: all well, or something checked is wrong."""
+"""Exit codes: success, or a failed check."""
 
 Outcome = tuple[int, Any, str]
-"""Exit code, what ``--json`` prints, what is printed without it."""
+"""Exit code, record for ``--json``, and text without it."""
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
-"""Where a group adds its commands, as argparse calls it."""
+"""argparse's object that commands are added to."""
 
 
-def share(value: float | None) -> str:
-    """An accuracy, where it is known."""
+def accuracy_text(value: float | None) -> str:
+    """Return an accuracy as text; "?" if unknown."""
     return "?" if value is None else f"{value:.3f}"
 
 
-def say(words: str) -> None:
-    """Print a line that is no part of the answer."""
-    print("\n".join(map(printable, words.split("\n"))), file=sys.stderr, flush=True)
+def say(text: str) -> None:
+    """Print text to stderr, apart from the answer."""
+    print("\n".join(map(printable, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 @contextmanager
 def progress_bar(layout: str = "{percentage:3.0f}% |{bar}| {elapsed} {desc}", title: str = "") -> "Iterator[Progress]":
-    """Show how far something is; yields what takes the share done and a few words.
+    """Show a progress bar; yields a function of the share done and a short text.
 
     Args:
         layout: tqdm's ``bar_format``.
-        title: Shown in place of the words.
+        title: Fixed title in place of the text.
     """
     from tqdm import tqdm
 
     with tqdm(total=1, file=sys.stderr, bar_format=layout, desc=title) as bar:
 
-        def show(done: float, words: str) -> None:
+        def show(share: float, text: str) -> None:
             if not title:
-                bar.set_description_str(words)
-            bar.update(done - bar.n)
+                bar.set_description_str(text)
+            bar.update(share - bar.n)
 
         yield show

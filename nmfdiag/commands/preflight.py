@@ -1,99 +1,98 @@
-"""The pre-flight in a terminal: what would be measured, what it would cost, and whether it would mean anything."""
+"""The pre-flight check in a terminal: what would be measured, at what cost, and whether the result would mean anything."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from nmfdiag.commands.targets import Target
+from nmfdiag.commands.target import Target
 from nmfdiag.measures.methods import activations_for, leading_method
 
 if TYPE_CHECKING:
     from nmfdiag.measures.preflight.preflight import Preflight
 
-GUESSING = 0.5
-SHOWN = 6
+LEAST_ACCURACY = 0.5
+"""Accuracy on the given labels below which a network, or a class, counts as guessed."""
+MOST_LISTED = 6
 """Layers, reasons and classes listed at most."""
 
 
-def checked(
+def check_network(
     target: Target, *, per_class: int, methods: Sequence[str] | None, layers: Sequence[str] | None = None
 ) -> tuple["Preflight", list[str]]:
-    """Look at a network before it is diagnosed.
+    """Check a network before it is diagnosed.
 
     Args:
         target: The network.
-        per_class: Samples a batch at most.
-        methods: Those that it is to be measured by; default the target's own, and signed NMF where that can measure nothing.
-        layers: Only these.
+        per_class: Samples per batch at most.
+        methods: Methods of the diagnosis; default the target's own, or signed NMF if that can measure no layer.
+        layers: Layers to check; default all.
 
     Returns:
-        What was found, and the methods.
+        The result and the methods.
 
     Raises:
         NmfdiagError: As :func:`nmfdiag.measures.preflight.preflight`.
     """
     from nmfdiag.measures.preflight.preflight import preflight
 
-    def look(by: Sequence[str]) -> "Preflight":
-        kinds = activations_for(by)
+    def check(methods: Sequence[str]) -> "Preflight":
         return preflight(
-            target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(by), activations=kinds, layers=layers,
-            alternatives=target.alternatives,
+            target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(methods),
+            activations=activations_for(methods), layers=layers, alternatives=target.alternatives,
         )  # fmt: skip
 
-    chosen = list(methods or [target.method])
-    found = look(chosen)
-    if methods is None and not found.layers and leading_method("all") not in chosen:
-        other = look([leading_method("all")])
-        if other.layers:
-            return other, [leading_method("all")]
-    return found, chosen
+    result, used, fallback = check(methods or [target.method]), list(methods or [target.method]), leading_method("all")
+    if methods is None and not result.layers and fallback not in used:
+        fallback_result = check([fallback])
+        if fallback_result.layers:
+            return fallback_result, [fallback]
+    return result, used
 
 
-def objections(found: "Preflight") -> list[str]:
-    """Why a diagnosis would mean nothing; none if it would."""
+def objections(preflight: "Preflight") -> list[str]:
+    """Return the reasons why a diagnosis would mean nothing; none if it would mean something."""
     reasons = []
-    if found.accuracy < GUESSING:
+    if preflight.accuracy < LEAST_ACCURACY:
         reasons.append(
-            f"A diagnosis would mean nothing: {found.accuracy:.0%} of these samples are answered as they are labelled."
+            f"A diagnosis would mean nothing: {preflight.accuracy:.0%} of these samples are answered as they are labelled."
         )
-    if not found.layers:
+    if not preflight.layers:
         reasons.append("There is nothing to diagnose: no layer can be measured with these methods.")
-    if not found.batches:
+    if not preflight.batches:
         reasons.append("There is nothing to diagnose: no class has two samples.")
     return reasons
 
 
-def preflight_words(target: Target, found: "Preflight", methods: Sequence[str]) -> str:
-    """A few lines for a person."""
-    from nmfdiag.text import estimated_size, estimated_time
+def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str]) -> str:
+    """Return the result as a few lines of text."""
+    from nmfdiag.text import estimated_size, estimated_time, span
 
-    sizes = sorted(set(found.batches.values()))
-    each = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}" if sizes else "no"
-    layers = [f"{layer.name} ({layer.kind}, {layer.width})" for layer in found.layers]
-    worst = sorted((share, c) for c, share in found.accuracy_by_class.items() if share < GUESSING)
+    sizes = sorted(set(preflight.batches.values()))
+    size = span(sizes) if sizes else "no"
+    layers = [f"{layer.name} ({layer.kind}, {layer.width})" for layer in preflight.layers]
+    worst = sorted((share, c) for c, share in preflight.accuracy_by_class.items() if share < LEAST_ACCURACY)
     names = [f"{target.class_names[c]} ({share:.0%})" for share, c in worst]
     title = (
-        f"{target.name}: {len(found.layers)} layers, {len(found.batches)} classes of {each} samples each, by {' and '.join(methods)}, "
-        f"{estimated_time(found.seconds)}, {estimated_size(found.bytes)}"
+        f"{target.name}: {len(preflight.layers)} layers, {len(preflight.batches)} classes of {size} samples each, by {' and '.join(methods)}, "
+        f"{estimated_time(preflight.seconds)}, {estimated_size(preflight.bytes)}"
     )
     left_out: dict[str, list[str]] = {}
-    for what, why in found.skipped.items():
-        left_out.setdefault(why, []).append(what)
-    skipped = [f"{_some(what)}: {why}" for why, what in left_out.items()]
+    for name, reason in preflight.skipped.items():
+        left_out.setdefault(reason, []).append(name)
+    skipped = [f"{_shortened(skipped_names)}: {reason}" for reason, skipped_names in left_out.items()]
     rows = [
-        *([("layers", _some(layers))] if layers else []),
-        *(("left out", words) for words in skipped[:SHOWN]),
-        *([("left out", f"and {len(skipped) - SHOWN} more")] if len(skipped) > SHOWN else []),
-        ("accuracy", f"{found.accuracy:.3f} on the given labels"),
-        *([("least right", _some(names))] if names else []),
+        *([("layers", _shortened(layers))] if layers else []),
+        *(("left out", value) for value in skipped[:MOST_LISTED]),
+        *([("left out", f"and {len(skipped) - MOST_LISTED} more")] if len(skipped) > MOST_LISTED else []),
+        ("accuracy", f"{preflight.accuracy:.3f} on the given labels"),
+        *([("least right", _shortened(names))] if names else []),
         *target.provenance.items(),
-        *(("note", remark) for remark in found.remarks),
+        *(("note", remark) for remark in preflight.remarks),
     ]
-    return "\n".join([title, *(f"  {key:14} {words}" for key, words in rows)])
+    return "\n".join([title, *(f"  {key:14} {value}" for key, value in rows)])
 
 
-def _some(words: Sequence[str]) -> str:
-    """The first ones, the last one, and how many there are between."""
-    if len(words) <= SHOWN:
-        return ", ".join(words)
-    return f"{', '.join(words[: SHOWN - 1])}, ... {words[-1]} ({len(words)})"
+def _shortened(texts: Sequence[str]) -> str:
+    """Return the first texts, the last one, and their number."""
+    if len(texts) <= MOST_LISTED:
+        return ", ".join(texts)
+    return f"{', '.join(texts[: MOST_LISTED - 1])}, ... {texts[-1]} ({len(texts)})"

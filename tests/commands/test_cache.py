@@ -1,4 +1,4 @@
-"""``nmfdiag cache``: what is kept, and that damage is found."""
+"""``nmfdiag cache``: statistics, clearing, and damage that is found."""
 
 import json
 import sqlite3
@@ -14,7 +14,7 @@ from nmfdiag.jobs.requests import CurveRequest
 
 
 @pytest.fixture
-def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A cache of two curves."""
     monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path))
     curve = compute(CurveRequest("digits-mlp-p1-s0", "fc1", 0, per_class=5, grid="coarse"), device="cpu")
@@ -31,28 +31,28 @@ def damage(folder: Path, key: str, value: bytes) -> None:
     connection.close()
 
 
-def test_a_sound_cache(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_sound_cache(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "verify"]) == OK
-    assert capsys.readouterr().out == f"2 of 2 curves in {kept} are sound.\n"
+    assert capsys.readouterr().out == f"2 of 2 curves in {folder} are sound.\n"
 
 
 @pytest.mark.parametrize("value", [b"{", b'{"result": "CompressionCurve", "layer": "fc1"}', b"nonsense"])
-def test_a_damaged_curve_is_named_and_mended(kept: Path, capsys: pytest.CaptureFixture[str], value: bytes) -> None:
-    damage(kept, "two", value)
+def test_a_damaged_curve_is_named_and_mended(folder: Path, capsys: pytest.CaptureFixture[str], value: bytes) -> None:
+    damage(folder, "two", value)
     for _ in range(2):  # looking changes nothing
         assert main(["cache", "verify", "--json"]) == WRONG
         record = json.loads(capsys.readouterr().out)
         assert list(record["damaged"]) == ["two"] and record["rows"] == 2 and not record["sound"]
     assert main(["cache", "verify"]) == WRONG
-    told = capsys.readouterr().out
-    assert told.startswith("two: ") and "1 of 2 curves" in told
+    output = capsys.readouterr().out
+    assert output.startswith("two: ") and "1 of 2 curves" in output
     assert main(["cache", "verify", "--mend"]) == WRONG
-    assert "has been dropped" in capsys.readouterr().out
+    assert "were deleted" in capsys.readouterr().out
     assert main(["cache", "verify"]) == OK
     assert "1 of 1 curves" in capsys.readouterr().out
 
 
-def test_stats_and_clear(kept: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_stats_and_clear(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["cache", "stats"]) == OK
     assert capsys.readouterr().out.startswith("2 curves, ")
     assert main(["cache", "clear", "--json"]) == OK

@@ -10,7 +10,7 @@ from foreign_network import CLASSES, PER_CLASS, Stranger
 import nmfdiag
 from nmfdiag.cli import INTERRUPTED, MISTAKE, OK, WRONG, main
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.jobs import compute as computing
+from nmfdiag.jobs import sweep
 
 LAYERS = ["fc1", "fc2", "fc3"]
 Capture = pytest.CaptureFixture[str]
@@ -43,8 +43,8 @@ def test_each_way_gives_what_the_library_gives(
 ) -> None:
     options = ["--data", "samples.npz", "--normalization", "none", "--per-class", str(PER_CLASS)]
     record = answer(capsys, "diagnose", *way, *options)
-    found = {row["layer"]: row["auc"] for row in record["layers"]}
-    assert list(found.values()) == pytest.approx(list(expected.values()), abs=1e-6)
+    auc_by_layer = {row["layer"]: row["auc"] for row in record["layers"]}
+    assert list(auc_by_layer.values()) == pytest.approx(list(expected.values()), abs=1e-6)
     assert [row["batches"] for row in record["layers"]] == [CLASSES] * 3
     assert record["train_accuracy"] == record["preflight"]["accuracy"] == 1 and record["test_accuracy"] is None
     assert len(record["preflight"]["layers"]) == 3 and "normalization" in record["provenance"]
@@ -61,9 +61,13 @@ def test_recorded_activations(stranger: Stranger, expected: dict[str, float], ca
 def test_the_preflight_comes_first_and_apart(stranger: Stranger, capsys: Capture) -> None:
     command = ["diagnose", *stranger.by_weights, "--layers", "fc2", "--classes", "0", "2"]
     assert main(command) == OK
-    told = capsys.readouterr()
-    assert "1.000 on the given labels" in told.err and told.err.index("labels") < told.err.index("  0% |")
-    assert told.out.startswith("fc2 ") and "(2 single-class batches of 12)" in told.out and "accuracy" not in told.out
+    output = capsys.readouterr()
+    assert "1.000 on the given labels" in output.err and output.err.index("labels") < output.err.index("  0% |")
+    assert (
+        output.out.startswith("fc2 ")
+        and "(2 single-class batches of 12)" in output.out
+        and "accuracy" not in output.out
+    )
     answer(capsys, *command)
     assert main([*command, "--json"]) == OK
     assert "accuracy" not in capsys.readouterr().err
@@ -76,8 +80,8 @@ def test_preflight_alone_says_whether_it_would_mean_anything(stranger: Stranger,
     samples = ["--data", str(stranger.folder / "mislabelled.npz"), "--normalization", "none"]
     wrong = ["diagnose", "--weights", stranger.weights, *samples, "--preflight"]
     assert main(wrong) == WRONG
-    told = capsys.readouterr()
-    assert "A diagnosis would mean nothing: 0% of these" in told.out and "AuC" not in told.out
+    output = capsys.readouterr()
+    assert "A diagnosis would mean nothing: 0% of these" in output.out and "AuC" not in output.out
     assert main(["diagnose", "digits-mlp-p0-s0", "--preflight"]) == OK
     assert "digits-mlp-p0-s0: 5 layers, 10 classes of 20 samples each" in capsys.readouterr().out
 
@@ -119,7 +123,7 @@ def test_where_a_report_can_not_be_written(tmp_path: Path, capsys: Capture) -> N
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (["--classes", "7"], "Class 7 is out of range: mlp of weights.safetensors has 0 .. 2."),
         (["--layers", "x"], "Unknown layer"),
@@ -128,9 +132,9 @@ def test_where_a_report_can_not_be_written(tmp_path: Path, capsys: Capture) -> N
         (["--per-class", "1"], "at least 2 samples"),
     ],
 )
-def test_what_is_no_option(stranger: Stranger, capsys: Capture, options: list[str], words: str) -> None:
+def test_what_is_no_option(stranger: Stranger, capsys: Capture, options: list[str], message: str) -> None:
     assert main(["diagnose", *stranger.by_weights, *options]) == MISTAKE
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_a_file_that_can_run_code_is_not_opened_without_being_told(stranger: Stranger, capsys: Capture) -> None:
@@ -145,7 +149,7 @@ def test_curves_of_the_zoo_come_from_the_cache(capsys: Capture, monkeypatch: pyt
     def fail(*_: Any, **__: Any) -> None:
         raise NmfdiagError("dead")
 
-    monkeypatch.setattr(computing, "compute", fail)
+    monkeypatch.setattr(sweep, "compute", fail)
     assert answer(capsys, *command) == first and first["skipped"] == {}
     wider = answer(capsys, *command, "--classes", "0", "1", "2")
     assert wider["layers"] == first["layers"] and wider["skipped"] == {"fc1, class 2, nmf": "dead"}
@@ -156,6 +160,6 @@ def test_interrupted(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(computing, "compute", stop)
+    monkeypatch.setattr(sweep, "compute", stop)
     assert main(["diagnose", "digits-mlp-p0-s1", "--layers", "fc3", "--per-class", "5"]) == INTERRUPTED
     assert "interrupted; curves that are in the cache are kept" in capsys.readouterr().err

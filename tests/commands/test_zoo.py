@@ -14,11 +14,11 @@ Capture = pytest.CaptureFixture[str]
 
 def test_open_diagnose_verify_remove(stranger: Stranger, own_zoo: Path, capsys: Capture) -> None:
     assert main(["zoo", "open", "mine", *stranger.by_weights, "--normalization", "none", "--json"]) == OK
-    told = capsys.readouterr()
-    record = json.loads(told.out)
+    output = capsys.readouterr()
+    record = json.loads(output.out)
     assert record["name"] == "mine" and record["layers"] == ["fc1", "fc2", "fc3"] and record["pool_accuracy"] == 1
     assert record["preflight"]["accuracy"] == 1 and record["problems"] == [] and len(record["classes"]) == CLASSES
-    assert "100%" in told.err
+    assert "100%" in output.err
     assert len(lookup("mine").load_pool().inputs) == CLASSES * PER_CLASS
 
     assert main(["diagnose", "mine", "--layers", "fc3", "--json"]) == OK

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from nmfdiag.commands.own_network import add_own
+from nmfdiag.commands.network_options import add_network_options
 from nmfdiag.data.datasets import DATASETS, DatasetInfo, load, read_idx
 from nmfdiag.data.files import load_image_folder
 from nmfdiag.errors import NmfdiagError
@@ -144,7 +144,7 @@ def test_a_new_data_set_is_one_record(tmp_path: Path, monkeypatch: pytest.Monkey
     assert (data.name, data.class_names, data.labels.tolist()) == ("toys", ("even", "odd"), [0, 1, 0, 1])
     assert proposed_name("toys") == "toys-2"
     parser = argparse.ArgumentParser()
-    add_own(parser)
+    add_network_options(parser)
     assert "urban_sound, toys)" in " ".join(parser.format_help().split())
     with pytest.raises(NmfdiagError, match=r"Unknown data set 'toy': accepted are digits, .*, toys, or the path"):
         load("toy", root=tmp_path)

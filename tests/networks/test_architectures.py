@@ -10,7 +10,7 @@ import torch
 from planted_references import SHAPE, curve
 from torch import nn
 
-from nmfdiag.commands.own_network import add_own
+from nmfdiag.commands.network_options import add_network_options
 from nmfdiag.diagnosis.comparability import kind_of_curves
 from nmfdiag.diagnosis.references import references
 from nmfdiag.errors import NmfdiagError
@@ -48,7 +48,7 @@ def test_a_new_architecture_is_one_record(monkeypatch: pytest.MonkeyPatch) -> No
     assert n_outputs == 3 and torch.equal(network(torch.ones(1, 6)), model(torch.ones(1, 6)))
     assert architectures()["toy"] == "toy network (ours)"  # on the page
     parser = argparse.ArgumentParser()
-    add_own(parser)
+    add_network_options(parser)
     assert ", toy or one of torchvision's" in " ".join(parser.format_help().split())
     with pytest.raises(NmfdiagError, match=r"accepted are cnn, .*, toy and torchvision's"):
         build("toi")

@@ -1,4 +1,4 @@
-"""Which network a command is about: one of the zoo by NAME, or somebody's own by options; the same thing from here on."""
+"""The network that a command is about: one of the zoo by NAME, or the user's own by options."""
 
 import argparse
 from collections.abc import Mapping
@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.text import join
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -18,7 +19,7 @@ BY_NAME = "name"
 
 @dataclass(frozen=True)
 class _Way:
-    """How a network is named: as it is typed, the options that it needs, and others that it takes."""
+    """A way to name a network: how it is typed, required options, and further accepted ones."""
 
     typed: str
     needs: tuple[str, ...] = ()
@@ -32,18 +33,18 @@ WAYS = {
     "exported": _Way("--exported", ("data",), ("trust", "normalization", "size")),
     "activations": _Way("--activations"),
 }
-NEEDED = {"weights": "the file of its trained weights", "data": "samples that it was trained on"}
-PATHS = ("arch", "weights", "model", "exported", "activations", "data", "normalization")
-TIED = ("weights", "weights_key", "data", "normalization", "size", "trust", "solver")
-"""Options that not every way takes."""
+NEED_TEXT = {"weights": "the file of its trained weights", "data": "samples that it was trained on"}
+TEXT_OPTIONS = ("arch", "weights", "model", "exported", "activations", "data", "normalization")
+RESTRICTED = ("weights", "weights_key", "data", "normalization", "size", "trust", "solver")
+"""Options that not every way accepts."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """A network, training samples as it takes them (n, ...) and their given labels (n,); ``method`` is what measures it.
+    """A network, its training samples as model input (n, ...), their given labels (n,), and its method of measurement.
 
-    Accuracies are None where they are not known. ``stored`` and ``ways`` are the samples before normalisation, and other
-    normalisations of them; without ``stored`` none are known.
+    Unknown accuracies are None. ``stored`` has the samples before normalisation and ``ways`` other normalisations of them,
+    if known.
     """
 
     name: str
@@ -59,8 +60,8 @@ class Target:
     ways: "Mapping[str, Normalization]" = field(default_factory=dict)
 
     @classmethod
-    def of(cls, own: "Opened") -> "Target":
-        """The target that a network of the user's own is."""
+    def from_opened(cls, own: "Opened") -> "Target":
+        """Return the target of an opened network."""
         return cls(
             own.title, own.model, own.inputs, own.given_labels, own.class_names, own.provenance,
             stored=own.stored, ways=own.alternatives,
@@ -68,21 +69,21 @@ class Target:
 
     @property
     def alternatives(self) -> "tuple[Tensor, Mapping[str, Normalization]] | None":
-        """The samples before normalisation, and other normalisations of them; None where they are not known."""
+        """The samples before normalisation, and other normalisations of them; None if unknown."""
         return None if self.stored is None else (self.stored, self.ways)
 
 
 def way_of(arguments: argparse.Namespace) -> str:
-    """By which of :data:`WAYS` the network is named.
+    """Return the key of :data:`WAYS` by which the network is named.
 
     Raises:
-        NmfdiagError: If by none or by several, or if an option is missing or goes with another way.
+        NmfdiagError: If there is none or several, or if an option is missing or belongs to another way.
     """
-    given = [way for way in WAYS if _given(arguments, way)]
-    bare = not given and _given(arguments, "weights")
+    named_ways = [way for way in WAYS if _is_set(arguments, way)]
+    bare = not named_ways and _is_set(arguments, "weights")
     if bare:
-        given = ["arch"]
-    if not given:
+        named_ways = ["arch"]
+    if not named_ways:
         ways = ["--weights FILE --data DATA (with --arch, if it isn't found)", "--activations FILE.npz"]
         if hasattr(arguments, BY_NAME):
             ways = [
@@ -91,30 +92,30 @@ def way_of(arguments: argparse.Namespace) -> str:
                 "--model MODULE:NAME --data DATA",
                 "--exported FILE.pt2 --trust --data DATA",
             ]
-        raise NmfdiagError(f"Which network? Give {_either(ways)}.")
-    if len(given) > 1:
-        raise NmfdiagError(f"A network is named in one way, got {' and '.join(WAYS[way].typed for way in given)}.")
-    [chosen] = given
-    way = WAYS[chosen]
+        raise NmfdiagError(f"Which network? Give {join(ways, 'or')}.")
+    if len(named_ways) > 1:
+        raise NmfdiagError(f"A network is named in one way, got {' and '.join(WAYS[way].typed for way in named_ways)}.")
+    [name] = named_ways
+    way = WAYS[name]
     typed = "--weights" if bare else way.typed
-    for option in TIED:
-        if _given(arguments, option) and option not in way.needs + way.takes:
-            homes = [each.typed for each in WAYS.values() if option in each.needs + each.takes]
-            raise NmfdiagError(f"--{option.replace('_', '-')} goes with {_either(homes)}, not with {typed}.")
-    for option in (*PATHS, BY_NAME):
+    for option in RESTRICTED:
+        if _is_set(arguments, option) and option not in way.needs + way.takes:
+            homes = [other_way.typed for other_way in WAYS.values() if option in other_way.needs + other_way.takes]
+            raise NmfdiagError(f"--{option.replace('_', '-')} goes with {join(homes, 'or')}, not with {typed}.")
+    for option in (*TEXT_OPTIONS, BY_NAME):
         if getattr(arguments, option, None) is not None and not str(getattr(arguments, option)).strip():
             raise NmfdiagError(f"{'The NAME' if option == BY_NAME else f'--{option}'} is empty (an unset variable?).")
     for option in way.needs:
-        if not _given(arguments, option):
-            raise NmfdiagError(f"{typed} needs --{option}, too: {NEEDED[option]}.")
-    return chosen
+        if not _is_set(arguments, option):
+            raise NmfdiagError(f"{typed} needs --{option}, too: {NEED_TEXT[option]}.")
+    return name
 
 
-def opened(arguments: argparse.Namespace, per_class: int) -> "Opened":
-    """Open a network of the user's own.
+def open_own_network(arguments: argparse.Namespace, per_class: int) -> "Opened":
+    """Open the user's own network.
 
     Args:
-        arguments: With the options of :func:`nmfdiag.commands.own_network.add_own`.
+        arguments: Parsed options of :func:`nmfdiag.commands.network_options.add_network_options`.
         per_class: Samples of each class at most.
 
     Raises:
@@ -125,7 +126,7 @@ def opened(arguments: argparse.Namespace, per_class: int) -> "Opened":
     way = way_of(arguments)
     options: dict[str, Any] = {"per_class": per_class}
     options |= {
-        key: getattr(arguments, key) for key in ("normalization", "size", "weights_key") if _given(arguments, key)
+        key: getattr(arguments, key) for key in ("normalization", "size", "weights_key") if _is_set(arguments, key)
     }
     if way == "model":
         return open_network.open_factory(arguments.model, arguments.data, weights=arguments.weights, **options)
@@ -136,30 +137,30 @@ def opened(arguments: argparse.Namespace, per_class: int) -> "Opened":
     return open_network.open_checkpoint(arguments.arch or "auto", arguments.weights, arguments.data, **options)
 
 
-def target_of(arguments: argparse.Namespace) -> Target:
-    """Find or open the network that a command is about, on its device, with samples of the classes asked for.
+def load_target(arguments: argparse.Namespace) -> Target:
+    """Load or open the network that a command is about, on its device, with samples of the requested classes.
 
     Args:
-        arguments: With NAME, the options of :func:`nmfdiag.commands.own_network.add_own`, and per_class, draws, classes and device.
+        arguments: Parsed NAME, options of :func:`nmfdiag.commands.network_options.add_network_options`, and per_class, draws, classes and device.
 
     Raises:
-        NmfdiagError: As :func:`opened`; and if the zoo has no such network, or there is no such class or device.
+        NmfdiagError: As :func:`opened`; and if the zoo has no such network, or the class or device doesn't exist.
     """
     from nmfdiag.jobs.compute import resolve
 
     device = resolve(arguments.device)
     if way_of(arguments) == BY_NAME:
-        target = _of_zoo(arguments.name)
+        target = _load_entry(arguments.name)
     else:
-        own = opened(arguments, arguments.per_class * arguments.draws)
-        target = Target.of(own)
+        own = open_own_network(arguments, arguments.per_class * arguments.draws)
+        target = Target.from_opened(own)
     if arguments.classes:
-        target = _with_classes(target, arguments.classes)
+        target = _select_classes(target, arguments.classes)
     stored = None if target.stored is None else target.stored.to(device)
     return replace(target, model=target.model.to(device), inputs=target.inputs.to(device), stored=stored)
 
 
-def _of_zoo(name: str) -> Target:
+def _load_entry(name: str) -> Target:
     from nmfdiag.zoo.registry import lookup
 
     entry = lookup(name)
@@ -175,24 +176,20 @@ def _of_zoo(name: str) -> Target:
     )
 
 
-def _with_classes(target: Target, classes: list[int]) -> Target:
+def _select_classes(target: Target, classes: list[int]) -> Target:
     import torch
 
-    there, n = target.labels.unique().tolist(), len(target.class_names)
+    classes_with_samples, n = target.labels.unique().tolist(), len(target.class_names)
     for c in classes:
         if not 0 <= c < n:
             raise NmfdiagError(f"Class {c} is out of range: {target.name} has 0 .. {n - 1}.")
-        if c not in there:
+        if c not in classes_with_samples:
             raise NmfdiagError(f"There are no samples of class {c} ({target.class_names[c]}).")
-    chosen = torch.isin(target.labels, torch.tensor(classes))
-    stored = None if target.stored is None else target.stored[chosen]
-    return replace(target, inputs=target.inputs[chosen], labels=target.labels[chosen], stored=stored)
+    selected = torch.isin(target.labels, torch.tensor(classes))
+    stored = None if target.stored is None else target.stored[selected]
+    return replace(target, inputs=target.inputs[selected], labels=target.labels[selected], stored=stored)
 
 
-def _given(arguments: argparse.Namespace, option: str) -> bool:
+def _is_set(arguments: argparse.Namespace, option: str) -> bool:
     value = getattr(arguments, option, None)
     return value is not None and value is not False
-
-
-def _either(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"

@@ -9,7 +9,7 @@ CHECKPOINT = ["--weights", "w.pt", "--data", "x.npz"]
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         ([], WHICH),
         (["--data", "x.npz"], WHICH),
@@ -36,10 +36,12 @@ CHECKPOINT = ["--weights", "w.pt", "--data", "x.npz"]
         (["a", "--draws", "0"], "--draws must be 1 or more, got 0."),
     ],
 )
-def test_wrong_combinations(capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:
+def test_wrong_combinations(capsys: pytest.CaptureFixture[str], options: list[str], message: str) -> None:
     assert main(["diagnose", *options]) == MISTAKE
-    told = capsys.readouterr()
-    assert told.err.startswith("nmfdiag: ") and words in told.err and told.err.count("\n") == 1 and not told.out
+    output = capsys.readouterr()
+    assert (
+        output.err.startswith("nmfdiag: ") and message in output.err and output.err.count("\n") == 1 and not output.out
+    )
 
 
 @pytest.mark.parametrize("command", [["report"], ["check", "--below", ".5"], ["zoo", "open", "name"]])
@@ -51,9 +53,9 @@ def test_they_are_the_same_everywhere(capsys: pytest.CaptureFixture[str], comman
 
 
 @pytest.mark.parametrize(
-    ("size", "words"), [("a", "is no size"), ("1x2x3", "more than two sides"), ("2x", "is no size")]
+    ("size", "message"), [("a", "is not a size"), ("1x2x3", "more than two sides"), ("2x", "is not a size")]
 )
-def test_sizes(capsys: pytest.CaptureFixture[str], size: str, words: str) -> None:
+def test_sizes(capsys: pytest.CaptureFixture[str], size: str, message: str) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["diagnose", *CHECKPOINT, "--size", size])
-    assert stopped.value.code == MISTAKE and words in capsys.readouterr().err
+    assert stopped.value.code == MISTAKE and message in capsys.readouterr().err
