@@ -114,7 +114,7 @@ def turning_point(runs: Iterable[History], rule_name: str = PRIMARY_RULES["early
     """Measure F6: epochs from the least test loss to the highest AuC, by a rule declared in :mod:`nmfdiag.measures.stopping`."""
     rule, units = RULES[rule_name], []
     for run in runs:
-        series = layer_mean([run.measured(rule.measure, layer, rule.value) for layer in run.layers])
+        series = layer_mean([run.layer_values(rule.measure, layer, rule.value) for layer in run.layers])
         stop = rule.stop(series)
         if stop is None or not run.finished:
             continue
@@ -176,7 +176,7 @@ def runtime(bench: "pd.DataFrame | None") -> Finding:
 
 
 def _k1(run: History) -> list[float | None]:
-    return layer_mean([run.measured("nmf", layer, "first") for layer in run.layers])
+    return layer_mean([run.layer_values("nmf", layer, "first") for layer in run.layers])
 
 
 def _interval_text(r: Correlation) -> str:

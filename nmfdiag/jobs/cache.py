@@ -104,7 +104,8 @@ class CurveCache:
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
         """Return the stored ones of these results."""
         keys = list(dict.fromkeys(keys))
-        rows: dict[str, bytes | Exception] = dict(self._on_disk(lambda disk: disk.read(keys), []))
+        nothing: list[Row] = []
+        rows = dict(self._on_disk(lambda disk: disk.read(keys), nothing))
         with self._lock:
             stored = {
                 key: self._unsaved.get(key) or rows[key]

@@ -7,6 +7,7 @@ run, so that a mean over seeds is a mean of paired differences.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.zoo.recipes import FITTED
@@ -19,6 +20,49 @@ CLOSE_EPOCHS = 2
 """Largest distance that counts as "next to" the test loss's minimum, in epochs."""
 EQUAL = 1e-9
 """Least difference of unequal values: a mean over layers of a saturated AuC is 1 up to rounding."""
+
+
+Curves = Literal["nmf", "signed", "random", "nmf on fitted"]
+"""Keys of an epoch's curves in a run: a method on all probe samples, or NMF on those that the network gets right."""
+Value = Literal["auc", "auc_log", "sem", "relative", "first", "baseline"]
+"""Keys of a layer's values in a run: AuC over linear and logarithmic k (mean over classes), the standard error of the former, AuC over
+the batch's uncompressed accuracy, accuracy at k = 1, and the uncompressed accuracy."""
+ALARM_VALUES: tuple[Value, ...] = ("relative", "auc", "first")
+"""Values that an alarm can use, the default first."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A run so far, as the alarm judges it after each epoch; a later rise withdraws the alarm.
+
+    Attributes:
+        values: The measured value by epoch, in order; epochs that were not measured are absent.
+        patience: Measurements without a higher value that raise the alarm.
+
+    >>> standing = Standing({1: 0.5, 2: 0.9, 4: 0.8, 5: 0.7}, patience=2)
+    >>> standing.best, standing.since, standing.stop
+    (2, 2, 2)
+    """
+
+    values: dict[int, float]
+    patience: int
+
+    @property
+    def best(self) -> int | None:
+        """The epoch with the highest value."""
+        stop = maximum(list(self.values.values()))
+        return list(self.values)[stop.kept - 1] if stop else None
+
+    @property
+    def since(self) -> int:
+        """Measurements since then."""
+        stop = maximum(list(self.values.values()))
+        return len(self.values) - stop.kept if stop else 0
+
+    @property
+    def stop(self) -> int | None:
+        """The epoch at which training should have stopped; None while it should go on."""
+        return self.best if self.since >= self.patience else None
 
 
 @dataclass(frozen=True)
@@ -65,8 +109,8 @@ class Rule:
     Attributes:
         title: Its name on the page.
         stop: Function from the series to the epoch; None if the series has none.
-        measure: Measure of the series: ``"nmf"``, ``"random"``, ``"nmf on fitted"``, or ``""`` for a column of the training log.
-        value: The measure's value, or the column.
+        measure: Curves that the series is of, one of :data:`Curves`, or ``""`` for a column of the training log.
+        value: Value of the curves, one of :data:`Value`, or the column.
         sees: Samples that it needs.
         online: Whether it can run during training.
     """

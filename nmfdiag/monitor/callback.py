@@ -1,14 +1,12 @@
-"""Watch a training run from inside its loop: measure after each epoch, write it down, say when to stop, and disturb nothing."""
+"""Watch a training run from inside its loop: measure after each epoch, record it, say when to stop, and disturb nothing."""
 
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
-from math import isfinite
 from operator import index
 from os import getpid
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import torch
@@ -19,22 +17,22 @@ from nmfdiag.data.probe import single_class_batches
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import leading_method
-from nmfdiag.measures.stopping import PATIENCE, first_peak
+from nmfdiag.measures.stopping import ALARM_VALUES, PATIENCE, Standing
 from nmfdiag.monitor.distributed import Ranks, runnable_alone, without_collectives
-from nmfdiag.monitor.epoch_probe import Watch
+from nmfdiag.monitor.epoch_probe import LayerValues, Probe
 from nmfdiag.monitor.run_file import RunFile
-from nmfdiag.monitor.run_reader import MOST_EPOCHS, current_epochs
+from nmfdiag.monitor.run_reader import MOST_EPOCHS, current_epochs, layer_means
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.recipes import Recipe
 
 logger = logging.getLogger(__name__)
 
-MEASURES = ("relative", "auc", "first")
 OVERHEAD = 0.05
+"""Default of the share of the training time that measuring may take."""
 OWN_KEYS = ("self", "model", "epoch", "curves", "seconds", "should_stop", "put_aside")
-"""Names of a line that logged values don't get: theirs is ``logged_epoch``, for instance."""
+"""Names in a line that logged values don't get: they become ``logged_epoch``, for instance."""
 Writer = Callable[[dict[str, float], int], None]
-"""Told ``{"nmfdiag/nmf/conv3_1": 0.87, ...}`` and the epoch; :mod:`nmfdiag.monitor.adapters` has those of TensorBoard and W&B."""
+"""Gets ``{"nmfdiag/nmf/conv3_1": 0.87, ...}`` and the epoch; :mod:`nmfdiag.monitor.adapters` has those of TensorBoard and W&B."""
 
 
 class MemorizationMonitor:
@@ -47,39 +45,39 @@ class MemorizationMonitor:
         monitor.on_epoch_end(model, epoch)
     ```
 
-    What it measures never reaches the training: the network's mode, gradients, buffers and every random state are left as they
+    Measuring never affects the training: the network's mode, gradients, buffers and every random state are left as they
     were, and an error while measuring is logged, once for each kind, not raised.
 
     Where several processes train one network (``torch.distributed``), each has a monitor and calls :meth:`on_epoch_end`; process 0
-    measures and writes, and :attr:`should_stop` is the same in all of them: it waits for process 0, nothing else does. A network whose
-    weights are divided among processes (FSDP), or that talks to them when it is run, is not measured.
+    measures and writes, and :attr:`should_stop` is the same in all of them: only it waits for process 0. A network whose
+    weights are divided among processes (FSDP), or that communicates with them when it runs, is not measured.
 
     Args:
-        probe_inputs: **Training** samples (n, ...), as the network takes them; the same ones are looked at each time.
+        probe_inputs: **Training** samples (n, ...), as the network takes them; each measurement uses the same ones.
         probe_labels: The labels (n,) that they are trained with, noisy or not; None where ``probe_inputs`` bring them.
-        layers: Names of the layers to look at; default all.
-        per_class: Samples a class at most.
-        folder: Where the run is written, as ``run.jsonl``; an earlier run's file is put aside. None keeps it in memory.
-        name: What the run is called; default the folder's name.
-        measure: What :attr:`should_stop` goes by: ``"relative"`` (AuC over the batch's uncompressed accuracy, mean over layers),
+        layers: Names of the layers to measure; default all.
+        per_class: Samples per class at most.
+        folder: Folder in which the run is written, as ``run.jsonl``; an earlier run's file is put aside. None keeps it in memory.
+        name: Name of the run; default the folder's name.
+        measure: Value that :attr:`should_stop` uses: ``"relative"`` (AuC over the batch's uncompressed accuracy, mean over layers),
             ``"auc"``, or ``"first"`` (accuracy at k = 1).
-        patience: So many looks without a higher value raise the alarm.
-        overhead: Share of the training time that looking may take at most: epochs are left out where it would take more.
+        patience: Number of consecutive measurements without a higher value before :attr:`should_stop` is set.
+        overhead: Share of the training time that measuring may take at most: epochs are skipped where it would take more.
         methods: ``"nmf"``, ``"signed"`` (signed NMF, our extension to activations that can be negative), and ``"random"`` for the
-            baseline; default is NMF, signed where ``activations`` is ``"all"``, and the baseline.
-        writers: Each is told the values of every look; one that fails is logged and asked again at the next.
+            baseline; default NMF, signed where ``activations`` is ``"all"``, and the baseline.
+        writers: Functions that get the values of every measurement; one that fails is logged and called again at the next.
         seed: Seeds the choice of samples and the first start.
-        recipe: What is trained, if it is a network of the zoo: the dashboard takes its colour from it.
-        activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too, as
-            in transformers. Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
+        recipe: Recipe of a network of the zoo, if it is one: the dashboard takes its colour from it.
+        activations: Layers that the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and the like too, as
+            in transformers. Default ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
 
     Attributes:
-        history: One dictionary an epoch: what was passed in, and ``curves`` as :class:`nmfdiag.monitor.run_reader.Run` has them. Where the
+        history: One dictionary per epoch: the logged values, and ``curves`` as :class:`nmfdiag.monitor.run_reader.Run` has them. Where the
             number of the epoch goes back, the later ones count.
         alarm: Why training should stop, in a sentence; empty while it should go on.
 
     Raises:
-        NmfdiagError: If the probe samples are no batch, no class has two of them, an option is unknown, or the folder can't be
+        NmfdiagError: If the probe samples are not a batch, no class has two of them, an option is unknown, or the folder can't be
             written to. Later calls raise nothing.
 
     References:
@@ -95,7 +93,7 @@ class MemorizationMonitor:
         per_class: int = 10,
         folder: str | Path | None = None,
         name: str = "",
-        measure: str = MEASURES[0],
+        measure: str = ALARM_VALUES[0],
         patience: int = PATIENCE,
         overhead: float = OVERHEAD,
         methods: Sequence[str] | None = None,
@@ -104,15 +102,15 @@ class MemorizationMonitor:
         recipe: Recipe | None = None,
         activations: str | None = None,
     ):
-        if measure not in MEASURES:
-            raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(MEASURES)}.")
+        if measure not in ALARM_VALUES:
+            raise NmfdiagError(f"Unknown measure {measure!r}: accepted are {', '.join(ALARM_VALUES)}.")
         if patience < 1 or overhead <= 0:
             raise NmfdiagError(f"patience and overhead must be positive, got {patience} and {overhead}.")
         inputs, labels = as_samples(probe_inputs, probe_labels, role="probe", at_least=0)
         labels = check_labels(labels, int(labels.max()) + 1 if len(labels) else 1)
-        chosen = single_class_batches(inputs, labels, size=per_class, seed=seed)
-        self._batches = [(batch.inputs.detach().clone(), batch.given_labels) for batch in chosen]
-        self._watch = Watch(self._batches, layers=layers, methods=methods, seed=seed, activations=activations)
+        batches = single_class_batches(inputs, labels, size=per_class, seed=seed)
+        self._batches = [(batch.inputs.detach().clone(), batch.given_labels) for batch in batches]
+        self._probe = Probe(self._batches, layers=layers, methods=methods, seed=seed, activations=activations)
         self.measure, self.patience, self.overhead = measure, patience, overhead
         self.writers = tuple(writers)
         self.history: list[dict[str, Any]] = []
@@ -130,12 +128,12 @@ class MemorizationMonitor:
                     raise NmfdiagError(f"The run can't be written to {folder}: {error}") from None
 
     def on_epoch_end(self, model: nn.Module, epoch: int, **logs: float) -> dict[str, Any]:
-        """Look at the network, write the epoch's line, and update :attr:`should_stop`.
+        """Measure the network, write the epoch's line, and update :attr:`should_stop`.
 
         Args:
             model: The network in training; a compiled or data-parallel one is unwrapped.
             epoch: Its number, not negative; of any type that holds a whole number, such as NumPy's and torch's.
-            **logs: Values to keep beside, such as ``train_loss`` and ``test_loss``: single numbers of any type.
+            **logs: Values to record as well, such as ``train_loss`` and ``test_loss``: single numbers of any type.
 
         Returns:
             The epoch's line.
@@ -163,22 +161,21 @@ class MemorizationMonitor:
         return line
 
     def finish(self, **result: float) -> None:
-        """Write that training has ended, and what came of it: the dashboard then no longer waits for the next epoch."""
+        """Write that training has ended, and its result: the dashboard then no longer waits for the next epoch."""
         with self._harmless("write the end of the run after", len(self.history)):
             if self._file is not None and self._ranks.measures:
                 self._file.write({"result": {"epochs": len(current_epochs(self.history)), **_numbers(result)}})
 
     @property
     def method(self) -> str:
-        """The method that :attr:`should_stop` goes by: NMF, or signed NMF of a network whose layers are all its activations."""
-        leading = leading_method(self._watch.activations)
-        return next(
-            (m for m in (leading, leading_method("relu"), leading_method("all")) if m in self._watch.methods), leading
-        )
+        """The method that :attr:`should_stop` uses: NMF, or signed NMF for a network whose layers are all its activations."""
+        leading = leading_method(self._probe.activations)
+        candidates = (leading, leading_method("relu"), leading_method("all"))
+        return next((method for method in candidates if method in self._probe.methods), leading)
 
     @property
     def should_stop(self) -> bool:
-        """Whether the measure has not risen for ``patience`` looks; a later rise withdraws it.
+        """Whether the measure has not risen for ``patience`` measurements; a later rise withdraws it.
 
         The same in all processes that train together: those that don't measure wait for the one that does.
         """
@@ -187,10 +184,7 @@ class MemorizationMonitor:
     @property
     def best_epoch(self) -> int | None:
         """The epoch at which the measure was highest so far: the weights to keep. Waits as :attr:`should_stop` does."""
-        if not self._ranks.measures:
-            return self._decision().get("best")
-        seen = self._seen()
-        return max(seen, key=lambda pair: pair[1])[0] if seen else None
+        return self._standing().best if self._ranks.measures else self._decision().get("best")
 
     def _decision(self) -> dict[str, Any]:
         with self._harmless("learn what all processes do after", len(self.history)):
@@ -204,29 +198,29 @@ class MemorizationMonitor:
 
     @contextmanager
     def _harmless(self, task: str, epoch: Any) -> Iterator[None]:
-        """Log what goes wrong, once for each kind, and go on."""
+        """Log an error, once for each kind, and go on."""
         try:
             yield
         except Exception as error:
             kind = (task, type(error).__name__)
             is_new = kind not in self._reported
             self._reported.add(kind)
-            with suppress(Exception):  # a handler of somebody's own
+            with suppress(Exception):  # the caller's own log handler
                 log = logger.warning if is_new else logger.debug
-                known = isinstance(error, NmfdiagError)
-                what = f": {str(error).rstrip('.')}" if known else ""
-                log("nmfdiag could not %s epoch %s%s; training goes on.", task, epoch, what, exc_info=not known)
+                is_ours = isinstance(error, NmfdiagError)
+                reason = f": {str(error).rstrip('.')}" if is_ours else ""
+                log("nmfdiag could not %s epoch %s%s; training goes on.", task, epoch, reason, exc_info=not is_ours)
 
-    def _affordable(self) -> bool:
+    def _is_affordable(self) -> bool:
         return not self._cost or self._cost <= self.overhead * self._trained
 
     def _record(self, model: nn.Module, line: dict[str, Any]) -> None:
-        """Measure an epoch, update the alarm, write the line and tell the writers."""
+        """Measure an epoch, update the alarm, write the line and call the writers."""
         epoch = line["epoch"]
-        if self._affordable():
+        if self._is_affordable():
             began = time.perf_counter()
             with self._harmless("measure", epoch):
-                line["curves"] = self._look(runnable_alone(model))
+                line["curves"] = self._measure(runnable_alone(model))
             self._cost, self._trained = time.perf_counter() - began, 0.0
             if line["curves"]:
                 line["seconds"] = round(self._cost, 4)
@@ -239,44 +233,39 @@ class MemorizationMonitor:
             with self._harmless(f"tell writer {number} of", epoch):
                 writer(_flat(line["curves"]), epoch)
 
-    def _look(self, model: nn.Module) -> dict[str, Any]:
+    def _measure(self, model: nn.Module) -> LayerValues:
         parameter = next(model.parameters(), None)
         device = torch.device("cpu") if parameter is None else parameter.device
         with (
-            ExitStack() as as_usual
-        ):  # what is measured, and kept for the next look, must not depend on the caller's modes
-            as_usual.enter_context(torch.inference_mode(False))
+            ExitStack() as stack
+        ):  # results, and what the next measurement starts from, must not depend on the caller's modes
+            stack.enter_context(torch.inference_mode(False))
             for kind in {"cpu", device.type}:
                 if torch.amp.is_autocast_available(kind):
-                    as_usual.enter_context(torch.autocast(kind, enabled=False))
+                    stack.enter_context(torch.autocast(kind, enabled=False))
             if self._batches[0][0].device != device:
                 self._batches = [(x.to(device), y) for x, y in self._batches]
-                self._watch.batches = self._batches
+                self._probe.batches = self._batches
             with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-                return self._watch.look(model, trial=without_collectives())
+                return self._probe.measure(model, trial=without_collectives())
 
-    def _seen(self) -> list[tuple[int, float]]:
-        """Epochs that were looked at, and the measure's mean over layers."""
-        seen = []
-        for line in current_epochs(self.history):
-            curves = line["curves"].get(self.method, {})
-            values = [values[self.measure] for values in curves.values() if self.measure in values]
-            if values and isfinite(mean := fmean(values)):
-                seen.append((line["epoch"], mean))
-        return seen
+    def _standing(self) -> Standing:
+        """Return the mean over layers by epoch; a layer that is dead at an epoch is left out of it, so that it can't silence the alarm."""
+        return Standing(layer_means(current_epochs(self.history), self.method, self.measure), self.patience)
 
     def _update_alarm(self) -> None:
-        since = _looks_since_best([value for _, value in self._seen()])
+        standing = self._standing()
         self.alarm = ""
-        if since >= self.patience:
+        if standing.stop is not None:
             self.alarm = (
-                f"The {self.measure} AuC has not risen for {since} looks since epoch {self.best_epoch}: training should have "
-                f"stopped there."
+                f"The {self.measure} AuC has not risen in {standing.since} measurements since epoch {standing.stop}: training should "
+                "have stopped there."
             )
 
     def _header(self, name: str, per_class: int, recipe: Recipe | None) -> dict[str, Any]:
         probe = {
-            "measures": list(self._watch.methods), "per_class": per_class, "classes": len(self._batches), "patience": self.patience,
+            "measures": list(self._probe.methods),  # keys of "curves", called so in the records of the claims too
+            "per_class": per_class, "classes": len(self._batches), "patience": self.patience,
             "measure": self.measure, "overhead": self.overhead, "method": self.method,
         }  # fmt: skip
         return {
@@ -286,7 +275,7 @@ class MemorizationMonitor:
 
 
 def whole_number(epoch: Any) -> int:
-    """The number of an epoch, of whatever type.
+    """Return the number of an epoch, of whatever type.
 
     Raises:
         NmfdiagError: If it is not whole, negative, or too large.
@@ -297,36 +286,25 @@ def whole_number(epoch: Any) -> int:
     value = epoch
     with suppress(Exception):
         value = epoch.item() if hasattr(epoch, "item") else index(epoch)
-    if (
-        isinstance(epoch, bool)
-        or isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not 0 <= value < MOST_EPOCHS
-    ):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and not isinstance(epoch, bool)
+    if not is_number or not 0 <= value < MOST_EPOCHS:
         raise NmfdiagError(f"An epoch's number must be whole, from 0 to {MOST_EPOCHS:,}, got {epoch!r}.")
     if value != int(value):
         raise NmfdiagError(f"An epoch's number must be whole, got {epoch!r}.")
     return int(value)
 
 
-def _looks_since_best(values: Sequence[float]) -> int:
-    stop = first_peak(values, patience=len(values))
-    return len(values) - stop.kept if stop else 0
-
-
 def _numbers(logs: Mapping[str, Any]) -> dict[str, float]:
-    """Those logged values that are single numbers, of any type."""
+    """Return the logged values that are single numbers, of any type."""
     numbers = {}
     for name, value in logs.items():
         with suppress(Exception):
-            if isinstance(value, str | bytes) or hasattr(
-                value, "full_tensor"
-            ):  # the latter needs all processes to be read
-                continue
-            key = f"logged_{name}" if name in OWN_KEYS else str(name)
-            numbers[key] = float(value.detach() if isinstance(value, Tensor) else value)
+            needs_all_processes = hasattr(value, "full_tensor")
+            if not needs_all_processes and not isinstance(value, str | bytes):
+                key = f"logged_{name}" if name in OWN_KEYS else str(name)
+                numbers[key] = float(value.detach() if isinstance(value, Tensor) else value)
     return numbers
 
 
-def _flat(curves: dict[str, Any]) -> dict[str, float]:
-    return {f"nmfdiag/{m}/{layer}": of["auc"] for m, layers in curves.items() for layer, of in layers.items()}
+def _flat(curves: LayerValues) -> dict[str, float]:
+    return {f"nmfdiag/{m}/{layer}": values["auc"] for m, layers in curves.items() for layer, values in layers.items()}

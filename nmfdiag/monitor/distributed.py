@@ -1,7 +1,7 @@
-"""A training that several processes share (torch.distributed): one of them measures, and all of them stop together or none.
+"""A training that several processes share (torch.distributed): one of them measures, and they all stop together or not at all.
 
-The decision travels through the process group's store, one key for each epoch, not through a collective operation: nobody waits
-for a process that doesn't ask, and nothing hangs where only one process has a monitor.
+The decision travels through the process group's store, one key for each epoch, not through a collective operation: no process waits
+for one that doesn't ask, and nothing hangs where only one process has a monitor.
 """
 
 import json
@@ -25,19 +25,19 @@ from nmfdiag.networks.wrappers import unwrapped
 logger = logging.getLogger(__name__)
 
 LONGEST_WAIT, ONE_WAIT = 1800.0, 5.0
-"""Seconds that a process waits for the decision in all, and between two chances to be interrupted."""
+"""Seconds that a process waits for the decision in total, and between two chances to be interrupted."""
 COLLECTIVE = ("c10d", "_c10d_functional", "c10d_functional")
 """Namespaces of the operations that need every process."""
 DIVIDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine", "DTensor")
-"""Classes of modules and parameters that one process has a part of."""
+"""Classes of modules and parameters of which one process has only a part."""
 WORLD_SIZES = ("WORLD_SIZE", "SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "PMI_SIZE")
 _numbers = count()
 
 
 class Ranks:
-    """The part of this process in a training that several share, for one monitor.
+    """This process's role in a training that several processes share, for one monitor.
 
-    Process 0 measures if it has a monitor. Monitors of the processes belong together in the order that they are made in.
+    Process 0 measures if it has a monitor. The monitors of the processes belong together in the order of their creation.
     """
 
     def __init__(self) -> None:
@@ -52,20 +52,22 @@ class Ranks:
 
     @property
     def measures(self) -> bool:
-        """Whether this process measures and writes; where several train together and it is not known yet, it does not."""
+        """Whether this process measures and writes; False where several train together and it is not decided yet."""
         return self._store is None if self._measures is None else self._measures
 
     @property
     def may_be_shared(self) -> bool:
-        """Whether the training may turn out to be one of several processes, of which this one need not be the one that measures."""
-        several = any(os.environ.get(name, "1") not in ("", "0", "1") for name in WORLD_SIZES)
-        return self._measures is None and (self._made_inside or several or multiprocessing.parent_process() is not None)
+        """Whether several processes may turn out to train together, so that another one may be the one that measures."""
+        is_one_of_several = any(os.environ.get(name, "1") not in ("", "0", "1") for name in WORLD_SIZES)
+        return self._measures is None and (
+            self._made_inside or is_one_of_several or multiprocessing.parent_process() is not None
+        )
 
     def arrive(self) -> bool:
         """Note that an epoch has ended in this process.
 
         Returns:
-            Whether it is the one that measures.
+            Whether this process measures.
         """
         if not self._join():
             return self.measures
@@ -79,7 +81,7 @@ class Ranks:
         return self._measures is True
 
     def decide(self, decision: dict[str, Any]) -> None:
-        """Tell the other processes what they all do after this epoch: ``stop``, and what else they should know."""
+        """Publish what all processes do after this epoch: ``stop``, and further entries for their monitors."""
         if not self._join():
             return
         store, decision, self._agreed = self._store, dict(decision), {"stop": False}
@@ -87,13 +89,13 @@ class Ranks:
             decision["stop"] = False
             if not self._has_warned:
                 logger.warning(
-                    "Training is not stopped: every process whose monitor is asked must call on_epoch_end, too."
+                    "Training is not stopped: every process that reads should_stop must also call on_epoch_end."
                 )
             self._has_warned = True
         self._agreed = self._first(decision)
 
     def agreed(self) -> dict[str, Any] | None:
-        """What all processes do after the epoch that this one has ended; waits for the one that measures.
+        """Return what all processes do after the epoch that this one has ended; waits for the one that measures.
 
         Returns:
             The decision; None where this process trains alone.
@@ -110,11 +112,11 @@ class Ranks:
         return self._agreed
 
     def _join(self) -> bool:
-        """Whether several processes train together now; begins anew in each process group."""
+        """Return whether several processes train together now; starts again in each process group."""
         if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
             return False
         store = dist.distributed_c10d._get_default_store()
-        if store is None:  # MPI has none: process 0 measures, and nobody stops
+        if store is None:  # MPI has none: process 0 measures, and no process stops
             self._measures, self._agreed = dist.get_rank() == 0, {"stop": False}
             return False
         if store is not self._store:
@@ -130,19 +132,19 @@ class Ranks:
             logger.info("Process %s of this training does not measure it: another one does.", rank)
 
     def _first(self, decision: dict[str, Any]) -> dict[str, Any]:
-        """The decision of this epoch: the one that was told first, whoever did."""
-        told = self._store.compare_set(self._key(str(self._epochs)), "", json.dumps(decision))
-        return dict(json.loads(told))
+        """Return the decision of this epoch: the one that was published first, by whichever process."""
+        published = self._store.compare_set(self._key(str(self._epochs)), "", json.dumps(decision))
+        return dict(json.loads(published))
 
     def _wait(self, key: str) -> None:
         began = time.monotonic()
         while time.monotonic() - began < LONGEST_WAIT:
-            asked = time.monotonic()
+            attempt = time.monotonic()
             try:
                 return self._store.wait([key], timedelta(seconds=min(ONE_WAIT, LONGEST_WAIT)))
             except RuntimeError:
-                if time.monotonic() - asked < min(ONE_WAIT, LONGEST_WAIT) / 2:
-                    raise  # no time-out: the process that keeps the store is gone
+                if time.monotonic() - attempt < min(ONE_WAIT, LONGEST_WAIT) / 2:
+                    raise  # not a time-out: the process that holds the store is gone
         logger.warning("The process that measures has not answered for %.0f s; training goes on.", LONGEST_WAIT)
 
     def _key(self, name: str) -> str:
@@ -153,17 +155,17 @@ class Ranks:
 
 
 def runnable_alone(model: nn.Module) -> nn.Module:
-    """The network that this process can run without the others: what data parallelism is wrapped around.
+    """Return the network that this process can run without the others: the one that data parallelism wraps.
 
     Raises:
         NmfdiagError: If this process has only a part of its weights.
     """
     model = unwrapped(model)
-    while isinstance(model, nn.parallel.DistributedDataParallel):  # one of somebody's own class, too
+    while isinstance(model, nn.parallel.DistributedDataParallel):  # subclasses too
         model = unwrapped(model.module)
     if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
         for part in (*model.modules(), *model.parameters()):
-            kinds = [each.__name__ for each in type(part).__mro__ if each.__name__ in DIVIDED]
+            kinds = [base.__name__ for base in type(part).__mro__ if base.__name__ in DIVIDED]
             if kinds or hasattr(part, "ds_id"):
                 raise NmfdiagError(
                     f"The network's weights are divided among the processes ({kinds[0] if kinds else 'DeepSpeed'}), so one process "
@@ -174,10 +176,10 @@ def runnable_alone(model: nn.Module) -> nn.Module:
 
 @contextmanager
 def without_collectives() -> Iterator[None]:
-    """Forbid what needs every process, in this thread: one process alone would wait for the others for ever.
+    """Forbid operations that need every process, in this thread: one process alone would wait for the others forever.
 
     Raises:
-        NmfdiagError: If such an operation is called meanwhile; it is not begun.
+        NmfdiagError: If such an operation is called; it is not started.
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         yield
@@ -191,7 +193,7 @@ def without_collectives() -> Iterator[None]:
             raise
     if refusing.refused:
         raise NmfdiagError(
-            f"The network talks to the other processes when it is run ({refusing.refused}), so one process can't run it alone: "
+            f"The network communicates with the other processes when it runs ({refusing.refused}), so one process can't run it alone: "
             "nothing is measured."
         )
 

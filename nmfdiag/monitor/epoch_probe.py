@@ -1,12 +1,13 @@
-"""Single-class AuC of a network in training, cheap enough to be taken every epoch.
+"""Single-class AuC of a network in training, cheap enough to be measured every epoch.
 
-What makes it cheap: NMF goes on from the components that the same layer and class had the last time; ranks are tried from the
-smallest on, and the curve is taken to stay at the uncompressed accuracy once two ranks in a row have reached it.
+It is cheap because NMF starts from the components that the same layer and class had the last time, and because ranks are tried from the
+smallest up: once two ranks in a row have reached the uncompressed accuracy, the rest of the curve is taken to stay there.
 """
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from statistics import fmean
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,34 +26,37 @@ from nmfdiag.factorize import (
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.methods import activations_for, leading_method
 from nmfdiag.measures.stats.summary import spread
+from nmfdiag.measures.stopping import Curves
 from nmfdiag.measures.tail import Tail, approximations
 from nmfdiag.networks.activations import kinds_of
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.fold import fold
 from nmfdiag.networks.split import SplitNetwork
 
-METHODS = ("nmf", "random", "signed")
-"""The method for each choice of layers that answers go by."""
+METHODS: tuple[Curves, ...] = ("nmf", "random", "signed")
+"""Methods that can be measured."""
 SOLVERS: dict[str, Callable[..., Factorization]] = {"nmf": nmf, "signed": signed_nmf}
 FIRST_RANKS = 3
+"""Ranks that are computed in any case, in one call."""
 TOLERANCE, MOST_ITERATIONS = 1e-3, 50
 
-Measured = dict[str, dict[str, dict[str, float]]]
-"""``[method][layer]`` -> ``auc`` and ``auc_log`` (mean over classes), ``sem``, ``relative`` (AuC over the batch's uncompressed
-accuracy), ``first`` (accuracy at k = 1) and ``baseline``."""
+LayerValues = dict[str, dict[str, dict[str, float]]]
+"""``[method][layer]`` -> values by :data:`nmfdiag.measures.stopping.Value`."""
+Curve = tuple[list[int], list[float], float]
+"""Ranks, accuracies and uncompressed accuracy of one batch."""
 
 
-class Watch:
-    """Fixed probe batches, and what is remembered of each layer between two looks.
+class Probe:
+    """Fixed probe batches, and the components of each layer that the next measurement starts from.
 
     Args:
         batches: Inputs (n, ...) and given labels (n,) of each class.
-        layers: Names of the layers to look at; default all.
-        methods: Any of :data:`METHODS`; default is the leading one and random ablation. Plain NMF leaves out layers that can be
+        layers: Names of the layers to measure; default all.
+        methods: Any of :data:`METHODS`; default the leading one and random ablation. Plain NMF leaves out layers that can be
             negative.
         seed: Seeds the first start of NMF and random ablation.
-        activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too.
-            Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
+        activations: Layers that the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and the like too.
+            Default ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
 
     Raises:
         NmfdiagError: If there is no batch, or an option is unknown.
@@ -78,20 +82,20 @@ class Watch:
         self.batches, self.layers, self.methods, self.seed = list(batches), layers, tuple(methods), seed
         self._components: dict[tuple[str, str, int], dict[int, Tensor]] = {}
 
-    def look(self, model: nn.Module, *, trial: AbstractContextManager[None] | None = None) -> Measured:
+    def measure(self, model: nn.Module, *, trial: AbstractContextManager[None] | None = None) -> LayerValues:
         """Measure a network as it is now.
 
         Args:
             model: The network.
-            trial: Entered while the network is run for the first time, on two samples.
+            trial: Entered while the network runs for the first time, on two samples.
 
         Returns:
-            What was measured; a layer that is dead on every batch is left out.
+            The values; a layer that is dead on every batch is left out.
 
         Raises:
             NmfdiagError: If a layer is unknown, or the network has none.
         """
-        found: Measured = {}
+        values: LayerValues = {}
         samples = torch.cat([inputs for inputs, _ in self.batches]), torch.cat([labels for _, labels in self.batches])
         with plainly():
             with trial or nullcontext():
@@ -101,7 +105,7 @@ class Watch:
             for name in self.layers or [layer.name for layer in network.checked_layers()]:
                 layer = network.layer(name)
                 methods = [m for m in self.methods if m != "nmf" or layer.non_negative]
-                curves: dict[str, list[tuple[list[int], list[float], float]]] = {m: [] for m in methods}
+                curves: dict[str, list[Curve]] = {m: [] for m in methods}
                 for i, (inputs, labels) in enumerate(batches):
                     cut = network.cut(name, inputs)
                     try:
@@ -113,15 +117,15 @@ class Watch:
                     for method in methods:
                         ranks, accuracy = self._curve(A, tail, baseline, (method, name, i))
                         curves[method].append((ranks, accuracy, baseline))
-                for method, some in curves.items():
-                    if some:
-                        found.setdefault(method, {})[name] = summarised(some)
-        return found
+                for method, batch_curves in curves.items():
+                    if batch_curves:
+                        values.setdefault(method, {})[name] = summarised(batch_curves)
+        return values
 
     def _curve(
         self, A: Tensor, tail: Tail, baseline: float, key: tuple[str, str, int]
     ) -> tuple[list[int], list[float]]:
-        """Ranks and accuracies by method, layer and batch; ranks beyond those that were needed have the baseline."""
+        """Return ranks and accuracies for a method, layer and batch; ranks that need no computing have the baseline."""
         if key[0] == "signed":
             ranks = signed_ranks(A, coarse_ranks)
         else:
@@ -131,8 +135,8 @@ class Watch:
         while len(accuracy) < len(ranks):
             if len(accuracy) >= FIRST_RANKS and min(accuracy[-2:]) > near:
                 return ranks, [*accuracy, *[baseline] * (len(ranks) - len(accuracy))]
-            some = ranks[len(accuracy) : max(FIRST_RANKS, len(accuracy) + 1)]
-            accuracy += self._accuracies(A, tail, baseline, key, some)
+            missing = ranks[len(accuracy) : max(FIRST_RANKS, len(accuracy) + 1)]
+            accuracy += self._accuracies(A, tail, baseline, key, missing)
         return ranks, accuracy
 
     def _accuracies(
@@ -144,22 +148,22 @@ class Watch:
             return [
                 fmean(tail.accuracy(*factors) for factors in approximations(A, solved, k, "compress")) for k in ranks
             ]
-        known = self._components.setdefault(key, {})
-        fits = {k: H.to(A) for k, H in known.items() if H.shape[1] == A.shape[1]}
-        solve = SOLVERS[method]
-        one = solve(A, ranks, tol=TOLERANCE, max_iter=MOST_ITERATIONS, seed=self.seed, n_starts=1, start=fits)
-        known |= {k: one.factors(k)[1] for k in ranks if k < one.full_rank}
-        return [baseline if k == one.full_rank else tail.accuracy(*one.factors(k)) for k in ranks]
+        components = self._components.setdefault(key, {})
+        start = {k: H.to(A) for k, H in components.items() if H.shape[1] == A.shape[1]}
+        options: dict[str, Any] = {"tol": TOLERANCE, "max_iter": MOST_ITERATIONS, "seed": self.seed, "n_starts": 1}
+        factors = SOLVERS[method](A, ranks, start=start, **options)
+        components |= {k: factors.factors(k)[1] for k in ranks if k < factors.full_rank}
+        return [baseline if k == factors.full_rank else tail.accuracy(*factors.factors(k)) for k in ranks]
 
 
-def summarised(curves: Sequence[tuple[list[int], list[float], float]]) -> dict[str, float]:
-    """Ranks, accuracies and uncompressed accuracy of each batch's curve -> the values of one layer in :data:`Measured`."""
+def summarised(curves: Sequence[Curve]) -> dict[str, float]:
+    """Return the values of one layer, by :data:`nmfdiag.measures.stopping.Value`, from the curves of its batches."""
     areas = [auc(ranks, accuracy) for ranks, accuracy, _ in curves]
     relative = [area / baseline for area, (_, _, baseline) in zip(areas, curves, strict=True) if baseline > 0]
-    at = spread(areas)
+    mean_area = spread(areas)
     return {
-        "auc": at.mean,
-        "sem": at.sem,
+        "auc": mean_area.mean,
+        "sem": mean_area.sem,
         "auc_log": fmean(auc(ranks, accuracy, axis="log") for ranks, accuracy, _ in curves),
         **({"relative": fmean(relative)} if relative else {}),
         "first": fmean(accuracy[0] for _, accuracy, _ in curves),

@@ -1,4 +1,4 @@
-"""The file that a monitor writes: begun under a name that nobody else has, and never lost to another run of its folder. Without torch."""
+"""The file that a monitor writes: created under a name that no other run has, and never lost to another run of its folder. Without torch."""
 
 import json
 import math
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 RUN_FILE = "run.jsonl"
 BLOCK = 2**16
+"""Bytes that are read at a time, from the end of a file."""
 MOST_TRIES = 10_000
 """Names tried for a file, before giving up."""
 
@@ -20,11 +21,11 @@ MOST_TRIES = 10_000
 class RunFile:
     """One run's file, ``FOLDER/run.jsonl``: a header, and a line for each epoch.
 
-    A run that finds another one's file under that name puts it aside, as ``run-DATE.jsonl``; the other one goes on in it. What could
-    not be written is kept and written with the next line; a file that was removed is written again from its beginning.
+    A run that finds another one's file under that name puts it aside, as ``run-DATE.jsonl``; the other run goes on in it. Lines that
+    could not be written are written with the next one; a file that was removed is written again from its beginning.
 
     Args:
-        folder: The run's folder; made where it is missing.
+        folder: The run's folder; created if missing.
         header: The first line.
     """
 
@@ -33,11 +34,6 @@ class RunFile:
         self._lines: list[dict[str, Any]] = [dict(header)]
         self._written, self._path = 0, self.folder / RUN_FILE
         self._become_new()
-
-    @property
-    def begun(self) -> bool:
-        """Whether there is a file."""
-        return self._written > 0
 
     def begin(self) -> None:
         """Create the file.
@@ -53,14 +49,14 @@ class RunFile:
         Raises:
             OSError: If they can't be written.
         """
-        if self._process != os.getpid():  # a copy of a monitor, in a process of its own: a run of its own
+        if self._process != os.getpid():  # a copy of a monitor in another process is another run
             self.discard()
             self._become_new()
         self._lines.append(dict(line))
         self._write_pending()
 
     def discard(self) -> None:
-        """Remove the file if it has nothing but a header."""
+        """Remove the file if it has only a header."""
         if self._written == 1 and self._path.is_file():
             with self._path.open("rb") as file:
                 is_own = file.read(len(self._header) + 1) == self._header
@@ -87,7 +83,7 @@ class RunFile:
                 self._written += 1
 
     def _reopened(self) -> BinaryIO | None:
-        """The run's own file, by whatever name; held open, so that a line goes into it even if it is put aside meanwhile."""
+        """Return the run's own file, whatever its name; it stays open, so that a line goes into it even if it is put aside meanwhile."""
         for path in (self._path, *sorted(self.folder.glob("run*.jsonl"))):
             with suppress(OSError):
                 file = path.open("rb+", buffering=0)
@@ -110,7 +106,7 @@ class RunFile:
 
 
 def put_aside(path: Path) -> None:
-    """Give a run's file a name that no other has: ``run-DATE.jsonl``, with a number where several are put aside in a second.
+    """Rename a run's file to a new name: ``run-DATE.jsonl``, with a number where several are put aside in the same second.
 
     Raises:
         OSError: If it can't be renamed.
@@ -134,7 +130,7 @@ def put_aside(path: Path) -> None:
 
 
 def as_json(value: Any) -> bytes:
-    """Write a value as JSON that every reader takes: NaN and infinity are null, text has no half of a surrogate pair.
+    """Return a value as JSON that every reader accepts: NaN and infinity are null, and surrogates are replaced.
 
     Numbers may be of any type: NumPy's, torch's of one element.
 
@@ -147,17 +143,18 @@ def as_json(value: Any) -> bytes:
 def write_line(file: BinaryIO, line: bytes) -> None:
     """Add a line to a file (unbuffered, open for reading and writing), or leave the file as it was.
 
-    A part of a line at its end, of a process that was killed, is cut off.
+    A partial line at its end, left by a process that was killed, is cut off.
 
     Raises:
         OSError: If the disk is full, or fails.
     """
-    rest = _unended(file)
+    partial = _unended(file)
     size = file.seek(0, os.SEEK_END)
-    keeps = bool(rest) and _is_whole(rest)
+    keeps = bool(partial) and _is_whole(partial)
     content = (b"\n" if keeps else b"") + line + b"\n"
-    with _undone(file, size if keeps else size - len(rest)):
-        file.truncate(size if keeps else size - len(rest))
+    size -= 0 if keeps else len(partial)
+    with _undone(file, size):
+        file.truncate(size)
         file.seek(0, os.SEEK_END)
         while content:
             content = content[file.write(content) :]
@@ -181,9 +178,9 @@ def _plain(value: Any) -> Any:
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, Mapping):
-        return {str(_plain(str(key))): _plain(each) for key, each in value.items()}
+        return {str(_plain(str(key))): _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(each) for each in value]
+        return [_plain(part) for part in value]
     if not isinstance(value, float):
         with suppress(TypeError):
             return index(value)
@@ -192,14 +189,14 @@ def _plain(value: Any) -> Any:
 
 
 def _unended(file: BinaryIO) -> bytes:
-    """What follows the last end of line; read from the end, however long the record is."""
-    start, rest = file.seek(0, os.SEEK_END), b""
-    while start > 0 and b"\n" not in rest:
+    """Return the bytes after the last end of line; read from the end, however long the record is."""
+    start, end = file.seek(0, os.SEEK_END), b""
+    while start > 0 and b"\n" not in end:
         size = min(BLOCK, start)
         start -= size
         file.seek(start)
-        rest = file.read(size) + rest
-    return rest[rest.rfind(b"\n") + 1 :]
+        end = file.read(size) + end
+    return end[end.rfind(b"\n") + 1 :]
 
 
 def _is_whole(line: bytes) -> bool:

@@ -1,4 +1,4 @@
-"""Read the files of monitored runs, a user's own or a stranger's: nothing is parsed before its size is checked. Without torch.
+"""Read the files of monitored runs, yours or a stranger's: nothing is parsed before its size is checked. Without torch.
 
 A run is ``FOLDER/run.jsonl`` below :func:`runs_folder`, written by :mod:`nmfdiag.monitor.callback`: a header, one line per epoch, and a last
 line once it has ended. A run that was killed stays readable and counts as unfinished.
@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from nmfdiag.errors import NO_TEXT, NmfdiagError, printable
@@ -21,11 +22,11 @@ from nmfdiag.monitor.run_file import as_json, write_line
 from nmfdiag.zoo.recipes import Recipe
 
 MAX_BYTES = 2**28
-"""Of a record, and of all files of monitored runs that are read."""
+"""Bytes of a record, and of all files of monitored runs that are read."""
 RUN_BYTES, RUN_LINES, RUN_VALUES, LINE_VALUES = 2**26, 10**5, 2**21, 2**18
-"""Of the file of one monitored run, and of a line in it; commas and brackets are counted for values, before anything is parsed."""
+"""Limits of the file of one monitored run, and of a line in it; values are counted by commas and brackets, before anything is parsed."""
 MOST_FILES, MOST_FOLDERS = 10_000, 20_000
-"""Files of runs that are looked at, and folders that are searched for them."""
+"""Files of runs that are listed, and folders that are searched for them."""
 MOST_RUNS, MOST_VALUES = 256, 2**23
 """Runs, and values in them, that are read."""
 MOST_DIGITS, MOST_EPOCHS, LARGEST_MEASURE, LARGEST_LOGGED = 18, 10**9, 1e6, 1e100
@@ -33,12 +34,11 @@ MOST_DIGITS, MOST_EPOCHS, LARGEST_MEASURE, LARGEST_LOGGED = 18, 10**9, 1e6, 1e10
 
 @dataclass(frozen=True)
 class Run:
-    """A training run watched epoch by epoch; of a user's own network no recipe is known.
+    """A training run watched epoch by epoch; your own network has no recipe.
 
     Each of ``epochs`` is a line of the training log (``epoch``, ``train_loss``, ``train_accuracy``, ``test_loss``,
-    ``test_accuracy``, ``learning_rate``) with ``curves[measure][layer]``: measures are ``"nmf"``, ``"random"`` and
-    ``"nmf on fitted"`` (only the samples that the network gets right), values ``auc`` and ``auc_log`` (mean over classes),
-    ``sem``, ``relative`` (AuC over the batch's uncompressed accuracy), ``first`` (accuracy at k = 1) and ``baseline``.
+    ``test_accuracy``, ``learning_rate``) with ``curves[curves][layer][value]``, by :data:`nmfdiag.measures.stopping.Curves` and
+    :data:`nmfdiag.measures.stopping.Value`; ``probe["measures"]`` lists the former.
     ``result`` is empty while the run is under way and where it was killed; ``stopped`` says why it was ended early, where known.
     Where the number of an epoch goes back, as after a checkpoint was loaded, the epochs from there on count as they were trained last;
     ``replaced`` is the number of lines that are left out for that.
@@ -60,23 +60,23 @@ class Run:
 
     @property
     def layers(self) -> list[str]:
-        """The layers that were watched, in order of depth; an epoch at which one was dead lacks it."""
+        """The measured layers, in order of depth; an epoch at which one was dead lacks it."""
         return max((list(by_layer) for e in self.epochs for by_layer in e["curves"].values()), key=len, default=[])
 
-    def series(self, what: str) -> list[float]:
-        """A value of the training log, one an epoch."""
-        return [line[what] for line in self.epochs]
+    def series(self, name: str) -> list[float]:
+        """Return a value of the training log, by epoch."""
+        return [line[name] for line in self.epochs]
 
-    def measured(self, measure: str, layer: str, value: str = "auc") -> list[float | None]:
-        """A measured value of one layer, one an epoch; None where the epoch has none."""
-        return [line["curves"].get(measure, {}).get(layer, {}).get(value) for line in self.epochs]
+    def layer_values(self, curves: str, layer: str, value: str = "auc") -> list[float | None]:
+        """Return a measured value of one layer, by epoch; None where an epoch has none."""
+        return [line["curves"].get(curves, {}).get(layer, {}).get(value) for line in self.epochs]
 
 
 @dataclass(frozen=True)
 class MonitoredRun:
-    """A run that a monitor writes, and its file as it was read.
+    """A run that a monitor writes, and its file.
 
-    ``changed`` is in seconds since 1970, ``place`` the run's folder as seen from the folder of the runs: ``"first"``, ``"grid/seed0"``.
+    ``changed`` is in seconds since 1970, ``place`` the run's folder relative to the folder of the runs: ``"first"``, ``"grid/seed0"``.
     """
 
     path: Path
@@ -86,31 +86,31 @@ class MonitoredRun:
 
 
 def runs_folder() -> Path:
-    """Where monitored runs are looked for: ``$NMFDIAG_RUNS``, or ``runs/`` in the current directory."""
+    """Return the folder of monitored runs: ``$NMFDIAG_RUNS``, or ``runs/`` in the current directory."""
     return Path(os.environ.get("NMFDIAG_RUNS") or "runs")
 
 
 def run_files(folder: Path) -> dict[Path, tuple[int, int]]:
-    """The files of monitored runs at any depth, with the time (ns) and the size that they were left at, newest first.
+    """Return the files of monitored runs at any depth, with the time (ns) and the size of their last change, newest first.
 
-    Links that lead out of the folder, what is no plain file, and names that can't be printed are left out.
+    Links that lead out of the folder, anything but plain files, and names that can't be printed are left out.
     """
     return _run_files(folder)[0]
 
 
 def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
-    """The monitored runs below a folder, newest first, and what is wrong with each file that can't be read.
+    """Return the monitored runs below a folder, newest first, and what is wrong with each file that can't be read.
 
-    At most :data:`MOST_RUNS` are read, of :data:`MAX_BYTES` and :data:`MOST_VALUES` together; those that are not are named.
+    At most :data:`MOST_RUNS` are read, of :data:`MAX_BYTES` and :data:`MOST_VALUES` together; the others are named.
     """
     runs, n_bytes, n_values = [], 0, 0
     files, problems = _run_files(folder)
     for number, (path, (changed, size)) in enumerate(files.items()):
         if number >= MOST_RUNS or n_bytes + min(size, RUN_BYTES) > MAX_BYTES or n_values > MOST_VALUES:
             names = [_place(path, folder) for path in islice(files, number, None)]
-            more = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
+            ending = f" and {len(names) - 10:,} more" if len(names) > 10 else ""
             problems.append(
-                f"Not read, since newer runs are {MOST_RUNS} or large already: {', '.join(names[:10])}{more}. Move runs to another folder."
+                f"Not read, since newer runs are {MOST_RUNS} or large already: {', '.join(names[:10])}{ending}. Move runs to another folder."
             )
             break
         place = _place(path, folder)
@@ -124,7 +124,7 @@ def monitored_runs(folder: Path) -> tuple[list[MonitoredRun], list[str]]:
 
 
 def current_epochs(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lines of the epochs that led to the network as it is: where their number goes back, what comes later counts.
+    """Return the epochs that led to the network as it is: where their number goes back, the later ones count.
 
     >>> [line["loss"] for line in current_epochs([{"epoch": 1, "loss": 9}, {"epoch": 2, "loss": 8}, {"epoch": 2, "loss": 5}])]
     [9, 5]
@@ -137,8 +137,35 @@ def current_epochs(lines: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return current
 
 
+def layer_means(
+    lines: Iterable[dict[str, Any]], curves: str, value: str, layers: Sequence[str] | None = None
+) -> dict[int, float]:
+    """Return a measured value by epoch, as the mean over layers.
+
+    Args:
+        lines: Epochs; see :class:`Run`.
+        curves: One of :data:`nmfdiag.measures.stopping.Curves`.
+        value: One of :data:`nmfdiag.measures.stopping.Value`.
+        layers: Layers that an epoch must have to count; None takes at each epoch those that it has.
+    """
+    means = {}
+    for line in lines:
+        by_layer = line["curves"].get(curves, {})
+        values = [by_layer.get(name, {}).get(value) for name in (by_layer if layers is None else layers)]
+        if layers is None:
+            values = [number for number in values if number is not None]
+        if values and all(is_number(number) for number in values):
+            means[int(line["epoch"])] = fmean(values)
+    return dict(sorted(means.items()))
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a logged or measured value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def append(path: Path, line: Mapping[str, Any]) -> None:
-    """Add one line to a record; it is on the disk when this returns. A part of a line that a killed run left is cut off."""
+    """Add one line to a record; it is on the disk when this returns. A partial line that a killed run left is cut off."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with os.fdopen(
         os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666), "rb+", buffering=0
@@ -147,36 +174,36 @@ def append(path: Path, line: Mapping[str, Any]) -> None:
 
 
 def _run_files(folder: Path) -> tuple[dict[Path, tuple[int, int]], list[str]]:
-    """What :func:`run_files` returns, and a sentence if there are too many to be searched."""
+    """Return what :func:`run_files` does, and a sentence if there are too many to be searched."""
     files, inside = {}, folder.resolve()
     paths, problems = _searched(folder)
     for path in paths:
-        with suppress(OSError, RuntimeError):  # put aside in this moment, or a link that leads to itself
+        with suppress(OSError, RuntimeError):  # put aside just now, or a link to itself
             if path.is_file() and path.resolve().is_relative_to(inside) and str(path.relative_to(folder)).isprintable():
                 files[path] = ((status := path.stat()).st_mtime_ns, status.st_size)
     return dict(sorted(files.items(), key=lambda item: (-item[1][0], item[0]))), problems
 
 
 def _searched(folder: Path) -> tuple[list[Path], list[str]]:
-    """Paths that are named like runs, the nearest ones first; below links and hidden folders nothing is searched."""
+    """Return paths that are named like runs, the nearest ones first; links and hidden folders are not searched."""
     paths: list[Path] = []
     level, searched = [(folder, True)], 0
     while level:
         deeper: list[tuple[Path, bool]] = []
-        for each, descends in level:
+        for parent, descends in level:
             if searched == MOST_FOLDERS or len(paths) >= MOST_FILES:
                 return paths[:MOST_FILES], [
                     f"{folder} has too many folders or runs: only the first {len(paths):,} runs are shown."
                 ]
             searched += 1
             with suppress(OSError):
-                children = sorted(os.scandir(each), key=lambda entry: entry.name)
-                paths += [each / entry.name for entry in children if fnmatchcase(entry.name, "run*.jsonl")]
+                children = sorted(os.scandir(parent), key=lambda entry: entry.name)
+                paths += [parent / entry.name for entry in children if fnmatchcase(entry.name, "run*.jsonl")]
                 if descends:
                     deeper += [
-                        (each / child.name, not (child.is_symlink() or child.name.startswith(".")))
+                        (parent / child.name, not (child.is_symlink() or child.name.startswith(".")))
                         for child in children
-                        if child.is_dir() and (each == folder or not child.is_symlink())
+                        if child.is_dir() and (parent == folder or not child.is_symlink())
                     ]
         level = deeper
     return paths, []
@@ -187,7 +214,7 @@ def _place(path: Path, folder: Path) -> str:
 
 
 def raw_lines(path: Path, largest: int = MAX_BYTES) -> list[str]:
-    """The lines of a record, not parsed yet.
+    """Return the lines of a record, unparsed.
 
     Raises:
         NmfdiagError: If it can't be read, or has more bytes than ``largest``.
@@ -203,7 +230,7 @@ def raw_lines(path: Path, largest: int = MAX_BYTES) -> list[str]:
 
 
 def json_lines(name: str, content: Sequence[str]) -> Iterator[dict[str, Any]]:
-    """The lines that are whole: the last one of a killed run may not be."""
+    """Yield the complete lines: the last one of a killed run may not be."""
     for number, line in enumerate(content, 1):
         try:
             if line:
@@ -214,29 +241,29 @@ def json_lines(name: str, content: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 
 def _checked_extent(name: str, lines: Sequence[str]) -> int:
-    """At least as many as the values of a run; one whose lines are too many, or hold too much, is refused before any is parsed.
+    """Return an upper bound of the values in a run; one that has too many or too long lines is refused before any is parsed.
 
     Raises:
         NmfdiagError: With what is accepted.
     """
     values = [values_in(line) for line in lines]
-    for what, number, most in (
+    for name_of_limit, number, limit in (
         ("lines", len(lines), RUN_LINES),
         ("values in a line", max(values), LINE_VALUES),
         ("values", sum(values), RUN_VALUES),
     ):
-        if number > most:
-            raise NmfdiagError(f"The record {name} has {number:,} {what}, accepted are {most:,}.")
+        if number > limit:
+            raise NmfdiagError(f"The record {name} has {number:,} {name_of_limit}, accepted are {limit:,}.")
     return sum(values)
 
 
 def values_in(line: str) -> int:
-    """At least as many as the values of a line of JSON."""
+    """Return an upper bound of the values in a line of JSON."""
     return 1 + line.count(",") + line.count("[") + line.count("{")
 
 
 def _printable(value: Any) -> Any:
-    """A value of a record whose texts, keys included, can be printed."""
+    """Return a value of a record with printable texts, keys included."""
     if isinstance(value, dict):
         return {printable(key): _printable(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -245,10 +272,10 @@ def _printable(value: Any) -> Any:
 
 
 def _parsed(line: str) -> Any:
-    """One line.
+    """Return the record of one line.
 
     Raises:
-        ValueError: If it is no JSON, or has text that no encoding takes (half a surrogate pair).
+        ValueError: If it is not JSON, or has text that can't be encoded (half a surrogate pair).
         RecursionError: If it is nested too deep.
     """
     record = json.loads(line, parse_int=_whole)
@@ -268,7 +295,7 @@ def modified_ns(path: Path) -> int:
 
 @lru_cache(maxsize=MOST_RUNS)
 def _monitored(path: Path, _modified: int) -> tuple[Run | NmfdiagError, int]:
-    """A run, or what is wrong with it, and at least as many as its values."""
+    """Return a run, or what is wrong with it, and an upper bound of its values."""
     values = 0
     try:
         content = raw_lines(path, RUN_BYTES)
@@ -279,10 +306,10 @@ def _monitored(path: Path, _modified: int) -> tuple[Run | NmfdiagError, int]:
 
 
 def _checked_run(name: str, run: Run) -> Run:
-    """A run whose values can be those of one.
+    """Return a run whose values are plausible.
 
     Raises:
-        NmfdiagError: If they can't.
+        NmfdiagError: If they aren't.
     """
     try:
         for line in run.epochs:
@@ -302,14 +329,15 @@ def _check_epoch(line: dict[str, Any]) -> None:
     """Refuse values that no training has.
 
     Raises:
-        TypeError: If a value is no number, or an absurd one.
-        KeyError: If there is no epoch, or no curves.
-        AttributeError: If a part is no object.
+        TypeError: If a value is not a number, or an absurd one.
+        KeyError: If epoch or curves are missing.
+        AttributeError: If a part is not an object.
     """
     epoch = line["epoch"]
-    measures = [v for of in line["curves"].values() for at in of.values() for v in at.values() if v is not None]
+    by_layer = [values for layers in line["curves"].values() for values in layers.values()]
+    measures = [value for values in by_layer for value in values.values() if value is not None]
     if not all(isinstance(value, int | float) for value in (epoch, *measures)) or not 0 <= epoch < MOST_EPOCHS:
-        raise TypeError(f"the values of epoch {epoch!r} are no numbers")
+        raise TypeError(f"the values of epoch {epoch!r} are not numbers")
     if any(abs(value) > LARGEST_MEASURE for value in measures):
         raise TypeError(
             f"a measure of epoch {epoch} is {max(measures, key=abs):.3g}: none is above {LARGEST_MEASURE:,.0f}"
@@ -330,9 +358,11 @@ def run_from_lines(name: str, content: Sequence[str]) -> Run:
         head, last = lines[0], lines[-1]
         epochs = [line for line in lines[1:] if "epoch" in line]
         current = current_epochs(epochs)
-        ended = {} if len(lines) == 1 or "epoch" in last else last  # an epoch's log may have a value of any name
+        end = {} if len(lines) == 1 or "epoch" in last else last  # an epoch's log may have a value of any name
         recipe = None if head["recipe"] is None else Recipe(**head["recipe"])
-        told = (head["name"], head["experiment"], recipe, head["probe"], head["provenance"])
-        return Run(*told, tuple(current), ended.get("result", {}), ended.get("stopped", ""), len(epochs) - len(current))
+        return Run(
+            head["name"], head["experiment"], recipe, head["probe"], head["provenance"],
+            tuple(current), end.get("result", {}), end.get("stopped", ""), len(epochs) - len(current),
+        )  # fmt: skip
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None

@@ -12,7 +12,7 @@ from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.training import Trained, train, training_set
 
 EVERY_EPOCH = 1e6
-"""Looking may take so many times as long as training: small networks are looked at after each epoch."""
+"""Overhead so large that small networks are measured after each epoch."""
 LOGGED = ("train_loss", "test_loss", "train_accuracy", "test_accuracy")
 
 
@@ -27,19 +27,19 @@ def train_watched(
 ) -> Trained:
     """Train as :func:`nmfdiag.zoo.training.train` does, to the same weights, and write ``FOLDER/NAME/run.jsonl`` meanwhile.
 
-    The monitor looks at samples of the recipe's own training set with the labels that they are trained with.
+    The monitor measures on samples of the recipe's training set, with the labels that they are trained with.
 
     Args:
-        recipe: What to train.
+        recipe: The network to train.
         folder: Folder of the runs.
         root: Folder of the data sets.
         download: Whether torchvision may download a missing data set.
-        device: Where to train.
+        device: Device to train on.
         on_epoch: Called with each epoch's line of the log.
     """
-    chosen = training_set(recipe, load(recipe.dataset, "train", root=root, download=download))
+    samples = training_set(recipe, load(recipe.dataset, "train", root=root, download=download))
     monitor = MemorizationMonitor(
-        chosen.normalization(chosen.inputs), chosen.labels.given,
+        samples.normalization(samples.inputs), samples.labels.given,
         folder=folder / recipe.name, overhead=EVERY_EPOCH, recipe=recipe,
     )  # fmt: skip
     network: list[nn.Module] = []
@@ -48,12 +48,12 @@ def train_watched(
         network[:] = [model]
         return {}
 
-    def look(line: dict[str, Any]) -> None:
-        monitor.on_epoch_end(network[0], line["epoch"], **{what: line[what] for what in LOGGED})
+    def measure(line: dict[str, Any]) -> None:
+        monitor.on_epoch_end(network[0], line["epoch"], **{name: line[name] for name in LOGGED})
         if on_epoch is not None:
             on_epoch(line)
 
-    trained = train(recipe, root=root, download=download, device=device, on_epoch=look, watch=keep)
+    trained = train(recipe, root=root, download=download, device=device, on_epoch=measure, watch=keep)
     monitor.finish(
         train_accuracy=trained.train_accuracy, test_accuracy=trained.test_accuracy, seconds=round(trained.seconds, 1)
     )

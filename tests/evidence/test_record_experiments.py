@@ -78,13 +78,13 @@ def test_a_run_is_recorded_epoch_by_epoch(name: str, recorded: Callable[[str], R
     for what in run.probe["measures"]:
         values = {v for line in run.epochs for layer in run.layers for v in line["curves"][what][layer]}
         assert values == ({"first", "baseline"} if name == "few-shot" else set(run.epochs[0]["curves"]["nmf"]["fc1"]))
-    auc = run.measured("nmf", "fc2")
+    auc = run.layer_values("nmf", "fc2")
     if name == "early-stopping":
         assert all(value is not None and 0 < value <= 1 for value in auc)
-        assert {run.measured("nmf on fitted", "fc1", "baseline")[e] for e in range(3)} == {1.0}
-        assert run.measured("random", "fc1") != run.measured("nmf", "fc1")
+        assert {run.layer_values("nmf on fitted", "fc1", "baseline")[e] for e in range(3)} == {1.0}
+        assert run.layer_values("random", "fc1") != run.layer_values("nmf", "fc1")
     else:
-        assert auc == [None, None, None] and all(v is not None for v in run.measured("nmf", "fc2", "first"))
+        assert auc == [None, None, None] and all(v is not None for v in run.layer_values("nmf", "fc2", "first"))
 
 
 @pytest.mark.parametrize("name", [pytest.param("early-stopping", marks=pytest.mark.soak), "few-shot"])

@@ -159,8 +159,8 @@ def test_a_watched_run_is_read_and_known_as_finished(tmp_path: Path) -> None:
     history(tmp_path, HEAD, *EPOCHS, {"result": {"test_accuracy": 0.5}})
     run = histories("early-stopping", tmp_path)["run-s0"]
     assert run.finished and run.layers == ["a", "b"] and run.recipe == GENERALIZATION["g00"]
-    assert run.series("test_loss") == [1.0, 0.5] and run.measured("nmf", "b") == [0.2, 0.4]
-    assert run.measured("random", "b") == run.measured("nmf", "z") == [None, None]
+    assert run.series("test_loss") == [1.0, 0.5] and run.layer_values("nmf", "b") == [0.2, 0.4]
+    assert run.layer_values("random", "b") == run.layer_values("nmf", "z") == [None, None]
     assert histories("few-shot", tmp_path) == {}
 
 

@@ -16,7 +16,7 @@ from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.compression import compression_curves
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.tail import _complement
-from nmfdiag.monitor.epoch_probe import Watch
+from nmfdiag.monitor.epoch_probe import Probe
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 
@@ -193,19 +193,19 @@ def test_a_look_at_a_transformer(samples: Tensor) -> None:
     labels = model.eval()(samples).argmax(1)
     common = int(labels.mode().values)
     batch = samples[labels == common][:8], labels[labels == common][:8]
-    watch = Watch([batch], activations="all")
-    assert watch.methods == ("signed", "random")
+    probe = Probe([batch], activations="all")
+    assert probe.methods == ("signed", "random")
     whole = nmfdiag.compression_curve(model, layer, *batch, method="signed", ranks=nmfdiag.factorize.coarse_ranks)
-    for look in (watch.look(model), watch.look(model)):
+    for look in (probe.measure(model), probe.measure(model)):
         assert set(look) == {"signed", "random"} and len(look["signed"]) == 2
         assert look["signed"][layer]["auc"] == pytest.approx(whole.auc, abs=0.06)
-    assert {key[0] for key in watch._components} == {"signed"}
+    assert {key[0] for key in probe._components} == {"signed"}
     mixed = networks()["hardswish"][0]
-    look = Watch([batch], methods=["nmf", "signed"]).look(mixed)
+    look = Probe([batch], methods=["nmf", "signed"]).measure(mixed)
     assert set(look["nmf"]) == {"4"} and set(look["signed"]) == {"2", "4"}
-    assert set(Watch([batch]).look(mixed)["nmf"]) == {"4"}
+    assert set(Probe([batch]).measure(mixed)["nmf"]) == {"4"}
     with pytest.raises(NmfdiagError, match="Unknown activations"):
-        Watch([batch], activations="gelu")
+        Probe([batch], activations="gelu")
 
 
 def test_plain_nmf_is_not_asked_for_more_ranks() -> None:

@@ -66,7 +66,7 @@ def test_lightning_ends_when_the_alarm_is_raised(
     digits: tuple[Tensor, Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monitor = MemorizationMonitor(*digits, overhead=1e9, patience=1)
-    monkeypatch.setattr(monitor, "_look", lambda model: {"nmf": {"net.2": {"relative": 0.5, "auc": 0.5}}})
+    monkeypatch.setattr(monitor, "_measure", lambda model: {"nmf": {"net.2": {"relative": 0.5, "auc": 0.5}}})
     lightning_fit(digits, [lightning_callback(monitor, stop=True)], tmp_path, epochs=6)
     assert len(monitor.history) == 2 and monitor.should_stop
 

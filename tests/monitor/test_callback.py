@@ -14,8 +14,9 @@ from nmfdiag.data.datasets import load
 from nmfdiag.data.labels import randomize_labels
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curves
-from nmfdiag.monitor.callback import MemorizationMonitor, _looks_since_best
-from nmfdiag.monitor.epoch_probe import Watch
+from nmfdiag.measures.stopping import Standing
+from nmfdiag.monitor.callback import MemorizationMonitor
+from nmfdiag.monitor.epoch_probe import Probe
 from nmfdiag.zoo.registry import lookup
 
 
@@ -73,8 +74,8 @@ def test_a_look_agrees_with_whole_curves() -> None:
         (pool.inputs[pool.given_labels == c][:10], pool.given_labels[pool.given_labels == c][:10]) for c in range(3)
     ]
     model = entry.load_model()
-    watch = Watch(batches, layers=["conv3_2"], methods=["nmf"])
-    for look in (watch.look(model), watch.look(model)):  # the second one goes on from the first one's components
+    probe = Probe(batches, layers=["conv3_2"], methods=["nmf"])
+    for look in (probe.measure(model), probe.measure(model)):  # the second one goes on from the first one's components
         for layer in ("conv3_2",):
             curves = compression_curves(model, layer, batches)
             whole = sum(curve.auc for curve in curves) / len(curves)  # type: ignore[union-attr]
@@ -114,14 +115,14 @@ def test_the_alarm_comes_after_patience_and_is_withdrawn(
     told: list[tuple[dict[str, float], int]] = []
     monitor = MemorizationMonitor(*digits, patience=2, overhead=1e9, writers=[lambda v, e: told.append((v, e))])
     values = iter([0.5, 0.8, 0.7, 0.75, 0.9])
-    monkeypatch.setattr(monitor, "_look", lambda model: {"nmf": {"fc": {"relative": (v := next(values)), "auc": v}}})
+    monkeypatch.setattr(monitor, "_measure", lambda model: {"nmf": {"fc": {"relative": (v := next(values)), "auc": v}}})
     alarms = []
     for epoch in range(1, 6):
         monitor.on_epoch_end(nn.Identity(), epoch)
         alarms.append(monitor.should_stop)
     assert alarms == [False, False, False, True, False] and monitor.best_epoch == 5
     assert told[0] == ({"nmfdiag/nmf/fc": 0.5}, 1)
-    assert _looks_since_best([0.1, 0.3, 0.3]) == 1 and _looks_since_best([]) == 0
+    assert Standing({1: 0.1, 2: 0.3, 3: 0.3}, 2).since == 1 and Standing({}, 2).since == 0
 
 
 def test_looking_keeps_to_its_share_of_the_time(digits: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +134,7 @@ def test_looking_keeps_to_its_share_of_the_time(digits: tuple[Tensor, Tensor], m
         clock[0] += 2.0
         return {"nmf": {"fc": {"relative": 0.5, "auc": 0.5}}}
 
-    monkeypatch.setattr(monitor, "_look", look)
+    monkeypatch.setattr(monitor, "_measure", look)
     for epoch in range(1, 61):
         clock[0] += 10.0
         monitor.on_epoch_end(nn.Identity(), epoch)

@@ -67,8 +67,8 @@ def test_a_plain_loop_of_two_processes(tmp_path: Path) -> None:
     for name in ("broken", "talking", "one calls"):
         assert first[name]["epochs"] == second[name]["epochs"] == EPOCHS and written(tmp_path / name) == every
     assert first["broken"]["measured"] == first["talking"]["measured"] == 0
-    assert len(first["talking"]["said"]) == 1 and "talks to the other processes" in first["talking"]["said"][0]
-    assert first["one calls"]["alarm"] and "must call on_epoch_end" in first["one calls"]["said"][-1]
+    assert len(first["talking"]["said"]) == 1 and "communicates with the other processes" in first["talking"]["said"][0]
+    assert first["one calls"]["alarm"] and "must also call on_epoch_end" in first["one calls"]["said"][-1]
 
 
 @pytest.mark.soak

@@ -175,13 +175,15 @@ def test_where_epochs_go_back_the_later_ones_count(tmp_path: Path, monkeypatch: 
     values = {(1, 0): 0.5, (2, 0): 0.9, (3, 0): 0.8, (4, 0): 0.7, (2, 1): 0.4, (3, 1): 0.6}
     stops = []
     for key in values:
-        monkeypatch.setattr(monitor, "_look", lambda model, at=values[key]: {"nmf": {"1": {"relative": at, "auc": at}}})
+        monkeypatch.setattr(
+            monitor, "_measure", lambda model, at=values[key]: {"nmf": {"1": {"relative": at, "auc": at}}}
+        )
         monitor.on_epoch_end(network(), key[0])
         stops.append(monitor.should_stop)
     assert stops == [False, False, False, True, False, False] and monitor.best_epoch == 3
     [found], _ = monitored_runs(tmp_path)
     assert [line["epoch"] for line in found.run.epochs] == [1, 2, 3] and found.run.replaced == 3
-    assert found.run.measured("nmf", "1", "relative") == [0.5, 0.4, 0.6]
+    assert found.run.layer_values("nmf", "1", "relative") == [0.5, 0.4, 0.6]
     assert epochs_by_run(tmp_path)["run"] == [epoch for epoch, _ in values]  # nothing is lost
 
 

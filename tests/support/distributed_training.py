@@ -49,7 +49,7 @@ def watched(folder: Path, *, falls: bool = False) -> MemorizationMonitor:
     monitor = MemorizationMonitor(X, Y, folder=folder, patience=1, overhead=1e9)
     if falls:
         values = iter(range(EPOCHS, 0, -1))
-        monitor._look = lambda model: {"nmf": {"2": {"relative": (v := next(values)), "auc": v}}}  # type: ignore[method-assign]
+        monitor._measure = lambda model: {"nmf": {"2": {"relative": (v := next(values)), "auc": v}}}  # type: ignore[method-assign]
     return monitor
 
 
@@ -69,7 +69,7 @@ def plain(rank: int, folder: Path) -> dict[str, Any]:
         monitor, parallel = watched(folder / name, falls=falls), nn.parallel.DistributedDataParallel(model)
         optimizer, epoch = torch.optim.SGD(parallel.parameters(), 0.1), 0
         if breaks:
-            monitor._look = lambda model: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+            monitor._measure = lambda model: 1 / 0  # type: ignore[method-assign,assignment,return-value]
         while epoch < EPOCHS and not monitor.should_stop:
             epoch += 1
             optimizer.zero_grad()

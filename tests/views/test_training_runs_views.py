@@ -96,7 +96,7 @@ def test_the_rule_is_the_monitors_and_a_later_rise_withdraws_it(tmp_path: Path) 
     by_name = {run.label: run for run in readings_of(read(tmp_path))}
     assert [by_name[n].since for n in ("rising", "waiting", "stopped")] == [0, 4, 5]
     assert [by_name[n].stop for n in ("rising", "waiting", "stopped")] == [None, None, 4]
-    again = Reading("x", 11, "finished", by_name["stopped"].values | {10: 0.91}, 5)
+    again = Reading(label="x", epoch=11, state="finished", values=by_name["stopped"].values | {10: 0.91}, patience=5)
     assert again.stop is None and again.best == 10
 
 
@@ -170,11 +170,15 @@ def test_the_sentences(tmp_path: Path) -> None:
     )
     assert "since epoch 1, its first look (" in texts["first"] and "no epoch has ended yet" in texts["none"]
     assert "first look, 0.900" in texts["one"]
-    level = Reading("x", 9, "quiet", {e: 0.9 - (e > 1) * 0.001 for e in range(1, 9)}, 5)
+    level = Reading(
+        label="x", epoch=9, state="quiet", values={e: 0.9 - (e > 1) * 0.001 for e in range(1, 9)}, patience=5
+    )
     sentence = sentences.answer(level, {}, "k = 1 accuracy", "conv1_2")
     assert "(stopped: no line for more than 10 minutes)" in sentence and "level rather than falling" in sentence
     assert r"the k = 1 accuracy of conv1_2 has not risen" in sentence
-    assert "has not been measured" in sentences.answer(Reading("x", 3, "failed", {}, 5), {}, "absolute", ALL)
+    assert "has not been measured" in sentences.answer(
+        Reading(label="x", epoch=3, state="failed", values={}, patience=5), {}, "absolute", ALL
+    )
     assert "for 5 looks" in sentences.rule_words([level], "absolute", ALL)
     assert len(sentences.answers(readings_of(runs), runs, "relative", ALL)) == 5
     assert sentences.answers(readings_of(runs), runs, "relative", ALL)[4].startswith("2 more: ")

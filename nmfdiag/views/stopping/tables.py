@@ -106,7 +106,7 @@ def layers_in(choice: str, layers: list[str]) -> list[str]:
 
 def measured_series(run: Run, source: str, value: str, layers: str = ALL) -> list[float | None]:
     """Return a measured value at each epoch, the mean over layers."""
-    return layer_mean([run.measured(source, layer, value) for layer in layers_in(layers, run.layers)])
+    return layer_mean([run.layer_values(source, layer, value) for layer in layers_in(layers, run.layers)])
 
 
 def rule_series(run: History, rule: Rule, layers: str) -> list[float | None]:
@@ -138,7 +138,7 @@ def headroom(setting: Setting) -> list[float]:
 def by_layer(setting: Setting, measure: EpochMeasure) -> dict[str, list[Spread | None]]:
     """Return the measure of each layer at each epoch, mean over seeds."""
     return {
-        layer: mean_series([run.measured(measure.source, layer, measure.value) for run in setting.runs])
+        layer: mean_series([run.layer_values(measure.source, layer, measure.value) for run in setting.runs])
         for layer in setting.layers
     }
 

@@ -1,28 +1,26 @@
 """Monitored runs of the page *Training runs*: their values over epochs, where each should have stopped, and tables."""
 
 import json
-import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, spread
-from nmfdiag.measures.stopping import PATIENCE, maximum
+from nmfdiag.measures.stopping import PATIENCE, Standing
 from nmfdiag.monitor.run_file import RUN_FILE
-from nmfdiag.monitor.run_reader import MonitoredRun, Run
+from nmfdiag.monitor.run_reader import MonitoredRun, Run, is_number, layer_means
 from nmfdiag.monitor.trainer import under_way
 from nmfdiag.views.epochs import ALL, MEASURES, EpochMeasure
 from nmfdiag.views.option_names import options_of
 
 MONITORED_MEASURES = {name: MEASURES[name] for name in ("relative", "absolute", "k = 1 accuracy")}
-WATCHED_BY = {"relative": "relative", "auc": "absolute", "first": "k = 1 accuracy"}
+WATCHED_BY = {measure.value: name for name, measure in MONITORED_MEASURES.items()}
 """A monitor's measure -> its name in :data:`MONITORED_MEASURES`."""
 LONGEST_NAME = 60
 SEED = re.compile(r"-s\d+$")
@@ -41,40 +39,19 @@ class Line:
     place: int
 
 
-@dataclass(frozen=True)
-class Reading:
+@dataclass(frozen=True, kw_only=True)
+class Reading(Standing):
     """A run as the stopping rule reads it.
 
     Attributes:
         label: The run.
         epoch: The last recorded epoch; 0 if none.
         state: ``"under way"``, ``"finished"``, ``"quiet"`` (no line for minutes), or why it was ended.
-        values: The measure by epoch.
-        patience: Number of consecutive values without improvement that stop the training.
     """
 
     label: str
     epoch: int
     state: str
-    values: EpochValues
-    patience: int
-
-    @property
-    def best(self) -> int | None:
-        """The epoch of the highest value."""
-        stop = maximum(list(self.values.values()))
-        return list(self.values)[stop.kept - 1] if stop else None
-
-    @property
-    def since(self) -> int:
-        """The number of values since the highest one."""
-        stop = maximum(list(self.values.values()))
-        return len(self.values) - stop.kept if stop else 0
-
-    @property
-    def stop(self) -> int | None:
-        """The epoch at which training should have stopped; None while it should go on. A later rise withdraws it."""
-        return self.best if self.since >= self.patience else None
 
 
 def runs_by_label(runs: Sequence[MonitoredRun]) -> dict[str, MonitoredRun]:
@@ -122,7 +99,7 @@ def label_noise_of(run: Run) -> float | None:
     if run.recipe is not None:
         return run.recipe.label_noise
     values = [line.get(key) for line in run.epochs[:1] for key in ("p", "label_noise")]
-    return next((p for p in values if p is not None and _is_number(p) and 0 <= p <= 1), None)
+    return next((p for p in values if p is not None and is_number(p) and 0 <= p <= 1), None)
 
 
 def layers_of(runs: Sequence[Run]) -> list[str]:
@@ -149,17 +126,12 @@ def measured_values(run: Run, method: str, value: str, layers: str) -> EpochValu
 
 def mean_over_layers(run: Run, method: str, value: str, layers: Sequence[str]) -> EpochValues:
     """Return a measured value by epoch, the mean over layers; epochs at which one of them has no value are left out."""
-    means = {}
-    for line in run.epochs:
-        values = [line["curves"].get(method, {}).get(layer, {}).get(value) for layer in layers]
-        if values and all(_is_number(v) for v in values):
-            means[int(line["epoch"])] = fmean(values)
-    return dict(sorted(means.items()))
+    return layer_means(run.epochs, method, value, layers)
 
 
 def logged_values(run: Run, key: str) -> EpochValues:
     """Return a value of the training log by epoch."""
-    return {int(line["epoch"]): line[key] for line in run.epochs if _is_number(line.get(key))}
+    return {int(line["epoch"]): line[key] for line in run.epochs if is_number(line.get(key))}
 
 
 def log_names(runs: Sequence[Run], part: str) -> list[str]:
@@ -265,10 +237,6 @@ def file_stem(labels: Sequence[str], *parts: str) -> str:
     """Return the beginning of exported files' names."""
     name = labels[0] if len(labels) == 1 else f"{len(labels)}-runs"
     return re.sub(r"[^\w.-]+", "-", "_".join([name, *parts])).strip("-.")
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _fields_text(fields: Mapping[str, Any]) -> str:
