@@ -1,6 +1,6 @@
-"""The same questions from a shell.
+"""The command line.
 
-Exit codes: 0 all well, 1 something checked is wrong, 2 the caller's mistake, 3 the answer can't be written to where it should go.
+Exit codes: 0 success, 1 a check failed, 2 the caller's mistake, 3 the answer could not be written, 130 interrupted.
 """
 
 import argparse
@@ -20,20 +20,21 @@ from nmfdiag.version import __version__
 __all__ = ["INTERRUPTED", "MISTAKE", "OK", "UNWRITTEN", "WRONG", "main"]
 
 MISTAKE, UNWRITTEN, INTERRUPTED = 2, 3, 130
-LONGEST_WORDS = 300
+MOST_CHARACTERS = 300
+"""Of a message."""
 COMMANDS = (info, zoo, diagnose, report, check, sweep, record, evidence, cache, bench)
 """Modules of the commands, in the order of ``--help``."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit code."""
+    """Run one command and return the exit code."""
     is_closed = _open_streams()
-    printed = io.StringIO()
+    help_output = io.StringIO()
     try:
-        with redirect_stdout(printed):  # of --help and --version
+        with redirect_stdout(help_output):  # of --help and --version
             arguments = _parser().parse_args(argv)
     except SystemExit:
-        if (text := printed.getvalue().rstrip("\n")) and not _write(text, is_closed):
+        if (help_text := help_output.getvalue().rstrip("\n")) and not _write(help_text, is_closed):
             return UNWRITTEN
         raise
     code, answer = _run(arguments)
@@ -41,12 +42,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: argparse.Namespace) -> tuple[int, str | None]:
-    """The exit code, and the answer as it is printed; None where there is none."""
+    """Return the exit code and the answer to be printed, None after an error."""
     try:
         code, record, text = arguments.run(arguments)
     except (NmfdiagError, OSError, MemoryError, RuntimeError) as error:
-        words = _words(error)
-        print(json.dumps({"error": words}) if arguments.json else f"nmfdiag: {words}", file=sys.stderr)
+        message = _message(error)
+        print(json.dumps({"error": message}) if arguments.json else f"nmfdiag: {message}", file=sys.stderr)
         return MISTAKE, None
     except KeyboardInterrupt:
         print("nmfdiag: interrupted; curves that are in the cache are kept.", file=sys.stderr)
@@ -55,7 +56,7 @@ def _run(arguments: argparse.Namespace) -> tuple[int, str | None]:
 
 
 class _Lossy(io.FileIO):
-    """A file that takes what can't be written to it: neither messages nor a progress bar may end the work."""
+    """A file that ignores failed writes: neither a message nor a progress bar may end the work."""
 
     def write(self, data: Any) -> int:
         try:
@@ -65,12 +66,14 @@ class _Lossy(io.FileIO):
 
 
 def _open_streams() -> bool:
-    """Make both output streams usable: what an encoding lacks is escaped, a closed one is replaced; whether stdout was closed."""
+    """Make both output streams usable and return whether stdout was closed.
+
+    A closed stream is replaced; characters that an encoding lacks are escaped.
+    """
     is_closed = sys.stdout is None
     for name in ("stdout", "stderr"):
-        if (
-            getattr(sys, name) is None
-        ):  # or print writes to the other one, and the next file that is opened gets its number
+        # Else print would write to the other stream, and the next file that is opened would get this one's number.
+        if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     original = sys.__stderr__
     if original is not None and sys.stderr is original:
@@ -82,15 +85,15 @@ def _open_streams() -> bool:
 
 
 def _write(text: str, is_closed: bool) -> bool:
-    """Print an answer; whether it could be written, else it goes to stderr. Where nobody reads on, as after ``| head``, all is well."""
+    """Print an answer, to stderr if stdout fails, and return whether stdout took it. A closed pipe, as of ``| head``, is fine."""
     try:
         if is_closed:
             raise OSError("it is closed")
         print(text, flush=True)
     except BrokenPipeError:
-        _let_go()
+        _discard_output()
     except OSError as error:
-        _let_go()
+        _discard_output()
         print(
             f"nmfdiag: the answer can't be written to stdout ({error.strerror or error}); here it is:\n{text}",
             file=sys.stderr,
@@ -99,8 +102,8 @@ def _write(text: str, is_closed: bool) -> bool:
     return True
 
 
-def _words(error: Exception) -> str:
-    """What a caller can do something about, on one line.
+def _message(error: Exception) -> str:
+    """Return a message, on one line, about an error that the caller can do something about.
 
     Raises:
         RuntimeError: The error itself, if it is of another kind.
@@ -113,11 +116,11 @@ def _words(error: Exception) -> str:
 
     if not out_of_memory(error):
         raise error
-    return printable(f"there is not enough memory for this ({error}).")[:LONGEST_WORDS].replace("\n", " ")
+    return printable(f"there is not enough memory for this ({error}).")[:MOST_CHARACTERS].replace("\n", " ")
 
 
-def _let_go() -> None:
-    """Drop what could not be printed: the interpreter would try again at its end, and complain."""
+def _discard_output() -> None:
+    """Discard what could not be printed: the interpreter would try again when it ends, and complain."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, sys.stdout.fileno())
     os.close(nowhere)

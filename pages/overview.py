@@ -51,7 +51,7 @@ for one class, the mark of memorisation. The band is one standard error over cla
 
 It cannot tell *what* is memorised, and layers at which every line is at 1 say nothing: classes have collapsed there."""
     details(how_to_read, network_table(choice.networks), choice, results)
-    st.caption(f"Device: {choice.device}. Cache: {live_results.cache_words()}.")
+    st.caption(f"Device: {choice.device}. Cache: {live_results.cache_size()}.")
 
 
 live_results.side_by_side(choice, draw)

@@ -53,7 +53,9 @@ def draw() -> None:
         return
     select_started_run(runs)
     with st.sidebar:
-        labels = select_several("runs", list(runs), "runs", list(runs)[:1], help="Newest first.", most=MOST_RUNS)
+        labels = select_several(
+            "runs", list(runs), "runs", list(runs)[:1], help="Newest first.", max_selections=MOST_RUNS
+        )
         selected = {label: runs[label] for label in labels}
         default = WATCHED_BY.get(str(selected[labels[0]].run.probe.get("measure")), "relative")
         measure = select_one(

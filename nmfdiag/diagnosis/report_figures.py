@@ -18,7 +18,7 @@ from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
-from nmfdiag.plots.theme import GREY, SEQUENTIAL, colour_of, laid_out, set_rank_axis
+from nmfdiag.plots.theme import GREY, SEQUENTIAL, colour_of, set_layout, set_rank_axis
 
 ACCENT = "#0b6b70"
 LONGEST, MOST_CLASSES, MOST_TICKS = 24, 60, 40
@@ -77,7 +77,7 @@ def profile_figure(
                 )
     _set_layers(figure, layers)
     figure.update_yaxes(title="AuC (area under accuracy over k)", range=[0, 1.05])
-    return laid_out(figure, "AuC by layer, 95 % intervals")
+    return set_layout(figure, "AuC by layer, 95 % intervals")
 
 
 def reference_figure(comparison: Comparison, name: str, axis: str = "linear", colour: str = ACCENT) -> go.Figure:
@@ -116,7 +116,7 @@ def reference_figure(comparison: Comparison, name: str, axis: str = "linear", co
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"mean AuC over layers (over {over})", range=[min(values) - room, max(values) + room])
     figure.update_layout(showlegend=True)
-    return laid_out(figure, "Beside reference networks")
+    return set_layout(figure, "Beside reference networks")
 
 
 def classes_figure(
@@ -164,7 +164,7 @@ def classes_figure(
         autorange="reversed",
         automargin=True,
     )
-    return laid_out(figure, title).update_layout(height=max(320, 140 + 22 * len(classes)))
+    return set_layout(figure, title).update_layout(height=max(320, 140 + 22 * len(classes)))
 
 
 def curves_figure(curves: Sequence[CompressionCurve], layer: str) -> go.Figure:
@@ -185,7 +185,7 @@ def curves_figure(curves: Sequence[CompressionCurve], layer: str) -> go.Figure:
     )
     set_rank_axis(figure, max(k for curve in curves for k in curve.ranks), "log")
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy over rank at {label(layer)}, the least linear layer")
+    return set_layout(figure, f"Accuracy over rank at {label(layer)}, the least linear layer")
 
 
 def _add_bands(figure: go.Figure, comparison: Comparison, layers: Sequence[str]) -> None:

@@ -19,16 +19,18 @@ P_COLOURS = (
 )
 P_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 SEQUENTIAL = ((0, "#e9f4f3"), (0.25, "#b2d9d7"), (0.5, "#6bb4b3"), (0.75, "#28868a"), (1, "#083a3e"))
-"""Of the light theme (.streamlit/config.toml), for exports: on the screen a map without a scale of its own takes the theme's."""
+"""Scale of the light theme (.streamlit/config.toml), for exports: on the screen a map without a scale takes the theme's."""
 OWN_COLOUR = "rgba(34,144,140,{:g})"
-"""A network of which p is not known: none of the colours of p, and seen on white and on black."""
+"""Colour of networks with unknown p: none of the colours of p, and visible on white and on black."""
 HEIGHT = 460
+"""Pixels."""
 GREY = "rgba(128,128,128,0.8)"
-LOG_ZERO = 0.5  # where k = 0 stands on a logarithmic axis
+LOG_ZERO = 0.5
+"""Position of k = 0 on a logarithmic axis."""
 
 
 def colour_of(label_noise: float, opacity: float = 1.0) -> str:
-    """The colour of a p in [0, 1], the same on every page; that of none where p is unknown."""
+    """Return the colour of a p in [0, 1], the same on every page, or the colour of unknown p."""
     if isinstance(label_noise, UnknownNoise):
         return OWN_COLOUR.format(opacity)
     for (low, a), (high, b) in pairwise(P_COLOURS):
@@ -40,23 +42,23 @@ def colour_of(label_noise: float, opacity: float = 1.0) -> str:
 
 
 def marker_of(label_noise: float) -> str:
-    """The marker of a p: the second channel beside its colour."""
+    """Return the marker of a p, a second channel beside its colour."""
     return P_MARKERS[round(label_noise * (len(P_MARKERS) - 1))]
 
 
-def waiting_figure(words: str) -> go.Figure:
-    """Holds the place of a plot until its first curve is there, and brings the plotting code to the browser meanwhile."""
+def placeholder_figure(text: str) -> go.Figure:
+    """Return a placeholder for a plot without curves; it makes the browser fetch the plotting code meanwhile."""
     figure = go.Figure()
     figure.update_xaxes(visible=False)
     figure.update_yaxes(visible=False)
     figure.add_annotation(
-        x=0.5, y=0.5, xref="paper", yref="paper", text=words, showarrow=False, font={"size": 15}
+        x=0.5, y=0.5, xref="paper", yref="paper", text=text, showarrow=False, font={"size": 15}
     )  # fmt: skip
     return figure.update_layout(height=HEIGHT)
 
 
 def to_html(figure: go.Figure) -> str:
-    """The figure as one file that needs no network, with colours of its own (not the dashboard's theme)."""
+    """Return the figure as one HTML file that works offline, in a light theme independent of the dashboard's."""
     copy = go.Figure(figure)
     copy.update_layout(template="plotly_white")
     copy.update_traces(colorscale=SEQUENTIAL, selector=lambda t: t.type == "heatmap" and t.colorscale is None)
@@ -64,9 +66,9 @@ def to_html(figure: go.Figure) -> str:
 
 
 def add_layer_line(
-    figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, what: str, dash: str
+    figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, quantity: str, dash: str
 ) -> None:
-    """A value by layer: its mean, and a band of one standard error."""
+    """Add a quantity by layer: its mean, and a band of one standard error."""
     add_band(figure, list(by_layer), list(by_layer.values()), p)
     figure.add_scatter(
         x=list(by_layer),
@@ -76,13 +78,13 @@ def add_layer_line(
         line={"color": colour_of(p), "dash": dash, "width": 2},
         marker={"symbol": marker_of(p), "size": 9},
         customdata=[[layer, s.sem, s.n] for layer, s in by_layer.items()],
-        hovertemplate=f"{name}<br>%{{x}}<br>{what} %{{y:.3g}} ± %{{customdata[1]:.2g}} "
+        hovertemplate=f"{name}<br>%{{x}}<br>{quantity} %{{y:.3g}} ± %{{customdata[1]:.2g}} "
         "(%{customdata[2]} batches)<extra></extra>",
     )
 
 
 def add_open_marker(figure: go.Figure, needed: bool) -> None:
-    """Say in the legend what an open marker is, where there is one."""
+    """Explain open markers in the legend, where the figure needs it."""
     if needed:
         figure.add_scatter(
             x=[None], y=[None], name="open: not converged", mode="markers",
@@ -91,25 +93,25 @@ def add_open_marker(figure: go.Figure, needed: bool) -> None:
 
 
 def set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = False) -> None:
-    """Ranks from left to right, linear or logarithmic; ``zero`` gives k = 0 a place."""
+    """Set up an axis of ranks, linear or logarithmic; ``zero`` gives k = 0 a place on the logarithmic one."""
     if axis == "log":
         powers = [2**i for i in range(largest.bit_length()) if 2**i <= largest]
-        values, words = ([LOG_ZERO, *powers], ["0", *map(str, powers)]) if zero else (powers, list(map(str, powers)))
-        figure.update_xaxes(type="log", tickvals=values, ticktext=words)
+        values, labels = ([LOG_ZERO, *powers], ["0", *map(str, powers)]) if zero else (powers, list(map(str, powers)))
+        figure.update_xaxes(type="log", tickvals=values, ticktext=labels)
     figure.update_xaxes(title="rank k")
 
 
 def set_layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
-    """All layers from input to output, whether measured or not."""
+    """Set up an axis of all layers from input to output, measured or not."""
     figure.update_xaxes(
         title="layer, input to output", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5]
     )  # fmt: skip
 
 
-def add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) -> None:
-    """A band of one standard error, where there is one."""
-    if at and at[0].n > 1:
-        upper, lower = [s.mean + s.sem for s in at], [s.mean - s.sem for s in at]
+def add_band(figure: go.Figure, x: Sequence, spreads: Sequence[Spread], p: float) -> None:
+    """Add a band of one standard error, where there is more than one value."""
+    if spreads and spreads[0].n > 1:
+        upper, lower = [s.mean + s.sem for s in spreads], [s.mean - s.sem for s in spreads]
         figure.add_scatter(
             x=[*x, *reversed(x)], y=[*upper, *reversed(lower)], fill="toself", fillcolor=colour_of(p, 0.15),
             line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
@@ -117,13 +119,13 @@ def add_band(figure: go.Figure, x: Sequence, at: Sequence[Spread], p: float) -> 
 
 
 def convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> str:
-    """A p's marker: open where the solver did not converge for some batch."""
-    done = all(c.converged[c.ranks.index(k)] for c in curves if k in c.ranks)
-    return marker_of(p) + ("" if done else "-open")
+    """Return the marker of a p, open where the solver did not converge for some batch."""
+    converged = all(c.converged[c.ranks.index(k)] for c in curves if k in c.ranks)
+    return marker_of(p) + ("" if converged else "-open")
 
 
-def laid_out(figure: go.Figure, title: str, batch: str = "") -> go.Figure:
-    """The frame that every plot has: title, the batches below it, height, hover and legend."""
+def set_layout(figure: go.Figure, title: str, batch: str = "") -> go.Figure:
+    """Give a plot the common title, subtitle (its batches), height, hover and legend; return the plot."""
     figure.update_layout(
         overwrite=True,  # a fifth of the time that merging takes
         title={

@@ -1,4 +1,4 @@
-"""Who may talk to the dashboard's server: pages that it served itself, under a name that it is reached by; and how much they may upload."""
+"""Who may use the dashboard's server (pages that it served itself, under one of its names), and how much they may upload."""
 
 import webbrowser
 from collections import defaultdict
@@ -20,7 +20,7 @@ from streamlit.web.server.starlette.starlette_websocket import is_host_allowed
 
 HEALTH, UPLOADS = "/_stcore/health", "/_stcore/upload_file/"
 SESSION_UPLOADS, ALL_UPLOADS = 3, 12
-"""Uploads of the largest size that one session, and all of them, may hold in memory at once; a form has three fields."""
+"""Uploads of the largest size that one session, and all sessions, may hold in memory at once; a form has three fields."""
 MEGABYTE = 2**20
 HEADERS = {
     "X-Frame-Options": "SAMEORIGIN",
@@ -29,17 +29,17 @@ HEADERS = {
     "Content-Security-Policy": "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; connect-src 'self' ws: wss: data: blob:; "
     "frame-ancestors 'self'; form-action 'self'; base-uri 'self'; object-src 'none'",
 }
-"""Of every answer: no other site shows the dashboard in a frame, and the page fetches nothing from other servers."""
+"""Headers of every answer: no other site shows the dashboard in a frame, and the page fetches nothing from other servers."""
 
 
 def stay_offline() -> None:
-    """Switch off that Streamlit asks a service on the internet for its own address when a foreign page knocks."""
+    """Keep Streamlit from asking a service on the internet for its own address when another site's page connects."""
     net_util.get_external_ip = net_util.get_internal_ip = lambda: None
 
 
 @asynccontextmanager
 async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
-    """What happens when the server starts; the browser opens on a desktop, as Streamlit has it for scripts alone."""
+    """Prepare the server's start; open the browser on a desktop, which Streamlit does for scripts only."""
     stay_offline()
     if not config.get_option("server.headless"):
         Timer(1, webbrowser.open, [server_util.get_url(config.get_option("browser.serverAddress"))]).start()
@@ -47,7 +47,7 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
 
 
 class Guard:
-    """Checks each request before Streamlit sees it, and adds headers to each answer."""
+    """Middleware that checks each request before Streamlit sees it, and adds headers to each answer."""
 
     def __init__(self, app: ASGIApp):
         self.app = app
@@ -80,15 +80,15 @@ class Guard:
             await self.app(scope, receive, send_with_headers)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, headers: Headers) -> None:
-        """Pass an upload on while its session, and all together, hold few enough."""
+        """Pass an upload on while its session, and all sessions together, hold few enough."""
         largest = config.get_option("server.maxUploadSize") * MEGABYTE
         session = scope["path"].split(UPLOADS, 1)[1].split("/", 1)[0]
         length = headers.get("content-length", "")
         size = min(int(length), largest) if length.isdecimal() else largest
-        held = held_bytes()
-        of_session = held.get(session, 0) + self._arriving[session] + size
-        of_all = sum(held.values()) + sum(self._arriving.values()) + size
-        if of_session > SESSION_UPLOADS * largest or of_all > ALL_UPLOADS * largest:
+        uploaded = uploaded_bytes()
+        session_total = uploaded.get(session, 0) + self._arriving[session] + size
+        total = sum(uploaded.values()) + sum(self._arriving.values()) + size
+        if session_total > SESSION_UPLOADS * largest or total > ALL_UPLOADS * largest:
             await PlainTextResponse("The server holds too many uploads: remove some, or wait.\n", 413)(
                 scope, receive, send
             )
@@ -103,11 +103,11 @@ class Guard:
 
 
 def refusal(hosts: list[str], origins: list[str]) -> str:
-    """Why a request is not taken; empty if it is.
+    """Return why a request is refused; empty if it is accepted.
 
     Args:
-        hosts: Its ``Host`` headers. One of the names that the server is reached by is accepted (``server.allowedHosts``).
-        origins: Its ``Origin`` headers. None, the host itself, or one of ``server.corsAllowedOrigins`` is accepted.
+        hosts: Its ``Host`` headers; accepted is one of the server's names (``server.allowedHosts``).
+        origins: Its ``Origin`` headers; accepted are none, the host itself, and ``server.corsAllowedOrigins``.
     """
     if len(hosts) != 1 or not config.get_option("server.allowedHosts") or not is_host_allowed(hosts[0]):
         return "This server is not reached by that name: start it with --server.allowedHosts NAME if it should be."
@@ -118,8 +118,8 @@ def refusal(hosts: list[str], origins: list[str]) -> str:
     return ""
 
 
-def held_bytes() -> dict[str, int]:
-    """Bytes of uploads in memory, by session."""
+def uploaded_bytes() -> dict[str, int]:
+    """Return the bytes of uploads in memory, by session."""
     if not Runtime.exists():
         return {}
     storage: dict[str, dict[str, Any]] = getattr(Runtime.instance().uploaded_file_mgr, "file_storage", {})

@@ -1,4 +1,4 @@
-"""Runs of a page, or of a part of it, that no click has asked for. Streamlit may lose clicks and pages then; not here."""
+"""Runs of a page, or of a part of it, without a click. Streamlit's own may lose clicks and page switches; these don't."""
 
 import uuid
 from collections.abc import Callable
@@ -8,28 +8,28 @@ import streamlit as st
 
 
 def rerun_page() -> NoReturn:
-    """Run the page again, unless the reader has clicked meanwhile: that comes first, and runs it too.
+    """Run the page again, after a click of the reader that is waiting, if there is one.
 
-    Streamlit's own ``rerun`` puts itself in the place of a click that waits, and a page that was switched to is lost.
+    Streamlit's own ``rerun`` replaces a waiting click, and a page switch is lost.
     """
-    st.empty()  # whatever is sent to the browser takes up a click that waits
+    st.empty()  # sending anything to the browser handles a waiting click first
     st.rerun()
 
 
-def draw_repeatedly(look: Callable[[], None], every: float) -> None:
-    """Draw a part of the page, again and again while the page is shown.
+def draw_repeatedly(draw: Callable[[], None], interval: float) -> None:
+    """Draw a part of the page regularly while the page is shown.
+
+    A run of the part that was scheduled by an earlier run of the page may arrive just when this run is complete. If Streamlit still
+    knew its fragment, it would run that and drop what has not been sent yet of the page (its issue 9921). So each run of a page gets
+    a new fragment, which late requests don't match.
 
     Args:
-        look: Draws it.
-        every: Seconds between two times.
-
-    A look that the page before this one has asked for may arrive just when this one is complete. If Streamlit still knows its
-    fragment, it runs that, and drops what of the page has not been sent yet (its issue 9921). So each run of a page has a fragment of
-    its own, and a late look is none of them.
+        draw: Draws the part.
+        interval: Between two draws, in seconds.
     """
 
-    def looking() -> None:
-        look()
+    def fragment() -> None:
+        draw()
 
-    looking.__qualname__ = f"looking-{uuid.uuid4().hex}"
-    st.fragment(looking, run_every=every)()
+    fragment.__qualname__ = f"fragment-{uuid.uuid4().hex}"
+    st.fragment(fragment, run_every=interval)()

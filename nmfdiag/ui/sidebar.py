@@ -20,9 +20,9 @@ AXIS_HELP = (
 
 
 def sidebar(without: Collection[str] = ()) -> Choice:
-    """Draw the sidebar; choices live in the URL, so they survive page switches and reloads and can be sent.
+    """Draw the sidebar and return the choice; it lives in the URL, so that it survives page switches and reloads and can be sent.
 
-    ``without`` names controls that change nothing on this page, or that it has itself: they are not drawn.
+    Controls named in ``without`` are not drawn: they change nothing on this page, or the page has them itself.
     """
     start_run()
     zoo = entries()
@@ -36,29 +36,26 @@ def sidebar(without: Collection[str] = ()) -> Choice:
         archs = dict.fromkeys(e.recipe.arch for e in zoo.values() if e.recipe.dataset == dataset)
         arch = select_one("network", list(archs), "arch")
         family = [e for e in zoo.values() if (e.recipe.dataset, e.recipe.arch) == (dataset, arch)]
-        main, more = st.container(), st.expander("More", icon=":material/tune:")
-        with more:
+        main, expander = st.container(), st.expander("More", icon=":material/tune:")
+        with expander:
             seed = select_one(
                 "seed", sorted({e.recipe.seed for e in family}), "seed", help="Of data, weights and training."
             )
         with main:
-            networks = _networks({e.recipe.label_noise: e for e in family if e.recipe.seed == seed})
+            networks = _select_networks({e.recipe.label_noise: e for e in family if e.recipe.seed == seed})
             layers = list(networks[0].layers)
             third = len(layers) // 3
             layer = layers[third] if "layer" in without else select_one("layer", layers, "layer", default=third)
             batches = Choice(networks, layer).batches
             option = EACH_CLASS if "batch" in without else select_one("batch", list(batches), "batch", help=BATCH_HELP)
             batch = batches[str(option)]
-        with more:
-            beside = (
-                None
-                if "beside" in without
-                else zoo.get(select_one("beside", [ALONE, *zoo], "beside", help=BESIDE_HELP))
-            )
-            fitting, grid = methods_of(networks[0]), GRIDS[0]
-            methods = list(fitting[:1])
+        with expander:
+            counterpart, grid, all_methods = None, GRIDS[0], methods_of(networks[0])
+            methods = list(all_methods[:1])
+            if "beside" not in without:
+                counterpart = zoo.get(select_one("beside", [ALONE, *zoo], "beside", help=BESIDE_HELP))
             if "methods" not in without:
-                methods = select_several("methods", fitting, "methods", methods, help=METHODS[fitting[0]].help)
+                methods = select_several("methods", all_methods, "methods", methods, help=METHODS[methods[0]].help)
             axis = select_one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
             per_class = select_one("samples a batch", [10, 20, 30, 50], "n", default=1)
             if "grid" not in without:
@@ -67,17 +64,17 @@ def sidebar(without: Collection[str] = ()) -> Choice:
                 "NMF solver", ["hals", "mu"], "solver", help="HALS is fast; MU are the paper's multiplicative updates."
             )
             device = select_one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
-    there = min(per_class, networks[0].pool_per_class or per_class)
-    return Choice(networks, layer, batch, tuple(methods), there, grid, solver, axis, device, beside)
+    per_class = min(per_class, networks[0].pool_per_class or per_class)
+    return Choice(networks, layer, batch, tuple(methods), per_class, grid, solver, axis, device, counterpart)
 
 
-def _networks(by_noise: dict[float, ZooEntry]) -> tuple[ZooEntry, ...]:
+def _select_networks(by_noise: dict[float, ZooEntry]) -> tuple[ZooEntry, ...]:
     if any(network.called for network in by_noise.values()):
-        return tuple(by_noise.values())  # a user's own: there is no p to choose from
+        return tuple(by_noise.values())  # the user's own have no p to choose from
     levels = sorted(by_noise)
     default = sorted({levels[0], levels[len(levels) // 2], levels[-1]})
-    picked = select_several(
+    selected = select_several(
         "label noise p", levels, "p", default, help="Share of the training labels that were drawn anew at random.",
         format_func="{:g}".format,
     )  # fmt: skip
-    return tuple(by_noise[p] for p in sorted(picked))
+    return tuple(by_noise[p] for p in sorted(selected))

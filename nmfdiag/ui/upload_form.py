@@ -1,6 +1,6 @@
-"""The form that says what is to be opened: weights and training samples, or raw activations."""
+"""The form for opening a network: weights and training samples, or raw activations."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,132 +12,128 @@ from nmfdiag.text import for_markdown
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import your_network as view
 
-COLUMN = 440
+COLUMN_WIDTH = 440
+"""Pixels."""
 CHECKPOINT, RAW = "weights and samples", "raw activations"
-SERVER, NAMED, UPLOAD = "file on this server", "data set", "upload"
+SERVER, DATA_SET, UPLOAD = "file on this server", "data set", "upload"
 AS_THEY_ARE = "as they are"
 
 Source = tuple[str, Callable[[Path], Path]] | None
-"""What a file is called, and what brings it: given a private folder, for those that are uploaded."""
+"""The name of a file, and a function that returns its path; it writes an upload into the given private folder."""
 
 
 def form(start: Callable[[Prepare], None]) -> None:
-    """What is to be opened, and the button that opens it by ``start``."""
-    way = select_one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
+    """Draw the form, whose button calls ``start``."""
+    kind = select_one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
     with st.container(horizontal=True, gap="large"):
-        left, right = st.container(width=COLUMN), st.container(width=COLUMN)
+        left, right = st.container(width=COLUMN_WIDTH), st.container(width=COLUMN_WIDTH)
     options: dict[str, Any] = {}
     with left:
-        source = activations() if way == RAW else weights(options)
+        source = _select_activations() if kind == RAW else _select_weights(options)
     with right:
-        data = training_samples(options) if way == CHECKPOINT else ("", Path)
-        if way == RAW:
+        data = _select_samples(options) if kind == CHECKPOINT else ("", Path)
+        if kind == RAW:
             st.markdown(view.ACTIVATIONS)
-    first = browse.proposed_name(Path(source[0]).stem) if source else ""
-    ready, key = bool(source and data), f"_name_{first}"
+    name = browse.proposed_name(Path(source[0]).stem) if source else ""
+    ready, key = bool(source and data), f"_name_{name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        st.text_input("name", first, key=key, max_chars=60, width=260, disabled=not source)
+        st.text_input("name", name, key=key, max_chars=60, width=260, disabled=not source)
         st.button(
             "Open and check", type="primary", icon=":material/search_check:", disabled=not ready, on_click=start,
-            args=(prepare(way, key, source, data, options),) if ready else (),
+            args=(_prepare(kind, key, source, data, options),) if ready else (),
         )  # fmt: skip
         if not ready:
-            st.caption(view.missing(way == RAW, bool(source), bool(data)), width="content")
-    if way == CHECKPOINT and not browse.files(browse.models_folder(), browse.WEIGHTS):
+            st.caption(view.missing(kind == RAW, bool(source), bool(data)), width="content")
+    if kind == CHECKPOINT and not browse.files(browse.models_folder(), browse.WEIGHTS):
         st.caption(view.no_models(browse.models_folder()))
         st.code(view.save_lines(browse.models_folder(), browse.data_folder()), language="python", wrap_lines=True)
 
 
-def activations() -> Source:
-    """Recorded activations of one layer."""
+def _select_activations() -> Source:
     st.subheader("Activations")
-    return source_of(
-        "activations",
-        browse.data_folder(),
-        browse.files(browse.data_folder(), browse.ACTIVATIONS),
-        browse.ACTIVATIONS,
-    )
+    folder = browse.data_folder()
+    return _select_source("activations", folder, browse.files(folder, browse.ACTIVATIONS), browse.ACTIVATIONS)
 
 
-def weights(options: dict[str, Any]) -> Source:
-    """A checkpoint; architecture and layers go into ``options``."""
+def _select_weights(options: dict[str, Any]) -> Source:
+    """Draw the choice of a checkpoint; add its architecture and layers to ``options``."""
     st.subheader("Weights")
-    source = source_of(
-        "weights",
-        browse.models_folder(),
-        browse.files(browse.models_folder(), browse.WEIGHTS),
-        browse.WEIGHTS,
-        help=view.WEIGHTS_HELP,
-    )
+    folder = browse.models_folder()
+    files = browse.files(folder, browse.WEIGHTS)
+    source = _select_source("weights", folder, files, browse.WEIGHTS, help=view.WEIGHTS_HELP)
     architectures = view.architectures()
-    options["arch"] = pick("architecture", list(architectures), architectures, help=view.ARCH_HELP)
-    layers = pick("layers", list(view.LAYERS), view.LAYERS, help=view.LAYERS_HELP)
+    options["arch"] = select_option("architecture", list(architectures), architectures, help=view.ARCH_HELP)
+    layers = select_option("layers", list(view.LAYERS), view.LAYERS, help=view.LAYERS_HELP)
     options["signed"] = layers == view.ALL_LAYERS
     return source
 
 
-def training_samples(options: dict[str, Any]) -> Source:
-    """Samples with their given labels; how they are prepared goes into ``options``."""
+def _select_samples(options: dict[str, Any]) -> Source:
+    """Draw the choice of samples with their given labels; add how they are prepared to ``options``."""
     st.subheader("Training samples")
     folder = browse.data_folder()
-    source = source_of(
-        "samples",
-        folder,
-        browse.samples(folder),
-        browse.SAMPLES,
-        browse.data_sets(folder),
-        help=view.SAMPLES_HELP,
-    )
+    files, data_sets = browse.samples(folder), browse.data_sets(folder)
+    source = _select_source("samples", folder, files, browse.SAMPLES, data_sets, help=view.SAMPLES_HELP)
     st.caption(view.LABELS)
-    known = view.NORMALIZATIONS
-    options["normalization"] = pick("normalisation", list(known), known, own=True, help=view.NORMALIZATION_HELP)
-    size = pick("size of images", [AS_THEY_ARE, "32", "64", "224", "299"], {}, own=True, help=view.SIZE_HELP)
+    titles = view.NORMALIZATIONS
+    options["normalization"] = select_option(
+        "normalisation", list(titles), titles, accept_new=True, help=view.NORMALIZATION_HELP
+    )
+    sizes = [AS_THEY_ARE, "32", "64", "224", "299"]
+    size = select_option("size of images", sizes, {}, accept_new=True, help=view.SIZE_HELP)
     options["size"] = "" if size == AS_THEY_ARE else size
     return source
 
 
-def source_of(
-    role: str, folder: Path, found: list[str], accepted: tuple[str, ...], named: list[str] | None = None, help: str = ""
+def _select_source(
+    role: str, folder: Path, files: list[str], suffixes: tuple[str, ...], data_sets: Sequence[str] = (), help: str = ""
 ) -> Source:
-    """A file that is listed, or one that is uploaded; data sets go by their names."""
-    kinds = [*([NAMED] if named else []), *([SERVER] if found else []), UPLOAD]
+    """Draw the choice of a data set, a listed file, or an upload."""
+    kinds = [*([DATA_SET] if data_sets else []), *([SERVER] if files else []), UPLOAD]
     kind = kinds[0] if len(kinds) == 1 else select_one(f"{role} from", kinds, f"{role}_from", segmented=True)
     if kind == UPLOAD:
-        given = st.file_uploader(f"upload of {role}", [each[1:] for each in accepted], key=f"_upload_{role}", help=help)
+        extensions = [suffix.removeprefix(".") for suffix in suffixes]
+        upload = st.file_uploader(f"upload of {role}", extensions, key=f"_upload_{role}", help=help)
         st.caption(view.upload(st.get_option("server.maxUploadSize")))
-        if given is None:
+        if upload is None:
             return None
-        return given.name, lambda private: browse.received(private, role, given.name, given.getbuffer(), accepted)
-    if kind == NAMED:
-        name = pick("data set", named or [], {}, help=help)
+        return upload.name, lambda private: browse.received(private, role, upload.name, upload.getbuffer(), suffixes)
+    if kind == DATA_SET:
+        name = select_option("data set", data_sets, {}, help=help)
         return name, lambda _: Path(name)
-    name = pick(f"{role} in {for_markdown(str(folder))}", found, {}, help=help, key=role)
+    name = select_option(f"{role} in {for_markdown(str(folder))}", files, {}, help=help, key=role)
     return name, lambda _: browse.chosen(folder, name)
 
 
-def pick(label: str, options: list[str], titles: Any, *, own: bool = False, help: str = "", key: str = "") -> str:
-    """A choice from a list that survives a page switch; with ``own`` something else can be typed."""
+def select_option(
+    label: str,
+    options: Sequence[str],
+    titles: Mapping[str, str],
+    *,
+    accept_new: bool = False,
+    help: str = "",
+    key: str = "",
+) -> str:
+    """Draw a choice of one option that survives page switches; with ``accept_new`` another value can be typed."""
     key = f"_pick_{key or label}"
-    if not own and st.session_state.get(key) not in options:
+    if not accept_new and st.session_state.get(key) not in options:
         st.session_state.pop(key, None)
-    picked = st.selectbox(
-        label, options, key=key, help=help or None, accept_new_options=own, persist_state="session",
-        format_func=lambda value: titles.get(value, value),
+    value = st.selectbox(
+        label, options, key=key, help=help or None, accept_new_options=accept_new, persist_state="session",
+        format_func=lambda option: titles.get(option, option),
     )  # fmt: skip
-    return picked if picked and (own or picked in options) else options[0]  # a browser may send what was not offered
+    return value if value and (accept_new or value in options) else options[0]  # a browser may send an unknown option
 
 
-def prepare(way: str, name_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:
-    """From what was chosen to what is opened, once there is a private folder for uploads."""
+def _prepare(kind: str, name_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:
+    """Return the function that turns the choices into what is opened, once there is a private folder for uploads."""
     assert source is not None and data is not None
-    bring, bring_data = source[1], data[1]
+    (file_name, file_path), (_, data_path) = source, data
 
     def opening(folder: Path) -> Opening:
-        name = browse.proposed_name(
-            st.session_state.get(name_key) or source[0]
-        )  # as it is typed when the button is clicked
-        if way == RAW:
-            return Opening(name, activations=bring(folder))
-        return Opening(name, weights=bring(folder), data=str(bring_data(folder)), **options)
+        name = browse.proposed_name(st.session_state.get(name_key) or file_name)  # as typed when the button is clicked
+        if kind == RAW:
+            return Opening(name, activations=file_path(folder))
+        return Opening(name, weights=file_path(folder), data=str(data_path(folder)), **options)
 
     return opening

@@ -15,8 +15,8 @@ from nmfdiag.plots.theme import (
     add_open_marker,
     colour_of,
     convergence_marker,
-    laid_out,
     marker_of,
+    set_layout,
     set_rank_axis,
 )
 from nmfdiag.views.curve_figures import auc_figure
@@ -63,7 +63,7 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
     set_rank_axis(figure, widest, axis, zero=True)
     figure.update_xaxes(title="directions removed, k (0: the network as it is)")
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy without k directions at {layer}", batch).update_layout(legend_y=-0.25)
+    return set_layout(figure, f"Accuracy without k directions at {layer}", batch).update_layout(legend_y=-0.25)
 
 
 def accuracy_without(by_class: ByClass) -> dict[int, Spread]:

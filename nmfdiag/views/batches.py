@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, clearly_above, spread
-from nmfdiag.plots.theme import GREY, add_band, colour_of, laid_out, marker_of
+from nmfdiag.plots.theme import GREY, add_band, colour_of, marker_of, set_layout
 from nmfdiag.views.curve_groups import Curves, curves_of_family, spreads_by_layer
 from nmfdiag.views.selection import Choice
 
@@ -50,7 +50,7 @@ def batches_figure(choices: Sequence[Choice], results: Curves, *, current: str) 
     over = "log k" if choices[0].axis == "log" else "k"
     for row, kind in enumerate(KINDS, 1):
         figure.update_yaxes(title=f"{kind}: AuC over {over}", row=row, col=1)
-    laid_out(figure, "AuC by layer", choices[0].batch_words)
+    set_layout(figure, "AuC by layer", choices[0].batch_words)
     return figure.update_layout(height=HEIGHT, margin_t=100, legend_y=-0.22)
 
 

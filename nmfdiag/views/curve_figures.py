@@ -16,9 +16,9 @@ from nmfdiag.plots.theme import (
     add_open_marker,
     colour_of,
     convergence_marker,
-    laid_out,
     marker_of,
     set_layer_axis,
+    set_layout,
     set_rank_axis,
 )
 
@@ -58,7 +58,7 @@ def curve_figure(
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
     set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy over rank at {layer}", batch)
+    return set_layout(figure, f"Accuracy over rank at {layer}", batch)
 
 
 def auc_figure(
@@ -105,7 +105,7 @@ def auc_figure(
     set_layer_axis(figure, layers)
     over = "log k" if axis == "log" else "k"
     figure.update_yaxes(title=f"AuC (area under accuracy over {over})", range=[0, 1.05])
-    return laid_out(figure, "AuC by layer", batch)
+    return set_layout(figure, "AuC by layer", batch)
 
 
 def error_figure(
@@ -117,7 +117,7 @@ def error_figure(
         add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
     set_layer_axis(figure, layers)
     _set_error_axis(figure, relative)
-    return laid_out(figure, f"Reconstruction error at rank {k}", batch)
+    return set_layout(figure, f"Reconstruction error at rank {k}", batch)
 
 
 def error_by_rank_figure(
@@ -135,7 +135,7 @@ def error_by_rank_figure(
         )  # fmt: skip
     set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis)
     _set_error_axis(figure, relative)
-    return laid_out(figure, f"Reconstruction error by rank at {layer}")
+    return set_layout(figure, f"Reconstruction error by rank at {layer}")
 
 
 def _add_rank_zero(

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.measures.stopping import maximum, smoothed
-from nmfdiag.plots.theme import laid_out
+from nmfdiag.plots.theme import set_layout
 from nmfdiag.text import for_plot
 from nmfdiag.zoo.experiments import LAYER_SETS
 
@@ -170,5 +170,5 @@ def layer_map(
         title="layer, input on top", type="category", range=[len(names) - 0.5, -0.5], showgrid=False, zeroline=False,
         automargin=True,
     )  # fmt: skip
-    laid_out(figure, f"{for_plot(title)}: {measure.title} by layer")
+    set_layout(figure, f"{for_plot(title)}: {measure.title} by layer")
     return figure.update_layout(height=220 + 28 * len(names), hoverdistance=-1, legend={"y": -0.3, "yanchor": "top"})

@@ -7,7 +7,7 @@ import plotly.graph_objects as go
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
-from nmfdiag.plots.theme import GREY, colour_of, laid_out, marker_of, set_rank_axis
+from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layout, set_rank_axis
 from nmfdiag.views.support.sentences import bounds_words
 from nmfdiag.zoo.registry import known
 
@@ -104,4 +104,4 @@ def area_figure(curves: Mapping[float, CompressionCurve], *, layer: str, batch: 
     figure.add_vline(k, line={"color": GREY, "dash": "dash", "width": 1})
     set_rank_axis(figure, max(curve.ranks[-1] for curve in curves.values()), axis)
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return laid_out(figure, f"Accuracy over rank at {layer}", batch)
+    return set_layout(figure, f"Accuracy over rank at {layer}", batch)

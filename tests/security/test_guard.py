@@ -1,4 +1,4 @@
-"""What the server lets in: pages of its own, under its own names; and so many uploads at once."""
+"""What the server accepts: its own pages, under its own names, and a limited amount of uploads."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,14 +15,14 @@ OWN = "127.0.0.1:8501"
 
 
 @pytest.fixture(autouse=True)
-def configured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def options(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     options = {
         "server.allowedHosts": ["127.0.0.1", "diag.example"],
         "server.corsAllowedOrigins": ["https://diag.example"],
         "server.maxUploadSize": 1,
     }
-    true = config.get_option
-    monkeypatch.setattr(config, "get_option", lambda name: options.get(name, true(name)))
+    get_option = config.get_option
+    monkeypatch.setattr(config, "get_option", lambda name: options.get(name, get_option(name)))
     return options
 
 
@@ -49,21 +49,21 @@ def test_hosts_and_origins(hosts: list[str], origins: list[str], accepted: bool)
     assert (refusal(hosts, origins) == "") == accepted
 
 
-def test_without_names_nobody_is_let_in(configured: dict[str, Any]) -> None:
-    configured["server.allowedHosts"] = []
+def test_without_names_every_request_is_refused(options: dict[str, Any]) -> None:
+    options["server.allowedHosts"] = []
     assert refusal([OWN], [])
 
 
-def test_no_address_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_address_is_requested(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("get_external_ip", "get_internal_ip"):
         monkeypatch.setattr(net_util, name, getattr(net_util, name))  # to be put back
-    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda *_, **__: pytest.fail("it asked"))
+    monkeypatch.setattr(net_util, "_make_blocking_http_get", lambda *_, **__: pytest.fail("an address was requested"))
     stay_offline()
     assert not server_util.is_url_from_allowed_origins("https://evil.example")
 
 
 def put(server: Guard, session: str, size: int | None) -> int:
-    """The status that an upload is answered with."""
+    """Return the status of the answer to an upload."""
     length = [] if size is None else [(b"content-length", str(size).encode())]
     scope = {"type": "http", "method": "PUT", "path": f"/_stcore/upload_file/{session}/file", "headers": [(b"host", OWN.encode()), *length]}  # fmt: skip
     sent: list[dict[str, Any]] = []
@@ -79,19 +79,17 @@ def put(server: Guard, session: str, size: int | None) -> int:
 
 
 def test_uploads_in_memory_are_bounded_by_session_and_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    held: dict[str, int] = {}
-    monkeypatch.setattr(guard, "held_bytes", lambda: held)
+    uploaded: dict[str, int] = {}
+    monkeypatch.setattr(guard, "uploaded_bytes", lambda: uploaded)
 
     async def app(scope: Any, receive: Callable[[], Awaitable[Any]], send: Callable[[Any], Awaitable[None]]) -> None:
         await send({"type": "http.response.start", "status": 204, "headers": []})
 
     server, megabyte = Guard(app), guard.MEGABYTE
     assert put(server, "a", megabyte) == put(server, "a", None) == 204
-    held["a"] = 2 * megabyte + 1
-    assert (
-        put(server, "a", megabyte) == put(server, "a", None) == 413
-    )  # one whose length is not told counts as the largest
+    uploaded["a"] = 2 * megabyte + 1
+    assert put(server, "a", megabyte) == put(server, "a", None) == 413  # an unknown length counts as the largest
     assert put(server, "a", 10) == put(server, "b", megabyte) == 204
-    held.clear()
-    held |= {str(i): 2 * megabyte for i in range(5)} | {"c": 3 * megabyte // 2}
+    uploaded.clear()
+    uploaded |= {str(i): 2 * megabyte for i in range(5)} | {"c": 3 * megabyte // 2}
     assert put(server, "b", megabyte) == 413 and put(server, "b", 10) == 204

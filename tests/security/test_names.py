@@ -101,9 +101,9 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
 def offered() -> None:
     import streamlit as st
 
-    from nmfdiag.ui.upload_form import pick
+    from nmfdiag.ui.upload_form import select_option
 
-    st.write(pick("data set", ["digits"], {}))
+    st.write(select_option("data set", ["digits"], {}))
 
 
 def test_a_browser_can_not_choose_what_was_not_offered() -> None:

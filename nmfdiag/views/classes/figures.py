@@ -3,7 +3,7 @@
 import plotly.graph_objects as go
 
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, laid_out, marker_of, waiting_figure
+from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, marker_of, placeholder_figure, set_layout
 from nmfdiag.views.classes.sentences import correlation_words
 from nmfdiag.views.classes.tables import ClassCurves, correlations, curves_of
 from nmfdiag.views.curve_figures import curve_figure
@@ -24,7 +24,7 @@ def map_figure(found: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
     layers, classes, names = found.choice.layers, found.classes, list(found.choice.names)
     columns = [found.auc(p, layer) for layer in layers]
     if not any(columns):
-        return waiting_figure(f"No curve of p = {p:g}")
+        return placeholder_figure(f"No curve of p = {p:g}")
     z = [[column.get(c) for column in columns] for c in classes]
     figure = go.Figure()
     # No colours of its own: the theme's sequential scale, one hue and ordered in lightness, goes from the background's side (AuC
@@ -55,7 +55,7 @@ def map_figure(found: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
         tickmode="linear" if len(names) <= 50 else "auto", automargin=True,
     )  # fmt: skip
     over = " over log k" if found.choice.axis == "log" else ""
-    laid_out(figure, f"{METHODS[found.method].title} AuC{over}, p = {p:g}", found.choice.batch_words)
+    set_layout(figure, f"{METHODS[found.method].title} AuC{over}, p = {p:g}", found.choice.batch_words)
     height = min(LARGEST_HEIGHT, max(HEIGHT, 130 + ROW_HEIGHT * len(names)))
     return figure.update_layout(height=height, hoverdistance=-1)
 
@@ -65,7 +65,7 @@ def class_curve_figure(found: ClassCurves, results: Curves, *, class_idx: int) -
     choice, name = found.choice, found.names[class_idx]
     some = curves_of(choice, results, class_idx)
     if not some:
-        return waiting_figure(f"No curve of class {name} at {choice.layer}")
+        return placeholder_figure(f"No curve of class {name} at {choice.layer}")
     curves = {(choice.label_noise(r), r.method): [curve] for r, curve in some.items()}
     batch = f"class {name}, {max(curve.n_samples for curve in some.values())} samples"
     figure = curve_figure(dict(sorted(curves.items())), layer=choice.layer, axis=choice.axis, batch=batch)
@@ -97,7 +97,7 @@ def scatter_figure(found: ClassCurves, *, class_idx: int) -> go.Figure:
     """
     layer, points = found.choice.layer, found.points(found.choice.layer)
     if not points:
-        return waiting_figure(f"No class with a curve at {layer} and a test accuracy")
+        return placeholder_figure(f"No class with a curve at {layer} and a test accuracy")
     figure = go.Figure()
     for p, of in correlations(found, layer).items():
         mine = [point for point in points if point[0] == p]
@@ -120,7 +120,7 @@ def scatter_figure(found: ClassCurves, *, class_idx: int) -> go.Figure:
     over = " over log k" if found.choice.axis == "log" else ""
     figure.update_xaxes(title=f"AuC{over} of the given class, {found.choice.batch_words}", range=[0, 1.05])
     figure.update_yaxes(title="test accuracy of the true class", range=[-0.03, 1.05])
-    laid_out(figure, f"Test accuracy by class over {METHODS[found.method].title} AuC at {layer}")
+    set_layout(figure, f"Test accuracy by class over {METHODS[found.method].title} AuC at {layer}")
     legend = {"orientation": "v", "x": 0, "y": -0.16, "yanchor": "top"}
     return figure.update_layout(legend=legend, height=HEIGHT + 22 * (len(figure.data) - 1))
 

@@ -13,9 +13,9 @@ from nmfdiag.plots.theme import (
     GREY,
     HEIGHT,
     colour_of,
-    laid_out,
     marker_of,
     set_layer_axis,
+    set_layout,
 )
 from nmfdiag.views.generalization.sentences import interval_words
 from nmfdiag.views.generalization.tables import COMPARED, DATASETS, STATISTICS, Selection, Verdict
@@ -60,7 +60,7 @@ def scatter_figure(selection: Selection, *, chosen: str = "") -> go.Figure:
     figure.update_xaxes(title=over + words, range=AUC_RANGE if raw else None, matches="x")
     figure.update_yaxes(range=ERROR_RANGE if raw else None)
     figure.update_yaxes(title=f"generalisation error{words}", col=1)
-    laid_out(figure, _title("Generalisation error over AuC", selection.definition.words))
+    set_layout(figure, _title("Generalisation error over AuC", selection.definition.words))
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(
         height=HEIGHT + 100,
@@ -104,7 +104,7 @@ def definitions_figure(found: Sequence[Verdict], statistic: str = "pearson") -> 
         showgrid=False, zeroline=False,
     )  # fmt: skip
     figure.update_xaxes(title=f"{STATISTICS[statistic]} of AuC and generalisation error", range=[-1.02, 1.02])
-    laid_out(figure, f"{STATISTICS[statistic]} under every declared definition")
+    set_layout(figure, f"{STATISTICS[statistic]} under every declared definition")
     return figure.update_layout(height=150 + ROW_HEIGHT * len(some), legend={"y": -0.13})
 
 
@@ -129,7 +129,7 @@ def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
     )
     set_layer_axis(figure, record.layers)
     figure.update_yaxes(title=f"AuC over {'log k' if definition.axis == 'log' else 'k'}", range=[0, 1.05])
-    laid_out(figure, f"{record.name}: AuC by layer, {definition.batch}-class batches")
+    set_layout(figure, f"{record.name}: AuC by layer, {definition.batch}-class batches")
     return figure.update_layout(height=HEIGHT - 60, legend={"y": -0.45, "yanchor": "top"})
 
 

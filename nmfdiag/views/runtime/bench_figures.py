@@ -6,7 +6,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.plots.theme import GREY, P_MARKERS, laid_out
+from nmfdiag.plots.theme import GREY, P_MARKERS, set_layout
 from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.figures import set_seconds
 from nmfdiag.views.runtime.sentences import times_words
@@ -102,7 +102,7 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
         "wall time (median; bars: least to most)",
         list(shown["wall_seconds"]),
     )
-    return laid_out(figure, f"The last benchmark: time over {AXES[kind]}")
+    return set_layout(figure, f"The last benchmark: time over {AXES[kind]}")
 
 
 def bench_answer(table: pd.DataFrame) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 
 from nmfdiag.jobs.requests import WHOLE_GRID, RuntimeResult
-from nmfdiag.plots.theme import GREY, P_MARKERS, add_open_marker, colour_of, laid_out, set_rank_axis
+from nmfdiag.plots.theme import GREY, P_MARKERS, add_open_marker, colour_of, set_layout, set_rank_axis
 from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.sentences import SOLVER_TITLES, Timings, measured
 
@@ -65,7 +65,7 @@ def cost_figure(results: Timings, *, kind: str, p: float, where: str, scale: str
             figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
     add_open_marker(figure, any(not all(t.converged) for t in there.values()))
     set_seconds(figure.update_yaxes, scale, SECONDS, [t for timed in there.values() for t in timed.wall_seconds])
-    return laid_out(figure, f"Time of NMF over {kind} at {where}")
+    return set_layout(figure, f"Time of NMF over {kind} at {where}")
 
 
 def convergence_figure(results: Timings, *, p: float, where: str, scale: str) -> go.Figure:
@@ -108,7 +108,7 @@ def convergence_figure(results: Timings, *, p: float, where: str, scale: str) ->
     figure.update_yaxes(title="relative error ‖A − WH‖ / ‖A‖", type=scale)
     if scale == "linear":
         figure.update_yaxes(range=[0, 1.03])
-    return laid_out(figure, f"Error over time at {where}")
+    return set_layout(figure, f"Error over time at {where}")
 
 
 def _name(there: Timings, device: str, solver: str, rank: int, ranks: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from nmfdiag.evidence.records import History
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import spread
 from nmfdiag.measures.stopping import RULES, Series, mean_series
-from nmfdiag.plots.theme import GREY, colour_of, laid_out
+from nmfdiag.plots.theme import GREY, colour_of, set_layout
 from nmfdiag.views.epochs import (
     THICK,
     THIN,
@@ -61,7 +61,7 @@ def stopping_figure(setting: Setting, measure: EpochMeasure, *, layers: str, win
     _mark_mean_epochs(figure, setting, measure, layers)
     set_panel_axes(figure, list(_HEIGHTS), measure, loss="test loss", last=setting.n_epochs)
     figure.update_xaxes(title=_epoch_title(setting), row=_MEASURE)
-    laid_out(figure, f"{setting.title}: {measure.title}, {layers}")
+    set_layout(figure, f"{setting.title}: {measure.title}, {layers}")
     legend = {"orientation": "h", "y": -0.13, "yanchor": "top"}
     return figure.update_layout(height=PANEL_HEIGHT, legend=legend, margin={"l": 60, "r": 20, "t": 96, "b": 50})
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.support.cover import SupportCover, by_rectangles, rectangle_of
 from nmfdiag.measures.support.rectangles import Rectangle
-from nmfdiag.plots.theme import GREY, colour_of, laid_out, marker_of, set_layer_axis
+from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layer_axis, set_layout
 from nmfdiag.views.support.sentences import PARTS, bounds_words
 
 TINTS = ("#2f9e96", "#9a6fd0", "#d9822b", "#4a90d9", "#c85c9a", "#8a9a2b")
@@ -53,7 +53,7 @@ def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: s
     for i, tint in enumerate(TINTS[:most], 1):
         _add_key(figure, f"rectangle {i}", {"symbol": "square", "size": 10, "color": tint})
     _add_key(figure, "rest of the support", {"symbol": "square", "size": 10, "color": REST})
-    laid_out(figure, f"Support of {layer}", batch)
+    set_layout(figure, f"Support of {layer}", batch)
     figure.update_annotations(font_size=13)
     return figure.update_layout(height=560, legend={"y": -0.12}, margin={"t": 80})
 
@@ -103,7 +103,7 @@ def growth_figure(
     set_layer_axis(figure, layers)
     tallest = max((t for trace in figure.data for t in trace.y if t is not None), default=1)
     figure.update_yaxes(title=f"rectangles that cover {part} of the support", range=[0, 1.06 * max(tallest, 1)])
-    laid_out(figure, "Rectangles by layer", batch)
+    set_layout(figure, "Rectangles by layer", batch)
     return figure.update_layout(height=500, legend={"y": -0.26})
 
 

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.monitor.run_reader import Run
-from nmfdiag.plots.theme import GREY, P_MARKERS, colour_of, laid_out
+from nmfdiag.plots.theme import GREY, P_MARKERS, colour_of, set_layout
 from nmfdiag.text import for_plot
 from nmfdiag.views.epochs import (
     FAINT,
@@ -83,7 +83,7 @@ def live_figure(
     set_panel_axes(figure, parts, measure, loss="loss", last=last)
     figure.update_xaxes(title="epoch", row=len(parts))
     name = for_plot(lines[0].label) if len(lines) == 1 else f"{len(lines)} runs"
-    laid_out(figure, f"{name}: {measure.title}, {for_plot(layers)}")
+    set_layout(figure, f"{name}: {measure.title}, {for_plot(layers)}")
     margin = {"l": 60, "r": 20, "t": 72, "b": 50}
     legend = {"y": -0.09 * 680 / sum(heights), "yanchor": "top", "itemclick": False, "itemdoubleclick": False}
     return figure.update_layout(
