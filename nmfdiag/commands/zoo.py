@@ -209,8 +209,7 @@ def _verify(arguments: argparse.Namespace) -> Outcome:
 
 
 def _remove(arguments: argparse.Namespace) -> Outcome:
-    from nmfdiag.zoo.registry import lookup
-    from nmfdiag.zoo.remove_network import remove
+    from nmfdiag.zoo.registry import lookup, remove
 
     selected = [lookup(name) for name in arguments.names]
     for entry in selected:

@@ -10,8 +10,7 @@ from nmfdiag.ui import live_results
 from nmfdiag.ui.network_opening import OPEN, open_network
 from nmfdiag.ui.widgets import column_formats, set_widgets
 from nmfdiag.views import your_network as view
-from nmfdiag.zoo.registry import ZooEntry
-from nmfdiag.zoo.remove_network import remove
+from nmfdiag.zoo.registry import ZooEntry, remove
 
 
 def draw_check(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:

@@ -10,6 +10,7 @@ import json
 import math
 import os
 import re
+import shutil
 import time
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache, partial
@@ -329,3 +330,25 @@ def _read(path: Path) -> "dict[str, Tensor]":
         return {name: tensor.clone() for name, tensor in load_file(path).items()}  # the file may change after this
     except (OSError, SafetensorError) as error:
         raise NmfdiagError(f"The zoo file {path.name} of {path.parent.name} can't be read: {error}") from None
+
+
+def remove(entry: ZooEntry) -> None:
+    """Delete a network's files; its pool of samples stays while another network uses it.
+
+    Args:
+        entry: One that was added or opened, in the user's zoo.
+
+    Raises:
+        NmfdiagError: If it is none of the user's own, or its files can't be deleted.
+    """
+    home, folder, pool = user_zoo().resolve(), entry.folder.resolve(), entry.files["pool"].resolve()
+    if not entry.called or folder.parent != home or entry.folder.is_symlink() or pool.parent != home / POOLS:
+        raise NmfdiagError(f"{entry.name} is not a network that was opened or added here: it is not removed.")
+    try:
+        (folder / ENTRY_FILE).unlink()  # first: a network without its record is none
+        refresh()
+        if not any(other.files["pool"].resolve() == pool for other in entries().values()):
+            pool.unlink(missing_ok=True)
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise NmfdiagError(f"{entry.name} can't be removed: {error}") from None

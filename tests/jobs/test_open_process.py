@@ -39,8 +39,7 @@ from nmfdiag.jobs.open_process import (
     opened_networks,
 )
 from nmfdiag.networks.architectures import TORCHVISION_NAMES, torchvision_names
-from nmfdiag.zoo.registry import lookup, refresh, user_zoo
-from nmfdiag.zoo.remove_network import remove
+from nmfdiag.zoo.registry import lookup, refresh, remove, user_zoo
 
 
 def write(path: Path, content: bytes = b"x") -> Path:
@@ -300,7 +299,7 @@ def test_only_the_users_own_networks_are_removed(own_zoo: Path) -> None:
 
 
 def test_it_is_asked_for_without_torch() -> None:
-    modules = "nmfdiag.jobs.open_process, nmfdiag.jobs.browse, nmfdiag.zoo.remove_network, nmfdiag.views.your_network"
+    modules = "nmfdiag.jobs.open_process, nmfdiag.jobs.browse, nmfdiag.views.your_network"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 

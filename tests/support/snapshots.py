@@ -1,0 +1,103 @@
+"""Snapshots of a network and of the whole process, to be compared bit for bit before and after something."""
+
+import logging
+import os
+import random
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CLASS_ATTRIBUTES = (
+    "__call__",
+    "_call_impl",
+    "__getattr__",
+    "__setattr__",
+    "forward",
+    "train",
+    "eval",
+    "to",
+    "register_forward_hook",
+)
+
+
+def plain(value: Any, known: dict[int, int] | None = None) -> Any:
+    """A value, however deep, as something that can be compared bit for bit; objects by what they hold."""
+    known = {} if known is None else known
+    if isinstance(value, Tensor):
+        grad = None if value.grad_fn is not None or value.grad is None else plain(value.grad, known)
+        tensor = value.detach()
+        return (
+            "tensor",
+            str(tensor.dtype),
+            tuple(tensor.shape),
+            tensor.cpu().contiguous().numpy().tobytes(),
+            value.requires_grad,
+            grad,
+        )
+    if isinstance(value, np.ndarray):
+        return ("array", value.dtype.str, value.shape, value.tobytes())
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | type):
+        return value
+    if id(value) in known:
+        return ("again", known[id(value)])
+    known[id(value)] = len(known)
+    if isinstance(value, dict):
+        return {str(key): plain(each, known) for key, each in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(each, known) for each in value]
+    if callable(value) and not isinstance(value, nn.Module):
+        return ("callable", id(value))
+    return (
+        (type(value).__qualname__, plain(dict(vars(value)), known))
+        if hasattr(value, "__dict__")
+        else ("object", id(value))
+    )
+
+
+def identities(model: nn.Module) -> dict[str, int]:
+    """Which objects the parts, parameters and buffers are: an optimiser holds on to them."""
+    parts = {**dict(model.named_modules()), **dict(model.named_parameters()), **dict(model.named_buffers())}
+    return {f"{type(part).__name__} {name}": id(part) for name, part in parts.items()}
+
+
+def process() -> dict[str, Any]:
+    """What belongs to everybody."""
+    named = {name: logging.getLogger(name) for name in ("", "nmfdiag", "torch", "torch.fx")}
+    return {
+        "Python's random state": random.getstate(), "NumPy's": plain(list(np.random.get_state())),
+        "torch's": plain(torch.get_rng_state()),
+        "CUDA's": [plain(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else [],
+        "default dtype": torch.get_default_dtype(), "threads of torch": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(), "inference": torch.is_inference_mode_enabled(),
+        "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()),
+        "anomaly": torch.is_anomaly_enabled(), "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "cudnn": (torch.backends.cudnn.benchmark, torch.backends.cudnn.deterministic, torch.backends.mkldnn.enabled),
+        "matmul precision": torch.get_float32_matmul_precision(),
+        "nn.Module": {name: id(getattr(nn.Module, name, None)) for name in CLASS_ATTRIBUTES},
+        "own classes": {name: id(nn.Linear.__dict__.get(name)) for name in CLASS_ATTRIBUTES},
+        "functions": {name: id(getattr(F, name)) for name in ("relu", "linear", "gelu")} | {"torch.relu": id(torch.relu)},
+        "hooks of all modules": {n: len(v) for n, v in vars(nn.modules.module).items() if n.startswith("_global_") and hasattr(v, "__len__")},
+        "warnings": [str(each) for each in warnings.filters], "showwarning": id(warnings.showwarning),
+        "loggers": {name: (log.level, log.propagate, log.disabled, list(log.handlers)) for name, log in named.items()},
+        "logging": logging.root.manager.disable, "environment": dict(os.environ), "folder": os.getcwd(), "path": list(sys.path),
+        "streams": (id(sys.stdout), id(sys.stderr), id(sys.excepthook)), "NumPy's errors": np.geterr(),
+        "profile": (sys.getprofile(), sys.gettrace()), "recursion": sys.getrecursionlimit(),
+    }  # fmt: skip
+
+
+def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
+    return [name for name in before if before[name] != after[name]]
+
+
+def everything(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+    return process() | {
+        "the network": plain(model),
+        "its parts": identities(model),
+        "inputs": plain(x),
+        "labels": plain(y),
+    }
