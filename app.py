@@ -1,4 +1,7 @@
-"""The dashboard: ``streamlit run app.py``. Streamlit imports this file once for the server, and runs it as a script for each page."""
+"""The dashboard: ``streamlit run app.py``.
+
+Streamlit imports this file once for the server, and runs it as a script for each page.
+"""
 
 import streamlit as st
 

@@ -1,4 +1,4 @@
-"""What a network loses with k directions of a layer removed (figure 7)."""
+"""Accuracy of a network without k directions of a layer (figure 7)."""
 
 from dataclasses import replace
 
@@ -26,28 +26,30 @@ from nmfdiag.views.selection import EACH_CLASS, Choice, methods_of
 PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
 
 page_guard()
-asked = sidebar(without=["methods"])
-fitting = methods_of(asked.networks[0])
-paper = {"removed": list(fitting), "batch": str(EACH_CLASS), "axis": "linear"}
+sidebar_choice = sidebar(without=["methods"])
+all_methods = methods_of(sidebar_choice.networks[0])
+paper = {"removed": list(all_methods), "batch": str(EACH_CLASS), "axis": "linear"}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    methods = select_several("remove", fitting, "removed", fitting, format_func=lambda method: METHODS[method].removed)
+    methods = select_several(
+        "remove", all_methods, "removed", all_methods, format_func=lambda method: METHODS[method].removed
+    )
     st.button("As in the paper", on_click=set_widgets, args=(paper,), help=PAPER_HELP)
-choice = replace(asked, methods=tuple(m for m in fitting if m in methods))
+choice = replace(sidebar_choice, methods=tuple(m for m in all_methods if m in methods))
 with head:
     link = [("removed", METHODS[m].removed) for m in choice.methods]
-    heading("Which directions does the network need?", asked, link)
+    heading("Which directions does the network need?", sidebar_choice, link)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.ablations()
     results = live_results.get_results(choice, requests)
-    at_layer = curves_by_class(choice, results, choice.layer)
-    live_results.answer(ablation_answer(choice.layer, at_layer, choice.axis), results, requests)
-    if at_layer:
-        figure = ablation_figure(at_layer, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
-        what = f"{choice.layer}_accuracy-without-directions"
-        charts.chart(figure, choice, results, what, f"Accuracy without k directions at {choice.layer}")
+    curves = curves_by_class(choice, results, choice.layer)
+    live_results.answer(ablation_answer(choice.layer, curves, choice.axis), results, requests)
+    if curves:
+        figure = ablation_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
+        figure_key = f"{choice.layer}_accuracy-without-directions"
+        charts.chart(figure, choice, results, figure_key, f"Accuracy without k directions at {choice.layer}")
     live_results.progress(choice, requests, results)
     st.markdown(
         ablation_by_layer({layer: curves_by_class(choice, results, layer) for layer in choice.layers}, choice.axis)

@@ -1,4 +1,4 @@
-"""Are layers more linear on one class than on a mixture, in every data set and architecture (figure 4)?"""
+"""Linearity on single-class and on multi-class batches, in every data set and architecture (figure 4)."""
 
 from dataclasses import replace
 
@@ -21,30 +21,34 @@ FIRST_SHOWN = 4
 FAMILIES_HELP = "The sidebar's own, and those with the smallest inputs. All of them are the paper's figure: minutes, the first time."
 
 page_guard()
-asked = sidebar(without=["layer", "batch", "methods", "grid", "beside"])
-found = {choice.family: choice for choice in families(replace(asked, batch=BOTH), entries())}
+sidebar_choice = sidebar(without=["layer", "batch", "methods", "grid", "beside"])
+by_family = {choice.family: choice for choice in families(replace(sidebar_choice, batch=BOTH), entries())}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
-    shown = select_several("shown", list(found), "families", list(found)[:FIRST_SHOWN], help=FAMILIES_HELP)
-    method = select_one("compressed by", methods_of(asked.networks[0]), "by", segmented=True)
+    family_names = select_several(
+        "shown", list(by_family), "families", list(by_family)[:FIRST_SHOWN], help=FAMILIES_HELP
+    )
+    method = select_one("compressed by", methods_of(sidebar_choice.networks[0]), "by", segmented=True)
     grid = select_one("rank grid", GRIDS, "ranks_on", default=GRIDS.index("coarse"), segmented=True, help=GRID_HELP)
-choices = [fitted(replace(choice, grid=grid), method) for name, choice in found.items() if name in shown]
-every = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
+choices = [fitted(replace(choice, grid=grid), method) for name, choice in by_family.items() if name in family_names]
+all_networks = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
 with head:
     link = [*(("families", choice.family) for choice in choices), ("by", method), ("ranks_on", grid)]
-    heading("Are layers more linear on one class than on a mixture?", asked, link, subject(choices), compare=False)
+    heading(
+        "Are layers more linear on one class than on a mixture?", sidebar_choice, link, subject(choices), compare=False
+    )
 
 
 def draw() -> None:
     requests = [request for choice in choices for request in choice.requests()]
-    results = live_results.get_results(every, requests)
+    results = live_results.get_results(all_networks, requests)
     live_results.answer(batches_answer(choices, results), results, requests)
-    figure = batches_figure(choices, results, current=asked.family)
+    figure = batches_figure(choices, results, current=sidebar_choice.family)
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
-    charts.chart(figure, every, results, "single-against-multi-class", alt)
-    live_results.progress(every, requests, results)
+    charts.chart(figure, all_networks, results, "single-against-multi-class", alt)
+    live_results.progress(all_networks, requests, results)
     st.markdown(chance_words(choices, results))
-    tabs(help_text("batches"), batches_table(choices, results), settings(every, results))
+    tabs(help_text("batches"), batches_table(choices, results), settings(all_networks, results))
 
 
 live_results.draw_safely(draw)

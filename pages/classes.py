@@ -1,4 +1,4 @@
-"""Which classes a network memorises, and whether AuC foretells how well they are recognised (figure 8)."""
+"""AuC by class: the classes that a network memorises, and how well AuC predicts their test accuracy (figure 8)."""
 
 import streamlit as st
 
@@ -30,46 +30,50 @@ from nmfdiag.views.selection import Choice
 CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
 
 page_guard()
-asked = sidebar()
-choice = over_classes(asked)
+sidebar_choice = sidebar()
+choice = over_classes(sidebar_choice)
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     levels = {f"{n.label_noise:g}": n for n in choice.networks}
     level = select_one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
-    by_sidebar = asked.batch in choice.names
-    named = options_of((LOWEST,), choice.names)
-    option = "" if by_sidebar else select_one("curves of class", list(named), "class", help=CLASS_HELP)
-    wanted = named.get(option, asked.batch)
+    by_sidebar = sidebar_choice.batch in choice.names
+    class_options = options_of((LOWEST,), choice.names)
+    option = "" if by_sidebar else select_one("curves of class", list(class_options), "class", help=CLASS_HELP)
+    class_name = class_options.get(option, sidebar_choice.batch)
 with head:
-    own = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
-    heading("Which classes are memorised?", asked if by_sidebar else choice, own, presets=presets.CLASSES)
-    if words := note(asked):
-        st.info(for_markdown(words), icon=":material/info:")
+    link = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
+    heading("Which classes are memorised?", sidebar_choice if by_sidebar else choice, link, presets=presets.CLASSES)
+    if sidebar_note := note(sidebar_choice):
+        st.info(for_markdown(sidebar_note), icon=":material/info:")
 
 
 def draw(choice: Choice) -> None:
-    here = {n.label_noise: n for n in choice.networks}
-    network = here.get(levels[level].label_noise, choice.networks[0])
+    by_noise = {n.label_noise: n for n in choice.networks}
+    network = by_noise.get(levels[level].label_noise, choice.networks[0])
     p = network.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
     results = live_results.get_results(choice, requests)
-    found = class_curves(choice, results)
-    class_idx = class_of(wanted if wanted in choice.names else LOWEST, found, p)
-    name = found.names[class_idx]
-    live_results.answer(classes_answer(found, p, choice.layer), results, requests)
+    curves = class_curves(choice, results)
+    class_idx = class_of(class_name if class_name in choice.names else LOWEST, curves, p)
+    name = curves.names[class_idx]
+    live_results.answer(classes_answer(curves, p, choice.layer), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
-    charts.chart(map_figure(found, p, class_idx=class_idx), choice, map_table(found, p), f"auc-by-class_p{p:g}", alt)
+    charts.chart(map_figure(curves, p, class_idx=class_idx), choice, map_table(curves, p), f"auc-by-class_p{p:g}", alt)
     live_results.progress(choice, requests, results)
-    own_method = {
-        q: at[choice.layer][class_idx] for q, at in found.curves.items() if class_idx in at.get(choice.layer, {})
+    by_noise_curves = {
+        q: by_layer[choice.layer][class_idx]
+        for q, by_layer in curves.curves.items()
+        if class_idx in by_layer.get(choice.layer, {})
     }
-    st.markdown(for_markdown(denoising_words(own_method, name, choice.layer, found.method)))
-    some = curves_of(choice, results, class_idx)
-    figure = class_curve_figure(found, results, class_idx=class_idx)
-    charts.chart(figure, choice, some, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}")
-    figure, points = scatter_figure(found, class_idx=class_idx), point_table(found, choice.layer)
+    st.markdown(for_markdown(denoising_words(by_noise_curves, name, choice.layer, curves.method)))
+    class_results = curves_of(choice, results, class_idx)
+    figure = class_curve_figure(curves, results, class_idx=class_idx)
+    charts.chart(
+        figure, choice, class_results, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}"
+    )
+    figure, points = scatter_figure(curves, class_idx=class_idx), point_table(curves, choice.layer)
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
-    details(help_text("classes"), correlation_table(found), choice, results)
+    details(help_text("classes"), correlation_table(curves), choice, results)
 
 
 live_results.side_by_side(choice, draw)

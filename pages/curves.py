@@ -1,4 +1,4 @@
-"""How much accuracy is left at rank k (figures 2a, 2b and 3)."""
+"""Accuracy over rank k (figures 2a, 2b and 3)."""
 
 from nmfdiag.measures.auc_sentences import robustness
 from nmfdiag.measures.methods import METHODS
@@ -11,6 +11,7 @@ from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_groups import curves_at_layer
 from nmfdiag.views.curve_tables import auc_table
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
@@ -25,21 +26,15 @@ def draw(choice: Choice) -> None:
     curves = curves_at_layer(choice, results)
     methods = {method for _, method in curves}
     method = choice.method if choice.method in methods else methods.pop()
-    words = robustness(choice.layer, {p: some for (p, m), some in curves.items() if m == method}, choice.axis)
-    live_results.answer(f"{METHODS[method].title}: {words}", results, requests)
+    sentence = robustness(
+        choice.layer, {p: batch_curves for (p, m), batch_curves in curves.items() if m == method}, choice.axis
+    )
+    live_results.answer(f"{METHODS[method].title}: {sentence}", results, requests)
     figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
     alt = f"Accuracy over rank at {choice.layer}"
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
     live_results.progress(choice, requests, results)
-    how_to_read = """
-**Figures 2a, 2b and 3.** Solid NMF (signed NMF, of a network whose activations can be negative: dashes and dots), dashed PCA, dotted random ablation (choose
-them under *More*); colour is p. The band is one standard error over classes, the
-thin grey dashes are the uncompressed accuracy. **A curve that rises late** needs many directions. It may rise above the dashes:
-compression can denoise. **At k = 0** nothing of the layer is left: a constant answer is right for one class in all.
-Open markers are ranks at which NMF did not converge for some class; the last rank is exact by construction.
-
-**AuC** is the area under the curve, divided by the length of the rank axis: 1 means right at every rank."""
-    details(how_to_read, auc_table(results, entries()), choice, results)
+    details(help_text("curves"), auc_table(results, entries()), choice, results)
 
 
 live_results.side_by_side(choice, draw)

@@ -1,4 +1,4 @@
-"""Which of the paper's claims hold on our networks; every claim opens its view and the runs behind it."""
+"""The paper's claims and what our networks show; every claim opens its view and the runs behind it."""
 
 import streamlit as st
 
@@ -22,18 +22,20 @@ from nmfdiag.views.evidence import (
 
 def draw() -> None:
     start_run()
-    found = findings()
+    claim_findings = findings()
     with st.sidebar:
-        shown = select_several("verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed.")
-    banner("Where is the paper right?", subject(found), [("verdict", verdict) for verdict in shown])
-    st.markdown(f"**{evidence_answer(found)}**")
-    for number, (claim, finding) in enumerate(found.items()):
-        if finding.verdict not in shown:
+        verdicts = select_several(
+            "verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed."
+        )
+    banner("Where is the paper right?", subject(claim_findings), [("verdict", verdict) for verdict in verdicts])
+    st.markdown(f"**{evidence_answer(claim_findings)}**")
+    for number, (claim, finding) in enumerate(claim_findings.items()):
+        if finding.verdict not in verdicts:
             continue
         with st.expander(heading_of(claim, finding), key=f"claim_{number}"):
-            paper, ours = st.columns(2)
-            paper.markdown(f"**The paper** (figure {claim.figure[1:]}): {claim.paper}.")
-            ours.markdown(f"**Here**: {finding.measured}.")
+            left, right = st.columns(2)
+            left.markdown(f"**The paper** (figure {claim.figure[1:]}): {claim.paper}.")
+            right.markdown(f"**Here**: {finding.measured}.")
             if claim.why:
                 st.markdown(claim.why)
             if finding.units:
@@ -47,7 +49,7 @@ def draw() -> None:
                     query_params=claim.link,
                 )
                 st.caption(f"A unit is {claim.unit}. Recorded by `{claim.command}`.")
-    table = claims_table(found)
+    table = claims_table(claim_findings)
     st.download_button(
         "All claims (CSV)", table.to_csv(index=False).encode(), "nmfdiag_claims.csv", "text/csv",
         on_click="ignore", icon=":material/table:",

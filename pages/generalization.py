@@ -1,4 +1,4 @@
-"""Whether AuC foretells the generalisation error, over the networks of a declared experiment (figure 5)."""
+"""AuC as a predictor of the generalisation error, over the networks of a declared experiment (figure 5)."""
 
 import streamlit as st
 
@@ -106,17 +106,19 @@ def draw_network(name: str, selection: Selection) -> None:
 
 def draw_definitions(selection: Selection, stem: str) -> None:
     st.subheader("Does the answer hinge on the choices?", anchor=False)
-    found = verdicts(selection)
-    table = definition_table(found)
+    by_definition = verdicts(selection)
+    table = definition_table(by_definition)
     parts = [
-        *words.definitions_words(found),
+        *words.definitions_words(by_definition),
         words.noise_words(selection),
         words.combination_words(selection),
     ]
     st.markdown("\n".join(f"- {part}" for part in parts if part))
     statistic = select_one("correlation", list(STATISTICS), "statistic", segmented=True)
-    figure, what = definitions_figure(found, statistic), "definitions"
-    charts.plot(figure, f"{stem}_definitions", lambda: table, what, "r under every declared definition, with intervals")
+    figure, figure_key = definitions_figure(by_definition, statistic), "definitions"
+    charts.plot(
+        figure, f"{stem}_definitions", lambda: table, figure_key, "r under every declared definition, with intervals"
+    )
     with st.expander("Every definition, method and correlation", icon=":material/table:"):
         st.dataframe(table, hide_index=True, column_config=column_formats(table))
 

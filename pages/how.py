@@ -1,4 +1,4 @@
-"""What k, AuC and p are, shown on a real layer: its support (figure 1), its compression, and the area under the curve."""
+"""An explanation of k, AuC and p on a real layer: its support (figure 1), its compression, and the area under the curve."""
 
 from dataclasses import replace
 
@@ -34,9 +34,11 @@ def draw() -> None:
     ]
     requests = [*choice.requests(layers=[choice.layer]), *supports]
     results = live_results.get_results(choice, requests)
-    at = {network.name: network.label_noise for network in choice.networks}
-    curves = {at[r.entry]: found for r, found in results.items() if isinstance(found, CompressionCurve)}
-    covers = {at[r.entry]: found for r, found in results.items() if not isinstance(found, CompressionCurve)}
+    noise_levels = {network.name: network.label_noise for network in choice.networks}
+    curves = {noise_levels[r.entry]: result for r, result in results.items() if isinstance(result, CompressionCurve)}
+    covers = {
+        noise_levels[r.entry]: result for r, result in results.items() if not isinstance(result, CompressionCurve)
+    }
     curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))
     if curves:
         live_results.answer(answer(curves, choice.layer, choice.axis), results, requests)

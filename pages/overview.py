@@ -1,4 +1,4 @@
-"""What are these networks, and where do they memorise?"""
+"""The verdict on each network, and AuC by layer (figure 2c)."""
 
 import streamlit as st
 
@@ -16,6 +16,7 @@ from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.curve_tables import network_table
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 
 page_guard()
@@ -44,13 +45,7 @@ def draw(choice: Choice) -> None:
         extra_control=lambda: report_button(choice, results, len(requests)),
     )  # fmt: skip
     live_results.progress(choice, requests, results)
-    how_to_read = """
-**Figure 2c**, and above it what it comes to beside reference networks. Each point: compress this layer's activations to growing rank, run the rest of the network on what is left, and average the accuracy
-over the ranks. **High**: few directions carry a class. **A dip that the line of p = 0 does not have**: the layer needs many directions
-for one class, the mark of memorisation. The band is one standard error over classes. Click a point to open its curve.
-
-It cannot tell *what* is memorised, and layers at which every line is at 1 say nothing: classes have collapsed there."""
-    details(how_to_read, network_table(choice.networks), choice, results)
+    details(help_text("overview"), network_table(choice.networks), choice, results)
     st.caption(f"Device: {choice.device}. Cache: {live_results.cache_size()}.")
 
 

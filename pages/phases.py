@@ -1,4 +1,4 @@
-"""Which layers extract features, which memorise, which cluster (figure 2c)."""
+"""Layers that extract features, memorise, and cluster (figure 2c)."""
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known
 
@@ -27,37 +28,34 @@ def draw(choice: Choice) -> None:
     by_method = auc_spreads(choice, results)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
-    found = {
+    by_noise_phases = {
         p: phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])
         for p, by_layer in by_noise.items()
     }
-    shaded = max((p for p in found if found[p].clear), default=max(found))
-    words = f"{METHODS[method].title}, p = {shaded:g}: {reading(by_noise[shaded], found[shaded])}"
-    live_results.answer(words, results, requests)
-    whole = len(by_noise[shaded]) == len(choice.layers)
+    shaded_noise = max((p for p in by_noise_phases if by_noise_phases[p].clear), default=max(by_noise_phases))
+    sentence = f"{METHODS[method].title}, p = {shaded_noise:g}: {reading(by_noise[shaded_noise], by_noise_phases[shaded_noise])}"
+    live_results.answer(sentence, results, requests)
+    complete = len(by_noise[shaded_noise]) == len(choice.layers)
     figure = auc_figure(
-        by_method, choice.layers, found=found[shaded] if whole else None, batch=choice.batch_words, axis=choice.axis
+        by_method,
+        choice.layers,
+        found=by_noise_phases[shaded_noise] if complete else None,
+        batch=choice.batch_words,
+        axis=choice.axis,
     )
     charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
     live_results.progress(choice, requests, results)
-    how_to_read = f"""
-**Figure 2c**, with the paper's three phases shaded. **Clustering**: the last layers whose AuC is at least {CLUSTERED}; one class needs hardly any rank there. **Memorisation**: from the
-lowest AuC before that to where clustering begins. **Feature extraction**: what comes before. A dip that is smaller than its
-uncertainty is no phase, and then the answer says so. The shading is that of p = {shaded:g}. Click a layer to open its curve.
-
-The rule is ours, made to say the same for every network; the paper names its phases by eye. Where memorisation sits depends on how
-much there is to memorise: with few training images it is found in earlier layers."""
     rows = [
         {
             "p": known(p),
-            "feature extraction": ", ".join(one.feature_extraction),
-            "memorisation": ", ".join(one.memorisation),
-            "clustering": ", ".join(one.clustering),
-            "no clear phases because": one.reason,
+            "feature extraction": ", ".join(layer_phases.feature_extraction),
+            "memorisation": ", ".join(layer_phases.memorisation),
+            "clustering": ", ".join(layer_phases.clustering),
+            "no clear phases because": layer_phases.reason,
         }
-        for p, one in found.items()
+        for p, layer_phases in by_noise_phases.items()
     ]
-    details(how_to_read, pd.DataFrame(rows), choice, results)
+    details(help_text("phases", clustered=CLUSTERED, p=shaded_noise), pd.DataFrame(rows), choice, results)
 
 
 live_results.side_by_side(choice, draw)

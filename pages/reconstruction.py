@@ -1,4 +1,4 @@
-"""How well NMF of one rank rebuilds each layer (figure 10)."""
+"""Reconstruction error of every layer at one rank (figure 10)."""
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
 from nmfdiag.views.curve_groups import curves_at_layer, spreads_by_layer
 from nmfdiag.views.curve_tables import error_table
+from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 
 page_guard()
@@ -34,25 +35,21 @@ def draw(choice: Choice) -> None:
     by_noise = spreads_by_layer(choice, results, lambda curve: curve.error_near(k, relative=relative), method)
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
-    words = (
+    sentence = (
         f"{METHODS[method].title}, k = {k}: the error is largest at {layer}, {by_noise[high][layer]} at p = {high:g}"
     )
     if low != high and layer in by_noise[low]:
-        words += f" against {by_noise[low][layer]} at p = {low:g}"
-    live_results.answer(f"{words}.", results, requests)
+        sentence += f" against {by_noise[low][layer]} at p = {low:g}"
+    live_results.answer(f"{sentence}.", results, requests)
     figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_words)
     charts.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
     live_results.progress(choice, requests, results)
-    at_layer = {p: some for (p, m), some in curves_at_layer(choice, results).items() if m == method}
-    if at_layer:
-        by_rank = error_by_rank_figure(at_layer, layer=choice.layer, relative=relative, axis=choice.axis)
-        what = f"{choice.layer}_{kind}-error-by-rank"
-        charts.chart(by_rank, choice, results, what, f"Reconstruction error by rank at {choice.layer}")
-    how_to_read = """
-**Figure 10.** The Frobenius norm of what the approximation misses. The **raw** error follows the scale of the activations, so compare networks by the
-**relative** one, divided by the norm of the layer's activations. Where a layer has no such rank, the largest computed rank below it is
-used. A layer can have a small error and a low AuC: what is missing may be just what the next layers read."""
-    details(how_to_read, error_table(by_noise), choice, results)
+    curves = {p: batch_curves for (p, m), batch_curves in curves_at_layer(choice, results).items() if m == method}
+    if curves:
+        by_rank = error_by_rank_figure(curves, layer=choice.layer, relative=relative, axis=choice.axis)
+        figure_key = f"{choice.layer}_{kind}-error-by-rank"
+        charts.chart(by_rank, choice, results, figure_key, f"Reconstruction error by rank at {choice.layer}")
+    details(help_text("reconstruction"), error_table(by_noise), choice, results)
 
 
 live_results.side_by_side(choice, draw)

@@ -1,4 +1,4 @@
-"""What the factorisation costs on this machine, and how fast its solvers converge (figure 11)."""
+"""The cost of the factorisation on this machine, and how fast its solvers converge (figure 11)."""
 
 import streamlit as st
 
@@ -27,14 +27,14 @@ head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     kind = select_one("time over", KINDS, "over", segmented=True, help="Convergence: the error over time.")
     solvers = select_several("solvers", ["hals", "mu"], "solvers", ["hals", "mu"], format_func=str.upper)
-    some, usual = ranks_to_choose(choice.channels)
-    ranks = select_several("ranks", some, "rank", [usual], disabled=kind == "rank", help=RANKS_HELP)
+    rank_options, default_rank = ranks_to_choose(choice.channels)
+    ranks = select_several("ranks", rank_options, "rank", [default_rank], disabled=kind == "rank", help=RANKS_HELP)
     scale = select_one("axes", ["log", "linear"], "scale", segmented=True)
     source = select_one("measured by", ["this page", "last benchmark"], "source", segmented=True)
     st.button("As in the paper", on_click=set_widgets, args=(PAPER,), help=PAPER_HELP)
-several_of = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
+solver_link = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
 with head:
-    link = [("over", kind), *several_of, ("scale", scale), ("source", source)]
+    link = [("over", kind), *solver_link, ("scale", scale), ("source", source)]
     heading("What does the factorisation cost?", choice, link)
 
 
@@ -48,8 +48,8 @@ def draw(choice: Choice) -> None:
     results = live_results.get_results(choice, requests, at_once=False)
     live_results.answer(answer_of(results, kind, choice.layer), results, requests)
     if measured(results):
-        p, where = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
-        figure = runtime_figure(results, kind=kind, p=p, where=where, scale=scale)
+        p, subject = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
+        figure = runtime_figure(results, kind=kind, p=p, where=subject, scale=scale)
         charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
     live_results.progress(choice, requests, results)
     if busy := busy_words(results):

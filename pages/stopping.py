@@ -1,4 +1,4 @@
-"""When training should have stopped: a measure that sees no test sample against the test loss (figures 6 and 9)."""
+"""Early stopping without a test sample: the epoch that a measure keeps, against the test loss (figures 6 and 9)."""
 
 import streamlit as st
 
@@ -47,12 +47,14 @@ def draw() -> None:
         title = select_one(
             "experiment", list(TITLES.values()), "experiment", help="Figure 6: AuC. Figure 9: twenty samples."
         )
-        name = next(key for key, words in TITLES.items() if words == title)
+        name = next(key for key, value in TITLES.items() if value == title)
         runs = histories(name)
         settings = settings_of(name, runs)
         if settings:
-            picked = select_one("setting", list(settings), "setting", help="Runs that differ in their seed alone.")
-            setting = settings[picked]
+            setting_name = select_one(
+                "setting", list(settings), "setting", help="Runs that differ in their seed alone."
+            )
+            setting = settings[setting_name]
             layers = select_one("layers", [*LAYER_SETS, *setting.layers], "of_layers", help="Whose mean is taken.")
             measure = select_one("measure", setting.measures, "measure", help=MEASURE_HELP)
     if not settings:
@@ -68,7 +70,7 @@ def draw() -> None:
         st.button("As in the paper", on_click=set_widgets, args=(paper,), help=PAPER_HELP)
     link = {
         "experiment": title,
-        "setting": picked,
+        "setting": setting_name,
         "of_layers": layers,
         "measure": measure,
         "show": show,
@@ -78,16 +80,18 @@ def draw() -> None:
     seeds = f"seed{'s' * (len(setting.runs) > 1)} {seeds}"
     n_train = setting.runs[0].recipe.n_train
     with head:
-        subject = f"{title} · {picked} · {seeds} · {n_train:,} training samples"
+        subject = f"{title} · {setting_name} · {seeds} · {n_train:,} training samples"
         banner(TITLE, subject, list(link.items()))
-    shown = MEASURES[measure]
+    stopping_measure = MEASURES[measure]
     st.markdown(f"**{stopping_answer(setting)}**")
-    if words := drawn_words(setting, shown, layers):
-        st.markdown(words)
+    if sentence := drawn_words(setting, stopping_measure, layers):
+        st.markdown(sentence)
     stem = f"{setting.runs[0].name.rsplit('-s', 1)[0]}_{measure}_{layers}".replace(" ", "-")
-    figure = stopping_figure(setting, shown, layers=layers, window=SMOOTHINGS[smooth], show=show)
-    charts.plot(figure, f"{stem}_over-epochs", lambda: epoch_table(setting, shown, layers), "stopping", TITLE)
-    st.caption(" ".join([per_run(setting, shown.rule, layers), missing_words(name, runs, setting)]))
+    figure = stopping_figure(setting, stopping_measure, layers=layers, window=SMOOTHINGS[smooth], show=show)
+    charts.plot(
+        figure, f"{stem}_over-epochs", lambda: epoch_table(setting, stopping_measure, layers), "stopping", TITLE
+    )
+    st.caption(" ".join([per_run(setting, stopping_measure.rule, layers), missing_words(name, runs, setting)]))
     right = st.column_config.TextColumn(alignment="right")
     table = rule_table(setting, layers)
     st.dataframe(
@@ -96,9 +100,14 @@ def draw() -> None:
         height="content",
         column_config={c: right for c in table.columns[list(table).index("kept") :]},
     )
-    st.markdown("\n\n".join([caveats(setting), others_words(settings, picked)]))
-    data, alt = (lambda: map_table(setting, shown)), f"{shown.title} of every layer at every epoch"
-    clicked = charts.plot(map_figure(setting, shown), f"{stem}_by-layer-and-epoch", data, "stopping-map", alt)
+    st.markdown("\n\n".join([caveats(setting), others_words(settings, setting_name)]))
+    data, alt = (
+        (lambda: map_table(setting, stopping_measure)),
+        f"{stopping_measure.title} of every layer at every epoch",
+    )
+    clicked = charts.plot(
+        map_figure(setting, stopping_measure), f"{stem}_by-layer-and-epoch", data, "stopping-map", alt
+    )
     if clicked and clicked[0] in setting.layers:
         st.session_state["_clicked_of_layers"] = clicked[0]
         rerun_page()

@@ -1,4 +1,4 @@
-"""How many rectangles cover the support of a layer's activations (figure 1)."""
+"""Covers of the support of a layer's activations by rectangles (figure 1)."""
 
 from dataclasses import replace
 
@@ -29,12 +29,12 @@ PAPER = {"order": "biclusters", "part": "all", "rows": 80}
 page_guard()
 
 
-def of_one_matrix(choice: Choice) -> Choice:
-    """A picture shows one batch: that of the first class where none is named."""
+def select_batch(choice: Choice) -> Choice:
+    """Return the choice with one batch, that of the first class where none is named."""
     return replace(choice, batch=choice.names[0]) if choice.batch == EACH_CLASS else choice
 
 
-choice = of_one_matrix(sidebar(without=("methods", "grid")))
+choice = select_batch(sidebar(without=("methods", "grid")))
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     order = select_one("rows and columns ordered by", ORDERS, "order", segmented=True)
@@ -49,7 +49,7 @@ with head:
 
 
 def draw(choice: Choice) -> None:
-    choice = of_one_matrix(choice)
+    choice = select_batch(choice)
     requests = support_requests(
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
@@ -63,13 +63,13 @@ def draw(choice: Choice) -> None:
         }
         for n in choice.networks
     }
-    here = {p: by_layer[choice.layer] for p, by_layer in by_noise.items() if choice.layer in by_layer}
-    if here:
-        live_results.answer(answer_of(here, choice.layer, batch_name(choice)), results, requests)
-        pair = {p: here[p] for p in (min(here), max(here))}
+    covers = {p: by_layer[choice.layer] for p, by_layer in by_noise.items() if choice.layer in by_layer}
+    if covers:
+        live_results.answer(answer_of(covers, choice.layer, batch_name(choice)), results, requests)
+        pair = {p: covers[p] for p in (min(covers), max(covers))}
         figure = support_figure(pair, layer=choice.layer, batch=choice.batch_words, order=order)
-        what, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
-        charts.chart(figure, choice, entry_table(pair, choice.layer), what, alt)
+        figure_key, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
+        charts.chart(figure, choice, entry_table(pair, choice.layer), figure_key, alt)
         st.caption(channels_words(pair))
     growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
     table = support_table(results, choice)

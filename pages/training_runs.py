@@ -1,4 +1,4 @@
-"""Training runs that a monitor watches, while they run: whether one memorises, and when it should have stopped."""
+"""Training runs with a monitor, while they run: whether one memorises, and when it should have stopped."""
 
 import time
 from functools import partial
@@ -72,8 +72,8 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = select_one("show", [EACH, MEAN], "runs_as", segmented=True) if has_seeds(labels) else EACH
         smoothing = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
-    shown, now = MONITORED_MEASURES[measure], time.time()
-    readings = [reading(label, monitored, shown, layers, now) for label, monitored in selected.items()]
+    run_measure, now = MONITORED_MEASURES[measure], time.time()
+    readings = [reading(label, monitored, run_measure, layers, now) for label, monitored in selected.items()]
     with head:
         link = [*(("runs", label) for label in labels), ("by", measure), ("layer_of", layers), ("smooth", smoothing)]
         samples = " or ".join(dict.fromkeys(str(m.run.probe.get("per_class", "?")) for m in selected.values()))
@@ -84,15 +84,15 @@ def draw() -> None:
         follow(folder, files, training, runs)
     stem = file_stem(labels, measure, layers)
     figure = live_figure(
-        lines_of(selected, mean=show == MEAN), shown, readings, layers=layers, window=SMOOTHINGS[smoothing],
+        lines_of(selected, mean=show == MEAN), run_measure, readings, layers=layers, window=SMOOTHINGS[smoothing],
         growing=any(reading.state == "under way" for reading in readings),
     )  # fmt: skip
-    charts.plot(figure, f"{stem}_over-epochs", lambda: epoch_table(selected, shown, layers), "live", TITLE)
+    charts.plot(figure, f"{stem}_over-epochs", lambda: epoch_table(selected, run_measure, layers), "live", TITLE)
     label = select_one("map of", labels, "map_of") if len(labels) > 1 else labels[0]
     run = runs[label].run
     if run.layers:
-        data, alt = partial(map_table, label, run, shown), f"{shown.title} of every layer at every epoch"
-        clicked = charts.plot(map_figure(label, run, shown), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
+        data, alt = partial(map_table, label, run, run_measure), f"{run_measure.title} of every layer at every epoch"
+        clicked = charts.plot(map_figure(label, run, run_measure), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
         if clicked and clicked[0] in run.layers:
             option = next(option for option in reversed(layer_names) if layer_names[option] == clicked[0])
             st.session_state["_clicked_layer_of"] = option

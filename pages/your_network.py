@@ -1,4 +1,4 @@
-"""Open your own network, see whether it is the one that you trained, and diagnose it."""
+"""Your own network: opened, checked against the one that you trained, and diagnosed."""
 
 import streamlit as st
 
