@@ -1,6 +1,6 @@
-"""The activation functions whose outputs are layers here: ReLU, which the paper is about, and its relatives.
+"""The activation functions whose outputs are layers: ReLU, the paper's, and its relatives.
 
-Gates (sigmoid, tanh, softmax) are none: they weigh other activations, and carry no directions of their own.
+Gates (sigmoid, tanh, softmax) are not layers: they only weigh other activations.
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ class Kind:
     """An activation function.
 
     Attributes:
-        module: Its module.
-        functions: Its functions, those that write in place included.
-        methods: Names of its methods of a tensor.
-        non_negative: Whether no value of it is negative, so that plain NMF takes its output.
+        module: Its module class.
+        functions: Its functions, including those that write in place.
+        methods: Names of its tensor methods.
+        non_negative: Whether no output is negative, so that plain NMF applies.
     """
 
     module: type[nn.Module]
@@ -50,7 +50,7 @@ KINDS: dict[str, Kind] = {
 }
 RELUS = frozenset({"ReLU", "ReLU6"})
 ACTIVATIONS = {"relu": RELUS, "all": frozenset(KINDS)}
-"""Which kinds are layers: those of the paper, or all."""
+"""Kinds that are layers, by choice: the paper's, or all."""
 GATES = (nn.Sigmoid, nn.Hardsigmoid, nn.Tanh, nn.Softmax)
 MODULES = tuple(kind.module for kind in KINDS.values())
 RELU_FUNCTIONS = frozenset(RELU.functions + RELU6.functions)
@@ -63,10 +63,10 @@ _KIND_OF: dict[Any, str] = {
 
 
 def kinds_of(activations: str) -> frozenset[str]:
-    """Names of the kinds that a choice of activations means.
+    """Return the names of the kinds in a choice of activations.
 
     Raises:
-        NmfdiagError: If it is none of :data:`ACTIVATIONS`.
+        NmfdiagError: If the choice is not in :data:`ACTIVATIONS`.
     """
     if activations not in ACTIVATIONS:
         raise NmfdiagError(f"Unknown activations {activations!r}: accepted are {', '.join(ACTIVATIONS)}.")
@@ -74,17 +74,17 @@ def kinds_of(activations: str) -> frozenset[str]:
 
 
 def kind_of_class(cls: type | None) -> str | None:
-    """The kind of a module's class."""
+    """Return the kind of a module's class; None if it has none."""
     if cls is None or not issubclass(cls, MODULES):
         return None
     return next(name for name, kind in KINDS.items() if issubclass(cls, kind.module))
 
 
 def kind_of_call(called: Any, inside: type | None) -> str | None:
-    """The kind of what is called: a function, a method, or a method's name.
+    """Return the kind of a called function, method or method name; None if it has none.
 
     Args:
-        called: What is called.
+        called: The function, method or name.
         inside: Class of the module whose forward calls it.
     """
     if called is F.hardtanh:  # what nn.ReLU6 calls
@@ -92,12 +92,12 @@ def kind_of_call(called: Any, inside: type | None) -> str | None:
         return kind if kind in RELUS else None
     try:
         return _KIND_OF.get(called)
-    except TypeError:  # something that can't be hashed is none of these functions
+    except TypeError:  # not hashable, so none of these functions
         return None
 
 
 def relu_kind(source: Tensor, output: Tensor) -> str | None:
-    """The kind of ReLU that makes an output of a tensor, if one does; it needs a negative value to tell."""
+    """Return the kind of ReLU that turns a tensor into an output; None if there is none, or no value is negative."""
     if (
         source.shape != output.shape
         or not output.is_floating_point()

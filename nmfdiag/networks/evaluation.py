@@ -1,4 +1,4 @@
-"""Run a network as it is used, not as it is trained, and leave it, its parameters and the process as they were."""
+"""Run a network in evaluation mode, and leave it, its parameters and the process unchanged."""
 
 import itertools
 import sys
@@ -31,22 +31,22 @@ RUN_ERRORS = (
 
 
 _process = threading.RLock()
-"""Held while a network's own code runs: the random states that it starts from belong to the whole process."""
+"""Held while a network's own code runs: random states belong to the whole process."""
 _networks: WeakKeyDictionary[nn.Module, threading.RLock] = WeakKeyDictionary()
-"""Held while parts of one network run in modes that are not its own."""
-_look_up = threading.Lock()
+"""Held, by network, while its parts run with changed modes."""
+_networks_lock = threading.Lock()
 
 
 def _lock(model: nn.Module) -> threading.RLock:
-    with _look_up:
+    with _networks_lock:
         return _networks.setdefault(model, threading.RLock())
 
 
 @contextmanager
 def plainly() -> Iterator[None]:
-    """Compute without gradients and without the caller's autocast or inference mode: in the types that tensors have."""
+    """Compute without gradients and without the caller's autocast or inference mode: tensors keep their types."""
     with ExitStack() as stack:
-        if torch.is_inference_mode_enabled():  # whose tensors would spoil what a module keeps of them
+        if torch.is_inference_mode_enabled():  # a module may keep its tensors, which can't be used outside of it
             stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.no_grad())
         for device in ("cpu", "cuda"):
@@ -56,20 +56,20 @@ def plainly() -> Iterator[None]:
 
 
 def check_initialised(model: nn.Module) -> None:
-    """Make sure that all of a network's tensors have a size; running it would give them one.
+    """Check that all of a network's tensors have a size; running it would give them one.
 
     Raises:
-        NmfdiagError: If one has none.
+        NmfdiagError: If one has no size.
     """
     for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
         if is_lazy(value):
             raise NmfdiagError(
-                f"The size of {shown(name)} in {type(model).__name__} is not known yet: call the network on a sample before."
+                f"The size of {shown(name)} in {type(model).__name__} is not known yet: call the network on a sample first."
             )
 
 
 def _uncompiled() -> AbstractContextManager[object]:
-    """Run functions that ``torch.compile`` has wrapped as they are written; loading the compiler would take seconds."""
+    """Run functions wrapped by ``torch.compile`` uncompiled; loading the compiler would take seconds."""
     return torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
 
 
@@ -86,17 +86,17 @@ def _evaluate(model: nn.Module) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
-    """Set a network to evaluation mode and run its own code in it: without gradients, and from one random state.
+    """Run a network's own code in evaluation mode, without gradients and from a fixed random state.
 
-    Whatever the code changes is put back: modes, attributes, buffers, random states; compiled parts run uncompiled meanwhile. Modules
-    that the network holds without having them registered are treated alike.
+    Everything that the code changes is restored: modes, attributes, buffers, random states. Compiled parts run uncompiled. Modules
+    that the network holds without registering them are treated alike.
 
     Args:
         model: The network.
-        inputs: What it is run on, for the error.
+        inputs: Its inputs, for the error.
 
     Yields:
-        What is put back afterwards.
+        The state that is restored afterwards.
 
     Raises:
         NmfdiagError: If the network can't take the inputs.
@@ -116,7 +116,7 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
                 yield snapshot
         except (NmfdiagError, MemoryError, torch.OutOfMemoryError):
             raise
-        except Exception as error:  # what a network's own code raises is not in our hands
+        except Exception as error:  # a network's own code may raise anything
             raise shape_error(model, inputs, error) from error
         finally:
             try:
@@ -127,12 +127,12 @@ def evaluating(model: nn.Module, inputs: Tensor) -> Iterator[Snapshot]:
 
 @contextmanager
 def in_modes(modules: list[tuple[nn.Module, bool]], model: nn.Module, inputs: Tensor) -> Iterator[None]:
-    """Run parts of a network that keep nothing, in the modes that evaluation gave them.
+    """Run stateless parts of a network in the given modes.
 
     Args:
-        modules: The network's modules, and whether each is in training mode then.
+        modules: The network's modules, and whether each is to be in training mode.
         model: The network.
-        inputs: What it is run on, for the error.
+        inputs: Its inputs, for the error.
 
     Raises:
         NmfdiagError: If the network can't take the inputs.

@@ -1,8 +1,8 @@
 """Run the rest of a network on a layer's factors: ``conv(W H)`` is ``conv(W)`` with H folded into its weight.
 
 A convolution and a linear layer sum over channels, and so does ``W H``: the two sums commute. The layer then reads the
-k channels of W where it read all of them, and W H is never formed. Padding, stride and dilation act on every channel
-alike, so this is exact. What reads the activation otherwise (max pooling, a skip connection) gets ``W H``.
+k channels of W instead of all channels, and W H is never formed. Padding, stride and dilation act on every channel
+alike, so this is exact. Other readers of the activation (max pooling, a skip connection) get ``W H``.
 """
 
 from typing import Any
@@ -17,22 +17,24 @@ from nmfdiag.networks.fold import fold, unfold
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 LINEAR_MAPS = (nn.Linear, *CONVOLUTIONS)
-IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)  # in evaluation mode
-# The mean over places and the sum over channels commute; the maximum and the sum don't.
+IDLE = (nn.Identity, nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Dropout3d)
+"""Modules that do nothing in evaluation mode."""
 POOLS = (
     nn.AvgPool1d, nn.AvgPool2d, nn.AvgPool3d, nn.AdaptiveAvgPool1d, nn.AdaptiveAvgPool2d, nn.AdaptiveAvgPool3d,
 )  # fmt: skip
+"""Modules that take means over places: these commute with the sum over channels, the maximum does not."""
 POOL_NAMES = frozenset(f"{kind}{n}d" for kind in ("avg_pool", "adaptive_avg_pool") for n in (1, 2, 3))
-PAYS = 0.75  # measured: at 3/4 of the channels the convolution with H in it is still 1.2 to 1.7 times faster
+PAYS = 0.75
+"""Share of the channels up to which folding H pays: the convolution is still 1.2 to 1.7 times faster there, as measured."""
 
 
 class Affine(nn.Module):
     """A convolution or linear layer, the batch norm after it and the ReLU after that, in one pass over the output.
 
-    It reads the modules' parameters at every call, and keeps none.
+    It reads the modules' parameters at every call, and keeps no copy.
     """
 
-    module: Any  # its parameters and methods are read, which nn.Module does not declare
+    module: Any  # its parameters and methods are used, which nn.Module does not declare
     norm: Any
 
     def __init__(self, module: nn.Module, norm: nn.Module | None, relu: bool):
@@ -60,7 +62,7 @@ class Affine(nn.Module):
         return y.relu_() if self.relu else y
 
     def sums_channels(self, n_dims: int, channel_dim: int, flat: bool) -> bool:
-        """Whether it is a sum over all channels of (n, channels, ...), or of (n, channels * places) where flat."""
+        """Return whether it sums over all channels of (n, channels, ...), or of (n, channels * places) if ``flat``."""
         if isinstance(self.module, nn.Linear):
             return flat or channel_dim == n_dims - 1 > 0
         dims = self.module.weight.ndim
@@ -90,20 +92,20 @@ def multiply(W: Tensor, H: Tensor, channel_dim: int) -> Tensor:
 
 
 def pays(rows: int, channels: int, k: int) -> bool:
-    """Whether reading k columns of W, and folding H, is less work than reading all channels."""
+    """Return whether reading k columns of W, and folding H, is less work than reading all channels."""
     return 0 < k * (rows + channels) <= PAYS * rows * channels
 
 
 def merge_affine(tail: fx.GraphModule) -> None:
-    """Drop what is idle in evaluation mode, and make each linear map with what alone reads it one :class:`Affine`."""
+    """Drop idle modules, and merge each linear map with its only reader, a norm or a ReLU, into one :class:`Affine`."""
     modules = dict(tail.named_modules(remove_duplicate=False))
     for node in list(tail.graph.nodes):
-        if node.op == "call_module" and _is_just(modules[str(node.target)], IDLE) and len(node.args) == 1:
+        if node.op == "call_module" and _behaves_like(modules[str(node.target)], IDLE) and len(node.args) == 1:
             node.replace_all_uses_with(node.args[0])
             tail.graph.erase_node(node)
     for i, node in enumerate(list(tail.graph.nodes)):
         module = modules.get(str(node.target)) if node.op == "call_module" else None
-        if module is None or not _is_just(module, LINEAR_MAPS) or len(node.args) != 1:
+        if module is None or not _behaves_like(module, LINEAR_MAPS) or len(node.args) != 1:
             continue
         merged, norm, relu = [node], None, False
         reader = _only_reader(node)
@@ -116,27 +118,27 @@ def merge_affine(tail: fx.GraphModule) -> None:
         tail.add_submodule(name, Affine(module, norm, relu))
         with tail.graph.inserting_before(node):
             merged[0].replace_all_uses_with(tail.graph.call_module(name, node.args))
-        for gone in merged:
-            tail.graph.erase_node(gone)
+        for erased in merged:
+            tail.graph.erase_node(erased)
     tail.recompile()
 
 
 def factored_tail(tail: fx.GraphModule, n_dims: int, channel_dim: int) -> fx.GraphModule | None:
-    """Make the tail that takes W, with its columns on the axis of the channels, and H in the place of the activation.
+    """Return the tail that takes W, with its columns on the axis of the channels, and H instead of the activation.
 
     Args:
-        tail: A tail after :func:`merge_affine`; it must not write over its activation.
-        n_dims: Axes of the activation, with the batch.
-        channel_dim: Its axis of the channels.
+        tail: A tail after :func:`merge_affine`; it must not overwrite its activation.
+        n_dims: Number of axes of the activation, with the batch axis.
+        channel_dim: The axis of the activation's channels.
 
     Returns:
-        That tail, or None if no layer of it reads the activation by a linear map over channels.
+        The tail; None if no layer of it reads the activation by a linear map over channels.
     """
     graph, modules = fx.Graph(), dict(tail.named_modules(remove_duplicate=False))
     activation = next(iter(tail.graph.nodes))
     W, H = graph.placeholder("W"), graph.placeholder("H")
-    compact = {activation: W}  # what still lacks the product with H
-    flat: set[fx.Node] = set()  # those of them of shape (n, k * places)
+    compact = {activation: W}  # values that still lack the product with H
+    flat: set[fx.Node] = set()  # those of shape (n, k * places)
     copies: dict[fx.Node, fx.Node] = {}
     folds = False
 
@@ -163,8 +165,8 @@ def factored_tail(tail: fx.GraphModule, n_dims: int, channel_dim: int) -> fx.Gra
     return fx.GraphModule(tail, graph) if folds else None
 
 
-def _is_just(module: nn.Module | None, kinds: tuple[type[nn.Module], ...]) -> bool:
-    """Whether calling a module does what one of these does: no forward of its own, no hook."""
+def _behaves_like(module: nn.Module | None, kinds: tuple[type[nn.Module], ...]) -> bool:
+    """Return whether a module has the forward of one of these classes, and no hook."""
     if not isinstance(module, kinds) or module._forward_hooks or module._forward_pre_hooks:
         return False
     inherited = [kind for kind in kinds if isinstance(module, kind)][-1]
@@ -172,24 +174,24 @@ def _is_just(module: nn.Module | None, kinds: tuple[type[nn.Module], ...]) -> bo
     return all(getattr(type(module), name) is getattr(inherited, name) for name in names)
 
 
-def _is_fixed_norm(module: nn.Module, before: Any) -> bool:
-    """Whether this is a batch norm by stored statistics, on the outputs of ``before``, that may go into its weight."""
+def _is_fixed_norm(module: nn.Module, linear_map: Any) -> bool:
+    """Return whether this is a batch norm by stored statistics that can be merged into the weight of the module before it."""
     return (
-        _is_just(module, BATCH_NORMS)
+        _behaves_like(module, BATCH_NORMS)
         and module.running_mean is not None
-        and before.weight.dtype in (torch.float32, torch.float64)
+        and linear_map.weight.dtype in (torch.float32, torch.float64)
     )
 
 
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
     if node.op == "call_module":
-        return _is_just(modules[str(node.target)], (nn.ReLU,))
-    named = function_name(node.target) in ("relu", "relu_")
-    return named and (node.op == "call_method" or node.target in RELU_FUNCTIONS)
+        return _behaves_like(modules[str(node.target)], (nn.ReLU,))
+    is_named = function_name(node.target) in ("relu", "relu_")
+    return is_named and (node.op == "call_method" or node.target in RELU_FUNCTIONS)
 
 
 def _only_reader(node: fx.Node) -> fx.Node | None:
-    """The one node that reads a node's value, if it reads nothing else."""
+    """Return the only node that reads a node's value, if it reads nothing else."""
     if len(node.users) != 1:
         return None
     reader = next(iter(node.users))
@@ -202,15 +204,15 @@ def _is_linear(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _pools(node: fx.Node, module: nn.Module | None, n_dims: int, channel_dim: int) -> bool:
-    """Whether a node takes means over places, channel by channel."""
+    """Return whether a node takes means over places, by channel."""
     name = type(module).__name__ if module is not None else function_name(node.target)
-    is_pool = _is_just(module, POOLS) if module is not None else node.op == "call_function" and name in POOL_NAMES
+    is_pool = _behaves_like(module, POOLS) if module is not None else node.op == "call_function" and name in POOL_NAMES
     return is_pool and channel_dim == 1 and n_dims == int(name[-2]) + 2
 
 
 def _flattens(node: fx.Node, module: nn.Module | None) -> bool:
-    """Whether a node makes (n, channels * places) of (n, channels, ...)."""
+    """Return whether a node turns (n, channels, ...) into (n, channels * places)."""
     if module is not None:
-        return _is_just(module, (nn.Flatten,)) and (module.start_dim, module.end_dim) == (1, -1)
+        return _behaves_like(module, (nn.Flatten,)) and (module.start_dim, module.end_dim) == (1, -1)
     is_flatten = node.target == "flatten" if node.op == "call_method" else node.target is torch.flatten
     return is_flatten and (tuple(node.args[1:]), node.kwargs) in (((1,), {}), ((1, -1), {}), ((), {"start_dim": 1}))

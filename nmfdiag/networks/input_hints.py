@@ -1,4 +1,4 @@
-"""What a caller probably did where a network can't take the inputs, by the first layer that has weights."""
+"""Guess a caller's mistake where a network can't take the inputs, by the first layer that has weights."""
 
 import math
 
@@ -9,13 +9,13 @@ EMBEDDINGS = (nn.Embedding, nn.EmbeddingBag)
 
 
 def first_layer(model: nn.Module) -> nn.Module | None:
-    """The first layer with weights that tells what inputs look like, in the order of definition."""
+    """Return the first layer, in the order of definition, whose weights show the inputs' shape."""
     kinds = (*CONVOLUTIONS, *EMBEDDINGS, nn.Linear, nn.RNNBase)
     return next((module for module in model.modules() if isinstance(module, kinds)), None)
 
 
 def input_hint(model: nn.Module, inputs: Tensor) -> str:
-    """Sentences that name the likely mistake, to stand after another one; empty where none is likely."""
+    """Return sentences on the likely mistake, to follow another sentence; empty if no mistake is likely."""
     layer, shape = first_layer(model), tuple(inputs.shape)
     if isinstance(layer, EMBEDDINGS):
         return ". Its first layer looks up whole numbers: give inputs.long()." if inputs.is_floating_point() else ""

@@ -1,8 +1,8 @@
-"""Run a network by its own code, see every call of its activation functions, and put other outputs in the place of theirs.
+"""Run a network by its own code, observe every call of its activation functions, and replace their outputs.
 
-This is the truth that everything else is held against. A call is known by the module that makes it, by the place in the code, by the
-module with parameters that has run before it, and by how often that place has been passed after it. Where that number depends on the
-samples, :mod:`nmfdiag.networks.passages` says so.
+Everything else is checked against these runs. A call is identified by the module that makes it, the place in the code, the last module
+with parameters that ran before it, and how often that place was passed since. Where that number depends on the samples,
+:mod:`nmfdiag.networks.passages` says so.
 """
 
 import sys
@@ -33,22 +33,22 @@ TORCH = str(Path(torch.__file__).parent)
 OnLayer = Callable[[Call, Tensor], Tensor | None]
 WRITES = ("__setitem__", "copy_")
 HOOK = "nmfdiag"
-"""Key of the hooks: handles as PyTorch gives them out take longer than a small network runs."""
+"""Key of the hooks, set directly: PyTorch's handles take longer than a small network runs."""
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 
 
 class NotReached(NmfdiagError):
-    """A layer that a batch does not call."""
+    """A batch does not call a layer."""
 
 
 def not_reached(layer: str, kinds: frozenset[str]) -> NotReached:
-    """Say that a batch does not call a layer."""
-    what = "ReLU" if kinds == RELUS else "activation function"
-    return NotReached(f"These samples do not reach the {what} {layer!r}: the network's way depends on its inputs.")
+    """Return the error for a batch that does not call a layer."""
+    kind = "ReLU" if kinds == RELUS else "activation function"
+    return NotReached(f"These samples do not reach the {kind} {layer!r}: the network's way depends on its inputs.")
 
 
 class Observer(Protocol):
-    """What may watch a run beside: every function that the network's own code calls, and its leaf modules as a whole."""
+    """Follows a run: every function that the network's own code calls, and its leaf modules as a whole."""
 
     def start(self, inputs: Tensor) -> None: ...
 
@@ -62,9 +62,9 @@ class Observer(Protocol):
 
 
 def is_leaf(module: nn.Module) -> bool:
-    """Tell whether a module is one of PyTorch's own without modules inside, or one that can't be looked into."""
+    """Return whether a module is one of PyTorch's without children, or one whose inside is hidden."""
     kind = type(module)
-    if "parametrizations" in module._modules:  # not asked for by name: a network may answer any name
+    if "parametrizations" in module._modules:  # not by getattr: a network may answer any name
         kind = kind.__mro__[1]
     children = {name for name, _ in module.named_children()} - {"parametrizations"}
     own = kind.__module__.startswith(("torch.nn.", "torch.ao.nn.")) and not isinstance(module, CONTAINERS)
@@ -72,17 +72,17 @@ def is_leaf(module: nn.Module) -> bool:
 
 
 class Replay:
-    """Runs a model and sees each call of its activation functions, by hooks that are removed after every run.
+    """Runs a model and observes each call of its activation functions, by hooks that are removed after every run.
 
     Args:
         model: The network.
-        kinds: Which activation functions, by their names in :data:`nmfdiag.networks.activations.KINDS`.
+        kinds: Names of activation functions in :data:`nmfdiag.networks.activations.KINDS`.
 
     Attributes:
-        calls: After a run, where each of them was called.
-        axes: And what is known of the axis of its channels (after a survey).
-        others: How often each other activation function was called.
-        unseen: After a survey, why ReLUs in some modules can't be measured.
+        calls: Calls of these functions in the last run, in order.
+        axes: The axis of the channels of each, after a survey.
+        others: Number of calls of each other activation function.
+        unseen: Why ReLUs in some modules can't be measured, after a survey.
     """
 
     def __init__(self, model: nn.Module, kinds: frozenset[str]):
@@ -92,13 +92,13 @@ class Replay:
         self.others: Counter[str] = Counter()
         self.unseen: dict[str, str] = {}
         self.written_otherwise: dict[tuple[str, str], dict[tuple[Any, int], str]] = {}
-        """For module paths and function names: the places, and passes there, whose values are those of a ReLU, and its kind."""
+        """Kind of ReLU whose values a function computes, by module path and function name, then by place and pass."""
         self.passed: Counter[tuple[str, str, Any]] = Counter()
-        """How often each place was passed in a survey, at most."""
+        """Largest number of passes of each place in a survey."""
         self.weighted = {path for path, module in model.named_modules() if next(module.parameters(), None) is not None}
 
     def survey(self, inputs: Tensor, observer: Observer | None = None) -> tuple[Any, list[Tensor]]:
-        """The model's output, and an empty (meta) tensor of the shape of each layer's output, in execution order."""
+        """Return the model's output, and an empty (meta) tensor of the shape of each layer's output, in execution order."""
         shapes: list[Tensor] = []
 
         def note(_: Call, output: Tensor) -> None:
@@ -107,7 +107,7 @@ class Replay:
         return self.run(inputs, note, follow=True, observer=observer), shapes
 
     def shapes(self, inputs: Tensor, observer: Observer | None = None) -> tuple[Any, dict[Call, torch.Size]]:
-        """The model's output, and the shape of each layer's output, in execution order."""
+        """Return the model's output, and the shape of each layer's output, in execution order."""
         shapes: dict[Call, torch.Size] = {}
 
         def note(call: Call, output: Tensor) -> None:
@@ -116,51 +116,51 @@ class Replay:
         return self.run(inputs, note, observer=observer), shapes
 
     def capture(self, inputs: Tensor, layer: Call) -> tuple[Tensor, Any]:
-        """A copy of the output of a layer, and the model's output."""
-        kept: list[Tensor] = []
+        """Return a copy of the output of a layer, and the model's output."""
+        outputs: list[Tensor] = []
 
         def keep(call: Call, output: Tensor) -> None:
             if call == layer:
-                kept.append(output.detach().clone())
+                outputs.append(output.detach().clone())
 
         result = self.run(inputs, keep)
-        return self._only(kept, layer), result
+        return self._only(outputs, layer), result
 
     def substitute(self, inputs: Tensor, layer: Call, activation: Tensor) -> Any:
-        """The model's output where a layer gives ``activation``."""
-        done: list[Tensor] = []
+        """Return the model's output if a layer's output is replaced by ``activation``."""
+        replacements: list[Tensor] = []
 
         def put(call: Call, _: Tensor) -> Tensor | None:
             if call != layer:
                 return None
-            done.append(activation.detach().clone())
-            return done[0]
+            replacements.append(activation.detach().clone())
+            return replacements[0]
 
         result = self.run(inputs, put)
-        self._only(done, layer)
+        self._only(replacements, layer)
         return result
 
     def run(self, inputs: Tensor, on_layer: OnLayer, *, follow: bool = False, observer: Observer | None = None) -> Any:
-        """The model's output; ``on_layer`` gets each call and its output, and may put another in its place.
+        """Return the model's output; ``on_layer`` gets each call and its output, and may return a replacement.
 
-        ``follow`` keeps track of the axis that channels are on, and finds ReLUs that are written otherwise by their values.
+        ``follow`` tracks the axis of the channels, and finds ReLUs that are written in other ways by their values.
         """
         self.calls, self.axes, self.others = [], [], Counter()
-        kept = inputs.detach().clone()
-        intercept = _Intercept(self, on_layer, ChannelTracer(kept) if follow else None, observer)
+        batch = inputs.detach().clone()
+        intercept = _Intercept(self, on_layer, ChannelTracer(batch) if follow else None, observer)
         if observer is not None:
-            observer.start(kept)
+            observer.start(batch)
         try:
             with intercept.hooks(), intercept:
-                return self.model(kept)
+                return self.model(batch)
         finally:
             intercept.restore()
             if follow:
                 self.passed |= intercept.passed
 
     def random_calls(self, inputs: Tensor) -> list[str]:
-        """Name the modules and functions that draw random numbers."""
-        sources: dict[str, None] = {}
+        """Return the names of modules and functions that draw random numbers."""
+        names: dict[str, None] = {}
         self.calls, self.axes, self.others = [], [], Counter()
         states = [RandomStates()]
 
@@ -168,31 +168,31 @@ class Replay:
             def __torch_function__(self, func: Any, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
                 output = func(*args, **(kwargs or {}))
                 with torch._C.DisableTorchFunction():
-                    drawn = states[0].drawn_since()
-                    if drawn:
+                    generators = states[0].drawn_since()
+                    if generators:
                         states[0] = RandomStates()
                         path = intercept.stack[-1][0] if intercept.stack else ""
-                        source = function_name(func) if "torch" in drawn else " and ".join(drawn)
-                        sources[f"{source} in {path}" if path else source] = None
+                        source = function_name(func) if "torch" in generators else " and ".join(generators)
+                        names[f"{source} in {path}" if path else source] = None
                 return output
 
-        kept = inputs.detach().clone()
+        batch = inputs.detach().clone()
         intercept = _Intercept(self, lambda *_: None, None, None)
         try:
             with intercept.hooks(), Watch(), intercept:
-                self.model(kept)
+                self.model(batch)
         finally:
             intercept.restore()
-        return list(sources)
+        return list(names)
 
-    def _only(self, kept: list[Tensor], layer: Call) -> Tensor:
-        if not kept:
+    def _only(self, outputs: list[Tensor], layer: Call) -> Tensor:
+        if not outputs:
             raise not_reached(layer.path or layer.function, self.kinds)
-        return kept[0]
+        return outputs[0]
 
 
 class _Intercept(TorchFunctionMode):
-    """Shows every layer's output to ``on_layer``, and puts what that returns in its place."""
+    """Shows every layer's output to ``on_layer``, and replaces it by what that returns."""
 
     def __init__(self, replay: Replay, on_layer: OnLayer, tracer: ChannelTracer | None, observer: Observer | None):
         super().__init__()
@@ -200,7 +200,7 @@ class _Intercept(TorchFunctionMode):
         self.stack: list[tuple[str, nn.Module]] = []
         self.passed: Counter[tuple[str, str, Any]] = Counter()
         self.after = ""
-        """Path of the last module with parameters that has run: where a loop shares one activation, it tells whose that is."""
+        """Path of the last module with parameters that has run: it identifies the layer where a loop shares one activation."""
         self.leaves = 0
         self.thread = threading.get_ident()
         self.parameters: dict[int, list[Tensor]] = {}
@@ -210,7 +210,7 @@ class _Intercept(TorchFunctionMode):
         self.layers: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def restore(self) -> None:
-        """Put parameters back that the network has written into."""
+        """Restore parameters that the network has written into."""
         with torch.no_grad():
             for memory, values in (pair for pairs in self.written.values() for pair in pairs):
                 memory.copy_(values)
@@ -221,7 +221,7 @@ class _Intercept(TorchFunctionMode):
         path, module = self.stack[-1] if self.stack else ("", None)
         inside = type(module) if module is not None else None
         kind = kind_of_call(func, inside)
-        if torch._C._functorch.peek_interpreter_stack() is not None:  # its tensors stand for others
+        if torch._C._functorch.peek_interpreter_stack() is not None:  # its tensors are stand-ins
             if kind in self.replay.kinds:
                 self.replay.unseen[path or name] = "it is inside a transform of torch.func, such as vmap"
             return func(*args, **kwargs)
@@ -230,20 +230,20 @@ class _Intercept(TorchFunctionMode):
             self._keep_parameter(kwargs.get("out") if "out" in kwargs else args[0] if args else None)
         elif renormalises(name, args, kwargs):
             self._keep_parameter(kwargs.get("weight", args[1] if len(args) > 1 else None))
-        before = self._before(writes, args, kwargs) if self.tracer is not None else None
+        candidates = self._relu_candidates(writes, args, kwargs) if self.tracer is not None else None
         output = func(*args, **kwargs)
         if self.tracer is not None:
             self.tracer.follow(func, name, args, kwargs, output)
         if self.observer is not None and not self.leaves:
             self.observer.called(func, name, args, kwargs, output)
         result = args[0] if name in WRITES else output
-        if before is not None and name.startswith("rnn_relu"):
+        if candidates is not None and name.startswith("rnn_relu"):
             self.replay.unseen[path] = "its ReLUs are inside one operation of PyTorch (a recurrent network's)"
-        elif kind is None and before is not None and isinstance(result, Tensor):
-            kind = next((found for given in before if (found := relu_kind(given, result))), None)
+        elif kind is None and candidates is not None and isinstance(result, Tensor):
+            kind = next((relu for source in candidates if (relu := relu_kind(source, result))), None)
             if kind is not None and self._repeats_layer(result, args, kwargs):
                 kind = None
-            if before:
+            if candidates:
                 passing = self._passing(path, name)
                 if kind is not None:
                     self.replay.written_otherwise.setdefault((path, name), {})[passing] = kind
@@ -257,27 +257,27 @@ class _Intercept(TorchFunctionMode):
         if put is None:
             return output
         if any(result is value for value in tensors_in((*args, *kwargs.values()))):
-            result.copy_(put)  # in place: whoever holds the layer's input, or a view of it, sees its output
+            result.copy_(put)  # in place: holders of the layer's input, or of a view of it, see its output
             return output
         return put
 
     def _repeats_layer(self, result: Tensor, args: tuple, kwargs: dict) -> bool:
-        """Whether what was made is a copy of a layer's output."""
-        given = (value for value in tensors_in((*args, *kwargs.values())) if value is not result)
-        return any(value in self.layers and torch.equal(value, result) for value in given)
+        """Return whether a result is a copy of a layer's output."""
+        candidates = (value for value in tensors_in((*args, *kwargs.values())) if value is not result)
+        return any(value in self.layers and torch.equal(value, result) for value in candidates)
 
     def _passing(self, path: str, name: str) -> tuple[Any, int]:
-        """The place in the code of a call, after which module, and how often it has been passed before."""
+        """Return a call's place in the code, with the module before it, and how often that has been passed before."""
         place = (self.after, *_place(Replay.run.__code__))
         self.passed[path, name, place] += 1
         return place, self.passed[path, name, place] - 1
 
     def _written_otherwise(self, path: str, name: str, place: Any, time: int) -> str | None:
-        """The kind of ReLU that a survey has found there; one more pass than any survey made is taken for what the others are."""
+        """Return the kind of ReLU that a survey found there; a pass beyond those of any survey counts as one of them."""
         kinds = self.replay.written_otherwise[path, name]
         if time < self.replay.passed[path, name, place]:
             return kinds.get((place, time))
-        return next((kind for (known, _), kind in kinds.items() if known == place), None)
+        return next((kind for (known_place, _), kind in kinds.items() if known_place == place), None)
 
     def _layer(
         self, path: str, is_module: bool, name: str, kind: str, output: Tensor, passing: tuple[Any, int] | None = None
@@ -295,24 +295,24 @@ class _Intercept(TorchFunctionMode):
         return self.on_layer(call, output)
 
     def _keep_parameter(self, target: Any) -> None:
-        """Copy a parameter, or whatever else the network holds, before it is written into for the first time; or a list of them."""
+        """Copy parameters, or other tensors that the network holds, before they are first written into."""
         for tensor in filter(_has_memory, tensors_in((target,))):
             pointer = tensor.untyped_storage().data_ptr()
-            if pointer not in self.written and (kept := self.parameters.get(pointer) or kept_at(pointer)):
-                self.written[pointer] = [(memory, memory.clone()) for memory in kept]
+            if pointer not in self.written and (memories := self.parameters.get(pointer) or kept_at(pointer)):
+                self.written[pointer] = [(memory, memory.clone()) for memory in memories]
 
-    def _before(self, writes: bool, args: tuple, kwargs: dict) -> list[Tensor]:
-        """The tensors that an operation may be a ReLU of, as they are before it."""
-        given = [
+    def _relu_candidates(self, writes: bool, args: tuple, kwargs: dict) -> list[Tensor]:
+        """Return the tensors whose ReLU an operation may be, as they are before it."""
+        candidates = [
             value for value in tensors_in((*args, *kwargs.values())) if value.is_floating_point() and value.numel()
         ]
         if writes:
-            given = [value.detach().clone() for value in given[:1]]
-        return given
+            candidates = [value.detach().clone() for value in candidates[:1]]
+        return candidates
 
     @contextmanager
     def hooks(self) -> Iterator[None]:
-        """Keep track of which modules are running, outermost first."""
+        """Track which modules are running, outermost first."""
 
         def enter(path: str, leaf: bool) -> Callable[..., None]:
             def hook(module: nn.Module, *_: Any) -> None:
@@ -361,19 +361,19 @@ class _Intercept(TorchFunctionMode):
                     hooks.pop(HOOK, None)  # type: ignore[call-overload]
 
     def _opaque(self, path: str, args: tuple, output: Any) -> Tensor | None:
-        """Measure a part that can't be looked into where it is a ReLU as a whole; else say that its ReLUs are not seen."""
+        """Measure a hidden part if it is a ReLU as a whole; else note that its ReLUs can't be seen."""
         if self.tracer is None:
             kind = self.replay.written_otherwise.get((path, ""), {}).get(((), 0))
         else:
             with torch._C.DisableTorchFunction():
                 self.tracer.follow(nn.Identity(), "", args, {}, output)
-                given = tensors_in(args)
-                kind = relu_kind(given[0], output) if given and isinstance(output, Tensor) else None
+                inputs = tensors_in(args)
+                kind = relu_kind(inputs[0], output) if inputs and isinstance(output, Tensor) else None
                 if kind is None:
                     self.replay.unseen[path] = "it is TorchScript: what it calls can't be seen"
                 else:
                     self.replay.written_otherwise[path, ""] = {((), 0): kind}
-                    self.tracer.keep(given[0], output)
+                    self.tracer.keep(inputs[0], output)
         with torch._C.DisableTorchFunction():
             return None if kind is None else self._layer(path, True, "", kind, output)
 
@@ -383,7 +383,7 @@ def _has_memory(tensor: Tensor) -> bool:
 
 
 def _place(stop: CodeType) -> tuple[Any, ...]:
-    """Where in the network's own code the call stands: code and instruction of every frame, innermost first."""
+    """Return a call's place in the network's own code: code and instruction of every frame, innermost first."""
     frame, place = sys._getframe(2), []
     while frame is not None and frame.f_code is not stop:
         code = frame.f_code

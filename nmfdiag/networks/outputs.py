@@ -1,4 +1,4 @@
-"""Find the logits in what a network returns: a tensor, or a tuple, list, dictionary or record with one among other things."""
+"""Find the logits in a network's output (a tensor, or a tuple, list, dictionary or record with one in it), and compare logits."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
@@ -10,21 +10,22 @@ from torch import Tensor
 from nmfdiag.errors import NmfdiagError
 
 REPRODUCES = {torch.float16: 5e-3, torch.bfloat16: 3e-2}
-"""How near logits must come to the network's own, by their type; for others it is this:"""
+"""Largest relative difference between logits and the network's own, by their type."""
 REPRODUCES_FLOAT = 1e-4
+"""The same for all other types."""
 
 NAMED = "logits"
 CLEARLY = 0.05
-"""By how much one output must agree better with the labels than another to be taken for the logits without being named."""
+"""Lead in agreement with the labels at which an output is clearly the logits."""
 
 
 @dataclass(frozen=True)
 class LogitsChoice:
-    """Which of a network's outputs are its logits.
+    """The choice of the logits among a network's outputs.
 
     Attributes:
-        path: Its key or index, with those of what is around it before, joined by dots; empty for an output that is the tensor.
-        note: What was chosen, of what, and why; empty where there was no choice.
+        path: Keys or indices from the outermost to the tensor's, joined by dots; empty if the output is the tensor.
+        note: Sentence on what was chosen and why; empty if there was no choice.
     """
 
     path: str
@@ -45,18 +46,18 @@ def candidates(output: Any, n: int | None = None) -> dict[str, Tensor]:
 
 
 def named_logits(output: Any, path: str | int | None, n: int | None = None) -> LogitsChoice | None:
-    """Choose the logits of an output where there is no doubt, or as asked for.
+    """Choose the logits in an output, by name or if there is no doubt.
 
     Args:
-        output: What the network returns.
+        output: The network's output.
         path: Key or index of the logits; None to choose them.
-        n: Samples that the network was run on.
+        n: Number of samples.
 
     Returns:
         The choice; None where several tensors may be the logits.
 
     Raises:
-        NmfdiagError: If nothing can be the logits, or not what is asked for.
+        NmfdiagError: If nothing can be the logits, or the named output can't.
     """
     usable = candidates(output, n)
     if path is not None:
@@ -71,11 +72,11 @@ def named_logits(output: Any, path: str | int | None, n: int | None = None) -> L
     meant = [value for key, value in _tensors(output) if key.rpartition(".")[2] == NAMED]
     if not usable or (len(meant) == 1 and not any(value is meant[0] for value in usable.values())):
         raise _no_logits(meant or [value for _, value in _tensors(output)], output)
-    named = [key for key in usable if key.rpartition(".")[2] == NAMED]
-    if len(usable) == 1 or len(named) == 1:
-        [key] = named if len(named) == 1 else usable
-        others = ", ".join(f"{other} {tuple(v.shape[1:])}" for other, v in usable.items() if other != key)
-        return LogitsChoice(key, f"Output {key!r} is taken for the logits, not {others}." if others else "")
+    named_paths = [key for key in usable if key.rpartition(".")[2] == NAMED]
+    if len(usable) == 1 or len(named_paths) == 1:
+        [key] = named_paths if len(named_paths) == 1 else usable
+        listing = ", ".join(f"{name} {tuple(v.shape[1:])}" for name, v in usable.items() if name != key)
+        return LogitsChoice(key, f"Output {key!r} is taken for the logits, not {listing}." if listing else "")
     return None
 
 
@@ -100,29 +101,29 @@ def agreeing_logits(outputs: Mapping[str, Tensor], labels: Tensor) -> LogitsChoi
     best = max(shares, key=lambda path: shares[path])
     close = [path for path, share in shares.items() if share >= shares[best] - CLEARLY]
     exact = [path for path in close if outputs[path].shape[1] == n_classes]
-    chosen = (exact or close)[0]
-    note = f"The network returns {len(outputs)} tensors ({described} columns): {chosen!r} is taken for the logits"
-    reason = f"it agrees with {shares[chosen]:.0%} of the labels"
+    choice = (exact or close)[0]
+    note = f"The network returns {len(outputs)} tensors ({described} columns): {choice!r} is taken for the logits"
+    reason = f"it agrees with {shares[choice]:.0%} of the labels"
     doubt = (
-        f", and so does {' or '.join(repr(p) for p in close if p != chosen)} nearly; logits= names another"
+        f", and so does {' or '.join(repr(p) for p in close if p != choice)} nearly; logits= names another"
         if len(close) > 1
         else ""
     )
-    return LogitsChoice(chosen, f"{note}, since {reason}{doubt}.")
+    return LogitsChoice(choice, f"{note}, since {reason}{doubt}.")
 
 
 def logits_of(output: Any) -> Tensor:
-    """Return the logits (n, classes) in what a network returns: the entry named ``logits``, or the first that may be.
+    """Return the logits (n, classes) in an output: the entry named ``logits``, or the first that may be.
 
     Raises:
-        NmfdiagError: If there are none of two classes or more in it.
+        NmfdiagError: If no entry has two classes or more.
     """
     choice = named_logits(output, None)
     return next(iter(candidates(output).values())).detach() if choice is None else choice.take(output).detach()
 
 
 def _entries(output: Any) -> Iterator[tuple[str, Any]]:
-    """The parts of an output that holds several."""
+    """Yield the entries of an output that holds several."""
     if isinstance(output, Mapping):
         yield from ((str(key), value) for key, value in output.items())
     elif isinstance(output, tuple) and hasattr(output, "_fields"):
@@ -157,29 +158,33 @@ def _no_logits(tensors: list[Tensor], output: Any) -> NmfdiagError:
 
 
 def same_logits(got: Tensor, expected: Tensor) -> bool:
-    """Whether logits (n, classes) are those expected, each up to a small share of its distance from the sample's best one."""
+    """Return whether logits (n, classes) are as expected, each up to a small share of its distance from the sample's best one."""
     if got.shape != expected.shape or got.dtype != expected.dtype:
         return False
-    same = (got == expected) | (got.isnan() & expected.isnan())
-    if bool(same.all()):
+    equal = (got == expected) | (got.isnan() & expected.isnan())
+    if bool(equal.all()):
         return True
-    got, expected, same = (torch.atleast_2d(value).flatten(1) for value in (got, expected, same))
+    got, expected, equal = (torch.atleast_2d(value).flatten(1) for value in (got, expected, equal))
     comparable = got.isfinite() & expected.isfinite()
-    return bool((same | (comparable & ((got.double() - expected.double()).abs() <= _allowed(expected)))).all())
+    return bool(
+        (equal | (comparable & ((got.double() - expected.double()).abs() <= _allowed_distance(expected)))).all()
+    )
 
 
-def _allowed(expected: Tensor) -> Tensor:
-    """How far each logit (n, classes) may be off: a masked class, or one that never changes, allows no other one more."""
+def _allowed_distance(expected: Tensor) -> Tensor:
+    """Return the largest difference of each logit (n, classes); masked and constant classes don't enlarge it for others."""
     values = expected.double()
     changing = values[:, (values != values[:1]).any(0)]
     competing = values if changing.shape[1] < 2 else changing
     finite = competing.masked_fill(~competing.isfinite(), -torch.inf)
     best = finite.topk(min(2, finite.shape[1]), dim=1).values
     distances = (values - best[:, :1]).abs().nan_to_num(posinf=0.0)
-    near = REPRODUCES.get(expected.dtype, REPRODUCES_FLOAT)
+    tolerance = REPRODUCES.get(expected.dtype, REPRODUCES_FLOAT)
     rounding = 32 * torch.finfo(expected.dtype).eps
     usual_gap, usual_size = _upper_median(best[:, 0] - best[:, -1]), _upper_median(best.abs())
-    return near * distances.clamp(min=usual_gap) + rounding * values.abs().nan_to_num(posinf=0.0).clamp(min=usual_size)
+    return tolerance * distances.clamp(min=usual_gap) + rounding * values.abs().nan_to_num(posinf=0.0).clamp(
+        min=usual_size
+    )
 
 
 def _upper_median(values: Tensor) -> float:

@@ -1,4 +1,4 @@
-"""What can be reached from a network by references, and which of it is left to itself."""
+"""Decide what belongs to a network among the objects that it refers to, and what is left alone."""
 
 import io
 import queue
@@ -26,22 +26,22 @@ CONSTANT = frozenset({
     NoneType, bool, int, float, complex, str, bytes, range, type, EllipsisType, torch.dtype, torch.device,
     torch.Size, torch.layout, torch.memory_format,
 })  # fmt: skip
-"""Types whose objects hold nothing that changes."""
+"""Types of immutable objects."""
 LARGE = (type, ModuleType, Dataset, DataLoader, np.generic, threading.Thread)
-"""Types of objects that are left to themselves: no forward pass changes them, or another thread works on them."""
+"""Types of objects that are left alone: no forward pass changes them, or another thread works on them."""
 LEFT = ("nmfdiag", "logging", "threading", "multiprocessing", "concurrent", "asyncio", "socket", "subprocess")
-"""Packages whose objects belong to the process, or to us."""
+"""Packages whose objects belong to the process, or to this package."""
 STATEFUL_TORCH = ("torch.optim", "torch.amp", "torch.quasirandom", "torch.distributions")
-"""Parts of PyTorch whose plain objects keep something from one call to the next."""
+"""Parts of PyTorch whose plain objects keep state between calls."""
 OUT_OF_REACH = (io.IOBase, queue.SimpleQueue, GeneratorType, CoroutineType, AsyncGeneratorType)
-"""Types of objects that change by being used, and can't be put back."""
+"""Types of objects that change when used, and can't be restored."""
 
 
 class Belonging:
-    """Tells what belongs to a network: not what trainers, loggers and other packages keep for themselves.
+    """Decides what belongs to a network, as opposed to the objects of trainers, loggers and other packages.
 
     Args:
-        modules: The network's modules; objects of a package that one of them comes from belong to it, too.
+        modules: The network's modules; objects of their packages belong to it, too.
     """
 
     def __init__(self, modules: Collection[nn.Module]):
@@ -53,7 +53,7 @@ class Belonging:
         self._known: dict[str, bool] = {}
 
     def __call__(self, place: Any) -> bool:
-        """Tell it of a class or function by the name of the module of Python that it comes from."""
+        """Return whether a class or function belongs to it, by the name of its Python module."""
         if not isinstance(place, str):
             return False
         if place not in self._known:
@@ -65,7 +65,7 @@ class Belonging:
 
 
 def package(place: str) -> str:
-    """Return the outermost package of a module of Python.
+    """Return the outermost package of a Python module.
 
     >>> package("torch.nn.modules")
     'torch'
@@ -74,7 +74,7 @@ def package(place: str) -> str:
 
 
 def attributes(value: Any) -> dict[str, Any] | None:
-    """Return the attributes of an object as they are stored; None if it has no dictionary of them."""
+    """Return an object's attribute dictionary; None if it has none."""
     try:
         stored = object.__getattribute__(value, "__dict__")
     except AttributeError:
@@ -83,17 +83,17 @@ def attributes(value: Any) -> dict[str, Any] | None:
 
 
 def slots(kind: type) -> list[Any]:
-    """Return the descriptors of ``__slots__`` of a class and of those that it is derived from."""
+    """Return the descriptors of ``__slots__`` of a class and its bases."""
     descriptors = [entry for base in kind.__mro__ if "__slots__" in vars(base) for entry in vars(base).values()]
     return [entry for entry in descriptors if isinstance(entry, MemberDescriptorType)]
 
 
-def stand_in(value: Any, made: dict[int, Any]) -> Any:
-    """Return a copy of an iterator that goes on where it stands, so that itself does not; anything else as it is.
+def stand_in(value: Any, copies: dict[int, Any]) -> Any:
+    """Return a copy of an iterator, which can be used in its place without advancing it; any other value unchanged.
 
     Args:
-        value: Anything; iterators in a tuple are copied, too.
-        made: The copies so far, by the identity of what they stand for.
+        value: Any value; iterators in a tuple are copied, too.
+        copies: The copies so far, by the identity of their originals.
 
     >>> import itertools
     >>> numbers = itertools.count(3)
@@ -102,38 +102,38 @@ def stand_in(value: Any, made: dict[int, Any]) -> Any:
     """
     kind = type(value)
     if kind is tuple:
-        entries = tuple(stand_in(entry, made) for entry in value)
+        entries = tuple(stand_in(entry, copies) for entry in value)
         return entries if any(a is not b for a, b in zip(entries, value, strict=True)) else value
     if not hasattr(kind, "__next__") or kind.__module__ not in ("builtins", "itertools"):
         return value
-    if id(value) not in made:
-        copy = _copied(value, made)
+    if id(value) not in copies:
+        copy = _copy_iterator(value, copies)
         if copy is value:
             return value
-        made[id(value)] = copy
-    return made[id(value)]
+        copies[id(value)] = copy
+    return copies[id(value)]
 
 
-def _copied(iterator: Any, made: dict[int, Any]) -> Any:
-    """A copy of an iterator and of those that it reads, as pickling would make it; itself if it has none."""
+def _copy_iterator(iterator: Any, copies: dict[int, Any]) -> Any:
+    """Copy an iterator and those that it reads, as pickling would; return it unchanged if that fails."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.14 ends it
+            warnings.simplefilter("ignore", DeprecationWarning)  # removed in Python 3.14
             make, arguments, *state = iterator.__reduce__()
-            copy = make(*(stand_in(argument, made) for argument in arguments))
+            copy = make(*(stand_in(argument, copies) for argument in arguments))
             if state:
-                copy.__setstate__(_state_copied(state[0], made))
+                copy.__setstate__(_copy_state(state[0], copies))
             return copy
     except Exception:  # generators and files
         return iterator
 
 
-def _state_copied(state: Any, made: dict[int, Any]) -> Any:
+def _copy_state(state: Any, copies: dict[int, Any]) -> Any:
     if not isinstance(state, tuple):
         return state
-    return tuple(entry.copy() if type(entry) is list else stand_in(entry, made) for entry in state)
+    return tuple(entry.copy() if type(entry) is list else stand_in(entry, copies) for entry in state)
 
 
 def _is_installed(name: str) -> bool:
-    """Tell whether a package is installed: trainers and loggers are no part of the network."""
+    """Return whether a package is installed: trainers and loggers are not part of the network."""
     return "site-packages" in (getattr(sys.modules.get(name), "__file__", None) or "")

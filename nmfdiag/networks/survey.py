@@ -24,15 +24,15 @@ OTHER_MODULES = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase, 
 
 
 @dataclass(frozen=True)
-class Look:
-    """What one run of a network in evaluation mode shows.
+class Survey:
+    """Results of one run of a network in evaluation mode.
 
     Attributes:
         layers: Every activation function that it calls, in execution order.
         gates: Path and class of every gate (sigmoid, tanh, softmax) that it calls.
-        never_called: Path and class of modules that it doesn't call: activations, gates, and whole parts that hold some.
-        bytes: The most that the input, the output and what is between them take inside one module, for one sample.
-        replay: Runs the network again, and knows the calls that were seen.
+        never_called: Path and class of modules that it doesn't call: activations, gates, and whole parts with some inside.
+        bytes: Largest memory that inputs and outputs of one module take for one sample.
+        replay: Runs the network again; it knows the calls.
     """
 
     layers: tuple[ReluLayer, ...]
@@ -42,27 +42,27 @@ class Look:
     replay: Replay
 
 
-def look(model: nn.Module, example: Tensor) -> Look:
-    """Run a network once and see what it calls.
+def survey(model: nn.Module, example: Tensor) -> Survey:
+    """Run a network once and record its calls.
 
     Args:
-        model: The network; its mode is left as it was, and no hook stays.
+        model: The network; it is left unchanged.
         example: A batch (n, ...) that it takes.
 
     Raises:
         NmfdiagError: If it can't take the batch.
     """
     called: set[str] = set()
-    most = 0
+    largest = 0
     handles = []
 
     def note(path: str, is_leaf: bool) -> object:
         def hook(_: nn.Module, inputs: object, output: object) -> None:
-            nonlocal most
+            nonlocal largest
             called.add(path)
             if is_leaf:
-                some = [*(inputs if isinstance(inputs, tuple) else ()), output]
-                most = max(most, sum(one.nbytes for one in some if isinstance(one, Tensor)))
+                values = [*(inputs if isinstance(inputs, tuple) else ()), output]
+                largest = max(largest, sum(value.nbytes for value in values if isinstance(value, Tensor)))
 
         return hook
 
@@ -77,51 +77,51 @@ def look(model: nn.Module, example: Tensor) -> Look:
                 handle.remove()
     layers = describe(list(zip(replay.calls, shapes, replay.axes, strict=True)))
     gates = {path: type(m).__name__ for path, m in model.named_modules() if isinstance(m, GATES) and path in called}
-    return Look(tuple(layers), gates, _never_called(model, called), most // max(1, len(example)), replay)
+    return Survey(tuple(layers), gates, _never_called(model, called), largest // max(1, len(example)), replay)
 
 
 def largest_values(
     model: nn.Module, inputs: Tensor, pick: Callable[[Any], Tensor] = logits_of, replay: Replay | None = None
 ) -> tuple[Tensor, list[Tensor]]:
-    """Run a network and measure what its activation functions give.
+    """Run a network and measure the outputs of its activation functions.
 
     Args:
         model: The network.
         inputs: A batch (n, ...).
-        pick: Finds the logits in what it returns.
-        replay: What :func:`look` has seen; default sees only activations by their functions.
+        pick: Returns the logits in an output of the network.
+        replay: That of :func:`survey`; by default only calls of activation functions count.
 
     Returns:
-        The logits (n, classes), and for each activation function in execution order the largest absolute value that it
-        gives each sample (n,); one value (1,) where its output has no axis of samples.
+        The logits (n, classes), and for each activation function in execution order its largest absolute output for each
+        sample (n,); one value (1,) if its output has no axis of samples.
 
     Raises:
         NmfdiagError: If the network can't take the inputs.
     """
-    found: list[Tensor] = []
+    maxima: list[Tensor] = []
 
-    def see(_: Call, output: Tensor) -> None:
-        one_a_sample = output.ndim > 0 and len(output) == len(inputs)
-        found.append(output.detach().abs().reshape(len(inputs) if one_a_sample else 1, -1).amax(1))
+    def measure(_: Call, output: Tensor) -> None:
+        has_samples = output.ndim > 0 and len(output) == len(inputs)
+        maxima.append(output.detach().abs().reshape(len(inputs) if has_samples else 1, -1).amax(1))
 
     with evaluating(model, inputs):
-        output = (replay or Replay(model, ACTIVATIONS["all"])).run(inputs, see)
-    return pick(output).detach(), found
+        output = (replay or Replay(model, ACTIVATIONS["all"])).run(inputs, measure)
+    return pick(output).detach(), maxima
 
 
 def _never_called(model: nn.Module, called: set[str]) -> dict[str, str]:
-    """The outermost parts without a called module that hold an activation or a gate, or are named as auxiliary heads."""
+    """Return the outermost parts without a called module that hold an activation or a gate, or are named as auxiliary heads."""
     paths = dict(model.named_modules())
     alive = {".".join(parts[:i]) for path in called for parts in [path.split(".")] for i in range(len(parts) + 1)}
-    found = {}
+    uncalled = {}
     for path, module in paths.items():
         parent = path.rpartition(".")[0]
         if path in alive or parent not in alive:
             continue
         holds = any(isinstance(inner, (*MODULES, *GATES)) for inner in module.modules())
         if holds or AUXILIARY in path.lower():
-            found[path] = kind_of_class(type(module)) or type(module).__name__
-    return found
+            uncalled[path] = kind_of_class(type(module)) or type(module).__name__
+    return uncalled
 
 
 def kind_of_model(model: nn.Module, inputs: Tensor) -> str:

@@ -1,8 +1,8 @@
 """Write down what a network does with a batch, as a graph whose two halves run on their own.
 
 The network's own code runs on real tensors, and every function that it calls is noted: nothing is patched, no stand-in for a tensor
-gets into the network, and threads do not meet. What the code decides by values is held in the graph, too: where other samples
-would have gone another way, the graph says so (:class:`OtherWay`) instead of giving an answer.
+enters the network, and threads do not interfere. Decisions by values are kept in the graph, too: where other samples would take another
+way, the graph raises :class:`OtherWay` instead of giving an answer.
 """
 
 import operator
@@ -26,14 +26,14 @@ METADATA = frozenset({
     "is_pinned", "is_shared", "is_inference", "has_names", "is_conj", "is_neg", "can_cast", "result_type", "is_tensor",
     "is_same_size", "storage", "untyped_storage", "requires_grad_", "dense_dim", "register_hook", "retain_grad",
 })  # fmt: skip
-"""Functions that read no values: what they return depends on shapes and types only."""
+"""Functions that read no values: their results depend on shapes and types only."""
 SIZE_BY_VALUES = frozenset({
     "nonzero", "argwhere", "masked_select", "unique", "_unique", "_unique2", "unique_dim", "unique_consecutive", "bincount", "one_hot",
     "repeat_interleave", "tensor_split", "_pack_padded_sequence", "_pad_packed_sequence", "to_sparse",
 })  # fmt: skip
-"""Functions whose outputs have as many elements as the values of their inputs say."""
+"""Functions whose number of output elements depends on the values of their inputs."""
 READS_SIZE = frozenset({"size", "shape", "numel", "nelement", "nbytes", "__len__", "stride", "is_same_size"})
-"""Functions and attributes that read how large a tensor is."""
+"""Functions and attributes that read the size of a tensor."""
 PLAIN = (
     bool,
     int,
@@ -51,11 +51,11 @@ SPECIAL: dict[str, Callable[..., Any]] = {"__getitem__": operator.getitem, "__se
 
 
 class OtherWay(Exception):
-    """These samples, or what was put in the place of a layer, take another way through the network than the graph has."""
+    """The samples, or a replaced activation, take a way through the network that is not in the graph."""
 
 
 class Untraceable(Exception):
-    """What a network does can't be written down as a graph."""
+    """A network's computation can't be written down as a graph."""
 
 
 @dataclass
@@ -75,12 +75,12 @@ class Trace:
     decides: bool = False
 
     def module(self) -> fx.GraphModule:
-        """Make a module of the whole graph."""
+        """Return a module that runs the whole graph."""
         return fx.GraphModule(self.attributes, self.graph)
 
 
 class Recorder:
-    """Writes a run down; give it to :meth:`nmfdiag.networks.intercept.Replay.survey` as observer.
+    """Writes a run down; pass it to :meth:`nmfdiag.networks.intercept.Replay.survey` as observer.
 
     Args:
         model: The network.
@@ -103,14 +103,14 @@ class Recorder:
         self._waiting: list[tuple[Call, Tensor]] = []
 
     def start(self, inputs: Tensor) -> None:
-        """Know the tensor that the network gets."""
+        """Register the network's input."""
         self._nodes[inputs] = self._input
 
     def finish(self, logits: Tensor) -> Trace:
         """Close the graph with the logits as its output.
 
         Raises:
-            Untraceable: If something on the way couldn't be written down.
+            Untraceable: If a step of the run couldn't be written down.
         """
         if logits not in self._nodes:
             self.problem = self.problem or "the logits are made outside of PyTorch's functions"
@@ -123,11 +123,11 @@ class Recorder:
         return self.trace
 
     def enter(self, module: nn.Module) -> None:
-        """A leaf module starts: what it calls inside is not noted."""
+        """Stop noting calls while a leaf module runs."""
         self._inside = True
 
     def leave(self, path: str, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        """A leaf module has run."""
+        """Note a leaf module that has run."""
         self._inside = False
         if isinstance(module, _NormBase) and module.training and module.track_running_stats:
             self.problem = f"{path} updates its running statistics"
@@ -136,21 +136,21 @@ class Recorder:
         self.trace.attributes[path] = module
         self._follow_size(tensors_in((*args, *kwargs.values())), output)
         self._note(lambda: self.trace.graph.call_module(path, self._mapped(args), self._mapped(kwargs)), output)
-        for call, made in self._waiting:
-            if made is output and made in self._nodes:
-                self.trace.layers[call] = self._nodes[made]
+        for call, results in self._waiting:
+            if results is output and results in self._nodes:
+                self.trace.layers[call] = self._nodes[results]
         self._waiting.clear()
 
     def called(self, function: Any, name: str, args: tuple, kwargs: dict, output: Any) -> None:
-        """A function has run outside of leaf modules."""
+        """Note a function that has run outside of leaf modules."""
         if not isinstance(output, Tensor) and not tensors_in((output,)):
             self._note_value(function, name, args, kwargs, output)
             return
         if name == "requires_grad_":  # a graph has no gradients
             self._note(lambda: self._mapped(args[0]), output)
             return
-        given = tensors_in((*args, *kwargs.values()))
-        self._follow_size(given, output, _size_by_values(name, args, kwargs, given))
+        tensors = tensors_in((*args, *kwargs.values()))
+        self._follow_size(tensors, output, _size_by_values(name, args, kwargs, tensors))
         if self.problem:
             return
         if self._writes_into_network(name, args, kwargs) or _updates_statistics(name, args, kwargs):
@@ -159,26 +159,26 @@ class Recorder:
         self._note(lambda: self._call(function, name, args, kwargs), output)
 
     def layer(self, call: Call, output: Tensor) -> None:
-        """An activation has been called, by a function that was just noted or inside a leaf module."""
+        """Note an activation's call, by the function just noted or inside a leaf module."""
         if self._inside:
             self._waiting.append((call, output))
         elif output in self._nodes:
             self.trace.layers[call] = self._nodes[output]
 
     def _note_value(self, function: Any, name: str, args: tuple, kwargs: dict, output: Any) -> None:
-        """Hold a value that the network's code reads: another one is another way."""
+        """Note a value that the network's code reads: for another value it may take another way."""
         if name in SPECIAL or writes_in_place(name):
             if self._writes_into_network(name, args, kwargs):
                 self.problem = f"{name} writes into the network's own parameters or buffers"
             else:
                 self._note(lambda: self._call(function, name, args, kwargs), None)
             return
-        given = tensors_in((*args, *kwargs.values()))
-        what = getattr(function.__self__, "__name__", "") if name == "__get__" else name
-        if what in READS_SIZE:
-            if not any(value in self._sized_by_values for value in given):
+        tensors = tensors_in((*args, *kwargs.values()))
+        attribute = getattr(function.__self__, "__name__", "") if name == "__get__" else name
+        if attribute in READS_SIZE:
+            if not any(value in self._sized_by_values for value in tensors):
                 return
-        elif name in METADATA or name == "__get__" or output is None or not given:
+        elif name in METADATA or name == "__get__" or output is None or not tensors:
             return
         self.trace.decides = True
         if not _is_plain(output):
@@ -190,22 +190,22 @@ class Recorder:
     def _hold(self, node: fx.Node, value: Any) -> fx.Node:
         return self.trace.graph.call_function(expect, (node, value))
 
-    def _follow_size(self, given: list[Tensor], output: Any, by_values: bool = False) -> None:
-        """Know which tensors have as many elements as values say: how large they are is a value, too."""
-        if by_values or any(value in self._sized_by_values for value in given):
+    def _follow_size(self, sources: list[Tensor], output: Any, by_values: bool = False) -> None:
+        """Register tensors whose size depends on values: the size is then a value, too."""
+        if by_values or any(value in self._sized_by_values for value in sources):
             for value in tensors_in((output,)):
                 self._sized_by_values[value] = True
-            self.trace.decides |= isinstance(output, list | tuple)  # of parts there are as many as the size says
+            self.trace.decides |= isinstance(output, list | tuple)  # the number of parts depends on the size
 
     def _call(self, function: Any, name: str, args: tuple, kwargs: dict) -> fx.Node:
-        graph, given, named = self.trace.graph, self._mapped(args), self._mapped(kwargs)
+        graph, nodes, keyword_nodes = self.trace.graph, self._mapped(args), self._mapped(kwargs)
         if name in SPECIAL:
-            return graph.call_function(SPECIAL[name], given)
+            return graph.call_function(SPECIAL[name], nodes)
         if name == "__get__":
-            return graph.call_function(getattr, (given[0], function.__self__.__name__))
+            return graph.call_function(getattr, (nodes[0], function.__self__.__name__))
         if getattr(Tensor, name, None) is function:
-            return graph.call_method(name, given, named)
-        return graph.call_function(function, given, named)
+            return graph.call_method(name, nodes, keyword_nodes)
+        return graph.call_function(function, nodes, keyword_nodes)
 
     def _note(self, make: Callable[[], fx.Node], output: Any) -> None:
         if self.problem:
@@ -230,10 +230,10 @@ class Recorder:
                     self._assign(value, self.trace.graph.call_function(operator.getitem, (node, key)))
 
     def _mapped(self, value: Any) -> Any:
-        """Arguments as a graph has them: nodes for tensors.
+        """Return arguments with nodes in place of tensors.
 
         Raises:
-            Untraceable: If one is of a type that a graph can't hold.
+            Untraceable: If an argument's type can't be in a graph.
         """
         if isinstance(value, Tensor):
             return self._nodes[value] if value in self._nodes else self._constant(value)
@@ -250,7 +250,7 @@ class Recorder:
         return value
 
     def _constant(self, value: Tensor) -> fx.Node:
-        """A node for a tensor that was there before the run: a parameter, a buffer, something kept."""
+        """Return a node for a tensor from before the run, such as a parameter or a buffer."""
         name = self._names.get(value) or f"nmfdiag_constant_{len(self.trace.attributes)}"
         self.trace.attributes[name] = value
         node = self.trace.graph.get_attr(name)
@@ -268,30 +268,30 @@ class Recorder:
         return any(pointer in self._own or kept_at(pointer) for pointer in memory)
 
 
-def _size_by_values(name: str, args: tuple, kwargs: dict, given: list[Tensor]) -> bool:
-    """Tell whether the values of tensors say how many elements a function's output has."""
+def _size_by_values(name: str, args: tuple, kwargs: dict, tensors: list[Tensor]) -> bool:
+    """Return whether the size of a function's output depends on the values of tensors."""
     if name in SIZE_BY_VALUES or (name == "where" and len(args) + len(kwargs) == 1):
         return True
-    if name == "__getitem__":  # by a mask, or from here to a number that is a tensor
+    if name == "__getitem__":  # by a mask, or by a slice with a tensor as an end
         index = args[1] if isinstance(args[1], tuple | list) else args[1:]
         ends = [end for entry in index if isinstance(entry, slice) for end in (entry.start, entry.stop, entry.step)]
         masks = (value.dtype in (torch.bool, torch.uint8) for value in tensors_in(index))
         return bool(tensors_in(ends)) or any(masks)
-    whole = (not (value.is_floating_point() or value.is_complex() or value.dtype is torch.bool) for value in given)
-    return any(value.ndim == 0 and is_whole for value, is_whole in zip(given, whole, strict=True))
+    whole = (not (value.is_floating_point() or value.is_complex() or value.dtype is torch.bool) for value in tensors)
+    return any(value.ndim == 0 and is_whole for value, is_whole in zip(tensors, whole, strict=True))
 
 
 def _updates_statistics(name: str, args: tuple, kwargs: dict) -> bool:
-    """Tell whether a call of batch or instance norm writes running statistics."""
+    """Return whether a call of batch or instance norm writes running statistics."""
     names = {"batch_norm": ("input", "running_mean", "running_var", "weight", "bias", "training"),
              "instance_norm": ("input", "running_mean", "running_var", "weight", "bias", "use_input_stats")}.get(name)  # fmt: skip
-    given = dict(zip(names or (), args, strict=False)) | kwargs
+    arguments = dict(zip(names or (), args, strict=False)) | kwargs
     default = name == "instance_norm"
-    return names is not None and given.get("running_mean") is not None and bool(given.get(names[-1], default))
+    return names is not None and arguments.get("running_mean") is not None and bool(arguments.get(names[-1], default))
 
 
 def expect(value: Any, expected: Any) -> None:
-    """Stop where a value that the network's code reads is not the one that it read while it was traced.
+    """Check that a value which the network's code reads is the one that it read while it was traced.
 
     Raises:
         OtherWay: If it differs.
@@ -301,32 +301,32 @@ def expect(value: Any, expected: Any) -> None:
 
 
 def generalised(small: Trace, large: Trace, sizes: tuple[int, int]) -> Trace:
-    """Free a trace from the size of its batch, by comparison with one of another size.
+    """Make a trace independent of the batch size, by comparison with one of another size.
 
     Args:
         small: The trace of one batch.
-        large: The trace of another.
-        sizes: Samples of both.
+        large: The trace of a larger one.
+        sizes: Number of samples in each.
 
     Returns:
-        The first trace, with the whole numbers that differ computed from the size of the batch.
+        The first trace, with the integers that differ computed from the batch size.
 
     Raises:
-        Untraceable: If the two differ otherwise.
+        Untraceable: If the two differ in any other way.
     """
     nodes = list(small.graph.nodes)
-    others = list(large.graph.nodes)
+    larger_nodes = list(large.graph.nodes)
     if [(node.op, node.target if node.op != "get_attr" else "") for node in nodes] != [
-        (node.op, node.target if node.op != "get_attr" else "") for node in others
+        (node.op, node.target if node.op != "get_attr" else "") for node in larger_nodes
     ]:
         raise Untraceable("the network does other things with batches of other sizes")
-    place = {node: index for index, node in enumerate(others)}
-    same = {node: place_of for place_of, node in enumerate(nodes)}
+    places = {node: index for index, node in enumerate(larger_nodes)}
+    small_places = {node: index for index, node in enumerate(nodes)}
     samples: list[fx.Node] = []
 
     def merge(a: Any, b: Any, before: fx.Node) -> Any:
         if isinstance(a, fx.Node) and isinstance(b, fx.Node):
-            if same.get(a) != place.get(b):
+            if small_places.get(a) != places.get(b):
                 raise Untraceable("the network does other things with batches of other sizes")
             return a
         if type(a) is not type(b):
@@ -341,8 +341,8 @@ def generalised(small: Trace, large: Trace, sizes: tuple[int, int]) -> Trace:
             return a
         if type(a) is not int:
             raise Untraceable("the network does other things with batches of other sizes")
-        slope, rest = divmod(b - a, sizes[1] - sizes[0])
-        if rest:
+        slope, remainder = divmod(b - a, sizes[1] - sizes[0])
+        if remainder:
             raise Untraceable("a number in the network does not grow with the size of the batch evenly")
         if not samples:
             with small.graph.inserting_after(nodes[0]):
@@ -350,15 +350,15 @@ def generalised(small: Trace, large: Trace, sizes: tuple[int, int]) -> Trace:
         with small.graph.inserting_before(before):
             return small.graph.call_function(by_size, (samples[0], slope, a - slope * sizes[0]))
 
-    for node, other in zip(nodes, others, strict=True):
+    for node, larger_node in zip(nodes, larger_nodes, strict=True):
         if node.op == "get_attr":
-            a, b = small.attributes[str(node.target)], large.attributes[str(other.target)]
+            a, b = small.attributes[str(node.target)], large.attributes[str(larger_node.target)]
             if a is not b and not (a.shape == b.shape and torch.equal(a, b)):
                 raise Untraceable("the network keeps something of its last batch")
             continue
         node.args, node.kwargs = (
-            merge(tuple(node.args), tuple(other.args), node),
-            merge(dict(node.kwargs), dict(other.kwargs), node),
+            merge(tuple(node.args), tuple(larger_node.args), node),
+            merge(dict(node.kwargs), dict(larger_node.kwargs), node),
         )
     return small
 
@@ -369,7 +369,7 @@ def samples_of(x: Tensor) -> int:
 
 
 def by_size(n: int, slope: int, offset: int) -> int:
-    """Return a number that grows with the size of the batch."""
+    """Return a number that grows linearly with the batch size."""
     return n * slope + offset
 
 

@@ -1,4 +1,4 @@
-"""Notice what a network computes where nobody can look: in TorchScript functions, other threads, or outside of PyTorch."""
+"""Detect hidden computations of a network: in TorchScript functions, in other threads, or outside of PyTorch."""
 
 from typing import Any
 
@@ -17,50 +17,51 @@ REMARK = (
 
 
 class Watcher(Recorder):
-    """A recorder that keeps the tensors which come from nothing that was seen: constants, and what is made out of sight.
+    """A recorder that keeps the tensors of unknown origin: constants, and results of hidden computations.
 
     Attributes:
-        foreign: Those tensors, in the order of their use.
+        foreign: These tensors, in the order of their use.
     """
 
     def __init__(self, model: nn.Module):
         super().__init__(model)
         self.foreign: list[Tensor] = []
-        self._seen: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+        self._registered: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     def start(self, inputs: Tensor) -> None:
-        """Know the tensor that the network gets."""
-        self._seen[inputs] = True
+        """Register the network's input."""
+        self._registered[inputs] = True
         super().start(inputs)
 
     def leave(self, path: str, module: nn.Module, args: tuple, kwargs: dict, output: Any) -> None:
-        """A leaf module has run."""
-        self._look(args, kwargs, output)
+        """Note a leaf module that has run."""
+        self._register(args, kwargs, output)
         super().leave(path, module, args, kwargs, output)
 
     def called(self, function: Any, name: str, args: tuple, kwargs: dict, output: Any) -> None:
-        """A function has run outside of leaf modules."""
-        self._look(args, kwargs, output)
+        """Note a function that has run outside of leaf modules."""
+        self._register(args, kwargs, output)
         super().called(function, name, args, kwargs, output)
 
-    def _look(self, args: tuple, kwargs: dict, output: Any) -> None:
+    def _register(self, args: tuple, kwargs: dict, output: Any) -> None:
+        """Register the tensors of a call, and keep those of unknown origin."""
         for value in tensors_in((*args, *kwargs.values())):
-            if is_functorch_wrapped_tensor(value):  # rows of one that is mapped over: they can't be compared
+            if is_functorch_wrapped_tensor(value):  # rows under vmap can't be compared
                 continue
-            if value not in self._seen and value not in self._names and not self._is_part(value):
+            if value not in self._registered and value not in self._names and not self._is_part(value):
                 self.foreign.append(value)
-            self._seen[value] = True
+            self._registered[value] = True
         for value in tensors_in((output,)):
-            self._seen[value] = True
+            self._registered[value] = True
 
     def _is_part(self, value: Tensor) -> bool:
-        """Whether a tensor is a view of one that was seen, as the rows are that a loop goes over."""
+        """Return whether a tensor is a view of a registered one, such as the rows in a loop."""
         base = value._base
-        return base is not None and (base in self._seen or base in self._names)
+        return base is not None and (base in self._registered or base in self._names)
 
 
 def computes_out_of_sight(small: Watcher, large: Watcher) -> bool:
-    """Whether something that two runs on other samples use is of those samples, and nothing seen has made it."""
+    """Return whether two runs on different samples use tensors of unknown origin that differ."""
     return any(
         a is not b and (a.shape != b.shape or (a.layout is torch.strided and not torch.equal(a, b)))
         for a, b in zip(small.foreign, large.foreign, strict=False)

@@ -1,4 +1,4 @@
-"""The network inside what training puts around it: ``torch.compile``, data parallelism, averaging of weights."""
+"""Unwrap a network from what training puts around it: ``torch.compile``, data parallelism, averaging of weights."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ from torch import nn
 from nmfdiag.errors import NmfdiagError
 
 INNER = ("_orig_mod", "module")
-"""Where ``torch.compile``, and where DataParallel, DistributedDataParallel and AveragedModel keep it."""
+"""Attributes that hold the network: of ``torch.compile``; of DataParallel, DistributedDataParallel and AveragedModel."""
 
 
 class Opaque(nn.Module):
-    """A TorchScript part of a network: it runs as it is, but what it calls can't be seen."""
+    """A TorchScript part of a network: it runs unchanged, but its calls are hidden."""
 
     def __init__(self, script: nn.Module):
         super().__init__()
@@ -31,9 +31,9 @@ class Opaque(nn.Module):
 
 
 def open_parts(model: nn.Module) -> None:
-    """Put the original code in the place of what ``torch.compile`` has wrapped, and of TorchScript parts what hooks can watch.
+    """Replace compiled code by the original, and TorchScript parts by modules that take hooks.
 
-    It changes the network: a :class:`nmfdiag.networks.snapshot.Snapshot` puts the wrappers back.
+    This changes the network; a :class:`nmfdiag.networks.snapshot.Snapshot` restores it.
     """
     for module in list(model.modules()):
         attributes: dict[str, Any] = module.__dict__
@@ -52,13 +52,13 @@ def open_parts(model: nn.Module) -> None:
 
 
 def unwrapped(model: Any) -> nn.Module:
-    """Take off wrappers whose only part is the network: it computes the same, and it can be looked into.
+    """Return the network without wrappers that only hold it.
 
     Args:
-        model: Any module, or a program of ``torch.export``; itself is returned where nothing is around it.
+        model: Any module, or a program of ``torch.export``.
 
     Raises:
-        NmfdiagError: If it is TorchScript, which shows none of its parts.
+        NmfdiagError: If it is TorchScript, whose parts are hidden.
 
     >>> inner = nn.Linear(2, 2)
     >>> unwrapped(nn.DataParallel(inner)) is inner
@@ -73,7 +73,7 @@ def unwrapped(model: Any) -> nn.Module:
                 "weights, network.load_state_dict(script.state_dict())."
             )
         if not isinstance(model, nn.Module):
-            raise NmfdiagError(f"A network is a torch.nn.Module, got a {type(model).__name__}.")
+            raise NmfdiagError(f"A network must be a torch.nn.Module, got a {type(model).__name__}.")
         names = [name for name, _ in model.named_children()]
         if len(names) != 1 or names[0] not in INNER or not _is_wrapper(model, names[0]):
             return model
@@ -81,5 +81,5 @@ def unwrapped(model: Any) -> nn.Module:
 
 
 def _is_wrapper(model: nn.Module, inner: str) -> bool:
-    """Whether a module is one of torch's wrappers, not somebody's own that happens to call its part so."""
+    """Return whether a module is one of torch's wrappers, not a user's with an attribute of that name."""
     return inner == "_orig_mod" or type(model).__module__.startswith("torch.")

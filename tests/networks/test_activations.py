@@ -17,6 +17,7 @@ from nmfdiag.factorize import signed_full_rank, signed_nmf
 from nmfdiag.networks.activations import KINDS
 from nmfdiag.networks.fold import fold
 from nmfdiag.networks.layers import Call, call_names
+from nmfdiag.networks.prepare import PreparedNetwork
 from nmfdiag.networks.split import SplitNetwork, find_relu_layers, relu_layers
 
 MODULES: dict[str, nn.Module] = {
@@ -64,7 +65,7 @@ class Untraceable(nn.Module):
 
 def untraced(model: nn.Module, inputs: Tensor, monkeypatch: pytest.MonkeyPatch) -> SplitNetwork:
     with monkeypatch.context() as patch:
-        patch.setattr(SplitNetwork, "_trace", lambda *_: None)
+        patch.setattr(PreparedNetwork, "_trace", lambda *_: None)
         return SplitNetwork(model, inputs, "all")
 
 

@@ -12,7 +12,7 @@ from nmfdiag import diagnose
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.networks.split import SplitNetwork, relu_layers
-from nmfdiag.networks.survey import look
+from nmfdiag.networks.survey import survey
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(40) % 4
@@ -58,7 +58,7 @@ def test_a_network_that_can_not_be_copied_is_named(monkeypatch: pytest.MonkeyPat
 
 def test_a_network_without_sizes_is_named_and_stays_so() -> None:
     model = network(first=nn.LazyLinear(8))
-    for use in (lambda: relu_layers(model, X), lambda: look(model, X)):
+    for use in (lambda: relu_layers(model, X), lambda: survey(model, X)):
         with pytest.raises(NmfdiagError, match=r"size of '0\.weight' in Sequential is not known yet: call"):
             use()
     assert isinstance(model[0], nn.LazyLinear)

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.architectures import build
-from nmfdiag.networks.survey import evaluating, largest_values, look
+from nmfdiag.networks.survey import evaluating, largest_values, survey
 
 
 class Gated(nn.Module):
@@ -32,7 +32,7 @@ class Gated(nn.Module):
 
 def test_what_is_called_and_what_is_not() -> None:
     model = Gated()
-    seen = look(model, torch.randn(2, 4))
+    seen = survey(model, torch.randn(2, 4))
     assert [(layer.name, layer.kind, layer.width) for layer in seen.layers] == [
         ("act", "ReLU", 6),
         ("smooth", "SiLU", 6),
@@ -45,7 +45,7 @@ def test_what_is_called_and_what_is_not() -> None:
 
 def test_heads_of_googlenet() -> None:
     model = build("googlenet", (3, 64, 64), 4)
-    assert look(model, torch.zeros(1, 3, 64, 64)).never_called == {"aux1": "InceptionAux", "aux2": "InceptionAux"}
+    assert survey(model, torch.zeros(1, 3, 64, 64)).never_called == {"aux1": "InceptionAux", "aux2": "InceptionAux"}
 
 
 def test_largest_values_of_each_sample() -> None:
@@ -65,5 +65,5 @@ def test_the_mode_is_restored_and_errors_are_ours() -> None:
     ):
         model(torch.zeros(2, 5))
     with pytest.raises(NmfdiagError, match=r"can't take inputs"):
-        look(model, torch.zeros(2, 5))
+        survey(model, torch.zeros(2, 5))
     assert model.training and not any(module._forward_hooks for module in model.modules())

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from nmfdiag.data.normalization import FIXED, Normalization
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.outputs import logits_of
-from nmfdiag.networks.survey import Look, largest_values
+from nmfdiag.networks.survey import Survey, largest_values
 from nmfdiag.zoo.fit_inputs import compare
 
 LOOKING, AT_ONCE = 8.0, 32
@@ -62,7 +62,7 @@ class Answers:
 
 
 def answers_of(
-    model: nn.Module, inputs: Tensor, labels: Tensor, seen: Look, pick: Callable[[Any], Tensor] = logits_of
+    model: nn.Module, inputs: Tensor, labels: Tensor, seen: Survey, pick: Callable[[Any], Tensor] = logits_of
 ) -> Answers:
     """Run a network on its samples, some of every class first, until all are done or time is up.
 

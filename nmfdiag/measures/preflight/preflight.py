@@ -18,7 +18,7 @@ from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.layers import ReluLayer
 from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.split import SplitNetwork
-from nmfdiag.networks.survey import AUXILIARY, Look, look
+from nmfdiag.networks.survey import AUXILIARY, Survey, survey
 
 FEW_SAMPLES, FEW_CLASSES = 10, 3
 LONG = 3600.0  # seconds
@@ -142,7 +142,7 @@ def _preflight(
     alternatives: tuple[Tensor, Mapping[str, Normalization]] | None, logits: str | int | None,
     channel_dim: int | Mapping[str, int] | None,
 ) -> Preflight:  # fmt: skip
-    seen = look(model, inputs[:2])
+    seen = survey(model, inputs[:2])
     network, planned, pick = None, [], logits_of
     if any(layer.kind in kinds for layer in seen.layers):
         network = SplitNetwork(
@@ -206,7 +206,7 @@ def _batches(labels: Tensor, per_class: int, n_outputs: int) -> tuple[dict[int, 
     return sizes, skipped
 
 
-def _empty(seen: Look, answers: Answers) -> dict[str, str]:
+def _empty(seen: Survey, answers: Answers) -> dict[str, str]:
     """Layers that have no channels, or are all zero on every sample looked at."""
     found: dict[str, str] = {}
     if answers.largest is not None:
@@ -216,7 +216,7 @@ def _empty(seen: Look, answers: Answers) -> dict[str, str]:
     return found
 
 
-def _skipped_layers(seen: Look, kinds: frozenset[str], methods: Sequence[str]) -> dict[str, str]:
+def _skipped_layers(seen: Survey, kinds: frozenset[str], methods: Sequence[str]) -> dict[str, str]:
     """Why activation functions are not measured, and modules that are not even called."""
     found = {}
     for layer in seen.layers:
@@ -250,7 +250,7 @@ def _batch_remarks(sizes: dict[int, int]) -> list[str]:
     return remarks
 
 
-def _layer_remarks(network: SplitNetwork | None, planned: Sequence[ReluLayer], seen: Look, cost: Cost) -> list[str]:
+def _layer_remarks(network: SplitNetwork | None, planned: Sequence[ReluLayer], seen: Survey, cost: Cost) -> list[str]:
     others = [layer for layer in seen.layers if layer.kind not in RELUS]
     if not planned:
         what = f": it calls {', '.join(sorted({layer.kind for layer in others}))}" if others else ""
