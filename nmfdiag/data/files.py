@@ -208,7 +208,7 @@ def _npz_array(
             promised = math.prod(shape) * dtype.itemsize
             if dtype.kind in "US" and not dtype.hasobject:
                 raise NmfdiagError(
-                    f"{path.name}: array {info.filename} holds text; wanted are whole numbers, the number of the network's output for "
+                    f"{path.name}: array {info.filename} holds text; expected whole numbers, the number of the network's output for "
                     "each sample: [names.index(label) for label in labels], with the names in the order of the outputs."
                 )
             if dtype.hasobject or dtype.kind not in "fiub" or promised != info.file_size - file.tell():

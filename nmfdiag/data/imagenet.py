@@ -66,7 +66,7 @@ def read_class_index(path: Path) -> ClassList:
         raise
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise NmfdiagError(
-            f'The class index {path.name} can\'t be read, wanted is {{"0": ["n01440764", "tench"], ...}}: {error}'
+            f'The class index {path.name} can\'t be read, expected {{"0": ["n01440764", "tench"], ...}}: {error}'
         ) from None
     for i, pair in enumerate(pairs):
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(word, str) and word for word in pair)):
@@ -134,7 +134,7 @@ def subfolders(folder: Path) -> list[Path]:
     seen = (entry for entry in walk(folder, 1, folders=True) if not entry.name.startswith("."))
     found = sorted(folder / entry.name for entry in seen if os.path.isdir(entry))
     if not found:
-        raise NmfdiagError(f"{folder} has no folder for any class: wanted is CLASS/IMAGE in it.")
+        raise NmfdiagError(f"{folder} has no folder for any class: expected CLASS/IMAGE in it.")
     return found
 
 

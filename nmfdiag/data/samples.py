@@ -179,14 +179,12 @@ def _entries(item: Any, role: str) -> tuple[Any, Any]:
         others = [name for name in item if name not in labels]
         if len(labels) > 1 or len(others) != 1:
             raise NmfdiagError(
-                f"The {role} are {described(item)}: wanted are one input, and one label under {' or '.join(LABEL_NAMES)}."
+                f"The {role} are {described(item)}: expected one input, and one label under {' or '.join(LABEL_NAMES)}."
             )
         return item[others[0]], item[labels[0]] if labels else None
     if isinstance(item, tuple | list):
         if len(item) not in (1, 2):
-            raise NmfdiagError(
-                f"The {role} are {type(item).__name__}s of {len(item)} parts: wanted are (input, label)."
-            )
+            raise NmfdiagError(f"The {role} are {type(item).__name__}s of {len(item)} parts: expected (input, label).")
         return item[0], item[1] if len(item) == 2 else None
     return item, None
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.checkpoints.tensor_names import shown
+from nmfdiag.networks.checkpoints.tensor_names import quoted
 from nmfdiag.networks.layers import shape_error
 from nmfdiag.networks.restore_values import RandomStates
 from nmfdiag.networks.snapshot import Snapshot
@@ -64,7 +64,7 @@ def check_initialised(model: nn.Module) -> None:
     for name, value in itertools.chain(model.named_parameters(), model.named_buffers()):
         if is_lazy(value):
             raise NmfdiagError(
-                f"The size of {shown(name)} in {type(model).__name__} is not known yet: call the network on a sample first."
+                f"The size of {quoted(name)} in {type(model).__name__} is not known yet: call the network on a sample first."
             )
 
 

@@ -80,17 +80,17 @@ def test_a_class_without_a_folder(tmp_path: Path) -> None:
 def test_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NmfdiagError, match="is no folder"):
         class_folders(tmp_path / "nowhere", CLASSES)
-    with pytest.raises(NmfdiagError, match=r"has no folder for any class: wanted is CLASS/IMAGE"):
+    with pytest.raises(NmfdiagError, match=r"has no folder for any class: expected CLASS/IMAGE"):
         class_folders(tmp_path, CLASSES)
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("no json", "can't be read, wanted is"),
-        ("[" * 100_000, "can't be read, wanted is"),
-        ({"1": ["n01440764", "tench"]}, "can't be read, wanted is"),
-        (3, "can't be read, wanted is"),
+        ("no json", "can't be read, expected"),
+        ("[" * 100_000, "can't be read, expected"),
+        ({"1": ["n01440764", "tench"]}, "can't be read, expected"),
+        (3, "can't be read, expected"),
         ({"0": "tench"}, "must give a WordNet id and a name for 0, got 'tench'"),
         ({"0": ["n01440764", 7]}, "must give a WordNet id and a name for 0"),
     ],

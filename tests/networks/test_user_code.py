@@ -85,13 +85,13 @@ def test_ways_to_name_a_network(spec: str, width: int) -> None:
     [
         ("usercode/nets.py:make", "names a file: accepted is the module's name, such as 'usercode.nets:make'"),
         ("./usercode/nets.py", "names a file: .* such as 'usercode.nets:NAME'"),
-        ("usercode.nets", "names no network: accepted is 'package.module:name'"),
-        ("usercode.nets:", "names no network"),
-        (":make", "names no network"),
-        ("", "names no network"),
+        ("usercode.nets", "does not name a network: accepted is 'package.module:name'"),
+        ("usercode.nets:", "does not name a network"),
+        (":make", "does not name a network"),
+        ("", "does not name a network"),
         (
             "usercode.nowhere:make",
-            "There is no module 'usercode.nowhere': it is looked for in .* and among what is installed",
+            "There is no module 'usercode.nowhere': searched in .* and the installed packages",
         ),
         ("nowhere_at_all:make", "There is no module 'nowhere_at_all'"),
         (
@@ -101,17 +101,17 @@ def test_ways_to_name_a_network(spec: str, width: int) -> None:
         ("usercode.broken:make", "Importing 'usercode.broken' failed with SyntaxError"),
         ("usercode.script:make", "Importing 'usercode.script' failed with SystemExit: usage"),
         (".nets:make", "Importing '.nets' failed with TypeError"),
-        ("usercode.nets:build", "The module usercode.nets has no 'build': there are 'Net', 'Nets', 'make', "),
+        ("usercode.nets:build", "The module usercode.nets has no 'build'; it has 'Net', 'Nets', 'make', "),
         ("usercode.nets:Nets.large", "has no 'Nets.large'"),
         (
             "usercode.nets:sized",
-            "is called without arguments and can't be .*missing.*'width'.*: write a function that calls it",
+            "needs arguments .*missing.*'width'.*: write a function that calls it",
         ),
         ("usercode.nets:fails", "Calling usercode.nets:fails failed with RuntimeError: no such"),
         ("usercode.nets:leaves", "Calling usercode.nets:leaves failed with SystemExit: 3"),
-        ("usercode.nets:nothing", "usercode.nets:nothing gave a value of type NoneType: wanted is a network"),
-        ("usercode.nets:a_class", "usercode.nets:a_class gave the class Net: wanted is a network"),
-        ("usercode.nets:number", "usercode.nets:number is a value of type int: wanted is a function"),
+        ("usercode.nets:nothing", "usercode.nets:nothing gave a value of type NoneType: expected a network"),
+        ("usercode.nets:a_class", "usercode.nets:a_class gave the class Net: expected a network"),
+        ("usercode.nets:number", "usercode.nets:number is a value of type int: expected a function"),
     ],
 )
 def test_every_failure_has_its_sentence(spec: str, words: str) -> None:

@@ -102,5 +102,9 @@ def programs() -> Iterator[Hostile]:
         "network.pt2", EXPORTED, exported, "opening one can run code that its author put into it", only_path=True
     )
     yield Hostile(
-        "none.pt2", EXPORTED, holding(listed(10_000), "no exported program"), "is no exported program", only_path=True
+        "none.pt2",
+        EXPORTED,
+        holding(listed(10_000), "no exported program"),
+        "is not an exported program",
+        only_path=True,
     )

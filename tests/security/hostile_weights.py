@@ -43,7 +43,7 @@ def checkpoints() -> Iterator[Hostile]:
         "deep": holding(b"\x80\x02" + b"(" * 100_000 + b"l." * 10, "a hundred thousand open brackets"),
     }  # fmt: skip
     for name, write in pickled.items():
-        yield Hostile(f"{name}.pth", WEIGHTS, write, said + "can't be read|are no state dict|unpack to)")
+        yield Hostile(f"{name}.pth", WEIGHTS, write, said + "can't be read|are not a state dict|unpack to)")
     bomb = {"x/data.pkl": bytes(10**8)}
     yield Hostile(
         "bomb.pt",
@@ -56,7 +56,7 @@ def checkpoints() -> Iterator[Hostile]:
         "out.pt",
         WEIGHTS,
         of(lambda path, bait: zip_of(path, out), "a zip whose names lead out"),
-        said + "can't be read|no checkpoint)",
+        said + "can't be read|not a checkpoint)",
     )
     yield Hostile(
         "script.pt", WEIGHTS, of(lambda path, bait: scripted(path), "a TorchScript archive"), said + "TorchScript)"

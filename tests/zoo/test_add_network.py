@@ -181,7 +181,7 @@ class Trap:
         ("damaged.pth", r"The weights damaged\.pth can't be read"),
         ("trap.pth", r"The weights trap\.pth can't be read"),
         ("damaged.safetensors", r"The weights damaged\.safetensors can't be read"),
-        ("list.pth", r"The weights list\.pth are no state dict"),
+        ("list.pth", r"The weights list\.pth are not a state dict"),
         ("whole.pth", r"The weights whole\.pth can't be read"),
         ("other.pth", r"The weights other\.pth don't fit squeezenet1_1: they have no tensor 'classifier\.1\.bias'"),
         ("scalar.pth", r"The weights scalar\.pth don't fit squeezenet1_1"),

@@ -1,7 +1,7 @@
-"""Open a program of ``torch.export``, and make of it a network whose activations are found: modules and PyTorch's functions.
+"""Open a program of ``torch.export`` as a network of modules and PyTorch's functions, whose activations can be found.
 
-An exported graph calls low-level operators (``aten.relu.default``). Those that are activations become the modules that they were,
-under their paths, so that layers have the names of the network that was exported.
+An exported graph calls low-level operators (``aten.relu.default``). Activations become modules again, under their paths, so that
+layers have the names of the exported network.
 """
 
 import re
@@ -35,9 +35,9 @@ ACTIVATIONS = {
     "softplus": "Softplus",
     "prelu": "PReLU",
 }
-"""Names of PyTorch's operators, and of the kinds of activation functions that they are."""
+"""Kinds of activation functions by the names of PyTorch's operators."""
 CHANNELS = CONVOLUTION_NAMES | KEEPS_NAMES | {"linear", "layer_norm", "permute", "transpose"}
-"""Operators that tell where the channels are."""
+"""Operators that show where the channels are."""
 BATCH_NORM = "_native_batch_norm_legit_no_training"
 TRAINING_ARGUMENT = {"batch_norm": 5, "dropout": 2}
 
@@ -46,26 +46,26 @@ def read_exported(path: Path, *, trust: bool) -> nn.Module:
     """Open a program of ``torch.export`` (``.pt2``) as a network; such a file can run code.
 
     Args:
-        path: What ``torch.export.save`` has written, of a network in evaluation mode, for batches of any size.
-        trust: Whether the file comes from somebody whose code you would run.
+        path: A file of ``torch.export.save``, of a network in evaluation mode, for batches of any size.
+        trust: Whether you trust the file's author enough to run their code.
 
     Returns:
-        The network in evaluation mode, its activation modules under their paths. Its ``input_shape`` is that of one input,
-        with ``None`` for a free length.
+        The network in evaluation mode, with its activation modules under their paths. Its ``input_shape`` is that of one
+        input, with ``None`` for a free length.
 
     Raises:
-        NmfdiagError: If the file is not trusted, is none of ``torch.export``, or the program is one of several inputs, of one
-            batch size, in training mode, not in float32, or has NaN or infinite weights.
+        NmfdiagError: If the file is not trusted or not from ``torch.export``, or the program takes several inputs or one batch
+            size, is in training mode or not in float32, or has NaN or infinite weights.
     """
     path = Path(path)
     if not path.is_file():
-        raise NmfdiagError(f"There is no exported program {path}: accepted is a .pt2 file of torch.export.save.")
+        raise NmfdiagError(f"There is not an exported program {path}: accepted is a .pt2 file of torch.export.save.")
     if not _is_exported(path):
-        raise NmfdiagError(f"{path.name} is no exported program: accepted is what torch.export.save has written.")
+        raise NmfdiagError(f"{path.name} is not an exported program: accepted are files of torch.export.save.")
     if not trust:
         raise NmfdiagError(
-            f"{path.name} is an exported program, and opening one can run code that its author put into it. If you would run the "
-            f"author's code, say so (--trust); else ask for a state dict and open that (--arch, --weights)."
+            f"{path.name} is an exported program, and opening one can run code that its author put into it. If you trust the "
+            f"author, add --trust; else ask for a state dict and open that (--arch, --weights)."
         )
     try:
         program = torch.export.load(path)
@@ -89,18 +89,18 @@ def _is_exported(path: Path) -> bool:
 
 
 def _input_shape(program: ExportedProgram, title: str) -> tuple[int | None, ...]:
-    """Shape of one input; None for a length that is free."""
+    """Return the shape of one input, with None for a free length."""
     names = program.graph_signature.user_inputs
     values = [node.meta.get("val") for node in program.graph.nodes if node.op == "placeholder" and node.name in names]
     if len(values) != 1 or not isinstance(values[0], Tensor) or not values[0].ndim:
         raise NmfdiagError(f"{title} takes {len(values)} inputs: accepted are programs that take one batch of samples.")
-    batch, *one = values[0].shape
+    batch, *sides = values[0].shape
     if isinstance(batch, int):
         raise NmfdiagError(
             f"{title} was exported for batches of exactly {batch}: export it with "
             f"dynamic_shapes=({{0: torch.export.Dim('batch')}},)."
         )
-    return tuple(length if isinstance(length, int) else None for length in one)
+    return tuple(length if isinstance(length, int) else None for length in sides)
 
 
 def _check(program: ExportedProgram, title: str) -> None:
@@ -118,16 +118,15 @@ def _check(program: ExportedProgram, title: str) -> None:
 
 
 def with_modules(exported: fx.GraphModule) -> fx.GraphModule:
-    """Put activation modules and PyTorch's functions in the place of operators.
+    """Replace operators by activation modules and PyTorch's functions.
 
     Args:
-        exported: What ``ExportedProgram.module()`` returns, without operators that write in place; activation modules are added
-            to it.
+        exported: Result of ``ExportedProgram.module()``, without operators that write in place; activation modules are added to it.
     """
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     for node in exported.graph.nodes:
-        if node.op == "call_module":  # checks the input's shape against the exported one: here _input_shape
+        if node.op == "call_module":  # checks the input's shape, as _input_shape does here
             continue
         if node.op == "output":
             outputs = [copies[value] for value in node.all_input_nodes]
@@ -147,7 +146,7 @@ def with_modules(exported: fx.GraphModule) -> fx.GraphModule:
 
 
 def _operator(node: fx.Node) -> str:
-    """Name of a node's operator without its overload; empty for anything else."""
+    """Return the name of a node's operator without its overload; empty for other nodes."""
     is_operator = node.op == "call_function" and isinstance(node.target, torch._ops.OpOverload)
     return node.target.__name__.split(".")[0] if is_operator else ""  # type: ignore[union-attr]
 
@@ -159,18 +158,18 @@ def _activation(name: str, node: fx.Node) -> str | None:
 
 
 def _call_activation(node: fx.Node, kind: str, root: fx.GraphModule) -> None:
-    """Turn a copied node into a call of the module that it came from, or of the function where it came from none."""
+    """Turn a copied node into a call of its original module, or of the function if it had none."""
     settings = () if kind == "ReLU6" else node.args[1:]
-    path, made_by = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))
-    if kind == "PReLU" or not path or made_by != f"{nn.ReLU.__module__}.{kind}":
+    path, class_name = next(reversed((node.meta.get("nn_module_stack") or {"": ("", "")}).values()))
+    if kind == "PReLU" or not path or class_name != f"{nn.ReLU.__module__}.{kind}":
         node.target, node.args = KINDS[kind].functions[0], (node.args[0], *settings)
         return
-    path = re.sub(r"@\d+$", "", path)  # a further call of it
+    path = re.sub(r"@\d+$", "", path)  # suffix of a module's further calls
     make: Any = KINDS[kind].module
     root.add_submodule(path, make(*settings, **node.kwargs))
     node.op, node.target, node.args, node.kwargs = "call_module", path, node.args[:1], {}
 
 
 def _batch_norm(*args: Any) -> tuple[Tensor]:
-    """The first of the operator's three outputs, which is all that evaluation mode reads."""
+    """Return the first of the operator's three outputs, the only one that evaluation mode reads."""
     return (F.batch_norm(*args),)

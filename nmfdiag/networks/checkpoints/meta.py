@@ -1,4 +1,4 @@
-"""Architectures without weights: the names and shapes of their tensors, at no cost of memory."""
+"""Build architectures without weights: only the names and shapes of their tensors, at no cost of memory."""
 
 import functools
 import re
@@ -12,12 +12,13 @@ from torch.overrides import TorchFunctionMode
 from nmfdiag.networks.architectures import Shape, build, torchvision_names
 from nmfdiag.networks.checkpoints.sizes import USUAL_IMAGE
 
-SOME_CLASSES = 1000  # where the weights don't say how many
+USUAL_CLASSES = 1000
+"""Number of classes where the weights don't show it."""
 INITIALISERS = {
     f for name, f in vars(nn.init).items() if name.endswith("_") and not name.startswith("_") and callable(f)
 }
 FILLERS = {torch.Tensor.normal_, torch.Tensor.uniform_}
-"""What initialisers call: slow where there is nothing to fill."""
+"""Functions that initialisers call, slow even without values to fill."""
 FACTORIES = {torch.empty, torch.zeros, torch.ones}
 
 
@@ -28,12 +29,12 @@ def without_weights(arch: str, shape: Shape, n_classes: int, options: Mapping[st
 
 
 def shapes_only() -> TorchFunctionMode:
-    """A context in which layers that are made have shapes and no values."""
+    """Return a context in which new layers have shapes and no values."""
     return _WithoutWeights()
 
 
 def shapes_of(arch: str, shape: Shape, n_classes: int, options: Mapping[str, int]) -> dict[str, torch.Size]:
-    """Shapes of an architecture's tensors by name."""
+    """Return the shapes of an architecture's tensors by name."""
     return dict(_shapes(arch, shape, n_classes, tuple(sorted(options.items()))))
 
 
@@ -44,7 +45,7 @@ def _shapes(arch: str, shape: Shape, n_classes: int, options: tuple[tuple[str, i
 
 
 class _WithoutWeights(TorchFunctionMode):
-    """Layers made inside have shapes and no values; what torchvision computes with while it builds is real."""
+    """Gives new layers shapes and no values; tensors that torchvision computes with while it builds keep theirs."""
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
@@ -59,18 +60,18 @@ class _WithoutWeights(TorchFunctionMode):
 
 @functools.cache
 def outline(family: str) -> tuple[str, ...]:
-    """Names of the tensors of a family's first member."""
-    return tuple(shapes_of(families()[family][0], (3, USUAL_IMAGE, USUAL_IMAGE), SOME_CLASSES, {}))
+    """Return the names of the tensors of a family's first member."""
+    return tuple(shapes_of(families()[family][0], (3, USUAL_IMAGE, USUAL_IMAGE), USUAL_CLASSES, {}))
 
 
 def families() -> dict[str, list[str]]:
-    """Torchvision's names by what they begin with, which agree in the names of their last tensors."""
-    found: dict[str, list[str]] = {}
+    """Return torchvision's names by family; members of a family agree in the name of their last tensor."""
+    members: dict[str, list[str]] = {}
     for name in torchvision_names():
-        found.setdefault(family_of(name), []).append(name)
-    return found
+        members.setdefault(family_of(name), []).append(name)
+    return members
 
 
 def family_of(arch: str) -> str:
-    """What a name of torchvision's begins with: ``"efficientnet_v2"`` of ``"efficientnet_v2_s"``."""
+    """Return the family of one of torchvision's names: ``"efficientnet_v2"`` for ``"efficientnet_v2_s"``."""
     return re.match(r"[a-z]+(_v\d)?", arch)[0]  # type: ignore[index]

@@ -1,8 +1,8 @@
-"""Read the tensors of a checkpoint that a stranger has written, and find the network that they belong to.
+"""Read the tensors of a checkpoint from a stranger.
 
-A file is taken for hostile: nothing in it is run, and its size, memory and time have limits. ``.safetensors`` is read here
-once its header is seen to be short; everything pickled is read by a child process (:mod:`nmfdiag.networks.checkpoints.read_pickle_child`).
-What runs the user's own code is apart, in :mod:`nmfdiag.networks.checkpoints.user_code` and :mod:`nmfdiag.networks.checkpoints.exported`.
+Every file counts as hostile: nothing in it is run, and its size, memory and time have limits. ``.safetensors`` is read here if its
+header is short; pickles are read by a child process (:mod:`nmfdiag.networks.checkpoints.read_pickle_child`). Code that runs a user's
+own code is separate, in :mod:`nmfdiag.networks.checkpoints.user_code` and :mod:`nmfdiag.networks.checkpoints.exported`.
 """
 
 import json
@@ -24,7 +24,7 @@ from nmfdiag.networks.checkpoints.exported import read_exported
 from nmfdiag.networks.checkpoints.match import input_channels, nearest_architectures, network_for, options_for
 from nmfdiag.networks.checkpoints.read_pickle_child import named_set
 from nmfdiag.networks.checkpoints.state_dict_match import load_weights
-from nmfdiag.networks.checkpoints.tensor_names import common_prefix, plain_names, shown, without_prefix
+from nmfdiag.networks.checkpoints.tensor_names import common_prefix, plain_names, quoted, without_prefix
 from nmfdiag.networks.checkpoints.user_code import factory
 
 __all__ = [
@@ -42,20 +42,23 @@ __all__ = [
 
 ACCEPTED = "a .safetensors file, or one of torch.save (.pt, .pth, .ckpt, .bin) with tensors by name"
 TRIED = ("a checkpoint", "a pickle", "a safetensors file", "an exported program", "a zip file", "NumPy's")
-"""Beginnings of what :func:`kind_of_file` says of files that are read, or whose reader says what they are."""
+"""Prefixes of the kinds, as :func:`kind_of_file` names them, that are read or have a reader with a better error."""
 READER = "nmfdiag.networks.checkpoints.read_pickle_child"
-MAX_BYTES = 8 * 2**30  # of a file, and of its tensors
+MAX_BYTES = 8 * 2**30
+"""Largest size of a file, and of its tensors."""
 MAX_TENSORS = 100_000
 MAX_DIMENSIONS = 8
 TYPES = ("F64", "F32", "F16", "BF16", "F8_E4M3", "F8_E5M2", "I64", "I32", "I16", "I8", "U8", "BOOL")
-"""Of tensors in a .safetensors file."""
-MAX_HEADER = 16 * 2**20  # of a safetensors file: so many tensors with long names
-SECONDS, BYTES_A_SECOND = 120, 2**24  # that the child may take: to start, and with a slow disk
+"""Types of tensors in a .safetensors file."""
+MAX_HEADER = 16 * 2**20
+"""Largest header of a .safetensors file, in bytes: enough for MAX_TENSORS long names."""
+SECONDS, BYTES_A_SECOND = 120, 2**24
+"""Time limit of the child process: a constant, and a rate for slow disks."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A checkpoint's tensors by name, and the names of other sets of weights that it holds, such as averaged ones (EMA)."""
+    """A checkpoint's tensors by name, and the names of its other sets of weights, such as averaged ones (EMA)."""
 
     state: dict[str, Tensor]
     others: tuple[str, ...] = ()
@@ -67,49 +70,49 @@ def read_state_dict(path: Path, key: str = "") -> dict[str, Tensor]:
 
 
 def read_weights(path: Path, key: str = "") -> Weights:
-    """Read a checkpoint's tensors by name, safely, with common wrappings taken off.
+    """Read a checkpoint's tensors by name, safely and without the usual wrappings.
 
     Args:
-        key: Which set of weights where there are several: an entry of the checkpoint, or what its tensors' names begin with;
-            default is the usual one (``state_dict``, ``model`` and the like).
+        key: The set of weights, if there are several: an entry of the checkpoint, or a prefix of its tensors' names; by default
+            the usual one (``state_dict``, ``model`` and the like).
         path: A ``.safetensors`` file, or one of ``torch.save`` (``.pt``, ``.pth``, ``.ckpt``, ``.bin``) that holds a state
             dict, alone or inside a training script's or Lightning's checkpoint. The content decides, not the ending.
 
     Returns:
-        Tensors by name, in the precision of the file, on the CPU. What ``DataParallel`` and ``torch.compile`` put before
-        names is taken off, and in a Lightning checkpoint the one attribute that all tensors are below.
+        Tensors by name, in the precision of the file, on the CPU. Prefixes of ``DataParallel`` and ``torch.compile``
+        are removed, and in a Lightning checkpoint the attribute that all tensors are below.
 
     Raises:
-        NmfdiagError: If there is no such file, it is too large, damaged, hostile, or something else than a state dict.
+        NmfdiagError: If there is no such file, or it is too large, damaged, hostile, or not a state dict.
     """
     path = given_path(path, "weights")
     kind = _kind(path)
     try:
         trainer = ""
-        others: list[str] = []
+        other_sets: list[str] = []
         if kind == "safetensors":
             state = _read_safetensors(path)
             state = named_set(state, key) if key else state
         else:
-            state, trainer, others = _read_in_child(path, key)
+            state, trainer, other_sets = _read_in_child(path, key)
         if not state:
             raise NmfdiagError("hold no tensors.")
     except NmfdiagError as error:
         raise NmfdiagError(f"The weights {path.name} {error}") from None
     plain = plain_names(state)
     plain = without_prefix(plain, common_prefix(plain)) if trainer == "lightning" else plain
-    return Weights(plain, tuple(others))
+    return Weights(plain, tuple(other_sets))
 
 
 def _kind(path: Path) -> str:
-    """``"safetensors"`` or ``"pickled"``, after what can be checked of a file without reading it."""
+    """Return ``"safetensors"`` or ``"pickled"``, after checks that don't read the whole file."""
     try:
         if path.is_dir():
             raise NmfdiagError(f"{path} is a folder: give the file of weights inside it ({ACCEPTED}).")
         if not path.is_file():
             raise NmfdiagError(f"There is no weights file {path}: accepted are {ACCEPTED}.")
         n_bytes = path.stat().st_size
-    except OSError as error:  # a name that is too long, a locked folder
+    except OSError as error:  # a name that is too long, or a locked folder
         raise NmfdiagError(f"The weights {path.name} can't be read: {error.strerror}.") from None
     if not 0 < n_bytes <= MAX_BYTES:
         raise NmfdiagError(f"The weights {path.name} have {n_bytes:,} bytes, accepted are 1 to {MAX_BYTES:,}.")
@@ -126,7 +129,7 @@ def _kind(path: Path) -> str:
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    """The tensors of a file whose header is short enough to be parsed; the library checks what the header says."""
+    """Return the tensors of a file if its header is short enough to be parsed; the library checks its content."""
     n_bytes = path.stat().st_size
     with path.open("rb") as file:
         n_header = int.from_bytes(file.read(8), "little")
@@ -144,11 +147,11 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
                 part = opened.get_slice(name)
                 if part.get_dtype() not in TYPES:
                     raise NmfdiagError(
-                        f"have a tensor {shown(name)} of type {part.get_dtype()}: accepted are {', '.join(TYPES)}."
+                        f"have a tensor {quoted(name)} of type {part.get_dtype()}: accepted are {', '.join(TYPES)}."
                     )
                 if len(part.get_shape()) > MAX_DIMENSIONS:
-                    raise NmfdiagError(f"have more than {MAX_DIMENSIONS} dimensions in the tensor {shown(name)}.")
-                state[name] = opened.get_tensor(name).clone()  # the file may change, or go, after this
+                    raise NmfdiagError(f"have more than {MAX_DIMENSIONS} dimensions in the tensor {quoted(name)}.")
+                state[name] = opened.get_tensor(name).clone()  # the file may change or disappear later
     except NmfdiagError:
         raise
     except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
@@ -158,14 +161,14 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read_in_child(path: Path, key: str) -> tuple[dict[str, Tensor], str, list[str]]:
-    """The tensors of a pickled file, which trainer wrote it (``"lightning"`` or nothing), and other sets of weights in it."""
+    """Return the tensors of a pickled file, its trainer (``"lightning"`` or nothing), and the names of its other sets of weights."""
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder, "tensors.safetensors")
         answer = _answer_of_child(path, target, *([key] if key else []))
         if "error" in answer:
             raise NmfdiagError(answer["error"])
         state = _read_safetensors(target)
-        in_order = {name: state[name] for name in answer["names"]}  # of the layers
+        in_order = {name: state[name] for name in answer["names"]}  # the order of the layers
         return in_order, answer["trainer"], answer["others"]
 
 
@@ -173,19 +176,11 @@ def _answer_of_child(path: Path, target: Path, key: str = "") -> dict[str, Any]:
     package = str(Path(__file__).resolve().parents[3])  # where this package is imported from
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     seconds = SECONDS + path.stat().st_size / BYTES_A_SECOND
+    limits = [str(MAX_BYTES), str(MAX_TENSORS)]
+    command = [sys.executable, "-P", "-m", READER, str(path.absolute()), str(target), *limits, key]
     try:
-        done = subprocess.run(
-            [
-                sys.executable,
-                "-P",
-                "-m",
-                READER,
-                str(path.absolute()),
-                str(target),
-                str(MAX_BYTES),
-                str(MAX_TENSORS),
-                key,
-            ],
+        process = subprocess.run(
+            command,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=seconds,
@@ -193,9 +188,9 @@ def _answer_of_child(path: Path, target: Path, key: str = "") -> dict[str, Any]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise NmfdiagError(f"can't be read: their reading was given up after {seconds:.0f} seconds.") from None
+        raise NmfdiagError(f"can't be read: reading them took more than {seconds:.0f} seconds.") from None
     try:
-        answer = json.loads(done.stdout.splitlines()[-1])
+        answer = json.loads(process.stdout.splitlines()[-1])
     except (IndexError, ValueError):
-        raise NmfdiagError(f"can't be read: the process that reads them ended with {done.returncode}.") from None
+        raise NmfdiagError(f"can't be read: the process that reads them ended with {process.returncode}.") from None
     return dict(answer)

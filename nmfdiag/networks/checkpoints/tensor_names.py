@@ -1,4 +1,4 @@
-"""Names of tensors in a state dict: what wrappers have put before them, and how a few of them are shown."""
+"""Read and clean the names of tensors in a state dict, and quote them in sentences."""
 
 import re
 import textwrap
@@ -12,56 +12,59 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
-WRAPPER = re.compile(r"^(?:module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")  # of DataParallel; of torch.compile, also inside
-RENAMED = (  # by torchvision since it published its weights
+WRAPPER = re.compile(r"^(?:module\.|_orig_mod\.)+|(?<=\.)_orig_mod\.")
+"""Parts of names that DataParallel and torch.compile add."""
+RENAMED = (
     (re.compile(r"(denselayer\d+\.(?:norm|conv))\.([12]\.)"), r"\1\2"),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_1\."), r"\1.0."),
     (re.compile(r"(encoder_layer_\d+\.mlp)\.linear_2\."), r"\1.3."),
 )
-COUNTERS = {"n_averaged", "total_ops", "total_params"}  # left behind by averaging and profiling tools
+"""Names that torchvision has changed since it published its weights."""
+COUNTERS = {"n_averaged", "total_ops", "total_params"}
+"""Tensors left behind by averaging and profiling tools."""
 MOST_LAYERS = 1000
 """Largest number of layers that names are trusted with."""
 
 
 def plain_names(state: Mapping[str, Value]) -> dict[str, Value]:
-    """Take what ``DataParallel`` and ``torch.compile`` put before names off, and drop counters of tools.
+    """Remove what ``DataParallel`` and ``torch.compile`` add to names, and drop counters of tools.
 
     Raises:
-        NmfdiagError: If two tensors have one name after that.
+        NmfdiagError: If two tensors then have the same name.
     """
     plain: dict[str, Value] = {}
     for name, value in state.items():
         short = WRAPPER.sub("", name)
-        for old, new in RENAMED:
-            short = old.sub(new, short)
+        for pattern, replacement in RENAMED:
+            short = pattern.sub(replacement, short)
         if short.rsplit(".", 1)[-1] in COUNTERS:
             continue
         if short in plain:
-            raise NmfdiagError(f"The weights have the tensor {shown(short)} twice, once as {shown(name)}.")
+            raise NmfdiagError(f"The weights have the tensor {quoted(short)} twice, once as {quoted(name)}.")
         plain[short] = value
     return plain
 
 
 def without_prefix(state: Mapping[str, Value], prefix: str) -> dict[str, Value]:
-    """The part of a state dict below a prefix, named as it is without it."""
+    """Return the part of a state dict below a prefix, with names without it."""
     return {name[len(prefix) :]: value for name, value in state.items() if name.startswith(prefix)}
 
 
 def common_prefix(state: Mapping[str, Value]) -> str:
-    """The first component (``"model."``) where every name has the same and something after it, else ``""``."""
+    """Return the first component (``"model."``) if all names share it and have more components, else ``""``."""
     firsts = {name.partition(".")[0] if "." in name else "" for name in state}
     first = firsts.pop() if len(firsts) == 1 else ""
     return f"{first}." if first else ""
 
 
-def shown(name: str) -> str:
-    """A name for a sentence: quoted, on one line, never long."""
+def quoted(name: str) -> str:
+    """Quote a name for a sentence: on one line, never long."""
     return repr(textwrap.shorten(name, 80, placeholder="...") if len(name) > 80 and " " in name else name[:80])
 
 
-def few(names: Collection[str], n: int = 3) -> str:
-    """The first names for a sentence, and dots for the others."""
-    return ", ".join([shown(name) for name in list(names)[:n]] + (["..."] if len(names) > n else []))
+def first_quoted(names: Collection[str], n: int = 3) -> str:
+    """List the first names for a sentence, quoted, with dots for the rest."""
+    return ", ".join([quoted(name) for name in list(names)[:n]] + (["..."] if len(names) > n else []))
 
 
 def length(state: Mapping[str, "Tensor"], name: str, dim: int = 0) -> int | None:
