@@ -63,9 +63,7 @@ def export(model: nn.Module, path: Path, *inputs: Tensor, free: bool = True) -> 
 @pytest.fixture(scope="module")
 def exported(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> nn.Module:
     path = export(network, tmp_path_factory.mktemp("exported") / "net.pt2")
-    with pytest.raises(
-        NmfdiagError, match=r"net\.pt2 is an exported program, and opening one can run code .*--trust"
-    ):
+    with pytest.raises(NmfdiagError, match=r"net\.pt2 is an exported program, and opening one can run code .*--trust"):
         read_exported(path, trust=False)
     return read_exported(path, trust=True)
 
