@@ -51,7 +51,7 @@ def test_a_device_that_is_not_there_is_named(device: str) -> None:
 def test_a_network_that_can_not_be_copied_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     model = network()
     model.lock = threading.Lock()
-    monkeypatch.setattr("nmfdiag.measures.compression._on", lambda _, inputs: inputs)  # as if there were one
+    monkeypatch.setattr("nmfdiag.measures.compression.inputs_on", lambda _, inputs: inputs)  # as if there were one
     with pytest.raises(NmfdiagError, match=r"Sequential can't be copied to device='meta': .*Give it on that device"):
         compression_curve(model, "1", X, Y, device="meta")
 
