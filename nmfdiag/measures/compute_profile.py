@@ -39,31 +39,32 @@ def layer_profile(
     """Compute the curves of every layer, on single-class batches or on one multi-class batch.
 
     Args:
-        model: The network; its mode is left as it was.
-        inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` takes.
-        labels: Their given labels (n,); None where ``inputs`` bring them.
+        model: The network; its mode stays as it is.
+        inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` accepts.
+        labels: Their given labels (n,); None if ``inputs`` include them.
         layers: Layers to measure; default all.
-        by_class: Whether every class is a batch; else one batch holds all classes, as it does for a network whose answer to a
-            sample depends on the others of its batch.
-        per_class: Samples a batch at most.
-        methods: Any of ``"nmf"``, ``"pca"``, ``"random"``, ``"signed"`` (signed NMF). Plain NMF leaves out layers that can be
-            negative.
+        by_class: Whether every class is a batch; else one batch holds all classes, as for a network whose answer to a sample
+            depends on the rest of the batch.
+        per_class: Samples per batch at most.
+        methods: Any of ``"nmf"``, ``"pca"``, ``"random"``, ``"signed"`` (signed NMF). Plain NMF leaves out layers with
+            negative values.
         ranks: Ranks; default is each layer's own grid.
-        seed: Seeds batches, solver and random ablation.
-        n_draws: How often each batch is drawn and factorised, with the seeds ``seed``, ``seed + 1`` and on; from two on, each
-            AuC of a class has a spread over draws.
-        on_progress: Called with the share done and a few words; may raise to cancel.
-        tail_dtype: As :func:`compression_curves` takes it.
-        activations: Which layers the network has: ``"relu"``: those of ReLUs; ``"all"``: those of GELU, SiLU and their like too.
-            Default is ``"all"`` where ``"signed"`` is among the methods, else ``"relu"``.
-        logits: Key or index of the logits, of a network that returns several tensors; default is to choose them by the labels.
-        channel_dim: Axis of the channels, counted with the batch axis, of all layers or by their names, where it can't be told.
+        seed: Seed of batches, solver and random ablation.
+        n_draws: Number of times each batch is drawn and factorised, with the seeds ``seed``, ``seed + 1`` and so on; with two
+            or more, each AuC of a class has a spread over draws.
+        on_progress: Called with the share done and a short text; may raise to cancel.
+        tail_dtype: As for :func:`nmfdiag.compression_curve`.
+        activations: Layers of the network: ``"relu"`` for those of ReLUs, ``"all"`` also for those of GELU, SiLU and the like.
+            Default is ``"all"`` if ``"signed"`` is among the methods, else ``"relu"``.
+        logits: Key or index of the logits in the output of a network that returns several tensors; default is to find them by
+            the labels.
+        channel_dim: Axis of the channels, counted with the batch axis, of all layers or by layer, if it can't be found.
 
     Raises:
-        NmfdiagError: If no curve at all could be computed, a layer is unknown, the batch is no batch, or nothing is drawn.
+        NmfdiagError: If no curve could be computed, a layer is unknown, the batch is invalid, or ``n_draws`` is below 1.
     """
     if n_draws < 1:
-        raise NmfdiagError(f"Every batch is drawn once or more, got n_draws={n_draws}.")
+        raise NmfdiagError(f"n_draws must be 1 or more, got {n_draws}.")
     inputs, labels = as_samples(inputs, labels, model)
     network = SplitNetwork(
         model,
@@ -79,17 +80,17 @@ def layer_profile(
             raise NmfdiagError(f"Labels must lie in 0 .. {n_classes - 1}, got {lowest} .. {highest}.{hint}")
     network.check_mixing(inputs)
     by_class = by_class and not network.mixes
-    chosen = [network.layer(name) for name in layers] if layers is not None else network.checked_layers()
-    measured: list[ProfileCurve] = []
-    signed_only = [one for one in chosen if not one.non_negative] if "nmf" in methods else []
-    skipped = {f"{one.name}, nmf": SIGNED_ONLY.format(one.kind) for one in signed_only}
+    profile_layers = [network.layer(name) for name in layers] if layers is not None else network.checked_layers()
+    curves: list[ProfileCurve] = []
+    signed_only = [layer for layer in profile_layers if not layer.non_negative] if "nmf" in methods else []
+    skipped = {f"{layer.name}, nmf": SIGNED_ONLY.format(layer.kind) for layer in signed_only}
     skipped |= network.skipped if layers is None else {}
-    skipped |= {f"class {c}": "has one sample" for c in _single_samples(labels)} if by_class else {}
+    skipped |= {f"class {c}": "has one sample" for c in _classes_of_one_sample(labels)} if by_class else {}
     for draw in range(n_draws):
         tasks = [
             (layer, group, method)
             for group in _groups(inputs, labels, by_class, per_class, seed + draw)
-            for layer in chosen
+            for layer in profile_layers
             for method in methods
             if method != "nmf" or layer.non_negative
         ]
@@ -103,16 +104,16 @@ def layer_profile(
             )  # fmt: skip
             for batch, answer in zip(group, answers, strict=True):
                 if isinstance(answer, CompressionCurve):
-                    measured.append(ProfileCurve(layer.index, batch.class_idx, answer, draw))
+                    curves.append(ProfileCurve(layer.index, batch.class_idx, answer, draw))
                 elif len(tasks) == 1 or ranks is not None:
                     raise answer
                 else:
                     skipped[f"{layer.name}, class {batch.class_idx}, {method}{this_draw}"] = str(answer)
-    if not measured:
+    if not curves:
         raise NmfdiagError(f"No curve could be computed: {next(iter(skipped.values()), 'no class has two samples')}")
     return LayerProfile(
-        tuple(layer.name for layer in chosen),
-        tuple(measured),
+        tuple(layer.name for layer in profile_layers),
+        tuple(curves),
         skipped,
         network_layers=tuple(layer.name for layer in network.layers),
         remarks=tuple(network.remarks),
@@ -121,9 +122,9 @@ def layer_profile(
 
 
 def _groups(inputs: Tensor, labels: Tensor, by_class: bool, per_class: int, seed: int) -> list[list[ProbeBatch]]:
-    """One draw's batches, those that are factorised in one call together.
+    """Return one draw's batches in groups that are factorised in one call.
 
-    On a GPU that is all classes of a layer; on the CPU it gains nothing and needs their memory at once.
+    On a GPU a group is all classes of a layer; on the CPU that would gain nothing and need all their memory at once.
     """
     if not by_class:
         return [[multi_class_batch(inputs, labels, size=per_class, seed=seed)]]
@@ -132,6 +133,6 @@ def _groups(inputs: Tensor, labels: Tensor, by_class: bool, per_class: int, seed
     return [batches[i : i + size] for i in range(0, len(batches), size)]
 
 
-def _single_samples(labels: Tensor) -> list[int]:
+def _classes_of_one_sample(labels: Tensor) -> list[int]:
     classes, counts = labels.unique(return_counts=True)
     return classes[counts == 1].tolist()

@@ -1,4 +1,4 @@
-"""Curves of one network by layer, class and draw: what a profile is made of (no torch here: pages read it, too)."""
+"""Curves of one network by layer, class and draw. No torch here: pages read it, too."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,10 +17,10 @@ ERROR_RANK = 8
 
 @dataclass(frozen=True)
 class ProfileCurve:
-    """One curve and where it belongs.
+    """One curve with its layer's depth, its class and its draw.
 
     ``class_idx`` is None for the multi-class batch. ``draw`` counts batches of the same class, each drawn and factorised with
-    seeds of its own.
+    its own seed.
     """
 
     depth: int
@@ -34,12 +34,12 @@ class LayerProfile:
     """Curves of a network by layer, class, draw and method.
 
     Attributes:
-        layers: Those that were to be measured, from input to output.
+        layers: Layers to be measured, from input to output.
         measured: The curves.
-        skipped: Why a layer or class is missing.
-        network_layers: All that the network has, from input to output; empty where that isn't known.
-        class_sizes: How many samples of each class there were to draw from; empty where that isn't known.
-        remarks: What is to be known about the network, such as which of its outputs are taken for the logits.
+        skipped: Reasons for missing layers and classes.
+        network_layers: All layers of the network, from input to output; empty if unknown.
+        class_sizes: Number of available samples of each class; empty if unknown.
+        remarks: Remarks on the network, such as which of its outputs are taken as logits.
     """
 
     layers: tuple[str, ...]
@@ -50,7 +50,7 @@ class LayerProfile:
     remarks: tuple[str, ...] = ()
 
     def to_frame(self) -> "pd.DataFrame":
-        """One row a curve: layer, depth, class_idx, method, auc, baseline_accuracy, relative_error_at_k (k = 8, or the
+        """Return one row per curve: layer, depth, class_idx, method, auc, baseline_accuracy, relative_error_at_k (k = 8, or the
         largest computed rank below it), and auc_log, n_samples, converged, draw.
         """
         import pandas as pd
@@ -75,7 +75,7 @@ class LayerProfile:
 
     @property
     def methods(self) -> tuple[str, ...]:
-        """Those that were measured, in the order of the curves."""
+        """The measured methods, in the order of the curves."""
         return tuple(dict.fromkeys(m.curve.method for m in self.measured))
 
     @property
@@ -86,18 +86,18 @@ class LayerProfile:
 
     @property
     def lowest(self) -> tuple[str, Spread]:
-        """The layer of the lowest mean AuC by the main method, and that."""
+        """The layer of the lowest mean AuC by the main method, and that AuC."""
         by_layer = self.auc_by_layer(self.main_method)
         layer = min(by_layer, key=lambda name: by_layer[name].mean)
         return layer, by_layer[layer]
 
     @property
     def n_draws(self) -> int:
-        """How many batches were drawn of a class."""
+        """The number of batches drawn from each class."""
         return len({m.draw for m in self.measured})
 
     def auc_by_class(self, method: str = "nmf", axis: str = "linear") -> dict[str, dict[int | None, Spread]]:
-        """Mean and spread over draws of the AuC of each layer, in order of depth, and class."""
+        """Return mean and spread over draws of the AuC of each layer, in order of depth, and class."""
         values: dict[str, dict[int | None, list[float]]] = {}
         for m in self.measured:
             if m.curve.method == method:
@@ -107,10 +107,10 @@ class LayerProfile:
         }
 
     def auc_by_layer(self, method: str = "nmf") -> dict[str, Spread]:
-        """Mean and spread over classes of each layer's AuC, in order of depth.
+        """Return mean and spread over classes of each layer's AuC, in order of depth.
 
-        A class's draws are averaged first, so that the spread is that between classes; a single class, or a mixture, has
-        that over its draws.
+        A class's draws are averaged first, so that the spread is between classes; for a single class, or a mixture, it is
+        over draws.
         """
         return {
             layer: spread([s.mean for s in by_class.values()]) if len(by_class) > 1 else next(iter(by_class.values()))
@@ -118,6 +118,6 @@ class LayerProfile:
         }
 
     def phases(self, method: str = "nmf") -> Phases:
-        """Phases by the rule of :mod:`nmfdiag.measures.phases`."""
+        """Return the phases by the rule of :mod:`nmfdiag.measures.phases`."""
         by_layer = self.auc_by_layer(method)
         return phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])

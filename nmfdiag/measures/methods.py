@@ -123,8 +123,8 @@ def _iterate(
     solutions = []
     for i, (A, grid) in enumerate(zip(matrices, ranks, strict=True)):
 
-        def report_matrix(done: float, words: str, i: int = i) -> None:
-            report((i + done) / len(matrices), words)
+        def report_matrix(share: float, text: str, i: int = i) -> None:
+            report((i + share) / len(matrices), text)
 
         solutions.append(solve(A, grid, on_progress=report_matrix, **options))
     return solutions

@@ -220,17 +220,17 @@ PRIMARY_RULES = {"early-stopping": "auc", "few-shot": "k1"}
 
 def outcome(stop: Stop, test_loss: Sequence[float], test_accuracy: Sequence[float]) -> Outcome:
     """Return the result of a stop in a run with these test losses and accuracies, one per epoch."""
-    kept, least = stop.kept - 1, min(test_loss)
+    index, least = stop.kept - 1, min(test_loss)
     return Outcome(
         kept=stop.kept,
         decided=stop.decided,
         from_minimum=stop.kept - (test_loss.index(least) + 1),
-        test_accuracy=test_accuracy[kept],
-        test_loss=test_loss[kept],
-        regret=max(test_accuracy) - test_accuracy[kept],
-        loss_regret=test_loss[kept] - least,
-        gain=test_accuracy[kept] - test_accuracy[-1],
-        loss_gain=test_loss[-1] - test_loss[kept],
+        test_accuracy=test_accuracy[index],
+        test_loss=test_loss[index],
+        regret=max(test_accuracy) - test_accuracy[index],
+        loss_regret=test_loss[index] - least,
+        gain=test_accuracy[index] - test_accuracy[-1],
+        loss_gain=test_loss[-1] - test_loss[index],
         accuracy_when_decided=test_accuracy[stop.decided - 1],
     )
 

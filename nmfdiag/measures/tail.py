@@ -1,4 +1,4 @@
-"""The rest of a network after one cut: from factors of the layer's activation to the share of samples put right."""
+"""The rest of a network after a cut: from factors of the layer's activation to the accuracy."""
 
 from collections.abc import Iterator
 
@@ -11,14 +11,14 @@ from nmfdiag.factorize import Factorization, RandomAblation
 from nmfdiag.networks.split import Cut, SplitNetwork
 
 DEPENDENT = 1e-9
-"""A row of H that adds less than this share of the largest one to the span of those before is dependent on them."""
+"""Share of the largest row of H below which what a row adds to the span of those before counts as nothing."""
 NO_ANSWER = -1
-"""Of a sample whose logits hold NaN: it is in no class."""
+"""Answer to a sample with NaN among its logits: no class."""
 TAIL_DTYPES = {"float32": None, "bfloat16": torch.bfloat16}
 
 
 class Tail:
-    """The network after one cut: from factors of the layer's activation to the share of samples put right."""
+    """The rest of a network after a cut: computes accuracy from factors of the layer's activation."""
 
     def __init__(self, network: SplitNetwork, cut: Cut, labels: Tensor, dtype: torch.dtype | None):
         self.network, self.pieces, self.dtype = network, network.pieces(cut), dtype
@@ -32,15 +32,15 @@ class Tail:
             )
         self.logits, self.labels = cut.logits, labels
         self.width = network.layer(cut.layer).width
-        # Without a skip connection, one row everywhere gives every sample the same answer: two stand for all.
+        # Without a skip connection, the same row everywhere gives every sample the same answer: two samples stand for all.
         carried = any(isinstance(value, Tensor) for value in cut.carried)
         self.two = None if carried or cut.replayed or network.mixes else network.first_two(cut)
 
     def baseline_accuracy(self) -> float:
-        """Accuracy on the activation itself; checks the labels against the classes.
+        """Return the accuracy on the activation itself; checks the labels against the classes.
 
         Raises:
-            NmfdiagError: If a label is no class of the network, or the network's own answers hold NaN or are not one a sample.
+            NmfdiagError: If a label is not a class of the network, or its logits hold NaN or are not one row per sample.
         """
         logits = self.logits
         if self.dtype is not None:
@@ -58,11 +58,11 @@ class Tail:
         return self._share(logits.argmax(1))
 
     def accuracy(self, W: Tensor, H: Tensor, offset: Tensor | None = None) -> float:
-        """Accuracy on ``W H + offset``."""
+        """Return the accuracy on ``W H + offset``."""
         return self._share(self._answers(self.pieces, W, H, offset))
 
     def accuracy_of_row(self, row: Tensor) -> float:
-        """Accuracy where every row is the one given (channels,)."""
+        """Return the accuracy with every row replaced by this one (channels,)."""
         pieces = self.pieces if self.two is None else [self.two]
         rows = sum(piece.activation.numel() // self.width for piece in pieces)
         answers = self._answers(pieces, row.new_ones(rows, 1), row[None], None)
@@ -86,12 +86,12 @@ class Tail:
 def approximations(
     A: Tensor, solved: Factorization | RandomAblation, k: int, operation: str
 ) -> Iterator[tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor | None]]:
-    """W, H and offset of what is put in the place of A at rank k (random ablation has one a draw)."""
+    """Yield W, H and offset of the replacement of A at rank k; random ablation has one per draw."""
     if isinstance(solved, RandomAblation):
         identity = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
         for mask in solved.masks(k):
-            kept = ~mask if operation == "ablate" else mask
-            yield A[:, kept], identity[kept]
+            channels = ~mask if operation == "ablate" else mask
+            yield A[:, channels], identity[channels]
     elif operation == "ablate":
         yield A, _complement(solved.factors(k)[1]).to(A.dtype)
     else:
@@ -99,7 +99,7 @@ def approximations(
 
 
 def _complement(H: Tensor) -> Tensor:
-    """The projection (channels, channels) onto what is orthogonal to the rows of H (k, channels), in float64."""
+    """Return the projection (channels, channels) onto the complement of the rows of H (k, channels), in float64."""
     Q, triangle = torch.linalg.qr(H.T.double())
     size = triangle.diagonal().abs()
     if not bool((size > DEPENDENT * triangle.abs().max()).all()):  # the columns of Q then need not span the rows of H

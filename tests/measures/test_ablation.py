@@ -22,14 +22,16 @@ def test_every_methods_area_is_over_all_channels() -> None:
 
 def test_beyond_the_full_rank_zeros_are_left() -> None:
     small = replace(CURVE, ranks=[1, 2], accuracy=[0.8, 0.4], full_rank=2, zero_accuracy=0.4)
-    at = mean_curve([CURVE, small])
-    assert at[4].mean == pytest.approx(0.2) and mean_curve([replace(small, operation="compress"), CURVE])[4].mean == 0.5
+    area = mean_curve([CURVE, small])
+    assert (
+        area[4].mean == pytest.approx(0.2) and mean_curve([replace(small, operation="compress"), CURVE])[4].mean == 0.5
+    )
 
 
 def test_cost_is_class_by_class() -> None:
     same = [replace(CURVE, ranks=[1, 8], accuracy=[a, a]) for a in (0.9, 0.5, 0.2, 0.1)]
-    found = cost({0: same[0], 1: same[1], 7: same[0]}, {0: same[2], 1: same[3], 8: same[0]})
-    assert found is not None and (found.mean, found.n) == (pytest.approx(0.55), 2)
+    spread = cost({0: same[0], 1: same[1], 7: same[0]}, {0: same[2], 1: same[3], 8: same[0]})
+    assert spread is not None and (spread.mean, spread.n) == (pytest.approx(0.55), 2)
     assert cost({0: CURVE}, {1: CURVE}) is None
     assert ablation_spread(dict(enumerate(same))).mean == pytest.approx(0.425)
 

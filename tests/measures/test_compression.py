@@ -47,7 +47,7 @@ def test_rank_zero_is_what_zeros_give(memoriser: tuple) -> None:
 
 
 def test_memorising_is_less_linear_than_generalising() -> None:
-    found = {}
+    auc_by_entry = {}
     for p in ("0", "1"):
         entry = lookup(f"digits-cnn-p{p}-s0")
         pool = entry.load_pool()
@@ -57,8 +57,8 @@ def test_memorising_is_less_linear_than_generalising() -> None:
         assert set(profile.to_frame().columns) >= {
             "layer", "depth", "class_idx", "method", "auc", "baseline_accuracy", "relative_error_at_k",
         }  # fmt: skip
-        found[p] = profile.auc_by_layer()["conv1_2"]
-    assert found["0"].mean - found["1"].mean > 0.15
+        auc_by_entry[p] = profile.auc_by_layer()["conv1_2"]
+    assert auc_by_entry["0"].mean - auc_by_entry["1"].mean > 0.15
 
 
 def test_ablating_everything_leaves_nothing(memoriser: tuple) -> None:
@@ -80,9 +80,9 @@ def test_wrong_input(memoriser: tuple) -> None:
         ({"inputs": torch.zeros(4, 3, 8, 8), "labels": labels[:4]}, "shape"),
         ({"inputs": inputs * float("nan")}, "NaN"),
     ]
-    for change, words in cases:
+    for change, message in cases:
         arguments = {"layer": "conv1_2", "inputs": inputs, "labels": labels} | change
-        with pytest.raises(NmfdiagError, match=words):
+        with pytest.raises(NmfdiagError, match=message):
             nmfdiag.compression_curve(model, **arguments)
 
 
@@ -115,11 +115,11 @@ def test_accuracy_by_the_networks_own_forward(
 ) -> None:
     """The oracle puts each approximation into the untouched network by a hook, and counts."""
     model, inputs, labels = memoriser
-    block, kept = model.get_submodule(layer), []
-    handle = block.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    block, activation = model.get_submodule(layer), []
+    handle = block.register_forward_hook(lambda _module, _inputs, output: activation.append(output))
     model(inputs)
     handle.remove()
-    rows = kept[0].detach().permute(0, 2, 3, 1)
+    rows = activation[0].detach().permute(0, 2, 3, 1)
     A = rows.reshape(-1, rows.shape[-1])
 
     def accuracy(X: Tensor) -> float:
@@ -198,7 +198,7 @@ def test_matrices_of_one_shape_can_be_factorised_in_one_call(memoriser: tuple, m
     calls = []
     monkeypatch.setattr(methods, "solved_together", lambda matrices: True)
     monkeypatch.setattr(factorize, "nmf_batch", lambda *a, **k: calls.append(1) or nmf_batch(*a, **k))
-    for curve, other in zip(compression_curves(model, "conv1_2", halves), one_by_one, strict=True):
-        assert isinstance(curve, CompressionCurve) and isinstance(other, CompressionCurve)
-        assert curve.auc == pytest.approx(other.auc, abs=0.02)
+    for curve, separate in zip(compression_curves(model, "conv1_2", halves), one_by_one, strict=True):
+        assert isinstance(curve, CompressionCurve) and isinstance(separate, CompressionCurve)
+        assert curve.auc == pytest.approx(separate.auc, abs=0.02)
     assert calls == [1]

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.stats.correlation import CONSTANT, correlation, correlation_difference
+from nmfdiag.measures.stats.correlation import EQUAL_SHARE, correlation, correlation_difference
 
 
 def sample(n: int, seed: int = 0, slope: float = 0.8) -> tuple[np.ndarray, np.ndarray]:
@@ -18,20 +18,20 @@ def sample(n: int, seed: int = 0, slope: float = 0.8) -> tuple[np.ndarray, np.nd
 @pytest.mark.parametrize("level", [0.9, 0.95])
 def test_pearson_and_its_interval_are_scipys(n: int, level: float) -> None:
     x, y = sample(n)
-    found, oracle = correlation(x, y, level=level), stats.pearsonr(x, y)
+    result, oracle = correlation(x, y, level=level), stats.pearsonr(x, y)
     low, high = oracle.confidence_interval(level)
-    assert (found.r, found.low, found.high) == pytest.approx((oracle.statistic, low, high))
-    assert (found.n, found.method, found.reason) == (n, "pearson", "")
+    assert (result.r, result.low, result.high) == pytest.approx((oracle.statistic, low, high))
+    assert (result.n, result.method, result.reason) == (n, "pearson", "")
 
 
 @pytest.mark.parametrize("n", [5, 40])
 def test_spearman_is_scipys_with_ties_too(n: int) -> None:
     x, y = sample(n, 1)
     x = x.round(0)
-    found = correlation(x, y, method="spearman")
-    assert found.r == pytest.approx(stats.spearmanr(x, y).statistic)
-    half = 1.959964 * ((1 + found.r**2 / 2) / (n - 3)) ** 0.5
-    assert np.arctanh(found.high) - np.arctanh(found.r) == pytest.approx(half)
+    result = correlation(x, y, method="spearman")
+    assert result.r == pytest.approx(stats.spearmanr(x, y).statistic)
+    half = 1.959964 * ((1 + result.r**2 / 2) / (n - 3)) ** 0.5
+    assert np.arctanh(result.high) - np.arctanh(result.r) == pytest.approx(half)
 
 
 def test_values_that_are_equal_up_to_rounding_are_ties() -> None:
@@ -42,7 +42,7 @@ def test_values_that_are_equal_up_to_rounding_are_ties() -> None:
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
 def test_the_bootstrap_agrees_with_scipys_and_is_seeded(method: str) -> None:
     x, y = sample(60, 2)
-    found = correlation(x, y, method=method, interval="bootstrap", draws=4000)
+    result = correlation(x, y, method=method, interval="bootstrap", draws=4000)
 
     def statistic(a: np.ndarray, b: np.ndarray) -> float:
         return {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[method](a, b).statistic
@@ -50,9 +50,9 @@ def test_the_bootstrap_agrees_with_scipys_and_is_seeded(method: str) -> None:
     oracle = stats.bootstrap(
         (x, y), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, random_state=1
     ).confidence_interval
-    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
-    assert found == correlation(x, y, method=method, interval="bootstrap", draws=4000)
-    assert found != correlation(x, y, method=method, interval="bootstrap", draws=4000, seed=1)
+    assert (result.low, result.high) == pytest.approx((oracle.low, oracle.high), abs=0.02)
+    assert result == correlation(x, y, method=method, interval="bootstrap", draws=4000)
+    assert result != correlation(x, y, method=method, interval="bootstrap", draws=4000, seed=1)
 
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
@@ -63,26 +63,26 @@ def test_differences_between_groups_do_not_count(method: str) -> None:
     inside = rng.normal(size=90)
     x, y = 10 * groups + inside, 10 * groups - inside + 0.3 * rng.normal(size=90)
     assert correlation(x, y, method=method).r > 0.7
-    found = correlation(x, y, method=method, groups=groups.tolist())
-    assert found.r < -0.9 and found.high < 0 and (found.n, found.n_groups) == (90, 3)
+    result = correlation(x, y, method=method, groups=groups.tolist())
+    assert result.r < -0.9 and result.high < 0 and (result.n, result.n_groups) == (90, 3)
 
 
 def test_pooled_pearson_is_the_partial_correlation_given_the_group() -> None:
     x, y = sample(30, 4)
     groups = np.arange(30) % 3
     design = (groups[:, None] == np.arange(3)).astype(float)
-    rest = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (x, y)]
-    found = correlation(x, y, groups=groups.tolist())
-    assert found.r == pytest.approx(np.corrcoef(*rest)[0, 1])
+    residuals = [v - design @ np.linalg.lstsq(design, v, rcond=None)[0] for v in (x, y)]
+    result = correlation(x, y, groups=groups.tolist())
+    assert result.r == pytest.approx(np.corrcoef(*residuals)[0, 1])
     half = 1.959964 / (30 - 2 - 3) ** 0.5  # two variables are held: three groups
-    assert np.arctanh(found.high) - np.arctanh(found.r) == pytest.approx(half)
+    assert np.arctanh(result.high) - np.arctanh(result.r) == pytest.approx(half)
 
 
 def test_a_saturated_group_is_left_out() -> None:
     x, y = sample(10, 5)
-    both = correlation([*x, *[1.0] * 10], [*y, *y], groups=[0] * 10 + [1] * 10)
+    pooled = correlation([*x, *[1.0] * 10], [*y, *y], groups=[0] * 10 + [1] * 10)
     alone = correlation(x, y)
-    assert both.r == pytest.approx(alone.r) and (both.n, both.n_groups) == (10, 1)
+    assert pooled.r == pytest.approx(alone.r) and (pooled.n, pooled.n_groups) == (10, 1)
 
 
 def test_clusters_widen_the_interval_of_repeated_pairs() -> None:
@@ -90,9 +90,9 @@ def test_clusters_widen_the_interval_of_repeated_pairs() -> None:
     x, y = sample(20, 6)
     options = {"interval": "bootstrap", "draws": 4000}
     alone = correlation(x, y, **options)  # type: ignore[arg-type]
-    many, unit = (np.tile(x, 10), np.tile(y, 10)), np.tile(np.arange(20), 10).tolist()
-    clustered = correlation(*many, clusters=unit, **options)  # type: ignore[arg-type]
-    naive = correlation(*many, **options)  # type: ignore[arg-type]
+    repeated, unit = (np.tile(x, 10), np.tile(y, 10)), np.tile(np.arange(20), 10).tolist()
+    clustered = correlation(*repeated, clusters=unit, **options)  # type: ignore[arg-type]
+    naive = correlation(*repeated, **options)  # type: ignore[arg-type]
     assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high))
     assert naive.high - naive.low < 0.5 * (clustered.high - clustered.low)
 
@@ -101,12 +101,12 @@ def test_fisher_covers_what_was_planted() -> None:
     """Normal pairs of known correlation: 95 % intervals hold it about 95 times in 100."""
     rng = np.random.default_rng(7)
     pairs = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], (1000, 10))
-    found = [correlation(p[:, 0], p[:, 1]) for p in pairs]
-    assert 0.93 < np.mean([c.low < 0.6 < c.high for c in found]) < 0.97
+    result = [correlation(p[:, 0], p[:, 1]) for p in pairs]
+    assert 0.93 < np.mean([c.low < 0.6 < c.high for c in result]) < 0.97
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "options", "words"),
+    ("x", "y", "options", "message"),
     [
         ([1, 1, 1, 1], [1, 2, 3, 4], {}, "x is constant"),
         ([1, 2, 3, 4], [2, 2, 2, 2], {}, "y is constant"),
@@ -116,33 +116,41 @@ def test_fisher_covers_what_was_planted() -> None:
         ([1, 2], [3, 4], {}, "needs 3 pairs"),
         ([], [], {}, "needs 3 pairs"),
         ([1, 2, 3, 3], [3, 4, 5, 5], {"groups": "aabb"}, "needs 3 pairs in groups that vary"),
-        ([1, 1 + CONSTANT / 10, 1], [1, 2, 3], {}, "x is constant"),
+        ([1, 1 + EQUAL_SHARE / 10, 1], [1, 2, 3], {}, "x is constant"),
     ],
 )
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
-def test_undefined_is_none_with_its_reason(x: list, y: list, options: dict, words: str, method: str) -> None:
-    found = correlation(x, y, method=method, **options)
-    assert found.r is None and found.low is None and found.high is None and words in found.reason and not found.clear
+def test_undefined_is_none_with_its_reason(x: list, y: list, options: dict, message: str, method: str) -> None:
+    result = correlation(x, y, method=method, **options)
+    assert (
+        result.r is None
+        and result.low is None
+        and result.high is None
+        and message in result.reason
+        and not result.clear
+    )
 
 
 def test_too_few_pairs_have_no_interval_and_perfect_ones_have_no_width() -> None:
-    few = correlation([1, 2, 4], [1, 3, 2])
+    pairs_of_three = correlation([1, 2, 4], [1, 3, 2])
     assert (
-        few.r == pytest.approx(np.corrcoef([1, 2, 4], [1, 3, 2])[0, 1]) and few.low is None and "too few" in few.reason
+        pairs_of_three.r == pytest.approx(np.corrcoef([1, 2, 4], [1, 3, 2])[0, 1])
+        and pairs_of_three.low is None
+        and "too few" in pairs_of_three.reason
     )
     perfect = correlation(range(8), range(8), method="spearman")
     assert (perfect.r, perfect.low, perfect.high) == pytest.approx((1, 1, 1)) and perfect.clear
 
 
 def test_a_bootstrap_of_mostly_constant_draws_has_no_interval() -> None:
-    found = correlation([0, 1, 0, 1], [0, 1, 0, 2], interval="bootstrap", clusters=[0, 0, 0, 0])
-    assert found.low is not None and found.low == pytest.approx(found.r)
-    one = correlation([0] * 30 + [1], [0] * 30 + [1], interval="bootstrap", draws=100)
-    assert one.r == pytest.approx(1) and (one.low is None or np.isfinite(one.low))
+    result = correlation([0, 1, 0, 1], [0, 1, 0, 2], interval="bootstrap", clusters=[0, 0, 0, 0])
+    assert result.low is not None and result.low == pytest.approx(result.r)
+    draw = correlation([0] * 30 + [1], [0] * 30 + [1], interval="bootstrap", draws=100)
+    assert draw.r == pytest.approx(1) and (draw.low is None or np.isfinite(draw.low))
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "options", "words"),
+    ("x", "y", "options", "message"),
     [
         ([1, 2, 3], [1, 2], {}, "2 y"),
         ([1, 2, 3], [1, 2, 3], {"groups": "ab"}, "2 groups"),
@@ -153,8 +161,8 @@ def test_a_bootstrap_of_mostly_constant_draws_has_no_interval() -> None:
         ([1, 2, 3], [1, 2, 3], {"level": 95}, "95"),
     ],
 )
-def test_bad_input_is_explained(x: list, y: list, options: dict, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_bad_input_is_explained(x: list, y: list, options: dict, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         correlation(x, y, **options)
 
 
@@ -168,31 +176,31 @@ def three(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
 def test_a_difference_and_its_paired_interval_are_scipys(method: str) -> None:
-    x, other, y = three(60)
+    x, rival, y = three(60)
     coefficient = {"pearson": stats.pearsonr, "spearman": stats.spearmanr}[method]
 
     def statistic(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
         return coefficient(a, c).statistic - coefficient(b, c).statistic
 
-    found = correlation_difference(x, other, y, method=method, draws=4000)
+    result = correlation_difference(x, rival, y, method=method, draws=4000)
     oracle = stats.bootstrap(
-        (x, other, y), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, random_state=1
+        (x, rival, y), statistic, paired=True, vectorized=False, method="percentile", n_resamples=1500, random_state=1
     ).confidence_interval
-    assert found.value == pytest.approx(statistic(x, other, y)) and (found.n, found.method) == (60, method)
-    assert (found.low, found.high) == pytest.approx((oracle.low, oracle.high), abs=0.03)
-    assert found.clear and found == correlation_difference(x, other, y, method=method, draws=4000)
-    turned = correlation_difference(other, x, y, method=method, draws=4000)
-    assert (turned.value, turned.low, turned.high) == pytest.approx((-found.value, -found.high, -found.low))
+    assert result.value == pytest.approx(statistic(x, rival, y)) and (result.n, result.method) == (60, method)
+    assert (result.low, result.high) == pytest.approx((oracle.low, oracle.high), abs=0.03)
+    assert result.clear and result == correlation_difference(x, rival, y, method=method, draws=4000)
+    turned = correlation_difference(rival, x, y, method=method, draws=4000)
+    assert (turned.value, turned.low, turned.high) == pytest.approx((-result.value, -result.high, -result.low))
 
 
 def test_a_pair_can_differ_clearly_where_their_own_intervals_overlap() -> None:
     rng = np.random.default_rng(8)
     y = rng.normal(size=100)
     x = y + 0.5 * rng.normal(size=100)
-    other = x + 0.5 * rng.normal(size=100)
-    a, b = (correlation(v, y, interval="bootstrap") for v in (x, other))
+    rival = x + 0.5 * rng.normal(size=100)
+    a, b = (correlation(v, y, interval="bootstrap") for v in (x, rival))
     assert a.low < b.high and b.low < a.high
-    assert correlation_difference(x, other, y).clear
+    assert correlation_difference(x, rival, y).clear
     same = correlation_difference(x, 3 * x + 1, y)
     assert (same.value, same.low, same.high) == pytest.approx((0, 0, 0), abs=1e-12)
 
@@ -202,31 +210,31 @@ def test_differences_between_groups_do_not_count_in_a_difference() -> None:
     rng = np.random.default_rng(3)
     groups = np.repeat([0, 1, 2], 30)
     y = 10 * groups + rng.normal(size=90)
-    x, other = y + 3 * rng.normal(size=90), groups + 0.01 * rng.normal(size=90)
-    assert correlation_difference(x, other, y).value < 0
-    within = correlation_difference(x, other, y, groups=groups.tolist())
-    own = [correlation(v, y, groups=groups.tolist()).r for v in (x, other)]
+    x, rival = y + 3 * rng.normal(size=90), groups + 0.01 * rng.normal(size=90)
+    assert correlation_difference(x, rival, y).value < 0
+    within = correlation_difference(x, rival, y, groups=groups.tolist())
+    own = [correlation(v, y, groups=groups.tolist()).r for v in (x, rival)]
     assert within.value == pytest.approx(own[0] - own[1]) and within.value > 0.1
 
 
 def test_a_difference_leaves_groups_out_that_are_constant_for_either() -> None:
-    x, other, y = three(20, 1)
-    flat = np.concatenate([other, np.ones(20)])
-    found = correlation_difference(np.tile(x, 2), flat, np.tile(y, 2), groups=[0] * 20 + [1] * 20)
-    assert found == correlation_difference(x, other, y) and found.n == 20
+    x, rival, y = three(20, 1)
+    flat = np.concatenate([rival, np.ones(20)])
+    result = correlation_difference(np.tile(x, 2), flat, np.tile(y, 2), groups=[0] * 20 + [1] * 20)
+    assert result == correlation_difference(x, rival, y) and result.n == 20
 
 
 def test_clusters_widen_the_interval_of_a_difference() -> None:
-    x, other, y = three(20, 2)
-    many, unit = [np.tile(v, 5) for v in (x, other, y)], np.tile(np.arange(20), 5).tolist()
-    alone, clustered = correlation_difference(x, other, y), correlation_difference(*many, clusters=unit)
-    naive = correlation_difference(*many)
+    x, rival, y = three(20, 2)
+    repeated, unit = [np.tile(v, 5) for v in (x, rival, y)], np.tile(np.arange(20), 5).tolist()
+    alone, clustered = correlation_difference(x, rival, y), correlation_difference(*repeated, clusters=unit)
+    naive = correlation_difference(*repeated)
     assert (clustered.low, clustered.high) == pytest.approx((alone.low, alone.high))
     assert naive.high - naive.low < 0.7 * (clustered.high - clustered.low)
 
 
 @pytest.mark.parametrize(
-    ("x", "other", "options", "words"),
+    ("x", "rival", "options", "message"),
     [
         ([1, 2], [3, 4], {}, "needs 3 pairs, there are 2"),
         ([1, 1, 1], [1, 2, 3], {}, "needs 3 pairs in groups that vary, there are 0"),
@@ -234,15 +242,15 @@ def test_clusters_widen_the_interval_of_a_difference() -> None:
         ([1, 2, 3, 4], [1, 1, 3, 4], {"groups": "aabb"}, "there are 2"),
     ],
 )
-def test_an_undefined_difference_has_its_reason(x: list, other: list, options: dict, words: str) -> None:
-    found = correlation_difference(x, other, range(len(x)), **options)
-    assert found.value is None and found.low is None and words in found.reason and not found.clear
+def test_an_undefined_difference_has_its_reason(x: list, rival: list, options: dict, message: str) -> None:
+    result = correlation_difference(x, rival, range(len(x)), **options)
+    assert result.value is None and result.low is None and message in result.reason and not result.clear
 
 
 @pytest.mark.parametrize(
-    ("other", "y", "options", "words"),
+    ("rival", "y", "options", "message"),
     [
-        ([1, 2], [1, 2, 3], {}, "2 other"),
+        ([1, 2], [1, 2, 3], {}, "2 rival"),
         ([1, 2, 3], [1, 2], {}, "2 y"),
         ([1, 2, float("inf")], [1, 2, 3], {}, "infinity"),
         ([1, 2, 3], [1, 2, 3], {"method": "kendall"}, "'kendall'"),
@@ -250,6 +258,6 @@ def test_an_undefined_difference_has_its_reason(x: list, other: list, options: d
         ([1, 2, 3], [1, 2, 3], {"level": 1}, "got 1"),
     ],
 )
-def test_bad_input_of_a_difference_is_explained(other: list, y: list, options: dict, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
-        correlation_difference([1, 2, 3], other, y, **options)
+def test_bad_input_of_a_difference_is_explained(rival: list, y: list, options: dict, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
+        correlation_difference([1, 2, 3], rival, y, **options)

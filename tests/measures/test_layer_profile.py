@@ -12,24 +12,26 @@ from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 
 def test_classes_spread_after_the_mean_over_draws() -> None:
     auc = {(0, 0): 0.5, (0, 1): 0.7, (1, 0): 0.8, (1, 1): 0.8}  # (class, draw)
-    measured = tuple(ProfileCurve(0, c, curve(value), draw) for (c, draw), value in auc.items())
-    found = LayerProfile(("conv1",), measured, {})
-    at = found.auc_by_layer()["conv1"]
-    assert (at.mean, at.n) == (pytest.approx(0.7), 2) and at.sem == pytest.approx(0.1)  # of 0.6 and 0.8
-    assert found.n_draws == 2 and found.auc_by_class()["conv1"][0].sem == pytest.approx(0.1)
-    assert found.to_frame()["draw"].tolist() == [0, 1, 0, 1]
+    curves = tuple(ProfileCurve(0, c, curve(value), draw) for (c, draw), value in auc.items())
+    profile = LayerProfile(("conv1",), curves, {})
+    by_layer = profile.auc_by_layer()["conv1"]
+    assert (by_layer.mean, by_layer.n) == (pytest.approx(0.7), 2) and by_layer.sem == pytest.approx(
+        0.1
+    )  # of 0.6 and 0.8
+    assert profile.n_draws == 2 and profile.auc_by_class()["conv1"][0].sem == pytest.approx(0.1)
+    assert profile.to_frame()["draw"].tolist() == [0, 1, 0, 1]
 
 
 def test_one_class_or_a_mixture_has_the_spread_over_its_draws() -> None:
     for c in (3, None):
-        found = LayerProfile(("conv1",), tuple(ProfileCurve(0, c, curve(v), d) for d, v in enumerate((0.4, 0.6))), {})
-        at = found.auc_by_layer()["conv1"]
-        assert (at.mean, at.sem, at.n) == (pytest.approx(0.5), pytest.approx(0.1), 2)
+        profile = LayerProfile(("conv1",), tuple(ProfileCurve(0, c, curve(v), d) for d, v in enumerate((0.4, 0.6))), {})
+        auc = profile.auc_by_layer()["conv1"]
+        assert (auc.mean, auc.sem, auc.n) == (pytest.approx(0.5), pytest.approx(0.1), 2)
 
 
 def test_half_the_interval_is_students() -> None:
-    at = profile(0.8, n_classes=3).auc_by_layer()["conv1"]
-    assert at.half_width == pytest.approx(4.3027 * at.sem, rel=1e-4)
+    spread_of_three = profile(0.8, n_classes=3).auc_by_layer()["conv1"]
+    assert spread_of_three.half_width == pytest.approx(4.3027 * spread_of_three.sem, rel=1e-4)
 
 
 @pytest.fixture(scope="module")
@@ -40,25 +42,25 @@ def network() -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
 
 
 def test_a_draw_is_the_run_of_its_own_seed(network: tuple[nn.Module, torch.Tensor, torch.Tensor]) -> None:
-    drawn = layer_profile(*network, per_class=8, seed=5, n_draws=2)
+    two_draws = layer_profile(*network, per_class=8, seed=5, n_draws=2)
     alone = [layer_profile(*network, per_class=8, seed=seed) for seed in (5, 6)]
     for draw, run in enumerate(alone):
-        mine = [m.curve.accuracy for m in drawn.measured if m.draw == draw]
-        assert mine == [m.curve.accuracy for m in run.measured]
-    assert drawn.network_layers == drawn.layers and drawn.class_sizes == {0: 20, 1: 20, 2: 20}
-    assert len({tuple(m.curve.relative_error) for m in drawn.measured}) == len(drawn.measured)  # other samples
+        curves_of_draw = [m.curve.accuracy for m in two_draws.measured if m.draw == draw]
+        assert curves_of_draw == [m.curve.accuracy for m in run.measured]
+    assert two_draws.network_layers == two_draws.layers and two_draws.class_sizes == {0: 20, 1: 20, 2: 20}
+    assert len({tuple(m.curve.relative_error) for m in two_draws.measured}) == len(two_draws.measured)  # other samples
 
 
 def test_progress_goes_over_all_draws(network: tuple[nn.Module, torch.Tensor, torch.Tensor]) -> None:
-    told: list[tuple[float, str]] = []
+    reports: list[tuple[float, str]] = []
     layer_profile(
-        *network, per_class=4, ranks=[1], n_draws=3, on_progress=lambda done, words: told.append((done, words))
+        *network, per_class=4, ranks=[1], n_draws=3, on_progress=lambda share, text: reports.append((share, text))
     )
-    shares = [done for done, _ in told]
+    shares = [share for share, _ in reports]
     assert shares == sorted(shares) and shares[0] == 0 and shares[-1] < 1 and len(set(shares)) == 18
-    assert told[-1][1].endswith("draw 3 of 3")
+    assert reports[-1][1].endswith("draw 3 of 3")
 
 
 def test_nothing_drawn_is_no_profile(network: tuple[nn.Module, torch.Tensor, torch.Tensor]) -> None:
-    with pytest.raises(NmfdiagError, match="n_draws=0"):
+    with pytest.raises(NmfdiagError, match="got 0"):
         layer_profile(*network, n_draws=0)

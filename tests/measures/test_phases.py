@@ -10,21 +10,21 @@ LAYERS = ["a", "b", "c", "d", "e"]
 
 
 def test_three_phases() -> None:
-    found = phases(LAYERS, [0.9, 0.8, 0.6, 0.8, 0.99], [0.01] * 5)
-    assert (found.feature_extraction, found.memorisation, found.clustering) == (("a", "b"), ("c", "d"), ("e",))
+    result = phases(LAYERS, [0.9, 0.8, 0.6, 0.8, 0.99], [0.01] * 5)
+    assert (result.feature_extraction, result.memorisation, result.clustering) == (("a", "b"), ("c", "d"), ("e",))
 
 
 @pytest.mark.parametrize(
-    ("auc", "error", "words"),
+    ("auc", "error", "reason"),
     [
         ([1.0] * 5, 0.0, "nothing dips"),
         ([0.9, 0.8, 0.7, 0.6, 0.5], 0.01, "no layer clusters"),
         ([0.9, 0.6, 0.7, 0.9, 1.0], 0.3, "dips by only"),
     ],
 )
-def test_no_clear_phases(auc: list[float], error: float, words: str) -> None:
-    found = phases(LAYERS, auc, [error] * 5)
-    assert not found.clear and words in found.reason and not found.memorisation
+def test_no_clear_phases(auc: list[float], error: float, reason: str) -> None:
+    result = phases(LAYERS, auc, [error] * 5)
+    assert not result.clear and reason in result.reason and not result.memorisation
 
 
 def test_comparison_names_the_layers_that_differ() -> None:

@@ -36,8 +36,8 @@ class Echo(nn.Module):
         return y @ self.order
 
 
-def one_hot(each: int = EACH) -> tuple[Tensor, Tensor]:
-    labels = torch.arange(CLASSES).repeat_interleave(each)
+def one_hot(columns: int = EACH) -> tuple[Tensor, Tensor]:
+    labels = torch.arange(CLASSES).repeat_interleave(columns)
     return nn.functional.one_hot(labels, CLASSES).float() * 3 + 0.1 * torch.rand(len(labels), CLASSES), labels
 
 
@@ -45,24 +45,24 @@ def test_what_is_planned_and_what_is_not() -> None:
     inputs, labels = one_hot()
     labels = torch.cat([labels, torch.tensor([CLASSES, CLASSES + 1, 0])])
     inputs = torch.cat([inputs, inputs[:3]])
-    found = preflight(Echo(), inputs, labels, per_class=10)
-    assert [(layer.name, layer.kind, layer.width, layer.rows, layer.bytes) for layer in found.layers] == [
+    result = preflight(Echo(), inputs, labels, per_class=10)
+    assert [(layer.name, layer.kind, layer.width, layer.rows, layer.bytes) for layer in result.layers] == [
         ("act", "ReLU", CLASSES, 10, 10 * CLASSES * 4)
     ]
-    assert found.batches == dict.fromkeys(range(CLASSES), 10)
-    assert found.skipped == {
+    assert result.batches == dict.fromkeys(range(CLASSES), 10)
+    assert result.skipped == {
         "dead": "dead on these samples: all zero",
         "gate": "a gate (Sigmoid): it weighs other activations",
         "spare": "never called (ReLU)",
         "class 4": "is none of the network's 4 outputs",
         "class 5": "is none of the network's 4 outputs",
     }
-    assert found.accuracy_by_class == {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.0, 5: 0.0}
-    assert found.accuracy == pytest.approx(49 / 51)
-    assert any("4 outputs, which are classes 0 to 3; the given labels 4, 5 are none" in r for r in found.remarks)
-    assert found.seconds > 0 and found.bytes > 0
-    again = json.loads(json.dumps(found.to_dict()))
-    assert again["batches"]["3"] == 10 and again["layers"][0]["name"] == "act" and again["accuracy"] == found.accuracy
+    assert result.accuracy_by_class == {0: 1.0, 1: 1.0, 2: 1.0, 3: 1.0, 4: 0.0, 5: 0.0}
+    assert result.accuracy == pytest.approx(49 / 51)
+    assert any("4 outputs, which are classes 0 to 3; the given labels 4, 5 are none" in r for r in result.remarks)
+    assert result.seconds > 0 and result.bytes > 0
+    again = json.loads(json.dumps(result.to_dict()))
+    assert again["batches"]["3"] == 10 and again["layers"][0]["name"] == "act" and again["accuracy"] == result.accuracy
 
 
 def test_nothing_is_said_of_a_network_that_is_right() -> None:
@@ -73,11 +73,11 @@ def test_nothing_is_said_of_a_network_that_is_right() -> None:
 def test_activations_that_can_be_negative() -> None:
     inputs, labels = one_hot()
     model = Echo(act=nn.GELU())
-    found = preflight(model, inputs, labels)
-    assert found.layers == ()
-    assert found.skipped["act"] == "GELU: its values can be negative; the method signed measures it"
-    assert (found.seconds, found.bytes) == (0, 0)
-    assert any("No layer can be measured with these methods: it calls GELU" in remark for remark in found.remarks)
+    result = preflight(model, inputs, labels)
+    assert result.layers == ()
+    assert result.skipped["act"] == "GELU: its values can be negative; the method signed measures it"
+    assert (result.seconds, result.bytes) == (0, 0)
+    assert any("No layer can be measured with these methods: it calls GELU" in remark for remark in result.remarks)
     signed = preflight(model, inputs, labels, methods=("signed",), activations="all")
     assert [(layer.name, layer.kind) for layer in signed.layers] == [("act", "GELU")] and signed.seconds > 0
     assert "act" not in signed.skipped
@@ -87,9 +87,9 @@ def test_activations_that_can_be_negative() -> None:
 
 def test_classes_in_another_order() -> None:
     inputs, labels = one_hot()
-    found = preflight(Echo(order=(1, 2, 3, 0)), inputs, labels)
-    assert found.accuracy == 0
-    assert found.remarks == (
+    result = preflight(Echo(order=(1, 2, 3, 0)), inputs, labels)
+    assert result.accuracy == 0
+    assert result.remarks == (
         "The network gets 0% of these samples right by their given labels, but answers each class alike (class 0 as 1, 1 as 2, "
         "2 as 3, ...): its classes are in another order than these.",
     )
@@ -134,12 +134,12 @@ def test_small_batches_and_few_classes() -> None:
     inputs, labels = one_hot(3)
     keep = labels < 2
     keep[0:2] = False
-    found = preflight(Echo(), inputs[keep], labels[keep])
-    assert found.batches == {1: 3} and found.skipped["class 0"] == "has one sample"
+    result = preflight(Echo(), inputs[keep], labels[keep])
+    assert result.batches == {1: 3} and result.skipped["class 0"] == "has one sample"
     assert (
-        "One class has fewer than 10 samples (class 1: 3), of which one is worth 0.33 of an accuracy." in found.remarks
+        "One class has fewer than 10 samples (class 1: 3), of which one is worth 0.33 of an accuracy." in result.remarks
     )
-    assert "Only 1 class: classes differ, and error bars rest on them." in found.remarks
+    assert "Only 1 class: classes differ, and error bars rest on them." in result.remarks
     alone = preflight(Echo(), inputs[[0, 4, 8]], torch.tensor([0, 1, 2]))
     assert alone.batches == {} and alone.seconds == 0
     assert "No class has two samples: there is nothing to measure." in alone.remarks
@@ -155,25 +155,25 @@ def test_a_network_that_can_not_be_traced() -> None:
 
 
 def test_when_there_is_no_time_for_all_samples(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accuracy, "LOOKING", 0.0)
-    found = preflight(Echo(), *one_hot())
-    assert found.remarks == ("Accuracy is of 32 of the 48 samples: there was no time for more.",)
-    assert set(found.accuracy_by_class) == set(range(CLASSES))
+    monkeypatch.setattr(accuracy, "LONGEST_RUN", 0.0)
+    result = preflight(Echo(), *one_hot())
+    assert result.remarks == ("Accuracy is of 32 of the 48 samples: there was no time for more.",)
+    assert set(result.accuracy_by_class) == set(range(CLASSES))
 
 
 def test_some_layers_and_what_is_refused() -> None:
     pool = lookup("digits-mlp-p0-s0").load_pool()
     model = lookup("digits-mlp-p0-s0").load_model()
     inputs, labels = pool.inputs, pool.given_labels
-    found = preflight(model, inputs, labels, layers=["fc2", "fc4"])
-    assert [layer.name for layer in found.layers] == ["fc2", "fc4"]
+    result = preflight(model, inputs, labels, layers=["fc2", "fc4"])
+    assert [layer.name for layer in result.layers] == ["fc2", "fc4"]
     assert not model.training
-    for words, options in (
+    for message, options in (
         ("Unknown layer 'fc9'", {"layers": ["fc9"]}),
         ("Unknown method 'svd': accepted are nmf", {"methods": ("svd",)}),
         ("Unknown activations 'some': accepted are relu, all", {"activations": "some"}),
     ):
-        with pytest.raises(NmfdiagError, match=words):
+        with pytest.raises(NmfdiagError, match=message):
             preflight(model, inputs, labels, **options)  # type: ignore[arg-type]
     with pytest.raises(NmfdiagError, match="needs at least 2 inputs and as many whole labels"):
         preflight(model, inputs, labels[:3])
@@ -201,7 +201,7 @@ class Work(TorchDispatchMode):
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         answer = func(*args, **(kwargs or {}))
         tensors = answer if isinstance(answer, tuple | list) else [answer]
-        self.numbers += 1000 + sum(each.numel() for each in tensors if isinstance(each, Tensor))
+        self.numbers += 1000 + sum(tensor.numel() for tensor in tensors if isinstance(tensor, Tensor))
         return answer
 
     def perf_counter(self) -> float:
@@ -217,14 +217,14 @@ def test_the_time_is_that_of_the_work(
     """What real clocks say beside: benchmarks/foreign/estimate.py."""
     entry = lookup("digits-cnn-p0.6-s0")
     model, pool = entry.load_model(), entry.load_pool()
-    few = pool.given_labels < 2
-    what: dict[str, Any] = {"per_class": per_class, "methods": methods, "layers": list(entry.layers)[-1:]}
+    small = pool.given_labels < 2
+    estimate: dict[str, Any] = {"per_class": per_class, "methods": methods, "layers": list(entry.layers)[-1:]}
     with Work() as work:
         monkeypatch.setattr(cost, "time", work)
-        promised = preflight(model, pool.inputs[few], pool.given_labels[few], **what).seconds
-        begun = work.perf_counter()
-        layer_profile(model, pool.inputs[few], pool.given_labels[few], **what)
-        took = work.perf_counter() - begun
+        promised = preflight(model, pool.inputs[small], pool.given_labels[small], **estimate).seconds
+        start = work.perf_counter()
+        layer_profile(model, pool.inputs[small], pool.given_labels[small], **estimate)
+        took = work.perf_counter() - start
     assert took / 2 < promised < took * 2
 
 
@@ -261,8 +261,8 @@ print(found.bytes, peak() - before)
     [("cnn", 32), *(pytest.param(*large, marks=pytest.mark.soak) for large in (("cnn", 48), ("resnet18", 64)))],
 )
 def test_the_memory_is_near_what_it_takes(arch: str, side: int) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", MEMORY, arch, str(side)], capture_output=True, text=True, check=True, timeout=CEILING
     )
-    estimate, real = map(int, done.stdout.split())
+    estimate, real = map(int, process.stdout.split())
     assert real / 2 < estimate < real * 2

@@ -135,10 +135,10 @@ def test_a_network_without_biases_gives_the_same_curve_at_every_scale(
 ) -> None:
     A = torch.from_numpy(values("uniform", n, m, seed))
     labels, model = torch.zeros(n, dtype=torch.int64), network(m, 3, torch.float64, bias=False)
-    one, other = (compression_curve(model, "0", X, labels, method=method) for X in (A, A * 2.0**power))
-    assert other.accuracy == one.accuracy
-    assert other.relative_error == pytest.approx(one.relative_error, abs=1e-6)
-    assert other.absolute_error == pytest.approx([e * 2.0**power for e in one.absolute_error], rel=1e-4, abs=1e-6 * 2.0**power)  # fmt: skip
+    unscaled, scaled = (compression_curve(model, "0", X, labels, method=method) for X in (A, A * 2.0**power))
+    assert scaled.accuracy == unscaled.accuracy
+    assert scaled.relative_error == pytest.approx(unscaled.relative_error, abs=1e-6)
+    assert scaled.absolute_error == pytest.approx([e * 2.0**power for e in unscaled.absolute_error], rel=1e-4, abs=1e-6 * 2.0**power)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -175,18 +175,20 @@ def test_neither_threads_nor_the_size_of_pieces_change_a_curve(
     trained: tuple[SplitNetwork, Tensor, Tensor], method: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model, inputs, labels = trained
-    one = compression_curve(model, "conv1_2", inputs, labels, method=method, **FEW)
+    single_thread = compression_curve(model, "conv1_2", inputs, labels, method=method, **FEW)
     torch.set_num_threads(2)
     try:
-        other = compression_curve(model, "conv1_2", inputs, labels, method=method, **FEW)
+        two_threads = compression_curve(model, "conv1_2", inputs, labels, method=method, **FEW)
     finally:
         torch.set_num_threads(1)
     pieces = SplitNetwork.pieces
     monkeypatch.setattr(SplitNetwork, "pieces", lambda self, cut: pieces(self, cut, max_bytes=50_000))
     third = compression_curve(model, "conv1_2", inputs, labels, method=method, **FEW)
-    assert split.PIECE_BYTES > 50_000 and spread_of([one, other, third]) <= (SAME_AREA if method == "nmf" else 1e-9)
-    assert other.relative_error == pytest.approx(one.relative_error, rel=5e-3, abs=1e-6)
-    assert third.relative_error == one.relative_error
+    assert split.PIECE_BYTES > 50_000 and spread_of([single_thread, two_threads, third]) <= (
+        SAME_AREA if method == "nmf" else 1e-9
+    )
+    assert two_threads.relative_error == pytest.approx(single_thread.relative_error, rel=5e-3, abs=1e-6)
+    assert third.relative_error == single_thread.relative_error
 
 
 @properties
@@ -254,14 +256,14 @@ def test_an_area_lies_between_its_accuracies_and_falls_with_them(heights: list[f
 
 
 @pytest.mark.parametrize(
-    ("ranks", "accuracy", "words"),
+    ("ranks", "accuracy", "message"),
     [
-        ([3, 3], [1, 1], "ascend"), ([2, 1], [1, 1], "ascend"), ([0, 1], [1, 1], "ascend"), ([1], [float("nan")], "numbers"),
-        ([1, 2], [1], "one accuracy a rank"), ([], [], "one accuracy a rank"),
+        ([3, 3], [1, 1], "ascend"), ([2, 1], [1, 1], "ascend"), ([0, 1], [1, 1], "ascend"), ([1], [float("nan")], "finite"),
+        ([1, 2], [1], "one accuracy per rank"), ([], [], "one accuracy per rank"),
     ],
 )  # fmt: skip
-def test_what_has_no_area_is_named(ranks: list[int], accuracy: list[float], words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_what_has_no_area_is_named(ranks: list[int], accuracy: list[float], message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         auc(ranks, accuracy)
 
 
@@ -280,6 +282,6 @@ CURVE = CompressionCurve(
 )  # fmt: skip
 def test_a_record_that_is_no_curve_is_named(wrong: dict) -> None:
     assert CompressionCurve.from_dict(CURVE.to_dict()) == CURVE
-    with pytest.raises(NmfdiagError, match="no curve"):
+    with pytest.raises(NmfdiagError, match="not a curve"):
         CompressionCurve.from_dict(CURVE.to_dict() | wrong)
     assert replace(CURVE, operation="ablate").accuracy_beyond == 0.0 and compression.STARTS > 0

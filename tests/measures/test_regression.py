@@ -50,11 +50,11 @@ def test_without_a_line_there_is_none(x: list, y: list) -> None:
 
 
 @pytest.mark.parametrize(
-    ("x", "y", "words"),
+    ("x", "y", "message"),
     [([1, 2, 3], [1, 2], r"\(3,\) and y of shape \(2,\)"), ([1, 2, 3], [1, 2, float("nan")], "NaN")],
 )
-def test_bad_input_is_explained(x: list, y: list, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_bad_input_is_explained(x: list, y: list, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         fitted_line(x, y)
 
 

@@ -44,7 +44,7 @@ def lively(model: nn.Module) -> nn.Module:
 def networks() -> dict[str, tuple[nn.Module, str]]:
     """Small networks with random weights, and a layer of each."""
     torch.manual_seed(0)
-    found = {
+    models = {
         "vit": (VisionTransformer(16, 8, 2, 2, 12, 24, num_classes=4), "encoder.layers.encoder_layer_0.mlp.1"),
         "convnext": (
             nn.Sequential(nn.Conv2d(3, 6, 4, 4), ConvNeXtBlock(6), nn.Flatten(), nn.Linear(96, 4)), "1.4"
@@ -56,7 +56,7 @@ def networks() -> dict[str, tuple[nn.Module, str]]:
             ), "2",
         ),
     }  # fmt: skip
-    return {name: (lively(model), layer) for name, (model, layer) in found.items()}
+    return {name: (lively(model), layer) for name, (model, layer) in models.items()}
 
 
 @pytest.fixture(scope="module")
@@ -71,11 +71,11 @@ def test_accuracy_by_the_networks_own_forward(name: str, operation: Any, samples
     model, layer = networks()[name]
     model.eval()
     labels = model(samples).argmax(1)
-    module, kept = model.get_submodule(layer), []
-    handle = module.register_forward_hook(lambda _module, _inputs, output: kept.append(output.clone()))
+    module, activation = model.get_submodule(layer), []
+    handle = module.register_forward_hook(lambda _module, _inputs, output: activation.append(output.clone()))
     model(samples)
     handle.remove()
-    last = kept[0].detach().movedim(1, -1) if name == "hardswish" else kept[0].detach()
+    last = activation[0].detach().movedim(1, -1) if name == "hardswish" else activation[0].detach()
     A = last.reshape(-1, last.shape[-1])
 
     def accuracy(X: Tensor) -> float:
@@ -143,8 +143,8 @@ def test_a_profile_of_mixed_layers(samples: Tensor) -> None:
     assert profile.auc_by_layer("nmf")["4"] == profile.auc_by_layer("signed")["4"]
     assert "Hardswish" in profile.skipped["2, nmf"] and '"signed"' in profile.skipped["2, nmf"]
     assert nmfdiag.layer_profile(model, samples, labels, ranks=[1]).layers == ("4",)
-    both = nmfdiag.layer_profile(model, samples, labels, methods=("pca",), ranks=[1], activations="all")
-    assert both.layers == ("2", "4") and not both.skipped
+    with_signed = nmfdiag.layer_profile(model, samples, labels, methods=("pca",), ranks=[1], activations="all")
+    assert with_signed.layers == ("2", "4") and not with_signed.skipped
     with pytest.raises(NmfdiagError, match=r"No curve.*Hardswish.*\"signed\""):
         nmfdiag.layer_profile(model, samples, labels, layers=["2"], activations="all")
     diagnosis = nmfdiag.diagnose(model, samples, labels, methods=("pca", "signed"), ranks=[1, 2, 4])
@@ -171,9 +171,9 @@ def test_directions_that_depend_on_each_other_are_all_removed() -> None:
     H[1], H[3] = 0, 2 * H[0]
     assert (H.double() @ _complement(H)).norm() < 1e-9 * H.norm()
     assert round(float(_complement(H).trace())) == 5
-    many = torch.randn(12, 8, generator=random)
-    many[0] = 0
-    assert _complement(many).norm() < 1e-9
+    dependent = torch.randn(12, 8, generator=random)
+    dependent[0] = 0
+    assert _complement(dependent).norm() < 1e-9
 
 
 def test_the_area_without_directions_ends_at_the_channels() -> None:

@@ -43,12 +43,12 @@ def test_the_mean_over_layers_needs_every_layer() -> None:
 @pytest.mark.parametrize("window", [1, 3, 5])
 def test_smoothing_is_a_centred_mean_that_narrows_at_the_ends(window: int) -> None:
     x = np.random.default_rng(0).random(12)
-    found = smoothed(list(x), window)
+    result = smoothed(list(x), window)
     half = window // 2
     for i in range(12):
         reach = min(half, i, 11 - i)
-        assert found[i] == pytest.approx(x[i - reach : i + reach + 1].mean())
-    assert (found == pytest.approx(list(x))) == (window == 1)
+        assert result[i] == pytest.approx(x[i - reach : i + reach + 1].mean())
+    assert (result == pytest.approx(list(x))) == (window == 1)
 
 
 def test_smoothing_leaves_a_symmetric_peak_where_it_is_and_gaps_open() -> None:
@@ -60,10 +60,10 @@ def test_smoothing_leaves_a_symmetric_peak_where_it_is_and_gaps_open() -> None:
 @pytest.mark.parametrize("seed", range(20))
 def test_extrema_are_the_earliest_ones(seed: int) -> None:
     series = noisy(seed)
-    known = [(value, -epoch) for epoch, value in enumerate(series, 1) if value is not None]
-    assert maximum(series) == Stop(-max(known)[1], 30)
-    assert minimum(series) == Stop(min((v, -e) for v, e in known)[1], 30)
-    assert plateau(series) == sum(value == max(known)[0] for value in series)
+    present = [(value, -epoch) for epoch, value in enumerate(series, 1) if value is not None]
+    assert maximum(series) == Stop(-max(present)[1], 30)
+    assert minimum(series) == Stop(min((v, -e) for v, e in present)[1], 30)
+    assert plateau(series) == sum(value == max(present)[0] for value in series)
 
 
 def test_rounding_does_not_move_a_peak() -> None:
@@ -81,10 +81,10 @@ def test_the_first_peak_is_the_first_value_that_is_not_beaten_in_time(seed: int,
         later = series[epoch : epoch + patience]
         return any(v is not None and value is not None and v > value for v in later)
 
-    known = [e for e in range(1, 31) if series[e - 1] is not None]
-    records = [e for e in known if all((series[k - 1] or 0) < (series[e - 1] or 0) for k in known if k < e)]
-    kept = next(e for e in records if not beaten(e))
-    assert first_peak(series, patience) == Stop(kept, min(kept + patience, 30))
+    present = [e for e in range(1, 31) if series[e - 1] is not None]
+    records = [e for e in present if all((series[k - 1] or 0) < (series[e - 1] or 0) for k in present if k < e)]
+    best = next(e for e in records if not beaten(e))
+    assert first_peak(series, patience) == Stop(best, min(best + patience, 30))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -115,35 +115,39 @@ def test_a_level_that_is_not_reached_stops_nowhere() -> None:
 
 
 def test_what_a_stop_costs() -> None:
-    given = outcome(Stop(2, 5), LOSS, ACCURACY)
-    assert (given.kept, given.decided, given.from_minimum) == (2, 5, -1)
-    assert given.regret == pytest.approx(0.2) and given.gain == pytest.approx(-0.05)
-    assert given.loss_regret == pytest.approx(0.5) and given.loss_gain == pytest.approx(0.5)
-    assert (given.test_accuracy, given.test_loss, given.accuracy_when_decided) == (0.5, 1.0, 0.55)
+    result = outcome(Stop(2, 5), LOSS, ACCURACY)
+    assert (result.kept, result.decided, result.from_minimum) == (2, 5, -1)
+    assert result.regret == pytest.approx(0.2) and result.gain == pytest.approx(-0.05)
+    assert result.loss_regret == pytest.approx(0.5) and result.loss_gain == pytest.approx(0.5)
+    assert (result.test_accuracy, result.test_loss, result.accuracy_when_decided) == (0.5, 1.0, 0.55)
 
 
-@pytest.mark.parametrize("kept", range(1, 6))
-def test_no_stop_beats_the_best_epoch_and_the_end_gains_nothing(kept: int) -> None:
-    given = outcome(Stop(kept, kept), LOSS, ACCURACY)
-    assert given.regret >= 0 and given.loss_regret >= 0
-    assert (given.regret == 0) == (kept == 4) and (given.loss_regret == 0) == (kept == 3)
-    if kept == 5:
-        assert given.gain == given.loss_gain == 0
+@pytest.mark.parametrize("epoch", range(1, 6))
+def test_no_stop_beats_the_best_epoch_and_the_end_gains_nothing(epoch: int) -> None:
+    result = outcome(Stop(epoch, epoch), LOSS, ACCURACY)
+    assert result.regret >= 0 and result.loss_regret >= 0
+    assert (result.regret == 0) == (epoch == 4) and (result.loss_regret == 0) == (epoch == 3)
+    if epoch == 5:
+        assert result.gain == result.loss_gain == 0
 
 
 def test_the_spread_over_seeds_is_that_of_differences_within_runs() -> None:
     """Runs that differ much, by stops that each gain the same: the gain has no spread, the accuracies have."""
     runs = [outcome(Stop(2, 2), LOSS, [a, a + 0.1, a]) for a in (0.1, 0.4, 0.8)]
-    at = over_seeds(runs)
-    assert at["gain"].mean == pytest.approx(0.1) and at["gain"].sem == pytest.approx(0, abs=1e-12) and at["gain"].n == 3
+    spreads = over_seeds(runs)
+    assert (
+        spreads["gain"].mean == pytest.approx(0.1)
+        and spreads["gain"].sem == pytest.approx(0, abs=1e-12)
+        and spreads["gain"].n == 3
+    )
     accuracies = [0.2, 0.5, 0.9]
-    assert at["test_accuracy"].sem == pytest.approx(np.std(accuracies, ddof=1) / 3**0.5)
-    assert set(at) == set(Outcome.__dataclass_fields__)
+    assert spreads["test_accuracy"].sem == pytest.approx(np.std(accuracies, ddof=1) / 3**0.5)
+    assert set(spreads) == set(Outcome.__dataclass_fields__)
 
 
 def test_a_mean_over_runs_goes_as_far_as_the_shortest() -> None:
-    found = mean_series([[1.0, 2.0, 3.0], [3.0, None]])
-    assert found[0] is not None and found[0].mean == 2.0 and found[0].n == 2 and found[1:] == [None]
+    means = mean_series([[1.0, 2.0, 3.0], [3.0, None]])
+    assert means[0] is not None and means[0].mean == 2.0 and means[0].n == 2 and means[1:] == [None]
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -31,14 +31,14 @@ def exact_cover_number(S: np.ndarray) -> int:
         for rows in itertools.combinations(range(len(S)), size):
             columns = S[list(rows)].all(0)
             holding = ~(columns & ~S).any(1)
-            rectangles.add(sum(1 << int(at) for at in np.flatnonzero(np.outer(holding, columns))))
-    wanted = sum(1 << int(at) for at in np.flatnonzero(S))
+            rectangles.add(sum(1 << int(position) for position in np.flatnonzero(np.outer(holding, columns))))
+    uncovered = sum(1 << int(position) for position in np.flatnonzero(S))
     for k in range(len(S) + 1):
-        for chosen in itertools.combinations(rectangles, k):
+        for candidates in itertools.combinations(rectangles, k):
             covered = 0
-            for rectangle in chosen:
+            for rectangle in candidates:
                 covered |= rectangle
-            if covered == wanted:
+            if covered == uncovered:
                 return k
     raise AssertionError("a rectangle a row covers everything")
 
@@ -94,11 +94,11 @@ def test_a_full_matrix_takes_one_rectangle(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 10, 20, 35])
 def test_bounds_of_the_crown_hold_its_known_number(n: int) -> None:
     """The least k whose middle binomial coefficient is at least n (de Caen, Gregory, Pullman 1981)."""
-    known = next(k for k in range(1, n + 1) if comb(k, k // 2) >= n)
+    cover_number = next(k for k in range(1, n + 1) if comb(k, k // 2) >= n)
     cover = support_cover(crown(n).astype(float))
-    assert antichain_bound(crown(n)) == cover.lower_bound == known <= cover.upper_bound
+    assert antichain_bound(crown(n)) == cover.lower_bound == cover_number <= cover.upper_bound
     assert len(fooling_set(crown(n))) == min(n, 3)
-    assert cover.upper_bound <= min(n, 1.5 * known + 1)  # greedy set cover is not exact here
+    assert cover.upper_bound <= min(n, 1.5 * cover_number + 1)  # greedy set cover is not exact here
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -111,8 +111,8 @@ def test_bounds_bracket_what_trying_all_covers_gives(seed: int) -> None:
 
 
 def test_the_oracle_knows_what_is_known() -> None:
-    known = {4: crown(4), 1: np.ones((3, 4), bool), 3: np.eye(3, dtype=bool), 0: np.zeros((2, 2), bool)}
-    assert {exact_cover_number(S) for S in known.values()} == set(known)
+    cover_number = {4: crown(4), 1: np.ones((3, 4), bool), 3: np.eye(3, dtype=bool), 0: np.zeros((2, 2), bool)}
+    assert {exact_cover_number(S) for S in cover_number.values()} == set(cover_number)
     assert exact_cover_number(crown(5)) == 4
 
 
@@ -131,8 +131,8 @@ def test_rectangles_lie_within_the_support_and_cover_it(rows: int, columns: int,
     assert is_cover(S, better := smaller_cover(S, maximal)) and len(better) <= min(S.shape)
     assert len(cover.fooling_set) <= cover.lower_bound <= cover.upper_bound <= len(cover.rectangles)
     for rectangle in maximal:
-        held = ~(np.isin(np.arange(columns), rectangle.columns) & ~S).any(1)
-        assert tuple(np.flatnonzero(held)) == rectangle.rows
+        covered = ~(np.isin(np.arange(columns), rectangle.columns) & ~S).any(1)
+        assert tuple(np.flatnonzero(covered)) == rectangle.rows
         assert tuple(np.flatnonzero(S[list(rectangle.rows)].all(0))) == rectangle.columns
 
 
@@ -148,10 +148,10 @@ def test_a_part_of_the_support_never_takes_more_than_all_of_it() -> None:
 
 
 def test_local_search_improves_the_fooling_set() -> None:
-    some = [random_support(40, 40, 0.5, seed) for seed in range(4)]
-    greedy, searched = ([len(fooling_set(S, steps=steps)) for S in some] for steps in (0, 400))
+    support = [random_support(40, 40, 0.5, seed) for seed in range(4)]
+    greedy, searched = ([len(fooling_set(S, steps=steps)) for S in support] for steps in (0, 400))
     assert all(b >= a for a, b in zip(greedy, searched, strict=True)) and sum(searched) > sum(greedy)
-    assert all(is_fooling(S, fooling_set(S)) for S in some)
+    assert all(is_fooling(S, fooling_set(S)) for S in support)
 
 
 def test_bounds_of_permuted_rows_and_columns_agree() -> None:
@@ -219,7 +219,7 @@ def test_a_cover_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    ("A", "options", "words"),
+    ("A", "options", "message"),
     [
         (np.ones(3), {}, "shape"),
         (np.ones((0, 3)), {}, "shape"),
@@ -228,6 +228,6 @@ def test_a_cover_survives_json() -> None:
         (np.ones((2, 2)), {"rows": 0}, "at least 1 row"),
     ],
 )
-def test_bad_input_is_explained(A: np.ndarray, options: dict, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_bad_input_is_explained(A: np.ndarray, options: dict, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         support_cover(A, **options)

@@ -1,4 +1,4 @@
-"""Look at a network before it is diagnosed: what will be measured, what will not and why, what it costs, and what looks wrong."""
+"""The pre-flight check of a network: what a diagnosis will measure, what it will skip, its cost, and what looks wrong."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +12,7 @@ from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import activations_for, method_of
 from nmfdiag.measures.preflight.accuracy import Answers, answer_remarks, answers_of
-from nmfdiag.measures.preflight.cost import Cost, measured_cost, places_of
+from nmfdiag.measures.preflight.cost import Cost, estimate_cost, places_of
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.layers import ReluLayer
@@ -21,7 +21,9 @@ from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.survey import AUXILIARY, Survey, survey
 
 FEW_SAMPLES, FEW_CLASSES = 10, 3
-LONG = 3600.0  # seconds
+"""Samples per class and classes below which a remark is made."""
+LONG_SECONDS = 3600.0
+"""Estimated duration above which a remark is made, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +33,9 @@ class PlannedLayer:
     Attributes:
         name: The layer's name.
         kind: Its activation function, such as ``"ReLU"``.
-        width: Its channels.
-        rows: Of the activation matrix of the largest batch.
-        bytes: That matrix's size.
+        width: Number of its channels.
+        rows: Rows of the activation matrix of the largest batch.
+        bytes: Size of that matrix.
     """
 
     name: str
@@ -45,18 +47,18 @@ class PlannedLayer:
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a profile at these settings will measure and cost.
+    """What a profile with these settings will measure and cost.
 
     Attributes:
         layers: The layers that will be measured, from input to output.
-        skipped: Why other modules, layers and classes will not be.
-        batches: Samples of each class's batch.
-        accuracy: Share of the samples that the network puts into their given class.
+        skipped: Reasons why other modules, layers and classes won't be.
+        batches: Samples in each class's batch.
+        accuracy: Share of the samples that the network classifies as labelled.
         accuracy_by_class: The same of each class.
-        seconds: Estimate of the time that the profile takes here; right within a factor of about two.
-        bytes: Estimate of its tensors at the peak, above what is loaded; the graphs of the layers take 1 to 2 MiB each beside.
+        seconds: Estimated duration of the profile here, within a factor of about two.
+        bytes: Estimated peak of its tensors, above what is loaded; the layers' graphs take another 1 to 2 MiB each.
         remarks: What looks wrong, or limits what the profile can say.
-        better: Name of a normalisation with which clearly more samples would be right; empty if none is known.
+        better: Name of a normalisation with clearly higher accuracy; empty if none is known.
     """
 
     layers: tuple[PlannedLayer, ...]
@@ -70,7 +72,7 @@ class Preflight:
     better: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything, as JSON has it."""
+        """Return the JSON record."""
         by_class = {
             name: {str(c): v for c, v in getattr(self, name).items()} for name in ("batches", "accuracy_by_class")
         }
@@ -95,19 +97,19 @@ def preflight(
     logits: str | int | None = None,
     channel_dim: int | Mapping[str, int] | None = None,
 ) -> Preflight:
-    """Look at a network and its samples, in seconds, as :func:`nmfdiag.layer_profile` would measure them.
+    """Check, in seconds, what :func:`nmfdiag.layer_profile` would measure of a network and its samples.
 
     Args:
-        model: The network; its mode is left as it was.
-        inputs: Training samples (n, ...), as the network takes them.
-        labels: Their given labels (n,); None where ``inputs`` bring them.
-        per_class: Samples a batch at most.
-        methods: Those of the profile.
-        activations: Which layers, ``"relu"`` or ``"all"``; default as for the profile.
-        layers: Only these.
-        n_draws: How often the profile draws each batch.
-        alternatives: The samples before normalisation, and normalisations of them by name that may be better; default is what the
-            range of ``inputs`` suggests.
+        model: The network; its mode stays as it is.
+        inputs: Training samples (n, ...) as model input.
+        labels: Their given labels (n,); None if ``inputs`` include them.
+        per_class: Samples per batch at most.
+        methods: Methods of the profile.
+        activations: Layers of the profile, ``"relu"`` or ``"all"``; default as for the profile.
+        layers: Layers to check; default all.
+        n_draws: Number of times the profile draws each batch.
+        alternatives: The samples before normalisation, and candidate normalisations by name; default is what the range of
+            ``inputs`` suggests.
         logits: As for the profile.
         channel_dim: As for the profile.
 
@@ -142,22 +144,22 @@ def _preflight(
     alternatives: tuple[Tensor, Mapping[str, Normalization]] | None, logits: str | int | None,
     channel_dim: int | Mapping[str, int] | None,
 ) -> Preflight:  # fmt: skip
-    seen = survey(model, inputs[:2])
+    network_survey = survey(model, inputs[:2])
     network, planned, pick = None, [], logits_of
-    if any(layer.kind in kinds for layer in seen.layers):
+    if any(layer.kind in kinds for layer in network_survey.layers):
         network = SplitNetwork(
             model, inputs[:2], activations, logits=logits, channel_dim=channel_dim, samples=(inputs, labels)
         )
         network.check_mixing(inputs)
         pick = network.pick
-    answers = answers_of(model, inputs, labels, seen, pick)
+    answers = answers_of(model, inputs, labels, network_survey, pick)
     sizes, skipped = _batches(labels, per_class, answers.n_outputs)
     if network is not None:
         skipped |= network.skipped
         planned = network.layers if layers is None else [network.layer(name) for name in layers]
     elif layers:
         raise NmfdiagError(f"Unknown layer {layers[0]!r}: the network calls no {' or '.join(sorted(kinds))}.")
-    empty = _empty(seen, answers)
+    empty = _dead_layers(network_survey, answers)
     methods_of = {
         layer.name: [m for m in methods if layer.non_negative or not method_of(m).non_negative] for layer in planned
     }
@@ -165,11 +167,11 @@ def _preflight(
     cost = Cost(0.0, 0)
     if network is not None and planned and sizes and network.mixes:
         batch = multi_class_batch(inputs, labels.to(inputs.device), size=per_class).inputs
-        cost = measured_cost(network, batch, planned, [len(batch)] * n_draws, methods_of, seen.bytes)
+        cost = estimate_cost(network, batch, planned, [len(batch)] * n_draws, methods_of, network_survey.bytes)
     elif network is not None and planned and sizes:
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
-        cost = measured_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, seen.bytes)
+        cost = estimate_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, network_survey.bytes)
     doubts, better = answer_remarks(model, inputs, labels, answers, alternatives, pick)
     rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
     return Preflight(
@@ -177,7 +179,7 @@ def _preflight(
             PlannedLayer(layer.name, layer.kind, layer.width, rows[layer.name], 4 * rows[layer.name] * layer.width)
             for layer in planned
         ),
-        skipped=_skipped_layers(seen, kinds, methods) | empty | skipped,
+        skipped=_skipped_layers(network_survey, kinds, methods) | empty | skipped,
         batches=sizes,
         accuracy=answers.accuracy,
         accuracy_by_class=answers.accuracy_by_class,
@@ -187,14 +189,14 @@ def _preflight(
             *(network.remarks if network is not None else ()),
             *doubts,
             *_batch_remarks(sizes),
-            *_layer_remarks(network, planned, seen, cost),
+            *_layer_remarks(network, planned, network_survey, cost),
         ),
         better=better,
     )
 
 
 def _batches(labels: Tensor, per_class: int, n_outputs: int) -> tuple[dict[int, int], dict[str, str]]:
-    """Samples of each class's batch, and why other classes have none."""
+    """Return the size of each class's batch, and why other classes have none."""
     sizes, skipped = {}, {}
     for c, count in zip(*(part.tolist() for part in labels.unique(return_counts=True)), strict=True):
         if not 0 <= c < n_outputs:
@@ -206,40 +208,40 @@ def _batches(labels: Tensor, per_class: int, n_outputs: int) -> tuple[dict[int, 
     return sizes, skipped
 
 
-def _empty(seen: Survey, answers: Answers) -> dict[str, str]:
-    """Layers that have no channels, or are all zero on every sample looked at."""
-    found: dict[str, str] = {}
+def _dead_layers(network_survey: Survey, answers: Answers) -> dict[str, str]:
+    """Return the layers that are all zero on every sample that was run, with the reason."""
+    dead_layers: dict[str, str] = {}
     if answers.largest is not None:
-        for layer, most in zip(seen.layers, answers.largest.amax(0).tolist(), strict=True):
-            if most == 0:
-                found[layer.name] = "dead on these samples: all zero"
-    return found
+        for layer, largest in zip(network_survey.layers, answers.largest.amax(0).tolist(), strict=True):
+            if largest == 0:
+                dead_layers[layer.name] = "dead on these samples: all zero"
+    return dead_layers
 
 
-def _skipped_layers(seen: Survey, kinds: frozenset[str], methods: Sequence[str]) -> dict[str, str]:
-    """Why activation functions are not measured, and modules that are not even called."""
-    found = {}
-    for layer in seen.layers:
+def _skipped_layers(network_survey: Survey, kinds: frozenset[str], methods: Sequence[str]) -> dict[str, str]:
+    """Return why activation functions won't be measured, and which modules are never called."""
+    reasons = {}
+    for layer in network_survey.layers:
         if layer.kind not in kinds:
-            why = "is no ReLU" if layer.non_negative else "its values can be negative"
-            found[layer.name] = f"{layer.kind}: {why}; the method signed measures it"
+            cause = "is no ReLU" if layer.non_negative else "its values can be negative"
+            reasons[layer.name] = f"{layer.kind}: {cause}; the method signed measures it"
         elif not layer.non_negative and all(method == "nmf" for method in methods):
-            found[layer.name] = f"{layer.kind}: its values can be negative; the method signed measures it"
-    for path, kind in seen.gates.items():
-        found[path] = f"a gate ({kind}): it weighs other activations"
-    for path, kind in seen.never_called.items():
+            reasons[layer.name] = f"{layer.kind}: its values can be negative; the method signed measures it"
+    for path, kind in network_survey.gates.items():
+        reasons[path] = f"a gate ({kind}): it weighs other activations"
+    for path, kind in network_survey.never_called.items():
         auxiliary = AUXILIARY in path.lower()
-        found[path] = f"never called ({'an auxiliary head, in evaluation mode' if auxiliary else kind})"
-    return found
+        reasons[path] = f"never called ({'an auxiliary head, in evaluation mode' if auxiliary else kind})"
+    return reasons
 
 
 def _batch_remarks(sizes: dict[int, int]) -> list[str]:
     if not sizes:
         return ["No class has two samples: there is nothing to measure."]
     remarks = []
-    if few := {c: n for c, n in sizes.items() if n < FEW_SAMPLES}:
-        c, n = min(few.items(), key=lambda pair: pair[1])
-        classes = f"{len(few)} classes have" if len(few) > 1 else "One class has"
+    if small_batches := {c: n for c, n in sizes.items() if n < FEW_SAMPLES}:
+        c, n = min(small_batches.items(), key=lambda pair: pair[1])
+        classes = f"{len(small_batches)} classes have" if len(small_batches) > 1 else "One class has"
         remarks.append(
             f"{classes} fewer than {FEW_SAMPLES} samples (class {c}: {n}), of which one is worth {1 / n:.2f} of an accuracy."
         )
@@ -250,17 +252,19 @@ def _batch_remarks(sizes: dict[int, int]) -> list[str]:
     return remarks
 
 
-def _layer_remarks(network: SplitNetwork | None, planned: Sequence[ReluLayer], seen: Survey, cost: Cost) -> list[str]:
-    others = [layer for layer in seen.layers if layer.kind not in RELUS]
+def _layer_remarks(
+    network: SplitNetwork | None, planned: Sequence[ReluLayer], network_survey: Survey, cost: Cost
+) -> list[str]:
+    other_layers = [layer for layer in network_survey.layers if layer.kind not in RELUS]
     if not planned:
-        what = f": it calls {', '.join(sorted({layer.kind for layer in others}))}" if others else ""
-        return [f"No layer can be measured with these methods{what}."]
+        detail = f": it calls {', '.join(sorted({layer.kind for layer in other_layers}))}" if other_layers else ""
+        return [f"No layer can be measured with these methods{detail}."]
     remarks = []
     if network is not None and not network.traced:
         remarks.append(
             "The network can't be written down as a graph, so it runs as a whole for every rank: slower, the same answers."
         )
-    if cost.seconds > LONG:
+    if cost.seconds > LONG_SECONDS:
         remarks.append(
             f"This takes about {cost.seconds / 3600:.1f} hours here. Fewer samples a class, some of the layers, or a GPU shorten it."
         )

@@ -1,7 +1,7 @@
-"""Correlation of two measured quantities with an interval; within groups where groups would otherwise drive it.
+"""Correlation of two measured quantities with an interval, within groups if groups would drive it otherwise.
 
-Notation: pairs ``x_i, y_i`` (n,), each in one group; ``w_i`` how often a pair was drawn (1 each, but in a bootstrap). Within
-groups, every group's own mean is taken off x and y first, so that only what varies inside the groups counts:
+Notation: pairs ``x_i, y_i`` (n,), each in one group; ``w_i`` its weight, the number of times it was drawn (1 outside of a
+bootstrap). Within groups, each group's mean is subtracted from x and y first, so that only variation inside groups counts:
 
 ``r = S_xy / sqrt(S_xx S_yy)``, ``S_xy = sum_g sum_(i in g) w_i (x_i - mean_g x) (y_i - mean_g y)``.
 
@@ -18,27 +18,27 @@ from numpy.typing import NDArray
 
 from nmfdiag.errors import NmfdiagError
 
-METHODS = ("pearson", "spearman")
+COEFFICIENTS = ("pearson", "spearman")
 INTERVALS = ("fisher", "bootstrap")
-CONSTANT = 1e-9
-"""Values that differ by less than this share of the largest are one value: a saturated AuC is 1 up to rounding."""
+EQUAL_SHARE = 1e-9
+"""Differences below this share of the largest value count as none: a saturated AuC is 1 up to rounding."""
 
 Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Correlation:
-    """A correlation and its interval; None where it is undefined, and ``reason`` says why.
+    """A correlation and its interval; None if undefined, and ``reason`` says why.
 
     Attributes:
         r: The coefficient, in [-1, 1].
         low: Lower end of the interval.
         high: Upper end.
-        n: Pairs that it rests on; groups in which x or y is constant are left out.
-        method: One of :data:`METHODS`.
+        n: Number of pairs used; groups in which x or y is constant are left out.
+        method: One of :data:`COEFFICIENTS`.
         interval: One of :data:`INTERVALS`.
-        level: Coverage that the interval aims at.
-        n_groups: Groups that it rests on; 1 where none were given.
+        level: Nominal coverage of the interval.
+        n_groups: Number of groups used; 1 without groups.
         reason: Why ``r`` or its interval is undefined; else empty.
     """
 
@@ -54,21 +54,21 @@ class Correlation:
 
     @property
     def clear(self) -> bool:
-        """Whether there is an interval, and it leaves 0 out."""
+        """Whether there is an interval that excludes 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """How much two correlations with the same y differ; None where that is undefined, and ``reason`` says why.
+    """The difference of two correlations with the same y; None if undefined, and ``reason`` says why.
 
     Attributes:
         value: The first coefficient minus the second, in [-2, 2].
         low: Lower end of its interval.
         high: Upper end.
-        n: Pairs that it rests on.
-        method: One of :data:`METHODS`.
-        level: Coverage that the interval aims at.
+        n: Number of pairs used.
+        method: One of :data:`COEFFICIENTS`.
+        level: Nominal coverage of the interval.
         reason: Why there is no value or interval; else empty.
     """
 
@@ -82,7 +82,7 @@ class Difference:
 
     @property
     def clear(self) -> bool:
-        """Whether there is an interval, and it leaves 0 out."""
+        """Whether there is an interval that excludes 0."""
         return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
@@ -103,19 +103,19 @@ def correlation(
     Args:
         x: Finite values, (n,).
         y: Finite values, (n,).
-        method: One of :data:`METHODS`.
+        method: One of :data:`COEFFICIENTS`.
         groups: The group of each pair, (n,): differences between groups then don't count. Groups in which x or y is constant
-            can't say how they vary together and are left out.
-        interval: ``"fisher"`` takes the pairs for independent draws from a normal distribution (Spearman: Bonett and Wright's
-            error); a group costs a degree of freedom. ``"bootstrap"`` draws pairs anew, takes percentiles, and is too narrow
-            for few of them.
-        clusters: For the bootstrap, what is drawn together, (n,): pairs of one cluster are not independent.
+            are left out.
+        interval: ``"fisher"`` treats the pairs as independent draws from a normal distribution (Spearman: Bonett and Wright's
+            error); a group costs a degree of freedom. ``"bootstrap"`` resamples pairs, uses percentiles, and is too narrow for
+            few pairs.
+        clusters: Cluster of each pair, (n,), drawn together by the bootstrap: pairs of one cluster are not independent.
         level: Coverage, in (0, 1).
         draws: Bootstrap samples.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
-        NmfdiagError: If lengths disagree, a value is not finite, or an option is unknown.
+        NmfdiagError: If lengths differ, a value is not finite, or an option is unknown.
 
     References:
         Collins et al. 2018, figures 5 and 8. R. A. Fisher, 1921. D. G. Bonett and T. A. Wright, Sample size requirements for
@@ -127,12 +127,12 @@ def correlation(
     'x is constant'
     """
     a, b = np.asarray(x, np.float64), np.asarray(y, np.float64)
-    named = {"y": b, "groups": groups, "clusters": clusters}
-    _check(a, {name: len(at) for name, at in named.items() if at is not None})
+    columns = {"y": b, "groups": groups, "clusters": clusters}
+    _check(a, {name: len(column) for name, column in columns.items() if column is not None})
     _check_options(method, interval, clusters, level)
     if not np.isfinite(np.concatenate([a, b])).all():
         raise NmfdiagError("A correlation needs finite values, got NaN or infinity.")
-    group = _numbered(groups, len(a))
+    group = _as_numbers(groups, len(a))
     use = np.array([bool(_varies(a[group == g]) and _varies(b[group == g])) for g in group], bool)
     n, n_groups = int(use.sum()), len(set(group[use].tolist()))
 
@@ -142,19 +142,19 @@ def correlation(
     if len(a) < 3:
         return answer(None, reason=f"it needs 3 pairs, there are {len(a)}")
     if not n:
-        return answer(None, reason=_why_constant(a, b, group))
+        return answer(None, reason=_constant_reason(a, b, group))
     if n < 3:
         return answer(None, reason=f"it needs 3 pairs in groups that vary, there are {n}")
     a, b, group = a[use], b[use], group[use]
     r = float(_coefficients(a, b, group, np.ones((1, n)), method)[0])
     if interval == "bootstrap":
-        unit = _numbered(clusters, len(use), each=True)[use]
-        weights = _drawn(unit, draws, seed)
-        drawn = _coefficients(a, b, group, weights, method)
-        drawn = drawn[np.isfinite(drawn)]
-        if len(drawn) < draws / 2:
+        unit = _as_numbers(clusters, len(use), distinct=True)[use]
+        weights = _bootstrap_weights(unit, draws, seed)
+        coefficients = _coefficients(a, b, group, weights, method)
+        coefficients = coefficients[np.isfinite(coefficients)]
+        if len(coefficients) < draws / 2:
             return answer(r, reason="no interval: most bootstrap samples are constant")
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
+        low, high = np.quantile(coefficients, [(1 - level) / 2, (1 + level) / 2]).tolist()
         return answer(r, low, high)
     freedom = n - n_groups - 2
     if freedom < 1:
@@ -164,7 +164,7 @@ def correlation(
 
 def correlation_difference(
     x: Sequence[float],
-    other: Sequence[float],
+    rival: Sequence[float],
     y: Sequence[float],
     *,
     method: str = "pearson",
@@ -174,54 +174,56 @@ def correlation_difference(
     draws: int = 2000,
     seed: int = 0,
 ) -> Difference:
-    """Tell whether x or another quantity goes with y more closely: ``r(x, y) - r(other, y)`` by a paired bootstrap.
+    """Compare the correlations of x and of a rival with y: ``r(x, y) - r(rival, y)`` by a paired bootstrap.
 
-    Every draw takes the same pairs for both coefficients: two that rise and fall together differ clearly even where their own
-    intervals overlap. Groups in which x, the other or y is constant are left out of both.
+    Every draw takes the same pairs for both coefficients: two that rise and fall together differ clearly even if their
+    intervals overlap. Groups in which x, the rival or y is constant are left out of both.
 
     Args:
         x: Finite values, (n,).
-        other: Finite values, (n,).
+        rival: Finite values, (n,).
         y: Finite values, (n,).
-        method: One of :data:`METHODS`.
+        method: One of :data:`COEFFICIENTS`.
         groups: The group of each pair, (n,), as for :func:`correlation`.
-        clusters: What is drawn together, (n,).
+        clusters: Cluster of each pair, (n,), drawn together.
         level: Coverage, in (0, 1).
         draws: Bootstrap samples.
-        seed: Of the bootstrap; the draws are those of :func:`correlation`.
+        seed: Seed of the bootstrap; the draws are those of :func:`correlation`.
 
     Raises:
-        NmfdiagError: If lengths disagree, a value is not finite, or an option is unknown.
+        NmfdiagError: If lengths differ, a value is not finite, or an option is unknown.
 
     >>> found = correlation_difference([1, 2, 3, 4, 5, 6], [2, 1, 4, 3, 6, 5], [1, 2, 3, 4, 5, 6])
     >>> round(found.value, 3), found.n
     (0.171, 6)
     """
-    a, b, c = (np.asarray(v, np.float64) for v in (x, other, y))
-    named = {"other": b, "y": c, "groups": groups, "clusters": clusters}
-    _check(a, {name: len(at) for name, at in named.items() if at is not None})
+    a, b, c = (np.asarray(v, np.float64) for v in (x, rival, y))
+    columns = {"rival": b, "y": c, "groups": groups, "clusters": clusters}
+    _check(a, {name: len(column) for name, column in columns.items() if column is not None})
     _check_options(method, "bootstrap", clusters, level)
     if not np.isfinite(np.concatenate([a, b, c])).all():
         raise NmfdiagError("A correlation needs finite values, got NaN or infinity.")
-    group = _numbered(groups, len(a))
+    group = _as_numbers(groups, len(a))
     use = np.array([all(_varies(v[group == g]) for v in (a, b, c)) for g in group], bool)
     n = int(use.sum())
     if n < 3:
-        where = " in groups that vary" if len(a) >= 3 else ""
-        return Difference(None, None, None, n, method, level, f"it needs 3 pairs{where}, there are {n}")
+        condition = " in groups that vary" if len(a) >= 3 else ""
+        return Difference(None, None, None, n, method, level, f"it needs 3 pairs{condition}, there are {n}")
     a, b, c, group = a[use], b[use], c[use], group[use]
-    weights = np.vstack([np.ones((1, n)), _drawn(_numbered(clusters, len(use), each=True)[use], draws, seed)])
+    weights = np.vstack(
+        [np.ones((1, n)), _bootstrap_weights(_as_numbers(clusters, len(use), distinct=True)[use], draws, seed)]
+    )
     first, second = (_coefficients(v, c, group, weights, method) for v in (a, b))
-    value, drawn = float(first[0] - second[0]), (first - second)[1:]
-    drawn = drawn[np.isfinite(drawn)]
-    if len(drawn) < draws / 2:
+    value, differences = float(first[0] - second[0]), (first - second)[1:]
+    differences = differences[np.isfinite(differences)]
+    if len(differences) < draws / 2:
         return Difference(value, None, None, n, method, level, "no interval: most bootstrap samples are constant")
-    low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2]).tolist()
+    low, high = np.quantile(differences, [(1 - level) / 2, (1 + level) / 2]).tolist()
     return Difference(value, low, high, n, method, level)
 
 
 def fisher_interval(r: float, freedom: int, *, level: float = 0.95, spearman: bool = False) -> tuple[float, float]:
-    """Interval of a coefficient: ``tanh(atanh r -/+ z / sqrt(freedom))``, with ``freedom`` = pairs - groups - 2.
+    """Return the interval of a coefficient: ``tanh(atanh r -/+ z / sqrt(freedom))``, with ``freedom`` = pairs - groups - 2.
 
     >>> [round(end, 3) for end in fisher_interval(0.7, 7)]
     [0.126, 0.923]
@@ -233,64 +235,66 @@ def fisher_interval(r: float, freedom: int, *, level: float = 0.95, spearman: bo
 
 
 def _coefficients(x: Floats, y: Floats, group: NDArray[np.int64], weights: Floats, method: str) -> Floats:
-    """One coefficient a row of ``weights`` (draws, n); NaN where a draw is constant."""
+    """Return one coefficient per row of ``weights`` (draws, n); NaN if a draw is constant."""
     member = (group[:, None] == np.unique(group)).astype(np.float64)  # (n, groups)
     if method == "spearman":
-        x, y = (np.round(v / (CONSTANT * np.abs(v).max())) for v in (x, y))  # equal up to rounding is a tie
+        x, y = (np.round(v / (EQUAL_SHARE * np.abs(v).max())) for v in (x, y))  # equal up to rounding is a tie
         together = member @ member.T
-        a, b = (weights @ _below(v, together) for v in (x, y))  # (draws, n): each draw has ranks of its own
+        a, b = (weights @ _rank_contributions(v, together) for v in (x, y))  # (draws, n): each draw has its own ranks
     else:
         a, b = x[None], y[None]
     size = np.maximum(weights @ member, 1)
     a, b = (v - ((weights * v) @ member / size) @ member.T for v in (a, b))
     s_xy, s_xx, s_yy = ((weights * u * v).sum(1) for u, v in ((a, b), (a, a), (b, b)))
-    defined = (s_xx > CONSTANT**2 * s_xx.max()) & (s_yy > CONSTANT**2 * s_yy.max())
+    defined = (s_xx > EQUAL_SHARE**2 * s_xx.max()) & (s_yy > EQUAL_SHARE**2 * s_yy.max())
     r = s_xy / np.sqrt(np.where(defined, s_xx * s_yy, np.nan))
     return np.clip(r, -1, 1)
 
 
-def _below(v: Floats, together: Floats) -> Floats:
-    """Entry (j, i): what a pair j adds to the rank of i, 1 below it and 1/2 beside it, inside its group."""
+def _rank_contributions(v: Floats, together: Floats) -> Floats:
+    """Return what pair j adds to the rank of pair i inside its group, as entry (j, i): 1 below it, 1/2 for a tie."""
     return ((v[:, None] < v) + 0.5 * (v[:, None] == v)) * together
 
 
-def _drawn(unit: NDArray[np.int64], draws: int, seed: int) -> Floats:
-    """How often each pair is drawn, (draws, n): units are drawn with replacement, and bring all of their pairs."""
-    names, of = np.unique(unit, return_inverse=True)
+def _bootstrap_weights(unit: NDArray[np.int64], draws: int, seed: int) -> Floats:
+    """Return the number of times that each pair is drawn, (draws, n): units are drawn with replacement, with all their pairs."""
+    names, unit_of_pair = np.unique(unit, return_inverse=True)
     rng = np.random.Generator(np.random.PCG64(seed))
-    return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, of].astype(np.float64)
+    return rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws)[:, unit_of_pair].astype(np.float64)
 
 
-def _numbered(names: Sequence[Hashable] | None, n: int, *, each: bool = False) -> NDArray[np.int64]:
-    """Names as numbers; without any all pairs are one, or ``each`` one of its own."""
+def _as_numbers(names: Sequence[Hashable] | None, n: int, *, distinct: bool = False) -> NDArray[np.int64]:
+    """Return names as numbers; without names all pairs get one number, or ``distinct`` ones."""
     if names is None:
-        return np.arange(n) if each else np.zeros(n, np.int64)
+        return np.arange(n) if distinct else np.zeros(n, np.int64)
     number = {name: i for i, name in enumerate(dict.fromkeys(names))}
     return np.array([number[name] for name in names], np.int64)
 
 
 def _varies(v: Floats) -> bool:
-    return len(v) > 1 and bool(np.ptp(v) > CONSTANT * np.abs(v).max())
+    return len(v) > 1 and bool(np.ptp(v) > EQUAL_SHARE * np.abs(v).max())
 
 
-def _why_constant(x: Floats, y: Floats, group: NDArray[np.int64]) -> str:
-    where = " in every group" if len(np.unique(group)) > 1 else ""
+def _constant_reason(x: Floats, y: Floats, group: NDArray[np.int64]) -> str:
+    condition = " in every group" if len(np.unique(group)) > 1 else ""
     flat = [name for name, v in (("x", x), ("y", y)) if not any(_varies(v[group == g]) for g in np.unique(group))]
-    return f"{' and '.join(flat) or 'x or y'} {'are' if len(flat) > 1 else 'is'} constant{where}"
+    return f"{' and '.join(flat) or 'x or y'} {'are' if len(flat) > 1 else 'is'} constant{condition}"
 
 
 def _check(x: Floats, lengths: dict[str, int]) -> None:
     if x.ndim != 1 or any(length != len(x) for length in lengths.values()):
-        got = ", ".join(f"{length} {name}" for name, length in lengths.items())
-        raise NmfdiagError(f"A correlation needs one of each a pair, got x of shape {x.shape} and {got}.")
+        lengths_text = ", ".join(f"{length} {name}" for name, length in lengths.items())
+        raise NmfdiagError(
+            f"A correlation needs one value of each per pair, got x of shape {x.shape} and {lengths_text}."
+        )
 
 
 def _check_options(method: str, interval: str, clusters: Sequence[Hashable] | None, level: float) -> None:
-    if method not in METHODS:
-        raise NmfdiagError(f"Unknown correlation {method!r}: accepted are {', '.join(METHODS)}.")
+    if method not in COEFFICIENTS:
+        raise NmfdiagError(f"Unknown correlation {method!r}: accepted are {', '.join(COEFFICIENTS)}.")
     if interval not in INTERVALS:
         raise NmfdiagError(f"Unknown interval {interval!r}: accepted are {', '.join(INTERVALS)}.")
     if clusters is not None and interval != "bootstrap":
-        raise NmfdiagError("Clusters are what the bootstrap draws: they need interval='bootstrap'.")
+        raise NmfdiagError("Clusters need interval='bootstrap', which draws them, got another interval.")
     if not 0 < level < 1:
         raise NmfdiagError(f"An interval's level must lie in (0, 1), got {level}.")

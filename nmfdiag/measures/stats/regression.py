@@ -1,4 +1,4 @@
-"""Straight line of least squares with a band: where the line would lie, had other samples of the same kind been drawn."""
+"""Least-squares line with a band: the range of lines fitted to other samples of the same kind; and growth exponents."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,9 @@ class Line:
     """A fitted line ``y = intercept + slope x`` and a pointwise band at chosen x.
 
     Attributes:
-        slope: In units of y by x.
-        intercept: At x = 0.
-        at: Where the band is known, (points,).
+        slope: In units of y per unit of x.
+        intercept: The value at x = 0.
+        at: Positions x of the band, (points,).
         low: The band's lower edge, (points,).
         high: Its upper edge, (points,).
     """
@@ -41,21 +41,21 @@ def fitted_line(
     draws: int = 2000,
     seed: int = 0,
 ) -> Line | None:
-    """Fit a line by least squares; its band is that of lines fitted to pairs drawn anew (bootstrap percentiles).
+    """Fit a line by least squares, with a band of lines fitted to resampled pairs (bootstrap percentiles).
 
     Args:
         x: Finite values, (n,).
         y: Finite values, (n,).
-        points: Places from the least to the largest x at which the band is computed.
-        level: Coverage at each of them, in (0, 1).
+        points: Number of positions from the least to the largest x at which the band is computed.
+        level: Coverage at each position, in (0, 1).
         draws: Bootstrap samples.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
-        The line, or None where there are fewer than 3 pairs or x is constant.
+        The line, or None if there are fewer than 3 pairs or x is constant.
 
     Raises:
-        NmfdiagError: If lengths disagree or a value is not finite.
+        NmfdiagError: If lengths differ or a value is not finite.
 
     >>> line = fitted_line([1, 2, 3, 4], [3, 5, 7, 9])
     >>> round(line.slope, 6), round(line.intercept, 6)
@@ -69,18 +69,18 @@ def fitted_line(
     if len(a) < 3 or np.ptp(a) <= 1e-9 * np.abs(a).max():
         return None
     n = len(a)
-    drawn = np.random.Generator(np.random.PCG64(seed)).multinomial(n, np.full(n, 1 / n), draws)
-    weights = np.vstack([np.ones((1, n)), drawn.astype(np.float64)])
+    counts = np.random.Generator(np.random.PCG64(seed)).multinomial(n, np.full(n, 1 / n), draws)
+    weights = np.vstack([np.ones((1, n)), counts.astype(np.float64)])
     mean_x, mean_y = weights @ a / n, weights @ b / n
     s_xx = weights @ (a * a) / n - mean_x**2
     s_xy = weights @ (a * b) / n - mean_x * mean_y
-    use = s_xx > 1e-12 * s_xx.max()  # a draw of one and the same x has no line
+    use = s_xx > 1e-12 * s_xx.max()  # a draw with a single x has no line
     slope = s_xy[use] / s_xx[use]
     intercept = mean_y[use] - slope * mean_x[use]
-    at = np.linspace(a.min(), a.max(), points)
-    lines = intercept[1:, None] + slope[1:, None] * at
+    positions = np.linspace(a.min(), a.max(), points)
+    lines = intercept[1:, None] + slope[1:, None] * positions
     low, high = np.quantile(lines, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return Line(float(slope[0]), float(intercept[0]), *(tuple(v.tolist()) for v in (at, low, high)))
+    return Line(float(slope[0]), float(intercept[0]), *(tuple(v.tolist()) for v in (positions, low, high)))
 
 
 def exponent(sizes: Sequence[float], seconds: Sequence[float]) -> tuple[float, float]:

@@ -1,10 +1,10 @@
-"""The support of a layer's activations and how many rectangles cover it (figure 1): how non-linear the layer is on a batch.
+"""The support of a layer's activations and the rectangles that cover it (figure 1): a measure of the layer's non-linearity on a batch.
 
-Notation: ``A`` (rows, channels) >= 0 are the activations, ``S = A > 0`` is their support, what the ReLU threshold decided. A
+Notation: ``A`` (rows, channels) >= 0 are the activations, ``S = A > 0`` is their support, the decisions of the ReLU. A
 rectangle is a set of rows times a set of columns, all of whose entries are in the support. The **rectangle cover number**
 (Boolean rank) of ``S`` is the least number of rectangles that cover it. Each direction of an exact non-negative factorisation
 ``A = W H`` has a rectangle for its support, so the cover number is at most the non-negative rank of ``A``. If all rows share one
-support, one rectangle covers it: the layer is linear on the batch. Finding the number is NP-hard; here it is bounded.
+support, one rectangle covers it: the layer is linear on the batch. Computing the number is NP-hard; here it is bounded.
 """
 
 from collections.abc import Sequence
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 ROWS, CHANNELS = 80, 128
+"""Distinct rows and channels of the sampled support, at most."""
 BLOCKS = 4
 """Biclusters at most; each has at least as many distinct rows and columns."""
 
@@ -30,26 +31,26 @@ class SupportCover:
     """A support, or a sample of it, with a cover, and bounds of its rectangle cover number.
 
     Attributes:
-        support: One string of 0 and 1 a row, rows and columns ordered by biclustering: distinct rows that are not empty, and
-            the channels that are positive somewhere in them.
+        support: One string of 0 and 1 per row, rows and columns ordered by biclustering: distinct non-empty rows, and the
+            channels that are positive in any of them.
         channels: The channel of each column.
-        times: How many rows of the batch have each row's support.
+        times: Number of rows of the batch with each row's support.
         row_blocks: Bicluster of each row, ascending.
         column_blocks: Bicluster of each column, ascending.
         rectangles: The greedy cover, in the order in which its rectangles were found; positions in ``support``.
         fooling_set: Entries (row, column) no two of which fit into one rectangle.
-        lower_bound: Of the cover number of ``support``, and so of the whole batch's, and of the non-negative rank.
-        upper_bound: Of the cover number of ``support``; that of the whole batch's where :attr:`whole`. It may be less than the number
-            of rectangles of the greedy cover, which is improved upon.
-        coverage: The largest share of ``support`` found to be covered by 1, 2, ... ``upper_bound`` rectangles.
+        lower_bound: Lower bound of the cover number of ``support``, hence of the whole batch's, and of the non-negative rank.
+        upper_bound: Upper bound of the cover number of ``support``; of the whole batch's if :attr:`whole`. It may be less than the
+            number of rectangles of the greedy cover, which is improved further.
+        coverage: Largest share of ``support`` found covered by 1, 2, ... ``upper_bound`` rectangles.
         n_rows: Rows of the activation matrix.
-        n_channels: Its channels.
-        n_distinct_rows: Distinct supports among all its rows, an empty one included.
-        n_dead: Channels that are zero in all rows.
-        n_always_on: Channels that are positive in all rows.
-        density: Share of the entries that are positive.
+        n_channels: Number of its channels.
+        n_distinct_rows: Number of distinct supports among all its rows, including an empty one.
+        n_dead: Number of channels that are zero in all rows.
+        n_always_on: Number of channels that are positive in all rows.
+        density: Share of positive entries.
         whole: Whether ``support`` holds every distinct row and every live channel of the batch.
-        provenance: What it was computed with.
+        provenance: Conditions of the computation.
     """
 
     support: tuple[str, ...]
@@ -89,7 +90,7 @@ class SupportCover:
         return self.n_distinct_rows == 1
 
     def rectangles_for(self, share: float) -> int:
-        """The fewest rectangles found that cover this share of ``support``: an upper bound, as ``upper_bound`` is for all of it."""
+        """Return the fewest rectangles found to cover this share of ``support``: an upper bound, like ``upper_bound`` for all of it."""
         return next((i for i, covered in enumerate(self.coverage, 1) if covered >= share), self.upper_bound)
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,20 +109,20 @@ class SupportCover:
 def support_cover(
     A: "Tensor | np.ndarray", *, rows: int = ROWS, channels: int = CHANNELS, seed: int = 0
 ) -> SupportCover:
-    """Cover the support of an activation matrix by rectangles and bound the least number that it takes.
+    """Cover the support of an activation matrix by rectangles and bound their least number.
 
-    Rows with the same support count once. Where there are more distinct ones than ``rows``, or more live channels than
-    ``channels``, a random part is taken: its cover number is at most the whole's, so that the lower bound holds for the
-    whole, and the upper bound for the part alone.
+    Rows with the same support count once. If there are more distinct ones than ``rows``, or more live channels than
+    ``channels``, a random part is used: its cover number is at most the whole's, so the lower bound holds for the whole, and
+    the upper bound for the part only.
 
     Args:
         A: (rows, channels), non-negative. A matrix that is zero everywhere needs no rectangle.
         rows: Distinct rows at most.
         channels: Channels at most.
-        seed: Of the part taken and of both searches.
+        seed: Seed of the part and of both searches.
 
     Raises:
-        NmfdiagError: If A is no matrix, is empty, or holds a negative or no number; or a size is less than 1.
+        NmfdiagError: If A is not a matrix, is empty, or holds negative or non-finite values; or a size is less than 1.
 
     References:
         Collins et al. 2018, section 3 and figure 1. Gregory, Pullman 1983, Semiring rank: Boolean rank and nonnegative rank
@@ -136,28 +137,28 @@ def support_cover(
     S = _support(A)
     distinct, times = np.unique(S, axis=0, return_counts=True)
     filled = distinct.any(1)
-    kept, kept_times = distinct[filled], times[filled]
+    filled_rows, kept_times = distinct[filled], times[filled]
     rng = np.random.default_rng(seed)
-    some = np.sort(rng.permutation(len(kept))[:rows])
+    row_sample = np.sort(rng.permutation(len(filled_rows))[:rows])
     live = np.flatnonzero(S.any(0))
     columns = np.sort(rng.permutation(live)[:channels])
-    part, part_times = kept[some][:, columns], kept_times[some]
-    held, seen = part.any(1), part.any(0)
-    part, columns, part_times = part[np.ix_(held, seen)], columns[seen], part_times[held]
+    part, part_times = filled_rows[row_sample][:, columns], kept_times[row_sample]
+    used_rows, used_columns = part.any(1), part.any(0)
+    part, columns, part_times = part[np.ix_(used_rows, used_columns)], columns[used_columns], part_times[used_rows]
     row_order, row_blocks, column_order, column_blocks = bicluster(part)
     part = part[np.ix_(row_order, column_order)]
-    found, apart = greedy_cover(part), fooling_set(part, seed=seed)
-    fewest = by_gain(part, smaller_cover(part, found, seed=seed))
-    shares = zip(shares_covered(part, found)[: len(fewest)], shares_covered(part, fewest), strict=True)
+    cover, fooling = greedy_cover(part), fooling_set(part, seed=seed)
+    fewest = by_gain(part, smaller_cover(part, cover, seed=seed))
+    shares = zip(shares_covered(part, cover)[: len(fewest)], shares_covered(part, fewest), strict=True)
     return SupportCover(
         support=tuple("".join("01"[entry] for entry in row) for row in part.astype(int)),
         channels=tuple(columns[column_order].tolist()),
         times=tuple(part_times[row_order].tolist()),
         row_blocks=tuple(row_blocks),
         column_blocks=tuple(column_blocks),
-        rectangles=tuple(found),
-        fooling_set=tuple(apart),
-        lower_bound=max(len(apart), antichain_bound(part)),
+        rectangles=tuple(cover),
+        fooling_set=tuple(fooling),
+        lower_bound=max(len(fooling), antichain_bound(part)),
         upper_bound=len(fewest),
         coverage=tuple(max(pair) for pair in shares),
         n_rows=len(S),
@@ -166,19 +167,19 @@ def support_cover(
         n_dead=int((~S).all(0).sum()),
         n_always_on=int(S.all(0).sum()),
         density=float(S.mean()),
-        whole=len(kept) <= rows and len(live) <= channels,
+        whole=len(filled_rows) <= rows and len(live) <= channels,
     )
 
 
 def bicluster(S: np.ndarray) -> tuple[np.ndarray, list[int], np.ndarray, list[int]]:
-    """Order rows and columns so that those which are positive together lie together.
+    """Order rows and columns so that those that are positive together are adjacent.
 
-    Spectral co-clustering (scikit-learn's ``SpectralCoclustering``) splits rows and columns into blocks; these are put along
-    the second singular vectors of the support divided by the roots of its row and column sums, on which the clustering rests,
-    and so are the rows and columns of a block.
+    Spectral co-clustering (scikit-learn's ``SpectralCoclustering``) splits rows and columns into blocks. Blocks, and rows and
+    columns within them, are ordered along the second singular vectors of the support divided by the roots of its row and
+    column sums, which the clustering is based on.
 
     Args:
-        S: (rows, columns) boolean, no row and no column empty.
+        S: (rows, columns) boolean, without empty rows or columns.
 
     Returns:
         The order of the rows, the block of each (ascending), the order of the columns, the block of each (ascending).
@@ -197,18 +198,18 @@ def bicluster(S: np.ndarray) -> tuple[np.ndarray, list[int], np.ndarray, list[in
 
         model = SpectralCoclustering(n_clusters=blocks, random_state=0).fit(S.astype(float))
         row_labels, column_labels = model.row_labels_, model.column_labels_
-    both, labels = np.concatenate([by_row, by_column]), np.concatenate([row_labels, column_labels])
-    place = {b: i for i, b in enumerate(sorted(set(labels.tolist()), key=lambda b: float(both[labels == b].mean())))}
+    vectors, labels = np.concatenate([by_row, by_column]), np.concatenate([row_labels, column_labels])
+    place = {b: i for i, b in enumerate(sorted(set(labels.tolist()), key=lambda b: float(vectors[labels == b].mean())))}
     orders = []
-    for along, of in ((by_row, row_labels), (by_column, column_labels)):
-        rank = np.array([place[b] for b in of.tolist()], int)
+    for along, block_labels in ((by_row, row_labels), (by_column, column_labels)):
+        rank = np.array([place[b] for b in block_labels.tolist()], int)
         order = np.lexsort((along, rank))
         orders += [order, rank[order].tolist()]
     return orders[0], orders[1], orders[2], orders[3]
 
 
 def by_rectangles(cover: SupportCover, rectangles: Sequence[Rectangle]) -> tuple[list[int], list[int]]:
-    """Order rows and columns by the rectangles that they are in, the first before the second: the first one is in one piece."""
+    """Order rows and columns by the rectangles that contain them, so that the first rectangle is contiguous."""
 
     def order(n: int, parts: Sequence[tuple[int, ...]]) -> list[int]:
         sets = [set(part) for part in parts]
@@ -239,7 +240,7 @@ def _second_vectors(S: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rectangle_of(cover: SupportCover) -> np.ndarray:
-    """The first rectangle that covers each entry, from 1 on (rows, columns); 0 outside the support."""
+    """Return the number of the first rectangle that covers each entry, from 1 on (rows, columns); 0 outside the support."""
     first = np.zeros(cover.matrix.shape, int)
     for number, rectangle in reversed(list(enumerate(cover.rectangles, 1))):
         first[np.ix_(rectangle.rows, rectangle.columns)] = number

@@ -1,6 +1,6 @@
 """Lower bounds of the rectangle cover number of a support: fooling sets and antichains.
 
-Notation: ``S`` (rows, columns) is the support, boolean; see :mod:`nmfdiag.measures.support.rectangles` for what a rectangle is.
+Notation: ``S`` (rows, columns) is the support, boolean; rectangles are defined in :mod:`nmfdiag.measures.support.rectangles`.
 """
 
 from math import comb
@@ -10,24 +10,24 @@ import numpy as np
 STEPS = 400
 """Perturbations of the fooling set that the local search tries."""
 CANDIDATES = 2500
-"""Entries that a fooling set is sought among; of a larger support a random part, whose bound holds for the whole too."""
+"""Entries searched for a fooling set; of a larger support a random part, whose bound also holds for the whole."""
 
 
 def fooling_set(S: np.ndarray, *, seed: int = 0, steps: int = STEPS) -> list[tuple[int, int]]:
-    """Find many entries of the support no two of which fit into one rectangle: each needs a rectangle of its own.
+    """Find many entries of the support no two of which fit into one rectangle: each needs its own rectangle.
 
     Entries (i, j) and (k, l) fit into one rectangle if (i, l) and (k, j) are in the support too. The set is an independent
     set in the graph of pairs that fit: built greedily (the entry that fits with the fewest others first), then improved by
-    iterated local search: a random entry is put in, those that fit with it taken out, and what has become free added,
-    and one entry exchanged for two where that is possible.
+    iterated local search: a random entry is inserted, those that fit with it removed, free entries added, and one entry
+    exchanged for two where possible.
 
     Args:
         S: (rows, columns) boolean.
-        seed: Of the local search, and of the part of a large support.
-        steps: Perturbations tried.
+        seed: Seed of the local search, and of the part of a large support.
+        steps: Number of perturbations.
 
     Returns:
-        The entries (row, column), ascending by row; a column and a row come up once at most.
+        The entries (row, column), ascending by row; each row and column occurs at most once.
 
     References:
         Dietzfelbinger, Hromkovic, Schnitger 1996, A comparison of two lower-bound methods for communication complexity.
@@ -47,9 +47,9 @@ def fooling_set(S: np.ndarray, *, seed: int = 0, steps: int = STEPS) -> list[tup
     fits = crossed & crossed.T
     np.fill_diagonal(fits, False)
     best = inside = _two_for_one(fits, _greedy(fits))
-    most = min(len(np.unique(rows)), len(np.unique(columns)))
+    largest = min(len(np.unique(rows)), len(np.unique(columns)))
     for _ in range(steps):
-        if best.sum() == most:
+        if best.sum() == largest:
             break
         trial = inside.copy()
         put = rng.choice(np.flatnonzero(~trial))
@@ -88,7 +88,7 @@ def antichain_bound(S: np.ndarray) -> int:
 
 
 def _largest_antichain(S: np.ndarray) -> int:
-    """Distinct non-empty rows none of which holds another, as many as possible: Dilworth, by a maximum matching."""
+    """Return the largest number of distinct non-empty rows none of which holds another (Dilworth, by a maximum matching)."""
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
@@ -99,21 +99,21 @@ def _largest_antichain(S: np.ndarray) -> int:
 
 
 def _greedy(fits: np.ndarray) -> np.ndarray:
-    """Take the entry that fits with the fewest of those left, drop those, and again."""
+    """Repeatedly take the entry that fits with the fewest remaining ones, and drop those."""
     free, inside = np.ones(len(fits), bool), np.zeros(len(fits), bool)
     degree = fits.sum(1)
     while free.any():
         pick = int(np.where(free, degree, len(fits)).argmin())
         inside[pick] = True
-        gone = free & fits[pick]
-        gone[pick] = True
-        free &= ~gone
-        degree = degree - fits[gone].sum(0)
+        dropped = free & fits[pick]
+        dropped[pick] = True
+        free &= ~dropped
+        degree = degree - fits[dropped].sum(0)
     return inside
 
 
 def _filled(fits: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Add entries in random order as long as any fits with none inside."""
+    """Add entries in random order while any fits with none inside."""
     free = ~inside & ~fits[inside].any(0)
     while free.any():
         pick = rng.choice(np.flatnonzero(free))
@@ -124,13 +124,13 @@ def _filled(fits: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> n
 
 
 def _two_for_one(fits: np.ndarray, inside: np.ndarray) -> np.ndarray:
-    """Exchange an entry for two that fit with it alone and not with each other, as long as there are any."""
+    """Exchange an entry for two that fit with it alone and not with each other, while possible."""
     improved = True
     while improved:
         improved = False
         alone = ~inside & (fits[inside].sum(0) == 1)
-        for one in np.flatnonzero(inside):
-            pair = np.flatnonzero(alone & fits[one])
+        for entry in np.flatnonzero(inside):
+            pair = np.flatnonzero(alone & fits[entry])
             if len(pair) < 2:
                 continue
             apart = ~fits[np.ix_(pair, pair)]
@@ -138,7 +138,7 @@ def _two_for_one(fits: np.ndarray, inside: np.ndarray) -> np.ndarray:
             if apart.any():
                 a, b = np.argwhere(apart)[0]
                 inside = inside.copy()
-                inside[one], inside[pair[a]], inside[pair[b]] = False, True, True
+                inside[entry], inside[pair[a]], inside[pair[b]] = False, True, True
                 improved = True
                 break
     return inside

@@ -9,10 +9,11 @@ from typing import NamedTuple
 import numpy as np
 
 SEEDS = 8
-"""Rows, and as many columns, that a rectangle is grown from: those with the most entries left to cover."""
+"""Rows, and as many columns, to grow a rectangle from: those with the most uncovered entries."""
 ROUNDS = 5
-"""Times that a part of the cover is taken out and covered anew."""
-TAKEN_OUT = 0.4
+"""Number of times that a part of the cover is removed and covered again."""
+REMOVED_SHARE = 0.4
+"""Share of the cover that is removed in a round."""
 
 Pair = tuple[np.ndarray, np.ndarray]
 
@@ -30,14 +31,14 @@ class Rectangle(NamedTuple):
 
 
 def greedy_cover(S: np.ndarray) -> list[Rectangle]:
-    """Cover a support by maximal rectangles, each, of those found, the one with the most entries not covered before.
+    """Cover a support by maximal rectangles, each time the one with the most uncovered entries among those grown.
 
     Args:
         S: (rows, columns) boolean.
 
     Returns:
-        The rectangles in the order in which they were found, without those that the others make needless; none for an empty
-        support. No row or column can be added to any of them.
+        The rectangles in the order in which they were found, without redundant ones; none for an empty support. No row or
+        column can be added to any of them.
 
     References:
         Chvatal 1979, A greedy heuristic for the set-covering problem. Collins et al. 2018, section 3 and figure 1.
@@ -46,20 +47,20 @@ def greedy_cover(S: np.ndarray) -> list[Rectangle]:
     [6, 6]
     """
     fit = np.asarray(S, np.float32)
-    return _named(_pruned(_greedy(fit, [], SEEDS), fit))
+    return _as_rectangles(_prune(_greedy(fit, [], SEEDS), fit))
 
 
 def smaller_cover(S: np.ndarray, cover: list[Rectangle], *, seed: int = 0, rounds: int = ROUNDS) -> list[Rectangle]:
-    """Look for a smaller cover; the number of its rectangles bounds the rectangle cover number from above.
+    """Search for a smaller cover; the number of its rectangles bounds the rectangle cover number from above.
 
-    A random part of the cover is taken out and covered anew, and the result kept if it is no larger. One rectangle for each
-    distinct row, or for each distinct column, is taken instead where those are fewer.
+    A random part of the cover is removed and covered again, and the result kept if it is not larger. One rectangle for each
+    distinct row, or for each distinct column, is used instead if those are fewer.
 
     Args:
         S: (rows, columns) boolean.
-        cover: What :func:`greedy_cover` found.
-        seed: Of the parts taken out.
-        rounds: How often that is done.
+        cover: Cover from :func:`greedy_cover`.
+        seed: Seed of the removed parts.
+        rounds: Number of rounds.
 
     Returns:
         A cover of at most as many rectangles.
@@ -68,17 +69,17 @@ def smaller_cover(S: np.ndarray, cover: list[Rectangle], *, seed: int = 0, round
     if len(cover) < 3:
         return cover
     rng = np.random.default_rng(seed)
-    best = min((_pruned(c, fit) for c in (_masks(cover, fit), _lines(fit), _swapped(_lines(fit.T)))), key=len)
+    best = min((_prune(c, fit) for c in (_masks(cover, fit), _lines(fit), _swapped(_lines(fit.T)))), key=len)
     for _ in range(rounds):
-        kept = rng.permutation(len(best))[: max(1, round((1 - TAKEN_OUT) * len(best)))]
-        again = _pruned(_greedy(fit, [best[i] for i in kept], SEEDS // 2), fit)
+        left_in = rng.permutation(len(best))[: max(1, round((1 - REMOVED_SHARE) * len(best)))]
+        again = _prune(_greedy(fit, [best[i] for i in left_in], SEEDS // 2), fit)
         if len(again) <= len(best):
             best = again
-    return _named(best)
+    return _as_rectangles(best)
 
 
 def shares_covered(S: np.ndarray, cover: list[Rectangle]) -> list[float]:
-    """Share of a support that the first 1, 2, ... rectangles of a cover hold.
+    """Return the share of a support that the first 1, 2, ... rectangles of a cover hold.
 
     Args:
         S: (rows, columns) boolean.
@@ -103,7 +104,7 @@ def by_gain(S: np.ndarray, cover: list[Rectangle]) -> list[Rectangle]:
     return ordered
 
 
-def _named(cover: list[Pair]) -> list[Rectangle]:
+def _as_rectangles(cover: list[Pair]) -> list[Rectangle]:
     return [Rectangle(tuple(np.flatnonzero(r).tolist()), tuple(np.flatnonzero(c).tolist())) for r, c in cover]
 
 
@@ -116,14 +117,14 @@ def _swapped(cover: list[Pair]) -> list[Pair]:
     return [(rows, columns) for columns, rows in cover]
 
 
-def _greedy(fit: np.ndarray, kept: list[Pair], seeds: int) -> list[Pair]:
-    """Add rectangles to those kept until every entry is covered."""
-    cover, left = list(kept), fit.copy()
+def _greedy(fit: np.ndarray, given_rectangles: list[Pair], seeds: int) -> list[Pair]:
+    """Add rectangles to the given ones until every entry is covered."""
+    cover, left = list(given_rectangles), fit.copy()
     for rows, columns in cover:
         left[np.ix_(rows, columns)] = 0
     while left.any():
-        rows, columns, gain = _grown(fit, left, seeds)
-        other_columns, other_rows, other_gain = _grown(fit.T, left.T, seeds)
+        rows, columns, gain = _grow(fit, left, seeds)
+        other_columns, other_rows, other_gain = _grow(fit.T, left.T, seeds)
         if other_gain > gain:
             rows, columns = other_rows, other_columns
         cover.append((rows, columns))
@@ -131,16 +132,16 @@ def _greedy(fit: np.ndarray, kept: list[Pair], seeds: int) -> list[Pair]:
     return cover
 
 
-def _grown(fit: np.ndarray, left: np.ndarray, seeds: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """The best rectangle that grows from a single row: rows are added one by one, and only the columns that they share kept.
+def _grow(fit: np.ndarray, left: np.ndarray, seeds: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the best rectangle grown from a single row: rows are added one by one, and only their common columns kept.
 
     Args:
         fit: (rows, columns) 1 in the support, else 0.
-        left: The same for what is not covered yet.
-        seeds: Rows to begin with.
+        left: 1 for uncovered entries, else 0.
+        seeds: Number of rows to start from.
 
     Returns:
-        Its rows and columns, boolean, and how many entries of ``left`` it covers.
+        Its rows and columns, boolean, and the number of uncovered entries that it covers.
     """
     open_entries = left.sum(1)
     begin = np.argsort(-open_entries, kind="stable")[:seeds]
@@ -152,40 +153,40 @@ def _grown(fit: np.ndarray, left: np.ndarray, seeds: int) -> tuple[np.ndarray, n
         more_rows, more_gains = _closed(shared.reshape(-1, fit.shape[1]), fit, left)
         more_gains = more_gains.reshape(len(begin), -1)
         pick = more_gains.argmax(1)
-        at = np.arange(len(begin))
-        better = more_gains[at, pick] > gains
+        seed_positions = np.arange(len(begin))
+        better = more_gains[seed_positions, pick] > gains
         if not better.any():
             break
-        gains = np.where(better, more_gains[at, pick], gains)
-        columns = np.where(better[:, None], shared[at, pick], columns)
-        rows = np.where(better[:, None], more_rows.reshape(len(begin), -1, fit.shape[0])[at, pick], rows)
+        gains = np.where(better, more_gains[seed_positions, pick], gains)
+        columns = np.where(better[:, None], shared[seed_positions, pick], columns)
+        rows = np.where(better[:, None], more_rows.reshape(len(begin), -1, fit.shape[0])[seed_positions, pick], rows)
     best = int(gains.argmax())
     return rows[best] > 0, columns[best] > 0, float(gains[best])
 
 
 def _closed(columns: np.ndarray, fit: np.ndarray, left: np.ndarray) -> Pair:
-    """All rows whose support holds these columns (..., rows), and how many open entries they cover with them (...)."""
+    """Return all rows whose support holds these columns (..., rows), and the number of uncovered entries of each rectangle (...)."""
     rows = (columns @ (1 - fit).T == 0).astype(np.float32)
     return rows, ((rows @ left) * columns).sum(1)
 
 
 def _lines(fit: np.ndarray) -> list[Pair]:
-    """One rectangle for each distinct row: its support, times all rows that hold it."""
+    """Return one rectangle for each distinct row: its support, times all rows that hold it."""
     own = np.unique(fit[fit.any(1)], axis=0)
     rows = own @ (1 - fit).T == 0
     return [(r, c > 0) for r, c in zip(rows, own, strict=True)]
 
 
-def _pruned(cover: list[Pair], fit: np.ndarray) -> list[Pair]:
-    """Without the rectangles whose entries are all covered by others, the smallest tried first; the order is kept."""
+def _prune(cover: list[Pair], fit: np.ndarray) -> list[Pair]:
+    """Return a cover without redundant rectangles, the smallest tried first, in the same order."""
     times = np.zeros(fit.shape, int)
     for rows, columns in cover:
         times[np.ix_(rows, columns)] += 1
     needed = set()
-    for at in sorted(range(len(cover)), key=lambda i: cover[i][0].sum() * cover[i][1].sum()):
-        where = np.ix_(*cover[at])
-        if (times[where] > 1).all():
-            times[where] -= 1
+    for number in sorted(range(len(cover)), key=lambda i: cover[i][0].sum() * cover[i][1].sum()):
+        entries = np.ix_(*cover[number])
+        if (times[entries] > 1).all():
+            times[entries] -= 1
         else:
-            needed.add(at)
-    return [pair for at, pair in enumerate(cover) if at in needed]
+            needed.add(number)
+    return [pair for number, pair in enumerate(cover) if number in needed]
