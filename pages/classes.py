@@ -14,7 +14,6 @@ from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatte
 from nmfdiag.views.classes.sentences import classes_answer, denoising_words
 from nmfdiag.views.classes.tables import (
     LOWEST,
-    class_curves,
     class_of,
     correlation_table,
     curves_of,
@@ -22,6 +21,7 @@ from nmfdiag.views.classes.tables import (
     note,
     over_classes,
     point_table,
+    single_class_curves,
 )
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
@@ -53,7 +53,7 @@ def draw(choice: Choice) -> None:
     p = network.label_noise
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
     results = live_results.get_results(choice, requests)
-    curves = class_curves(choice, results)
+    curves = single_class_curves(choice, results)
     class_idx = class_of(class_name if class_name in choice.names else LOWEST, curves, p)
     name = curves.names[class_idx]
     live_results.answer(classes_answer(curves, p, choice.layer), results, requests)

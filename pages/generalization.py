@@ -77,7 +77,7 @@ def draw() -> None:
         st.markdown(words.declared_words(select(records).verdict()))
     stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", network_table(selection)
     alt = "Generalisation error over AuC, one point a network, one panel a method"
-    figure = scatter_figure(selection, chosen=name)
+    figure = scatter_figure(selection, ringed=name)
     clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
     if clicked and clicked[0] != name:
         st.session_state["_clicked_network"] = clicked[0]

@@ -39,7 +39,7 @@ def draw(choice: Choice) -> None:
     figure = auc_figure(
         by_method,
         choice.layers,
-        found=by_noise_phases[shaded_noise] if complete else None,
+        phases=by_noise_phases[shaded_noise] if complete else None,
         batch=choice.batch_words,
         axis=choice.axis,
     )

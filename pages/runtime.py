@@ -14,7 +14,14 @@ from nmfdiag.ui.widgets import select_one, select_several, set_widgets
 from nmfdiag.views.curve_tables import runtime_table
 from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.runtime.figures import runtime_figure
-from nmfdiag.views.runtime.sentences import RANKS_HELP, answer_of, busy_words, how_to_read, measured, ranks_to_choose
+from nmfdiag.views.runtime.sentences import (
+    RANKS_HELP,
+    answer_of,
+    busy_words,
+    how_to_read,
+    measured_points,
+    ranks_to_choose,
+)
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
@@ -47,9 +54,9 @@ def draw(choice: Choice) -> None:
     )  # fmt: skip
     results = live_results.get_results(choice, requests, at_once=False)
     live_results.answer(answer_of(results, kind, choice.layer), results, requests)
-    if measured(results):
+    if measured_points(results):
         p, subject = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
-        figure = runtime_figure(results, kind=kind, p=p, where=subject, scale=scale)
+        figure = runtime_figure(results, kind=kind, p=p, place=subject, scale=scale)
         charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
     live_results.progress(choice, requests, results)
     if busy := busy_words(results):

@@ -71,7 +71,7 @@ def draw(choice: Choice) -> None:
         figure_key, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
         charts.chart(figure, choice, entry_table(pair, choice.layer), figure_key, alt)
         st.caption(channels_words(pair))
-    growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, most=rows)
+    growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, n_rows=rows)
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", click_page="pages/support.py")
     live_results.progress(choice, requests, results)

@@ -13,7 +13,7 @@ from nmfdiag.text import for_markdown, for_plot
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import tabs
 from nmfdiag.views import your_network as view
-from nmfdiag.views.classes.tables import class_curves
+from nmfdiag.views.classes.tables import single_class_curves
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
@@ -70,7 +70,7 @@ def _draw_map(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:
     lowest = diagnosis.classes[0] if diagnosis.classes else None
     layer, class_idx = (lowest.lowest[0], lowest.class_idx) if lowest else (choice.layer, next(iter(results)).class_idx)
     escaped = replace(choice, networks=(replace(entry, class_names=tuple(names)),), layer=layer)
-    figure = view.cells_figure(class_curves(escaped, results), entry.name, class_idx=class_idx)
+    figure = view.cells_figure(single_class_curves(escaped, results), entry.name, class_idx=class_idx)
     to_frame, alt = diagnosis.profile.to_frame, "AuC by class and layer"
     clicked = charts.plot(figure, f"{entry.name}_auc-by-class", to_frame, "own-cells", alt)
     if clicked:

@@ -71,16 +71,16 @@ def accuracy_without(by_class: ByClass) -> dict[int, Spread]:
     curves = list(by_class.values())
     channels = max(curve.shape[1] for curve in curves)
     measured_ranks = {k: accuracy for k, accuracy in mean_curve(curves).items() if k <= channels}  # signed NMF has more
-    everything = {channels: spread([curve.zero_accuracy for curve in curves])}
-    nothing = {0: spread([curve.baseline_accuracy for curve in curves])}
-    return nothing | dict(sorted((everything | measured_ranks).items()))
+    full = {channels: spread([curve.zero_accuracy for curve in curves])}
+    baseline = {0: spread([curve.baseline_accuracy for curve in curves])}
+    return baseline | dict(sorted((full | measured_ranks).items()))
 
 
 def ablation_auc_figure(
     by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]], layers: Sequence[str], *, axis: str, batch: str
 ) -> go.Figure:
     """Draw the area under those curves by layer: low where the removed directions are needed."""
-    figure = auc_figure(by_method, layers, found=None, batch=batch, axis=axis)
+    figure = auc_figure(by_method, layers, phases=None, batch=batch, axis=axis)
     _set_legend(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise])
     figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed")
     return figure.update_layout(title_text="AuC with directions removed, by layer", height=COMPACT, legend_y=-0.45)

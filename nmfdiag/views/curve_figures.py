@@ -26,37 +26,39 @@ from nmfdiag.plots.theme import (
 def curve_figure(
     curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], *, layer: str, axis: str, batch: str
 ) -> go.Figure:
-    """k-vs-accuracy (figures 2a,b and 3): mean over classes, a band of one standard error, baselines dashed, k = 0 beside.
+    """Draw accuracy over rank (figures 2a, 2b and 3): mean over classes, a band of one standard error, dashed baselines, and k = 0.
 
     Args:
-        curves: For each (p, method), the curves of that layer, one a class.
+        curves: For each (p, method), the curves of that layer, one per batch.
         layer: The layer, for the title.
         axis: ``"linear"`` or ``"log"`` ranks.
-        batch: What the batches are, for the title.
+        batch: The batches as text, for the title.
     """
     figure = go.Figure()
     several = len({method for _, method in curves}) > 1
-    for (p, method), some in curves.items():
-        at = mean_curve(some)
+    for (p, method), batch_curves in curves.items():
+        accuracy = mean_curve(batch_curves)
         name = f"p = {p:g}, {METHODS[method].title}" if several else f"p = {p:g}"
-        add_band(figure, list(at), list(at.values()), p)
+        add_band(figure, list(accuracy), list(accuracy.values()), p)
         figure.add_scatter(
-            x=list(at),
-            y=[s.mean for s in at.values()],
+            x=list(accuracy),
+            y=[s.mean for s in accuracy.values()],
             name=name,
             mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
-            marker={"symbol": [convergence_marker(some, k, p) for k in at], "size": 7},
-            customdata=[[s.sem, s.n] for s in at.values()],
+            marker={"symbol": [convergence_marker(batch_curves, k, p) for k in accuracy], "size": 7},
+            customdata=[[s.sem, s.n] for s in accuracy.values()],
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
-    add_open_marker(figure, any(not all(c.converged) for some in curves.values() for c in some))
+    add_open_marker(figure, any(not all(c.converged) for batch_curves in curves.values() for c in batch_curves))
     _add_rank_zero(figure, curves, axis)
-    baselines = {round(spread([c.baseline_accuracy for c in some]).mean, 2) for some in curves.values()}
+    baselines = {round(spread([c.baseline_accuracy for c in batch_curves]).mean, 2) for batch_curves in curves.values()}
     for baseline in baselines:
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
-    set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis, zero=True)
+    set_rank_axis(
+        figure, max(k for batch_curves in curves.values() for c in batch_curves for k in c.ranks), axis, zero=True
+    )
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
     return set_layout(figure, f"Accuracy over rank at {layer}", batch)
 
@@ -65,31 +67,31 @@ def auc_figure(
     by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]],
     layers: Sequence[str],
     *,
-    found: Phases | None,
+    phases: Phases | None,
     batch: str,
     axis: str,
 ) -> go.Figure:
-    """AuC by layer (figure 2c): one line a p and method, a band of one standard error over classes, phases shaded.
+    """Draw AuC by layer (figure 2c): one line per p and method, a band of one standard error over classes, phases shaded.
 
     Args:
         by_method: For each method, p and layer, the AuC.
         layers: All layers, from input to output.
-        found: Phases to shade.
-        batch: What the batches are, for the title.
-        axis: The rank axis that the area is taken over.
+        phases: Phases to shade.
+        batch: The batches as text, for the title.
+        axis: The rank axis of the area.
     """
     figure = go.Figure()
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
             name = f"p = {p:g}, {METHODS[method].title}" if len(by_method) > 1 else f"p = {p:g}"
             add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash)
-    if found is not None and found.clear:
-        named = (
-            ("feature<br>extraction", found.feature_extraction, 0.04),
-            ("memorisation", found.memorisation, 0.12),
-            ("clustering", found.clustering, 0.04),
+    if phases is not None and phases.clear:
+        bands = (
+            ("feature<br>extraction", phases.feature_extraction, 0.04),
+            ("memorisation", phases.memorisation, 0.12),
+            ("clustering", phases.clustering, 0.04),
         )
-        for words, part, opacity in named:
+        for title, part, opacity in bands:
             if part:
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{opacity})", line_width=0)
@@ -98,7 +100,7 @@ def auc_figure(
                     y=0.02,
                     yref="paper",
                     yanchor="bottom",
-                    text=words,
+                    text=title,
                     showarrow=False,
                     font={"size": 11},
                 )
@@ -111,7 +113,7 @@ def auc_figure(
 def error_figure(
     by_noise: Mapping[float, Mapping[str, Spread]], layers: Sequence[str], *, relative: bool, k: int, batch: str
 ) -> go.Figure:
-    """Reconstruction error by layer (figures 10a, b), raw or relative to the norm of the activations."""
+    """Draw reconstruction error by layer (figures 10a and 10b), raw or relative to the norm of the activations."""
     figure = go.Figure()
     for p, by_layer in by_noise.items():
         add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
@@ -123,17 +125,17 @@ def error_figure(
 def error_by_rank_figure(
     curves: Mapping[float, Sequence[CompressionCurve]], *, layer: str, relative: bool, axis: str
 ) -> go.Figure:
-    """Reconstruction error of one layer over the rank, mean and one standard error over classes."""
+    """Draw reconstruction error of one layer over the rank, mean and one standard error over classes."""
     figure = go.Figure()
-    for p, some in curves.items():
-        at = mean_curve(some, "relative_error" if relative else "absolute_error")
-        add_band(figure, list(at), list(at.values()), p)
+    for p, batch_curves in curves.items():
+        errors = mean_curve(batch_curves, "relative_error" if relative else "absolute_error")
+        add_band(figure, list(errors), list(errors.values()), p)
         figure.add_scatter(
-            x=list(at), y=[s.mean for s in at.values()], name=f"p = {p:g}", mode="lines+markers",
+            x=list(errors), y=[s.mean for s in errors.values()], name=f"p = {p:g}", mode="lines+markers",
             line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
             hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
         )  # fmt: skip
-    set_rank_axis(figure, max(k for some in curves.values() for c in some for k in c.ranks), axis)
+    set_rank_axis(figure, max(k for batch_curves in curves.values() for c in batch_curves for k in c.ranks), axis)
     _set_error_axis(figure, relative)
     return set_layout(figure, f"Reconstruction error by rank at {layer}")
 
@@ -141,17 +143,17 @@ def error_by_rank_figure(
 def _add_rank_zero(
     figure: go.Figure, curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], axis: str
 ) -> None:
-    """What is left without any direction: all channels zero, and every row the mean row."""
-    at = LOG_ZERO if axis == "log" else 0
-    for field, words, symbol in (
+    """Add the accuracy without any direction: all channels zero, and every row the mean row."""
+    x = LOG_ZERO if axis == "log" else 0
+    for field, name, symbol in (
         ("zero_accuracy", "k = 0: all channels zero", "circle-open"),
         ("mean_accuracy", "k = 0: every row the mean row", "line-ew-open"),
     ):
-        levels = {p: spread([getattr(c, field) for c in some]) for (p, _), some in curves.items()}
+        levels = {p: spread([getattr(c, field) for c in batch_curves]) for (p, _), batch_curves in curves.items()}
         figure.add_scatter(
-            x=[at] * len(levels), y=[s.mean for s in levels.values()], name=words, mode="markers",
+            x=[x] * len(levels), y=[s.mean for s in levels.values()], name=name, mode="markers",
             marker={"symbol": symbol, "size": 10, "color": [colour_of(p) for p in levels], "line": {"width": 2}},
-            customdata=list(levels), hovertemplate=f"p = %{{customdata:g}}<br>{words}<br>accuracy %{{y:.3f}}<extra></extra>",
+            customdata=list(levels), hovertemplate=f"p = %{{customdata:g}}<br>{name}<br>accuracy %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
 
 

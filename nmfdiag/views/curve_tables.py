@@ -13,14 +13,14 @@ from nmfdiag.zoo.registry import ZooEntry, known
 
 
 def data_table(results: Mapping[Any, Any], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """All that a plot is drawn from, whichever kind of results it shows."""
+    """Return the values behind a plot, for any kind of results."""
     return (curve_table if next(iter(results)).unit == "curves" else runtime_table)(results, zoo)
 
 
 def runtime_table(
     results: Mapping[RuntimeRequest, RuntimeResult], zoo: Mapping[str, ZooEntry], *, traces: bool = True
 ) -> pd.DataFrame:
-    """One row a timed call; with ``traces`` one each time that the error was measured, where it was followed."""
+    """Return one row per timed call; with ``traces``, one per measurement of the error where it was followed."""
     rows = []
     for request, timed in results.items():
         if not timed.wall_seconds:
@@ -56,7 +56,7 @@ def runtime_table(
 
 
 def curve_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """One row a rank of every curve: all that the plots are drawn from."""
+    """Return the values behind the plots, one row per curve and rank."""
     return pd.DataFrame(
         [
             {
@@ -81,7 +81,7 @@ def curve_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[s
 
 
 def profile_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """One row a curve: its areas, its accuracies without ranks, and the network's own."""
+    """Return one row per curve: its areas, its accuracies without directions, and the network's accuracies."""
     return pd.DataFrame(
         [
             {
@@ -103,9 +103,9 @@ def profile_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping
 
 
 def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """AuC by p, layer and method: mean and standard error over batches, over linear and over logarithmic k.
+    """Return AuC by p, layer and method: mean and standard error over batches, over linear and over logarithmic k.
 
-    Networks of several recipes, or of users' own, are told apart in a column of their own: they are no repetitions of each other.
+    Networks of several recipes or users have a column that names them, since they are not repetitions of each other.
     """
     rows = [
         {
@@ -135,7 +135,7 @@ def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str
 
 
 def _family(entry: ZooEntry) -> str:
-    """What networks share that differ in p and seed only; a user's own network is one alone."""
+    """Return what networks share that differ in p and seed alone; a user's network is a family of one."""
     return entry.called or f"{entry.recipe.dataset}-{entry.recipe.arch}"
 
 
@@ -152,7 +152,7 @@ def _names(request: CurveRequest, zoo: Mapping[str, ZooEntry]) -> dict[str, obje
 
 
 def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
-    """What each network is: accuracies in [0, 1], size, and how long it was trained."""
+    """Return accuracies in [0, 1], size and epochs of each network."""
     return pd.DataFrame(
         [
             {
@@ -171,7 +171,7 @@ def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
 
 
 def error_table(by_noise: Mapping[float, Mapping[str, Spread]]) -> pd.DataFrame:
-    """Error by p and layer, with its standard error over batches."""
+    """Return the error by p and layer, with its standard error over batches."""
     return pd.DataFrame(
         [
             {"p": known(p), "layer": layer, "error": s.mean, "± (standard error)": s.sem, "batches": s.n}

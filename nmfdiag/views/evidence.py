@@ -1,4 +1,4 @@
-"""The claims and what our records say about them, in words and tables."""
+"""The page *Evidence*: the paper's claims and the findings of our records, in sentences and tables."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from nmfdiag.views.help_text import help_text
 Findings = Mapping[Claim, Finding]
 
 VERDICTS = {HOLDS: "green", IN_PART: "orange", NOT: "red", UNMEASURED: "gray"}
-"""Each verdict and the colour of its badge."""
+"""Verdict -> colour of its badge."""
 
 
 def how_to_read() -> str:
@@ -23,36 +23,36 @@ def how_to_read() -> str:
 
 
 def heading_of(claim: Claim, finding: Finding) -> str:
-    """A claim's line: figure, claim, verdict, how many units show it."""
+    """Return a claim's line: figure, claim, verdict, and how many units show it."""
     count = f" · {finding.counted}" if finding.units else ""
     return f"**{claim.figure}** {claim.claim} :{VERDICTS[finding.verdict]}-badge[{finding.verdict}{count}]"
 
 
-def evidence_answer(found: Findings) -> str:
-    """How many claims hold, hold in part and don't, and which don't."""
-    counts = Counter(finding.verdict for finding in found.values())
-    parts = [f"{counts[verdict]} {words}" for verdict, words in _PLURALS.items() if counts[verdict]]
-    failed = dict.fromkeys(claim.figure for claim, finding in found.items() if finding.verdict == NOT)
-    where = f" What does not hold belongs to {join(list(failed))}." if failed else ""
-    return f"Of {len(found)} claims, {join(parts)}.{where}"
+def evidence_answer(results: Findings) -> str:
+    """Return how many claims hold, hold in part and don't hold, and which don't."""
+    counts = Counter(finding.verdict for finding in results.values())
+    parts = [f"{counts[verdict]} {phrase}" for verdict, phrase in _PLURALS.items() if counts[verdict]]
+    failed = dict.fromkeys(claim.figure for claim, finding in results.items() if finding.verdict == NOT)
+    suffix = f" What does not hold belongs to {join(list(failed))}." if failed else ""
+    return f"Of {len(results)} claims, {join(parts)}.{suffix}"
 
 
 _PLURALS = {HOLDS: "hold", IN_PART: "hold in part", NOT: "do not hold", UNMEASURED: "are not measured"}
 
 
-def subject(found: Findings) -> str:
-    """What the claims were measured on."""
+def subject(results: Findings) -> str:
+    """Return the networks and runs behind the claims."""
     records = Records()
     networks = records.curves["network"].nunique() if len(records.curves) else 0
     runs = len(records.watched) + len(records.few_shot)
     return (
-        f"{len(found)} claims · {networks} networks of the zoo · {len(records.networks)} networks of figure 5 · "
+        f"{len(results)} claims · {networks} networks of the zoo · {len(records.networks)} networks of figure 5 · "
         f"{runs} watched training runs"
     )
 
 
-def claims_table(found: Findings) -> pd.DataFrame:
-    """One row a claim."""
+def claims_table(results: Findings) -> pd.DataFrame:
+    """Return one row per claim."""
     return pd.DataFrame(
         [
             {
@@ -66,20 +66,20 @@ def claims_table(found: Findings) -> pd.DataFrame:
                 "why it differs": claim.why,
                 "recorded by": claim.command,
             }
-            for claim, finding in found.items()
+            for claim, finding in results.items()
         ]
     )
 
 
 def units_table(finding: Finding) -> pd.DataFrame:
-    """One row a network, family or run."""
+    """Return one row per network, family or run."""
     return pd.DataFrame([{"unit": u.name, "shows it": u.shows, **u.values} for u in finding.units])
 
 
-def claims_markdown(found: Findings) -> str:
-    """The table for the reproduction log."""
+def claims_markdown(results: Findings) -> str:
+    """Return the claims as a Markdown table for the reproduction log."""
     lines = ["| | claim | paper | here | verdict | why it differs |", "|---|---|---|---|---|---|"]
-    for claim, finding in found.items():
+    for claim, finding in results.items():
         verdict = f"**{finding.verdict}** ({finding.counted})" if finding.units else finding.verdict
         cells = (claim.figure, claim.claim, claim.paper, finding.measured, verdict, claim.why)
         lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
@@ -87,10 +87,10 @@ def claims_markdown(found: Findings) -> str:
 
 
 def settings() -> dict[str, str]:
-    """What the records were made with."""
+    """Return the versions and machine behind the records."""
     records = Records()
     rows = {"records": "shipped with nmfdiag; `nmfdiag record NAME` makes them again", "rule": RULE}
     if records.networks:
         first = next(iter(records.networks.values())).provenance
-        rows |= {what: str(first.get(what, "")) for what in ("nmfdiag", "torch", "processor", "date")}
+        rows |= {key: str(first.get(key, "")) for key in ("nmfdiag", "torch", "processor", "date")}
     return rows

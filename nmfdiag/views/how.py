@@ -1,4 +1,4 @@
-"""The method in a few words, with what it gives on the layer that is on the screen."""
+"""The page *How it works*: the method in a few words, a figure, and the result on the chosen layer."""
 
 from collections.abc import Mapping
 
@@ -37,27 +37,27 @@ nearly all it has. No validation set is used, only samples that the network was 
 the line of a network dips, it memorises."""
 
 
-def supports_words(covers: Mapping[float, SupportCover], layer: str, what: str) -> str:
-    """How many rectangles it takes at the least and the most noisy network."""
+def supports_words(covers: Mapping[float, SupportCover], layer: str, subject: str) -> str:
+    """Return how many rectangles cover the support of the least and the most noisy network."""
     parts = [f"{bounds_words(cover)} at p = {p:g}" for p, cover in covers.items()]
     halves = [str(cover.rectangles_for(0.5)) for cover in covers.values() if not cover.dead]
-    words = f"At {layer}, {what} takes {' and '.join(parts)}"
-    return f"{words}; half of it {' and '.join(halves)}." if len(halves) == len(covers) else f"{words}."
+    sentence = f"At {layer}, {subject} takes {' and '.join(parts)}"
+    return f"{sentence}; half of it {' and '.join(halves)}." if len(halves) == len(covers) else f"{sentence}."
 
 
 def rank_words(curves: Mapping[float, CompressionCurve], k: int) -> str:
-    """What is left of the accuracy with k directions."""
+    """Return the accuracy that is left with k directions."""
     parts = []
     for p, curve in curves.items():
-        at = [i for i, rank in enumerate(curve.ranks) if rank <= k][-1]
+        index = [i for i, rank in enumerate(curve.ranks) if rank <= k][-1]
         parts.append(
-            f"the p = {p:g} network gets {curve.accuracy[at]:.0%} of the samples right (error of A {curve.relative_error[at]:.0%})"
+            f"the p = {p:g} network gets {curve.accuracy[index]:.0%} of the samples right (error of A {curve.relative_error[index]:.0%})"
         )
     return f"With k = {k} of {max(c.full_rank for c in curves.values())} directions {', '.join(parts)}."
 
 
 def answer(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> str:
-    """The two networks' AuC, and which of them the layer memorises in, if one."""
+    """Return the AuC of both networks, and in which of them the layer memorises, if in one."""
     low, high = min(curves), max(curves)
     parts = [f"{curves[p].auc_over(axis):.2f} at p = {p:g}" for p in (low, high)]
     if low == high:
@@ -74,7 +74,7 @@ def answer(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> s
 
 
 def curve_table(curves: Mapping[float, CompressionCurve]) -> pd.DataFrame:
-    """One row a p and rank."""
+    """Return accuracy and error by p and rank."""
     rows = [
         {"p": known(p), "k": k, "accuracy": accuracy, "relative error": error}
         for p, curve in curves.items()
@@ -84,14 +84,14 @@ def curve_table(curves: Mapping[float, CompressionCurve]) -> pd.DataFrame:
 
 
 def area_figure(curves: Mapping[float, CompressionCurve], *, layer: str, batch: str, axis: str, k: int) -> go.Figure:
-    """Accuracy over rank, one line a p, the area under each shaded, and the rank that is looked at.
+    """Draw accuracy over rank, one line per p with the area below it shaded, and a line at rank k.
 
     Args:
         curves: For each p, the layer's curve on the same class.
         layer: The layer, for the title.
-        batch: What the batch is, for the title.
-        axis: The rank axis that the area is taken over.
-        k: The rank at which a line is drawn.
+        batch: The batch as text, for the title.
+        axis: The rank axis of the area.
+        k: The rank of the vertical line.
     """
     figure = go.Figure()
     for p, curve in curves.items():

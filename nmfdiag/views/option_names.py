@@ -1,11 +1,11 @@
-"""Words of ours among names of a user: a class may be called "both", a layer "all layers"."""
+"""Options of ours beside names of a user: a class may be called "both", a layer "all layers"."""
 
 from collections.abc import Iterable
 from typing import Any
 
 
 class Reserved(str):
-    """A word that stands for something of ours; it is equal to no name, even if that reads the same.
+    """An option of ours; it equals no name, even one that reads the same.
 
     >>> both = Reserved("both")
     >>> both == "both", both == Reserved("both"), f"{both} batches"
@@ -15,15 +15,15 @@ class Reserved(str):
     __slots__ = ()
     __hash__ = str.__hash__
 
-    def __eq__(self, other: Any) -> bool:
-        return isinstance(other, Reserved) and str.__eq__(self, other)
+    def __eq__(self, value: Any) -> bool:
+        return isinstance(value, Reserved) and str.__eq__(self, value)
 
-    def __ne__(self, other: Any) -> bool:
-        return not self == other
+    def __ne__(self, value: Any) -> bool:
+        return not self == value
 
 
 def options_of(reserved: Iterable[str], names: Iterable[str]) -> dict[str, str]:
-    """Options of a widget and of a link, each with what it stands for: a name that reads like one of our words is put in quotes.
+    """Return the options of a widget and of a link with their values; a name that reads like an option of ours is quoted.
 
     >>> options_of([Reserved("both")], ["left", "both"])
     {'both': 'both', 'left': 'left', '"both"': 'both'}

@@ -1,4 +1,4 @@
-"""The paper's figures as choices of the sidebar and of the pages, on the network that is nearest to the paper's."""
+"""The paper's figures as choices of the sidebar and of the pages, on the network nearest to the paper's."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What results were computed with: one line below a plot, and the rows of the settings tab."""
+"""The origin of results: one line below a plot, and the rows of the settings tab."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from nmfdiag.views.selection import Choice
 
 
 def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
-    """How many results, how long they took and where."""
+    """Return how many results there are, how long they took, and on which devices."""
     units = {request.unit for request in results}
     unit = units.pop() if len(units) == 1 else "results"
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
@@ -18,7 +18,7 @@ def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
 
 
 def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
-    """Everything that the results depend on, in words."""
+    """Return everything that the results depend on, as text."""
     request, result = next(iter(results.items()))
     networks = {
         "networks": ", ".join(n.name for n in choice.networks),
@@ -27,7 +27,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
         "seed of batch and solver": str(request.seed),
         "NMF": f"{request.solver}, {_tolerance(request, result)}, at most {request.max_iter} iterations",
     }
-    open_ranks = sum(not done for r in results.values() for done in r.converged)
+    open_ranks = sum(not converged for r in results.values() for converged in r.converged)
     if request.unit == "curves":
         return networks | {
             "operation": "the k leading directions are " + ("removed" if request.operation == "ablate" else "kept"),
@@ -40,11 +40,11 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
     timed = list(results.values())
     return networks | {
         "NMF": f"{_tolerance(request, result)}, at most {request.max_iter} iterations",
-        "solvers": _listed(r.solver for r in results),
+        "solvers": _distinct_text(r.solver for r in results),
         "activation matrix": f"{max(r.rows for r in timed):,} rows × {max(r.channels for r in timed)} channels",
-        "repeats of a point": _listed(sorted({len(r.wall_seconds) for r in timed if r.wall_seconds})),
+        "repeats of a point": _distinct_text(sorted({len(r.wall_seconds) for r in timed if r.wall_seconds})),
         "ranks not converged": f"{open_ranks} (open markers)",
-        **{what: _listed(r.provenance.get(what) for r in timed) for what in ("device", "processor", "threads")},
+        **{key: _distinct_text(r.provenance.get(key) for r in timed) for key in ("device", "processor", "threads")},
         "versions": ", ".join(f"{name} {result.provenance.get(name)}" for name in ("nmfdiag", "torch", "numpy")),
         "measured": span(sorted(str(r.provenance.get("date")) for r in timed)),
     }
@@ -55,5 +55,5 @@ def _tolerance(request: Any, result: Any) -> str:
     return "the solver's own tolerance" if tol is None else f"tol {tol:g}"
 
 
-def _listed(values: Any) -> str:
+def _distinct_text(values: Any) -> str:
     return ", ".join(map(str, dict.fromkeys(values)))

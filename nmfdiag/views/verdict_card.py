@@ -1,4 +1,4 @@
-"""One network's diagnosis on a card: is it memorising, where, how sure, and what its test samples say to that."""
+"""One network's diagnosis on a card: whether it memorises, where, how sure, and its test accuracy."""
 
 from dataclasses import dataclass
 
@@ -20,13 +20,13 @@ UNTESTED = "Its test accuracy is not known: it was opened without test samples."
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the card says.
+    """The sentences of the card.
 
     Attributes:
-        icon: The answer as a sign.
-        answer: Is it memorising.
-        where: Its layers.
-        sure: What limits the answer.
+        icon: The answer as an icon.
+        answer: Whether it memorises.
+        where: At which layers.
+        sure: Limits of the answer.
     """
 
     icon: str
@@ -36,25 +36,25 @@ class Verdict:
 
 
 def verdict(diagnosis: Diagnosis) -> Verdict:
-    """The diagnosis in three short sentences."""
+    """Return the diagnosis in three short sentences."""
     layer, auc = diagnosis.lowest
     least = f"least linear at {layer}: AuC {auc}"
     comparison = diagnosis.comparison
     if comparison is None or comparison.place is None:
         reason = comparison.reason if comparison else "It was compared with no reference networks."
         return Verdict(ICONS[UNDECIDED], "Not compared", f"{least[0].upper()}{least[1:]}.", reason)
-    what, below = finding(comparison.place), layers_below(comparison)
-    where = "At no layer below all references with clean labels"
+    code, below = finding(comparison.place), layers_below(comparison)
+    location = "At no layer below all references with clean labels"
     if below:
-        where = f"Below every clean reference at {listed(below, [at.layer for at in comparison.layers])}"
+        location = f"Below every clean reference at {listed(below, [layer.layer for layer in comparison.layers])}"
     doubts = [range_text(comparison.place), agreement_text(comparison)]
-    return Verdict(ICONS[what], OPENINGS[what], f"{where}; {least}.", " ".join(filter(None, doubts)))
+    return Verdict(ICONS[code], OPENINGS[code], f"{location}; {least}.", " ".join(filter(None, doubts)))
 
 
 def unseen_words(network: ZooEntry) -> str:
-    """The test accuracy, and how far below the training accuracy it is."""
+    """Return the test accuracy and its distance below the training accuracy."""
     tested, gap = network.test_accuracy, network.generalization_error
     if tested is None:
         return UNTESTED
-    beside = f", {gap:.2f} below training" if gap is not None and gap >= 0.005 else ""
-    return f"Test accuracy {tested:.2f}{beside}."
+    gap_text = f", {gap:.2f} below training" if gap is not None and gap >= 0.005 else ""
+    return f"Test accuracy {tested:.2f}{gap_text}."

@@ -1,4 +1,4 @@
-"""Words of the page *Your network*: what can be opened, what the check found, and what a diagnosis can't tell."""
+"""The page *Your network*: what can be opened, the result of the check, and the diagnosis in figures and tables."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from nmfdiag.jobs.browse import WEIGHTS
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.networks.architectures import ARCHITECTURES, TORCHVISION_NAMES
 from nmfdiag.plots.theme import OWN_COLOUR
-from nmfdiag.text import for_code, for_markdown, plural
+from nmfdiag.text import for_code, for_markdown, plural, span
 from nmfdiag.views.classes.figures import map_figure
 from nmfdiag.views.classes.tables import ClassCurves
 from nmfdiag.zoo.recipes import FITTED
@@ -84,60 +84,59 @@ def architectures() -> dict[str, str]:
 
 
 def no_models(folder: Path) -> str:
-    """Where weights have to lie to be listed."""
+    """Return where weights have to be to be listed."""
     state = "is not there" if not folder.is_dir() else "has no weights in it"
     return f"The folder {for_code(str(folder.resolve()))} {state} (`$NMFDIAG_MODELS` names another). Two lines put a network and its samples where this page finds them:"
 
 
 def save_lines(models: Path, data: Path) -> str:
-    """Two lines of Python that make a network and its samples appear on the page."""
+    """Return two lines of Python that make a network and its samples appear on the page."""
     return SAVE.format(folder=models, data=data)
 
 
 def upload(megabytes: int) -> str:
-    """What becomes of an upload."""
+    """Return the size limit of an upload, and how long it is kept."""
     return f"At most {megabytes} MB. It lies in a private folder, for as long as the check reads it."
 
 
 def missing(raw: bool, has_weights: bool, has_samples: bool) -> str:
-    """What has to be chosen before anything can be opened."""
+    """Return what has to be chosen before anything can be opened."""
     if raw:
         return "Choose activations first."
-    lacks = [what for what, there in (("weights", has_weights), ("samples", has_samples)) if not there]
-    return f"Choose {' and '.join(lacks)} first."
+    return f"Choose {' and '.join(['weights'] * (not has_weights) + ['samples'] * (not has_samples))} first."
 
 
-def subject(entry: ZooEntry, found: Mapping[str, Any]) -> str:
-    """What the network is, in a line below the title."""
-    batches = [int(size) for size in found.get("batches", {}).values()] or [entry.pool_per_class]
-    left = len(found.get("skipped", ()))
+def subject(entry: ZooEntry, preflight: Mapping[str, Any]) -> str:
+    """Return the line below the title that describes the network."""
+    batches = [int(size) for size in preflight.get("batches", {}).values()] or [entry.pool_per_class]
+    n_skipped = len(preflight.get("skipped", ()))
     return " · ".join(
         [
             entry.name,
             entry.recipe.arch,
-            plural(len(entry.layers), "layer") + (f" ({left} left out)" if left else ""),
-            f"{plural(len(entry.classes), 'class', 'classes')}, {_span(batches)} samples each",
+            plural(len(entry.layers), "layer") + (f" ({n_skipped} left out)" if n_skipped else ""),
+            f"{plural(len(entry.classes), 'class', 'classes')}, {span([f'{n:,}' for n in sorted(batches)])} samples each",
             plural(entry.n_parameters, "parameter"),
         ]
     )
 
 
-def takes(found: Mapping[str, Any], per_class: int) -> float:
-    """Seconds that a diagnosis takes with so many samples a batch; the check has estimated it for the most there are."""
-    largest = max((int(n) for n in found["batches"].values()), default=per_class)
-    return float(found["seconds"]) * min(1.0, per_class / largest)
+def takes(preflight: Mapping[str, Any], per_class: int) -> float:
+    """Return the seconds of a diagnosis with this many samples per batch, scaled from the check's estimate for the largest batch."""
+    largest = max((int(n) for n in preflight["batches"].values()), default=per_class)
+    return float(preflight["seconds"]) * min(1.0, per_class / largest)
 
 
 def cost(n_curves: int, per_class: int) -> str:
-    """What a diagnosis measures, before it is asked for."""
-    each = f"{plural(n_curves, 'curve')}: every layer on every class, {per_class} samples a batch"
-    return f"{each}. Nothing is measured before you ask for it; what is done stays, if you leave."
+    """Return what a diagnosis measures, shown before it is started."""
+    curves = f"{plural(n_curves, 'curve')}: every layer on every class, {per_class} samples a batch"
+    return f"{curves}. Nothing is measured before you ask for it; what is done stays, if you leave."
 
 
-def concerns(right: float, found: Mapping[str, Any]) -> list[str]:
-    """Why a diagnosis would mean little: what the check remarks, and an accuracy that it takes for granted."""
-    remarks = [for_markdown(remark) for remark in found.get("remarks", ())]
-    if not found and right < FITTED:
+def concerns(right: float, preflight: Mapping[str, Any]) -> list[str]:
+    """Return why a diagnosis would mean little: the check's remarks, and a low accuracy."""
+    remarks = [for_markdown(remark) for remark in preflight.get("remarks", ())]
+    if not preflight and right < FITTED:
         remarks.append(f"The network gets {right:.0%} of these samples right: no curve is higher than that.")
     elif LOW <= right < FITTED:
         remarks.append(
@@ -148,36 +147,34 @@ def concerns(right: float, found: Mapping[str, Any]) -> list[str]:
 
 
 def better_normalization(check: Mapping[str, Any]) -> str:
-    """The normalisation that gets more samples right than the one it was opened with; empty if none is known."""
+    """Return the normalisation that classifies more samples correctly than the current one; empty if none is known."""
     return str(check.get("preflight", {}).get("better", ""))
 
 
 def remarks(diagnosis: Diagnosis) -> list[str]:
-    """What can't be said of it, or only with care; and why it is not compared, or what is different from the references."""
+    """Return the limits of the diagnosis, and why it is not compared or how it differs from the references."""
     comparison = diagnosis.comparison
-    beside = [*([comparison.reason] if comparison.reason else []), *comparison.remarks] if comparison else []
-    return [*diagnosis.remarks, *beside]
+    comparison_remarks = (
+        [*([comparison.reason] if comparison.reason else []), *comparison.remarks] if comparison else []
+    )
+    return [*diagnosis.remarks, *comparison_remarks]
 
 
 def removal(entry: ZooEntry) -> str:
-    """What is lost, and what isn't."""
+    """Return what removing the network deletes and what it keeps."""
     return (
         f"Deletes the zoo's copies of its weights and samples ({for_code(entry.folder.name)}), not your own files. "
         "Curves that were computed stay in the cache."
     )
 
 
-def _span(sizes: Sequence[int]) -> str:
-    return f"{sizes[0]:,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
-
-
 def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go.Figure:
-    """AuC by layer with 95 % intervals over classes, phases, and the range of reference networks at the same depth.
+    """Draw AuC by layer with 95 % intervals over classes, phases, and the range of reference networks at the same depth.
 
     Args:
-        diagnosis: Of the network.
-        layers: All of its layers, from input to output, measured yet or not.
-        batch: What the batches are, for the title.
+        diagnosis: The network's diagnosis.
+        layers: All of its layers, from input to output, also those not measured yet.
+        batch: The batches as text, for the title.
     """
     by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
     figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN_COLOUR.format(1))
@@ -187,67 +184,67 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
 
 
 def beside_figure(comparison: Comparison, name: str) -> go.Figure:
-    """The mean AuC of reference networks by p, and the network's as a line across."""
+    """Draw the mean AuC of reference networks by p, with the network's as a horizontal line."""
     figure = reference_figure(comparison, name, colour=OWN_COLOUR.format(1))
     return figure.update_layout(title_text="Mean AuC over all layers, beside reference networks")
 
 
-def cells_figure(found: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
-    """AuC of every class and layer; the framed cell is the class's at the layer of the choice."""
-    [p] = found.curves
-    figure = map_figure(found, p, class_idx=class_idx)
-    return figure.update_layout(title_text=f"{METHODS[found.method].title} AuC by class and layer, {name}")
+def cells_figure(class_curves: ClassCurves, name: str, *, class_idx: int) -> go.Figure:
+    """Draw AuC of every class and layer; the framed cell is the class's at the layer of the choice."""
+    [p] = class_curves.curves
+    figure = map_figure(class_curves, p, class_idx=class_idx)
+    return figure.update_layout(title_text=f"{METHODS[class_curves.method].title} AuC by class and layer, {name}")
 
 
 def check_tables(entry: ZooEntry, check: Mapping[str, Any]) -> list[pd.DataFrame]:
-    """What was opened, the layers to measure, what is left out and why, and the classes; those of them that there are."""
-    found = check.get("preflight", {})
-    what = (check.get("provenance") or entry.trained_with).items()
+    """Return tables of what was opened, the layers to measure, those left out and why, and the classes; empty ones are dropped."""
+    preflight = check.get("preflight", {})
+    details = (check.get("provenance") or entry.trained_with).items()
     tables = [
-        pd.DataFrame(what, columns=["what", "value"]),
-        layer_table(found),
-        pd.DataFrame(found.get("skipped", {}).items(), columns=["left out", "why"]),
-        class_table(found, entry.class_names),
+        pd.DataFrame(details, columns=["what", "value"]),
+        layer_table(preflight),
+        pd.DataFrame(preflight.get("skipped", {}).items(), columns=["left out", "why"]),
+        class_table(preflight, entry.class_names),
     ]
     return [table for table in tables if len(table)]
 
 
-def layer_table(found: Mapping[str, Any]) -> pd.DataFrame:
-    """The layers that can be measured, from input to output."""
+def layer_table(preflight: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the layers that can be measured, from input to output."""
     names = {"name": "layer", "kind": "activation", "width": "channels", "rows": "rows of the largest batch"}
-    return pd.DataFrame(found.get("layers", ()), columns=list(names)).rename(columns=names)
+    return pd.DataFrame(preflight.get("layers", ()), columns=list(names)).rename(columns=names)
 
 
-def class_table(found: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
-    """Samples and accuracy of every class, the least right first."""
-    right = found.get("accuracy_by_class", {})
-    rows = [(names[int(c)], n, right.get(c)) for c, n in found.get("batches", {}).items()]
+def class_table(preflight: Mapping[str, Any], names: Sequence[str]) -> pd.DataFrame:
+    """Return samples and accuracy of every class, the least accurate first."""
+    right = preflight.get("accuracy_by_class", {})
+    rows = [(names[int(c)], n, right.get(c)) for c, n in preflight.get("batches", {}).items()]
     table = pd.DataFrame(rows, columns=["class", "samples a batch", "right by their given label"])
     return table.sort_values("right by their given label", kind="stable")
 
 
 def depth_table(diagnosis: Diagnosis) -> pd.DataFrame:
-    """AuC by layer with its 95 % interval, and the range of the reference networks there."""
-    beside = {at.layer: at for at in diagnosis.comparison.layers} if diagnosis.comparison else {}
+    """Return AuC by layer with its 95 % interval, and the range of the reference networks there."""
+    references = {auc.layer: auc for auc in diagnosis.comparison.layers} if diagnosis.comparison else {}
     rows = []
-    for layer, at in diagnosis.profile.auc_by_layer(diagnosis.method).items():
+    for layer, auc in diagnosis.profile.auc_by_layer(diagnosis.method).items():
         row: dict[str, Any] = {
             "layer": layer,
-            "AuC": at.mean,
-            "± (95 %)": at.half_width if at.n > 1 else None,
-            "classes": at.n,
+            "AuC": auc.mean,
+            "± (95 %)": auc.half_width if auc.n > 1 else None,
+            "classes": auc.n,
         }
-        if layer in beside:
+        if layer in references:
             for group in ("clean", "random"):
                 row[f"lowest reference, {group} labels"], row[f"highest, {group} labels"] = getattr(
-                    beside[layer], group
+                    references[layer], group
                 )
         rows.append(row)
     return pd.DataFrame(rows)
 
 
 def reference_table(comparison: Comparison) -> pd.DataFrame:
-    """The reference networks, and their mean AuC over all layers."""
+    """Return the reference networks and their mean AuC over all layers."""
     rows = [
         {
             "network": r.network,

@@ -12,8 +12,8 @@ def opened(**link: str | list[str]) -> AppTest:
 
 
 def titles(app: AppTest) -> list[str]:
-    found = [plot["layout"]["title"] for plot in plots(app)]
-    return [f"{title['text']}, {title.get('subtitle', {}).get('text')}" for title in found]
+    figures = [plot["layout"]["title"] for plot in plots(app)]
+    return [f"{title['text']}, {title.get('subtitle', {}).get('text')}" for title in figures]
 
 
 def test_it_answers_and_draws_the_map_the_curves_and_the_scatter() -> None:
@@ -48,7 +48,7 @@ def test_a_multi_class_batch_is_not_what_it_shows_and_it_says_so() -> None:
 
 def test_what_a_link_got_wrong_is_said() -> None:
     app = settled(opened(map="0.7", **{"class": "cat"}))
-    assert [words.value.split(":")[0] for words in app.info] == [
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for map of p 0.7",
         "The link asks for curves of class cat",
     ]

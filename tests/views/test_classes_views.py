@@ -18,7 +18,6 @@ from nmfdiag.views.classes.tables import (
     LOWEST,
     POOLED,
     ClassCurves,
-    class_curves,
     class_of,
     correlation_table,
     correlations,
@@ -26,6 +25,7 @@ from nmfdiag.views.classes.tables import (
     note,
     over_classes,
     point_table,
+    single_class_curves,
 )
 from nmfdiag.views.selection import MULTI, Choice
 from nmfdiag.zoo.registry import entries
@@ -45,7 +45,7 @@ def planted(at_rank_one: float, layer: str = "fc1", baseline: float = 1.0, **fie
     return CompressionCurve(**record)  # type: ignore[arg-type]
 
 
-def found(*, skip: tuple[tuple[float, str, int], ...] = (), p: tuple[float, ...] = (0.0, 1.0)) -> ClassCurves:
+def planted_curves(*, skip: tuple[tuple[float, str, int], ...] = (), p: tuple[float, ...] = (0.0, 1.0)) -> ClassCurves:
     """Planted: AuC rises with the class at fc1 (in both networks), and is 1 at every later layer."""
     networks = tuple(replace(entries()[f"digits-mlp-p{q:g}-s0"], test_accuracy_by_class=TEST_ACCURACY[q]) for q in p)
     choice = Choice(networks, "fc1", batch="3", per_class=20)
@@ -56,7 +56,7 @@ def found(*, skip: tuple[tuple[float, str, int], ...] = (), p: tuple[float, ...]
         for c in range(10)
         if (n.recipe.label_noise, layer, c) not in skip
     }
-    return class_curves(over_classes(choice), results)
+    return single_class_curves(over_classes(choice), results)
 
 
 def trace(figure: go.Figure, start: str) -> go.Scatter:
@@ -64,7 +64,7 @@ def trace(figure: go.Figure, start: str) -> go.Scatter:
 
 
 def test_the_map_has_classes_as_rows_and_layers_from_left_to_right() -> None:
-    figure = map_figure(found(), 1.0, class_idx=3)
+    figure = map_figure(planted_curves(), 1.0, class_idx=3)
     cells = figure.data[0]
     assert list(cells.x) == ["fc1", "fc2", "fc3", "fc4", "fc5"] and list(cells.y) == list("0123456789")
     assert [row[0] for row in cells.z] == pytest.approx([0.5 + 0.05 * c for c in range(10)])
@@ -79,50 +79,50 @@ def test_the_map_has_classes_as_rows_and_layers_from_left_to_right() -> None:
 
 
 def test_every_cell_has_its_value_on_hover_and_can_be_clicked() -> None:
-    points = map_figure(found(skip=((0.0, "fc2", 7),)), 0.0, class_idx=0).data[1]
+    points = map_figure(planted_curves(skip=((0.0, "fc2", 7),)), 0.0, class_idx=0).data[1]
     assert len(points.x) == 50 and points.marker.opacity == 0
-    of = {(layer, name): words for layer, name, words in points.customdata}
-    assert of["fc1", "2"].startswith("AuC 0.600, 20 samples") and of["fc2", "7"] == "no curve"
+    text_of = {(layer, name): text for layer, name, text in points.customdata}
+    assert text_of["fc1", "2"].startswith("AuC 0.600, 20 samples") and text_of["fc2", "7"] == "no curve"
 
 
 def test_a_missing_cell_is_a_gap_and_a_missing_network_waits() -> None:
-    some = found(skip=((0.0, "fc2", 7),))
-    assert map_figure(some, 0.0, class_idx=0).data[0].z[7][1] is None
-    empty = replace(some, curves={})
+    curves = planted_curves(skip=((0.0, "fc2", 7),))
+    assert map_figure(curves, 0.0, class_idx=0).data[0].z[7][1] is None
+    empty = replace(curves, curves={})
     for figure in (map_figure(empty, 0.0, class_idx=0), scatter_figure(empty, class_idx=0)):
         assert not figure.data and "No c" in figure.layout.annotations[0].text
     assert "no curve" in classes_answer(empty, 0.0, "fc1")
 
 
 def test_the_maps_export_has_colours_of_its_own() -> None:
-    figure = map_figure(found(), 0.0, class_idx=0)
+    figure = map_figure(planted_curves(), 0.0, class_idx=0)
     assert figure.data[0].colorscale is None  # the theme's, in light and in dark
     assert SEQUENTIAL[-1][1] in to_html(figure)
 
 
 def test_the_curves_of_a_class_ring_what_beats_the_baseline() -> None:
-    some = found()
-    name = some.network(0.0).name
+    curves = planted_curves()
+    name = curves.network(0.0).name
     results = {
         CurveRequest(name, "fc1", 3): planted(0.5, baseline=0.9, accuracy=[0.5, 1.0, 0.9]),
         CurveRequest(name, "fc1", 4): planted(0.2),
         CurveRequest(name, "fc2", 3): planted(0.3, "fc2"),
     }
-    figure = class_curve_figure(some, results, class_idx=3)
+    figure = class_curve_figure(curves, results, class_idx=3)
     assert list(trace(figure, "p = 0").y) == [0.5, 1.0, 0.9]
     ring = trace(figure, "above uncompressed")
     assert (list(ring.x), list(ring.y), list(ring.customdata)) == ([2], [1.0], [0.9])
     assert "class 3, 20 samples" in figure.layout.title.subtitle.text
-    plain = class_curve_figure(some, results, class_idx=4)
+    plain = class_curve_figure(curves, results, class_idx=4)
     assert "above uncompressed" not in {t.name for t in plain.data}
-    assert "No curve of class 5" in class_curve_figure(some, results, class_idx=5).layout.annotations[0].text
+    assert "No curve of class 5" in class_curve_figure(curves, results, class_idx=5).layout.annotations[0].text
 
 
 def test_denoising_is_said_with_its_samples() -> None:
     beaten = planted(0.5, baseline=0.9, accuracy=[0.5, 1.0, 0.9])
-    words = denoising_words({0.0: planted(0.5), 0.4: beaten}, "cat", "fc1", "nmf")
-    assert words.startswith("Class cat at fc1: NMF denoises") and "p = 0 " not in words
-    assert "1.00 at k = 2 against 0.90 at p = 0.4 (2 of 20 samples)" in words
+    text = denoising_words({0.0: planted(0.5), 0.4: beaten}, "cat", "fc1", "nmf")
+    assert text.startswith("Class cat at fc1: NMF denoises") and "p = 0 " not in text
+    assert "1.00 at k = 2 against 0.90 at p = 0.4 (2 of 20 samples)" in text
     trivial = denoising_words({0.4: replace(beaten, zero_accuracy=1.0)}, "cat", "fc1", "nmf")
     assert "but k = 0 beats it too" in trivial
     assert "no compression can beat" in denoising_words({0.0: planted(0.5)}, "cat", "fc1", "nmf")
@@ -132,7 +132,7 @@ def test_denoising_is_said_with_its_samples() -> None:
 
 
 def test_the_scatter_has_a_point_a_class_and_p_with_r() -> None:
-    figure = scatter_figure(found(), class_idx=3)
+    figure = scatter_figure(planted_curves(), class_idx=3)
     clean, noisy = trace(figure, "p = 0:"), trace(figure, "p = 1:")
     assert list(clean.x) == pytest.approx([0.5 + 0.05 * c for c in range(10)])
     assert list(clean.y) == pytest.approx(TEST_ACCURACY[0.0])
@@ -144,66 +144,71 @@ def test_the_scatter_has_a_point_a_class_and_p_with_r() -> None:
 
 
 def test_correlations_are_scipys_and_pooled_ones_ignore_the_networks_levels() -> None:
-    some = found()
-    of = correlations(some, "fc1")
-    auc = list(some.auc(0.0, "fc1").values())
-    assert of[0.0].r == pytest.approx(stats.pearsonr(auc, TEST_ACCURACY[0.0]).statistic)
-    assert of[POOLED].r == pytest.approx(0, abs=1e-9) and of[POOLED].n == 20  # one rises as the other falls
-    assert of[POOLED].interval == "bootstrap"
-    assert POOLED not in correlations(found(p=(0.0,)), "fc1")
+    curves = planted_curves()
+    results = correlations(curves, "fc1")
+    auc = list(curves.auc(0.0, "fc1").values())
+    assert results[0.0].r == pytest.approx(stats.pearsonr(auc, TEST_ACCURACY[0.0]).statistic)
+    assert results[POOLED].r == pytest.approx(0, abs=1e-9) and results[POOLED].n == 20  # one rises as the other falls
+    assert results[POOLED].interval == "bootstrap"
+    assert POOLED not in correlations(planted_curves(p=(0.0,)), "fc1")
 
 
 def test_a_saturated_layer_has_no_correlation_and_says_why() -> None:
-    of = correlations(found(), "fc4")
-    assert all(one.r is None for one in of.values())
-    assert "AuC is constant" in correlation_words(of[0.0])
-    assert "no r, AuC is constant" in trace(scatter_figure(replace_layer(found(), "fc4"), class_idx=0), "p = 0").name
-    words = classes_answer(found(), 0.0, "fc4")
-    assert "At fc4 no correlation with test accuracy is defined: AuC is 1.00 for every class." in words
-    assert "nan" not in words.lower()
+    results = correlations(planted_curves(), "fc4")
+    assert all(result.r is None for result in results.values())
+    assert "AuC is constant" in correlation_words(results[0.0])
+    assert (
+        "no r, AuC is constant"
+        in trace(scatter_figure(replace_layer(planted_curves(), "fc4"), class_idx=0), "p = 0").name
+    )
+    answer = classes_answer(planted_curves(), 0.0, "fc4")
+    assert "At fc4 no correlation with test accuracy is defined: AuC is 1.00 for every class." in answer
+    assert "nan" not in answer.lower()
 
 
-def replace_layer(some: ClassCurves, layer: str) -> ClassCurves:
-    return replace(some, choice=replace(some.choice, layer=layer))
+def replace_layer(curves: ClassCurves, layer: str) -> ClassCurves:
+    return replace(curves, choice=replace(curves.choice, layer=layer))
 
 
 def test_the_answer_names_the_lowest_class_its_layer_and_r() -> None:
-    words = classes_answer(found(), 0.0, "fc1").replace("\u00a0", " ")
-    assert words.startswith("NMF, p = 0: class 0 has the lowest AuC, 0.50 at fc1, where classes reach up to 0.95. ")
-    assert "recognised better in the test: r = 1.00 (95 % interval 1.00 to 1.00, 10 classes)" in words
-    assert "pooled within p, r = 0.00" in words
-    assert "recognised worse" in classes_answer(found(), 1.0, "fc1")
-    alone = classes_answer(found(p=(0.0,)), 0.0, "fc1")
+    answer = classes_answer(planted_curves(), 0.0, "fc1").replace("\u00a0", " ")
+    assert answer.startswith("NMF, p = 0: class 0 has the lowest AuC, 0.50 at fc1, where classes reach up to 0.95. ")
+    assert "recognised better in the test: r = 1.00 (95 % interval 1.00 to 1.00, 10 classes)" in answer
+    assert "pooled within p, r = 0.00" in answer
+    assert "recognised worse" in classes_answer(planted_curves(), 1.0, "fc1")
+    alone = classes_answer(planted_curves(p=(0.0,)), 0.0, "fc1")
     assert "pooled" not in alone
-    flat = replace_layer(found(), "fc2")
-    flat = replace(flat, curves={p: {k: v for k, v in at.items() if k != "fc1"} for p, at in flat.curves.items()})
+    flat = replace_layer(planted_curves(), "fc2")
+    flat = replace(
+        flat, curves={p: {k: v for k, v in layers.items() if k != "fc1"} for p, layers in flat.curves.items()}
+    )
     assert "every class has AuC 1.00 at every layer" in classes_answer(flat, 0.0, "fc2")
 
 
 def test_the_class_that_is_drawn() -> None:
-    some = found()
-    assert class_of(LOWEST, some, 0.0) == 0 and class_of("7", some, 0.0) == 7
-    assert class_of(LOWEST, replace(some, curves={}), 0.0) == 0
+    curves = planted_curves()
+    assert class_of(LOWEST, curves, 0.0) == 0 and class_of("7", curves, 0.0) == 7
+    assert class_of(LOWEST, replace(curves, curves={}), 0.0) == 0
     with pytest.raises(NmfdiagError, match="Unknown class 'cat'"):
-        class_of("cat", some, 0.0)
+        class_of("cat", curves, 0.0)
 
 
 def test_a_multi_class_batch_is_replaced_and_that_is_said() -> None:
-    choice = found().choice
+    choice = planted_curves().choice
     multi = replace(choice, batch=MULTI)
     assert "in the place of the multi-class batch" in note(multi) and not note(choice)
     assert len(over_classes(multi).classes) == 10
 
 
 def test_tables() -> None:
-    some = found(skip=((1.0, "fc1", 2),))
-    assert len(map_table(some, 1.0)) == 49 and map_table(some, 0.0)["AuC"].min() == pytest.approx(0.5)
-    assert len(point_table(some, "fc1")) == 19
-    table = correlation_table(some)
+    curves = planted_curves(skip=((1.0, "fc1", 2),))
+    assert len(map_table(curves, 1.0)) == 49 and map_table(curves, 0.0)["AuC"].min() == pytest.approx(0.5)
+    assert len(point_table(curves, "fc1")) == 19
+    table = correlation_table(curves)
     assert len(table) == 5 * 3 and list(table["p"][:3]) == ["0", "1", POOLED]
     assert table["points"][2] == 19 and table["Pearson r"][0] == pytest.approx(1)
     assert math.isnan(table["Pearson r"][3]) and table["undefined because"][3] == "AuC is constant"
-    assert point_table(replace(some, curves={}), "fc1").empty and correlation_table(replace(some, curves={})).empty
+    assert point_table(replace(curves, curves={}), "fc1").empty and correlation_table(replace(curves, curves={})).empty
 
 
 def test_signs() -> None:
@@ -211,6 +216,6 @@ def test_signs() -> None:
 
 
 def test_an_answer_on_the_first_curves_says_nothing_of_correlations() -> None:
-    some = found(p=(0.0,))
-    first = replace(some, curves={0.0: {"fc1": {0: planted(0.2)}}})
+    curves = planted_curves(p=(0.0,))
+    first = replace(curves, curves={0.0: {"fc1": {0: planted(0.2)}}})
     assert classes_answer(first, 0.0, "fc1") == "NMF, p = 0: class 0 has the lowest AuC, 0.60 at fc1."

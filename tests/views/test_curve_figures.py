@@ -36,8 +36,8 @@ def trace(figure: go.Figure, name: str) -> go.Scatter:
 
 @pytest.mark.parametrize("axis", ["linear", "log"])
 def test_a_curve_is_the_mean_over_classes(axis: str) -> None:
-    some = [curve([0.2, 0.6, 1.0]), curve([0.4, 0.8, 1.0])]
-    figure = curve_figure({(0.4, "nmf"): some}, layer="conv1_1", axis=axis, batch="single-class batches of 20")
+    curves = [curve([0.2, 0.6, 1.0]), curve([0.4, 0.8, 1.0])]
+    figure = curve_figure({(0.4, "nmf"): curves}, layer="conv1_1", axis=axis, batch="single-class batches of 20")
     line = trace(figure, "p = 0.4")
     assert list(line.x) == [1, 2, 8] and np.allclose(line.y, [0.3, 0.7, 1.0])
     assert [str(s).endswith("-open") for s in line.marker.symbol] == [False, True, False]
@@ -68,12 +68,12 @@ def test_layers_keep_their_order_and_phases_are_shaded() -> None:
     layers = ["conv1_1", "conv1_2", "conv2_1", "conv2_2"]
     auc = dict(zip(layers, (0.9, 0.6, 0.8, 1.0), strict=True))
     by_layer = {layer: Spread(v, 0.0, 0.0, 1) for layer, v in auc.items()}
-    found = phases(layers, list(auc.values()), [0.01] * 4)
-    figure = auc_figure({"nmf": {0.0: by_layer}}, layers, found=found, batch="x", axis="linear")
+    layer_phases = phases(layers, list(auc.values()), [0.01] * 4)
+    figure = auc_figure({"nmf": {0.0: by_layer}}, layers, phases=layer_phases, batch="x", axis="linear")
     assert list(figure.layout.xaxis.categoryarray) == layers and list(trace(figure, "p = 0").y) == list(auc.values())
     assert [a.text for a in figure.layout.annotations] == ["feature<br>extraction", "memorisation", "clustering"]
     assert len(figure.layout.shapes) == 3
-    plain = auc_figure({"nmf": {0.0: by_layer}}, layers, found=None, batch="x", axis="log")
+    plain = auc_figure({"nmf": {0.0: by_layer}}, layers, phases=None, batch="x", axis="log")
     assert not plain.layout.shapes and "log k" in plain.layout.yaxis.title.text
 
 

@@ -19,11 +19,11 @@ def test_every_claim_is_a_line_that_opens_its_runs() -> None:
     assert app.markdown[0].value.startswith(f"**Of {len(CLAIMS)} claims, ")
     lines = [box for box in app.expander if "-badge[" in box.label]
     assert len(lines) == len(CLAIMS)
-    found = findings()
+    results = findings()
     for claim, box in zip(CLAIMS, lines, strict=True):
-        assert claim.claim in box.label and found[claim].verdict in box.label
-        assert found[claim].measured in " ".join(m.value for m in box.markdown)
-        assert len(box.dataframe) == 1 and len(box.dataframe[0].value) == len(found[claim].units)
+        assert claim.claim in box.label and results[claim].verdict in box.label
+        assert results[claim].measured in " ".join(m.value for m in box.markdown)
+        assert len(box.dataframe) == 1 and len(box.dataframe[0].value) == len(results[claim].units)
 
 
 def test_claims_can_be_filtered_by_verdict() -> None:

@@ -38,7 +38,7 @@ def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> Non
 
 def test_ablation_tells_what_a_link_got_wrong() -> None:
     app = settled(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
-    assert [words.value.split(":")[0] for words in app.info] == [
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for layer conv9",
         "The link asks for remove ICA",
     ]

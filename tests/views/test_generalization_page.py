@@ -31,12 +31,12 @@ def few_draws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         answers.cache_clear()
 
 
-def opened(**link: str) -> AppTest:
+def open_link(**link: str) -> AppTest:
     return open_page("generalization", **link)
 
 
-def recorded(monkeypatch: pytest.MonkeyPatch, found: Mapping[str, NetworkRecord]) -> None:
-    monkeypatch.setattr(records, "network_records", lambda: found)
+def record_networks(monkeypatch: pytest.MonkeyPatch, networks: Mapping[str, NetworkRecord]) -> None:
+    monkeypatch.setattr(records, "network_records", lambda: networks)
 
 
 def answer(app: AppTest) -> str:
@@ -49,19 +49,19 @@ def subject(app: AppTest) -> str:
 
 def points(figure: dict) -> dict[str, list]:
     """By panel, the names of the networks that are drawn."""
-    found: dict[str, list] = {}
+    names: dict[str, list] = {}
     for t in figure["data"]:
         if (t.get("name") or "").startswith("p = "):
-            found.setdefault(t.get("xaxis", "x"), []).extend(row[0] for row in t["customdata"])
-    return found
+            names.setdefault(t.get("xaxis", "x"), []).extend(row[0] for row in t["customdata"])
+    return names
 
 
 def test_it_answers_and_draws_what_is_shipped() -> None:
-    app, shipped = opened(), network_records()
+    app, shipped = open_link(), network_records()
     assert not app.exception and not app.error and not app.info and app.title[0].value == TITLE
-    of = select(shipped).verdict().by_method
+    correlations = select(shipped).verdict().by_method
     assert f"over {len(shipped)} networks" in answer(app) and "nan" not in answer(app).lower()
-    assert all(interval_words(each) in answer(app) for each in of.values())
+    assert all(interval_words(correlation) in answer(app) for correlation in correlations.values())
     scatter, definitions = plots(app)
     assert {panel: sorted(names) for panel, names in points(scatter).items()} == dict.fromkeys(
         ("x", "x2", "x3"), sorted(shipped)
@@ -75,9 +75,9 @@ def test_it_answers_and_draws_what_is_shipped() -> None:
 
 
 def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() -> None:
-    app = opened(auc_layers="last third", auc_axis="log", auc_batch="multi", compared=COMPARED[1])
-    chosen = select(network_records(), definition=Definition("last third", "log", "multi"), compared=COMPARED[1])
-    assert interval_words(chosen.verdict().by_method["nmf"]) in answer(app) and not app.exception
+    app = open_link(auc_layers="last third", auc_axis="log", auc_batch="multi", compared=COMPARED[1])
+    selection = select(network_records(), definition=Definition("last third", "log", "multi"), compared=COMPARED[1])
+    assert interval_words(selection.verdict().by_method["nmf"]) in answer(app) and not app.exception
     assert "mean over last third, log k, multi-class batches" in subject(app)
     assert any(m.value.startswith("These are not the declared choices") for m in app.markdown)
     next(button for button in app.button if button.label == "As in the paper").click().run()
@@ -87,8 +87,8 @@ def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() 
 
 
 def test_a_data_set_and_the_networks_that_fit_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(monkeypatch, planted(unfitted=5))
-    app = opened(networks_of="digits", fits="that fit")
+    record_networks(monkeypatch, planted(unfitted=5))
+    app = open_link(networks_of="digits", fits="that fit")
     assert not app.exception and "over 43 networks" in answer(app)
     assert len(points(plots(app)[0])["x"]) == 43
     app.segmented_control(key="fits").set_value("all").run()
@@ -97,8 +97,8 @@ def test_a_data_set_and_the_networks_that_fit_are_chosen(monkeypatch: pytest.Mon
 
 
 def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(monkeypatch, planted())
-    app = opened(network="g17")
+    record_networks(monkeypatch, planted())
+    app = open_link(network="g17")
     assert not app.exception and "Network g17" in [s.value for s in app.subheader]
     assert "nmfdiag record generalization --only g17" in [c.value for c in app.code]
     _, layers, _ = plots(app)
@@ -114,8 +114,8 @@ def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_part_of_the_networks_is_said_to_be_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(monkeypatch, planted(20))
-    app = opened(network="g50")
+    record_networks(monkeypatch, planted(20))
+    app = open_link(network="g50")
     assert not app.exception and "so far 20 of 96" in subject(app) and "over 20 networks" in answer(app)
     assert any("Network g50 is not recorded yet." in c.value for c in app.caption)
     app.selectbox(key="networks_of").select("fashion_mnist").run()
@@ -126,15 +126,15 @@ def test_a_part_of_the_networks_is_said_to_be_a_part(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_first_networks_do_not_break_it(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    recorded(monkeypatch, planted(n))
-    app = opened(network="g00")
+    record_networks(monkeypatch, planted(n))
+    app = open_link(network="g00")
     assert not app.exception and not app.error and len(plots(app)) == 3
     assert answer(app).startswith("**It can't be said: ") == (n < 3)
 
 
 def test_without_a_record_it_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(monkeypatch, {})
-    app = opened()
+    record_networks(monkeypatch, {})
+    app = open_link()
     assert not app.exception and app.title[0].value == TITLE and not plots(app)
     assert "nmfdiag record generalization --out" in app.info[0].value
 
@@ -144,14 +144,14 @@ def test_a_damaged_record_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
         raise NmfdiagError("Line 2 of the record generalization.jsonl can't be read: oops")
 
     monkeypatch.setattr(records, "network_records", damaged)
-    app = opened()
+    app = open_link()
     assert "Line 2 of the record" in app.error[0].value and not app.exception
 
 
 def test_what_a_link_got_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    recorded(monkeypatch, planted(24))
-    app = opened(network="g99", auc_layers="last quarter")
-    assert [words.value.split(":")[0] for words in app.info] == [
+    record_networks(monkeypatch, planted(24))
+    app = open_link(network="g99", auc_layers="last quarter")
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for AuC over last quarter",
         "The link asks for network g99",
     ]

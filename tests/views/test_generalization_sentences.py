@@ -8,7 +8,7 @@ from planted_networks import correlated, planted, verdict
 
 from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
-from nmfdiag.views.generalization import sentences as words
+from nmfdiag.views.generalization import sentences
 from nmfdiag.views.generalization.tables import COMPARED, PAPER, Verdict, select
 from nmfdiag.zoo.experiments import DEFINITIONS, PRIMARY
 
@@ -25,118 +25,123 @@ from nmfdiag.zoo.experiments import DEFINITIONS, PRIMARY
     ],
 )
 def test_the_answer_says_as_plainly_what_does_not_support_the_paper(nmf: Correlation, start: str) -> None:
-    assert words.title_answer(verdict(nmf)).startswith(start)
+    assert sentences.title_answer(verdict(nmf)).startswith(start)
 
 
 def test_the_answer_has_r_of_each_method_with_its_interval() -> None:
-    said = words.title_answer(verdict(correlated(-0.9, -0.95, -0.81)))
-    assert "over 96 networks" in said and "NMF −0.90 (−0.95 to −0.81), PCA −0.40 (−0.50 to −0.30)" in said
-    assert said.endswith("and random ablation −0.20 (−0.40 to 0.10).")
+    answer = sentences.title_answer(verdict(correlated(-0.9, -0.95, -0.81)))
+    assert "over 96 networks" in answer and "NMF −0.90 (−0.95 to −0.81), PCA −0.40 (−0.50 to −0.30)" in answer
+    assert answer.endswith("and random ablation −0.20 (−0.40 to 0.10).")
 
 
 def test_the_papers_figures_are_named_as_the_papers_and_placed() -> None:
-    said = words.paper_words(verdict(correlated(-0.9, -0.95, -0.85)))
-    assert said.startswith("The paper (figure 5) reports, on 96 networks of its own, ")
-    assert f"{words.signed(PAPER['nmf'])} for NMF (above our interval)" in said
-    assert f"{words.signed(PAPER['pca'])} for PCA (below our interval)" in said and said.endswith("so it is here.")
-    assert "NMF (inside our interval)" in words.paper_words(verdict(correlated(-0.8, -0.9, -0.7)))
-    assert words.paper_words(verdict(correlated(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
+    text = sentences.paper_words(verdict(correlated(-0.9, -0.95, -0.85)))
+    assert text.startswith("The paper (figure 5) reports, on 96 networks of its own, ")
+    assert f"{sentences.signed(PAPER['nmf'])} for NMF (above our interval)" in text
+    assert f"{sentences.signed(PAPER['pca'])} for PCA (below our interval)" in text and text.endswith("so it is here.")
+    assert "NMF (inside our interval)" in sentences.paper_words(verdict(correlated(-0.8, -0.9, -0.7)))
+    assert sentences.paper_words(verdict(correlated(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
     positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5, 0.4, 0.6)), {})
-    assert words.paper_words(positive).endswith("here none is negative.")
-    assert words.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {})) == ""
+    assert sentences.paper_words(positive).endswith("here none is negative.")
+    assert sentences.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {})) == ""
 
 
 def test_leads_are_clear_or_not() -> None:
     ahead = Difference(-0.2, -0.3, -0.1, 96, "pearson")
     unclear, behind = replace(ahead, high=0.1), Difference(0.2, 0.1, 0.3, 96, "pearson")
-    assert words.lead_words(verdict(correlated(-0.5))) == ""
-    said = words.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": ahead, "random": unclear}))
-    assert "from PCA's by −0.20 (−0.30 to −0.10: clearly more negative)" in said
-    assert "from random ablation's by −0.20 (−0.30 to 0.10: not clear)" in said
-    assert "clearly less negative" in words.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": behind}))
+    assert sentences.lead_words(verdict(correlated(-0.5))) == ""
+    text = sentences.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": ahead, "random": unclear}))
+    assert "from PCA's by −0.20 (−0.30 to −0.10: clearly more negative)" in text
+    assert "from random ablation's by −0.20 (−0.30 to 0.10: not clear)" in text
+    assert "clearly less negative" in sentences.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": behind}))
 
 
 def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
     ahead, behind = Difference(-0.2, -0.3, -0.1, 96, "pearson"), Difference(0.2, 0.1, 0.3, 96, "pearson")
-    some = [
+    verdicts = [
         verdict(correlated(-0.5), pca=correlated(-0.4), **{"random": ahead}),
         verdict(correlated(-0.3), pca=correlated(-0.4), **{"random": ahead}),
         verdict(correlated(-0.1), pca=correlated(-0.15), **{"random": behind}),
         Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5)), {"random": ahead}),
         Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {}),
     ]
-    some = [replace(v, leads={"pca": ahead, "random": behind} | dict(v.leads)) for v in some]
-    both = [*some, *(replace(v, statistic="spearman") for v in some)]
-    pearson, spearman = words.definitions_words(both)
+    verdicts = [replace(v, leads={"pca": ahead, "random": behind} | dict(v.leads)) for v in verdicts]
+    with_spearman = [*verdicts, *(replace(v, statistic="spearman") for v in verdicts)]
+    pearson, spearman = sentences.definitions_words(with_spearman)
     assert pearson == (
         "By Pearson r, NMF is the strongest (most negative) in 1 of 4 declared definitions, PCA in 1, random ablation in 1 and "
         "none is negative in 1; its coefficient is clearly below that of PCA in 4 (clearly above in 0) and that of random "
         "ablation in 3 (clearly above in 1)."
     )
     assert (
-        spearman.startswith("By Spearman ρ") and "nothing can be said" in words.definitions_words([some[4], both[9]])[0]
+        spearman.startswith("By Spearman ρ")
+        and "nothing can be said" in sentences.definitions_words([verdicts[4], with_spearman[9]])[0]
     )
 
 
 def test_networks_that_did_not_fit_are_counted() -> None:
     selection = select(planted(unfitted=7))
-    said, without = words.fit_words(selection), selection.fitted.verdict()
-    assert said.startswith("7 of these 96 networks did not fit their given labels") and "below 0.98" in said
-    assert f"over 89: NMF {words.interval_words(without.by_method['nmf'])}" in said
-    assert words.fit_words(select(planted())) == ""
-    assert words.fit_words(select(planted(12, unfitted=11))).endswith("(training accuracy below 0.98).")
+    text, without = sentences.fit_words(selection), selection.fitted.verdict()
+    assert text.startswith("7 of these 96 networks did not fit their given labels") and "below 0.98" in text
+    assert f"over 89: NMF {sentences.interval_words(without.by_method['nmf'])}" in text
+    assert sentences.fit_words(select(planted())) == ""
+    assert sentences.fit_words(select(planted(12, unfitted=11))).endswith("(training accuracy below 0.98).")
 
 
 def test_r_among_equally_noisy_labels() -> None:
-    assert "AuC still foretells the error" in words.noise_words(select(planted()))
-    assert "a higher AuC goes with" in words.noise_words(select(planted(area=lambda e: 0.3 + 0.5 * e)))
-    flat = words.noise_words(select(planted(area=lambda _: 0.5, unfitted=5)))
+    assert "AuC still foretells the error" in sentences.noise_words(select(planted()))
+    assert "a higher AuC goes with" in sentences.noise_words(select(planted(area=lambda e: 0.3 + 0.5 * e)))
+    flat = sentences.noise_words(select(planted(area=lambda _: 0.5, unfitted=5)))
     assert "AuC does not clearly foretell the error" in flat and "among those of them that fit, 91 networks" in flat
-    assert words.noise_words(select(planted(), compared=COMPARED[2])) == "" == words.noise_words(select(planted(6)))
+    assert (
+        sentences.noise_words(select(planted(), compared=COMPARED[2]))
+        == ""
+        == sentences.noise_words(select(planted(6)))
+    )
 
 
 def test_combinations_are_counted() -> None:
-    assert "Drawing the 16 combinations anew" in words.combination_words(select(planted()))
-    assert words.combination_words(select(planted(1))) == ""
+    assert "Drawing the 16 combinations anew" in sentences.combination_words(select(planted()))
+    assert sentences.combination_words(select(planted(1))) == ""
 
 
 def test_what_is_there_is_said() -> None:
-    said = words.subject(select(planted(12)), 12)
-    assert said.startswith("12 networks · digits · p = 0, 0.2, 0.4, 0.6, 0.8, 1 · mean over all layers")
-    assert said.endswith("so far 12 of 96")
-    whole = words.subject(select(planted(), compared=COMPARED[1]), 96)
+    text = sentences.subject(select(planted(12)), 12)
+    assert text.startswith("12 networks · digits · p = 0, 0.2, 0.4, 0.6, 0.8, 1 · mean over all layers")
+    assert text.endswith("so far 12 of 96")
+    whole = sentences.subject(select(planted(), compared=COMPARED[1]), 96)
     assert "digits and fashion_mnist" in whole and whole.endswith("within data set") and "so far" not in whole
 
 
 def test_other_choices_are_told_from_the_declared_one() -> None:
     records = planted(24)
-    assert words.is_declared(select(records), "all", "all")
-    for other in ({"compared": COMPARED[1]}, {"definition": DEFINITIONS[-1]}):
-        assert not words.is_declared(select(records, **other), "all", "all")
-    assert not words.is_declared(select(records), "digits", "all") and not words.is_declared(
+    assert sentences.is_declared(select(records), "all", "all")
+    for within in ({"compared": COMPARED[1]}, {"definition": DEFINITIONS[-1]}):
+        assert not sentences.is_declared(select(records, **within), "all", "all")
+    assert not sentences.is_declared(select(records), "digits", "all") and not sentences.is_declared(
         select(records), "all", "that fit"
     )
     declared = select(records).verdict()
-    assert f"NMF {words.interval_words(declared.by_method['nmf'])}" in words.declared_words(declared)
+    assert f"NMF {sentences.interval_words(declared.by_method['nmf'])}" in sentences.declared_words(declared)
 
 
 def test_a_network_is_described_by_its_recipe() -> None:
     records = planted(unfitted=1)
-    first, last = words.network_words(records["g00"]), words.network_words(records["g47"])
+    first, last = sentences.network_words(records["g00"]), sentences.network_words(records["g47"])
     assert first.startswith("A cnn with 12 channels in the first block and 1 convolution a block (1,000 parameters), ")
     assert "600 samples of digits, labels as they are (p = 0)" in first and "no weight decay, images not moved" in first
     assert "30 epochs of at most 1000, after which it did not fit its labels." in first
-    assert "1,200 samples" in words.network_words(records["g12"])
+    assert "1,200 samples" in sentences.network_words(records["g12"])
     assert "100% of the labels drawn anew (p = 1)" in last and "did not fit" not in last
-    assert "moved by up to 2 pixels" in " ".join(words.network_words(r) for r in records.values())
-    said = words.accuracy_words(records["g00"], select(records))
-    assert "Training accuracy 0.700" in said and f"NMF {records['g00'].area('nmf', PRIMARY):.3f}" in said
+    assert "moved by up to 2 pixels" in " ".join(sentences.network_words(r) for r in records.values())
+    text = sentences.accuracy_words(records["g00"], select(records))
+    assert "Training accuracy 0.700" in text and f"NMF {records['g00'].area('nmf', PRIMARY):.3f}" in text
 
 
 def test_settings() -> None:
-    rows = words.settings(select(planted(), dataset="digits"), 96)
+    rows = sentences.settings(select(planted(), dataset="digits"), 96)
     assert rows["networks"] == "48 chosen, 96 recorded, 96 declared" and rows["recorded"] == "2026-11-24"
     assert rows["samples a class"] == "20" and rows["training and measuring"] == "24 minutes"
     assert rows["command"] == "nmfdiag record generalization" and "torch 2.15.0" in rows["versions"]
-    assert words.settings(select(planted()), 96)["recorded"] == "2026-11-24 to 2026-11-25"
-    assert str(Path("evidence") / "data") in words.NOTHING and words.COMMAND in words.NOTHING
+    assert sentences.settings(select(planted()), 96)["recorded"] == "2026-11-24 to 2026-11-25"
+    assert str(Path("evidence") / "data") in sentences.NOTHING and sentences.COMMAND in sentences.NOTHING

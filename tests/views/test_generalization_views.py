@@ -11,7 +11,7 @@ from scipy import stats
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.plots.theme import colour_of, marker_of, to_html
-from nmfdiag.views.generalization import sentences as words
+from nmfdiag.views.generalization import sentences
 from nmfdiag.views.generalization.figures import FAINT, definitions_figure, layers_figure, scatter_figure
 from nmfdiag.views.generalization.tables import (
     COMPARED,
@@ -34,11 +34,15 @@ def trace(figure: go.Figure, name: str, panel: int = 1) -> go.Scatter:
 
 def test_correlations_are_scipys_over_all_and_within() -> None:
     selection = select(planted())
-    found = selection.verdict()
-    for method, of in found.by_method.items():
+    verdict = selection.verdict()
+    for method, correlation in verdict.by_method.items():
         oracle = stats.pearsonr(selection.areas(method), selection.errors).statistic
-        assert of.r == pytest.approx(oracle) and of.low < of.r < of.high and of.n == 96
-    assert found.leads["pca"].value == pytest.approx(found.by_method["nmf"].r - found.by_method["pca"].r)
+        assert (
+            correlation.r == pytest.approx(oracle)
+            and correlation.low < correlation.r < correlation.high
+            and correlation.n == 96
+        )
+    assert verdict.leads["pca"].value == pytest.approx(verdict.by_method["nmf"].r - verdict.by_method["pca"].r)
     within = replace(selection, compared=COMPARED[2])
     residues = [np.array(within.deviations(v)) for v in (within.areas("nmf"), within.errors)]
     assert within.verdict().by_method["nmf"].r == pytest.approx(np.corrcoef(*residues)[0, 1])
@@ -47,12 +51,12 @@ def test_correlations_are_scipys_over_all_and_within() -> None:
 
 
 def test_a_definition_of_its_own_and_spearman() -> None:
-    selection, other = select(planted()), Definition("last third", "log", "multi")
-    found = selection.verdict("spearman", other)
-    assert found.by_method["pca"].r == pytest.approx(
-        stats.spearmanr(selection.areas("pca", other), selection.errors).statistic
+    selection, definition = select(planted()), Definition("last third", "log", "multi")
+    verdict = selection.verdict("spearman", definition)
+    assert verdict.by_method["pca"].r == pytest.approx(
+        stats.spearmanr(selection.areas("pca", definition), selection.errors).statistic
     )
-    assert found.by_method["pca"].r != selection.verdict("spearman").by_method["pca"].r
+    assert verdict.by_method["pca"].r != selection.verdict("spearman").by_method["pca"].r
 
 
 def test_the_strongest_is_the_most_negative() -> None:
@@ -75,18 +79,20 @@ def test_networks_are_selected_by_data_set_and_fit() -> None:
 
 def test_the_scatter_has_a_panel_a_method_on_shared_axes() -> None:
     selection = select(planted(unfitted=3))
-    figure, of = scatter_figure(selection, chosen="g17"), selection.verdict()
+    figure, verdict = scatter_figure(selection, ringed="g17"), selection.verdict()
     titles = [note.text for note in figure.layout.annotations]
     assert [title.split("</b>")[0] for title in titles] == ["<b>NMF", "<b>PCA", "<b>Random ablation"]
-    assert all(f"r = {words.signed(of.by_method[m].r)}" in t for m, t in zip(PAPER_METHODS, titles, strict=True))
+    assert all(
+        f"r = {sentences.signed(verdict.by_method[m].r)}" in t for m, t in zip(PAPER_METHODS, titles, strict=True)
+    )
     for panel, method in enumerate(PAPER_METHODS, 1):
         points = [t for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == f"x{panel}".rstrip("1")]
         assert sum(len(t.x) for t in points) == 96
-        at = {row[0]: (x, y) for t in points for x, y, row in zip(t.x, t.y, t.customdata, strict=True)}
+        positions = {row[0]: (x, y) for t in points for x, y, row in zip(t.x, t.y, t.customdata, strict=True)}
         i = [r.name for r in selection.records].index("g17")
-        assert at["g17"] == pytest.approx((selection.areas(method)[i], selection.errors[i]))
+        assert positions["g17"] == pytest.approx((selection.areas(method)[i], selection.errors[i]))
         ring = trace(figure, "g17", panel)
-        assert (ring.x[0], ring.y[0]) == pytest.approx(at["g17"])
+        assert (ring.x[0], ring.y[0]) == pytest.approx(positions["g17"])
         line = next(t for t in figure.data if t.mode == "lines" and t.line.dash == METHODS[method].dash)
         slope, intercept = np.polyfit(selection.areas(method), selection.errors, 1)
         assert list(line.y) == pytest.approx([intercept + slope * x for x in line.x])
@@ -99,8 +105,10 @@ def test_colour_is_p_open_is_the_other_data_set_and_faint_did_not_fit() -> None:
     figure = scatter_figure(select(planted(unfitted=3)))
     clean = trace(figure, "p = 0")
     assert clean.marker.color == colour_of(0.0) and set(clean.marker.symbol) == {"circle", "circle-open"}
-    of = {row[0]: (s, o) for s, o, row in zip(clean.marker.symbol, clean.marker.opacity, clean.customdata, strict=True)}
-    assert of["g00"] == ("circle", FAINT) and of["g06"] == ("circle", 1) and of["g48"] == ("circle-open", 1)
+    styles = {
+        row[0]: (s, o) for s, o, row in zip(clean.marker.symbol, clean.marker.opacity, clean.customdata, strict=True)
+    }
+    assert styles["g00"] == ("circle", FAINT) and styles["g06"] == ("circle", 1) and styles["g48"] == ("circle-open", 1)
     assert "did not fit its labels" in clean.customdata[0][1] and "did not fit" not in clean.customdata[1][1]
     assert set(trace(figure, "p = 1").marker.symbol) == {marker_of(1.0), marker_of(1.0) + "-open"}
     names = [t.name for t in figure.data if t.showlegend is not False]
@@ -112,8 +120,8 @@ def test_colour_is_p_open_is_the_other_data_set_and_faint_did_not_fit() -> None:
 def test_within_groups_the_scatter_shows_what_is_correlated() -> None:
     selection = select(planted(), compared=COMPARED[2])
     figure = scatter_figure(selection)
-    shown = [x for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == "x" for x in t.x]
-    assert sorted(shown) == pytest.approx(sorted(selection.deviations(selection.areas("nmf"))))
+    points = [x for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == "x" for x in t.x]
+    assert sorted(points) == pytest.approx(sorted(selection.deviations(selection.areas("nmf"))))
     assert "less its group's mean" in figure.layout.xaxis.title.text and figure.layout.xaxis.range is None
 
 
@@ -122,16 +130,16 @@ def test_few_networks_are_drawn_without_a_line() -> None:
         figure = scatter_figure(select(planted(n)))
         assert not [t for t in figure.data if t.mode == "lines"]
         assert "undefined" in figure.layout.annotations[0].text
-        assert words.title_answer(select(planted(n)).verdict()).startswith("It can't be said: it needs 3 networks")
+        assert sentences.title_answer(select(planted(n)).verdict()).startswith("It can't be said: it needs 3 networks")
 
 
 def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() -> None:
-    found = verdicts(select(planted(24)))
-    figure = definitions_figure(found, "spearman")
+    results = verdicts(select(planted(24)))
+    figure = definitions_figure(results, "spearman")
     assert len(figure.layout.yaxis.ticktext) == len(DEFINITIONS)
     assert figure.layout.yaxis.ticktext[0].startswith("<b>") and "(primary)" in figure.layout.yaxis.ticktext[0]
     assert sum("primary" in text for text in figure.layout.yaxis.ticktext) == 1
-    primary = next(v for v in found if v.definition == PRIMARY and v.statistic == "spearman")
+    primary = next(v for v in results if v.definition == PRIMARY and v.statistic == "spearman")
     nmf = trace(figure, "NMF")
     assert nmf.x[0] == primary.by_method["nmf"].r and nmf.y[0] < 0 < trace(figure, "Random ablation").y[0]
     ends = next(t for t in figure.data if t.mode == "lines" and t.legendgroup == "nmf")
@@ -142,8 +150,8 @@ def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() ->
 
 
 def test_the_table_of_definitions_has_them_all_and_marks_one_as_primary() -> None:
-    found = verdicts(select(planted(24)))
-    table = definition_table(found)
+    results = verdicts(select(planted(24)))
+    table = definition_table(results)
     assert len(table) == len(DEFINITIONS) * len(PAPER_METHODS) * len(STATISTICS)
     assert table["primary"].sum() == len(PAPER_METHODS) * len(STATISTICS)
     per = table.groupby(["layers", "rank axis", "batches", "statistic"])
@@ -151,8 +159,8 @@ def test_the_table_of_definitions_has_them_all_and_marks_one_as_primary() -> Non
     for _, rows in per:
         assert rows.loc[rows["strongest"], "coefficient"].item() == rows["coefficient"].min()
         nmf = rows.loc[rows["method"] == "NMF", "coefficient"].item()
-        others = rows[rows["method"] != "NMF"]
-        assert others["NMF minus it"].to_numpy() == pytest.approx(nmf - others["coefficient"].to_numpy())
+        differences = rows[rows["method"] != "NMF"]
+        assert differences["NMF minus it"].to_numpy() == pytest.approx(nmf - differences["coefficient"].to_numpy())
     assert table.loc[table["method"] == "NMF", "NMF minus it"].isna().all()
 
 

@@ -46,7 +46,7 @@ def test_a_link_sets_every_choice() -> None:
 
 def test_what_a_link_got_wrong_is_said() -> None:
     app = visit("overview", data="imagenet", layer="conv9_9", p=["0", "1", "3"])
-    assert [words.value.split(":")[0] for words in app.info] == [
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for data set imagenet",
         "The link asks for label noise p 3",
         "The link asks for layer conv9_9",
@@ -170,7 +170,7 @@ def test_runtime_as_in_the_paper_is_mu_over_the_rank() -> None:
 def test_runtime_says_what_a_link_got_wrong() -> None:
     app = runtime(over="width", rank=["2", "999"], scale="cubic", source="hearsay")
     assert not app.exception
-    assert [words.value.split(":")[0] for words in app.info if "link" in words.value] == [
+    assert [message.value.split(":")[0] for message in app.info if "link" in message.value] == [
         "The link asks for time over width",
         "The link asks for ranks 999",
         "The link asks for axes cubic",

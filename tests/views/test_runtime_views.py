@@ -41,10 +41,10 @@ def over_rank(**fields: object) -> dict[RuntimeRequest, RuntimeResult]:
 
 
 def over_rows() -> dict[RuntimeRequest, RuntimeResult]:
-    at = {share: round(320 * share) for share in (0.25, 0.5, 1.0)}
+    row_counts = {share: round(320 * share) for share in (0.25, 0.5, 1.0)}
     return {
         replace(REQUEST, kind="rows", rank=8, share=share, solver=solver): timing(scale * rows, rows=rows, ranks=[8])
-        for share, rows in at.items()
+        for share, rows in row_counts.items()
         for solver, scale in (("hals", 1e-4), ("mu", 1e-3))
     }
 
@@ -52,64 +52,64 @@ def over_rows() -> dict[RuntimeRequest, RuntimeResult]:
 def converging(errors: tuple[float, ...] = (0.5, 0.4, 0.35)) -> dict[RuntimeRequest, RuntimeResult]:
     hals = [(0.01 * i, 0.009 * i, 0.02 * i, e) for i, e in enumerate(errors, 1)]
     mu = [(0.05 * i, 0.05 * i, 0.06 * i, e) for i, e in enumerate((0.9, 0.6, 0.5, 0.4), 1)]
-    of = replace(REQUEST, kind="convergence", rank=8)
+    request = replace(REQUEST, kind="convergence", rank=8)
     return {
-        of: timing(0.03, trace=hals, ranks=[8]),
-        replace(of, solver="mu"): timing(0.2, trace=mu, ranks=[8], converged=[False]),
+        request: timing(0.03, trace=hals, ranks=[8]),
+        replace(request, solver="mu"): timing(0.2, trace=mu, ranks=[8], converged=[False]),
     }
 
 
-def named(figure: go.Figure, name: str) -> go.Scatter:
+def trace(figure: go.Figure, name: str) -> go.Scatter:
     return next(t for t in figure.data if t.name == name)
 
 
 @pytest.mark.parametrize("scale", ["log", "linear"])
 def test_time_over_rank(scale: str) -> None:
-    figure = runtime_figure(over_rank(converged=[False]), kind="rank", p=0.4, where="conv2_1", scale=scale)
-    hals, mu = named(figure, "HALS"), named(figure, "MU")
+    figure = runtime_figure(over_rank(converged=[False]), kind="rank", p=0.4, place="conv2_1", scale=scale)
+    hals, mu = trace(figure, "HALS"), trace(figure, "MU")
     assert list(hals.x) == [1, 2, 4] and list(hals.y) == [0.05, 0.1, 0.2]
     assert (hals.line.dash, mu.line.dash) == ("solid", "dash") and hals.line.color == mu.line.color == colour_of(0.4)
     assert [str(s).endswith("-open") for s in (*hals.marker.symbol, *mu.marker.symbol)] == [False] * 3 + [True] * 3
-    assert list(named(figure, "all 3 ranks in one call (HALS)").y) == [0.1, 0.1]
-    assert named(figure, "open: not converged").x == (None,)
+    assert list(trace(figure, "all 3 ranks in one call (HALS)").y) == [0.1, 0.1]
+    assert trace(figure, "open: not converged").x == (None,)
     assert figure.layout.yaxis.type == scale and (figure.layout.xaxis.type == "log") == (scale == "log")
     band = next(t for t in figure.data if t.fill == "toself")
     assert min(band.y) == 0.025 and max(band.y) == 0.4  # the least at k = 1, the most at k = 4
 
 
 def test_ticks_of_a_logarithmic_time_axis_are_times() -> None:
-    figure = runtime_figure(over_rank(), kind="rank", p=0, where="conv2_1", scale="log")
+    figure = runtime_figure(over_rank(), kind="rank", p=0, place="conv2_1", scale="log")
     assert {"50 ms", "0.1 s", "1 s"} <= set(figure.layout.yaxis.ticktext)
     assert not any(t.name == "open: not converged" for t in figure.data)
 
 
 def test_time_over_rows_has_a_line_a_solver_and_rank() -> None:
-    figure = runtime_figure(over_rows(), kind="rows", p=0, where="conv2_1", scale="log")
-    assert list(named(figure, "HALS").x) == [80, 160, 320] and list(figure.layout.xaxis.ticktext) == [
+    figure = runtime_figure(over_rows(), kind="rows", p=0, place="conv2_1", scale="log")
+    assert list(trace(figure, "HALS").x) == [80, 160, 320] and list(figure.layout.xaxis.ticktext) == [
         "80",
         "160",
         "320",
     ]
     two = over_rows() | {replace(r, rank=16): t for r, t in over_rows().items()}
-    lines = [t for t in runtime_figure(two, kind="rows", p=0, where="x", scale="log").data if t.mode == "lines+markers"]
+    lines = [t for t in runtime_figure(two, kind="rows", p=0, place="x", scale="log").data if t.mode == "lines+markers"]
     assert {t.name for t in lines} == {"HALS, k = 8", "MU, k = 8", "HALS, k = 16", "MU, k = 16"}
     assert len({t.marker.symbol[0] for t in lines}) == 2
 
 
 def test_devices_are_told_apart() -> None:
-    both = over_rank() | {replace(r, device="cuda"): t for r, t in over_rank().items()}
-    lines = {t.name: t for t in runtime_figure(both, kind="rank", p=0, where="x", scale="log").data}
+    results = over_rank() | {replace(r, device="cuda"): t for r, t in over_rank().items()}
+    lines = {t.name: t for t in runtime_figure(results, kind="rank", p=0, place="x", scale="log").data}
     assert lines["HALS, cpu"].marker.symbol[0] != lines["HALS, cuda"].marker.symbol[0]
 
 
 def test_convergence_ends_where_the_solver_stopped() -> None:
-    figure = runtime_figure(converging(), kind="convergence", p=0, where="conv2_1", scale="log")
-    assert list(named(figure, "HALS").y) == [0.5, 0.4, 0.35] and named(figure, "MU").line.dash == "dash"
-    ends = named(figure, "HALS: end"), named(figure, "MU: end")
+    figure = runtime_figure(converging(), kind="convergence", p=0, place="conv2_1", scale="log")
+    assert list(trace(figure, "HALS").y) == [0.5, 0.4, 0.35] and trace(figure, "MU").line.dash == "dash"
+    ends = trace(figure, "HALS: end"), trace(figure, "MU: end")
     assert [(e.x[0], e.y[0]) for e in ends] == [(0.03, 0.35), (0.2, 0.4)]
     assert "stopped by its own rule" in ends[0].hovertemplate and "cut off" in ends[1].hovertemplate
     assert [str(e.marker.symbol).endswith("-open") for e in ends] == [False, True]
-    linear = runtime_figure(converging(), kind="convergence", p=0, where="conv2_1", scale="linear")
+    linear = runtime_figure(converging(), kind="convergence", p=0, place="conv2_1", scale="linear")
     assert tuple(linear.layout.yaxis.range) == (0, 1.03)
 
 
@@ -139,8 +139,8 @@ def test_answers_of_a_part_of_the_points() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_matrix_too_small_for_every_point_is_explained(kind: str) -> None:
     nothing = timing(1, rows=5, ranks=[], wall_seconds=[], cpu_seconds=[], relative_error=[], n_iter=[], converged=[])
-    words = answer_of({replace(REQUEST, rank=8): nothing}, kind, "fc1")
-    assert words == "fc1 has too small a matrix on this batch for k = 8: its full rank is 5."
+    answer = answer_of({replace(REQUEST, rank=8): nothing}, kind, "fc1")
+    assert answer == "fc1 has too small a matrix on this batch for k = 8: its full rank is 5."
     assert data_table({REQUEST: nothing}, entries()).empty
     settings(CHOICE, {REQUEST: nothing})
 
@@ -189,14 +189,14 @@ def test_the_last_benchmark() -> None:
     assert set(table["solver"]) == {"hals", "sklearn_cd"}
     assert "on the same cases sklearn_cd 30 times as long" in bench_answer(table)
     figure = bench_figure(table, kind="rows", scale="log")
-    pieces = " ".join("|" if x is None else str(x) for x in named(figure, "hals").x)
+    pieces = " ".join("|" if x is None else str(x) for x in trace(figure, "hals").x)
     assert sorted(pieces.split(" | ")) == [
         "12800",
         "51200",
         "6400 12800",
     ]  # joined: the rows alone differ; without the threads
-    assert list(named(bench_figure(table, kind="rank", scale="linear"), "hals").x) == [1, 8]
-    assert named(figure, "hals").line.color != named(figure, "sklearn_cd").line.color
+    assert list(trace(bench_figure(table, kind="rank", scale="linear"), "hals").x) == [1, 8]
+    assert trace(figure, "hals").line.color != trace(figure, "sklearn_cd").line.color
     assert bench_settings(table)["date"] == "2026"
     with pytest.raises(NmfdiagError, match="no times over the rank"):
         bench_figure(table[table["n_ranks"] > 1], kind="rank", scale="log")
@@ -205,7 +205,7 @@ def test_the_last_benchmark() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "words"),
+    ("text", "message"),
     [
         ("", "can't be read"),
         ('"', "can't be read"),
@@ -214,8 +214,8 @@ def test_the_last_benchmark() -> None:
         (BENCH.splitlines()[0] + "\npeers,cpu,conv1,a,b,c,1 2,1,hals,fast,,,,,,\n", "no timed factorisation"),
     ],
 )
-def test_a_malformed_benchmark_is_explained(text: str, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_a_malformed_benchmark_is_explained(text: str, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         benchmark(text)
 
 

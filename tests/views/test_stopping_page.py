@@ -21,9 +21,9 @@ def opened(**link: str) -> AppTest:
     return open_page("stopping", **link)
 
 
-def record(monkeypatch: pytest.MonkeyPatch, runs: Iterable[History]) -> None:
-    found = list(runs)
-    monkeypatch.setattr(records, "histories", lambda name: {r.name: r for r in found if r.experiment == name})
+def record(monkeypatch: pytest.MonkeyPatch, planted_runs: Iterable[History]) -> None:
+    runs = list(planted_runs)
+    monkeypatch.setattr(records, "histories", lambda name: {r.name: r for r in runs if r.experiment == name})
 
 
 @pytest.fixture
@@ -53,8 +53,8 @@ def test_it_answers_and_draws_the_panels_and_the_map() -> None:
     assert any("cifar10 cnn, p = 0 · seeds 0, 1, 2 · 100 training samples" in c.value for c in app.caption)
     assert any("6 of the 12 declared runs" in c.value for c in app.caption)
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
-    shown = app.dataframe[0].value
-    assert shown.rule[0] == "NMF AuC, maximum (declared)" and shown.kept[0] == "6.0 ± 0.6" and len(shown) == 10
+    figures = app.dataframe[0].value
+    assert figures.rule[0] == "NMF AuC, maximum (declared)" and figures.kept[0] == "6.0 ± 0.6" and len(figures) == 10
 
 
 @pytest.mark.usefixtures("planted")
@@ -84,7 +84,7 @@ def test_the_other_experiment_has_its_own_settings_and_measures() -> None:
 @pytest.mark.usefixtures("planted")
 def test_what_a_link_got_wrong_is_said() -> None:
     app = opened(setting="imagenet vgg", of_layers="conv9", smooth="9 epochs")
-    assert [words.value.split(":")[0] for words in app.info] == [
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for setting imagenet vgg",
         "The link asks for layers conv9",
         "The link asks for smoothing 9 epochs",

@@ -40,7 +40,7 @@ def test_a_link_sets_every_choice_and_the_paper_is_a_click_away() -> None:
 def test_what_a_link_got_wrong_is_said() -> None:
     app = visit(order="alphabet", part="most", rows="7", layer="conv9", p="0")
     assert not app.exception and plots(app)
-    assert [words.value.split(":")[0] for words in app.info] == [
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for layer conv9",
         "The link asks for rows and columns ordered by alphabet",
         "The link asks for rectangles by layer cover most",

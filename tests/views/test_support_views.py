@@ -27,7 +27,7 @@ MIXED = support_cover((np.random.default_rng(0).random((40, 16)) < 0.5).astype(f
 CHOICE = Choice((lookup("digits-cnn-p0-s0"), lookup("digits-cnn-p1-s0")), "conv2_1", batch="3")
 
 
-def named(figure: go.Figure, name: str) -> go.Scatter:
+def trace(figure: go.Figure, name: str) -> go.Scatter:
     return next(t for t in figure.data if t.name == name)
 
 
@@ -41,8 +41,8 @@ def test_the_picture_shows_the_support(order: str) -> None:
     first, second = heatmaps(figure)
     assert (~np.isnan(np.array(first.z, float))).sum() == MIXED.matrix.sum()
     assert np.shape(second.z) == BLOCKS.matrix.shape and {1, 2, 3} == set(np.unique(np.nan_to_num(second.z, nan=1)))
-    at = {(y, x) for t in figure.data if t.name and "fooling" in t.name for x, y in zip(t.x, t.y, strict=True)}
-    assert len(at) >= len(BLOCKS.fooling_set)
+    entries = {(y, x) for t in figure.data if t.name and "fooling" in t.name for x, y in zip(t.x, t.y, strict=True)}
+    assert len(entries) >= len(BLOCKS.fooling_set)
     dots = [t for t in figure.data if t.name and "fooling" in t.name]
     for trace, heatmap in zip(dots, (first, second), strict=True):
         assert not np.isnan([heatmap.z[i][j] for i, j in zip(trace.y, trace.x, strict=True)]).any()
@@ -55,8 +55,8 @@ def test_the_picture_shows_the_support(order: str) -> None:
 def test_every_entry_has_the_first_rectangle_that_covers_it() -> None:
     first = rectangle_of(MIXED)
     assert ((first > 0) == MIXED.matrix).all() and first.max() <= len(MIXED.rectangles)
-    one = MIXED.rectangles[0]
-    assert (first[np.ix_(one.rows, one.columns)] == 1).all()
+    rectangle = MIXED.rectangles[0]
+    assert (first[np.ix_(rectangle.rows, rectangle.columns)] == 1).all()
 
 
 def test_a_rectangle_is_framed_where_it_is_in_one_piece() -> None:
@@ -72,25 +72,25 @@ def test_a_rectangle_is_framed_where_it_is_in_one_piece() -> None:
 def test_linear_and_dead_layers_are_drawn_and_said(cover: SupportCover) -> None:
     figure = support_figure({0.0: cover, 1.0: BLOCKS}, layer="conv2_1", batch="x", order="biclusters")
     assert bounds_words(cover) in figure.layout.annotations[0].text
-    words = answer_of({0.0: cover, 1.0: BLOCKS}, "conv2_1", "one class")
-    assert words.startswith("At conv2_1 one class of the p = 1 network needs 3 rectangles, of p = 0 is ")
-    growth = growth_figure({0.0: {"conv2_1": cover}}, ["conv2_1"], part="half", batch="x", most=80)
-    assert list(named(growth, "p = 0").y) == [0 if cover.dead else 1]
+    text = answer_of({0.0: cover, 1.0: BLOCKS}, "conv2_1", "one class")
+    assert text.startswith("At conv2_1 one class of the p = 1 network needs 3 rectangles, of p = 0 is ")
+    growth = growth_figure({0.0: {"conv2_1": cover}}, ["conv2_1"], part="half", batch="x", n_rows=80)
+    assert list(trace(growth, "p = 0").y) == [0 if cover.dead else 1]
     assert len(entry_table({0.0: cover}, "x")) == cover.matrix.size
 
 
 @pytest.mark.parametrize("part", ["all", "90 %", "half"])
 def test_rectangles_by_layer(part: str) -> None:
-    figure = growth_figure({0.4: {"a": BLOCKS, "b": MIXED}}, ["a", "b", "c"], part=part, batch="x", most=80)
-    line = named(figure, "p = 0.4")
+    figure = growth_figure({0.4: {"a": BLOCKS, "b": MIXED}}, ["a", "b", "c"], part=part, batch="x", n_rows=80)
+    line = trace(figure, "p = 0.4")
     assert line.line.color == colour_of(0.4) and list(line.x) == ["a", "b"]
     assert part in figure.layout.yaxis.title.text and list(figure.layout.xaxis.categoryarray) == ["a", "b", "c"]
     if part == "all":
         assert list(line.y) == [3, MIXED.upper_bound]
-        assert list(named(figure, "p = 0.4, lower bound").y) == [3, MIXED.lower_bound]
+        assert list(trace(figure, "p = 0.4, lower bound").y) == [3, MIXED.lower_bound]
         band = next(t for t in figure.data if t.fill == "toself")
         assert list(band.y) == [3, MIXED.upper_bound, MIXED.lower_bound, 3]
-        assert list(named(figure, "the most that this many rows and channels can need").y) == [6, 16]
+        assert list(trace(figure, "the most that this many rows and channels can need").y) == [6, 16]
     else:
         share = 0.9 if part == "90 %" else 0.5
         assert list(line.y) == [BLOCKS.rectangles_for(share), MIXED.rectangles_for(share)]
@@ -99,11 +99,11 @@ def test_rectangles_by_layer(part: str) -> None:
 
 def test_the_answer_has_the_figures() -> None:
     low, high = MIXED.lower_bound, MIXED.upper_bound
-    words = answer_of({0.0: BLOCKS, 0.4: LINEAR, 1.0: MIXED}, "conv2_1", "one class")
-    assert words.startswith(
+    answer = answer_of({0.0: BLOCKS, 0.4: LINEAR, 1.0: MIXED}, "conv2_1", "one class")
+    assert answer.startswith(
         f"At conv2_1 one class of the p = 1 network needs {bounds(low, high)}, of p = 0 3 rectangles."
     )
-    assert words.endswith(f"takes {MIXED.rectangles_for(0.5)} against 2.")
+    assert answer.endswith(f"takes {MIXED.rectangles_for(0.5)} against 2.")
     full = support_cover(np.tril(np.ones((6, 9))) + 0.0)
     assert "needs 6 rectangles. That is the most that 6 rows can need. Half" in answer_of({0.0: full}, "x", "one class")
     alone = answer_of({1.0: BLOCKS}, "conv2_1", "a multi-class batch")
@@ -115,9 +115,9 @@ def bounds(low: int, high: int) -> str:
 
 
 def test_distinct_dead_and_always_on_are_said() -> None:
-    words = channels_words({0.0: BLOCKS, 1.0: LINEAR})
-    assert "p = 0: 3 distinct supports in 6 rows (all shown), 33% positive; of 12 channels 0 dead, 0 always on" in words
-    assert "of 4 channels 0 dead, 4 always on" in words
+    text = channels_words({0.0: BLOCKS, 1.0: LINEAR})
+    assert "p = 0: 3 distinct supports in 6 rows (all shown), 33% positive; of 12 channels 0 dead, 0 always on" in text
+    assert "of 4 channels 0 dead, 4 always on" in text
 
 
 def test_tables_and_settings() -> None:

@@ -93,7 +93,7 @@ def test_what_can_not_be_read_is_told_and_the_rest_is_shown(folder: Path) -> Non
     write_run(folder, "bad").write_text("{oops\n{}\n")
     app = opened(runs="gone", layer_of="conv9")
     assert not app.exception and app.warning[0].value.startswith("bad: Line 1") and len(plots(app)) == 2
-    assert [words.value.split(":")[0] for words in app.info] == [
+    assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for runs gone",
         "The link asks for layers conv9",
     ]

@@ -19,9 +19,12 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def diagnosis(records: Path, level: float) -> Diagnosis:
-    found = profile(level)
+    measured_profile = profile(level)
     return Diagnosis(
-        found, Phases((), (), (), "planted"), "", comparison=compare_with_references(found, folder=records)
+        measured_profile,
+        Phases((), (), (), "planted"),
+        "",
+        comparison=compare_with_references(measured_profile, folder=records),
     )
 
 
@@ -34,9 +37,9 @@ def test_the_ends_are_told_apart(records: Path) -> None:
 
 def test_what_cannot_be_compared_says_why(records: Path) -> None:
     alone = replace(diagnosis(records, 0.8), comparison=Comparison("other", reason="No reference is like it."))
-    found = verdict(alone)
-    assert (found.answer, found.sure) == ("Not compared", "No reference is like it.")
-    assert found.where.startswith("Least linear at conv") and "AuC 0.79" in found.where
+    card = verdict(alone)
+    assert (card.answer, card.sure) == ("Not compared", "No reference is like it.")
+    assert card.where.startswith("Least linear at conv") and "AuC 0.79" in card.where
     assert verdict(replace(alone, comparison=None)).sure
 
 

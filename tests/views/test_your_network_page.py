@@ -37,9 +37,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 @pytest.fixture
 def opened(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
     """What was opened; a copy of a shipped network stands in for it."""
-    seen: list[Opening] = []
-    monkeypatch.setattr(open_process, "open_command", copying(home / "zoo", seen))
-    return seen
+    openings: list[Opening] = []
+    monkeypatch.setattr(open_process, "open_command", copying(home / "zoo", openings))
+    return openings
 
 
 def page(**link: str) -> AppTest:
@@ -58,11 +58,11 @@ def click(app: AppTest, label: str) -> AppTest:
 
 
 def texts(app: AppTest) -> str:
-    return "\n".join(each.value for kind in (app.markdown, app.caption, app.warning, app.error) for each in kind)
+    return "\n".join(element.value for kind in (app.markdown, app.caption, app.warning, app.error) for element in kind)
 
 
-def until(app: AppTest, words: str) -> AppTest:
-    return run_until(app, lambda app: words in texts(app))
+def until(app: AppTest, text: str) -> AppTest:
+    return run_until(app, lambda app: text in texts(app))
 
 
 def test_what_it_offers_is_what_can_be_opened() -> None:
@@ -91,8 +91,8 @@ def test_files_are_listed_and_what_was_chosen_is_opened(home: Path, opened: list
     app.selectbox(key="_pick_normalisation").select("half").run()
     app.text_input(key="_name_first").input("my net!").run()
     app = until(click(app, "Open and check"), "my-net · ")
-    wanted = {"weights": home / "models" / "first.pt", "data": str(home / "data" / "b.zip"), "arch": "vgg19"}
-    assert opened == [Opening("my-net", **wanted, normalization="half")]  # type: ignore[arg-type]
+    opening = {"weights": home / "models" / "first.pt", "data": str(home / "data" / "b.zip"), "arch": "vgg19"}
+    assert opened == [Opening("my-net", **opening, normalization="half")]  # type: ignore[arg-type]
     assert app.selectbox(key="network").value == "my-net" and not app.error
 
 
@@ -147,7 +147,7 @@ def test_the_example_is_checked_diagnosed_reported_and_removed(home: Path, opene
 def test_it_can_be_opened_again_with_the_normalisation_that_fits(home: Path, opened: list[Opening]) -> None:
     app = until(click(page(), "Try it with an example"), r"a \*remark\*")
     app = until(click(app, "Open again, normalised as half"), r"a \*remark\*")
-    assert [(each.name, each.normalization, each.replaces) for each in opened] == [
+    assert [(opening.name, opening.normalization, opening.replaces) for opening in opened] == [
         (EXAMPLE_NAME, "auto", False), (EXAMPLE_NAME, "half", True),
     ]  # fmt: skip
     assert not app.error and app.selectbox(key="network").value == EXAMPLE_NAME
@@ -159,9 +159,9 @@ def test_the_better_normalisation_is_understood_as_the_check_words_it() -> None:
     with torch.no_grad():  # the first class where x < 0: right of inputs from -1 to 1
         model.weight.copy_(torch.tensor([[-1.0], [1.0]]))
         model.bias.zero_()
-    found = preflight(torch.nn.Sequential(torch.nn.Identity(), model), inputs, labels)
-    assert found.accuracy == 0.5
-    assert your_network.better_normalization({"preflight": found.to_dict()}) in ("data", "half")
+    result = preflight(torch.nn.Sequential(torch.nn.Identity(), model), inputs, labels)
+    assert result.accuracy == 0.5
+    assert your_network.better_normalization({"preflight": result.to_dict()}) in ("data", "half")
     assert your_network.better_normalization({}) == ""
 
 
@@ -196,8 +196,8 @@ def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None
     assert not app.exception and not app.error
     assert "mine · mlp · p unknown" in texts(app) and "p = 0" not in texts(app)
     assert not any(pills.key == "p" for pills in app.pills)
-    drawn = str([plot["data"] for plot in plots(app)])
-    assert "p = 0" not in drawn and ("34,144,140" in drawn or name == "support")
+    figures = str([plot["data"] for plot in plots(app)])
+    assert "p = 0" not in figures and ("34,144,140" in figures or name == "support")
     assert all(
         table.value["p"].isna().all() or set(table.value["p"]) <= {"?"} for table in app.dataframe if "p" in table.value
     )

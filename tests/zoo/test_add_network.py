@@ -23,7 +23,7 @@ from nmfdiag.jobs.requests import profile_requests
 from nmfdiag.networks.architectures import build
 from nmfdiag.views.classes.figures import map_figure
 from nmfdiag.views.classes.sentences import classes_answer
-from nmfdiag.views.classes.tables import class_curves, class_of
+from nmfdiag.views.classes.tables import class_of, single_class_curves
 from nmfdiag.views.curve_tables import network_table
 from nmfdiag.views.selection import BOTH, MULTI, Choice
 from nmfdiag.zoo import add_network
@@ -111,7 +111,7 @@ def test_what_the_sidebar_says(added: ZooEntry) -> None:
 def test_the_classes_page_shows_those_that_are_there(added: ZooEntry) -> None:
     last = list(added.layers)[-1]
     choice = Choice((added,), last, methods=("pca",), grid="coarse")
-    found = class_curves(
+    found = single_class_curves(
         choice, {request: compute(request, device="cpu") for request in choice.requests(layers=[last])}
     )
     figure = map_figure(found, 0.0, class_idx=GOLDFISH)

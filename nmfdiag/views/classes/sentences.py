@@ -1,4 +1,4 @@
-"""What classes say, in plain sentences with the figures that carry them."""
+"""Sentences of the page *Classes*, with the figures that carry them."""
 
 from collections.abc import Mapping
 
@@ -9,43 +9,52 @@ from nmfdiag.text import signed
 from nmfdiag.views.classes.tables import POOLED, ClassCurves, correlations, undefined
 
 NO_TEST = "the network was added without --test"
-ONE = 0.995  # what two decimals show as 1.00
+ONE = 0.995
+"""Least value that two decimals show as 1.00."""
 
 
-def classes_answer(found: ClassCurves, p: float, layer: str) -> str:
-    """Which class is lowest and where, how far the classes spread there, and whether AuC goes with test accuracy at a layer."""
-    cells = [(value, at, c) for at in found.choice.layers for c, value in found.auc(p, at).items()]
-    start = f"{METHODS[found.method].title}, p = {p:g}: "
+def classes_answer(class_curves: ClassCurves, p: float, layer: str) -> str:
+    """Return the class and layer of the lowest AuC, the spread of classes there, and the correlation with test accuracy at a layer."""
+    choice, method = class_curves.choice, METHODS[class_curves.method].title
+    cells = [(value, name, c) for name in choice.layers for c, value in class_curves.auc(p, name).items()]
     if not cells:
-        return f"{start}no curve."
-    value, at, c = min(cells)
+        return f"{method}, p = {p:g}: no curve."
+    value, lowest_layer, c = min(cells)
+    sentence = f"{method}, p = {p:g}: "
     if value >= ONE:
-        words = "every class has AuC 1.00 at every layer: one direction is enough for each"
+        sentence += "every class has AuC 1.00 at every layer: one direction is enough for each"
     else:
-        there = found.auc(p, at).values()
-        spread = f", where classes reach up to {max(there):.2f}" if len(there) > 1 else ""
-        words = f"class {found.names[c]} has the lowest AuC, {value:.2f} at {at}{spread}"
-    words, of, here = f"{start}{words}", correlations(found, layer), list(found.auc(p, layer).values())
-    if found.network(p).test_accuracy is None:
-        words += f". Without test samples ({NO_TEST}) there is nothing to compare AuC with"
-    elif p in of and (len(here) > 2 or len(found.classes) <= 2):  # while curves come, a reason would be of no interest
-        words += f". {_verdict(of[p], layer, here)}"
-    if POOLED in of and of[POOLED].r is not None:
-        pooled = of[POOLED]
-        words += f"; pooled within p, {correlation_words(pooled)}"
-    return f"{words}."
+        values = class_curves.auc(p, lowest_layer).values()
+        reach = f", where classes reach up to {max(values):.2f}" if len(values) > 1 else ""
+        sentence += f"class {class_curves.names[c]} has the lowest AuC, {value:.2f} at {lowest_layer}{reach}"
+    results, auc = correlations(class_curves, layer), list(class_curves.auc(p, layer).values())
+    has_enough = len(auc) > 2 or len(class_curves.classes) <= 2  # while curves come, a reason would be of no interest
+    if class_curves.network(p).test_accuracy is None:
+        sentence += f". Without test samples ({NO_TEST}) there is nothing to compare AuC with"
+    elif p in results and has_enough:
+        sentence += f". {_verdict(results[p], layer, auc)}"
+    pooled = results.get(POOLED)
+    if pooled and pooled.r is not None:
+        sentence += f"; pooled within p, {correlation_words(pooled)}"
+    return f"{sentence}."
 
 
-def correlation_words(of: Correlation) -> str:
-    """``r = 0.58 (−0.07 to 0.89), n = 10``, or why there is none."""
-    if of.r is None:
-        return f"no r, {undefined(of)}"
-    ends = f" ({signed(of.low)} to {signed(of.high)})" if of.low is not None and of.high is not None else ""
-    return f"r\u00a0=\u00a0{signed(of.r)}{ends}, n\u00a0=\u00a0{of.n}"
+def correlation_words(correlation: Correlation) -> str:
+    """Return ``r = 0.58 (−0.07 to 0.89), n = 10``, or why it is undefined."""
+    if correlation.r is None:
+        return f"no r, {undefined(correlation)}"
+    interval = _interval(correlation)
+    return f"r\u00a0=\u00a0{signed(correlation.r)}{interval and f' ({interval})'}, n\u00a0=\u00a0{correlation.n}"
+
+
+def _interval(correlation: Correlation) -> str:
+    if correlation.low is None or correlation.high is None:
+        return ""
+    return f"{signed(correlation.low)} to {signed(correlation.high)}"
 
 
 def denoising_words(curves: Mapping[float, CompressionCurve], name: str, layer: str, method: str) -> str:
-    """Where a class's compressed accuracy beats the uncompressed one, and by how many samples.
+    """Return where a class's compressed accuracy beats the uncompressed one, and by how many samples.
 
     Args:
         curves: One class's curve for each p.
@@ -76,16 +85,15 @@ def denoising_words(curves: Mapping[float, CompressionCurve], name: str, layer: 
     return f"{start}no rank beats the uncompressed accuracy ({listed})."
 
 
-def _verdict(of: Correlation, layer: str, auc: list[float]) -> str:
-    if of.r is None:
-        shown = (
-            f": AuC is {auc[0]:.2f} for every class" if auc and max(auc) - min(auc) < 0.005 else f": {undefined(of)}"
-        )
-        return f"At {layer} no correlation with test accuracy is defined{shown}"
-    ends = (
-        f"95 % interval {signed(of.low)} to {signed(of.high)}, " if of.low is not None and of.high is not None else ""
+def _verdict(correlation: Correlation, layer: str, auc: list[float]) -> str:
+    if correlation.r is None:
+        is_constant = auc and max(auc) - min(auc) < 0.005
+        reason = f"AuC is {auc[0]:.2f} for every class" if is_constant else undefined(correlation)
+        return f"At {layer} no correlation with test accuracy is defined: {reason}"
+    interval = _interval(correlation)
+    figures = (
+        f"r\u00a0=\u00a0{signed(correlation.r)} ({interval and f'95 % interval {interval}, '}{correlation.n} classes)"
     )
-    figures = f"r\u00a0=\u00a0{signed(of.r)} ({ends}{of.n} classes)"
-    if not of.clear:
+    if not correlation.clear:
         return f"At {layer} AuC does not clearly go with test accuracy: {figures}"
-    return f"At {layer} classes of higher AuC are recognised {'better' if of.r > 0 else 'worse'} in the test: {figures}"
+    return f"At {layer} classes of higher AuC are recognised {'better' if correlation.r > 0 else 'worse'} in the test: {figures}"

@@ -1,4 +1,4 @@
-"""What the Classes page draws: one curve a p, layer and class; correlations with test accuracy; their tables."""
+"""Single-class curves of the page *Classes* by p, layer and class, their correlations with test accuracy, and tables."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -25,7 +25,7 @@ class ClassCurves:
     """One method's single-class curves of the chosen networks.
 
     Attributes:
-        choice: The sidebar's, over each class.
+        choice: The sidebar's choice, over each class.
         method: The compression method.
         curves: By p, layer and class.
     """
@@ -36,29 +36,29 @@ class ClassCurves:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of every class of the network."""
+        """The names of all classes of the network."""
         return self.choice.networks[0].class_names
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """Those that there are samples of."""
+        """The classes that have samples."""
         return self.choice.networks[0].classes
 
     def network(self, p: float) -> ZooEntry:
-        """The network of this p."""
+        """Return the network of this p."""
         return next(n for n in self.choice.networks if n.label_noise == p)
 
     def auc(self, p: float, layer: str) -> dict[int, float]:
-        """AuC by class on the chosen rank axis; classes without a curve are missing."""
-        at = self.curves.get(p, {}).get(layer, {})
-        return {c: at[c].auc_over(self.choice.axis) for c in sorted(at)}
+        """Return AuC by class on the chosen rank axis, for classes with a curve."""
+        by_class = self.curves.get(p, {}).get(layer, {})
+        return {c: by_class[c].auc_over(self.choice.axis) for c in sorted(by_class)}
 
     def test_accuracy(self, p: float) -> tuple[float | None, ...]:
-        """Accuracy on the test samples of each true class."""
+        """Return the accuracy on test samples of each true class."""
         return self.network(p).test_accuracy_by_class
 
     def points(self, layer: str) -> list[tuple[float, int, float, float]]:
-        """One (p, class, AuC, test accuracy) for each curve of a layer whose network's test accuracy by class is known."""
+        """Return (p, class, AuC, test accuracy) of each curve of a layer, where the test accuracy by class is known."""
         return [
             (p, c, value, test)
             for p in self.curves
@@ -68,12 +68,12 @@ class ClassCurves:
 
 
 def over_classes(choice: Choice) -> Choice:
-    """The same for each class: a map of classes needs them all, whichever the sidebar names."""
+    """Return the same choice over each class: a map of classes needs all of them."""
     return replace(choice, batch=EACH_CLASS)
 
 
 def note(choice: Choice) -> str:
-    """What is shown in the place of a batch that this page can't use; else empty."""
+    """Return what replaces a multi-class batch, which this page can't use; empty for other batches."""
     if choice.batch != MULTI:
         return ""
     return (
@@ -82,101 +82,101 @@ def note(choice: Choice) -> str:
     )
 
 
-def class_curves(choice: Choice, results: Curves) -> ClassCurves:
-    """Group the curves of the method that answers are about, or of another one as long as it has none."""
+def single_class_curves(choice: Choice, results: Curves) -> ClassCurves:
+    """Group the curves of the choice's method, or of another one as long as it has no curve."""
     methods = {request.method for request in results}
     method = choice.method if choice.method in methods else min(methods)
-    found: dict[float, dict[str, dict[int, CompressionCurve]]] = {}
+    groups: dict[float, dict[str, dict[int, CompressionCurve]]] = {}
     for request, curve in results.items():
         if request.method == method and request.class_idx != MULTI_CLASS:
-            at = found.setdefault(choice.label_noise(request), {}).setdefault(request.layer, {})
-            at[request.class_idx] = curve
-    return ClassCurves(choice, method, {p: found[p] for p in sorted(found)})
+            by_class = groups.setdefault(choice.label_noise(request), {}).setdefault(request.layer, {})
+            by_class[request.class_idx] = curve
+    return ClassCurves(choice, method, {p: groups[p] for p in sorted(groups)})
 
 
-def class_of(wanted: str, found: ClassCurves, p: float) -> int:
-    """The class of this name, or that of the lowest AuC at the chosen layer for this p.
+def class_of(name: str, class_curves: ClassCurves, p: float) -> int:
+    """Return the class of this name, or for :data:`LOWEST` that of the lowest AuC at the chosen layer for this p.
 
     Raises:
         NmfdiagError: If there is no such class.
     """
-    if wanted != LOWEST:
-        if wanted not in found.choice.names:
-            raise NmfdiagError(f"Unknown class {wanted!r}: there are {', '.join(found.choice.names)}.")
-        return found.names.index(wanted)
-    auc = found.auc(p, found.choice.layer)
-    return min(auc, key=auc.__getitem__, default=found.classes[0])
+    if name != LOWEST:
+        if name not in class_curves.choice.names:
+            raise NmfdiagError(f"Unknown class {name!r}: there are {', '.join(class_curves.choice.names)}.")
+        return class_curves.names.index(name)
+    auc = class_curves.auc(p, class_curves.choice.layer)
+    return min(auc, key=auc.__getitem__, default=class_curves.classes[0])
 
 
-def correlations(found: ClassCurves, layer: str, method: str = "pearson") -> dict[float | str, Correlation]:
-    """AuC against test accuracy over the classes of each p (Fisher's interval), and of all p :data:`POOLED`.
+def correlations(class_curves: ClassCurves, layer: str, method: str = "pearson") -> dict[float | str, Correlation]:
+    """Correlate AuC with test accuracy over the classes of each p (Fisher's interval), and of all p :data:`POOLED`.
 
-    Pooled, every p's own mean is taken off first. The same classes come again with every p, so the interval is that of a
-    bootstrap over classes.
+    Pooled values are less the mean of their p. Every p has the same classes, so the pooled interval is from a bootstrap over
+    classes.
     """
-    points = found.points(layer)
-    of: dict[float | str, Correlation] = {}
-    for p in found.curves:
-        mine = [point for point in points if point[0] == p]
-        of[p] = correlation([auc for *_, auc, _ in mine], [test for *_, test in mine], method=method)
-    if len(of) > 1:
+    points = class_curves.points(layer)
+    results: dict[float | str, Correlation] = {}
+    for p in class_curves.curves:
+        level = [point for point in points if point[0] == p]
+        results[p] = correlation([auc for *_, auc, _ in level], [test for *_, test in level], method=method)
+    if len(results) > 1:
         ps, classes, auc, test = zip(*points, strict=True) if points else ((), (), (), ())
-        of[POOLED] = correlation(
+        results[POOLED] = correlation(
             auc, test, method=method, groups=ps, interval="bootstrap", clusters=classes, draws=BOOTSTRAP_DRAWS
         )
-    return of
+    return results
 
 
-def _place(found: ClassCurves, p: float, layer: str, c: int) -> dict[str, Any]:
+def _row_start(class_curves: ClassCurves, p: float, layer: str, c: int) -> dict[str, Any]:
     return {
-        "network": found.network(p).name,
+        "network": class_curves.network(p).name,
         "p": known(p),
         "layer": layer,
-        "class": found.names[c],
-        "method": found.method,
+        "class": class_curves.names[c],
+        "method": class_curves.method,
     }
 
 
-def map_table(found: ClassCurves, p: float) -> pd.DataFrame:
-    """One row a class and layer of one network: what the map is drawn from."""
+def map_table(class_curves: ClassCurves, p: float) -> pd.DataFrame:
+    """Return the values behind the map of one network, one row per class and layer."""
     return pd.DataFrame(
         [
             {
-                **_place(found, p, layer, c),
+                **_row_start(class_curves, p, layer, c),
                 "AuC": curve.auc,
                 "AuC over log k": curve.auc_over("log"),
                 "baseline accuracy": curve.baseline_accuracy,
                 "samples": curve.n_samples,
             }
-            for layer in found.choice.layers
-            for c, curve in sorted(found.curves.get(p, {}).get(layer, {}).items())
+            for layer in class_curves.choice.layers
+            for c, curve in sorted(class_curves.curves.get(p, {}).get(layer, {}).items())
         ]
     )
 
 
-def point_table(found: ClassCurves, layer: str) -> pd.DataFrame:
-    """One row a point of the scatter plot."""
+def point_table(class_curves: ClassCurves, layer: str) -> pd.DataFrame:
+    """Return the points of the scatter plot."""
     return pd.DataFrame(
         [
             {
-                **_place(found, p, layer, c),
-                "rank axis": found.choice.axis,
+                **_row_start(class_curves, p, layer, c),
+                "rank axis": class_curves.choice.axis,
                 "AuC": auc,
                 "test accuracy": test,
             }
-            for p, c, auc, test in found.points(layer)
+            for p, c, auc, test in class_curves.points(layer)
         ],
         columns=["network", "p", "layer", "class", "method", "rank axis", "AuC", "test accuracy"],
     )
 
 
-def correlation_table(found: ClassCurves) -> pd.DataFrame:
-    """Every layer: the range of AuC over classes, and both correlations with test accuracy, for each p and pooled."""
+def correlation_table(class_curves: ClassCurves) -> pd.DataFrame:
+    """Return, for every layer, each p and pooled: the range of AuC over classes, and both correlations with test accuracy."""
     rows = []
-    for layer in found.choice.layers:
-        pearson, spearman = (correlations(found, layer, method) for method in ("pearson", "spearman"))
-        for p, of in pearson.items():
-            auc = [value for q, _, value, _ in found.points(layer) if p in (q, POOLED)]
+    for layer in class_curves.choice.layers:
+        pearson, spearman = (correlations(class_curves, layer, method) for method in ("pearson", "spearman"))
+        for p, result in pearson.items():
+            auc = [value for q, _, value, _ in class_curves.points(layer) if p in (q, POOLED)]
             if auc:
                 rows.append(
                     {
@@ -184,14 +184,14 @@ def correlation_table(found: ClassCurves) -> pd.DataFrame:
                         "p": p if isinstance(p, str) else f"{p:g}",
                         "least AuC": min(auc),
                         "largest AuC": max(auc),
-                        "points": of.n if of.r is not None else len(auc),
-                        "Pearson r": of.r,
-                        "r from": of.low,
-                        "r to": of.high,
+                        "points": result.n if result.r is not None else len(auc),
+                        "Pearson r": result.r,
+                        "r from": result.low,
+                        "r to": result.high,
                         "Spearman ρ": spearman[p].r,
                         "ρ from": spearman[p].low,
                         "ρ to": spearman[p].high,
-                        "undefined because": undefined(of),
+                        "undefined because": undefined(result),
                     }
                 )
     numbers = ["Pearson r", "r from", "r to", "Spearman ρ", "ρ from", "ρ to"]
@@ -199,15 +199,15 @@ def correlation_table(found: ClassCurves) -> pd.DataFrame:
     return table.astype(dict.fromkeys(numbers, float)) if rows else table
 
 
-def undefined(of: Correlation) -> str:
-    """Why there is no correlation, in the words of this page; empty where there is one."""
+def undefined(correlation: Correlation) -> str:
+    """Return why there is no correlation, in the terms of this page; empty where there is one."""
     return (
-        of.reason.replace("x is", "AuC is")
+        correlation.reason.replace("x is", "AuC is")
         .replace("y is", "test accuracy is")
         .replace("x and y", "AuC and test accuracy")
     )
 
 
 def curves_of(choice: Choice, results: Curves, class_idx: int) -> dict[CurveRequest, CompressionCurve]:
-    """The curves of one class at the chosen layer, of every p and method."""
+    """Return the curves of one class at the chosen layer, of every p and method."""
     return {r: c for r, c in results.items() if (r.layer, r.class_idx) == (choice.layer, class_idx)}

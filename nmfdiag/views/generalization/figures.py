@@ -29,17 +29,17 @@ DEFINITION_MARKERS = {"nmf": "circle", "pca": "circle-open", "random": "diamond-
 DODGE = {"nmf": -0.22, "pca": 0.0, "random": 0.22}
 
 
-def scatter_figure(selection: Selection, *, chosen: str = "") -> go.Figure:
-    """Generalisation error over AuC: a panel a method, a point a network, the fitted line with its band, r in the title.
+def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
+    """Draw generalisation error over AuC: one panel per method, one point per network, the fitted line with its band, r in the title.
 
     Args:
-        selection: The networks, and what they are compared within.
-        chosen: The network that is ringed.
+        selection: The networks, and the groups that they are compared within.
+        ringed: The network to mark with a ring.
     """
     verdict = selection.verdict()
     titles = [
-        f"<b>{METHODS[m].title}</b><br>r = {interval_words(of).replace(' (', '<br>(')}"
-        for m, of in verdict.by_method.items()
+        f"<b>{METHODS[m].title}</b><br>r = {interval_words(correlation).replace(' (', '<br>(')}"
+        for m, correlation in verdict.by_method.items()
     ]
     figure = make_subplots(cols=len(PAPER_METHODS), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
     errors = selection.deviations(selection.errors)
@@ -47,19 +47,19 @@ def scatter_figure(selection: Selection, *, chosen: str = "") -> go.Figure:
         areas = selection.deviations(selection.areas(method))
         _add_line(figure, areas, errors, method, col)
         _add_points(figure, selection, areas, errors, method, col)
-        at = [i for i, record in enumerate(selection.records) if record.name == chosen]
+        rings = [i for i, record in enumerate(selection.records) if record.name == ringed]
         figure.add_scatter(
-            x=[areas[i] for i in at], y=[errors[i] for i in at], mode="markers", name=chosen, hoverinfo="skip",
+            x=[areas[i] for i in rings], y=[errors[i] for i in rings], mode="markers", name=ringed, hoverinfo="skip",
             showlegend=False, marker={"symbol": "circle-open", "size": 19, "color": GREY, "line": {"width": 2.5}},
             row=1, col=col,
         )  # fmt: skip
     _add_keys(figure, selection)
     over = "AuC over log k" if selection.definition.axis == "log" else "AuC"
     raw = selection.compared == COMPARED[0]
-    words = "" if raw else ", less its group's mean"
-    figure.update_xaxes(title=over + words, range=AUC_RANGE if raw else None, matches="x")
+    suffix = "" if raw else ", less its group's mean"
+    figure.update_xaxes(title=over + suffix, range=AUC_RANGE if raw else None, matches="x")
     figure.update_yaxes(range=ERROR_RANGE if raw else None)
-    figure.update_yaxes(title=f"generalisation error{words}", col=1)
+    figure.update_yaxes(title=f"generalisation error{suffix}", col=1)
     set_layout(figure, _title("Generalisation error over AuC", selection.definition.words))
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(
@@ -70,46 +70,46 @@ def scatter_figure(selection: Selection, *, chosen: str = "") -> go.Figure:
     )
 
 
-def definitions_figure(found: Sequence[Verdict], statistic: str = "pearson") -> go.Figure:
-    """The coefficient of every declared definition and method with its interval; the primary definition on top, in bold."""
-    some = [verdict for verdict in found if verdict.statistic == statistic]
-    some.sort(key=lambda verdict: verdict.definition != PRIMARY)
+def definitions_figure(verdicts: Sequence[Verdict], statistic: str = "pearson") -> go.Figure:
+    """Draw the coefficient of every declared definition and method with its interval; the primary definition on top, in bold."""
+    rows = [verdict for verdict in verdicts if verdict.statistic == statistic]
+    rows.sort(key=lambda verdict: verdict.definition != PRIMARY)
     figure = go.Figure()
     for method in PAPER_METHODS:
-        shown = [(i, v.by_method[method]) for i, v in enumerate(some) if v.by_method[method].r is not None]
+        points = [(i, v.by_method[method]) for i, v in enumerate(rows) if v.by_method[method].r is not None]
         ends: list[tuple[float | None, float | None]] = []
-        for i, of in shown:
+        for i, correlation in points:
             y = i + DODGE[method]
-            ends += [(of.low, y), (of.high, y), (None, None)]
+            ends += [(correlation.low, y), (correlation.high, y), (None, None)]
         figure.add_scatter(
             x=[x for x, _ in ends], y=[y for _, y in ends], mode="lines", hoverinfo="skip", showlegend=False,
             legendgroup=method, line={"color": GREY, "dash": METHODS[method].dash, "width": 2},
         )  # fmt: skip
-        first = [some[i].strongest == method for i, _ in shown]
+        first = [rows[i].strongest == method for i, _ in points]
         figure.add_scatter(
-            x=[of.r for _, of in shown], y=[i + DODGE[method] for i, _ in shown], name=METHODS[method].title,
+            x=[correlation.r for _, correlation in points], y=[i + DODGE[method] for i, _ in points], name=METHODS[method].title,
             mode="markers", legendgroup=method,
             marker={"symbol": DEFINITION_MARKERS[method], "size": 9, "color": GREY, "line": {"width": 2}},
             text=[
-                f"{METHODS[method].title}, {some[i].definition.words}<br>{STATISTICS[statistic]} = {interval_words(of)}"
+                f"{METHODS[method].title}, {rows[i].definition.words}<br>{STATISTICS[statistic]} = {interval_words(correlation)}"
                 f"{'<br>the strongest here' if leads else ''}"
-                for (i, of), leads in zip(shown, first, strict=True)
+                for (i, correlation), leads in zip(points, first, strict=True)
             ],
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(0, line={"color": GREY, "width": 1})
-    names = [_name(v.definition) for v in some]
+    names = [_name(v.definition) for v in rows]
     figure.update_yaxes(
-        tickvals=list(range(len(some))), ticktext=names, range=[len(some) - 0.5, -0.5], automargin=True,
+        tickvals=list(range(len(rows))), ticktext=names, range=[len(rows) - 0.5, -0.5], automargin=True,
         showgrid=False, zeroline=False,
     )  # fmt: skip
     figure.update_xaxes(title=f"{STATISTICS[statistic]} of AuC and generalisation error", range=[-1.02, 1.02])
     set_layout(figure, f"{STATISTICS[statistic]} under every declared definition")
-    return figure.update_layout(height=150 + ROW_HEIGHT * len(some), legend={"y": -0.13})
+    return figure.update_layout(height=150 + ROW_HEIGHT * len(rows), legend={"y": -0.13})
 
 
 def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
-    """AuC by layer of one network, a line a method; layers that count in the definition are shaded where not all do."""
+    """Draw AuC by layer of one network, one line per method; the layers of the definition are shaded if it excludes some."""
     figure, p = go.Figure(), record.recipe.label_noise
     for method in PAPER_METHODS:
         figure.add_scatter(
@@ -133,8 +133,8 @@ def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
     return figure.update_layout(height=HEIGHT - 60, legend={"y": -0.45, "yanchor": "top"})
 
 
-def _title(words: str, below: str) -> str:
-    return f"{words}<br><span style='font-size:12px;font-weight:normal'>{below}</span>"
+def _title(title: str, subtitle: str) -> str:
+    return f"{title}<br><span style='font-size:12px;font-weight:normal'>{subtitle}</span>"
 
 
 def _add_line(figure: go.Figure, x: Sequence[float], y: Sequence[float], method: str, col: int) -> None:
@@ -154,22 +154,22 @@ def _add_points(
     figure: go.Figure, selection: Selection, x: Sequence[float], y: Sequence[float], method: str, col: int
 ) -> None:
     for p in sorted({record.recipe.label_noise for record in selection.records}):
-        at = [i for i, record in enumerate(selection.records) if record.recipe.label_noise == p]
-        mine = [selection.records[i] for i in at]
+        indices = [i for i, record in enumerate(selection.records) if record.recipe.label_noise == p]
+        records = [selection.records[i] for i in indices]
         figure.add_scatter(
-            x=[x[i] for i in at], y=[y[i] for i in at], mode="markers", name=f"p = {p:g}", legendgroup=f"p = {p:g}",
+            x=[x[i] for i in indices], y=[y[i] for i in indices], mode="markers", name=f"p = {p:g}", legendgroup=f"p = {p:g}",
             showlegend=col == 1,
             marker={
-                "symbol": [_symbol(record) for record in mine], "size": [9 if record.fits else 7 for record in mine], "color": colour_of(p),
-                "opacity": [1 if record.fits else FAINT for record in mine], "line": {"width": 1.5, "color": colour_of(p)},
+                "symbol": [_symbol(record) for record in records], "size": [9 if record.fits else 7 for record in records], "color": colour_of(p),
+                "opacity": [1 if record.fits else FAINT for record in records], "line": {"width": 1.5, "color": colour_of(p)},
             },
-            customdata=[[record.name, _hover(record, method, selection.definition)] for record in mine],
+            customdata=[[record.name, _hover(record, method, selection.definition)] for record in records],
             hovertemplate="%{customdata[1]}<extra></extra>", row=1, col=col,
         )  # fmt: skip
 
 
 def _add_keys(figure: go.Figure, selection: Selection) -> None:
-    """Legend entries of what a marker says beside p."""
+    """Add legend entries for the meaning of markers beside p."""
     datasets = list(dict.fromkeys(record.recipe.dataset for record in selection.records))
     keys: list[tuple[str, dict[str, Any]]] = [
         (dataset, {"symbol": f"circle{_open(dataset)}"}) for dataset in datasets if len(datasets) > 1 or _open(dataset)
@@ -200,5 +200,5 @@ def _hover(record: NetworkRecord, method: str, definition: Definition) -> str:
 
 def _name(definition: Definition) -> str:
     axis = "log k" if definition.axis == "log" else "linear k"
-    words = f"{definition.layers}, {axis}, {definition.batch}-class"
-    return f"<b>{words} (primary)</b>" if definition == PRIMARY else words
+    title = f"{definition.layers}, {axis}, {definition.batch}-class"
+    return f"<b>{title} (primary)</b>" if definition == PRIMARY else title

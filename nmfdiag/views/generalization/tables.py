@@ -1,4 +1,4 @@
-"""What the Generalisation page draws: networks and a definition of AuC, correlations with the generalisation error, tables."""
+"""Networks of the page *Generalisation*, the correlations of their AuC with the generalisation error, and tables."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from nmfdiag.measures.stats.correlation import Correlation, Difference, correlat
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, PRIMARY, Definition
 
 PAPER = {"nmf": -0.82, "pca": -0.64, "random": -0.61}
-"""Pearson's r of figure 5 in the paper, over its own 96 networks."""
+"""Pearson's r of figure 5 in the paper, over its 96 networks."""
 
 OTHERS = PAPER_METHODS[1:]
 STATISTICS = {"pearson": "Pearson r", "spearman": "Spearman ρ"}
@@ -27,13 +27,13 @@ DRAWS = 2000
 
 @dataclass(frozen=True)
 class Verdict:
-    """What one definition of AuC and one statistic say of the three methods.
+    """The result of the three methods under one definition of AuC and one statistic.
 
     Attributes:
         definition: Of the AuC.
         statistic: One of :data:`STATISTICS`.
         by_method: The correlation with the generalisation error.
-        leads: NMF's coefficient minus another method's: below 0, NMF's is the stronger one.
+        leads: NMF's coefficient minus another method's; negative where NMF's is stronger.
     """
 
     definition: Definition
@@ -44,14 +44,14 @@ class Verdict:
     @property
     def strongest(self) -> str | None:
         """The method of the most negative coefficient; None where none is negative, or one is undefined."""
-        defined = {method: of.r for method, of in self.by_method.items() if of.r is not None}
+        defined = {method: coefficient.r for method, coefficient in self.by_method.items() if coefficient.r is not None}
         first = min(defined, key=defined.__getitem__, default="")
         return first if len(defined) == len(PAPER_METHODS) and defined[first] < 0 else None
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Networks, a definition of their AuC, and what they are compared within.
+    """Networks, a definition of their AuC, and the groups that they are compared within.
 
     Attributes:
         records: The networks.
@@ -77,20 +77,20 @@ class Selection:
 
     @property
     def combinations(self) -> tuple[Hashable, ...]:
-        """What the networks share that differ in p alone: data set, sizes and settings."""
+        """The data set and settings that networks share which differ in p alone."""
         return tuple((r.recipe.dataset, r.recipe.seed) for r in self.records)
 
     @property
     def fitted(self) -> "Selection":
-        """The same of those networks alone that fit."""
+        """The same selection of the networks that fit."""
         return replace(self, records=tuple(record for record in self.records if record.fits))
 
     def areas(self, method: str, definition: Definition | None = None) -> tuple[float, ...]:
-        """The AuC of each network."""
+        """Return the AuC of each network."""
         return tuple(record.area(method, definition or self.definition) for record in self.records)
 
     def verdict(self, statistic: str = "pearson", definition: Definition | None = None) -> "Verdict":
-        """AuC against generalisation error for each method; intervals are those of a bootstrap over networks."""
+        """Correlate AuC with generalisation error for each method; intervals are from a bootstrap over networks."""
         definition = definition or self.definition
         areas, errors, groups = {m: self.areas(m, definition) for m in PAPER_METHODS}, self.errors, self.groups
         by_method = {m: _correlation(areas[m], errors, statistic, groups, None) for m in PAPER_METHODS}
@@ -98,17 +98,17 @@ class Selection:
         return Verdict(definition, statistic, by_method, leads)
 
     def by_combination(self, method: str) -> Correlation:
-        """Pearson's r, with networks that differ in p alone drawn together."""
+        """Return Pearson's r, with networks that differ in p alone drawn together."""
         return _correlation(self.areas(method), self.errors, "pearson", self.groups, self.combinations)
 
     def deviations(self, values: Sequence[float]) -> list[float]:
-        """Values without their groups' means; as they are where there are no groups."""
+        """Return values less their groups' means; unchanged without groups."""
         if self.groups is None:
             return list(values)
-        of: dict[Hashable, list[float]] = {}
+        by_group: dict[Hashable, list[float]] = {}
         for group, value in zip(self.groups, values, strict=True):
-            of.setdefault(group, []).append(value)
-        return [v - sum(of[group]) / len(of[group]) for group, v in zip(self.groups, values, strict=True)]
+            by_group.setdefault(group, []).append(value)
+        return [v - sum(by_group[group]) / len(by_group[group]) for group, v in zip(self.groups, values, strict=True)]
 
 
 def select(
@@ -119,31 +119,31 @@ def select(
     definition: Definition = PRIMARY,
     compared: str = COMPARED[0],
 ) -> Selection:
-    """The recorded networks of a data set.
+    """Return the recorded networks of a data set.
 
     Raises:
-        NmfdiagError: If none is left. Says what to change.
+        NmfdiagError: If none is left.
     """
-    found = [r for r in records.values() if dataset in (EVERY, r.recipe.dataset)]
-    if not found:
+    matches = [r for r in records.values() if dataset in (EVERY, r.recipe.dataset)]
+    if not matches:
         raise NmfdiagError(f"No network of {dataset} is recorded so far. Choose another data set, or all.")
-    every = Selection(tuple(found), definition, compared)
-    chosen = every if fits == FITS[0] else every.fitted
-    if not chosen.records:
-        raise NmfdiagError(f"None of these {len(found)} networks fits its labels. Choose all networks.")
-    return chosen
+    selection = Selection(tuple(matches), definition, compared)
+    fitting = selection if fits == FITS[0] else selection.fitted
+    if not fitting.records:
+        raise NmfdiagError(f"None of these {len(matches)} networks fits its labels. Choose all networks.")
+    return fitting
 
 
 def verdicts(selection: Selection) -> list[Verdict]:
-    """Every declared definition under both statistics."""
+    """Return the result of every declared definition under both statistics."""
     return [selection.verdict(statistic, definition) for definition in DEFINITIONS for statistic in STATISTICS]
 
 
-def definition_table(found: Sequence[Verdict]) -> pd.DataFrame:
-    """One row a definition, statistic and method: the coefficient, and how far NMF's lies from it."""
+def definition_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
+    """Return the coefficient of every definition, statistic and method, and its distance from NMF's."""
     rows = []
-    for verdict in found:
-        for method, of in verdict.by_method.items():
+    for verdict in verdicts:
+        for method, coefficient in verdict.by_method.items():
             lead = verdict.leads.get(method)
             rows.append(
                 {
@@ -153,14 +153,14 @@ def definition_table(found: Sequence[Verdict]) -> pd.DataFrame:
                     "batches": verdict.definition.batch,
                     "statistic": STATISTICS[verdict.statistic],
                     "method": METHODS[method].title,
-                    "coefficient": of.r,
-                    "from": of.low,
-                    "to": of.high,
+                    "coefficient": coefficient.r,
+                    "from": coefficient.low,
+                    "to": coefficient.high,
                     "strongest": method == verdict.strongest,
                     "NMF minus it": lead.value if lead else None,
                     "difference from": lead.low if lead else None,
                     "difference to": lead.high if lead else None,
-                    "networks": of.n,
+                    "networks": coefficient.n,
                 }
             )
     numbers = ["coefficient", "from", "to", "NMF minus it", "difference from", "difference to"]
@@ -168,7 +168,7 @@ def definition_table(found: Sequence[Verdict]) -> pd.DataFrame:
 
 
 def network_table(selection: Selection) -> pd.DataFrame:
-    """One row a network: how it was trained, how well it does, and its AuC under the definition."""
+    """Return how each network was trained, its accuracies, and its AuC under the definition."""
     return pd.DataFrame(
         [
             {
@@ -191,7 +191,7 @@ def network_table(selection: Selection) -> pd.DataFrame:
 
 
 def factors(record: NetworkRecord) -> dict[str, Any]:
-    """What the experiment varies beside p, and the network's value of each."""
+    """Return the factors that the experiment varies beside p, with the network's values."""
     recipe = record.recipe
     return {
         **recipe.arch_options,
@@ -204,7 +204,7 @@ def factors(record: NetworkRecord) -> dict[str, Any]:
 
 
 def layer_table(record: NetworkRecord, definition: Definition) -> pd.DataFrame:
-    """One row a layer and method of one network."""
+    """Return AuC by layer and method of one network."""
     counted = definition.chosen(record.layers)
     return pd.DataFrame(
         [
@@ -230,9 +230,9 @@ def _correlation(
 @lru_cache(maxsize=2048)
 def _difference(
     x: tuple[float, ...],
-    other: tuple[float, ...],
+    competitor: tuple[float, ...],
     y: tuple[float, ...],
     statistic: str,
     groups: tuple[Hashable, ...] | None,
 ) -> Difference:
-    return correlation_difference(x, other, y, method=statistic, groups=groups, draws=DRAWS)
+    return correlation_difference(x, competitor, y, method=statistic, groups=groups, draws=DRAWS)

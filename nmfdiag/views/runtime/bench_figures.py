@@ -1,4 +1,4 @@
-"""The last benchmark's table -> a figure, a table and a sentence. It was written by another run: nothing in it is taken on trust."""
+"""The last benchmark's table -> a figure, a table and a sentence. Another run wrote it, so it is checked before use."""
 
 from collections.abc import Callable
 
@@ -31,13 +31,13 @@ NOT_A_FACTORISATION = ("gemm", "iteration", "copy")
 
 
 def bench_table(read: Callable[[], pd.DataFrame | None]) -> pd.DataFrame:
-    """The timed factorisations of the last benchmark.
+    """Return the timed factorisations of the last benchmark.
 
     Args:
-        read: Gives the table, or None; :func:`nmfdiag.bench.last_results`.
+        read: Returns the table, or None; :func:`nmfdiag.bench.last_results`.
 
     Raises:
-        NmfdiagError: If there is none, it can't be read, lacks a column, or holds no time. Says how to make one.
+        NmfdiagError: If there is no table, it can't be read, lacks a column, or has no times.
     """
     try:
         table = read()
@@ -59,7 +59,7 @@ def bench_table(read: Callable[[], pd.DataFrame | None]) -> pd.DataFrame:
 
 
 def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
-    """Wall seconds of every solver over the ranks, rows or channels; a line joins points that differ in nothing else."""
+    """Draw wall seconds of every solver over the ranks, rows or channels; a line joins points that differ in nothing else."""
     if kind not in AXES:
         raise NmfdiagError(
             f"The benchmark keeps no error over time: choose {', '.join(AXES)}, or measure on this page."
@@ -69,15 +69,17 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
         table["note"].astype(str).str.extract("^grows: (.*)$")[0]
     )  # parts of a matrix between which one size differs
     table = table[grows.isna() | (grows == kind)]
-    shown = table[table["rank"] > 0] if kind == "rank" else table[table["n_ranks"] > 1]
-    if shown.empty:
+    sweep = table[table["rank"] > 0] if kind == "rank" else table[table["n_ranks"] > 1]
+    if sweep.empty:
         raise NmfdiagError(f"The last benchmark holds no times over the {kind}. {CURE}")
-    rest = [c for c in ("section", "rows", "channels", "threads", *([] if kind == "rank" else ["ranks"])) if c != kind]
-    several = shown["device"].nunique() > 1
-    for position, ((device, solver), some) in enumerate(shown.groupby(["device", "solver"], sort=False)):
+    constant = [
+        c for c in ("section", "rows", "channels", "threads", *([] if kind == "rank" else ["ranks"])) if c != kind
+    ]
+    several = sweep["device"].nunique() > 1
+    for position, ((device, solver), rows) in enumerate(sweep.groupby(["device", "solver"], sort=False)):
         name = f"{solver}, {device}" if several else str(solver)
-        pieces = [piece.sort_values(kind) for _, piece in some.groupby(rest)]
-        gap = pd.DataFrame([dict.fromkeys(some)]).astype(object)
+        pieces = [piece.sort_values(kind) for _, piece in rows.groupby(constant)]
+        gap = pd.DataFrame([dict.fromkeys(rows)]).astype(object)
         points = pd.concat([part.astype(object) for piece in pieces for part in (piece, gap)][:-1])
         figure.add_scatter(
             x=points[kind], y=points["wall_seconds"], name=name, mode="lines+markers",
@@ -94,33 +96,33 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title=AXES[kind], type=scale)
     if scale == "log":
-        sizes = sorted(shown[kind].unique())
+        sizes = sorted(sweep[kind].unique())
         figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,.0f}" for size in sizes])
     set_seconds(
         figure.update_yaxes,
         scale,
         "wall time (median; bars: least to most)",
-        list(shown["wall_seconds"]),
+        list(sweep["wall_seconds"]),
     )
     return set_layout(figure, f"The last benchmark: time over {AXES[kind]}")
 
 
 def bench_answer(table: pd.DataFrame) -> str:
-    """How many times as long as ours each peer takes, summed over the cases that both were timed at."""
-    at = table.drop_duplicates(["device", "case", "solver"]).pivot(
+    """Return each peer's time as a multiple of ours, summed over the cases that both were timed on."""
+    seconds = table.drop_duplicates(["device", "case", "solver"]).pivot(
         index=["device", "case"], columns="solver", values="wall_seconds"
     )
-    peers = [solver for solver in at if solver not in OURS]
-    if "hals" not in at or not peers:
+    peers = [solver for solver in seconds if solver not in OURS]
+    if "hals" not in seconds or not peers:
         return f"The last benchmark holds {len(table)} times, and none of ours beside a peer's."
-    both = {peer: at[["hals", peer]].dropna() for peer in peers}
-    parts = [f"{peer} {times_words(t[peer].sum() / t['hals'].sum())} times" for peer, t in both.items() if len(t)]
-    most = max(both.values(), key=len)
-    total = seconds_text(float(most["hals"].sum()))
-    return f"HALS takes {total} for {len(most)} cases; on the same cases {', '.join(parts)} as long."
+    shared = {peer: seconds[["hals", peer]].dropna() for peer in peers}
+    parts = [f"{peer} {times_words(t[peer].sum() / t['hals'].sum())} times" for peer, t in shared.items() if len(t)]
+    largest = max(shared.values(), key=len)
+    total = seconds_text(float(largest["hals"].sum()))
+    return f"HALS takes {total} for {len(largest)} cases; on the same cases {', '.join(parts)} as long."
 
 
 def bench_settings(table: pd.DataFrame) -> dict[str, str]:
-    """Where, when and with what it was measured."""
+    """Return the machine, versions and date of the measurement."""
     columns = ("machine", "processor", "threads", "repeats", "nmfdiag", "torch", "numpy", "scikit_learn", "date")
     return {c: ", ".join(map(str, table[c].dropna().unique())) for c in columns if c in table}

@@ -13,21 +13,21 @@ from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layer_axis, set_
 from nmfdiag.views.support.sentences import PARTS, bounds_words
 
 TINTS = ("#2f9e96", "#9a6fd0", "#d9822b", "#4a90d9", "#c85c9a", "#8a9a2b")
-"""Of rectangles, first to last: at 2.9:1 or more against white and black."""
+"""Colours of rectangles, first to last; contrast of at least 2.9:1 against white and black."""
 REST = "rgba(128,128,128,0.38)"
 OUTLINED = 0.5
-"""A rectangle is outlined where this share of it lies in one piece."""
+"""Share of a rectangle that has to be in one piece for an outline."""
 ORDERS = ("biclusters", "rectangles")
 
 
 def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: str, order: str) -> go.Figure:
-    """The support of one layer, one panel a p: its first rectangles tinted, the rest grey, the fooling set as dots.
+    """Draw the support of one layer, one panel per p: its first rectangles tinted, the rest grey, the fooling set as dots.
 
     Args:
         covers: For each p, the layer's cover; at least one.
         layer: The layer, for the title.
-        batch: What the batch is, for the title.
-        order: ``"biclusters"``, or ``"rectangles"``: rows and columns by the rectangles that they are in.
+        batch: The batch as text, for the title.
+        order: ``"biclusters"``, or ``"rectangles"`` for rows and columns ordered by their rectangles.
     """
     titles = [f"p = {p:g}: {bounds_words(cover)}" for p, cover in covers.items()]
     figure = make_subplots(1, len(covers), subplot_titles=titles, horizontal_spacing=0.09)
@@ -49,8 +49,8 @@ def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: s
         figure.update_yaxes(title=title, range=[max(len(rows), 1) - 0.5, -0.5], row=1, col=panel)
     bare = {"showticklabels": False, "ticks": "", "showgrid": False, "zeroline": False, "title_standoff": 8}
     figure.update_xaxes(**bare).update_yaxes(**bare)
-    most = max(len(cover.rectangles) for cover in covers.values())
-    for i, tint in enumerate(TINTS[:most], 1):
+    n_rectangles = max(len(cover.rectangles) for cover in covers.values())
+    for i, tint in enumerate(TINTS[:n_rectangles], 1):
         _add_key(figure, f"rectangle {i}", {"symbol": "square", "size": 10, "color": tint})
     _add_key(figure, "rest of the support", {"symbol": "square", "size": 10, "color": REST})
     set_layout(figure, f"Support of {layer}", batch)
@@ -59,16 +59,16 @@ def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: s
 
 
 def growth_figure(
-    by_noise: Mapping[float, Mapping[str, SupportCover]], layers: Sequence[str], *, part: str, batch: str, most: int
+    by_noise: Mapping[float, Mapping[str, SupportCover]], layers: Sequence[str], *, part: str, batch: str, n_rows: int
 ) -> go.Figure:
-    """Rectangles by layer: one line a p, the upper bound, with a band down to the lower one; or how many cover a part.
+    """Draw rectangles by layer: one line per p, the upper bound with a band down to the lower one; or how many cover a part.
 
     Args:
         by_noise: For each p and layer, the cover.
         layers: All layers, from input to output.
         part: A name in :data:`nmfdiag.views.support.sentences.PARTS`.
-        batch: What the batch is, for the title.
-        most: Distinct rows at most.
+        batch: The batch as text, for the title.
+        n_rows: Most distinct rows of a cover.
     """
     figure, share = go.Figure(), PARTS[part]
     for p, by_layer in by_noise.items():
@@ -86,7 +86,7 @@ def growth_figure(
                 customdata=[[layer] for layer in x],
                 hovertemplate=f"{name}<br>%{{x}}<br>at least %{{y}} rectangles<extra></extra>",
             )  # fmt: skip
-        words = "at most %{y} rectangles" if share == 1 else f"%{{y}} rectangles cover {part} of the support"
+        count = "at most %{y} rectangles" if share == 1 else f"%{{y}} rectangles cover {part} of the support"
         figure.add_scatter(
             x=x, y=y, name=name, mode="lines+markers", legendgroup=name,
             line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 9},
@@ -94,11 +94,11 @@ def growth_figure(
                 [layer, c.lower_bound, c.upper_bound, c.n_distinct_rows, c.n_rows, c.density]
                 for layer, c in by_layer.items()
             ],
-            hovertemplate=f"{name}<br>%{{x}}<br>{words}<br>bounds of the whole cover: %{{customdata[1]}} to %{{customdata[2]}}<br>"
+            hovertemplate=f"{name}<br>%{{x}}<br>{count}<br>bounds of the whole cover: %{{customdata[1]}} to %{{customdata[2]}}<br>"
             "%{customdata[3]:,} distinct of %{customdata[4]:,} rows, %{customdata[5]:.0%} positive<extra></extra>",
         )  # fmt: skip
     if share == 1:
-        _add_ceiling(figure, by_noise, layers, most)
+        _add_ceiling(figure, by_noise, layers, n_rows)
         _add_key(figure, "filled: at most; open: at least", {"symbol": "circle-open", "size": 8, "color": GREY})
     set_layer_axis(figure, layers)
     tallest = max((t for trace in figure.data for t in trace.y if t is not None), default=1)
@@ -113,14 +113,14 @@ def _add_support(
     if not cover.support:
         return
     first = rectangle_of(cover)[np.ix_(rows, columns)]
-    shown = np.where(first == 0, np.nan, np.minimum(first, len(TINTS) + 1))
+    tints = np.where(first == 0, np.nan, np.minimum(first, len(TINTS) + 1))
     colours = [*TINTS, REST]
     scale = [[(i + end) / len(colours), colour] for i, colour in enumerate(colours) for end in (0, 1)]
-    about = np.empty((*first.shape, 3), int)  # channel, rows of the batch, rectangle
-    about[..., 0], about[..., 1] = np.array(cover.channels)[columns], np.array(cover.times)[rows][:, None]
-    about[..., 2] = first
+    details = np.empty((*first.shape, 3), int)  # channel, rows of the batch, rectangle
+    details[..., 0], details[..., 1] = np.array(cover.channels)[columns], np.array(cover.times)[rows][:, None]
+    details[..., 2] = first
     figure.add_heatmap(
-        z=shown, zmin=0.5, zmax=len(colours) + 0.5, colorscale=scale, showscale=False, customdata=about,
+        z=tints, zmin=0.5, zmax=len(colours) + 0.5, colorscale=scale, showscale=False, customdata=details,
         hoverongaps=False, row=1, col=panel, name=f"p = {p:g}",
         hovertemplate="channel %{customdata[0]}<br>rows of the batch with this support: %{customdata[1]:,}<br>"
         f"rectangle %{{customdata[2]}} of {len(cover.rectangles)}<extra></extra>",
@@ -135,14 +135,14 @@ def _add_support(
 
 
 def _add_blocks(figure: go.Figure, cover: SupportCover, panel: int) -> None:
-    """Thin lines between the biclusters."""
+    """Draw thin lines between the biclusters."""
     line = {"color": GREY, "width": 1}
-    for at, (a, b) in enumerate(pairwise(cover.row_blocks)):
+    for i, (a, b) in enumerate(pairwise(cover.row_blocks)):
         if a != b:
-            figure.add_hline(at + 0.5, line=line, row=1, col=panel)
-    for at, (a, b) in enumerate(pairwise(cover.column_blocks)):
+            figure.add_hline(i + 0.5, line=line, row=1, col=panel)
+    for i, (a, b) in enumerate(pairwise(cover.column_blocks)):
         if a != b:
-            figure.add_vline(at + 0.5, line=line, row=1, col=panel)
+            figure.add_vline(i + 0.5, line=line, row=1, col=panel)
 
 
 def _add_outlines(
@@ -160,16 +160,16 @@ def _add_outlines(
 def largest_piece(
     rectangle: Rectangle, rows: Sequence[int], columns: Sequence[int]
 ) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """First and last row and column, in this order of them, of a rectangle's largest piece; None if that is a small part."""
+    """Return first and last row and column, in the given order, of a rectangle's largest piece; None if that is a small part."""
     spans = []
     for order, own in ((rows, set(rectangle.rows)), (columns, set(rectangle.columns))):
         runs: list[list[int]] = []
-        for at, item in enumerate(order):
+        for position, item in enumerate(order):
             if item in own:
-                if runs and runs[-1][1] == at - 1:
-                    runs[-1][1] = at
+                if runs and runs[-1][1] == position - 1:
+                    runs[-1][1] = position
                 else:
-                    runs.append([at, at])
+                    runs.append([position, position])
         spans.append(max(runs, key=lambda run: run[1] - run[0]))
     (top, bottom), (left, right) = spans
     large = (bottom - top + 1) * (right - left + 1) >= OUTLINED * rectangle.size
@@ -177,16 +177,16 @@ def largest_piece(
 
 
 def _add_ceiling(
-    figure: go.Figure, by_noise: Mapping[float, Mapping[str, SupportCover]], layers: Sequence[str], most: int
+    figure: go.Figure, by_noise: Mapping[float, Mapping[str, SupportCover]], layers: Sequence[str], n_rows: int
 ) -> None:
-    """What no support of this size can exceed: one rectangle for each row or each channel."""
-    seen = {layer: cover for by_layer in by_noise.values() for layer, cover in by_layer.items()}
-    x = [layer for layer in layers if layer in seen]
+    """Add the most that a support of this size can need: one rectangle for each row or each channel."""
+    covers = {layer: cover for by_layer in by_noise.values() for layer, cover in by_layer.items()}
+    x = [layer for layer in layers if layer in covers]
     figure.add_scatter(
-        x=x, y=[min(most, seen[layer].n_rows, seen[layer].n_channels) for layer in x], mode="lines", hoverinfo="skip",
+        x=x, y=[min(n_rows, covers[layer].n_rows, covers[layer].n_channels) for layer in x], mode="lines", hoverinfo="skip",
         name="the most that this many rows and channels can need", line={"color": GREY, "dash": "dash", "width": 1},
     )  # fmt: skip
 
 
-def _add_key(figure: go.Figure, words: str, marker: dict) -> None:
-    figure.add_scatter(x=[None], y=[None], name=words, mode="markers", marker=marker)
+def _add_key(figure: go.Figure, name: str, marker: dict) -> None:
+    figure.add_scatter(x=[None], y=[None], name=name, mode="markers", marker=marker)

@@ -1,4 +1,4 @@
-"""What support covers say: the answer in one sentence, how to read the plots, tables and settings."""
+"""Sentences, tables and settings of the page *Support*."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,70 +7,71 @@ import pandas as pd
 
 from nmfdiag.jobs.requests import MULTI_CLASS, SupportRequest
 from nmfdiag.measures.support.cover import SupportCover
+from nmfdiag.text import plural
 from nmfdiag.views.selection import MULTI, Choice
 from nmfdiag.zoo.registry import known
 
 PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
-"""What the rectangles of the plot by layer cover of the support, in words and as a share."""
+"""Option of the page -> share of the support that the rectangles by layer cover."""
 
 Covers = Mapping[SupportRequest, SupportCover]
 
 
 def bounds_words(cover: SupportCover) -> str:
-    """``44 to 62 rectangles``, or why there is nothing to count."""
+    """Return ``44 to 62 rectangles``, or why there is nothing to count."""
     if cover.dead:
         return "dead, no channel is positive"
     if cover.linear:
         return "linear, all rows share one support"
     low, high = cover.lower_bound, cover.upper_bound
     if low == high:
-        return f"{low} rectangle{'s' if low > 1 else ''}"
+        return plural(low, "rectangle")
     return f"{low} to {high} rectangles"
 
 
-def answer_of(covers: Mapping[float, SupportCover], layer: str, what: str) -> str:
-    """One layer at the least and the most noisy network shown.
+def answer_of(covers: Mapping[float, SupportCover], layer: str, batch: str) -> str:
+    """Return how many rectangles one layer needs at the most and the least noisy network.
 
     Args:
         covers: For each p, the layer's cover; at least one.
         layer: The layer.
-        what: The batch in words.
+        batch: The batch as text.
     """
     noisy = sorted(covers, reverse=True)
-    shown = [noisy[0], noisy[-1]] if len(noisy) > 1 else noisy
-    parts = [_needs(covers[p], f"the p = {p:g} network" if not i else f"p = {p:g}") for i, p in enumerate(shown)]
-    if all(not covers[p].dead and not covers[p].linear for p in shown):
+    levels = [noisy[0], noisy[-1]] if len(noisy) > 1 else noisy
+    parts = [_cover_text(covers[p], f"the p = {p:g} network" if not i else f"p = {p:g}") for i, p in enumerate(levels)]
+    if all(not covers[p].dead and not covers[p].linear for p in levels):
         parts[1:] = [part.replace(" needs", "") for part in parts[1:]]
-    words = f"At {layer} {what} {', '.join(parts)}."
-    living = [p for p in shown if not covers[p].dead and not covers[p].linear]
+    sentence = f"At {layer} {batch} {', '.join(parts)}."
+    living = [p for p in levels if not covers[p].dead and not covers[p].linear]
     if living:
         counts = [str(covers[p].rectangles_for(0.5)) for p in living]
-        if most := _most_words([covers[p] for p in living]):
-            words += f" {most}"
-        words += f" Half of its support takes {' against '.join(counts)}."
-    return words
+        if limit := _limit_sentence([covers[p] for p in living]):
+            sentence += f" {limit}"
+        sentence += f" Half of its support takes {' against '.join(counts)}."
+    return sentence
 
 
 def channels_words(covers: Mapping[float, SupportCover]) -> str:
-    """Distinct rows, dead and always-on channels of every p."""
+    """Return distinct rows, dead and always-on channels of every p."""
     parts = []
     for p, c in covers.items():
-        about = f"p = {p:g}: {c.n_distinct_rows:,} distinct supports in {c.n_rows:,} rows"
+        part = f"p = {p:g}: {c.n_distinct_rows:,} distinct supports in {c.n_rows:,} rows"
         if not c.dead:
-            about += f" ({'all' if c.whole else len(c.support)} shown)"
+            part += f" ({'all' if c.whole else len(c.support)} shown)"
         parts.append(
-            f"{about}, {c.density:.0%} positive; of {c.n_channels} channels {c.n_dead} dead, {c.n_always_on} always on"
+            f"{part}, {c.density:.0%} positive; of {c.n_channels} channels {c.n_dead} dead, {c.n_always_on} always on"
         )
     return " · ".join(parts)
 
 
 def batch_name(choice: Choice) -> str:
-    """``one class`` or ``a multi-class batch``."""
+    """Return ``one class`` or ``a multi-class batch``."""
     return "a multi-class batch" if choice.batch == MULTI else "one class"
 
 
 def support_table(results: Covers, choice: Choice) -> pd.DataFrame:
-    """One row a layer and p: what both plots count."""
+    """Return the counts of both plots by layer and p."""
     rows = [
         {
             "network": request.entry,
@@ -97,7 +98,7 @@ def support_table(results: Covers, choice: Choice) -> pd.DataFrame:
 
 
 def entry_table(covers: Mapping[float, SupportCover], layer: str) -> pd.DataFrame:
-    """One row an entry of the pictures: what is positive, which rectangle covers it first, and the fooling set."""
+    """Return the entries of the pictures: which are positive, their first rectangle, and the fooling set."""
     from nmfdiag.measures.support.cover import rectangle_of
 
     rows = []
@@ -114,7 +115,7 @@ def entry_table(covers: Mapping[float, SupportCover], layer: str) -> pd.DataFram
 
 
 def support_settings(choice: Choice, results: Covers) -> dict[str, str]:
-    """Everything that the results depend on, in words."""
+    """Return everything that the results depend on, as text."""
     request, cover = next(iter(results.items()))
     seconds = sorted(float(c.provenance.get("seconds", 0)) for c in results.values())
     return {
@@ -130,12 +131,12 @@ def support_settings(choice: Choice, results: Covers) -> dict[str, str]:
         "seconds a layer": f"{seconds[0]:.2g} to {seconds[-1]:.2g}",
         "device and threads": f"{cover.provenance.get('device')}, {cover.provenance.get('threads')}",
         "versions": ", ".join(
-            f"{of} {cover.provenance.get(of)}" for of in ("nmfdiag", "torch", "numpy", "scikit-learn")
+            f"{package} {cover.provenance.get(package)}" for package in ("nmfdiag", "torch", "numpy", "scikit-learn")
         ),
     }
 
 
-def _needs(cover: SupportCover, network: str) -> str:
+def _cover_text(cover: SupportCover, network: str) -> str:
     if cover.dead:
         return f"of {network} is dead: no channel is positive"
     if cover.linear:
@@ -146,8 +147,8 @@ def _needs(cover: SupportCover, network: str) -> str:
     return f"of {network} needs at least {low} and at most {high} rectangles"
 
 
-def _most_words(covers: Sequence[SupportCover]) -> str:
-    """Says so where every one needs a rectangle a row, or a channel: then the number tells the size of the batch or layer."""
+def _limit_sentence(covers: Sequence[SupportCover]) -> str:
+    """Return a remark where all need one rectangle per row or channel, so that the number only reflects the size; else empty."""
     shapes = {cover.matrix.shape for cover in covers}
     if any(cover.lower_bound < min(cover.matrix.shape) for cover in covers) or len({min(s) for s in shapes}) > 1:
         return ""

@@ -143,7 +143,7 @@ def _add_values(
 
 
 def _add_name(figure: go.Figure, line: Line, *, with_marker: bool) -> None:
-    """Add the line's entry in the legend, the same whichever of its values are there."""
+    """Add the line's entry in the legend, independent of its values."""
     figure.add_scatter(
         x=[None], y=[None], mode="lines+markers" if with_marker else "lines", line={"color": colour(line), "width": THICK},
         marker={"symbol": P_MARKERS[line.place % MOST_RUNS], "size": 8},
