@@ -138,7 +138,7 @@ def _train(images: Tensor, labels: Tensor, recipe: BenchRecipe, path: Path, say:
     left[chosen] = False
     rest = left.nonzero().flatten()
     held_out = rest[torch.randperm(len(rest), generator=torch.Generator().manual_seed(recipe.seed))[:HELD_OUT]]
-    normalize = Normalization.of(images[chosen])
+    normalize = Normalization.measure(images[chosen])
     x, y = normalize(images[chosen]).to(memory_format=torch.channels_last), labels[chosen]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)

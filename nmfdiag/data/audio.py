@@ -1,4 +1,4 @@
-"""Spoken digits from wav files, as log-mel spectrograms of one fixed size."""
+"""Read spoken digits from wav files as log-mel spectrograms of one fixed size."""
 
 import io
 import re
@@ -20,15 +20,16 @@ N_FFT, HOP, N_MELS, N_FRAMES = 256, 64, 64, 64
 RECORDING = re.compile(r"(?:^|/)(\d)_([A-Za-z]+)_(\d+)\.wav$")
 TEST_RECORDINGS = 5
 RATES = (1_000, 384_000)
-MAX_VALUES, MAX_SECONDS = 2**25, 120  # samples times channels: 4 s of 16 channels at the highest rate
+MAX_VALUES, MAX_SECONDS = 2**25, 120
+"""Largest number of samples times channels (4 s of 16 channels at the highest rate), and longest recording."""
 MAX_AUDIO_WORK = 2**33
-"""Values that the recordings of a data set may have together, and the steps of changing their rates: a few minutes' worth."""
+"""Largest number of values in the recordings of a data set, and of steps to resample them: a few minutes of work."""
 MAX_WAV_BYTES = 8 * MAX_VALUES
-WAV_FORMATS = ("WAV", "WAVEX", "RF64")  # a file's name does not bind libsndfile: it would try two dozen more
+WAV_FORMATS = ("WAV", "WAVEX", "RF64")  # libsndfile ignores the name and would try two dozen more
 
 
 def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = SAMPLE_RATE) -> Tensor:
-    """Triangles equally spaced on the mel scale (HTK: ``2595 log10(1 + f/700)``), peak 1; (n_mels, n_fft // 2 + 1)."""
+    """Return triangles equally spaced on the mel scale (HTK: ``2595 log10(1 + f/700)``), peak 1; (n_mels, n_fft // 2 + 1)."""
     top = 2595 * np.log10(1 + sample_rate / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, n_mels + 2) / 2595) - 1)
     frequency = np.linspace(0, sample_rate / 2, n_fft // 2 + 1)
@@ -40,20 +41,20 @@ def mel_filterbank(n_mels: int = N_MELS, n_fft: int = N_FFT, sample_rate: int = 
 def log_mel(
     waveform: Tensor, *, sample_rate: int = SAMPLE_RATE, n_fft: int = N_FFT, hop: int = HOP, n_frames: int = N_FRAMES
 ) -> Tensor:
-    """Log-mel spectrogram of a mono waveform (samples,): (1, 64 bands, frames), its middle cropped or padded with zeros."""
-    wanted = hop * (n_frames - 1)
-    spare = wanted - len(waveform)
+    """Return the log-mel spectrogram (1, 64 bands, frames) of a mono waveform (samples,), centre-cropped or zero-padded."""
+    n_samples = hop * (n_frames - 1)
+    spare = n_samples - len(waveform)
     if spare >= 0:
         waveform = torch.nn.functional.pad(waveform, (spare // 2, spare - spare // 2))
     else:
-        waveform = waveform[-spare // 2 :][:wanted]
+        waveform = waveform[-spare // 2 :][:n_samples]
     window = torch.hann_window(n_fft)
     power = torch.stft(waveform, n_fft, hop, window=window, pad_mode="constant", return_complex=True).abs().square()
     return torch.log(mel_filterbank(n_fft=n_fft, sample_rate=sample_rate) @ power + 1e-6)[None]
 
 
 def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Read ``{digit}_{speaker}_{index}.wav`` from a folder or zip; 0-4 of each speaker and digit are the test.
+    """Read ``{digit}_{speaker}_{index}.wav`` from a folder or zip; indices 0-4 of each speaker and digit are the test split.
 
     Raises:
         NmfdiagError: If there are no such recordings, or one can't be decoded.
@@ -64,7 +65,7 @@ def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, 
         match = RECORDING.search(name)
         if match and (int(match[3]) < TEST_RECORDINGS) == (split == "test"):
             waveform = _decode(name, read)
-            work = checked_work(work + len(waveform), root)
+            work = check_work(work + len(waveform), root)
             inputs.append(log_mel(waveform))
             labels.append(int(match[1]))
     if not inputs:
@@ -72,25 +73,25 @@ def load_spoken_digits(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, 
     return torch.stack(inputs).numpy(), np.asarray(labels), tuple(str(d) for d in range(10))
 
 
-def checked_work(work: int, root: Path) -> int:
-    """What reading a data set has taken so far.
+def check_work(work: int, root: Path) -> int:
+    """Return the work that reading a data set has taken so far.
 
     Raises:
         NmfdiagError: If it is too much.
     """
     if work > MAX_AUDIO_WORK:
-        raise NmfdiagError(f"The recordings in {root} are too long, or of too odd rates, to be all read.")
+        raise NmfdiagError(f"The recordings in {root} are too long, or their rates too odd, to read them all.")
     return work
 
 
 def read_wav(name: str, source: Path | BinaryIO) -> tuple[np.ndarray, int]:
-    """Decode a wav file of any sample format and number of channels whose header does not promise too much.
+    """Decode a wav file of any sample format and number of channels, if its header does not promise too much.
 
     Returns:
-        Samples (n,) mono, and their number a second.
+        Samples (n,) mono, and their number per second.
 
     Raises:
-        NmfdiagError: If it is none, damaged, truncated or too long.
+        NmfdiagError: If it is not a wav file, damaged, truncated or too long.
     """
     import soundfile
 
@@ -98,7 +99,7 @@ def read_wav(name: str, source: Path | BinaryIO) -> tuple[np.ndarray, int]:
         with soundfile.SoundFile(source) as file:
             rate, length, values = file.samplerate, file.frames, file.frames * file.channels
             if file.format not in WAV_FORMATS:
-                raise NmfdiagError(f"{name} can't be decoded: it is no wav file, but {file.format}.")
+                raise NmfdiagError(f"{name} can't be decoded: it is not a wav file, but {file.format}.")
             fits = 0 < values <= MAX_VALUES and length <= MAX_SECONDS * rate
             if not RATES[0] <= rate <= RATES[1] or not fits:
                 raise NmfdiagError(
@@ -109,8 +110,8 @@ def read_wav(name: str, source: Path | BinaryIO) -> tuple[np.ndarray, int]:
     except NmfdiagError:
         raise
     except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
-        why = getattr(error, "error_string", "") or str(error) or type(error).__name__
-        raise NmfdiagError(f"{name} can't be decoded: {why}") from None
+        reason = getattr(error, "error_string", "") or str(error) or type(error).__name__
+        raise NmfdiagError(f"{name} can't be decoded: {reason}") from None
     if len(samples) < length or not np.isfinite(samples).all():
         raise NmfdiagError(f"{name} is truncated, or holds values that are not finite.")
     return samples.mean(axis=1), rate

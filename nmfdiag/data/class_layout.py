@@ -1,4 +1,4 @@
-"""Which class each image of a folder or zip belongs to, and what is left out, so that no label moves without a word."""
+"""Find the class of each image in a folder or zip, and report skipped files, so that no label changes silently."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -10,13 +10,14 @@ from nmfdiag.errors import NmfdiagError, printable
 SPLITS = ("train", "test")
 OTHER_SPLITS = ("val", "valid", "validation", "dev", "training", "testing")
 NOT_DATA = ("__MACOSX", "Thumbs.db", "desktop.ini", "Desktop.ini")
-"""What systems put beside somebody's files."""
-NAMED = 3
+"""Files that operating systems add."""
+MOST_NAMED = 3
+"""Largest number of names in a sentence."""
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What a folder or zip holds, as paths from there: images that can be read, files that are not, and folders."""
+    """The content of a folder or zip, as relative paths: readable images, other files, and folders."""
 
     images: Collection[PurePosixPath]
     others: Collection[PurePosixPath]
@@ -24,7 +25,7 @@ class Listing:
 
 
 def is_data(path: PurePosixPath) -> bool:
-    """Whether a path is neither hidden nor something that a system has put there."""
+    """Return whether a path is neither hidden nor added by an operating system."""
     return not any(part.startswith(".") or part in NOT_DATA for part in path.parts)
 
 
@@ -32,20 +33,20 @@ def images_by_class(listing: Listing, split: str, title: str) -> tuple[dict[str,
     """Sort images into their classes.
 
     Args:
-        listing: What there is.
-        split: Folder of the images where there is one of that name.
-        title: What the folder or zip is called in an error.
+        listing: The content of a folder or zip.
+        split: Folder of the images, if there is one of that name.
+        title: The folder's or zip's name in errors.
 
     Returns:
-        The images of each class, by the class's name and then by theirs: of every class folder, even an empty one, because labels
-        are numbers of these folders in order; and sentences on what is left out.
+        The images of each class, both in the order of their names, with empty classes, because labels are the numbers of the class
+        folders; and sentences on what is skipped.
 
     Raises:
-        NmfdiagError: If there are no images as ``CLASS/IMAGE`` or ``SPLIT/CLASS/IMAGE``; says where they are instead.
+        NmfdiagError: If there are no images as ``CLASS/IMAGE`` or ``SPLIT/CLASS/IMAGE``; the sentence says where they are instead.
     """
     has_split = any(len(path.parts) == 3 and path.parts[0] == split for path in listing.images)
     tops = {*SPLITS, split}
-    below = [  # paths from where the class folders are, and whether they belong to the split that is read
+    below = [  # paths relative to the class folders' parent, and whether they are in the split that is read
         (PurePosixPath(*path.parts[has_split:]), not has_split or path.parts[0] == split)
         for path in listing.images
         if not has_split or (len(path.parts) > 1 and path.parts[0] in tops)
@@ -61,7 +62,7 @@ def images_by_class(listing: Listing, split: str, title: str) -> tuple[dict[str,
         by_class[path.parts[0]].append(path)
     filled = [name for name, paths in by_class.items() if paths]
     if not filled or (len(filled) == 1 and len(deeper) > len(images)):
-        raise NmfdiagError(f"No images as CLASS/IMAGE or {split}/CLASS/IMAGE in {title}{_instead(listing)}.")
+        raise NmfdiagError(f"No images as CLASS/IMAGE or {split}/CLASS/IMAGE in {title}{_hint(listing)}.")
     unread = sorted(
         PurePosixPath(*path.parts[has_split:])
         for path in listing.others
@@ -86,18 +87,18 @@ def _notes(
         )
     empty = [f"{printable(name)} (class {c})" for c, (name, paths) in enumerate(by_class.items()) if not paths]
     if empty:
-        more = f" and {len(empty) - NAMED} more" if len(empty) > NAMED else ""
-        notes.append(f"no image was read in {', '.join(empty[:NAMED])}{more}")
+        suffix = f" and {len(empty) - MOST_NAMED} more" if len(empty) > MOST_NAMED else ""
+        notes.append(f"no image was read in {', '.join(empty[:MOST_NAMED])}{suffix}")
     return notes
 
 
-def _instead(listing: Listing) -> str:
-    """Where images are that are not where they are wanted, or what there is in their place."""
+def _hint(listing: Listing) -> str:
+    """Return where misplaced images are, or what else the folder holds."""
     tops = {path.parts[0] for path in listing.images if len(path.parts) > 2}
     if len(tops) == 1 and not tops & {*SPLITS, *OTHER_SPLITS}:
         return f": they lie below the folder {printable(tops.pop())!r}, whose content is wanted"
     if tops:
-        return f": they lie below the folders {', '.join(repr(printable(top)) for top in sorted(tops)[:NAMED])}"
+        return f": they lie below the folders {', '.join(repr(printable(top)) for top in sorted(tops)[:MOST_NAMED])}"
     if listing.images:
         return f": {len(listing.images):,} images lie in no class folder"
     kinds = Counter(path.suffix.lower() or "without an ending" for path in listing.others)
@@ -105,5 +106,5 @@ def _instead(listing: Listing) -> str:
 
 
 def _counts(kinds: Counter[str]) -> str:
-    most = [f"{n:,} {printable(kind)}" for kind, n in kinds.most_common(NAMED)]
-    return ", ".join(most) + (", ..." if len(kinds) > NAMED else "")
+    entries = [f"{n:,} {printable(kind)}" for kind, n in kinds.most_common(MOST_NAMED)]
+    return ", ".join(entries) + (", ..." if len(kinds) > MOST_NAMED else "")

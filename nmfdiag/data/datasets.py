@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nmfdiag.data.file_kinds import given_path, is_arrays
+from nmfdiag.data.file_kinds import checked_path, is_arrays
 from nmfdiag.errors import NmfdiagError
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def load(
 
     from nmfdiag.data.files import load_image_folder, load_npz
     from nmfdiag.data.labels import check_labels
-    from nmfdiag.data.resizing import checked_size, resized
+    from nmfdiag.data.resizing import checked_size, resize
 
     if split not in SPLITS:
         raise NmfdiagError(f"Unknown split {split!r}: accepted are {', '.join(SPLITS)}.")
@@ -127,7 +127,7 @@ def load(
     notes: list[str] = []
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
-    elif _passes(path := given_path(name, "data"), Path.is_file) and is_arrays(path):
+    elif _passes(path := checked_path(name, "data"), Path.is_file) and is_arrays(path):
         inputs, labels, class_names = load_npz(path, as_stored=as_stored)
     elif _passes(path, Path.is_file) or _passes(path, Path.is_dir):
         inputs, labels, class_names = load_image_folder(
@@ -142,7 +142,7 @@ def load(
         inputs, labels = inputs[rows], labels[rows]
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
     x = torch.from_numpy(inputs)
-    return Dataset(name, split, x if sides is None else resized(x, sides), y, class_names, tuple(notes))
+    return Dataset(name, split, x if sides is None else resize(x, sides), y, class_names, tuple(notes))
 
 
 def _passes(path: Path, check: Callable[[Path], bool]) -> bool:

@@ -1,4 +1,4 @@
-"""What a file is by its first bytes, for the sentence that says why it is not what was asked for. Nothing in it is run."""
+"""Recognise a file by its first bytes, for errors about files of the wrong kind. Nothing in it is run."""
 
 import os
 import zipfile
@@ -34,7 +34,7 @@ STARTS: tuple[tuple[bytes, str], ...] = (
     (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "a checkpoint of PyTorch (of the format before 1.6)"),
     (b"\x80", "a pickle"),
 )
-PLACES: tuple[tuple[int, bytes, str], ...] = (
+OFFSET_STARTS: tuple[tuple[int, bytes, str], ...] = (
     (257, b"ustar", "a tar archive: unpack it first"),
     (8, b"WEBP", "a WebP image"),
     (4, b"TFL3", "a TensorFlow Lite network"),
@@ -45,7 +45,7 @@ ENTRIES: tuple[tuple[str, str], ...] = (
     ("archive_format", "an exported program of PyTorch (.pt2)"),
     ("model.weights.h5", "a network of Keras (.keras)"),
 )
-"""Entries of a zip file that tell what it is, below its top folder or not."""
+"""Entries that identify a zip file, below its top folder or not."""
 
 
 def open_zip(path: Path, kind: str = "zip") -> zipfile.ZipFile:
@@ -53,22 +53,22 @@ def open_zip(path: Path, kind: str = "zip") -> zipfile.ZipFile:
 
     Args:
         path: The file.
-        kind: What it should be, for the error.
+        kind: The expected kind, for errors.
 
     Raises:
-        NmfdiagError: If it is none, is damaged, or has too many entries.
+        NmfdiagError: If it is not an archive, is damaged, or has too many entries.
     """
     try:
         return open_archive(path)
     except NmfdiagError:
         raise
     except ZIP_ERRORS as error:
-        what = kind_of_file(path)
-        raise NmfdiagError(f"{path.name} is no readable {kind}: {f'it is {what}' if what else error}.") from None
+        actual = kind_of_file(path)
+        raise NmfdiagError(f"{path.name} is not a readable {kind}: {f'it is {actual}' if actual else error}.") from None
 
 
 def kind_of_file(path: Path) -> str:
-    """Say what a file or folder is, such as ``"an HTML page"``; empty where that is not known, or it can't be read."""
+    """Return the kind of a file or folder, such as ``"an HTML page"``; empty if it is unknown, or the file can't be read."""
     try:
         if path.is_dir():
             return _kind_of_folder(path)
@@ -82,7 +82,7 @@ def kind_of_file(path: Path) -> str:
     if start.startswith(b"PK"):
         return _kind_of_zip(path)
     kinds = [kind for begin, kind in STARTS if start.startswith(begin)]
-    kinds += [kind for place, begin, kind in PLACES if start[place : place + len(begin)] == begin]
+    kinds += [kind for place, begin, kind in OFFSET_STARTS if start[place : place + len(begin)] == begin]
     if kinds:
         return kinds[0]
     if (n_header := int.from_bytes(start[:8], "little")) and start[8:9] == b"{":
@@ -138,15 +138,15 @@ def _kind_of_text(path: Path, start: bytes) -> str:
 
 
 def is_arrays(path: Path) -> bool:
-    """Whether a file is NumPy's archive of arrays, or is called as one."""
+    """Return whether a file is NumPy's archive of arrays, or has its suffix."""
     return path.suffix.lower() == ".npz" or kind_of_file(path) == ARRAYS
 
 
-def given_path(path: str | os.PathLike[str], role: str) -> Path:
-    """The path that a caller gave.
+def checked_path(path: str | os.PathLike[str], role: str) -> Path:
+    """Return a caller's path.
 
     Raises:
-        NmfdiagError: If it is empty, as an unset variable of a shell is.
+        NmfdiagError: If it is empty, for example from an unset shell variable.
     """
     if not str(path).strip():
         raise NmfdiagError(f"The path of the {role} is empty (an unset variable?).")

@@ -1,4 +1,4 @@
-"""The user's own data: an image folder, a zip of one, an ``.npz`` of arrays. Every such file is treated as hostile."""
+"""Read the user's own data: an image folder, a zip of one, an ``.npz`` of arrays. Every file counts as hostile."""
 
 import io
 import math
@@ -23,20 +23,21 @@ if TYPE_CHECKING:
 FORMATS = {
     ".tif": "TIFF", ".tiff": "TIFF", ".gif": "GIF", ".ppm": "PPM", ".pgm": "PPM", ".pbm": "PPM", ".pnm": "PPM",
 }  # fmt: skip
-"""Formats that only a file of this ending may have."""
+"""Formats that only a file with this suffix may have."""
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".webp", *FORMATS)
 TIFF_PACKINGS = ("raw", "tiff_lzw", "packbits", "tiff_deflate", "tiff_adobe_deflate")
-"""Those that can't hide another image's format in a TIFF."""
+"""Compressions of a TIFF that can't hide another image format."""
 MAX_FILES = 1_000_000
-MAX_SEEN, DEEPEST = 4 * MAX_FILES, 3  # entries of any kind that are looked at; SPLIT/CLASS/IMAGE
+MAX_ENTRIES, DEEPEST = 4 * MAX_FILES, 3
+"""Largest number of entries of any kind, and of levels (SPLIT/CLASS/IMAGE)."""
 MAX_IMAGE_BYTES = 64 * 2**20
 MAX_WORK = 2**36
-"""Bytes that are unpacked and pixels that are decoded: a few minutes' worth."""
+"""Largest number of unpacked bytes and decoded pixels: a few minutes of work."""
 MAX_IMAGE_WORK = 2**29
-"""Pixels of one image, times the scans of a JPEG: some seconds' worth."""
+"""Largest number of pixels of an image, times the scans of a JPEG: some seconds of work."""
 MAX_ARRAY_BYTES = 4 * 2**30
 MAX_CLASSES = 10_000
-IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # a file's name does not bind Pillow: EPS would start an interpreter
+IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # Pillow ignores the name, and EPS would start an interpreter
 ARRAY_NAMES = {"inputs": ("x", "images", "inputs"), "labels": ("y", "labels", "targets")}
 
 Arrays = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
@@ -54,41 +55,41 @@ def load_image_folder(
 
     Args:
         path: Folder or zip file.
-        split: Sub-folder to read where there is one of that name.
-        size: Height and width to which images are resized; default that of the first.
-        limit_per_class: Read only the first so many of each class, by name.
-        on_note: Told what is left out, a sentence each.
+        split: Sub-folder to read, if there is one of that name.
+        size: Height and width to which images are resized; by default those of the first image.
+        limit_per_class: Largest number of images per class; the first by name are read.
+        on_note: Called with a sentence for everything that is skipped.
 
     Returns:
-        Images (n, c, h, w) uint8, labels (n,), class names, also of folders without images; c is 1 where every image is grey.
+        Images (n, c, h, w) uint8, labels (n,), and class names, with those of empty folders; c is 1 if every image is grey.
 
     Raises:
         NmfdiagError: If there are no images, or one can't be decoded.
     """
-    found, listing = _zip_images(path) if path.is_file() else _folder_images(path)
-    if path.is_file() and not found and (kind := kind_of_file(path)) != "a zip file":
+    readers, listing = _zip_images(path) if path.is_file() else _folder_images(path)
+    if path.is_file() and not readers and (kind := kind_of_file(path)) != "a zip file":
         raise NmfdiagError(f"No images as CLASS/IMAGE or {split}/CLASS/IMAGE in {path}: it is {kind}.")
     by_class, notes = images_by_class(listing, split, str(path))
     if on_note is not None:
         for note in notes:
             on_note(note)
-    if any(len(name.parts) == 3 and name.parts[0] == split for name in found):
-        found = {PurePosixPath(*name.parts[1:]): read for name, read in found.items() if name.parts[0] == split}
+    if any(len(name.parts) == 3 and name.parts[0] == split for name in readers):
+        readers = {PurePosixPath(*name.parts[1:]): read for name, read in readers.items() if name.parts[0] == split}
     images: list[np.ndarray] = []
     labels: list[int] = []
     work = 0
     for label, names in enumerate(by_class.values()):
         for name in names[:limit_per_class]:
             try:
-                content = found[name]()
+                content = readers[name]()
             except NmfdiagError:
                 raise
             except ZIP_ERRORS as error:
                 raise NmfdiagError(f"{name} can't be read: {error}") from None
             decoded = decode_image(str(name), content)
-            work += work_of(content, decoded)
+            work += decoding_work(content, decoded)
             if work > MAX_WORK:
-                raise NmfdiagError(f"The images in {path} are too large to be all unpacked: take fewer of each class.")
+                raise NmfdiagError(f"The images in {path} are too large to unpack them all: take fewer of each class.")
             image = _pixels(decoded, size)
             size = size or (image.shape[0], image.shape[1])
             if (len(images) + 1) * math.prod(size) * 3 > MAX_ARRAY_BYTES:
@@ -109,59 +110,59 @@ def load_image_folder(
 def load_npz(path: Path, *, as_stored: bool = False) -> Arrays:
     """Read ``x`` and ``y`` (n,) from an ``.npz``; never unpickles.
 
-    ``x`` holds vectors (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c): a last axis of 1 or 3 is the channels
-    where the second axis is neither. ``y`` may be one-hot rows (n, classes).
+    ``x`` holds vectors (n, d) or images (n, h, w), (n, c, h, w) or (n, h, w, c): a last axis of length 1 or 3 holds the
+    channels unless the second axis has one of these lengths. ``y`` may be one-hot rows (n, classes).
 
     Args:
         path: The file.
-        as_stored: Whether the axes of ``x`` stay as they are, whatever their number, and integers stay integers.
+        as_stored: Whether ``x`` keeps its axes, however many, and its integers.
 
     Raises:
-        NmfdiagError: As :func:`read_arrays`, and if the shapes disagree, or a value or label is out of range.
+        NmfdiagError: As in :func:`read_arrays`, and if the shapes disagree, or a value or label is out of range.
     """
-    found = read_arrays(path, ARRAY_NAMES)
-    x, y = found["inputs"], found["labels"]
+    arrays = read_arrays(path, ARRAY_NAMES)
+    x, y = arrays["inputs"], arrays["labels"]
     if not as_stored:
-        x = as_images(x)
+        x = channels_first(x)
     try:
-        given = as_labels(y).numpy()
+        labels = as_labels(y).numpy()
     except NmfdiagError as error:
         raise _wrong_shapes(path, x, y, f" {error}") from None
-    if (x.ndim < 2 if as_stored else x.ndim not in (2, 4)) or len(x) != len(given):
+    if (x.ndim < 2 if as_stored else x.ndim not in (2, 4)) or len(x) != len(labels):
         raise _wrong_shapes(path, x, y)
     if x.size == 0:
-        raise NmfdiagError(f"{path.name}: x holds nothing, its shape is {x.shape}.")
-    if len(given) and not 0 <= int(given.min()) <= int(given.max()) < MAX_CLASSES:
+        raise NmfdiagError(f"{path.name}: x is empty, its shape is {x.shape}.")
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
         raise NmfdiagError(
-            f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {given.min()} .. {given.max()}."
+            f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {labels.min()} .. {labels.max()}."
         )
-    kept = (np.uint8, np.int64) if as_stored else (np.uint8,)
+    types = (np.uint8, np.int64) if as_stored else (np.uint8,)
     x = x.astype(np.int64) if as_stored and x.dtype.kind in "iu" and x.dtype != np.uint8 else x
-    if x.dtype not in kept and x.size * np.dtype(np.float32).itemsize > MAX_ARRAY_BYTES:
+    if x.dtype not in types and x.size * np.dtype(np.float32).itemsize > MAX_ARRAY_BYTES:
         raise NmfdiagError(f"{path.name}: x takes more than {MAX_ARRAY_BYTES >> 30} GiB as float32.")
     with np.errstate(over="ignore"):
-        x = np.ascontiguousarray(x if x.dtype in kept else x.astype(np.float32))
-    if x.dtype not in kept and not np.isfinite(x).all():
+        x = np.ascontiguousarray(x if x.dtype in types else x.astype(np.float32))
+    if x.dtype not in types and not np.isfinite(x).all():
         raise NmfdiagError(f"{path.name}: x holds values that are not finite, or too large for float32.")
-    return x, given, tuple(str(c) for c in range(int(given.max()) + 1 if len(given) else 0))
+    return x, labels, tuple(str(c) for c in range(int(labels.max()) + 1 if len(labels) else 0))
 
 
-def as_images(x: np.ndarray) -> np.ndarray:
-    """Grey images (n, h, w) and images with their channels last as (n, c, h, w); other arrays as they are."""
+def channels_first(x: np.ndarray) -> np.ndarray:
+    """Return grey images (n, h, w) and images with their channels last as (n, c, h, w); other arrays unchanged."""
     if x.ndim == 3:
         return x[:, None]
     is_last = x.ndim == 4 and x.shape[-1] in (1, 3) and x.shape[1] not in (1, 3)
     return x.transpose(0, 3, 1, 2) if is_last else x
 
 
-def _wrong_shapes(path: Path, x: np.ndarray, y: np.ndarray, why: str = "") -> NmfdiagError:
+def _wrong_shapes(path: Path, x: np.ndarray, y: np.ndarray, detail: str = "") -> NmfdiagError:
     return NmfdiagError(
-        f"{path.name}: x must be (n, c, h, w) or (n, d), and y (n,) whole numbers, got {x.shape} and {y.shape} {y.dtype}.{why}"
+        f"{path.name}: x must be (n, c, h, w) or (n, d), and y (n,) whole numbers, got {x.shape} and {y.shape} {y.dtype}.{detail}"
     )
 
 
 def read_arrays(
-    path: Path, wanted: Mapping[str, tuple[str, ...]], optional: Collection[str] = ()
+    path: Path, accepted_names: Mapping[str, tuple[str, ...]], optional: Collection[str] = ()
 ) -> dict[str, np.ndarray]:
     """Read arrays from an ``.npz``; never unpickles.
 
@@ -169,8 +170,8 @@ def read_arrays(
 
     Args:
         path: The file.
-        wanted: For each array, the names that it may have in the file.
-        optional: Those that need not be there.
+        accepted_names: For each array, the names that it may have in the file.
+        optional: Arrays that may be missing.
 
     Raises:
         NmfdiagError: If an array is missing, of objects, damaged or too large, or lies about its size.
@@ -180,23 +181,23 @@ def read_arrays(
             names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             return {
                 key: _npz_array(archive, names, path, accepted)
-                for key, accepted in wanted.items()
+                for key, accepted in accepted_names.items()
                 if key not in optional or any(name in names for name in accepted)
             }
     except NmfdiagError:
         raise
     except ZIP_ERRORS as error:
-        raise NmfdiagError(f"{path.name} is no readable .npz: {error}") from None
+        raise NmfdiagError(f"{path.name} is not a readable .npz: {error}") from None
 
 
 def _npz_array(
-    archive: zipfile.ZipFile, names: dict[str, zipfile.ZipInfo], path: Path, wanted: tuple[str, ...]
+    archive: zipfile.ZipFile, names: dict[str, zipfile.ZipInfo], path: Path, accepted: tuple[str, ...]
 ) -> np.ndarray:
-    info = next((names[name] for name in wanted if name in names), None)
+    info = next((names[name] for name in accepted if name in names), None)
     if info is None:
         raise NmfdiagError(
-            f"{path.name} has no array called {' or '.join(wanted)}; it has {', '.join(names) or 'none'}. Save each by its name, "
-            f"such as np.savez(file, {wanted[0]}=...)."
+            f"{path.name} has no array called {' or '.join(accepted)}; it has {', '.join(names) or 'none'}. Save each by its name, "
+            f"such as np.savez(file, {accepted[0]}=...)."
         )
     if info.file_size > MAX_ARRAY_BYTES:
         raise NmfdiagError(f"{path.name}: {info.filename} expands to more than {MAX_ARRAY_BYTES >> 30} GiB.")
@@ -227,10 +228,10 @@ Readers = dict[PurePosixPath, Callable[[], bytes]]
 
 
 def _folder_images(folder: Path) -> tuple[Readers, Listing]:
-    """The images as deep as classes of a split lie, and all else that lies there; links that lead out of the folder are not read."""
+    """Return the images down to the classes of a split, and the other entries; links that lead out of the folder are not read."""
     inside = folder.resolve()
-    found: Readers = {}
-    others: list[PurePosixPath] = []
+    readers: Readers = {}
+    other_files: list[PurePosixPath] = []
     folders: list[PurePosixPath] = []
     for entry in walk(folder, folders=True):
         path = Path(entry.path)
@@ -245,40 +246,40 @@ def _folder_images(folder: Path) -> tuple[Readers, Listing]:
         if is_folder:
             folders.append(name)
         if leads_out or (is_file and path.suffix.lower() not in IMAGE_SUFFIXES):
-            others.append(name)
+            other_files.append(name)
         elif is_file:
-            found[name] = lambda path=path: image_bytes(path)  # type: ignore[misc]
-        if len(found) > MAX_FILES:
+            readers[name] = lambda path=path: image_bytes(path)  # type: ignore[misc]
+        if len(readers) > MAX_FILES:
             raise NmfdiagError(f"{folder} holds more than {MAX_FILES:,} images.")
-    return found, Listing(found, others, folders)
+    return readers, Listing(readers, other_files, folders)
 
 
 def walk(folder: Path, depth: int = DEEPEST, *, folders: bool = False) -> Iterator[os.DirEntry[str]]:
-    """What a folder holds, down to a depth, without or with folders; those behind links are not looked into.
+    """Yield the entries of a folder down to a depth, without or with folders; links to folders are not followed.
 
     Raises:
-        NmfdiagError: If there is too much of it, or a folder can't be read.
+        NmfdiagError: If there are too many, or a folder can't be read.
     """
-    seen, waiting = 0, [(str(folder), depth)]
+    n_entries, waiting = 0, [(str(folder), depth)]
     while waiting:
-        here, deep = waiting.pop()
+        subfolder, levels = waiting.pop()
         try:
-            with os.scandir(here) as entries:
+            with os.scandir(subfolder) as entries:
                 for entry in entries:
-                    seen += 1
-                    if seen > MAX_SEEN:
-                        raise NmfdiagError(f"{folder} holds more than {MAX_SEEN:,} files.")
+                    n_entries += 1
+                    if n_entries > MAX_ENTRIES:
+                        raise NmfdiagError(f"{folder} holds more than {MAX_ENTRIES:,} files.")
                     is_folder = entry.is_dir(follow_symlinks=False)
                     if folders or not is_folder:
                         yield entry
-                    if is_folder and deep > 1:
-                        waiting.append((entry.path, deep - 1))
+                    if is_folder and levels > 1:
+                        waiting.append((entry.path, levels - 1))
         except OSError as error:
-            raise NmfdiagError(f"{here} can't be read: {error.strerror}.") from None
+            raise NmfdiagError(f"{subfolder} can't be read: {error.strerror}.") from None
 
 
 def image_bytes(path: Path) -> bytes:
-    """The content of an image's file.
+    """Return the content of an image file.
 
     Raises:
         NmfdiagError: If it is too large, or can't be read.
@@ -295,10 +296,10 @@ def image_bytes(path: Path) -> bytes:
 
 def _zip_images(path: Path) -> tuple[Readers, Listing]:
     archive = open_zip(path)
-    if len(archive.infolist()) > MAX_SEEN:
-        raise NmfdiagError(f"{path.name} holds more than {MAX_SEEN:,} files.")
-    found: Readers = {}
-    others: list[PurePosixPath] = []
+    if len(archive.infolist()) > MAX_ENTRIES:
+        raise NmfdiagError(f"{path.name} holds more than {MAX_ENTRIES:,} files.")
+    readers: Readers = {}
+    other_files: list[PurePosixPath] = []
     folders: list[PurePosixPath] = []
     for info in archive.infolist():
         name = PurePosixPath(info.filename)
@@ -307,21 +308,21 @@ def _zip_images(path: Path) -> tuple[Readers, Listing]:
         if info.is_dir():
             folders.append(name)
         elif name.suffix.lower() not in IMAGE_SUFFIXES:
-            others.append(name)
+            other_files.append(name)
         elif info.file_size > MAX_IMAGE_BYTES:
             raise NmfdiagError(f"{path.name}: {name.name} expands to more than {MAX_IMAGE_BYTES >> 20} MiB.")
         else:
-            found[name] = lambda info=info: archive.read(info)  # type: ignore[misc]
-        if len(found) > MAX_FILES:
+            readers[name] = lambda info=info: archive.read(info)  # type: ignore[misc]
+        if len(readers) > MAX_FILES:
             raise NmfdiagError(f"{path.name} holds more than {MAX_FILES:,} images.")
-    return found, Listing(found, others, folders)
+    return readers, Listing(readers, other_files, folders)
 
 
 def decode_image(name: str, content: bytes) -> "Image.Image":
     """Decode an image; grey or RGB.
 
     Raises:
-        NmfdiagError: If it is none of the accepted formats, damaged or far too large; names it.
+        NmfdiagError: If its format is not accepted, or it is damaged or far too large.
     """
     from PIL import Image, UnidentifiedImageError
 
@@ -331,8 +332,8 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
             raise NmfdiagError(f"it has more than {MAX_SCANS} scans.")
         with warnings.catch_warnings():
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            further = FORMATS.get(PurePosixPath(name).suffix.lower())
-            formats = (*IMAGE_FORMATS, further) if further else IMAGE_FORMATS
+            extra_format = FORMATS.get(PurePosixPath(name).suffix.lower())
+            formats = (*IMAGE_FORMATS, extra_format) if extra_format else IMAGE_FORMATS
             image: Image.Image = Image.open(io.BytesIO(content), formats=formats)
             if math.prod(image.size) * scans > MAX_IMAGE_WORK:
                 raise NmfdiagError(
@@ -342,19 +343,19 @@ def decode_image(name: str, content: bytes) -> "Image.Image":
             if is_tiff and image.info.get("compression", "raw") not in TIFF_PACKINGS:
                 raise NmfdiagError(f"a TIFF packed as {image.info['compression']} is not accepted.")
             if image.mode == "F" or (is_tiff and image.mode == "I"):
-                raise NmfdiagError("it holds numbers without a known range, no pixels of 8 or 16 bits.")
-            if image.mode.startswith("I"):  # 16 bits a pixel: converting would clip, not scale
+                raise NmfdiagError("it holds numbers without a known range, not pixels of 8 or 16 bits.")
+            if image.mode.startswith("I"):  # 16 bits per pixel: converting would clip, not scale
                 image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
             return image.convert("L" if image.mode in ("1", "L", "LA") else "RGB")
     except UnidentifiedImageError:
-        raise NmfdiagError(f"{name} can't be decoded as an image: it is no {', '.join(IMAGE_FORMATS)}.") from None
+        raise NmfdiagError(f"{name} can't be decoded as an image: expected {', '.join(IMAGE_FORMATS)}.") from None
     except Exception as error:  # a damaged or hostile file may raise anything, but runs no code
-        why = str(error) or type(error).__name__
-        raise NmfdiagError(f"{name} can't be decoded as an image: {why}") from None
+        reason = str(error) or type(error).__name__
+        raise NmfdiagError(f"{name} can't be decoded as an image: {reason}") from None
 
 
-def work_of(content: bytes, image: "Image.Image") -> int:
-    """What reading an image has taken, as :data:`MAX_WORK` counts it."""
+def decoding_work(content: bytes, image: "Image.Image") -> int:
+    """Return the work of reading an image, as :data:`MAX_WORK` counts it."""
     return len(content) + math.prod(image.size) * scans_in(content)
 
 

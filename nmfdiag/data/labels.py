@@ -1,4 +1,4 @@
-"""Seeded label randomisation (Zhang et al. 2017, section 2.1; the paper's p)."""
+"""Check labels, and randomise them by a seed (Zhang et al. 2017, section 2.1; the paper's p)."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +12,12 @@ from nmfdiag.errors import NmfdiagError
 
 ACCEPTED = "labels must be whole numbers of shape (n,), the number of the network's output for each sample, or one-hot rows (n, classes)"
 SOFT_SUM = 1e-3
-"""How far a row of probabilities may be from a sum of 1."""
+"""Largest distance of a row of probabilities from a sum of 1."""
 
 
 @dataclass(frozen=True)
 class NoisyLabels:
-    """What a network is trained on, and what the truth is: ``given`` and ``true``, each (n,) int64."""
+    """The labels that a network is trained on, ``given``, and the ``true`` ones, each (n,) int64."""
 
     given: Tensor
     true: Tensor
@@ -25,15 +25,15 @@ class NoisyLabels:
 
     @property
     def wrong(self) -> Tensor:
-        """Mask (n,) of the samples whose given label is not the true one."""
+        """Return a mask (n,) of the samples whose given label is not the true one."""
         return self.given != self.true
 
 
 def as_labels(labels: Any) -> Tensor:
-    """Bring labels in whatever form a caller has them into (n,) int64 on the CPU; one-hot rows become class numbers.
+    """Return labels in any form as (n,) int64 on the CPU; one-hot rows become class numbers.
 
     Raises:
-        NmfdiagError: If they are text, probabilities, of several classes a sample, missing, or no whole numbers.
+        NmfdiagError: If they are text, probabilities, missing, not whole numbers, or of several classes per sample.
     """
     if labels is None:
         raise NmfdiagError(f"The labels are None: {ACCEPTED}; give those that the network was trained with.")
@@ -58,7 +58,7 @@ def as_labels(labels: Any) -> Tensor:
 
 
 def _from_rows(rows: Tensor, got: str) -> Tensor:
-    """The class of each one-hot row (n, classes)."""
+    """Return the class of each one-hot row (n, classes)."""
     ones = (rows == 1).sum(1)
     if (
         rows.shape[1] > 1
@@ -68,21 +68,21 @@ def _from_rows(rows: Tensor, got: str) -> Tensor:
     ):
         return (rows == 1).long().argmax(1)
     if rows.shape[1] == 1:
-        what, cure = "a column", "give labels[:, 0]"
+        description, cure = "a column", "give labels[:, 0]"
     elif rows.is_floating_point() and bool((rows >= 0).all() & ((rows.sum(1) - 1).abs() < SOFT_SUM).all()):
-        what, cure = (
+        description, cure = (
             "probabilities of classes (soft labels)",
-            "a curve needs one given class a sample, such as labels.argmax(1)",
+            "a curve needs one given class per sample, such as labels.argmax(1)",
         )
     elif bool(((rows == 0) | (rows == 1)).all()):
-        what, cure = "rows with none or several classes a sample", "a curve needs one given class a sample"
+        description, cure = "rows with none or several classes per sample", "a curve needs one given class per sample"
     else:
-        what, cure = "a table of numbers", "give one class a sample"
-    raise NmfdiagError(f"The labels are {what}, {got}: {ACCEPTED}; {cure}.")
+        description, cure = "a table of numbers", "give one class per sample"
+    raise NmfdiagError(f"The labels are {description}, {got}: {ACCEPTED}; {cure}.")
 
 
-def counted_from_one(low: int, high: int, n_classes: int) -> str:
-    """What to say of labels that lie in ``1 .. n_classes`` where classes are counted from 0; empty of others."""
+def offset_hint(low: int, high: int, n_classes: int) -> str:
+    """Return a hint for labels in ``1 .. n_classes`` where classes are counted from 0; empty for other labels."""
     if not (low >= 1 and high == n_classes):
         return ""
     return f" They seem to be counted from 1, and the network's {n_classes} outputs from 0: if class 1 is its first output, give labels - 1."
@@ -92,7 +92,7 @@ def check_labels(labels: Tensor, n_classes: int) -> Tensor:
     """Return the labels as (n,) int64.
 
     Raises:
-        NmfdiagError: If they are not one whole number a sample, or lie outside ``0 .. n_classes - 1``.
+        NmfdiagError: If they are not one whole number per sample, or lie outside ``0 .. n_classes - 1``.
     """
     labels = torch.as_tensor(labels)
     if labels.ndim != 1 or labels.is_floating_point() or labels.is_complex() or not len(labels):
@@ -100,7 +100,7 @@ def check_labels(labels: Tensor, n_classes: int) -> Tensor:
     low, high = int(labels.min()), int(labels.max())
     if low < 0 or high >= n_classes:
         raise NmfdiagError(
-            f"Labels must lie in 0 .. {n_classes - 1}, got {low} .. {high}.{counted_from_one(low, high, n_classes)}"
+            f"Labels must lie in 0 .. {n_classes - 1}, got {low} .. {high}.{offset_hint(low, high, n_classes)}"
         )
     return labels.long()
 
@@ -114,7 +114,7 @@ def randomize_labels(labels: Tensor, label_noise: float, n_classes: int, *, seed
         labels: True labels (n,), in ``0 .. n_classes - 1``.
         label_noise: p in [0, 1].
         n_classes: Number of classes.
-        seed: Chooses which labels are replaced, and by what.
+        seed: Seed of the choice of labels and of their replacements.
 
     Raises:
         NmfdiagError: If p or a label is out of range.
@@ -127,5 +127,5 @@ def randomize_labels(labels: Tensor, label_noise: float, n_classes: int, *, seed
     true = check_labels(labels, n_classes)
     rng = np.random.Generator(np.random.PCG64(seed))
     replaced = torch.from_numpy(rng.random(len(true)) < label_noise)
-    drawn = torch.from_numpy(rng.integers(0, n_classes, len(true)))
-    return NoisyLabels(torch.where(replaced, drawn, true), true, float(label_noise))
+    random_classes = torch.from_numpy(rng.integers(0, n_classes, len(true)))
+    return NoisyLabels(torch.where(replaced, random_classes, true), true, float(label_noise))

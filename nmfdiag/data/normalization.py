@@ -1,4 +1,4 @@
-"""From stored inputs to what a network sees."""
+"""Normalise stored inputs for a network."""
 
 import math
 from dataclasses import dataclass
@@ -16,26 +16,26 @@ NORMALIZATIONS: dict[str, str] = {
     "half": "-1 to 1",
     "bytes": "0 to 255",
 }
-"""How inputs may have been prepared in training, and what that means; also accepted are numbers, see :func:`normalization`."""
+"""Meanings of the named normalisations; numbers are accepted, too, see :func:`normalization`."""
 
 SMALLEST_STD = 1e-6
 BYTE, WORD = 255, 65_535
 DARKEST = 16
-"""Numbers above 1 are not taken for pixels of 8 or 16 bits where the largest is no more than this."""
+"""Largest value up to which numbers above 1 don't count as pixels of 8 or 16 bits."""
 
 
 @dataclass(frozen=True)
 class Normalization:
-    """Per-channel standardisation; ``mean`` and ``std`` are of inputs scaled to [0, 1] where they are uint8.
+    """Per-channel standardisation; ``mean`` and ``std`` refer to inputs scaled to [0, 1] if they are uint8.
 
-    One number stands for all channels.
+    A single number applies to all channels.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
 
     @classmethod
-    def of(cls, inputs: Tensor) -> "Normalization":
+    def measure(cls, inputs: Tensor) -> "Normalization":
         """Measure mean and standard deviation of each channel of inputs (n, c, ...)."""
         scaled = _scaled(inputs)
         places = [axis for axis in range(inputs.ndim) if axis != 1]
@@ -43,7 +43,7 @@ class Normalization:
         return cls(tuple(mean.tolist()), tuple(std.tolist()))
 
     def of_scale(self, scale: float) -> "Normalization":
-        """The same of inputs that have not been divided by ``scale`` yet."""
+        """Return the same normalisation for inputs that have not been divided by ``scale``."""
         return Normalization(tuple(m * scale for m in self.mean), tuple(s * scale for s in self.std))
 
     def __call__(self, inputs: Tensor) -> Tensor:
@@ -59,36 +59,36 @@ FIXED = {
     "half": Normalization((0.5,), (0.5,)),
     "bytes": Normalization((0.0,), (1 / 255,)),
 }
-"""Of inputs scaled to [0, 1]."""
+"""Normalisations of inputs scaled to [0, 1]."""
 
 
 def normalization(name: str, inputs: Tensor) -> Normalization:
-    """The normalisation of a name, for inputs (n, c, ...).
+    """Return the normalisation of a name, for inputs (n, c, ...).
 
     Args:
-        name: One of :data:`NORMALIZATIONS` but ``"auto"`` (those that start from [0, 1] first divide by :func:`full_scale`), or ``"MEAN,.../STD,..."``: a number for each channel, or one for all, of
-            inputs scaled to [0, 1] where they are uint8.
-        inputs: Those that ``"data"`` is measured on, and whose channels the others must fit.
+        name: One of :data:`NORMALIZATIONS` except ``"auto"`` (those of [0, 1] first divide by :func:`full_scale`), or
+            ``"MEAN,.../STD,..."``: a number for each channel, or one for all, for inputs scaled to [0, 1] if they are uint8.
+        inputs: Inputs that ``"data"`` is measured on, and whose channels the others must fit.
 
     Raises:
-        NmfdiagError: If there is none of that name, or it is of another number of channels.
+        NmfdiagError: If the name is unknown, or the number of channels differs.
     """
-    chosen = Normalization.of(inputs) if name == "data" else FIXED.get(name) or _parsed(name)
+    result = Normalization.measure(inputs) if name == "data" else FIXED.get(name) or _parsed(name)
     if name in FIXED and name != "none":
-        chosen = chosen.of_scale(full_scale(inputs) or 1)
-    lengths = {len(chosen.mean), len(chosen.std)}
+        result = result.of_scale(full_scale(inputs) or 1)
+    lengths = {len(result.mean), len(result.std)}
     if not lengths <= {1, inputs.shape[1]}:
         raise NmfdiagError(
-            f"Normalisation {name!r} is of {max(lengths)} channels, the inputs have {inputs.shape[1]} (shape {tuple(inputs.shape[1:])})."
+            f"Normalisation {name!r} has {max(lengths)} channels, the inputs have {inputs.shape[1]} (shape {tuple(inputs.shape[1:])})."
         )
-    return chosen
+    return result
 
 
 def normalizations(inputs: Tensor) -> dict[str, Normalization]:
-    """Every normalisation that fits inputs (n, c, ...), by name, the most common first.
+    """Return every normalisation that fits inputs (n, c, ...), by name, the most common first.
 
-    Scales that start from [0, 1] fit bytes, other numbers that all lie there, and numbers of 0 to 255 or 65,535, which are divided by
-    that: of these ``"0/255"`` is a name, too.
+    Those of [0, 1] fit bytes, other numbers in that range, and numbers of 0 to 255 or 65,535, which are divided by that: for these
+    ``"0/255"`` is a name, too.
     """
     scale = full_scale(inputs)
     names = ["none", "data"]
@@ -102,7 +102,7 @@ def normalizations(inputs: Tensor) -> dict[str, Normalization]:
 
 
 def full_scale(inputs: Tensor) -> int:
-    """By what inputs are divided to lie in [0, 1], as pixels do: 1 for bytes, which are scaled in any case; 0 where it isn't known."""
+    """Return the divisor that scales inputs to [0, 1]: 1 for bytes, which are always scaled; 0 if it is unknown."""
     low, high = float(inputs.min()), float(inputs.max())
     if inputs.dtype == torch.uint8 or (low >= 0 and high <= 1):
         return 1

@@ -1,4 +1,4 @@
-"""Probe batches: the training samples that a layer's activations are computed on."""
+"""Draw probe batches: the training samples on which a layer's activations are computed."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from nmfdiag.errors import NmfdiagError
 class ProbeBatch:
     """Samples that share a given label, or a mixture of all classes.
 
-    ``inputs`` (n, ...), ``given_labels`` (n,), ``true_labels`` (n,) or None, ``index`` (n,) rows of the source;
+    ``inputs`` (n, ...), ``given_labels`` (n,), ``true_labels`` (n,) or None, ``index`` (n,) rows in the source;
     ``class_idx`` is the shared given label, None for a multi-class batch.
     """
 
@@ -25,22 +25,22 @@ class ProbeBatch:
 
 
 def stratified_subset(labels: Tensor, size: int, seed: int) -> Tensor:
-    """Choose ``size`` samples, as evenly over the classes as they allow; returns sorted rows (size,) int64.
+    """Choose ``size`` samples, as evenly over the classes as possible; returns sorted rows (size,) int64.
 
     Raises:
-        NmfdiagError: If there are fewer samples than ``size``, or none are asked for.
+        NmfdiagError: If there are fewer samples than ``size``, or ``size`` is not positive.
     """
     if not 0 < size <= len(labels):
         raise NmfdiagError(f"A subset must hold 1 .. {len(labels)} samples, got {size}.")
     rng = np.random.Generator(np.random.PCG64(seed))
     order = rng.permutation(len(labels))
     shuffled = labels.numpy()[order]
-    turn = np.empty(len(labels), dtype=np.int64)  # how many of its class come before each sample
+    turn = np.empty(len(labels), dtype=np.int64)  # number of samples of its class before each sample
     for c in np.unique(shuffled):
         members = np.flatnonzero(shuffled == c)
         turn[members] = np.arange(len(members))
-    chosen = order[np.argsort(turn, kind="stable")[:size]]
-    return torch.from_numpy(np.sort(chosen))
+    rows = order[np.argsort(turn, kind="stable")[:size]]
+    return torch.from_numpy(np.sort(rows))
 
 
 def single_class_batch(
@@ -70,7 +70,7 @@ def single_class_batch(
 def single_class_batches(
     inputs: Tensor, given_labels: Tensor, *, size: int = 50, seed: int = 0, true_labels: Tensor | None = None
 ) -> list[ProbeBatch]:
-    """One batch for every class that has at least two samples, in the order of the classes."""
+    """Return a batch for every class that has at least two samples, in the order of the classes."""
     classes, counts = given_labels.unique(return_counts=True)
     return [
         single_class_batch(inputs, given_labels, int(c), size=size, seed=seed, true_labels=true_labels)
@@ -81,7 +81,7 @@ def single_class_batches(
 def multi_class_batch(
     inputs: Tensor, given_labels: Tensor, *, size: int = 50, seed: int = 0, true_labels: Tensor | None = None
 ) -> ProbeBatch:
-    """Draw up to ``size`` samples, as evenly over the given labels as they allow.
+    """Draw up to ``size`` samples, as evenly over the given labels as possible.
 
     Raises:
         NmfdiagError: If there are fewer than two samples, or the lengths disagree.
@@ -100,5 +100,9 @@ def _check(inputs: Tensor, given_labels: Tensor, true_labels: Tensor | None, siz
         raise NmfdiagError(f"A probe batch needs at least 2 samples, got {min(size, len(inputs))}.")
 
 
-def _batch(inputs: Tensor, given: Tensor, true: Tensor | None, index: Tensor, class_idx: int | None) -> ProbeBatch:
-    return ProbeBatch(inputs[index], given[index], None if true is None else true[index], class_idx, index)
+def _batch(
+    inputs: Tensor, given_labels: Tensor, true_labels: Tensor | None, index: Tensor, class_idx: int | None
+) -> ProbeBatch:
+    return ProbeBatch(
+        inputs[index], given_labels[index], None if true_labels is None else true_labels[index], class_idx, index
+    )

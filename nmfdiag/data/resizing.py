@@ -1,4 +1,4 @@
-"""Images brought to the size that a network was trained on."""
+"""Resize images to the size that a network was trained on."""
 
 import torch
 import torch.nn.functional as F
@@ -8,26 +8,27 @@ from nmfdiag.errors import NmfdiagError
 
 LARGEST_SIDE = 4096
 MAX_BYTES = 4 * 2**30
-AT_ONCE = 256
+BATCH = 256
+"""Number of images that are resized at once."""
 
 
 def checked_size(size: int | tuple[int, int]) -> tuple[int, int]:
-    """Height and width, from the two or from one number for both.
+    """Return height and width, from a pair or from one number for both.
 
     Raises:
-        NmfdiagError: If they are no whole numbers of pixels.
+        NmfdiagError: If they are not whole numbers of pixels.
     """
     sides = tuple(size) if isinstance(size, tuple | list) else (size, size)
     if len(sides) != 2 or not all(isinstance(side, int) and 0 < side <= LARGEST_SIDE for side in sides):
-        raise NmfdiagError(f"A size is one or two whole numbers of pixels in 1 .. {LARGEST_SIDE}, got {size!r}.")
+        raise NmfdiagError(f"A size must be one or two whole numbers of pixels in 1 .. {LARGEST_SIDE}, got {size!r}.")
     return sides[0], sides[1]
 
 
-def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize images (n, c, h, w) to a height and width: bilinear, smoothed where they shrink; their type is kept.
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize images (n, c, h, w) to a height and width: bilinear, with antialiasing; their type is kept.
 
     Raises:
-        NmfdiagError: If they are no images, or would take too much memory.
+        NmfdiagError: If they are not images, or would take too much memory.
     """
     if images.ndim != 4:
         raise NmfdiagError(f"Only images are resized, got inputs of shape {tuple(images.shape[1:])} each.")
@@ -39,8 +40,8 @@ def resized(images: Tensor, size: tuple[int, int]) -> Tensor:
             "each class, or a smaller size."
         )
     parts = []
-    for some in images.split(AT_ONCE):
-        part = F.interpolate(some.float(), size=size, mode="bilinear", antialias=True)
-        whole = images.dtype == torch.uint8
-        parts.append(part.round().clamp(0, 255).to(torch.uint8) if whole else part)
+    for batch in images.split(BATCH):
+        part = F.interpolate(batch.float(), size=size, mode="bilinear", antialias=True)
+        is_bytes = images.dtype == torch.uint8
+        parts.append(part.round().clamp(0, 255).to(torch.uint8) if is_bytes else part)
     return torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Samples and labels in whatever form a caller has them -> one tensor each. Every public function takes its samples through here."""
+"""Turn samples and labels in any form into one tensor each. Every public function reads its samples here."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, SequentialSampler
 
-from nmfdiag.data.arrays import as_tensor, described
+from nmfdiag.data.arrays import as_tensor, describe_values
 from nmfdiag.data.labels import as_labels
 from nmfdiag.errors import NmfdiagError
 
@@ -19,14 +19,14 @@ ACCEPTED = "accepted are a tensor or array (n, ...) as the network takes it, a D
 LABEL_NAMES = ("y", "label", "labels", "target", "targets")
 """Entries of a dictionary that hold labels."""
 CASTABLE = (torch.float32, torch.float64)
-"""Precisions of a network to which inputs of another precision are brought; in half precision nothing is measured."""
+"""Precisions of a network to which inputs are converted; half precision is not supported."""
 MAX_BYTES = 8 * 2**30
-"""Of the samples that are read from a Dataset or DataLoader."""
+"""Largest size of the samples that are read from a Dataset or DataLoader."""
 
 
 @dataclass(frozen=True)
 class _Source:
-    """What a caller gave as inputs: the samples, the labels that came with them (by batch), and whether their order may change."""
+    """A caller's inputs: the samples, the labels that come with them (by batch), and whether their order may change."""
 
     inputs: Any
     labels: Any = None
@@ -34,7 +34,7 @@ class _Source:
     shuffled: bool = False
 
     def own_labels(self) -> Tensor | None:
-        """The labels that came with the samples."""
+        """Return the labels that come with the samples."""
         if self.labels is None:
             return None
         return torch.cat([as_labels(part) for part in self.labels]) if self.batched else as_labels(self.labels)
@@ -43,16 +43,16 @@ class _Source:
 def as_samples(
     inputs: Any, labels: Any = None, model: nn.Module | None = None, *, role: str = "", at_least: int = 2
 ) -> tuple[Tensor, Tensor]:
-    """Bring inputs and labels into the form in which they are measured; the caller's own are never changed.
+    """Return inputs and labels in the form in which they are measured; the caller's objects are not changed.
 
     Args:
         inputs: Samples (n, ...), as the network takes them: a tensor, a NumPy array, a pandas frame or a list; or a Dataset,
             DataLoader, list of pairs, pair or dictionary that has labels, too.
-        labels: Their given labels: whole numbers (n,), or one-hot rows (n, classes). None where ``inputs`` bring them; of a
-            Dataset that is read in order, they take the place of its own.
-        model: The network, to whose precision floating-point inputs are brought.
+        labels: Their given labels: whole numbers (n,), or one-hot rows (n, classes). None if ``inputs`` include them; those
+            of a Dataset that is read in order are replaced.
+        model: The network, to whose precision floating-point inputs are converted.
         role: A word before "inputs" in errors, such as ``"probe"``.
-        at_least: Fewest samples.
+        at_least: Smallest number of samples.
 
     Returns:
         Inputs (n, ...), and labels (n,) int64 on the CPU.
@@ -62,36 +62,40 @@ def as_samples(
             probabilities or missing.
     """
     source = _source(inputs, alone=labels is None)
-    own = source.own_labels() if labels is None or source.shuffled else None
-    given = as_labels(labels) if labels is not None or own is None else own
-    if source.shuffled and labels is not None and not (own is not None and torch.equal(given, own)):
+    own_labels = source.own_labels() if labels is None or source.shuffled else None
+    given_labels = as_labels(labels) if labels is not None or own_labels is None else own_labels
+    if (
+        source.shuffled
+        and labels is not None
+        and not (own_labels is not None and torch.equal(given_labels, own_labels))
+    ):
         raise NmfdiagError(
-            "The labels are not those that the DataLoader brings, and it gives samples in an order of its own, so which label is whose "
-            "can't be known: give the DataLoader alone (labels=None), or one with shuffle=False."
+            "The labels differ from the DataLoader's, and it shuffles its samples, so labels can't be matched with samples: "
+            "give the DataLoader alone (labels=None), or one with shuffle=False."
         )
     samples = _checked(source.inputs, model)
-    if len(samples) != len(given):
-        many = _several(inputs, len(given))
+    if len(samples) != len(given_labels):
+        hint = _several_inputs_hint(inputs, len(given_labels))
         raise NmfdiagError(
-            f"There are {len(samples)} {f'{role} ' * bool(role)}inputs but {len(given)} labels: a measurement needs at least 2 inputs and "
-            f"as many whole labels.{many}"
+            f"There are {len(samples)} {f'{role} ' * bool(role)}inputs but {len(given_labels)} labels: a measurement needs at least 2 inputs and "
+            f"as many whole labels.{hint}"
         )
-    if len(given) < at_least:
-        raise NmfdiagError(f"A measurement needs at least {at_least} samples, got {len(given)}.")
-    return samples, given
+    if len(given_labels) < at_least:
+        raise NmfdiagError(f"A measurement needs at least {at_least} samples, got {len(given_labels)}.")
+    return samples, given_labels
 
 
 def as_inputs(inputs: Any, model: nn.Module | None = None) -> Tensor:
-    """Bring inputs alone into a tensor (n, ...), as :func:`as_samples` does.
+    """Return inputs alone as a tensor (n, ...), as :func:`as_samples` does.
 
     Raises:
-        NmfdiagError: As :func:`as_samples`.
+        NmfdiagError: As in :func:`as_samples`.
     """
     return _checked(_source(inputs, alone=True).inputs, model)
 
 
 def _checked(inputs: Any, model: nn.Module | None) -> Tensor:
-    """Inputs as a tensor of finite numbers, in the precision of the network."""
+    """Return inputs as a tensor of finite numbers, in the precision of the network."""
     samples = as_tensor(inputs, "inputs", ACCEPTED)
     if samples.ndim == 0:
         raise NmfdiagError(f"The inputs are one number: {ACCEPTED}.")
@@ -100,29 +104,29 @@ def _checked(inputs: Any, model: nn.Module | None) -> Tensor:
     precisions = (
         {p.dtype for p in model.parameters() if p.is_floating_point()} if isinstance(model, nn.Module) else set()
     )
-    wanted = precisions.pop() if len(precisions) == 1 else samples.dtype
-    return samples.to(wanted) if samples.is_floating_point() and wanted in CASTABLE else samples
+    dtype = precisions.pop() if len(precisions) == 1 else samples.dtype
+    return samples.to(dtype) if samples.is_floating_point() and dtype in CASTABLE else samples
 
 
 def _source(inputs: Any, *, alone: bool) -> _Source:
-    """Tell samples from their labels where both are in one object.
+    """Separate samples from their labels where both are in one object.
 
     Args:
-        inputs: As :func:`as_samples` takes them.
-        alone: Whether no labels were given beside.
+        inputs: As in :func:`as_samples`.
+        alone: Whether there are no separate labels.
     """
     if isinstance(inputs, DataLoader):
         batched = inputs.batch_size is not None or inputs.batch_sampler is not None
-        return _read(inputs, batched, shuffled=not isinstance(inputs.sampler, SequentialSampler))
+        return _read_all(inputs, batched, shuffled=not isinstance(inputs.sampler, SequentialSampler))
     if isinstance(inputs, Dataset) or _is_dataset(inputs):
-        return _read(inputs, False)
+        return _read_all(inputs, False)
     if isinstance(inputs, list) and inputs and all(_is_pair(value) for value in inputs):
-        return _read(inputs, False)
+        return _read_all(inputs, False)
     if isinstance(inputs, Mapping):
         if not (alone and any(str(name).lower() in LABEL_NAMES for name in inputs)):
             raise NmfdiagError(
-                f"The inputs are {described(inputs)}: give the tensor itself; a network that takes a dictionary goes into a module whose "
-                "forward takes one tensor."
+                f"The inputs are {describe_values(inputs)}: give the tensor itself; wrap a network that takes a dictionary "
+                "into a module whose forward takes one tensor."
             )
         return _Source(*_entries(inputs, "inputs"))
     if isinstance(inputs, tuple) and any(hasattr(value, "shape") for value in inputs):
@@ -130,19 +134,19 @@ def _source(inputs: Any, *, alone: bool) -> _Source:
             return _Source(*inputs)
         shapes = ", ".join(str(tuple(getattr(value, "shape", ()))) for value in inputs)
         raise NmfdiagError(
-            f"The inputs are a tuple of {len(inputs)} ({shapes}): give one tensor (n, ...); a network of several inputs goes into a "
+            f"The inputs are a tuple of {len(inputs)} ({shapes}): give one tensor (n, ...); wrap a network of several inputs into a "
             "module whose forward takes one."
         )
     return _Source(inputs)
 
 
-def _read(source: Any, batched: bool, *, shuffled: bool = False) -> _Source:
+def _read_all(source: Any, batched: bool, *, shuffled: bool = False) -> _Source:
     """Read all samples of a Dataset, or batches of a DataLoader."""
     name = type(source).__name__
     parts: list[Tensor] = []
     labels: list[Any] = []
     n_bytes = 0
-    with _random_state_kept(), _as_error(f"The {name} can't be read"):
+    with _preserved_random_state(), _own_code_errors(f"The {name} can't be read"):
         for item in iter(source) if hasattr(source, "__iter__") else (source[i] for i in range(len(source))):
             x, y = _entries(item, f"samples of the {name}")
             parts.append(as_tensor(x, f"samples of the {name}", ACCEPTED))
@@ -155,15 +159,15 @@ def _read(source: Any, batched: bool, *, shuffled: bool = False) -> _Source:
     shapes = sorted({tuple(part.shape[batched:]) for part in parts})
     if len(shapes) > 1:
         raise NmfdiagError(
-            f"The {name} holds samples of different shapes ({', '.join(map(str, shapes[:3]))}): make them alike."
+            f"The {name} holds samples of different shapes ({', '.join(map(str, shapes[:3]))}): give all of them one shape."
         )
     together = torch.cat(parts) if batched else torch.stack(parts)
     return _Source(together, None if all(y is None for y in labels) else labels, batched, shuffled)
 
 
 @contextmanager
-def _as_error(sentence: str) -> Iterator[None]:
-    """Say in one sentence what somebody's own code failed on."""
+def _own_code_errors(sentence: str) -> Iterator[None]:
+    """Turn an exception of a caller's own code into one sentence."""
     try:
         yield
     except NmfdiagError:
@@ -173,15 +177,15 @@ def _as_error(sentence: str) -> Iterator[None]:
 
 
 def _entries(item: Any, role: str) -> tuple[Any, Any]:
-    """Input and label of an item: a pair, a dictionary with one of each, or an input alone."""
+    """Return input and label of an item: a pair, a dictionary with one of each, or an input alone."""
     if isinstance(item, Mapping):
         labels = [name for name in item if str(name).lower() in LABEL_NAMES]
-        others = [name for name in item if name not in labels]
-        if len(labels) > 1 or len(others) != 1:
+        inputs = [name for name in item if name not in labels]
+        if len(labels) > 1 or len(inputs) != 1:
             raise NmfdiagError(
-                f"The {role} are {described(item)}: expected one input, and one label under {' or '.join(LABEL_NAMES)}."
+                f"The {role} are {describe_values(item)}: expected one input, and one label under {' or '.join(LABEL_NAMES)}."
             )
-        return item[others[0]], item[labels[0]] if labels else None
+        return item[inputs[0]], item[labels[0]] if labels else None
     if isinstance(item, tuple | list):
         if len(item) not in (1, 2):
             raise NmfdiagError(f"The {role} are {type(item).__name__}s of {len(item)} parts: expected (input, label).")
@@ -190,8 +194,8 @@ def _entries(item: Any, role: str) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _random_state_kept() -> Iterator[None]:
-    """Leave every random state as it was: a Dataset that augments its samples, or a DataLoader that shuffles, draws numbers."""
+def _preserved_random_state() -> Iterator[None]:
+    """Preserve random states: a Dataset that augments its samples, or a DataLoader that shuffles, draws random numbers."""
     states = random.getstate(), np.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -202,7 +206,7 @@ def _random_state_kept() -> Iterator[None]:
 
 
 def _is_dataset(source: Any) -> bool:
-    """Whether something is read sample by sample, as a Dataset of another library is."""
+    """Return whether an object is read sample by sample, like a Dataset of another library."""
     sized = hasattr(type(source), "__getitem__") and hasattr(type(source), "__len__")
     array = (
         isinstance(source, Tensor | Mapping | list | tuple | str | bytes)
@@ -217,14 +221,14 @@ def _is_pair(value: Any) -> bool:
 
 
 def _are_samples_and_labels(x: Any, y: Any) -> bool:
-    """Whether two arrays are samples, and one label or one-hot row for each."""
+    """Return whether two arrays are samples, and one label or one-hot row for each."""
     x, y = tuple(getattr(x, "shape", ())), np.asarray(y) if isinstance(y, list) else y
     whole = not getattr(y, "is_floating_point", lambda: getattr(y, "dtype", None) is not None and y.dtype.kind == "f")()
     return len(x) > 0 and tuple(getattr(y, "shape", ()))[:1] == x[:1] and (whole or y.ndim == 1) and y.ndim <= 2
 
 
-def _several(inputs: Any, n: int) -> str:
-    """What to say of a list of several inputs, each as long as the labels."""
+def _several_inputs_hint(inputs: Any, n: int) -> str:
+    """Return a hint for a list of several inputs, each as long as the labels."""
     if isinstance(inputs, list) and all(hasattr(value, "__len__") and len(value) == n for value in inputs):
         return f" The list has {len(inputs)} parts of {n} each: give one tensor (n, ...)."
     return ""

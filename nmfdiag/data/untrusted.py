@@ -1,4 +1,4 @@
-"""Limits on files that strangers have made: entries and packings of zip files, scans of JPEGs."""
+"""Limit files from strangers: entries and compression of zip files, scans of JPEGs."""
 
 import lzma
 import re
@@ -10,20 +10,21 @@ from pathlib import Path
 from nmfdiag.errors import NmfdiagError
 
 MAX_DIRECTORY = 96 * 2**20
-"""Bytes of the list of entries, which is read as a whole: about a million names."""
+"""Largest size of the list of entries, which is read as a whole: about a million names."""
 PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2)
-"""LZMA is none of them: a few bytes of it can ask for 4 GiB."""
-LISTED_BYTES = 5  # where zipfile's record of an archive's end has the length of that list
+"""Accepted compressions; with LZMA a few bytes can ask for 4 GiB."""
+LISTED_BYTES = 5
+"""Index of that list's length in zipfile's record of an archive's end."""
 ZIP_ERRORS = (
     zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error, OSError, EOFError, NotImplementedError, RuntimeError,
     ValueError, OverflowError,
 )  # fmt: skip
-"""What reading a damaged or hostile archive may raise."""
+"""Exceptions that reading a damaged or hostile archive may raise."""
 
-
-MAX_SCANS, MAX_SEGMENTS = 100, 2**16  # cameras and programs write up to a dozen, and some hundreds
+MAX_SCANS, MAX_SEGMENTS = 100, 2**16
+"""Largest numbers in a JPEG; cameras and programs write up to a dozen scans and some hundreds of segments."""
 MARKER = re.compile(rb"\xff([\xc0-\xcf\xd9-\xfe])")
-"""One that begins a segment: those left out have no length, or mean nothing and may be passed over."""
+"""Marker that starts a segment; the others have no length, or no meaning."""
 START, START_OF_SCAN, END = b"\xff\xd8", b"\xda", b"\xd9"
 
 
@@ -31,11 +32,11 @@ def open_archive(path: Path) -> zipfile.ZipFile:
     """Open a zip file whose list of entries is not too long to be read.
 
     Raises:
-        NmfdiagError: If it has too many entries, or packs them in a way that is not accepted.
-        OSError: And others of :data:`ZIP_ERRORS`, if it is no zip file or damaged.
+        NmfdiagError: If it has too many entries, or their compression is not accepted.
+        OSError: Or another of :data:`ZIP_ERRORS`, if it is damaged or not a zip file.
     """
     with path.open("rb") as file:
-        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # before anything is read by what it says
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # checked before its content is read
     if end and end[LISTED_BYTES] > MAX_DIRECTORY:
         raise NmfdiagError(
             f"{path.name} lists its entries in {end[LISTED_BYTES]:,} bytes, accepted are {MAX_DIRECTORY:,}."
@@ -49,9 +50,9 @@ def open_archive(path: Path) -> zipfile.ZipFile:
 
 
 def scans_in(content: bytes) -> int:
-    """How often a file goes through its pixels: 1, or the scans of a JPEG by its markers, which are read as libjpeg reads them.
+    """Return the number of passes over a file's pixels: 1, or a JPEG's scans, by its markers, which are read as libjpeg does.
 
-    Counting ends above :data:`MAX_SCANS`; so many are said as well of one with more segments than accepted.
+    Counting ends above :data:`MAX_SCANS`, which is also returned for too many segments.
     """
     scans, segments, position = 0, 0, len(START)
     while content.startswith(START) and scans <= MAX_SCANS:

@@ -1,4 +1,4 @@
-"""UrbanSound8K from its folder: ``audio/fold1 .. fold10`` and ``metadata/UrbanSound8K.csv``, as log-mel spectrograms.
+"""Read UrbanSound8K from its folder: ``audio/fold1 .. fold10`` and ``metadata/UrbanSound8K.csv``, as log-mel spectrograms.
 
 J. Salamon, C. Jacoby, J. P. Bello, A Dataset and Taxonomy for Urban Sound Research, 2014. Fold 10 is the test split.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.data.audio import checked_work, log_mel, read_wav
+from nmfdiag.data.audio import check_work, log_mel, read_wav
 from nmfdiag.data.files import walk
 from nmfdiag.errors import NmfdiagError
 
@@ -26,7 +26,7 @@ CLIP = re.compile(r"(\d+)-(\d)-(\d+)-(\d+)\.wav")
 FOLDS, TEST_FOLD = range(1, 11), 10
 MAX_TABLE_BYTES = 64 * 2**20
 FILTER_STEPS = 20
-"""By which the larger of the two numbers that a rate is changed by is multiplied: the length of SciPy's filter."""
+"""Length of SciPy's resampling filter, as a multiple of the larger of its two rate factors."""
 COLUMNS = ("slice_file_name", "fold", "classID")
 
 
@@ -34,14 +34,14 @@ def load_urban_sound(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tu
     """Read the clips ``{fsID}-{classID}-{occurrenceID}-{sliceID}.wav`` of fold 10 (test) or of folds 1 to 9 (train).
 
     Args:
-        root: The folder ``UrbanSound8K``, or the one that holds it.
+        root: The folder ``UrbanSound8K``, or its parent.
         split: ``"train"`` or ``"test"``.
 
     Returns:
         Spectrograms (n, 1, 64 bands, 128 frames), labels (n,), class names.
 
     Raises:
-        NmfdiagError: If there are no clips, a file is damaged or named otherwise, or the metadata say something else.
+        NmfdiagError: If there are no clips, a file is damaged or its name has another form, or the metadata disagree.
     """
     folder = root / "UrbanSound8K" if (root / "UrbanSound8K").is_dir() else root
     clips = {(fold, path.name): path for fold in FOLDS for path in _wavs(folder / "audio" / f"fold{fold}")}
@@ -53,20 +53,20 @@ def load_urban_sound(root: Path, split: str) -> tuple[np.ndarray, np.ndarray, tu
         )
     labels = {clip: _class_of(clip[1]) for clip in clips}
     _check_metadata(table, labels)
-    wanted = [clip for clip in clips if (clip[0] == TEST_FOLD) == (split == "test")]
-    if not wanted:
+    split_clips = [clip for clip in clips if (clip[0] == TEST_FOLD) == (split == "test")]
+    if not split_clips:
         raise NmfdiagError(f"UrbanSound8K in {root} has no clip for the {split} split.")
     inputs, work = [], 0
-    for clip in wanted:
+    for clip in split_clips:
         waveform, steps = _waveform(clips[clip])
-        work = checked_work(work + steps, root)
+        work = check_work(work + steps, root)
         inputs.append(log_mel(waveform, **FRONT_END))
-    return torch.stack(inputs).numpy(), np.asarray([labels[clip] for clip in wanted]), CLASSES
+    return torch.stack(inputs).numpy(), np.asarray([labels[clip] for clip in split_clips]), CLASSES
 
 
 def _wavs(folder: Path) -> list[Path]:
-    shown = (entry for entry in (walk(folder, 1) if folder.is_dir() else ()) if not entry.name.startswith("."))
-    return sorted(Path(entry.path) for entry in shown if entry.name.lower().endswith(".wav") and entry.is_file())
+    visible = (entry for entry in (walk(folder, 1) if folder.is_dir() else ()) if not entry.name.startswith("."))
+    return sorted(Path(entry.path) for entry in visible if entry.name.lower().endswith(".wav") and entry.is_file())
 
 
 def _class_of(name: str) -> int:
@@ -77,7 +77,7 @@ def _class_of(name: str) -> int:
 
 
 def _check_metadata(table: Path, labels: dict[tuple[int, str], int]) -> None:
-    """Check that the table lists just the clips that are there, in their folds and of their classes."""
+    """Check that the table lists exactly the existing clips, with their folds and classes."""
     if table.stat().st_size > MAX_TABLE_BYTES:
         raise NmfdiagError(f"{table.name} has more than {MAX_TABLE_BYTES >> 20} MiB.")
     try:
@@ -101,7 +101,7 @@ def _waveform(path: Path) -> tuple[Tensor, int]:
     """Decode a clip of any rate, sample format and number of channels.
 
     Returns:
-        Samples (n,) mono at 16 kHz, and the steps that this took: rates without a common divisor need a long filter.
+        Samples (n,) mono at 16 kHz, and the number of steps: rates without a common divisor need a long filter.
     """
     from scipy.signal import resample_poly
 

@@ -1,6 +1,6 @@
-"""How long work reports itself."""
+"""The type of the functions that long work reports its progress to."""
 
 from collections.abc import Callable
 
 Progress = Callable[[float, str], None]
-"""Called with the share done, in [0, 1], and a few words; may raise :class:`nmfdiag.errors.Cancelled` to stop the work."""
+"""Function of the share done, in [0, 1], and a short text; may raise :class:`nmfdiag.errors.Cancelled` to stop the work."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
-from nmfdiag.data.labels import counted_from_one
+from nmfdiag.data.labels import offset_hint
 from nmfdiag.data.probe import ProbeBatch, multi_class_batch, single_class_batches
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
@@ -76,7 +76,7 @@ def layer_profile(
     )
     if (lowest := int(labels.min())) > 0:
         n_classes, highest = network.logits(inputs[:2]).shape[1], int(labels.max())
-        if hint := counted_from_one(lowest, highest, n_classes):
+        if hint := offset_hint(lowest, highest, n_classes):
             raise NmfdiagError(f"Labels must lie in 0 .. {n_classes - 1}, got {lowest} .. {highest}.{hint}")
     network.check_mixing(inputs)
     by_class = by_class and not network.mixes

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.data.datasets import DATASETS
-from nmfdiag.data.imagenet import ClassList, chosen_folders, image_files, read_class_index, subfolders
+from nmfdiag.data.imagenet import ClassList, folders_named, image_files, read_class_index, subfolders
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.networks.checkpoints.match import TRANSFORM_INPUT
@@ -72,7 +72,7 @@ def add(
     report(0.0, f"weights of {arch}")
     model, n_outputs, options = _network(arch, weights, preset)
     names = _class_list(n_outputs, preset.class_names, Path(data), class_index)
-    pool, labels = _pool(chosen_folders(Path(data), names, classes), names, per_class, ImageReader(preset), report)
+    pool, labels = _pool(folders_named(Path(data), names, classes), names, per_class, ImageReader(preset), report)
     present = tuple(labels.unique().tolist())
     draft = ZooEntry(
         recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=options),
@@ -230,9 +230,9 @@ def _class_list(n: int, known: tuple[str, ...], data: Path, class_index: str | P
             )
         return given
     if n == len(known):
-        return ClassList.of(known)
+        return ClassList.from_names(known)
     folders = [path.name for path in subfolders(data)]
-    return ClassList.of(folders if len(folders) == n else [str(c) for c in range(n)])
+    return ClassList.from_names(folders if len(folders) == n else [str(c) for c in range(n)])
 
 
 def _pool(
@@ -262,7 +262,7 @@ def _tested(
 ) -> dict[str, Any]:
     """Accuracies on a folder of test images of the pool's classes."""
     hits: dict[int, tuple[int, int]] = {}
-    folders = {c: path for c, path in chosen_folders(test, names, ()).items() if c in present}
+    folders = {c: path for c, path in folders_named(test, names, ()).items() if c in present}
     for i, (c, folder) in enumerate(folders.items()):
         report(0.5 + 0.45 * i / len(folders), f"test images, {names.names[c]}")
         answers = [

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nmfdiag.data.datasets import Dataset
 from nmfdiag.data.imagenet import ClassList
-from nmfdiag.data.labels import counted_from_one
+from nmfdiag.data.labels import offset_hint
 from nmfdiag.data.normalization import FIXED, Normalization, full_scale, normalization, normalizations
 from nmfdiag.data.probe import stratified_subset
 from nmfdiag.errors import NmfdiagError
@@ -169,12 +169,12 @@ def as_outputs(dataset: Dataset, n_outputs: int, known: Sequence[str] = ()) -> t
         )
         raise NmfdiagError(
             f"{dataset.name} has {len(names)} classes (labels up to {high}), the network has {n_outputs} outputs."
-            f"{hint or counted_from_one(low, high, n_outputs)}"
+            f"{hint or offset_hint(low, high, n_outputs)}"
         )
     if len(names) == n_outputs:
         return dataset.labels, _all_different(names)
-    by_number = ClassList.of(tuple(map(str, range(n_outputs))))
-    for classes in (ClassList.of(known), by_number) if len(known) == n_outputs else (by_number,):
+    by_number = ClassList.from_names(tuple(map(str, range(n_outputs))))
+    for classes in (ClassList.from_names(known), by_number) if len(known) == n_outputs else (by_number,):
         places = [classes.place(name) for name in names]
         if None not in places and len(set(places)) == len(places):
             return torch.tensor(places)[dataset.labels], classes.names
@@ -202,7 +202,7 @@ def _tried(logits: Tensor, labels: Tensor) -> Tried:
 
 
 def _all_different(names: Sequence[str]) -> tuple[str, ...]:
-    return ClassList.of(names).names
+    return ClassList.from_names(names).names
 
 
 def _numbers(name: str, chosen: Normalization) -> str:

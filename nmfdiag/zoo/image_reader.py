@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nmfdiag.data.files import MAX_WORK, decode_image, image_bytes, work_of
+from nmfdiag.data.files import MAX_WORK, decode_image, decoding_work, image_bytes
 from nmfdiag.data.normalization import Normalization
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.networks.architectures import torchvision_names
@@ -71,7 +71,7 @@ class ImageReader:
 
         preset, shown, content = self.preset, f"{path.parent.name}/{path.name}", image_bytes(path)
         image = decode_image(shown, content).convert("RGB")
-        self._work += work_of(content, image)
+        self._work += decoding_work(content, image)
         if self._work > MAX_WORK:
             raise NmfdiagError(
                 f"The images in {path.parent.parent} are too large to be all unpacked: take fewer, or smaller ones."

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.data.datasets import Dataset
-from nmfdiag.data.files import as_images
+from nmfdiag.data.files import channels_first
 from nmfdiag.data.normalization import normalization
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.input_hints import EMBEDDINGS, first_layer
@@ -49,7 +49,7 @@ def as_taken(model: nn.Module, dataset: Dataset, channels: int | None) -> tuple[
 def _forms(model: nn.Module, dataset: Dataset, channels: int | None) -> Iterator[tuple[Tensor, str]]:
     """What may be meant, the most likely first."""
     stored = dataset.inputs
-    images, about = in_channels(replace(dataset, inputs=torch.from_numpy(as_images(stored.numpy()))), channels)
+    images, about = in_channels(replace(dataset, inputs=torch.from_numpy(channels_first(stored.numpy()))), channels)
     layer = first_layer(model)
     forms = [(stored, "")]
     if images.inputs.shape != stored.shape:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.data.datasets import Dataset, load
-from nmfdiag.data.file_kinds import given_path
+from nmfdiag.data.file_kinds import checked_path
 from nmfdiag.data.files import read_arrays
 from nmfdiag.data.labels import as_labels, check_labels
 from nmfdiag.data.normalization import NORMALIZATIONS, Normalization
@@ -211,7 +211,7 @@ def open_activations(path: str | Path) -> Opened:
     Raises:
         NmfdiagError: If an array is missing or damaged, the shapes disagree, or activations are negative or not finite.
     """
-    path = given_path(path, "activations")
+    path = checked_path(path, "activations")
     arrays = read_arrays(path, RECORDED_ARRAYS, optional=["bias"])
     A, weight = arrays["activations"], arrays["weight"]
     try:

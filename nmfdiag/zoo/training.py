@@ -51,7 +51,7 @@ def training_set(recipe: Recipe, train: Dataset) -> TrainingSet:
     index = stratified_subset(train.labels, recipe.n_train, recipe.seed)
     inputs = train.inputs[index]
     labels = randomize_labels(train.labels[index], recipe.label_noise, train.n_classes, seed=recipe.seed)
-    return TrainingSet(inputs, labels, index, Normalization.of(inputs))
+    return TrainingSet(inputs, labels, index, Normalization.measure(inputs))
 
 
 def train(

@@ -114,7 +114,7 @@ def test_what_is_no_recording(folder: Path) -> None:
 
 def test_a_damaged_zip(tmp_path: Path) -> None:
     (tmp_path / "fsdd_wav.zip").write_bytes(b"no zip")
-    with pytest.raises(NmfdiagError, match=r"^fsdd_wav\.zip is no readable zip: "):
+    with pytest.raises(NmfdiagError, match=r"^fsdd_wav\.zip is not a readable zip: "):
         load_spoken_digits(tmp_path, "train")
 
 

@@ -75,7 +75,7 @@ def test_npz_of_vectors(tmp_path: Path) -> None:
 
 
 def test_npz_of_nothing(tmp_path: Path) -> None:
-    with pytest.raises(NmfdiagError, match=r"x holds nothing, its shape is \(2, 0\)"):
+    with pytest.raises(NmfdiagError, match=r"x is empty, its shape is \(2, 0\)"):
         load_npz(save_npz(tmp_path / "a.npz", x=np.zeros((2, 0)), y=Y))
 
 
@@ -148,10 +148,10 @@ def garble(path: Path) -> Path:
 def test_npz_that_does_not_unpack(tmp_path: Path) -> None:
     path = tmp_path / "a.npz"
     np.savez_compressed(path, x=X, y=Y)
-    with pytest.raises(NmfdiagError, match=r"a\.npz is no readable \.npz"):
+    with pytest.raises(NmfdiagError, match=r"a\.npz is not a readable \.npz"):
         load_npz(garble(path))
     path.write_bytes(b"PK nonsense")
-    with pytest.raises(NmfdiagError, match=r"a\.npz is no readable \.npz"):
+    with pytest.raises(NmfdiagError, match=r"a\.npz is not a readable \.npz"):
         load_npz(path)
 
 
@@ -249,7 +249,7 @@ def test_too_many_or_too_large_files(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_damaged_zip(tmp_path: Path) -> None:
     path = tmp_path / "a.zip"
     path.write_bytes(b"no zip")
-    with pytest.raises(NmfdiagError, match=r"a\.zip is no readable zip"):
+    with pytest.raises(NmfdiagError, match=r"a\.zip is not a readable zip"):
         load_image_folder(path, "train")
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/1.png", png())

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from nmfdiag.data.imagenet import ClassList, chosen_folders, class_folders, image_files, read_class_index
+from nmfdiag.data.imagenet import ClassList, class_folders, folders_named, image_files, read_class_index
 from nmfdiag.errors import NmfdiagError
 
 PAIRS = [("n01440764", "tench"), ("n01443537", "goldfish"), ("n02012849", "crane"), ("n03126707", "crane")]
-CLASSES = ClassList.of([name for _, name in PAIRS])
+CLASSES = ClassList.from_names([name for _, name in PAIRS])
 
 
 def make(folder: Path, *names: str) -> Path:
@@ -29,7 +29,7 @@ def test_two_classes_of_one_name_are_told_apart() -> None:
 
 
 def test_a_name_of_digits_goes_before_a_number() -> None:
-    digits = ClassList.of(["2", "0", "1"])
+    digits = ClassList.from_names(["2", "0", "1"])
     assert [digits.place(word) for word in ("2", "0", "1", "02")] == [0, 1, 2, 0]
 
 
@@ -48,7 +48,7 @@ def test_folders(tmp_path: Path, names: list[str], expected: dict[int, str] | No
     make(tmp_path, ".hidden", *names)
     if expected is None:
         with pytest.raises(
-            NmfdiagError, match=rf"The class folder '{names[0]}' in .* was not understood: .*--class-index"
+            NmfdiagError, match=rf"The class folder '{names[0]}' in .* was not recognised: .*--class-index"
         ):
             class_folders(tmp_path, CLASSES)
     else:
@@ -61,8 +61,8 @@ def test_wordnet_ids_with_a_class_index(tmp_path: Path) -> None:
     assert classes.names == CLASSES.names
     folder = make(tmp_path / "images", "n03126707", "n01443537", "0")
     assert list(class_folders(folder, classes)) == [0, 1, 3]
-    assert list(chosen_folders(folder, classes, ["goldfish", "n03126707"])) == [1, 3]
-    assert list(chosen_folders(folder, classes, ["3"])) == [3]
+    assert list(folders_named(folder, classes, ["goldfish", "n03126707"])) == [1, 3]
+    assert list(folders_named(folder, classes, ["3"])) == [3]
 
 
 def test_two_folders_of_one_class(tmp_path: Path) -> None:
@@ -73,12 +73,12 @@ def test_two_folders_of_one_class(tmp_path: Path) -> None:
 def test_a_class_without_a_folder(tmp_path: Path) -> None:
     make(tmp_path, "tench", "goldfish")
     for word in ("2", "shark"):
-        with pytest.raises(NmfdiagError, match=rf"Class '{word}' has no folder in .*: there are tench, goldfish\.$"):
-            chosen_folders(tmp_path, CLASSES, [word])
+        with pytest.raises(NmfdiagError, match=rf"Class '{word}' has no folder in .*; it has tench, goldfish\.$"):
+            folders_named(tmp_path, CLASSES, [word])
 
 
 def test_no_folder(tmp_path: Path) -> None:
-    with pytest.raises(NmfdiagError, match="is no folder"):
+    with pytest.raises(NmfdiagError, match="Expected a folder CLASS/IMAGE"):
         class_folders(tmp_path / "nowhere", CLASSES)
     with pytest.raises(NmfdiagError, match=r"has no folder for any class: expected CLASS/IMAGE"):
         class_folders(tmp_path, CLASSES)

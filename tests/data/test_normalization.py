@@ -46,7 +46,7 @@ def test_which_ones_fit() -> None:
 
 def test_a_constant_channel_is_not_divided_by_zero() -> None:
     x = torch.zeros(4, 2, 3, 3)
-    assert bool(torch.isfinite(Normalization.of(x)(x)).all())
+    assert bool(torch.isfinite(Normalization.measure(x)(x)).all())
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_constant_channel_is_not_divided_by_zero() -> None:
         ("a/b", "Unknown normalisation 'a/b'"),
         ("0.5/0", "its deviations positive, got '0.5/0'"),
         ("nan/1", "means must be finite"),
-        ("0.5,0.5/1", r"is of 2 channels, the inputs have 3 \(shape \(3, 4, 5\)\)"),
+        ("0.5,0.5/1", r"has 2 channels, the inputs have 3 \(shape \(3, 4, 5\)\)"),
     ],
 )
 def test_what_is_none(name: str, words: str) -> None:

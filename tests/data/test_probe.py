@@ -84,7 +84,7 @@ def test_normalisation_standardises_each_channel() -> None:
     generator = torch.Generator().manual_seed(0)
     inputs = torch.randint(0, 200, (50, 2, 6, 6), generator=generator).to(torch.uint8)
     inputs[:, 1] += 40
-    normalised = Normalization.of(inputs)(inputs)
+    normalised = Normalization.measure(inputs)(inputs)
     assert normalised.dtype == torch.float32
     assert normalised.mean(dim=(0, 2, 3)).abs().max() < 1e-5
     assert (normalised.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-5
@@ -98,4 +98,4 @@ def test_normalisation_scales_bytes_but_not_floats() -> None:
 
 def test_a_constant_channel_stays_finite() -> None:
     inputs = torch.full((4, 1, 2, 2), 7, dtype=torch.uint8)
-    assert bool(torch.isfinite(Normalization.of(inputs)(inputs)).all())
+    assert bool(torch.isfinite(Normalization.measure(inputs)(inputs)).all())

@@ -9,14 +9,14 @@ from PIL import Image
 
 from nmfdiag.data import resizing
 from nmfdiag.data.datasets import load
-from nmfdiag.data.resizing import checked_size, resized
+from nmfdiag.data.resizing import checked_size, resize
 from nmfdiag.errors import NmfdiagError
 
 
 def test_as_pillow_resizes() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 1, 12, 20), dtype=np.uint8)
-    found = resized(torch.from_numpy(images), (6, 9))
+    found = resize(torch.from_numpy(images), (6, 9))
     assert found.dtype == torch.uint8 and found.shape == (3, 1, 6, 9)
     for before, after in zip(images[:, 0], found[:, 0].numpy(), strict=True):
         expected = np.asarray(Image.fromarray(before).resize((9, 6), Image.Resampling.BILINEAR))
@@ -25,8 +25,8 @@ def test_as_pillow_resizes() -> None:
 
 def test_what_has_the_size_is_not_touched_and_floats_stay_floats() -> None:
     images = torch.rand(2, 3, 4, 4)
-    assert resized(images, (4, 4)) is images
-    assert resized(images, (8, 8)).dtype == torch.float32
+    assert resize(images, (4, 4)) is images
+    assert resize(images, (8, 8)).dtype == torch.float32
 
 
 def test_a_data_set_by_name_and_the_first_of_each_class() -> None:
@@ -40,14 +40,14 @@ def test_a_data_set_by_name_and_the_first_of_each_class() -> None:
 
 @pytest.mark.parametrize("size", [0, -1, 5000, (8,), (8, 8, 8), (8, 0), 2.5, "8"])
 def test_sizes_that_are_none(size: object) -> None:
-    with pytest.raises(NmfdiagError, match=r"A size is one or two whole numbers of pixels in 1 \.\. 4096, got"):
+    with pytest.raises(NmfdiagError, match=r"A size must be one or two whole numbers of pixels in 1 \.\. 4096, got"):
         load("digits", size=size)  # type: ignore[arg-type]
 
 
 def test_what_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(resizing, "MAX_BYTES", 1000)
     with pytest.raises(NmfdiagError, match="2 images take more than 0 GiB at 40x40 pixels: take fewer of each class"):
-        resized(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), (40, 40))
+        resize(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), (40, 40))
     assert checked_size(8) == (8, 8) and checked_size((3, 4)) == (3, 4)
     with pytest.raises(NmfdiagError, match="limit_per_class must be at least 1, got 0"):
         load("digits", limit_per_class=0)

@@ -93,13 +93,13 @@ def test_a_loader_that_shuffles_keeps_samples_and_labels_together_and_no_random_
     )
     assert torch.equal(torch.get_rng_state(), states[0]) and random.getstate() == states[1]
     for shuffled in (loader, DataLoader(TensorDataset(X), 5, shuffle=True)):
-        with pytest.raises(NmfdiagError, match="which label is whose can't be known"):
+        with pytest.raises(NmfdiagError, match="labels can't be matched with samples"):
             as_samples(shuffled, Y)
 
 
 @pytest.mark.parametrize(("inputs", "words"), [
     ((X, X), "a tuple of 2"), ([X, X], "2 parts of 12 each"), ({"x": X}, "dictionary"), ("x.npz", "text or a path"), (None, "None"),
-    (X.to_sparse(), "sparse"), (X.where(X > 0.1, torch.nan), "NaN or infinite"), ([[1.0], [1.0, 2.0]], "no array"),
+    (X.to_sparse(), "sparse"), (X.where(X > 0.1, torch.nan), "NaN or infinite"), ([[1.0], [1.0, 2.0]], "not an array"),
     ([Image.new("L", (2, 2))] * 12, "pictures of Pillow"), (torch.tensor(3.0), "one number"), (np.array(["a"] * 12), "text"),
     ([X[0], X[1, :3]], "different shapes"), (DataLoader(TensorDataset(X, Y, Y), 5), "of 3 parts"),
 ])  # fmt: skip

@@ -43,13 +43,13 @@ def arrays() -> Iterator[Hostile]:
         "bomb.npz",
         SAMPLES,
         holding(bomb, "1.5 GiB that would be 6 as floats"),
-        "x takes more than 4 GiB|can't be read|no readable",
+        "x takes more than 4 GiB|can't be read|not a readable",
     )
     yield Hostile(
         "huge.npz",
         SAMPLES,
         holding(claim({"x.npy": (large, 2**34), "y.npy": (labels, len(labels))}), "16 GiB in 1 MB"),
-        "expands to more than|is no readable",
+        "expands to more than|is not a readable",
     )
     over = {"x": np.full((4, 3), 1e300), "y": np.array([0, 1, 0, 1])}
     yield Hostile(
@@ -117,7 +117,7 @@ def images() -> Iterator[Hostile]:
             "broken.zip",
             SAMPLES,
             holding(content, f"a zip, {about}"),
-            "can't be read|is no readable zip|No images|packs .* in a way that is not accepted",
+            "can't be read|is not a readable zip|No images|packs .* in a way that is not accepted",
         )
     named = {f"{name}/{i}.png": png(40 * i) for name in NAMES for i in range(2)}
     yield Hostile(

@@ -176,7 +176,7 @@ def test_whatever_decoding_raises_is_one_sentence(tmp_path: Path, monkeypatch: p
         with pytest.raises(NmfdiagError) as raised:
             read_wav("b.wav", io.BytesIO(content))
         assert "0x" not in str(raised.value)
-    with pytest.raises(NmfdiagError, match="it is no PNG, JPEG, BMP, WEBP"):
+    with pytest.raises(NmfdiagError, match="expected PNG, JPEG, BMP, WEBP"):
         decode_image("a.png", b"no image")
 
 
@@ -198,7 +198,7 @@ def test_recordings_are_bounded_each_and_together(tmp_path: Path, monkeypatch: p
     folder.mkdir()
     for i in range(3):
         wav(folder / f"{i}_a_9.wav")
-    with pytest.raises(NmfdiagError, match="too long, or of too odd rates"):
+    with pytest.raises(NmfdiagError, match="too long, or their rates too odd"):
         audio.load_spoken_digits(tmp_path, "train")
 
 

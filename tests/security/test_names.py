@@ -90,7 +90,7 @@ def test_a_report_of_files_with_hostile_names(
 
 def test_a_class_is_still_found_by_its_own_name() -> None:
     names = ["a[1]", "b<2>", "c"]
-    classes = ClassList.of(names)
+    classes = ClassList.from_names(names)
     assert classes.names == ("a(1)", "b‹2›", "c") and [classes.place(name) for name in names] == [0, 1, 2]
 
 

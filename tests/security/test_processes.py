@@ -119,7 +119,7 @@ def test_a_folder_of_more_files_than_are_looked_at_is_given_up(tmp_path: Path, m
             (tmp_path / kind / f"{i}.txt").touch()
     with pytest.raises(NmfdiagError, match="No images"):
         load_image_folder(tmp_path, "train")
-    monkeypatch.setattr(files, "MAX_SEEN", 1000)
+    monkeypatch.setattr(files, "MAX_ENTRIES", 1000)
     with pytest.raises(NmfdiagError, match="holds more than 1,000 files"):
         load_image_folder(tmp_path, "train")
 

@@ -40,8 +40,8 @@ WEIGHTS, SAMPLES = list(checkpoints()), list(images())
 FOLDERS = [each for each in SAMPLES if each.only_path]
 IMAGES = [each for each in SAMPLES if each.name == "images.zip" and each.words != "No images as"]
 OTHER_WORDS = {
-    "No images as": "needs at least 2 images|has no image of the 2 classes|was not understood",
-    "Unknown data set": "is no folder",
+    "No images as": "needs at least 2 images|has no image of the 2 classes|was not recognised",
+    "Unknown data set": "Expected a folder CLASS/IMAGE",
     "are of no architecture that is known here": f"don't fit {ARCH}",
 }
 """What ``zoo add`` says where ``diagnose`` says something else."""
@@ -178,9 +178,9 @@ def test_files_where_folders_are_wanted(
 ) -> None:
     os.mkfifo(place / "hostile" / "pipe")
     for path in ("/dev/zero", place / "hostile" / "pipe", weights(2), place / "nowhere", f"{good}\0"):
-        assert "is no folder" in added(place, capsys, *command(weights(2), Path(path)))
+        assert "Expected a folder CLASS/IMAGE" in added(place, capsys, *command(weights(2), Path(path)))
     pipe = place / "hostile" / "pipe"
-    assert "is no folder" in added(place, capsys, *command(weights(2), good, f"--test={pipe}"))
+    assert "Expected a folder CLASS/IMAGE" in added(place, capsys, *command(weights(2), good, f"--test={pipe}"))
 
 
 def test_class_indices(
@@ -217,7 +217,7 @@ def test_more_files_than_are_looked_at(
     data = digits(place / "hostile" / "many")
     for i in range(300):
         (data / "a" / f"{i}.txt").touch()
-    monkeypatch.setattr(files, "MAX_SEEN", 200)
+    monkeypatch.setattr(files, "MAX_ENTRIES", 200)
     assert "holds more than 200 files" in added(place, capsys, *command(weights(2), data))
     flat = digits(place / "hostile" / "flat")
     for i in range(300):

@@ -228,7 +228,7 @@ def test_what_else_is_refused(place: Path, added: ZooEntry, tmp_path: Path, monk
     refused(
         "Class tench needs at least 2 images, .* has 1", data=write_images(tmp_path / "one", n=1, classes=("tench",))
     )
-    refused("was not understood", data=write_images(tmp_path / "strange", classes=("shirk",)))
+    refused("was not recognised", data=write_images(tmp_path / "strange", classes=("shirk",)))
     strip = write_images(tmp_path / "strip", size=(63, 3), classes=("tench",))
     refused(r"tench/0\.jpg is 63x3: one side is over 20 times the other", data=strip)
     damaged = write_images(tmp_path / "damaged", classes=("tench",))

@@ -260,7 +260,7 @@ def test_what_is_refused(place: Path, entry: ZooEntry, tmp_path: Path, monkeypat
         open_checkpoint("cnn", weights, "nowhere")
     with pytest.raises(NmfdiagError, match="Unknown normalisation 'sometimes': accepted are auto, none"):
         open_checkpoint("cnn", weights, place / "digits.npz", normalization="sometimes")
-    with pytest.raises(NmfdiagError, match=r"'imagenet' is of 3 channels, the inputs have 1 \(shape \(1, 8, 8\)\)"):
+    with pytest.raises(NmfdiagError, match=r"'imagenet' has 3 channels, the inputs have 1 \(shape \(1, 8, 8\)\)"):
         open_checkpoint("cnn", weights, place / "digits.npz", normalization="imagenet")
     save_file({"x": torch.zeros(2)}, tmp_path / "strange.safetensors")
     with pytest.raises(NmfdiagError, match=r"of no architecture that is known here; .*--arch, or .*--model"):

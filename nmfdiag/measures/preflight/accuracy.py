@@ -222,7 +222,7 @@ def _alternative_normalizations(inputs: Tensor) -> dict[str, Normalization]:
         ends = [((end - m) / s) for end in (0.0, 1.0) for m, s in zip(scaled.mean, scaled.std, strict=True)]
         if min(ends) - 1e-3 <= low < 0 and high <= max(ends) + 1e-3:
             now.append("imagenet")
-    ways = {"data": Normalization.of(inputs)}
+    ways = {"data": Normalization.measure(inputs)}
     for name in now:
         for target in (*(["imagenet"] if colours else []), "none", "half", "bytes"):
             if target not in now:

@@ -18,7 +18,7 @@ from typing import Any
 from safetensors import safe_open
 from torch import Tensor
 
-from nmfdiag.data.file_kinds import given_path, kind_of_file
+from nmfdiag.data.file_kinds import checked_path, kind_of_file
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.checkpoints.exported import read_exported
 from nmfdiag.networks.checkpoints.match import input_channels, nearest_architectures, network_for, options_for
@@ -85,7 +85,7 @@ def read_weights(path: Path, key: str = "") -> Weights:
     Raises:
         NmfdiagError: If there is no such file, or it is too large, damaged, hostile, or not a state dict.
     """
-    path = given_path(path, "weights")
+    path = checked_path(path, "weights")
     kind = _kind(path)
     try:
         trainer = ""
