@@ -15,7 +15,7 @@ from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
-from nmfdiag.zoo.registry import known
+from nmfdiag.zoo.registry import known_noise
 
 page_guard()
 choice = sidebar()
@@ -47,7 +47,7 @@ def draw(choice: Choice) -> None:
     live_results.progress(choice, requests, results)
     rows = [
         {
-            "p": known(p),
+            "p": known_noise(p),
             "feature extraction": ", ".join(layer_phases.feature_extraction),
             "memorisation": ", ".join(layer_phases.memorisation),
             "clustering": ", ".join(layer_phases.clustering),

@@ -49,7 +49,7 @@ class NetworkRecord:
     def area(self, method: str, definition: Definition) -> float:
         """Return the network's AuC under a definition."""
         by_layer = dict(zip(self.layers, self.auc[definition.batch][method][definition.axis], strict=True))
-        values = [by_layer[layer] for layer in definition.chosen(self.layers)]
+        values = [by_layer[layer] for layer in definition.members(self.layers)]
         return sum(values) / len(values)
 
 

@@ -41,7 +41,7 @@ def close_correlation(records: Mapping[str, NetworkRecord], *, fitted: bool = Fa
     listed = "; ".join(
         f"{METHODS[method].phrase}: r = {_interval_text(r)}" for method, r in _correlations(counted).items()
     )
-    return Finding(f"{len(counted)} networks, {PRIMARY.words}. {listed}", tuple(units))
+    return Finding(f"{len(counted)} networks, {PRIMARY.text}. {listed}", tuple(units))
 
 
 def closest_method(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:

@@ -22,7 +22,7 @@ from nmfdiag.plots.theme import (
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import Curves, curves_by_class
 from nmfdiag.views.selection import Choice
-from nmfdiag.zoo.registry import known
+from nmfdiag.zoo.registry import known_noise
 
 COMPACT = 340
 
@@ -111,7 +111,7 @@ def ablation_table(choice: Choice, results: Curves) -> pd.DataFrame:
             auc = ablation_spread(by_class)
             rows.append(
                 {
-                    "p": known(p),
+                    "p": known_noise(p),
                     "layer": layer,
                     "removed": METHODS[method].removed,
                     "AuC": auc.mean,

@@ -9,7 +9,7 @@ import pandas as pd
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, RuntimeRequest, RuntimeResult
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.stats.summary import Spread
-from nmfdiag.zoo.registry import ZooEntry, known
+from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 
 def data_table(results: Mapping[Any, Any], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
@@ -27,7 +27,7 @@ def runtime_table(
             continue
         row = {
             "network": request.entry,
-            "p": known(zoo[request.entry].label_noise),
+            "p": known_noise(zoo[request.entry].label_noise),
             "layer": request.layer,
             "class": "multi-class" if request.class_idx == MULTI_CLASS else request.class_idx,
             "device": timed.provenance.get("device"),
@@ -143,7 +143,7 @@ def _names(request: CurveRequest, zoo: Mapping[str, ZooEntry]) -> dict[str, obje
     recipe = zoo[request.entry].recipe
     return {
         "network": request.entry,
-        "p": known(zoo[request.entry].label_noise),
+        "p": known_noise(zoo[request.entry].label_noise),
         "seed": recipe.seed,
         "layer": request.layer,
         "class": "multi-class" if request.class_idx == MULTI_CLASS else request.class_idx,
@@ -156,7 +156,7 @@ def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "p": known(n.label_noise),
+                "p": known_noise(n.label_noise),
                 "train accuracy (given labels)": n.train_accuracy,
                 "test accuracy": n.test_accuracy,
                 "generalisation error": n.generalization_error,
@@ -174,7 +174,7 @@ def error_table(by_noise: Mapping[float, Mapping[str, Spread]]) -> pd.DataFrame:
     """Return the error by p and layer, with its standard error over batches."""
     return pd.DataFrame(
         [
-            {"p": known(p), "layer": layer, "error": s.mean, "± (standard error)": s.sem, "batches": s.n}
+            {"p": known_noise(p), "layer": layer, "error": s.mean, "± (standard error)": s.sem, "batches": s.n}
             for p, by_layer in by_noise.items()
             for layer, s in by_layer.items()
         ]

@@ -9,7 +9,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layout, set_rank_axis
 from nmfdiag.views.support.sentences import bounds_words
-from nmfdiag.zoo.registry import known
+from nmfdiag.zoo.registry import known_noise
 
 MATRIX = """
 #### 1. A layer is a matrix
@@ -76,7 +76,7 @@ def answer(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> s
 def curve_table(curves: Mapping[float, CompressionCurve]) -> pd.DataFrame:
     """Return accuracy and error by p and rank."""
     rows = [
-        {"p": known(p), "k": k, "accuracy": accuracy, "relative error": error}
+        {"p": known_noise(p), "k": k, "accuracy": accuracy, "relative error": error}
         for p, curve in curves.items()
         for k, accuracy, error in zip(curve.ranks, curve.accuracy, curve.relative_error, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Add a trained network to the user's zoo: a classifier of torchvision on a folder laid out as ImageNet's (figure 8), or any network
+"""Add a trained network to the user's zoo: a torchvision classifier with a folder laid out as ImageNet's (figure 8), or any network
 that was opened with its samples.
 """
 
@@ -29,7 +29,8 @@ from nmfdiag.zoo.store import MAX_LABEL, store
 from nmfdiag.zoo.training import predict
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}")
-MAX_POOL_BYTES = 2**30  # of the normalised pool in memory
+MAX_POOL_BYTES = 2**30
+"""Bytes of the normalised pool in memory."""
 
 
 def add(
@@ -45,20 +46,20 @@ def add(
     zoo: Path | None = None,
     on_progress: Progress | None = None,
 ) -> ZooEntry:
-    """Add a classifier of torchvision with trained weights to a zoo; its given labels are its images' folders.
+    """Add a torchvision classifier with trained weights to a zoo; its given labels are its images' folders.
 
     Args:
-        name: Of the network in the zoo.
+        name: Name of the network in the zoo.
         arch: Name of one of torchvision's classifiers, such as ``"vgg19"``.
         weights: ``"imagenet"`` (torchvision downloads its default weights), or a file: a state dict as ``.pth`` or
             ``.safetensors``.
         data: Folder ``CLASS/IMAGE`` of images that the network was trained on.
-        test: The same of images that it was not trained on; without it test accuracies are unknown.
-        classes: The classes to take, by folder, name, WordNet id or number; default is every folder's.
-        per_class: Images of each class, the first by name.
+        test: The same for images that it was not trained on; without it test accuracies are unknown.
+        classes: Classes to use, by folder, name, WordNet id or number; default every folder's.
+        per_class: Images per class, the first by name.
         class_index: JSON file ``{"0": ["n01440764", "tench"], ...}``, which WordNet ids need.
-        zoo: Folder of the zoo; default is the user's.
-        on_progress: Called with the share done and a few words.
+        zoo: Folder of the zoo; default the user's.
+        on_progress: Called with the share done and a short text.
 
     Raises:
         NmfdiagError: If the name is taken, the architecture unknown or without ReLU, the weights are missing or don't fit,
@@ -67,7 +68,7 @@ def add(
     folder = free_folder(name, zoo or user_zoo())
     if per_class < 2:
         raise NmfdiagError(f"Every class needs at least 2 images, got per_class={per_class}.")
-    report = on_progress or (lambda done, words: None)
+    report = on_progress or (lambda share, text: None)
     preset = preset_of(arch, weights)
     report(0.0, f"weights of {arch}")
     model, n_outputs, options = _network(arch, weights, preset)
@@ -95,9 +96,11 @@ def add(
         pool_per_class=int(labels.bincount().max()),
         called=name,
     )
-    tested = {} if test is None else _tested(model, Path(test), names, present, ImageReader(preset), report)
+    accuracies = (
+        {} if test is None else _test_accuracies(model, Path(test), names, present, ImageReader(preset), report)
+    )
     report(0.95, "writing")
-    entry = store(_replaced(draft, **tested), model, pool, labels, labels)
+    entry = store(_replaced(draft, **accuracies), model, pool, labels, labels)
     refresh()
     report(1.0, "done")
     return entry
@@ -112,25 +115,25 @@ def add_opened(
     zoo: Path | None = None,
     on_progress: Progress | None = None,
 ) -> ZooEntry:
-    """Add a network that was opened, with its samples, to a zoo; weights and samples keep their own precision.
+    """Add a network that was opened, with its samples, to a zoo; weights and samples keep their precision.
 
     Args:
-        name: Of the network in the zoo.
-        opened: What one of the functions of :mod:`nmfdiag.zoo.open_network` returned.
-        activations: Which outputs are layers: ``"relu"``, or ``"all"``, which ``"signed"`` NMF takes.
-        replace: Whether a network of that name in this zoo that was added before gives way; a shipped one never does.
-        zoo: Folder of the zoo; default is the user's.
-        on_progress: Called with the share done and a few words.
+        name: Name of the network in the zoo.
+        opened: Result of one of the functions of :mod:`nmfdiag.zoo.open_network`.
+        activations: Outputs that are layers: ``"relu"``, or ``"all"``, for ``"signed"`` NMF.
+        replace: Whether to replace an earlier added network of that name in this zoo; a shipped one is never replaced.
+        zoo: Folder of the zoo; default the user's.
+        on_progress: Called with the share done and a short text.
 
     Raises:
         NmfdiagError: If the name is taken, the network has no such layer, or only its own code can build it again.
     """
-    report = on_progress or (lambda done, words: None)
+    report = on_progress or (lambda share, text: None)
     folder = free_folder(name, zoo or user_zoo(), replace=replace)
     if not opened.arch:
         raise NmfdiagError(
-            f"{opened.title} is made by code of its own, which the zoo does not run: it can be diagnosed, but not added. Networks of a "
-            "known architecture, opened by their weights, can."
+            f"{opened.title} is built by its own code, which the zoo does not run: it can be diagnosed, but not added. Networks of a "
+            "known architecture, opened by their weights, can be added."
         )
     report(0.0, "layers")
     network = SplitNetwork(opened.model, opened.inputs[:2], activations)
@@ -174,9 +177,9 @@ def free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
     if not NAME.fullmatch(name) or name.lower() == POOLS or name.endswith("."):
         raise NmfdiagError(f"A network's name is letters, digits and the signs _ . - after the first, got {name!r}.")
     folder = zoo / name
-    ours = name in DATASETS or name in RECIPES or (SHIPPED / name / ENTRY_FILE).exists()
+    is_reserved = name in DATASETS or name in RECIPES or (SHIPPED / name / ENTRY_FILE).exists()
     if (
-        ours
+        is_reserved
         or folder.is_symlink()
         or folder.is_file()
         or ((folder / ENTRY_FILE).exists() and not (replace and _was_added(folder)))
@@ -186,7 +189,7 @@ def free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
 
 
 def _was_added(folder: Path) -> bool:
-    """Whether what lies there is a network that was added, and a folder of its own."""
+    """Return whether a folder holds a network that was added, and is not a link."""
     try:
         called = json.loads((folder / ENTRY_FILE).read_text(encoding="utf-8")).get("called")
     except (OSError, ValueError, AttributeError):
@@ -195,7 +198,7 @@ def _was_added(folder: Path) -> bool:
 
 
 def _network(arch: str, weights: str | Path, preset: Preset) -> tuple[nn.Module, int, dict[str, int]]:
-    """The network in evaluation mode with its weights, how many outputs it has, and the options it is built with."""
+    """Return the network in evaluation mode with its weights, its number of outputs, and the options that build it."""
     if str(weights) != IMAGENET and not os.path.exists(weights):  # Path's own raises for names that are too long
         raise NmfdiagError(
             f"There is no weights file {weights}: accepted are {IMAGENET!r} or a .pth or .safetensors file."
@@ -221,46 +224,46 @@ def _downloaded(arch: str, preset: Preset) -> dict[str, Tensor]:
     return dict(state)
 
 
-def _class_list(n: int, known: tuple[str, ...], data: Path, class_index: str | Path | None) -> ClassList:
+def _class_list(n_outputs: int, preset_names: tuple[str, ...], data: Path, class_index: str | Path | None) -> ClassList:
     if class_index is not None:
-        given = read_class_index(Path(class_index))
-        if len(given.names) != n:
+        classes = read_class_index(Path(class_index))
+        if len(classes.names) != n_outputs:
             raise NmfdiagError(
-                f"The class index {Path(class_index).name} has {len(given.names)} classes, the network {n}."
+                f"The class index {Path(class_index).name} has {len(classes.names)} classes, the network {n_outputs}."
             )
-        return given
-    if n == len(known):
-        return ClassList.from_names(known)
+        return classes
+    if n_outputs == len(preset_names):
+        return ClassList.from_names(preset_names)
     folders = [path.name for path in subfolders(data)]
-    return ClassList.from_names(folders if len(folders) == n else [str(c) for c in range(n)])
+    return ClassList.from_names(folders if len(folders) == n_outputs else [str(c) for c in range(n_outputs)])
 
 
 def _pool(
     folders: dict[int, Path], names: ClassList, per_class: int, reader: ImageReader, report: Progress
 ) -> tuple[Tensor, Tensor]:
-    """Images (n, 3, crop, crop) uint8 and their classes (n,)."""
+    """Return images (n, 3, crop, crop) uint8 and their classes (n,)."""
     files = {c: image_files(path, per_class) for c, path in folders.items()}
-    for c, some in files.items():
-        if len(some) < 2:
-            raise NmfdiagError(f"Class {names.names[c]} needs at least 2 images, {folders[c]} has {len(some)}.")
-    each, wanted = 3 * reader.preset.crop**2 * 4, sum(map(len, files.values()))
-    if wanted * each > MAX_POOL_BYTES:
+    for c, paths in files.items():
+        if len(paths) < 2:
+            raise NmfdiagError(f"Class {names.names[c]} needs at least 2 images, {folders[c]} has {len(paths)}.")
+    image_bytes, n_images = 3 * reader.preset.crop**2 * 4, sum(map(len, files.values()))
+    if n_images * image_bytes > MAX_POOL_BYTES:
         raise NmfdiagError(
-            f"{wanted:,} images of {len(files)} classes take {wanted * each / 2**30:.1f} GiB in memory, accepted are "
+            f"{n_images:,} images of {len(files)} classes take {n_images * image_bytes / 2**30:.1f} GiB in memory, accepted are "
             f"{MAX_POOL_BYTES >> 30}: choose classes (--classes), or fewer images of each (--per-class)."
         )
     images = []
-    for i, (c, path) in enumerate((c, path) for c, some in files.items() for path in some):
-        report(0.1 + 0.4 * i / wanted, names.names[c])
+    for i, (c, path) in enumerate((c, path) for c, paths in files.items() for path in paths):
+        report(0.1 + 0.4 * i / n_images, names.names[c])
         images.append(reader.read(path))
-    labels = [c for c, some in files.items() for _ in some]
+    labels = [c for c, paths in files.items() for _ in paths]
     return torch.stack(images), torch.tensor(labels)
 
 
-def _tested(
+def _test_accuracies(
     model: nn.Module, test: Path, names: ClassList, present: Sequence[int], reader: ImageReader, report: Progress
 ) -> dict[str, Any]:
-    """Accuracies on a folder of test images of the pool's classes."""
+    """Return accuracies on a folder of test images of the pool's classes."""
     hits: dict[int, tuple[int, int]] = {}
     folders = {c: path for c, path in folders_named(test, names, ()).items() if c in present}
     for i, (c, folder) in enumerate(folders.items()):
@@ -271,9 +274,12 @@ def _tested(
         hits[c] = sum(a == c for a in answers), len(answers)
     n = sum(count for _, count in hits.values())
     if not n:
-        raise NmfdiagError(f"{test} has no image of the {len(present)} classes that were chosen.")
+        raise NmfdiagError(f"{test} has no image of the {len(present)} chosen classes.")
     by_class = [hits[c][0] / hits[c][1] if hits.get(c, (0, 0))[1] else None for c in range(len(names.names))]
-    return {"test_accuracy": sum(right for right, _ in hits.values()) / n, "test_accuracy_by_class": tuple(by_class)}
+    return {
+        "test_accuracy": sum(correct for correct, _ in hits.values()) / n,
+        "test_accuracy_by_class": tuple(by_class),
+    }
 
 
 def _batches(files: list[Path], reader: ImageReader, size: int = 64) -> Iterator[Tensor]:

@@ -1,6 +1,6 @@
-"""Experiments that are more than one network each, declared before they are run: which networks, and what counts as the answer.
+"""Experiments on several networks each, declared before they are run: the networks, and the measure that counts as the answer.
 
-What they gave is recorded in ``runs/recorded/``; ``nmfdiag record NAME`` runs one again, and goes on where it was stopped.
+Their results are recorded in ``evidence/data/``; ``nmfdiag record NAME`` runs one again, and continues where it was stopped.
 """
 
 from dataclasses import dataclass, replace
@@ -17,19 +17,19 @@ BATCHES = ("single", "multi")
 
 @dataclass(frozen=True)
 class Definition:
-    """What "the AuC of a network" means: the mean over a set of layers, over one rank axis, on one kind of batch."""
+    """A definition of "the AuC of a network": the mean over a set of layers, over one rank axis, on one kind of batch."""
 
     layers: str = "all layers"
     axis: str = "linear"
     batch: str = "single"
 
     @property
-    def words(self) -> str:
+    def text(self) -> str:
         kind = "single-class batches" if self.batch == "single" else "multi-class batches"
         return f"mean over {self.layers}, {'log k' if self.axis == 'log' else 'linear k'}, {kind}"
 
-    def chosen(self, layers: list[str]) -> list[str]:
-        """Those of a network's layers that count."""
+    def members(self, layers: list[str]) -> list[str]:
+        """Return the layers that count."""
         if self.layers == LAYER_SETS[0]:
             return layers
         third = LAYER_SETS.index(self.layers) - 1
@@ -38,11 +38,11 @@ class Definition:
 
 
 PRIMARY = Definition()
-"""The definition that the answer is given in, fixed before the networks were trained; the others are shown beside it."""
+"""The definition behind the answer, fixed before the networks were trained; the others are shown beside it."""
 
 DEFINITIONS = tuple(Definition(*parts) for parts in product(LAYER_SETS, AXES, BATCHES))
 
-# An orthogonal array of strength two: of any two columns, each pair of levels comes twice.
+# An orthogonal array of strength two: in any two columns, each pair of levels occurs twice.
 _ORTHOGONAL = ("0000000", "0001111", "0110011", "0111100", "1010101", "1011010", "1100110", "1101001")
 _FACTORS: dict[str, dict[str, tuple[Any, Any]]] = {
     "digits": {
@@ -71,7 +71,7 @@ GENERALIZATION: dict[str, Recipe] = {
         for p in LABEL_NOISES
     )
 }
-"""96 networks (figure 5): two data sets, six levels of label noise, eight combinations of seven more factors."""
+"""The 96 networks of figure 5: two data sets, six levels of label noise, eight combinations of seven more factors."""
 
 _CIFAR = Recipe(
     "cifar10", "cnn", 0.0, 0, 10000, {"width": 32}, batch_size=128, precision="bfloat16", max_epochs=60
@@ -79,13 +79,13 @@ _CIFAR = Recipe(
 _FASHION = Recipe("fashion_mnist", "mlp", 0.0, 0, 3000, {"width": 256, "depth": 5}, max_epochs=60)
 
 EARLY_STOPPING: dict[str, Recipe] = {
-    each.name: each
-    for each in [
+    recipe.name: recipe
+    for recipe in [
         *(replace(_CIFAR, label_noise=p, seed=seed) for seed in range(3) for p in (0.0, 0.4)),
         *(replace(_FASHION, label_noise=p, seed=seed) for seed in range(3) for p in (0.0, 0.4)),
     ]
 }
-"""Training runs that are watched (figure 6)."""
+"""Training runs of figure 6."""
 
 FEW_SHOT_SEEDS = 10
 _FEW_SHOT_SETTINGS: dict[str, tuple[str, str, dict[str, int], int]] = {
@@ -103,9 +103,9 @@ FEW_SHOT: dict[str, Recipe] = {
     for name, (dataset, arch, sizes, batch) in _FEW_SHOT_SETTINGS.items()
     for seed in range(FEW_SHOT_SEEDS)
 }  # fmt: skip
-"""Twenty training samples (figure 9); MNIST is the paper's and comes through torchvision. ``fitted_at`` is never reached, so
-that all runs have as many epochs. With a tenth of the learning rate test accuracy does not fall after its peak and there is
-nothing that stopping could win: the rate was chosen so on seeds 100 to 102, looking at test accuracy alone."""
+"""Training runs on twenty samples (figure 9); MNIST is the paper's and comes through torchvision. ``fitted_at`` is never reached, so
+that all runs have the same number of epochs. With a tenth of the learning rate, test accuracy does not fall after its peak and
+stopping could win nothing: the rate was chosen on seeds 100 to 102, by test accuracy alone."""
 
 DATA_SIZE: dict[str, Recipe] = {
     f"n{n}-p{p:g}-s{seed}": replace(_CIFAR, n_train=n, label_noise=p, seed=seed, max_epochs=200)
@@ -113,8 +113,8 @@ DATA_SIZE: dict[str, Recipe] = {
     for n in (1000, 2000, 5000)
     for p in (0.0, 1.0)
 }
-"""Our own question beside figure 2c: does the depth of memorisation depend on how much there is to memorise? The zoo's networks
-of 10,000 images are the end of the row."""
+"""Our question beside figure 2c: does the depth of memorisation depend on the amount to memorise? The zoo's networks
+of 10,000 images complete the series."""
 
 EXPERIMENTS: dict[str, dict[str, Recipe]] = {
     "generalization": GENERALIZATION,
@@ -128,8 +128,8 @@ def experiment(name: str) -> dict[str, Recipe]:
     """Look an experiment up by name.
 
     Raises:
-        NmfdiagError: If there is none of that name.
+        NmfdiagError: If the name is unknown.
     """
     if name not in EXPERIMENTS:
-        raise NmfdiagError(f"Unknown experiment {name!r}: there are {', '.join(EXPERIMENTS)}.")
+        raise NmfdiagError(f"Unknown experiment {name!r}: accepted are {', '.join(EXPERIMENTS)}.")
     return EXPERIMENTS[name]

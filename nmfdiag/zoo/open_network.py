@@ -1,4 +1,4 @@
-"""Open a network that is not of the zoo, with training samples as it takes them."""
+"""Open a network that is not in the zoo, with training samples in the form that it takes."""
 
 import hashlib
 from collections.abc import Sequence
@@ -26,16 +26,16 @@ from nmfdiag.networks.checkpoints.read import (
     read_weights,
 )
 from nmfdiag.networks.zoo_networks import RECORDED, recorded_network
-from nmfdiag.zoo.fit_inputs import AUTO, alternatives, answers, as_outputs, choose, drawn, in_channels
-from nmfdiag.zoo.input_shapes import as_taken
+from nmfdiag.zoo.fit_inputs import AUTO, alternatives, answers, as_outputs, choose, drawn_rows, in_channels
+from nmfdiag.zoo.input_shapes import accepted_form
 
 __all__ = ["NORMALIZATIONS", "Opened", "open_activations", "open_checkpoint", "open_exported", "open_factory"]
 
 AS_THEY_ARE = Normalization((0.0,), (1.0,))
-FEW = 2
-"""Times the samples that are used, so many are read of each class: they are drawn from these."""
+READ_PER_USED = 2
+"""Samples that are read for each one that is used: those are drawn from them."""
 MAX_BYTES = 2 * 2**30
-"""Of the samples in memory, as the network takes them."""
+"""Bytes of the samples in memory, as the network takes them."""
 RECORDED_ARRAYS = {
     "activations": ("activations", "x"),
     "labels": ("labels", "y"),
@@ -46,20 +46,20 @@ RECORDED_ARRAYS = {
 
 @dataclass(frozen=True)
 class Opened:
-    """A network that is not of the zoo, and training samples as it takes them.
+    """A network that is not in the zoo, and training samples in the form that it takes.
 
     Attributes:
-        title: What it is called.
+        title: Its name.
         model: The network, in evaluation mode, on the CPU.
         inputs: Samples (n, ...), normalised, float32.
         given_labels: Their given labels (n,), int64: numbers of the network's outputs.
         class_names: A name for each output.
-        normalization: How the inputs were normalised, in words.
-        provenance: Where it all comes from, in words.
-        arch: The architecture's name, by which the network can be built again; empty for the user's own code.
+        normalization: Description of the inputs' normalisation.
+        provenance: Origin of network, weights and samples.
+        arch: Name of the architecture that builds the network again; empty for the user's code.
         arch_options: Its options.
         stored: The samples before normalisation, as they were read; None where ``inputs`` are these.
-        scaling: What makes ``inputs`` of ``stored``.
+        scaling: Normalisation that turns ``stored`` into ``inputs``.
         alternatives: Other normalisations of ``stored``, by name, that have not been tried.
         other_weights: Names of other sets of weights in the checkpoint.
     """
@@ -90,18 +90,18 @@ def open_checkpoint(
     seed: int = 0,
     weights_key: str = "",
 ) -> Opened:
-    """Open a network by its weights; no code of the file is run.
+    """Open a network by its weights; no code in the file is run.
 
     Args:
         arch: One of :data:`nmfdiag.networks.architectures.ARCHITECTURES`, one of torchvision's classifiers, or ``"auto"``: the one whose tensors
-            are those of the weights.
+            match the weights.
         weights: A checkpoint, as :func:`nmfdiag.networks.checkpoints.read.read_state_dict` reads it.
         data: Samples that the network was trained on, as :func:`nmfdiag.data.datasets.load` takes them.
         normalization: How inputs were prepared in training: one of :data:`NORMALIZATIONS`, or ``"MEAN,.../STD,..."``.
         size: Height and width to which images are resized.
-        per_class: Samples of each class at most.
-        seed: Draws them.
-        weights_key: Which set of weights of a checkpoint that holds several, such as ``"model_ema"``.
+        per_class: Samples per class at most.
+        seed: Seeds their choice.
+        weights_key: Key of the set of weights in a checkpoint that holds several, such as ``"model_ema"``.
 
     Raises:
         NmfdiagError: If a file can't be read, the weights don't fit the architecture, or the samples don't fit the network.
@@ -109,23 +109,23 @@ def open_checkpoint(
     path = Path(weights)
     checkpoint = read_weights(path, weights_key)
     state = checkpoint.state
-    found = ""
+    suffix = ""
     if arch == AUTO:
-        arch, found = _found(state, path.name), ", found by its weights"
-    dataset, about = in_channels(_read(data, size, per_class), input_channels(arch, state))
+        arch, suffix = _matching_architecture(state, path.name), ", found by its weights"
+    dataset, note = in_channels(_read(data, size, per_class), input_channels(arch, state))
     options = options_for(arch, state, title=path.name)
     model, n_outputs = network_for(arch, state, dataset.input_shape, title=path.name, options=options)
     provenance = {
-        "network": f"{arch}{_listed(options)}{found}",
-        "weights": f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{_which(weights_key, checkpoint.others)}",
+        "network": f"{arch}{_options_text(options)}{suffix}",
+        "weights": f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{_weights_text(weights_key, checkpoint.others)}",
     }
-    known = _torchvision_classes(arch) if n_outputs > dataset.n_classes else ()
-    labels, names = as_outputs(dataset, n_outputs, known)
+    class_names = _torchvision_classes(arch) if n_outputs > dataset.n_classes else ()
+    labels, names = as_outputs(dataset, n_outputs, class_names)
     opened = _opened(
-        f"{arch} of {printable(path.name)}", model, dataset, labels, names, about, normalization, per_class, seed
+        f"{arch} of {printable(path.name)}", model, dataset, labels, names, note, normalization, per_class, seed
     )
-    return _with(
-        opened, provenance, arch=arch, arch_options=options, other_weights=_but(weights_key, checkpoint.others)
+    return _completed(
+        opened, provenance, arch=arch, arch_options=options, other_weights=_without(weights_key, checkpoint.others)
     )
 
 
@@ -140,21 +140,20 @@ def open_factory(
     seed: int = 0,
     weights_key: str = "",
 ) -> Opened:
-    """Open a network that the user's own code makes; that code is run.
+    """Open a network that the user's code builds; that code is run.
 
     Args:
         spec: ``"package.module:name"`` of a function without arguments that returns the network, or of the network itself.
-        data: As :func:`open_checkpoint` takes it.
-        weights: A checkpoint that is loaded into the network; without it the network is taken as it comes.
-        normalization: As :func:`open_checkpoint` takes it.
-        size: As :func:`open_checkpoint` takes it.
-        per_class: As :func:`open_checkpoint` takes it.
-        seed: As :func:`open_checkpoint` takes it.
-        weights_key: As :func:`open_checkpoint` takes it.
+        data: As in :func:`open_checkpoint`.
+        weights: A checkpoint to load into the network; without it the network is used as it is.
+        normalization: As in :func:`open_checkpoint`.
+        size: As in :func:`open_checkpoint`.
+        per_class: As in :func:`open_checkpoint`.
+        seed: As in :func:`open_checkpoint`.
+        weights_key: As in :func:`open_checkpoint`.
 
     Raises:
-        NmfdiagError: If there is no such function or it fails, a file can't be read, the weights don't fit the network, or the samples
-            don't.
+        NmfdiagError: If the function is missing or fails, a file can't be read, or the weights or samples don't fit the network.
     """
     model = factory(spec)
     provenance = {"network": spec}
@@ -162,10 +161,10 @@ def open_factory(
         path = Path(weights)
         checkpoint = read_weights(path, weights_key)
         load_weights(model, checkpoint.state, title=path.name)
-        which = _which(weights_key, checkpoint.others)
-        provenance["weights"] = f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{which}"
+        weights_text = _weights_text(weights_key, checkpoint.others)
+        provenance["weights"] = f"{printable(path.name)}, sha256 {_sha256(path)[:12]}{weights_text}"
     opened = _of_module(spec, model.eval(), data, normalization, size, per_class, seed)
-    return _with(opened, provenance)
+    return _completed(opened, provenance)
 
 
 def open_exported(
@@ -182,12 +181,12 @@ def open_exported(
 
     Args:
         path: The file.
-        data: As :func:`open_checkpoint` takes it.
-        trust: Whether the file comes from somebody whose code you would run.
-        normalization: As :func:`open_checkpoint` takes it.
-        size: As :func:`open_checkpoint` takes it.
-        per_class: As :func:`open_checkpoint` takes it.
-        seed: As :func:`open_checkpoint` takes it.
+        data: As in :func:`open_checkpoint`.
+        trust: Whether you would run code from whoever made the file.
+        normalization: As in :func:`open_checkpoint`.
+        size: As in :func:`open_checkpoint`.
+        per_class: As in :func:`open_checkpoint`.
+        seed: As in :func:`open_checkpoint`.
 
     Raises:
         NmfdiagError: If the file is not trusted or can't be read, or the samples don't fit the network.
@@ -195,15 +194,15 @@ def open_exported(
     path = Path(path)
     model = read_exported(path, trust=trust)
     opened = _of_module(printable(path.name), model, data, normalization, size, per_class, seed)
-    return _with(opened, {"network": f"exported, {printable(path.name)}, sha256 {_sha256(path)[:12]}"})
+    return _completed(opened, {"network": f"exported, {printable(path.name)}, sha256 {_sha256(path)[:12]}"})
 
 
 def open_activations(path: str | Path) -> Opened:
-    """Open recorded activations of a network's last ReLU, with the linear layer that answers.
+    """Open recorded activations of a network's last ReLU, with the linear layer after it.
 
     Args:
-        path: An ``.npz`` of ``activations`` (n, c) or (n, c, h, w), after the ReLU; ``labels`` (n,), the given ones; ``weight``
-            (classes, c); and ``bias`` (classes,), if there is one. Of maps the linear layer sees the mean over places.
+        path: An ``.npz`` of ``activations`` (n, c) or (n, c, h, w), after the ReLU; given ``labels`` (n,); ``weight``
+            (classes, c); and optionally ``bias`` (classes,). The linear layer gets the mean over places of maps.
 
     Returns:
         A network whose inputs are the activations; its only layer is called ``activations``.
@@ -234,7 +233,7 @@ def open_activations(path: str | Path) -> Opened:
         raise NmfdiagError(
             f"{path.name}: the activations hold negative values (down to {float(inputs.min()):.3g}): record them after the ReLU."
         )
-    given = check_labels(labels, len(w))
+    given_labels = check_labels(labels, len(w))
     shape = (*inputs.shape[1:], 1, 1)[:3]
     options = {"places": int(inputs.ndim == 4), "bias": int("bias" in arrays)}
     model = recorded_network(shape, len(w), **options).eval()
@@ -242,10 +241,10 @@ def open_activations(path: str | Path) -> Opened:
     model.load_state_dict(state)
     provenance = {
         "network": f"one layer's activations and a linear layer, {printable(path.name)}, sha256 {_sha256(path)[:12]}",
-        "samples": f"{len(given):,} recorded",
+        "samples": f"{len(given_labels):,} recorded",
     }
     return Opened(
-        printable(path.stem), model, inputs, given, tuple(map(str, range(len(w)))), "none: the inputs are activations", provenance,
+        printable(path.stem), model, inputs, given_labels, tuple(map(str, range(len(w)))), "none: the inputs are activations", provenance,
         arch=RECORDED, arch_options=options,
     )  # fmt: skip
 
@@ -259,26 +258,26 @@ def _of_module(
     per_class: int,
     seed: int,
 ) -> Opened:
-    first = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), None)
-    wanted = getattr(model, "input_shape", ())  # which exported programs have
-    if isinstance(wanted, tuple) and len(wanted) == 3:
-        first = wanted[0]
-        size = wanted[1:] if size is None and None not in wanted[1:] else size
+    channels = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    input_shape = getattr(model, "input_shape", ())  # of exported programs
+    if isinstance(input_shape, tuple) and len(input_shape) == 3:
+        channels = input_shape[0]
+        size = input_shape[1:] if size is None and None not in input_shape[1:] else size
     if size is None:
-        dataset, about = as_taken(model, _read(data, None, per_class, as_stored=True), first)
+        dataset, note = accepted_form(model, _read(data, None, per_class, as_stored=True), channels)
     else:
-        dataset, about = in_channels(_read(data, size, per_class), first)
+        dataset, note = in_channels(_read(data, size, per_class), channels)
     example = dataset.inputs[:2] if dataset.inputs.dtype == torch.int64 else AS_THEY_ARE(dataset.inputs[:2])
     n_outputs = answers(model, example).shape[1]
     labels, names = as_outputs(dataset, n_outputs)
-    return _opened(title, model, dataset, labels, names, about, normalization, per_class, seed)
+    return _opened(title, model, dataset, labels, names, note, normalization, per_class, seed)
 
 
 def _read(data: str | Path, size: int | tuple[int, int] | None, per_class: int, *, as_stored: bool = False) -> Dataset:
-    """The samples of a data set, a few times as many as will be used."""
+    """Return samples of a data set, :data:`READ_PER_USED` times as many as will be used."""
     if per_class < 2:
         raise NmfdiagError(f"Every class needs at least 2 samples, got per_class={per_class}.")
-    return load(str(data), "train", size=size, limit_per_class=FEW * per_class, as_stored=as_stored)
+    return load(str(data), "train", size=size, limit_per_class=READ_PER_USED * per_class, as_stored=as_stored)
 
 
 def _opened(
@@ -287,60 +286,71 @@ def _opened(
     dataset: Dataset,
     labels: Tensor,
     names: tuple[str, ...],
-    about: str,
+    note: str,
     normalization: str,
     per_class: int,
     seed: int,
 ) -> Opened:
-    rows = drawn(labels, per_class, seed)
-    each = dataset.inputs[0].numel() * 4
-    if len(rows) * each > MAX_BYTES:
-        most = MAX_BYTES // each // len(labels.unique())
-        cure = f"--per-class {most} fits" if most > 1 else "take fewer classes, or a smaller --size"
+    rows = drawn_rows(labels, per_class, seed)
+    sample_bytes = dataset.inputs[0].numel() * 4
+    if len(rows) * sample_bytes > MAX_BYTES:
+        affordable = MAX_BYTES // sample_bytes // len(labels.unique())
+        cure = f"--per-class {affordable} fits" if affordable > 1 else "take fewer classes, or a smaller --size"
         raise NmfdiagError(
-            f"{len(rows):,} samples of {len(labels.unique())} classes take {len(rows) * each / 2**30:.1f} GiB in memory, accepted are "
+            f"{len(rows):,} samples of {len(labels.unique())} classes take {len(rows) * sample_bytes / 2**30:.1f} GiB in memory, accepted are "
             f"{MAX_BYTES >> 30}: {cure}."
         )
-    samples, given = dataset.inputs[rows].contiguous(), labels[rows]
+    samples, given_labels = dataset.inputs[rows].contiguous(), labels[rows]
     if samples.dtype == torch.int64 and normalization not in (AUTO, "none"):
-        raise NmfdiagError(f"The network takes whole numbers as they are: --normalization {normalization} can't be.")
-    others: dict[str, Normalization] = {}
+        raise NmfdiagError(
+            f"The network takes whole numbers as they are: --normalization {normalization} can't be applied."
+        )
+    other_scalings: dict[str, Normalization] = {}
     if samples.dtype == torch.int64:
-        scaling, words, inputs = AS_THEY_ARE, "none: whole numbers, as they are", samples
+        scaling, description, inputs = AS_THEY_ARE, "none: whole numbers, as they are", samples
     else:
-        scaling, words = choose(model, samples, given, normalization, dataset.inputs)
+        scaling, description = choose(model, samples, given_labels, normalization, dataset.inputs)
         inputs = scaling(samples)
-        others = {} if normalization == AUTO else alternatives(dataset.inputs, scaling)
+        other_scalings = {} if normalization == AUTO else alternatives(dataset.inputs, scaling)
     shape = "x".join(map(str, dataset.inputs.shape[1:]))
     provenance = {
         "samples": f"{len(rows):,} of {printable(Path(dataset.name).name)}, up to {per_class} a class (seed {seed}), each {shape}",
-        **({"images": about} if about else {}),
+        **({"images": note} if note else {}),
         **({"files": "; ".join(dataset.notes)} if dataset.notes else {}),
-        "normalization": words,
+        "normalization": description,
     }
     return Opened(
-        title, model, inputs, given, names, words, provenance, stored=samples, scaling=scaling, alternatives=others
+        title,
+        model,
+        inputs,
+        given_labels,
+        names,
+        description,
+        provenance,
+        stored=samples,
+        scaling=scaling,
+        alternatives=other_scalings,
     )
 
 
-def _with(opened: Opened, provenance: dict[str, str], **fields: object) -> Opened:
+def _completed(opened: Opened, provenance: dict[str, str], **fields: object) -> Opened:
     return replace(opened, provenance=provenance | opened.provenance, **fields)  # type: ignore[arg-type]
 
 
-def _found(state: dict[str, Tensor], title: str) -> str:
-    """The architecture whose tensors are those of the weights."""
+def _matching_architecture(state: dict[str, Tensor], title: str) -> str:
+    """Return the architecture whose tensors match the weights."""
     nearest = nearest_architectures(state)
     if nearest and nearest[0][1] == 1:
         return nearest[0][0]
     near = ", ".join(f"{arch} ({share:.0%} of the tensors)" for arch, share in nearest) or "none"
     raise NmfdiagError(
-        f"The weights {title} are of no architecture that is known here; the nearest are: {near}. Name one with --arch, or give your own "
-        "code that makes the network with --model."
+        f"The weights {title} fit no known architecture; the nearest are: {near}. Name one with --arch, or give your "
+        "code that builds the network with --model."
     )
 
 
 def _torchvision_classes(arch: str) -> tuple[str, ...]:
-    """What torchvision calls the classes of its own weights of an architecture."""
+    """Return torchvision's names for the classes of its weights of an architecture."""
     from torchvision import models
 
     from nmfdiag.networks.architectures import torchvision_names
@@ -348,15 +358,15 @@ def _torchvision_classes(arch: str) -> tuple[str, ...]:
     return tuple(models.get_model_weights(arch).DEFAULT.meta["categories"]) if arch in torchvision_names() else ()  # type: ignore[attr-defined]
 
 
-def _but(key: str, others: Sequence[str]) -> tuple[str, ...]:
-    return tuple(name for name in others if name != key)
+def _without(key: str, names: Sequence[str]) -> tuple[str, ...]:
+    return tuple(name for name in names if name != key)
 
 
-def _which(key: str, others: Sequence[str]) -> str:
-    """Which set of weights was taken, and which others there are."""
-    beside = ", ".join(printable(name) for name in _but(key, others))
-    taken = f", those called {printable(key)}" if key else ""
-    return taken + (f"; the file also holds {beside} (--weights-key)" if beside else "")
+def _weights_text(key: str, names: Sequence[str]) -> str:
+    """Return a text that names the selected set of weights and the others in the file."""
+    other_sets = ", ".join(printable(name) for name in _without(key, names))
+    selection = f", those called {printable(key)}" if key else ""
+    return selection + (f"; the file also holds {other_sets} (--weights-key)" if other_sets else "")
 
 
 def _sha256(path: Path) -> str:
@@ -364,5 +374,5 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _listed(options: dict[str, int]) -> str:
+def _options_text(options: dict[str, int]) -> str:
     return f" ({', '.join(f'{name} {value}' for name, value in options.items())})" if options else ""

@@ -1,7 +1,7 @@
-"""Put a network into a zoo as a whole: whoever is killed while doing so leaves the old one or the new one, never parts. Without torch.
+"""Put a network into a zoo as a whole: a process that is killed meanwhile leaves the old one or the new one, never parts. Without torch.
 
-A network is written into ``pools/.NAME-writing``, a small zoo of its own. Once it is complete that folder becomes ``pools/.NAME-ready``, in one
-step; from then on its files only have to be moved, which the next start does (:func:`restore`) where the process that began it is gone.
+A network is written into ``pools/.NAME-writing``, a small separate zoo. Once complete, that folder becomes ``pools/.NAME-ready`` in one
+step; from then on its files only have to be moved, which the next start does (:func:`restore`) if the process that began it is gone.
 """
 
 import os
@@ -16,15 +16,15 @@ from nmfdiag.zoo.files import ENTRY_FILE, POOLS, sha256_of
 
 WRITING, READY, BEFORE = "-writing", "-ready", "-before"
 FORGOTTEN_SECONDS = 3600
-"""Where the system has no locks: so long after its last change a folder counts as left behind."""
+"""Seconds after its last change when a folder counts as left behind, where the system has no locks."""
 
 
 @contextmanager
 def placed(folder: Path) -> Iterator[Path]:
-    """Yield a folder aside that the network is to be written into; move it into its place if that succeeds.
+    """Yield a temporary folder for the network to be written into; move it into its place if that succeeds.
 
     Args:
-        folder: Of the network, in its zoo.
+        folder: The network's folder, in its zoo.
 
     Raises:
         NmfdiagError: If another process is writing a network of that name.
@@ -37,7 +37,7 @@ def placed(folder: Path) -> Iterator[Path]:
     except FileExistsError:
         raise NmfdiagError(f"Another process is writing a network {folder.name!r}: wait until it is done.") from None
     try:
-        with _held(aside):
+        with _lock_of(aside):
             yield aside / folder.name
             ready = aside.with_name(f".{folder.name}{READY}")
             shutil.rmtree(ready, ignore_errors=True)
@@ -46,16 +46,16 @@ def placed(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(aside, ignore_errors=True)
         for empty in (zoo / POOLS, zoo):
-            with suppress(OSError):  # it holds something
+            with suppress(OSError):  # not empty
                 empty.rmdir()
         raise
 
 
 def restore(zoo: Path) -> None:
-    """Finish what processes that are gone have left: move complete networks into their places, remove parts of others."""
+    """Finish what ended processes have left: move complete networks into their places, remove incomplete ones."""
     for aside in sorted((zoo / POOLS).glob(".*-*")):
         with suppress(OSError):  # a zoo that can't be written
-            if aside.name.endswith((WRITING, READY)) and not _is_held(aside):
+            if aside.name.endswith((WRITING, READY)) and not _is_locked(aside):
                 if aside.name.endswith(READY):
                     _move_in(aside, zoo)
                 else:
@@ -65,10 +65,10 @@ def restore(zoo: Path) -> None:
 
 
 def _move_in(ready: Path, zoo: Path) -> None:
-    """Move a complete network's parts into their places; what lay there goes once all of them are.
+    """Move a complete network's parts into their places, then remove the old ones.
 
     Raises:
-        OSError: If a part can't be moved (on Windows: somebody reads the old one); the old network is then in its place again.
+        OSError: If a part can't be moved (on Windows: the old one is being read); the old network is then in its place again.
     """
     name, before = ready.name[1 : -len(READY)], ready / "before"
     before.mkdir(exist_ok=True)
@@ -76,9 +76,9 @@ def _move_in(ready: Path, zoo: Path) -> None:
     parts += [(ready / name, zoo / name)] if (ready / name).exists() else []
     try:
         for new, place in parts:
-            if place.is_file() and sha256_of(place) == sha256_of(new):  # a pool that other networks use, too
+            if place.is_file() and sha256_of(place) == sha256_of(new):  # a pool that other networks use too
                 continue
-            if place.is_dir() and not (place / ENTRY_FILE).exists():  # no network, but files of somebody's
+            if place.is_dir() and not (place / ENTRY_FILE).exists():  # not a network, but somebody's files
                 for path in place.iterdir():
                     if not (new / path.name).exists():
                         path.rename(new / path.name)
@@ -101,17 +101,17 @@ def _move_back(aside: Path, zoo: Path) -> None:
     name = aside.name[1 : -len(BEFORE)]
     if (zoo / name / ENTRY_FILE).exists() or time.time() - aside.stat().st_mtime < FORGOTTEN_SECONDS / 60:
         return
-    for kept in aside.iterdir():
-        place = zoo / name if kept.is_dir() else zoo / POOLS / kept.name
+    for path in aside.iterdir():
+        place = zoo / name if path.is_dir() else zoo / POOLS / path.name
         if place.is_dir():
             shutil.rmtree(place)
-        kept.replace(place)
+        path.replace(place)
     aside.rmdir()
 
 
 @contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Hold a folder, under whatever name, until the process ends or is done; where the system has such locks."""
+def _lock_of(folder: Path) -> Iterator[None]:
+    """Lock a folder, whatever its name, until the block or the process ends; where the system has such locks."""
     try:
         import fcntl
     except ImportError:
@@ -126,8 +126,8 @@ def _held(folder: Path) -> Iterator[None]:
         os.close(number)
 
 
-def _is_held(folder: Path) -> bool:
-    """Whether a process holds a folder."""
+def _is_locked(folder: Path) -> bool:
+    """Return whether a process has locked a folder."""
     try:
         import fcntl
     except ImportError:

@@ -1,4 +1,4 @@
-"""What determines a zoo network: its recipe. Two runs of one recipe give the same network up to rounding."""
+"""Recipes of the zoo's networks: two runs of one recipe give the same network up to rounding."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -18,21 +18,21 @@ class Recipe:
     Attributes:
         dataset: Name in :data:`nmfdiag.data.datasets.DATASETS`.
         arch: Name in :data:`nmfdiag.networks.architectures.ARCHITECTURES`, or torchvision's.
-        label_noise: Share p of the training labels that are drawn anew.
+        label_noise: Share p of the training labels that are redrawn at random.
         seed: Seeds the subset, the label noise, the initial weights and the order of the batches.
         n_train: Training samples, taken evenly over the classes; 0 for a network that was added and not trained here.
-        arch_options: Sizes that the architecture takes.
-        batch_size: Samples a step.
+        arch_options: Sizes of the architecture.
+        batch_size: Samples per step.
         learning_rate: Adam's, constant until the network fits.
         fitted_at: Running training accuracy on the given labels at which the cool-down begins.
         cool_down: Epochs of linear decay to zero after that, the same for every p: networks that stop at their first
             fit are left in different states and can't be compared.
         max_epochs: Training ends here, fitted or not.
         precision: ``"float32"``, or ``"bfloat16"``: products in bfloat16 (autocast), weights and everything else in float32.
-        weight_decay: Of AdamW, decoupled from the gradient.
-        shift: Augmentation: each training image is moved by up to so many pixels either way, anew in every step.
-        recalibrated: Batch norm's averages are taken anew from all training samples after each epoch. Where an epoch has few
-            steps the running ones lag behind the weights by many epochs, and so would all that is measured.
+        weight_decay: AdamW's, decoupled from the gradient.
+        shift: Augmentation: pixels by which each training image is moved at most, either way, redrawn in every step.
+        recalibrated: Whether batch norm's averages are recomputed from all training samples after each epoch. Where an epoch has few
+            steps the running ones lag behind the weights by many epochs, and so would every measurement.
     """
 
     dataset: str
@@ -61,7 +61,7 @@ class Recipe:
 
 
 def entry_name(dataset: str, arch: str, label_noise: float, seed: int) -> str:
-    """Name of the zoo network of these four choices."""
+    """Return the name of the zoo network of these four choices."""
     return f"{dataset}-{arch}-p{label_noise:g}-s{seed}"
 
 

@@ -1,8 +1,8 @@
-"""The zoo on disk: what each trained network is, without loading it (nothing here imports torch until asked to load).
+"""The zoo on disk: a record of each trained network that is read without loading it; torch is imported only to load one.
 
 A network is a folder ``NAME/`` with ``entry.json`` (recipe, log, accuracies, hashes), ``weights.safetensors`` and
 ``labels.safetensors`` (given and true labels of its probe pool). The pool's inputs are training samples; every network
-of one data set and seed shares them, so that curves of different p look at the same inputs: ``pools/POOL.safetensors``.
+of one data set and seed shares them, so that curves of different p use the same inputs: ``pools/POOL.safetensors``.
 """
 
 import hashlib
@@ -29,7 +29,7 @@ SHIPPED = Path(__file__).parent / "shipped"
 PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")
 MAX_ENTRY_BYTES, MAX_SIDE, LARGEST = 2**26, 2**24, 1e30
 USUAL_SIDE = 1024
-"""Of images: the options of an architecture may have it without anything in the file being as large."""
+"""Side of images, up to which an architecture's options are accepted even if nothing in the file is as large."""
 UNFINISHED_ENTRY = f"{ENTRY_FILE}.part"
 
 
@@ -46,7 +46,7 @@ class ProbePool:
 
 
 class UnknownNoise(float):
-    """A label noise that nobody knows, which is written ``?``; where values are put into an order it counts as 0."""
+    """An unknown label noise, which is written ``?``; in sorting it counts as 0."""
 
     def __format__(self, spec: str) -> str:
         return "?"
@@ -55,8 +55,8 @@ class UnknownNoise(float):
 UNKNOWN = UnknownNoise()
 
 
-def known(label_noise: float) -> float | None:
-    """As tables have it: None where it is unknown."""
+def known_noise(label_noise: float) -> float | None:
+    """Return a label noise for tables: None where it is unknown."""
     return None if isinstance(label_noise, UnknownNoise) else label_noise
 
 
@@ -64,9 +64,9 @@ def known(label_noise: float) -> float | None:
 class ZooEntry:
     """One trained network. Accuracies are shares in [0, 1]; ``train_accuracy`` is on the given labels.
 
-    Of a network that was added (:mod:`nmfdiag.zoo.add_network`) ``train_accuracy`` is on the probe pool, and test accuracies are
-    None where there were no test samples. ``pool_classes`` are the classes that its pool has samples of, empty for all, and
-    ``pool_per_class`` how many at most, 0 for enough; ``called`` is its name, empty where that follows from the recipe.
+    The ``train_accuracy`` of an added network (:mod:`nmfdiag.zoo.add_network`) is on the probe pool, and test accuracies are
+    None where there were no test samples. ``pool_classes`` are the classes with samples in its pool, empty for all, and
+    ``pool_per_class`` their number at most, 0 for enough; ``called`` is its name, empty where that follows from the recipe.
     ``activations`` are those whose outputs are its layers: ``"relu"``, or ``"all"``, which can be negative.
     """
 
@@ -97,12 +97,12 @@ class ZooEntry:
 
     @property
     def label_noise(self) -> float:
-        """p, or :data:`UNKNOWN` of a network that was added: nothing is known of its labels."""
+        """p, or :data:`UNKNOWN` for an added network, whose labels may be noisy or not."""
         return UNKNOWN if self.called else self.recipe.label_noise
 
     @property
     def method(self) -> str:
-        """The factorisation that every layer takes: ``"nmf"``, or ``"signed"`` where activations can be negative."""
+        """The factorisation that fits every layer: ``"nmf"``, or ``"signed"`` where activations can be negative."""
         return "nmf" if self.activations == "relu" else "signed"
 
     @property
@@ -111,7 +111,7 @@ class ZooEntry:
 
     @property
     def classes(self) -> tuple[int, ...]:
-        """The classes that the probe pool has samples of."""
+        """The classes with samples in the probe pool."""
         return self.pool_classes or tuple(range(self.n_classes))
 
     @property
@@ -121,7 +121,7 @@ class ZooEntry:
 
     @cached_property
     def files(self) -> dict[str, Path]:
-        """The files that the network consists of, by the names under which their hashes are kept."""
+        """The network's files, by the names under which their hashes are recorded."""
         return {
             "weights": self.folder / WEIGHTS_FILE,
             "labels": self.folder / LABELS_FILE,
@@ -146,10 +146,10 @@ class ZooEntry:
 
         weights = self._tensors("weights")
         make = recorded_network if self.recipe.arch == RECORDED else partial(build, self.recipe.arch)
-        most = max([len(weights), USUAL_SIDE, *(side for tensor in weights.values() for side in tensor.shape)])
+        largest = max([len(weights), USUAL_SIDE, *(side for tensor in weights.values() for side in tensor.shape)])
         try:
-            if beyond := [f"{k} {v}" for k, v in self.recipe.arch_options.items() if not 0 <= v <= most]:
-                raise ValueError(f"nothing in the file is of the size {', '.join(beyond)}")
+            if too_large := [f"{k} {v}" for k, v in self.recipe.arch_options.items() if not 0 <= v <= largest]:
+                raise ValueError(f"nothing in the file is of the size {', '.join(too_large)}")
             with shapes_only():  # so that nothing is allocated before it is compared with the file
                 model = make(self.input_shape, self.n_classes, **self.recipe.arch_options)
             floats = {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
@@ -174,35 +174,35 @@ class ZooEntry:
             raise NmfdiagError(f"The probe pool of {self.name} lacks a tensor, or it does not fit: {error}") from None
 
     def _tensors(self, part: str) -> "dict[str, Tensor]":
-        """The tensors of one of the network's files, which must be the one that the entry was written with.
+        """Return the tensors of one of the network's files, which must be the one that the entry was written with.
 
         Raises:
-            NmfdiagError: If it is missing, damaged, or another one: what is computed goes under the hash of the entry.
+            NmfdiagError: If it is missing, damaged, or another one: results are stored under the hash of the entry.
         """
         path = self.files[part]
         tensors = _read(path)
         if sha256_of(path) != self.sha256.get(
             part
-        ):  # after the reading, so that a file that was replaced meanwhile is noticed
+        ):  # checked after reading, to notice a file that was replaced meanwhile
             raise NmfdiagError(
-                f"The zoo file {path.name} of {self.name} is not the one that its entry was written with (its hash is another "
-                "one): retrain or open the network again, or ask again if it was being replaced."
+                f"The zoo file {path.name} of {self.name} is not the one that its entry was written with (its hash "
+                "differs): retrain or open the network again, or try again if it was being replaced."
             )
         return tensors
 
 
 def user_zoo() -> Path:
-    """Where newly trained networks go: ``$NMFDIAG_ZOO``, or ``zoo/`` in the current directory."""
+    """Return the folder of newly trained networks: ``$NMFDIAG_ZOO``, or ``zoo/`` in the current directory."""
     return Path(os.environ.get("NMFDIAG_ZOO") or "zoo")
 
 
 def entries() -> dict[str, ZooEntry]:
-    """Every readable network on disk by name, small inputs first; a user's own replaces a shipped one of the same name."""
+    """Return every readable network on disk by name, small inputs first; a user's network replaces a shipped one of the same name."""
     return _scan(user_zoo(), int(time.monotonic()))[0]
 
 
 def broken() -> tuple[str, ...]:
-    """What is wrong with each entry that can't be read, and the cure."""
+    """Return what is wrong with each entry that can't be read, and the remedy."""
     return _scan(user_zoo(), int(time.monotonic()))[1]
 
 
@@ -210,20 +210,20 @@ def broken() -> tuple[str, ...]:
 def _scan(users: Path, _second: int) -> tuple[dict[str, ZooEntry], tuple[str, ...]]:
     """Read the folders at most once a second."""
     restore(users)
-    found, problems = {}, []
+    by_name, problems = {}, []
     for zoo in (SHIPPED, users):
         for path in sorted(zoo.glob(f"*/{ENTRY_FILE}")):
             try:
                 entry = _read_entry(path, path.stat().st_mtime_ns)
-                found[entry.name] = entry
+                by_name[entry.name] = entry
             except NmfdiagError as error:
                 problems.append(str(error))
-    by_size = sorted(found.values(), key=lambda entry: (math.prod(entry.input_shape), entry.name))
+    by_size = sorted(by_name.values(), key=lambda entry: (math.prod(entry.input_shape), entry.name))
     return {entry.name: entry for entry in by_size}, tuple(problems)
 
 
 def refresh() -> None:
-    """Read the folders anew the next time that somebody asks, also within the same second."""
+    """Read the folders again at the next use, even within the same second."""
     _scan.cache_clear()
 
 
@@ -231,18 +231,18 @@ def lookup(name: str) -> ZooEntry:
     """Find one network.
 
     Raises:
-        NmfdiagError: If there is none of that name; says how to train it if a recipe is known.
+        NmfdiagError: If the name is unknown; it says how to train a network.
     """
-    found = entries()
-    if name not in found:
-        refresh()  # it may have been written since, within this second
-        found = entries()
-    if name not in found:
+    networks = entries()
+    if name not in networks:
+        refresh()  # it may have been written within this second
+        networks = entries()
+    if name not in networks:
         raise NmfdiagError(
-            f"The zoo has no network {name!r}. It has: {', '.join(found) or 'none'}. "
+            f"The zoo has no network {name!r}. It has: {', '.join(networks) or 'none'}. "
             f"A network with a recipe can be trained with: nmfdiag zoo train {name}"
         )
-    return found[name]
+    return networks[name]
 
 
 def write_entry(entry: ZooEntry) -> None:
@@ -263,8 +263,8 @@ def _read_entry(path: Path, _modified: int) -> ZooEntry:
         recipe = Recipe(**record.pop("recipe"))
         lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
         entry = ZooEntry(recipe=recipe, folder=path.parent, **(record | lists))
-        if wrong := _wrong(entry):
-            raise ValueError(wrong)
+        if fault := _fault(entry):
+            raise ValueError(fault)
         return replace(entry, class_names=tuple(map(harmless, entry.class_names)))
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise NmfdiagError(
@@ -272,26 +272,26 @@ def _read_entry(path: Path, _modified: int) -> ZooEntry:
         ) from None
 
 
-def _wrong(entry: ZooEntry) -> str:
-    """What can't be true of an entry, in words; empty if nothing is. Its names become paths, its numbers sizes."""
-    whole, number, recipe = (int,), (int, float), entry.recipe
+def _fault(entry: ZooEntry) -> str:
+    """Return what is impossible in an entry, empty if nothing is. Its names become paths, its numbers sizes."""
+    integer, number, recipe = (int,), (int, float), entry.recipe
     kinds: dict[str, tuple[Any, tuple[type, ...]]] = {
         "class_names": (entry.class_names, (str,)),
-        "input_shape": (entry.input_shape, whole),
+        "input_shape": (entry.input_shape, integer),
         "mean": (entry.mean, number),
         "std": (entry.std, number),
-        "layers": (tuple(entry.layers.values()), whole),
-        "arch_options": (tuple(recipe.arch_options.values()), whole),
+        "layers": (tuple(entry.layers.values()), integer),
+        "arch_options": (tuple(recipe.arch_options.values()), integer),
         "sha256": (tuple(entry.sha256.values()), (str,)),
         "trained_with": (tuple(entry.trained_with.values()), (str,)),
         "test_accuracy_by_class": (entry.test_accuracy_by_class, (int, float, type(None))),
         "log": (entry.log, (dict,)),
-        "pool_classes": (entry.pool_classes, whole),
+        "pool_classes": (entry.pool_classes, integer),
         "accuracies": (
             (entry.train_accuracy, entry.pool_accuracy, entry.test_accuracy or 0, recipe.label_noise),
             number,
         ),
-        "numbers": ((entry.n_parameters, entry.pool_per_class, recipe.seed, recipe.n_train), whole),
+        "numbers": ((entry.n_parameters, entry.pool_per_class, recipe.seed, recipe.n_train), integer),
         "names": ((entry.pool, entry.called, recipe.dataset, recipe.arch, entry.activations), (str,)),
     }
     for name, (values, accepted) in kinds.items():
@@ -336,18 +336,18 @@ def remove(entry: ZooEntry) -> None:
     """Delete a network's files; its pool of samples stays while another network uses it.
 
     Args:
-        entry: One that was added or opened, in the user's zoo.
+        entry: A network that was added or opened, in the user's zoo.
 
     Raises:
-        NmfdiagError: If it is none of the user's own, or its files can't be deleted.
+        NmfdiagError: If it is not one of those, or its files can't be deleted.
     """
     home, folder, pool = user_zoo().resolve(), entry.folder.resolve(), entry.files["pool"].resolve()
     if not entry.called or folder.parent != home or entry.folder.is_symlink() or pool.parent != home / POOLS:
         raise NmfdiagError(f"{entry.name} is not a network that was opened or added here: it is not removed.")
     try:
-        (folder / ENTRY_FILE).unlink()  # first: a network without its record is none
+        (folder / ENTRY_FILE).unlink()  # first: without its record it is not a network
         refresh()
-        if not any(other.files["pool"].resolve() == pool for other in entries().values()):
+        if not any(network.files["pool"].resolve() == pool for network in entries().values()):
             pool.unlink(missing_ok=True)
         shutil.rmtree(folder)
     except OSError as error:

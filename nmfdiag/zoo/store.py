@@ -1,4 +1,4 @@
-"""Write a trained network into a zoo folder, and check that what is there is what was written."""
+"""Write a trained network into a zoo folder, and check that its files are still those that were written."""
 
 from contextlib import suppress
 from dataclasses import replace
@@ -23,32 +23,32 @@ from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, traini
 POOL_SIZE, POOL_BYTES = 1000, 2**21
 SAME_ACCURACY = 0.005
 MAX_LABEL = 2**15 - 1
-"""Labels are kept as int16."""
+"""Largest label: labels are stored as int16."""
 
 
-def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, zoo: Path) -> ZooEntry:
+def keep(recipe: Recipe, trained: Trained, samples: TrainingSet, train: Dataset, zoo: Path) -> ZooEntry:
     """Write weights (float16), probe labels, the probe pool of this data set and seed, and the entry's record.
 
     Args:
-        recipe: What was trained.
-        trained: What training returned.
-        chosen: The samples that it was trained on.
-        train: The data set that they come from.
+        recipe: The recipe.
+        trained: The result of training.
+        samples: The samples that it was trained on.
+        train: Their data set.
         zoo: Folder of the zoo; the network goes into a folder of its name.
 
     Returns:
-        The entry, as it is read back: accuracies of the weights as they are stored.
+        The entry, with the accuracies of the stored weights.
     """
-    bytes_each = chosen.inputs[0].numel() * (2 if chosen.inputs.is_floating_point() else 1)
-    size = min(POOL_SIZE, POOL_BYTES // bytes_each, len(chosen.index))
-    pool = stratified_subset(chosen.labels.true, size, recipe.seed)
-    example = chosen.normalization(chosen.inputs[:2])
+    bytes_each = samples.inputs[0].numel() * (2 if samples.inputs.is_floating_point() else 1)
+    size = min(POOL_SIZE, POOL_BYTES // bytes_each, len(samples.index))
+    pool = stratified_subset(samples.labels.true, size, recipe.seed)
+    example = samples.normalization(samples.inputs[:2])
     draft = ZooEntry(
         recipe=recipe,
         class_names=train.class_names,
         input_shape=train.input_shape,
-        mean=chosen.normalization.mean,
-        std=chosen.normalization.std,
+        mean=samples.normalization.mean,
+        std=samples.normalization.std,
         layers={layer.name: layer.width for layer in find_relu_layers(trained.model, example)},
         n_parameters=sum(p.numel() for p in trained.model.parameters()),
         train_accuracy=trained.train_accuracy,
@@ -61,49 +61,59 @@ def keep(recipe: Recipe, trained: Trained, chosen: TrainingSet, train: Dataset, 
         trained_with=provenance("torch", "processor", seconds=f"{trained.seconds:.0f}"),
         folder=zoo / recipe.name,
     )
-    return store(draft, trained.model, chosen.inputs[pool], chosen.labels.given[pool], chosen.labels.true[pool])
+    return store(draft, trained.model, samples.inputs[pool], samples.labels.given[pool], samples.labels.true[pool])
 
 
 def store(
-    draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor, *, half: bool = True
+    draft: ZooEntry, model: nn.Module, inputs: Tensor, given_labels: Tensor, true_labels: Tensor, *, half: bool = True
 ) -> ZooEntry:
-    """Write a network's files and its record, all of them or none, in the place of one that may be there.
+    """Write a network's files and its record, all of them or none, in place of an earlier one.
 
     Args:
-        draft: What the network is, but for the hashes of its files and its accuracy on the pool.
+        draft: The record, without the hashes of the files and the accuracy on the pool.
         model: The network.
         inputs: The pool's inputs (n, ...), uint8 or before normalisation.
-        given: Their given labels (n,).
-        true: Their true labels (n,).
-        half: Whether weights and inputs are stored in float16 where they fit into that; else in their own precision.
+        given_labels: Their given labels (n,).
+        true_labels: Their true labels (n,).
+        half: Whether weights and inputs are stored in float16 where they fit; else in their precision.
 
     Returns:
-        The draft with hashes, and the accuracy of the weights as they are stored; of a user's own network that is the accuracy
-        on training samples too.
+        The draft with hashes and the accuracy of the stored weights; for a user's network that is also its accuracy
+        on training samples.
 
     Raises:
-        NmfdiagError: If there are more classes than labels are kept of, or a file can't be written.
+        NmfdiagError: If a label is above :data:`MAX_LABEL`, or a file can't be written.
     """
     with placed(draft.folder) as aside:
-        written = _written(replace(draft, folder=aside), model, inputs, given, true, half=half)
+        written = _written(replace(draft, folder=aside), model, inputs, given_labels, true_labels, in_half=half)
     return replace(written, folder=draft.folder)
 
 
 def _written(
-    draft: ZooEntry, model: nn.Module, inputs: Tensor, given: Tensor, true: Tensor, *, half: bool = True
+    draft: ZooEntry,
+    model: nn.Module,
+    inputs: Tensor,
+    given_labels: Tensor,
+    true_labels: Tensor,
+    *,
+    in_half: bool = True,
 ) -> ZooEntry:
-    largest = int(torch.cat([given, true]).max()) if len(given) else 0
+    largest = int(torch.cat([given_labels, true_labels]).max()) if len(given_labels) else 0
     if largest > MAX_LABEL:
         raise NmfdiagError(f"{draft.name} has samples of class {largest:,}, accepted are up to {MAX_LABEL:,}.")
     for path in draft.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
-    kept = _halved if half else _copied
-    _save({name: kept(value) for name, value in model.state_dict().items()}, draft.files["weights"])
-    _save({"given": given.short(), "true": true.short()}, draft.files["labels"])
-    _save({"inputs": kept(inputs)}, draft.files["pool"])
+    convert = _halved if in_half else _copied
+    _save({name: convert(value) for name, value in model.state_dict().items()}, draft.files["weights"])
+    _save({"given": given_labels.short(), "true": true_labels.short()}, draft.files["labels"])
+    _save({"inputs": convert(inputs)}, draft.files["pool"])
     hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
-    right = pool_accuracy(hashed)
-    entry = replace(hashed, pool_accuracy=right, train_accuracy=right if draft.called else draft.train_accuracy)
+    accuracy_on_pool = pool_accuracy(hashed)
+    entry = replace(
+        hashed,
+        pool_accuracy=accuracy_on_pool,
+        train_accuracy=accuracy_on_pool if draft.called else draft.train_accuracy,
+    )
     write_entry(entry)
     return entry
 
@@ -121,18 +131,18 @@ def _halved(values: Tensor) -> Tensor:
 
 
 def _copied(values: Tensor) -> Tensor:
-    """Without memory that another tensor shares, which the format does not take."""
+    """Return a copy that shares no memory with another tensor, which the format would refuse."""
     return values.detach().clone().contiguous()
 
 
 def pool_accuracy(entry: ZooEntry) -> float:
-    """Accuracy of the stored weights on the given labels of the probe pool."""
+    """Return the accuracy of the stored weights on the given labels of the probe pool."""
     pool = entry.load_pool()
     return accuracy(predict(entry.load_model(), pool.inputs), pool.given_labels)
 
 
 def verify(entry: ZooEntry, *, root: str | None = None) -> list[str]:
-    """Recompute a network's hashes and accuracies; returns what is wrong, nothing if all is well.
+    """Recompute a network's hashes and accuracies; return what is wrong, nothing if all is well.
 
     Accuracy on the probe pool is always recomputed; accuracies on the data set where it is on disk.
     """
@@ -140,24 +150,24 @@ def verify(entry: ZooEntry, *, root: str | None = None) -> list[str]:
         damaged = [part for part, path in entry.files.items() if sha256_of(path) != entry.sha256[part]]
         if damaged:
             return [f"{part}: the file's hash is not the recorded one" for part in damaged]
-        found = {"probe pool": (pool_accuracy(entry), entry.pool_accuracy)}
+        accuracies = {"probe pool": (pool_accuracy(entry), entry.pool_accuracy)}
     except NmfdiagError as error:
         return [str(error)]
     with suppress(NmfdiagError):
-        found |= _dataset_accuracies(entry, root)  # the data set may not be on this disk
+        accuracies |= _dataset_accuracies(entry, root)  # the data set may not be on this disk
     return [
-        f"{what}: accuracy is {now:.4f}, recorded is {then:.4f}"
-        for what, (now, then) in found.items()
-        if abs(now - then) > SAME_ACCURACY
+        f"{name}: accuracy is {accuracy_now:.4f}, recorded is {accuracy_then:.4f}"
+        for name, (accuracy_now, accuracy_then) in accuracies.items()
+        if abs(accuracy_now - accuracy_then) > SAME_ACCURACY
     ]
 
 
 def _dataset_accuracies(entry: ZooEntry, root: str | None) -> dict[str, tuple[float, float]]:
     if entry.called or entry.test_accuracy is None:
-        raise NmfdiagError(f"{entry.name} was added: its data set is not known by name.")
+        raise NmfdiagError(f"{entry.name} was added: its data set has no name.")
     test = load(entry.recipe.dataset, "test", root=root)
-    chosen = training_set(entry.recipe, load(entry.recipe.dataset, "train", root=root))
+    samples = training_set(entry.recipe, load(entry.recipe.dataset, "train", root=root))
     model = entry.load_model()
-    on_train = accuracy(predict(model, chosen.normalization(chosen.inputs)), chosen.labels.given)
-    on_test = accuracy(predict(model, chosen.normalization(test.inputs)), test.labels)
+    on_train = accuracy(predict(model, samples.normalization(samples.inputs)), samples.labels.given)
+    on_test = accuracy(predict(model, samples.normalization(test.inputs)), test.labels)
     return {"training set": (on_train, entry.train_accuracy), "test set": (on_test, entry.test_accuracy)}

@@ -17,15 +17,16 @@ from nmfdiag.data.probe import stratified_subset
 from nmfdiag.networks.architectures import build
 from nmfdiag.zoo.recipes import Recipe
 
-TEST_SAMPLES_AN_EPOCH = 2000
+TEST_SAMPLES_PER_EPOCH = 2000
 EVAL_BATCH, EVAL_VALUES = 500, 500 * 64 * 64
+"""Samples, and values of their inputs, that are evaluated at once."""
 
 
 @dataclass(frozen=True)
 class TrainingSet:
     """The samples that a recipe trains on, with given and true labels.
 
-    ``inputs`` (n, c, h, w) as the data set stores them; ``index`` (n,) says which of its samples they are.
+    ``inputs`` (n, c, h, w) as the data set stores them; ``index`` (n,) are their numbers in it.
     """
 
     inputs: Tensor
@@ -62,18 +63,18 @@ def train(
     device: str = "cpu",
     on_epoch: Callable[[dict[str, Any]], None] | None = None,
     watch: Callable[[nn.Module], dict[str, Any]] | None = None,
-    tested: int = TEST_SAMPLES_AN_EPOCH,
+    tested: int = TEST_SAMPLES_PER_EPOCH,
 ) -> Trained:
     """Train until the given labels are fitted, then cool down for as many epochs as every other network.
 
     Args:
-        recipe: What to train.
+        recipe: The network to train.
         root: Folder of the data sets.
         download: Whether torchvision may download a missing data set.
-        device: Where to train.
+        device: Device to train on.
         on_epoch: Called with each epoch's line of the log; an exception that it raises ends the training.
-        watch: Called after each epoch with the network in evaluation mode; what it returns joins the epoch's line.
-        tested: Test samples, evenly over the classes, that each epoch's line has loss and accuracy of; 0 for none.
+        watch: Called after each epoch with the network in evaluation mode; its result is added to the epoch's line.
+        tested: Test samples, evenly over the classes, whose loss and accuracy are in each epoch's line; 0 for none.
 
     Returns:
         The network on the CPU, in evaluation mode.
@@ -83,22 +84,22 @@ def train(
     """
     start = time.perf_counter()
     test = load(recipe.dataset, "test", root=root, download=download)
-    chosen = training_set(recipe, load(recipe.dataset, "train", root=root, download=download))
+    samples = training_set(recipe, load(recipe.dataset, "train", root=root, download=download))
     model = build(recipe.arch, test.input_shape, test.n_classes, seed=recipe.seed, **recipe.arch_options)
     model = model.to(device).to(memory_format=torch.channels_last)
-    x, y = chosen.normalization(chosen.inputs).to(device), chosen.labels.given.to(device)
-    x_test, y_test = chosen.normalization(test.inputs).to(device), test.labels.to(device)
-    glance = stratified_subset(test.labels, min(tested, len(test)), 0) if tested else None
+    x, y = samples.normalization(samples.inputs).to(device), samples.labels.given.to(device)
+    x_test, y_test = samples.normalization(test.inputs).to(device), test.labels.to(device)
+    test_subset = stratified_subset(test.labels, min(tested, len(test)), 0) if tested else None
 
     log = []
     for line in _epochs(model, x, y, recipe):
         if recipe.recalibrated:
             update_bn(x.split(EVAL_BATCH), model)
         model.eval()
-        if glance is not None:
-            logits = predict(model, x_test[glance])
-            line["test_loss"] = float(F.cross_entropy(logits, y_test[glance]))
-            line["test_accuracy"] = accuracy(logits, y_test[glance])
+        if test_subset is not None:
+            logits = predict(model, x_test[test_subset])
+            line["test_loss"] = float(F.cross_entropy(logits, y_test[test_subset]))
+            line["test_accuracy"] = accuracy(logits, y_test[test_subset])
         if watch is not None:
             line |= watch(model)
         log.append(line)
@@ -118,7 +119,7 @@ def train(
 
 
 def predict(model: nn.Module, inputs: Tensor) -> Tensor:
-    """Logits (n, classes) of inputs of any number, a batch at a time; the model is in evaluation mode."""
+    """Return the logits (n, classes) of any number of inputs, a batch at a time; the model is in evaluation mode."""
     size = max(1, min(EVAL_BATCH, EVAL_VALUES // inputs[0].numel()))
     with torch.inference_mode():
         return torch.cat([model(batch) for batch in inputs.split(size)])
@@ -134,8 +135,8 @@ def _epochs(model: nn.Module, x: Tensor, y: Tensor, recipe: Recipe) -> Iterator[
         rate = recipe.learning_rate * (1 - cooled / (recipe.cool_down + 1))
         optimizer.param_groups[0]["lr"] = rate
         batches = torch.randperm(len(x), generator=order).to(x.device).split(recipe.batch_size)
-        seen = shifted(x, recipe.shift, order) if recipe.shift else x
-        loss, running = _one_epoch(model, seen, y, optimizer, batches, half=recipe.precision == "bfloat16")
+        images = shifted(x, recipe.shift, order) if recipe.shift else x
+        loss, running = _one_epoch(model, images, y, optimizer, batches, half=recipe.precision == "bfloat16")
         yield {"epoch": epoch, "learning_rate": rate, "train_loss": loss, "train_accuracy": running}
         if cooled == recipe.cool_down:
             return
@@ -151,11 +152,11 @@ def _one_epoch(
     *,
     half: bool,
 ) -> tuple[float, float]:
-    """One pass over the batches; returns the mean loss and the running accuracy."""
+    """Train on all batches once; return the mean loss and the running accuracy."""
     model.train()
-    losses, hits, seen = 0.0, 0, 0
+    losses, hits, n_samples = 0.0, 0, 0
     for batch in batches:
-        if len(batch) < 2:  # batch norm has no variance of one sample
+        if len(batch) < 2:  # batch norm has no variance for one sample
             continue
         with torch.autocast(x.device.type, dtype=torch.bfloat16, enabled=half):
             logits = model(x[batch]).float()
@@ -165,15 +166,15 @@ def _one_epoch(
         optimizer.step()
         losses += float(loss.detach()) * len(batch)
         hits += int((logits.argmax(1) == y[batch]).sum())
-        seen += len(batch)
-    return losses / seen, hits / seen
+        n_samples += len(batch)
+    return losses / n_samples, hits / n_samples
 
 
-def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
-    """Move each image (n, c, h, w) by up to ``most`` pixels up or down and left or right; what comes in is zero."""
+def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
+    """Move each image (n, c, h, w) by up to ``limit`` pixels up or down and left or right; the new pixels are zero."""
     n, _, height, width = images.shape
-    padded = F.pad(images, (most, most, most, most))
-    dy, dx = torch.randint(0, 2 * most + 1, (2, n), generator=generator).to(images.device)
+    padded = F.pad(images, (limit, limit, limit, limit))
+    dy, dx = torch.randint(0, 2 * limit + 1, (2, n), generator=generator).to(images.device)
     rows = dy[:, None, None, None] + torch.arange(height, device=images.device)[:, None]
     columns = dx[:, None, None, None] + torch.arange(width, device=images.device)
     samples = torch.arange(n, device=images.device)[:, None, None, None]
@@ -182,5 +183,5 @@ def shifted(images: Tensor, most: int, generator: torch.Generator) -> Tensor:
 
 
 def accuracy(logits: Tensor, labels: Tensor) -> float:
-    """Share of the samples whose largest logit is their label."""
+    """Return the share of samples whose largest logit is their label."""
     return float((logits.argmax(1) == labels).float().mean())

@@ -121,7 +121,7 @@ def test_a_killed_run_stays_readable_is_known_as_unfinished_and_is_begun_anew(
 
 
 def test_unknown_names_are_told_with_what_there_is(tmp_path: Path) -> None:
-    with pytest.raises(NmfdiagError, match=r"Unknown experiment 'late-stopping': there are .*few-shot"):
+    with pytest.raises(NmfdiagError, match=r"Unknown experiment 'late-stopping': accepted are .*few-shot"):
         record("late-stopping", tmp_path)
     with pytest.raises(NmfdiagError, match=r"No network of 'few-shot' has a name that begins with mnist"):
         record("few-shot", tmp_path, only=["mnist"])

@@ -116,9 +116,7 @@ def checkpoints() -> Iterator[Hostile]:
     )
     for name in (*NAMES, os.fsdecode(b"a\xff\xfe")):
         write = of(lambda path, bait: torch.save(STATE, path), f"weights called {name!r}")
-        yield Hostile(
-            f"{name.replace('/', '')}.pt", WEIGHTS, write, "are of no architecture that is known here", only_path=True
-        )
+        yield Hostile(f"{name.replace('/', '')}.pt", WEIGHTS, write, "fit no known architecture", only_path=True)
 
 
 def scripted(path: Path) -> None:

@@ -42,7 +42,7 @@ IMAGES = [each for each in SAMPLES if each.name == "images.zip" and each.words !
 OTHER_WORDS = {
     "No images as": "needs at least 2 images|has no image of the 2 classes|was not recognised",
     "Unknown data set": "Expected a folder CLASS/IMAGE",
-    "are of no architecture that is known here": f"don't fit {ARCH}",
+    "fit no known architecture": f"don't fit {ARCH}",
 }
 """What ``zoo add`` says where ``diagnose`` says something else."""
 OUT = [
@@ -234,7 +234,7 @@ def test_more_pixels_than_are_decoded(
 ) -> None:
     test = folder_of(place / "hostile" / "test", {f"a/{i}.png": png(side=100) for i in range(20)})
     monkeypatch.setattr(image_reader, "MAX_WORK", 100_000)
-    assert "are too large to be all unpacked" in added(place, capsys, *command(weights(2), good, f"--test={test}"))
+    assert "are too large to be unpacked together" in added(place, capsys, *command(weights(2), good, f"--test={test}"))
 
 
 @pytest.mark.parametrize("full", ["the disk", "another file there"])

@@ -94,7 +94,7 @@ def test_curves_of_the_classes_that_are_there(added: ZooEntry) -> None:
     assert [request.class_idx for request in requests] == [TENCH, GOLDFISH]
     assert [compute(request, device="cpu").baseline_accuracy for request in requests] == [0, 1]
     with pytest.raises(
-        NmfdiagError, match=r"fish was added without samples of class 2: there are 0 \(tench\), 1 \(goldfish"
+        NmfdiagError, match=r"fish was added without samples of class 2: it has 0 \(tench\), 1 \(goldfish"
     ):
         profile_requests(added, classes=[SHARK])
 
@@ -237,7 +237,7 @@ def test_what_else_is_refused(place: Path, added: ZooEntry, tmp_path: Path, monk
     (tmp_path / "index.json").write_text(json.dumps({"0": ["n01440764", "tench"]}))
     refused(r"The class index index\.json has 1 classes, the network 1000", class_index=tmp_path / "index.json")
     refused(
-        "has no image of the 1 classes", classes=["tench"], test=write_images(tmp_path / "test", classes=("goldfish",))
+        "has no image of the 1 chosen classes", classes=["tench"], test=write_images(tmp_path / "test", classes=("goldfish",))
     )
     monkeypatch.setattr(add_network, "MAX_POOL_BYTES", 10**6)
     refused(r"6 images of 2 classes take 0\.0 GiB in memory, accepted are .*--classes", per_class=3)

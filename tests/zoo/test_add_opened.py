@@ -174,7 +174,7 @@ def test_what_may_be_replaced(own_zoo: Path, opened: Opened, smooth: Opened) -> 
 
 def test_code_of_its_own_can_not_be_added(opened: Opened) -> None:
     with pytest.raises(
-        NmfdiagError, match=r"is made by code of its own, which the zoo does not run: it can be diagnosed"
+        NmfdiagError, match=r"is built by its own code, which the zoo does not run: it can be diagnosed"
     ):
         add_opened("code", replace(opened, arch=""))
     assert "code" not in entries()

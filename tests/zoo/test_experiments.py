@@ -83,9 +83,9 @@ def test_every_architecture_and_size_is_one_that_there_is() -> None:
 def test_definitions_are_all_combinations_and_the_primary_one_is_among_them() -> None:
     assert len(set(DEFINITIONS)) == len(DEFINITIONS) == len(LAYER_SETS) * len(AXES) * len(BATCHES)
     assert PRIMARY in DEFINITIONS and Definition("all layers", "linear", "single") == PRIMARY
-    assert len({definition.words for definition in DEFINITIONS}) == len(DEFINITIONS)
-    assert PRIMARY.words == "mean over all layers, linear k, single-class batches"
-    assert Definition("last third", "log", "multi").words == "mean over last third, log k, multi-class batches"
+    assert len({definition.text for definition in DEFINITIONS}) == len(DEFINITIONS)
+    assert PRIMARY.text == "mean over all layers, linear k, single-class batches"
+    assert Definition("last third", "log", "multi").text == "mean over last third, log k, multi-class batches"
     with pytest.raises(FrozenInstanceError):
         PRIMARY.axis = "log"  # type: ignore[misc]
 
@@ -93,8 +93,8 @@ def test_definitions_are_all_combinations_and_the_primary_one_is_among_them() ->
 @pytest.mark.parametrize("n", range(3, 17))
 def test_thirds_share_the_layers_out_in_order(n: int) -> None:
     layers = [f"conv{i}" for i in range(n)]
-    thirds = [Definition(part).chosen(layers) for part in LAYER_SETS[1:]]
-    assert [layer for third in thirds for layer in third] == layers == Definition().chosen(layers)
+    thirds = [Definition(part).members(layers) for part in LAYER_SETS[1:]]
+    assert [layer for third in thirds for layer in third] == layers == Definition().members(layers)
     assert max(map(len, thirds)) - min(map(len, thirds)) <= 1
 
 
@@ -116,5 +116,5 @@ def test_few_shot_runs_differ_in_their_seed_alone_and_never_stop_by_themselves()
 
 def test_experiments_are_found_by_name() -> None:
     assert experiment("generalization") is GENERALIZATION and experiment("few-shot") is FEW_SHOT
-    with pytest.raises(NmfdiagError, match=r"Unknown experiment 'figure-5': there are generalization, .*few-shot"):
+    with pytest.raises(NmfdiagError, match=r"Unknown experiment 'figure-5': accepted are generalization, .*few-shot"):
         experiment("figure-5")

@@ -263,7 +263,7 @@ def test_what_is_refused(place: Path, entry: ZooEntry, tmp_path: Path, monkeypat
     with pytest.raises(NmfdiagError, match=r"'imagenet' has 3 channels, the inputs have 1 \(shape \(1, 8, 8\)\)"):
         open_checkpoint("cnn", weights, place / "digits.npz", normalization="imagenet")
     save_file({"x": torch.zeros(2)}, tmp_path / "strange.safetensors")
-    with pytest.raises(NmfdiagError, match=r"of no architecture that is known here; .*--arch, or .*--model"):
+    with pytest.raises(NmfdiagError, match=r"fit no known architecture; .*--arch, or .*--model"):
         open_checkpoint("auto", tmp_path / "strange.safetensors", place / "digits.npz")
     np.savez(tmp_path / "more.npz", x=np.zeros((24, 1, 8, 8), np.uint8), y=np.arange(24) % 12)
     with pytest.raises(NmfdiagError, match=r"has 12 classes \(labels up to 11\), the network has 10 outputs"):

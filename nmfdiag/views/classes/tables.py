@@ -13,7 +13,7 @@ from nmfdiag.measures.stats.correlation import Correlation, correlation
 from nmfdiag.views.curve_groups import Curves
 from nmfdiag.views.option_names import Reserved
 from nmfdiag.views.selection import EACH_CLASS, MULTI, Choice
-from nmfdiag.zoo.registry import ZooEntry, known
+from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 LOWEST = Reserved("lowest AuC")
 POOLED = "pooled within p"
@@ -130,7 +130,7 @@ def correlations(class_curves: ClassCurves, layer: str, method: str = "pearson")
 def _row_start(class_curves: ClassCurves, p: float, layer: str, c: int) -> dict[str, Any]:
     return {
         "network": class_curves.network(p).name,
-        "p": known(p),
+        "p": known_noise(p),
         "layer": layer,
         "class": class_curves.names[c],
         "method": class_curves.method,

@@ -60,7 +60,7 @@ def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
     figure.update_xaxes(title=over + suffix, range=AUC_RANGE if raw else None, matches="x")
     figure.update_yaxes(range=ERROR_RANGE if raw else None)
     figure.update_yaxes(title=f"generalisation error{suffix}", col=1)
-    set_layout(figure, _title("Generalisation error over AuC", selection.definition.words))
+    set_layout(figure, _title("Generalisation error over AuC", selection.definition.text))
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(
         height=HEIGHT + 100,
@@ -91,7 +91,7 @@ def definitions_figure(verdicts: Sequence[Verdict], statistic: str = "pearson") 
             mode="markers", legendgroup=method,
             marker={"symbol": DEFINITION_MARKERS[method], "size": 9, "color": GREY, "line": {"width": 2}},
             text=[
-                f"{METHODS[method].title}, {rows[i].definition.words}<br>{STATISTICS[statistic]} = {interval_words(correlation)}"
+                f"{METHODS[method].title}, {rows[i].definition.text}<br>{STATISTICS[statistic]} = {interval_words(correlation)}"
                 f"{'<br>the strongest here' if leads else ''}"
                 for (i, correlation), leads in zip(points, first, strict=True)
             ],
@@ -118,7 +118,7 @@ def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
             marker={"symbol": marker_of(p), "size": 8},
             hovertemplate=f"{METHODS[method].title}<br>%{{x}}<br>AuC %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
-    counted = definition.chosen(record.layers)
+    counted = definition.members(record.layers)
     if len(counted) < len(record.layers):
         ends = (record.layers.index(counted[0]) - 0.5, record.layers.index(counted[-1]) + 0.5)
         figure.add_vrect(x0=ends[0], x1=ends[1], fillcolor="rgba(128,128,128,0.12)", line_width=0)

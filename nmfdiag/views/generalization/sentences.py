@@ -27,7 +27,7 @@ time and goes on where it was. Run in a terminal: `{COMMAND} --out {RECORDS_FOLD
 
 def how_to_read() -> str:
     """Return the page's text on how to read it."""
-    return help_text("generalization", primary=PRIMARY.words)
+    return help_text("generalization", primary=PRIMARY.text)
 
 
 def title_answer(verdict: Verdict) -> str:
@@ -131,7 +131,7 @@ def subject(selection: Selection, n_recorded: int) -> str:
     """Return the selection as text, and how much of the experiment is recorded."""
     networks = f"{len(selection.records)} networks · {join(dict.fromkeys(r.recipe.dataset for r in selection.records))}"
     levels = sorted({r.recipe.label_noise for r in selection.records})
-    text = f"{networks} · p = {', '.join(f'{p:g}' for p in levels)} · {selection.definition.words}"
+    text = f"{networks} · p = {', '.join(f'{p:g}' for p in levels)} · {selection.definition.text}"
     if selection.compared != COMPARED[0]:
         text += f" · {selection.compared}"
     return text if n_recorded >= len(GENERALIZATION) else f"{text} · so far {n_recorded} of {len(GENERALIZATION)}"
@@ -144,7 +144,7 @@ def is_declared(selection: Selection, dataset: str, fits: str) -> bool:
 
 def declared_words(declared: Verdict) -> str:
     """Return the declared answer, to stand beside that of other choices."""
-    return f"These are not the declared choices. Those ({declared.definition.words}, all networks) give: {_all_intervals(declared)}."
+    return f"These are not the declared choices. Those ({declared.definition.text}, all networks) give: {_all_intervals(declared)}."
 
 
 def network_words(record: NetworkRecord) -> str:
@@ -171,7 +171,7 @@ def accuracy_words(record: NetworkRecord, selection: Selection) -> str:
     areas = join(f"{METHODS[m].phrase} {record.area(m, selection.definition):.3f}" for m in PAPER_METHODS)
     return (
         f"Training accuracy {record.train_accuracy:.3f}, test accuracy {record.test_accuracy:.3f}, generalisation error "
-        f"{signed(record.generalization_error)}. AuC ({selection.definition.words}): {areas}."
+        f"{signed(record.generalization_error)}. AuC ({selection.definition.text}): {areas}."
     )
 
 
@@ -181,8 +181,8 @@ def settings(selection: Selection, n_recorded: int) -> dict[str, str]:
     dates = sorted({str(p.get("date")) for p in provenances})
     return {
         "networks": f"{len(selection.records)} chosen, {n_recorded} recorded, {len(GENERALIZATION)} declared",
-        "definition of AuC": selection.definition.words,
-        "declared as primary": PRIMARY.words,
+        "definition of AuC": selection.definition.text,
+        "declared as primary": PRIMARY.text,
         "samples a class": join(dict.fromkeys(str(p.get("per_class")) for p in provenances)),
         "intervals": "95 %, bootstrap over networks, percentiles",
         "recorded": span(dates),

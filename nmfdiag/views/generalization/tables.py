@@ -205,7 +205,7 @@ def factors(record: NetworkRecord) -> dict[str, Any]:
 
 def layer_table(record: NetworkRecord, definition: Definition) -> pd.DataFrame:
     """Return AuC by layer and method of one network."""
-    counted = definition.chosen(record.layers)
+    counted = definition.members(record.layers)
     return pd.DataFrame(
         [
             {"network": record.name, "layer": layer, "method": METHODS[method].title, "AuC": auc}

@@ -101,7 +101,7 @@ def _position(name: str, declared: list[str]) -> int:
 
 def layers_in(choice: str, layers: list[str]) -> list[str]:
     """Return the layers of a choice, which is one of :data:`LAYER_SETS` or a layer."""
-    return Definition(choice).chosen(layers) if choice in LAYER_SETS else [choice]
+    return Definition(choice).members(layers) if choice in LAYER_SETS else [choice]
 
 
 def measured_series(run: Run, source: str, value: str, layers: str = ALL) -> list[float | None]:

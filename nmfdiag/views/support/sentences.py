@@ -9,7 +9,7 @@ from nmfdiag.jobs.requests import MULTI_CLASS, SupportRequest
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.text import plural
 from nmfdiag.views.selection import MULTI, Choice
-from nmfdiag.zoo.registry import known
+from nmfdiag.zoo.registry import known_noise
 
 PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
 """Option of the page -> share of the support that the rectangles by layer cover."""
@@ -75,7 +75,7 @@ def support_table(results: Covers, choice: Choice) -> pd.DataFrame:
     rows = [
         {
             "network": request.entry,
-            "p": known(choice.label_noise(request)),  # type: ignore[arg-type]
+            "p": known_noise(choice.label_noise(request)),  # type: ignore[arg-type]
             "layer": request.layer,
             "class": str(MULTI) if request.class_idx == MULTI_CLASS else request.class_idx,
             "at least": c.lower_bound,
@@ -106,7 +106,7 @@ def entry_table(covers: Mapping[float, SupportCover], layer: str) -> pd.DataFram
         first, dots = rectangle_of(c), set(c.fooling_set)
         rows += [
             {
-                "p": known(p), "layer": layer, "row": int(i), "times": c.times[i], "channel": c.channels[j],
+                "p": known_noise(p), "layer": layer, "row": int(i), "times": c.times[i], "channel": c.channels[j],
                 "positive": bool(first[i, j]), "rectangle": int(first[i, j]), "fooling_set": (i, j) in dots,
             }
             for i, j in np.ndindex(first.shape)
