@@ -179,6 +179,6 @@ def words(drawn: str, folder: Path) -> object:
     assert NAME.fullmatch(browse.proposed_name(drawn))
     with suppress(NmfdiagError):
         normalization(drawn, torch.zeros(4, 3, 2, 2))
-    found = browse.chosen(folder / "models", drawn)
+    found = browse.path_inside(folder / "models", drawn)
     assert found.is_relative_to((folder / "models").resolve())
     return found

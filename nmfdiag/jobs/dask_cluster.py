@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 Answer = CompressionCurve | NmfdiagError
 CONNECT_SECONDS = 10
 PATIENCE_SECONDS = 30.0
-"""So long a scheduler may be without any worker, and a lost one may take to come back."""
+"""Seconds that a scheduler may be without a worker, or unreachable."""
 POLL_SECONDS = 2.0
-GO_ON = "Finished curves are kept: the same command goes on from there."
+GO_ON = "Finished curves are kept: the same command continues from there."
 
 
 def answer_on_worker(request: dict[str, Any], expected: dict[str, Any], device: str) -> dict[str, Any]:
-    """Compute one curve where Dask has put it. Sent by value, so that a worker without nmfdiag can say so.
+    """Compute one curve on a worker. Sent by value, so that a worker without nmfdiag can say so.
 
     Args:
         request: The fields of a :class:`CurveRequest`.
-        expected: What :func:`nmfdiag.jobs.requests.stamp` says of it where it was asked for.
-        device: Where to compute.
+        expected: The client's :func:`nmfdiag.jobs.requests.stamp` of it.
+        device: Device to compute on.
 
     Returns:
         The curve's record, or ``{"error": ...}``.
@@ -52,18 +52,18 @@ def answer_on_worker(request: dict[str, Any], expected: dict[str, Any], device: 
 
 
 def checked_record(request: dict[str, Any], expected: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """A curve's record, or ``{"error": ...}``; nothing is computed where network, schema or version are others than were asked for."""
+    """Return a curve's record, or ``{"error": ...}``, without computing where network, schema or version differ from the client's."""
     from nmfdiag.jobs.compute import compute
 
     try:
         _check_here(request, expected)
         return compute(CurveRequest(**request), device=device).to_dict()
-    except Exception as error:  # whatever it is: one sentence goes back, the next curve is tried
+    except Exception as error:  # any error goes back as a sentence, and the next curve is tried
         return {"error": str(error) if isinstance(error, NmfdiagError) else f"{type(error).__name__}: {error}"}
 
 
 def _check_here(request: dict[str, Any], expected: Mapping[str, Any]) -> None:
-    """Compare what is here with what was asked for.
+    """Compare this worker with the client.
 
     Raises:
         NmfdiagError: If the version, the schema or the network differs.
@@ -71,33 +71,33 @@ def _check_here(request: dict[str, Any], expected: Mapping[str, Any]) -> None:
     from nmfdiag.version import __version__
 
     if expected["nmfdiag"] != __version__:
-        raise NmfdiagError(f"It has nmfdiag {__version__}, asked for was {expected['nmfdiag']}: install the same one.")
+        raise NmfdiagError(f"It has nmfdiag {__version__}, expected {expected['nmfdiag']}: install the same version.")
     entry = lookup(request["entry"])
-    here = stamp(CurveRequest(**request), entry.digest)
-    if here["content"] != expected["content"]:
+    local = stamp(CurveRequest(**request), entry.digest)
+    if local["content"] != expected["content"]:
         raise NmfdiagError(
-            f"Its network {entry.name} is another one: the hash of weights and samples is {here['content'][:12]}, asked for was "
+            f"Its network {entry.name} is another one: the hash of weights and samples is {local['content'][:12]}, expected "
             f"{expected['content'][:12]}. Give it the same zoo (NMFDIAG_ZOO)."
         )
-    if here != expected:
+    if local != expected:
         raise NmfdiagError(
-            f"Its nmfdiag computes other curves (schema {here['schema']}, asked for was {expected['schema']})."
+            f"Its nmfdiag computes other curves (schema {local['schema']}, expected {expected['schema']})."
         )
 
 
-def on_dask(wanted: Mapping[str, CurveRequest], scheduler: str, device: str) -> Iterator[tuple[str, Answer]]:
+def on_dask(requests: Mapping[str, CurveRequest], scheduler: str, device: str) -> Iterator[tuple[str, Answer]]:
     """Compute curves on the workers of a Dask scheduler.
 
     Args:
-        wanted: Requests by their keys.
+        requests: Requests by key.
         scheduler: ``tcp://host:port``.
-        device: Where the workers compute.
+        device: Device that the workers compute on.
 
     Yields:
-        Each key with its curve, or with what is wrong with it, as they come.
+        Each key with its curve or error, in order of completion.
 
     Raises:
-        NmfdiagError: If the address is malformed, nobody answers there, or the scheduler or its last worker is lost.
+        NmfdiagError: If the address is malformed, no scheduler answers there, or the scheduler or its last worker is lost.
     """
     check_address(scheduler)
     try:
@@ -108,16 +108,16 @@ def on_dask(wanted: Mapping[str, CurveRequest], scheduler: str, device: str) -> 
         ) from None
     logging.getLogger("distributed").setLevel(
         logging.CRITICAL
-    )  # it prints tracebacks of what is told below in a sentence
+    )  # it prints tracebacks of errors that are reported below
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except Exception as error:
         raise NmfdiagError(f"No Dask scheduler answers at {scheduler} ({_first_line(error)}).") from None
     try:
-        futures = _submit(client, wanted, device)
-        for future in _as_they_come(client, set(futures)):
+        futures = _submit(client, requests, device)
+        for future in _finished_futures(client, set(futures)):
             key = futures[future]
-            yield key, _curve(key, wanted[key], future)
+            yield key, _curve(key, requests[key], future)
     except NmfdiagError:
         raise
     except Exception as error:
@@ -127,50 +127,50 @@ def on_dask(wanted: Mapping[str, CurveRequest], scheduler: str, device: str) -> 
 
 
 def check_address(scheduler: str) -> None:
-    """Refuse what is no address of a Dask scheduler.
+    """Refuse anything but the address of a Dask scheduler.
 
     Raises:
-        NmfdiagError: With what is accepted.
+        NmfdiagError: If the address is malformed.
     """
     try:
         parts = urlsplit(scheduler)
         plain = parts.netloc == scheduler.removeprefix("tcp://").rstrip("/") and "@" not in parts.netloc
         if parts.scheme == "tcp" and plain and parts.hostname and parts.port:
             return
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is not a number
         pass
     raise NmfdiagError(f"Unknown scheduler {scheduler!r}: accepted are local and tcp://host:port.")
 
 
-def _submit(client: "Client", wanted: Mapping[str, CurveRequest], device: str) -> dict["Future", str]:
+def _submit(client: "Client", requests: Mapping[str, CurveRequest], device: str) -> dict["Future", str]:
     function = _ByValue(answer_on_worker)
     futures = {}
-    for key, request in wanted.items():
+    for key, request in requests.items():
         expected = stamp(request, lookup(request.entry).digest)
         if expected["key"] != key:
-            raise NmfdiagError(f"{request.entry} was replaced while the sweep was being prepared: ask again.")
+            raise NmfdiagError(f"{request.entry} was replaced while the sweep was being prepared: try again.")
         name = f"nmfdiag-{expected['nmfdiag']}-{key}"
         futures[client.submit(function, asdict(request), expected, device, key=name, pure=True)] = key
     return futures
 
 
-def _as_they_come(client: "Client", left: set["Future"]) -> Iterator["Future"]:
-    """Futures as they are finished, lost or failed.
+def _finished_futures(client: "Client", left: set["Future"]) -> Iterator["Future"]:
+    """Yield futures as they finish, fail or are lost.
 
     Raises:
-        NmfdiagError: If there has been no worker, or no scheduler, for :data:`PATIENCE_SECONDS`.
+        NmfdiagError: If no worker, or no scheduler, has answered for :data:`PATIENCE_SECONDS`.
     """
-    since = time.monotonic()
+    last_sign = time.monotonic()
     while left:
         finished = [future for future in left if future.status != "pending"]
-        if finished or _working(client):
-            since = time.monotonic()
-        elif time.monotonic() - since > PATIENCE_SECONDS:
+        if finished or _has_worker(client):
+            last_sign = time.monotonic()
+        elif time.monotonic() - last_sign > PATIENCE_SECONDS:
             missing = "has no worker" if client.status == "running" else "no longer answers"
             address = client.scheduler.address if client.scheduler is not None else "that was named"
             raise NmfdiagError(
                 f"The Dask scheduler {address} {missing}: {len(left)} curves are not computed. Start workers "
-                f"(dask worker {address}) that have nmfdiag and the same zoo. {GO_ON}"
+                f"(dask worker {address}) with nmfdiag and the same zoo. {GO_ON}"
             )
         if client.status == "closed":
             raise NmfdiagError(
@@ -183,15 +183,15 @@ def _as_they_come(client: "Client", left: set["Future"]) -> Iterator["Future"]:
 
 
 def _wait(client: "Client", futures: set["Future"]) -> None:
-    """Until one of them is finished, or a while has passed."""
+    """Wait until one of them is finished, or :data:`POLL_SECONDS` have passed."""
     from distributed import wait
 
     with client.as_current(), suppress(TimeoutError):
         wait(list(futures), timeout=POLL_SECONDS, return_when="FIRST_COMPLETED")
 
 
-def _working(client: "Client") -> bool:
-    """Whether the scheduler answers, and has a worker."""
+def _has_worker(client: "Client") -> bool:
+    """Return whether the scheduler answers and has a worker."""
     if client.status != "running":
         return False
     try:
@@ -201,7 +201,7 @@ def _working(client: "Client") -> bool:
 
 
 def _curve(key: str, request: CurveRequest, future: "Future") -> Answer:
-    """What came back for one request: the curve, or a sentence."""
+    """Return the curve of one request, or its error."""
     try:
         record = future.result(timeout=CONNECT_SECONDS)
         if "error" in record:
@@ -209,13 +209,17 @@ def _curve(key: str, request: CurveRequest, future: "Future") -> Answer:
         curve = CompressionCurve.from_dict(record)
         if curve.provenance.get("key") != key:
             return NmfdiagError(
-                f"A worker answered with a curve of something else than {request.layer} of {request.entry}."
+                f"A worker answered with another curve than that of {request.layer} of {request.entry}."
             )
         return curve
     except Exception as error:
         died = type(error).__name__ == "KilledWorker"
-        why = "the workers that tried it have died, perhaps for want of memory" if died else _first_line(error)
-        return NmfdiagError(f"{request.layer} of {request.entry} could not be computed: {why}.")
+        reason = (
+            "the workers that tried it have died, perhaps because they ran out of memory"
+            if died
+            else _first_line(error)
+        )
+        return NmfdiagError(f"{request.layer} of {request.entry} could not be computed: {reason}.")
 
 
 def _first_line(error: BaseException) -> str:
@@ -224,7 +228,7 @@ def _first_line(error: BaseException) -> str:
 
 
 class _ByValue:
-    """A function that is unpickled from its code, where its module may be missing."""
+    """A function that is pickled with its code, for workers that may lack its module."""
 
     def __init__(self, function: Callable[..., Any]):
         import cloudpickle
@@ -240,4 +244,4 @@ class _ByValue:
         return pickle.loads, (self.code,)
 
     def __call__(self) -> None:
-        """Never called here: what arrives at a worker is the function itself."""
+        """Never called here: workers unpickle the function itself."""

@@ -1,4 +1,4 @@
-"""Memory: what there is, what a curve will need, and what to say where it is not enough. Without torch."""
+"""Memory: how much is free, how much a curve will need, and the message where it is too small. Without torch."""
 
 import math
 import os
@@ -15,12 +15,15 @@ if TYPE_CHECKING:
     from nmfdiag.networks.split import SplitNetwork
 
 USABLE = 0.9
+"""Share of the free memory that may be used."""
 FLOAT = 4
+"""Bytes of a number."""
 HEAD = 2.5
-"""A module's input and output, and what it needs beside, as multiples of its output."""
+"""Memory of a module's input, output and temporary values, as a multiple of its output."""
 UNLIMITED = 2**60
+"""Bytes from which a limit counts as none."""
 LEAST_BYTES = 2**31
-"""What a process of ours may have in any case: torch alone takes a third of it."""
+"""Bytes that a child process may use in any case: torch alone takes a third of it."""
 SIGNS = (
     "out of memory",
     "not enough memory",
@@ -30,36 +33,36 @@ SIGNS = (
     "bad_alloc",
     "alloc_failed",
 )
-"""In the messages of torch, numpy, CUDA and the system, in lower case."""
+"""Phrases in the messages of torch, numpy, CUDA and the system, in lower case."""
 
 
 def available_bytes(device: str = "cpu", root: Path = Path("/")) -> int | None:
-    """Memory that can still be had, of a device; None where the system does not say.
+    """Return the free memory of a device; None where the system doesn't report it.
 
     Args:
         device: ``"cpu"``, or a GPU's name.
-        root: Where ``proc`` and ``sys`` are.
+        root: Parent folder of ``proc`` and ``sys``.
     """
     if device != "cpu":
         import torch
 
         return int(torch.cuda.mem_get_info(device)[0]) if device.startswith("cuda") else None
-    found = [_system(root), *_groups(root), _process()]
-    return min((each for each in found if each is not None), default=None)
+    limits = [_system_bytes(root), *_group_limits(root), _address_space()]
+    return min((limit for limit in limits if limit is not None), default=None)
 
 
 def curve_bytes(
     network: "SplitNetwork", request: "CurveRequest", n_samples: int, ranks_of: Callable[[int], list[int]]
 ) -> int:
-    """Estimate what a curve needs at its peak, above what is loaded.
+    """Estimate the peak memory of a curve, beside the loaded network and samples.
 
-    That is the network up to the layer, or the activation matrix, its factorisation and a piece of the rest of the network.
+    It is the larger of the network up to the layer, and the activation matrix with its factorisation and a piece of the rest of the network.
 
     Args:
         network: The network.
         request: The curve.
         n_samples: Samples in its batch.
-        ranks_of: From the full rank to the ranks of its grid.
+        ranks_of: Returns the ranks of its grid for a full rank.
     """
     from nmfdiag.factorize.memory import factorization_bytes
     from nmfdiag.measures.compression import STARTS
@@ -67,8 +70,8 @@ def curve_bytes(
     from nmfdiag.networks.split import PIECE_BYTES
 
     layer = network.layer(request.layer)
-    before = [math.prod(each.output_shape) for each in network.layers if each.index <= layer.index]
-    after = [math.prod(each.output_shape) for each in network.layers if each.index >= layer.index]
+    before = [math.prod(candidate.output_shape) for candidate in network.layers if candidate.index <= layer.index]
+    after = [math.prod(candidate.output_shape) for candidate in network.layers if candidate.index >= layer.index]
     values, width = n_samples * math.prod(layer.output_shape), layer.width
     method = method_of(request.method).costs_like
     ranks = ranks_of(min(values // width, width if method != "signed" else 2 * width))
@@ -80,55 +83,57 @@ def curve_bytes(
 
 
 def check_memory(needed: int, device: str, request: Any) -> None:
-    """Refuse what would not fit.
+    """Refuse a request that would not fit.
 
     Raises:
-        NmfdiagError: With the figures and what to lower.
+        NmfdiagError: If it needs too much; it names the figures and what to lower.
     """
-    there = available_bytes(device)
-    if there is not None and needed > USABLE * there:
-        share = USABLE * there / needed
+    available = available_bytes(device)
+    if available is not None and needed > USABLE * available:
+        share = USABLE * available / needed
         raise NmfdiagError(
-            f"{request.layer} of {request.entry} needs about {_gib(needed)} of memory, and {_gib(there)} are free on {device}: "
+            f"{request.layer} of {request.entry} needs about {_gib(needed)} of memory, and {_gib(available)} are free on {device}: "
             f"it was not begun. {_advice(request, share, device)}"
         )
 
 
 def keep_within(process: int) -> None:
-    """Let another process of ours have no more memory than there is now, so that it fails before the system runs out of it.
+    """Limit a child process to the memory that is free now, so that it fails before the system runs out of it; on Linux only.
 
     Args:
-        process: Its number. Only Linux can be told.
+        process: Its number.
     """
-    there = available_bytes()
+    available = available_bytes()
     with suppress(ImportError, AttributeError, OSError, ValueError):
         import resource
 
-        if there is not None:
-            most = max(int(USABLE * there), LEAST_BYTES)
-            resource.prlimit(process, resource.RLIMIT_DATA, (most, most))
+        if available is not None:
+            limit = max(int(USABLE * available), LEAST_BYTES)
+            resource.prlimit(process, resource.RLIMIT_DATA, (limit, limit))
 
 
 def out_of_memory(error: BaseException | None) -> bool:
-    """Whether an error says that memory could not be had, itself or what it was raised from."""
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        seen.add(id(error))
+    """Return whether an error, or one that it was raised from, says that memory could not be allocated."""
+    visited: set[int] = set()
+    while error is not None and id(error) not in visited:
+        visited.add(id(error))
         if isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS):
             return True
         error = error.__cause__ or error.__context__
     return False
 
 
-def memory_words(error: BaseException, request: Any, device: str) -> str:
-    """Why a computation ended for want of memory, and what to ask for instead."""
-    told = str(error).strip().splitlines()
-    why = f" ({told[0][:200]})" if told else ""
-    return f"There was not enough memory for {request.layer} of {request.entry}{why}. {_advice(request, 0.5, device)}"
+def memory_message(error: BaseException, request: Any, device: str) -> str:
+    """Return why a computation ran out of memory, and what to request instead."""
+    lines = str(error).strip().splitlines()
+    reason = f" ({lines[0][:200]})" if lines else ""
+    return (
+        f"There was not enough memory for {request.layer} of {request.entry}{reason}. {_advice(request, 0.5, device)}"
+    )
 
 
-def give_back() -> None:
-    """Return what is no longer used to the system, after memory has run out."""
+def release_memory() -> None:
+    """Return unused memory to the system, after it has run out."""
     import gc
 
     gc.collect()
@@ -151,49 +156,49 @@ def _advice(request: Any, share: float, device: str) -> str:
     return f"Take {', or '.join(tips or ['a smaller layer'])}."
 
 
-def _system(root: Path) -> int | None:
-    """What Linux could give to new work without swapping."""
+def _system_bytes(root: Path) -> int | None:
+    """Return the memory that Linux has for new work without swapping."""
     with suppress(OSError, ValueError, StopIteration):
         lines = (root / "proc/meminfo").read_text(encoding="ascii").splitlines()
         return 1024 * int(next(line.split()[1] for line in lines if line.startswith("MemAvailable:")))
     return None
 
 
-def _groups(root: Path) -> Iterator[int]:
-    """What is left in each of the control groups (containers) that this process is in, version 1 or 2."""
+def _group_limits(root: Path) -> Iterator[int]:
+    """Yield the free memory of each control group (container) of this process, version 1 or 2."""
     with suppress(OSError, ValueError):
         for line in (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             _, controllers, path = line.split(":", 2)
             if controllers not in ("", "memory"):
                 continue
             folder = root / "sys/fs/cgroup" / controllers
-            used, most = (
+            usage_file, limit_file = (
                 ("memory.usage_in_bytes", "memory.limit_in_bytes") if controllers else ("memory.current", "memory.max")
             )
             parts = Path(path.lstrip("/")).parts
             for depth in range(
                 len(parts), -1, -1
-            ):  # inside a container the path may be the host's: the last one is its own
-                yield from _left(folder.joinpath(*parts[:depth]), used, most)
+            ):  # inside a container the path may be the host's: the last one is ours
+                yield from _free_bytes(folder.joinpath(*parts[:depth]), usage_file, limit_file)
 
 
-def _left(folder: Path, used: str, most: str) -> Iterator[int]:
+def _free_bytes(folder: Path, usage_file: str, limit_file: str) -> Iterator[int]:
     with suppress(OSError, ValueError):
-        limit = int((folder / most).read_text(encoding="ascii"))  # "max" where there is none
+        limit = int((folder / limit_file).read_text(encoding="ascii"))  # "max" if there is none
         if limit < UNLIMITED:
-            yield max(0, limit - int((folder / used).read_text(encoding="ascii")) + _reclaimable(folder))
+            yield max(0, limit - int((folder / usage_file).read_text(encoding="ascii")) + _reclaimable(folder))
 
 
 def _reclaimable(folder: Path) -> int:
-    """Files that are held in memory as long as nobody else needs it."""
+    """Return the bytes of cached files, which are freed when memory is needed."""
     with suppress(OSError, ValueError):
         stat = dict(line.split() for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines())
         return int(stat.get("total_inactive_file", stat.get("inactive_file", 0)))
     return 0
 
 
-def _process() -> int | None:
-    """What is left of the address space that this process may have (``ulimit -v``)."""
+def _address_space() -> int | None:
+    """Return the free part of this process's address space (``ulimit -v``)."""
     with suppress(ImportError, OSError, ValueError):
         import resource
 

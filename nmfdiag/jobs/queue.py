@@ -1,4 +1,4 @@
-"""Background work: one worker thread a device, one result at a time, each computed once whoever asks for it."""
+"""Background work: one worker thread per device, one result at a time, each computed once however many request it."""
 
 import atexit
 import gc
@@ -11,12 +11,13 @@ from typing import Any, TypeVar
 
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
-from nmfdiag.jobs.memory_limits import give_back, memory_words, out_of_memory
+from nmfdiag.jobs.memory_limits import memory_message, out_of_memory, release_memory
 from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest
 
 CLOSING_SECONDS = 3
+"""Seconds to wait for the worker when a queue is closed."""
 _COMPUTING = threading.Lock()
-"""Of all queues of the process: what a computation may take of the memory, and how long it takes, is known for one alone."""
+"""Lock of all queues of the process: memory and time of a computation are known only if it runs alone."""
 R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
 
 COMPUTED_BY = {
@@ -24,13 +25,13 @@ COMPUTED_BY = {
     "RuntimeRequest": ("nmfdiag.jobs.time_nmf", "measure"),
     "SupportRequest": ("nmfdiag.jobs.cover_support", "cover"),
 }
-"""Module and function that answer a type of request. By name: the worker alone imports them, since they take torch along, and a
-request is known even after Streamlit has loaded its edited module anew."""
+"""Module and function that answer a type of request. By name: only the worker imports them, because they import torch, and a
+request is recognised even after Streamlit has reloaded its edited module."""
 
 
 @dataclass
 class _Task:
-    """A result that somebody waits for; it is dropped when its last owner cancels."""
+    """A requested result; it is dropped when its last owner cancels."""
 
     request: Request
     owners: set[str]
@@ -39,7 +40,7 @@ class _Task:
 
 @dataclass(frozen=True)
 class Status:
-    """How far a list of requests is. ``running`` is what the worker does now, in words; empty if nothing of it."""
+    """Progress of a list of requests. ``running`` describes the one that is being computed; empty if none is."""
 
     done: int
     total: int
@@ -52,9 +53,9 @@ class Status:
 
 
 class Jobs:
-    """The queue of one device. Asking is cheap and never blocks on a computation.
+    """The queue of one device. Requesting is cheap and never blocks on a computation.
 
-    What was asked for last is computed first. Results go to the cache one by one: a killed process resumes where it was.
+    The last request is computed first. Results go to the cache one by one: a killed process resumes where it was.
     """
 
     def __init__(self, cache: CurveCache, device: str = "auto"):
@@ -63,7 +64,7 @@ class Jobs:
         self._lock = threading.Condition()
         self._waiting: dict[str, _Task] = {}
         self._running: dict[str, _Task] = {}
-        self._words = ""
+        self._activity = ""
         self._failed: dict[str, str] = {}
         self._closed = False
         self._worker = threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True)
@@ -71,7 +72,7 @@ class Jobs:
         atexit.register(self._at_exit)
 
     def close(self) -> None:
-        """Drop what waits, stop what is being computed, and end the worker (within seconds; it is not waited for longer)."""
+        """Drop what is queued, stop what is being computed, and end the worker, waiting for it for at most :data:`CLOSING_SECONDS`."""
         with self._lock:
             self._closed, self._waiting = True, {}
             for task in self._running.values():
@@ -81,18 +82,18 @@ class Jobs:
         atexit.unregister(self._at_exit)
 
     def _at_exit(self) -> None:
-        """A thread that still computes while the interpreter goes down takes the process along."""
+        """Close before the interpreter ends: a thread that still computes then would crash the process."""
         self.close()
         self.cache.close()
-        gc.freeze()  # looking through all that torch brought along would take seconds, and is of no use any more
+        gc.freeze()  # a last collection of all of torch's objects would take seconds, for nothing
 
     def ask(self, requests: Iterable[Request], owner: str) -> None:
-        """Queue what is not cached yet, ahead of what is queued; forgets earlier failures of the same requests."""
-        wanted = {request.key: request for request in requests}
-        cached = self.cache.get_many(wanted)
+        """Queue what is not cached yet, ahead of the rest; forget earlier failures of the same requests."""
+        requests_by_key = {request.key: request for request in requests}
+        cached = self.cache.get_many(requests_by_key)
         with self._lock:
-            fresh: dict[str, _Task] = {}
-            for key, request in wanted.items():
+            queued: dict[str, _Task] = {}
+            for key, request in requests_by_key.items():
                 if key in cached:
                     continue
                 self._failed.pop(key, None)
@@ -101,12 +102,12 @@ class Jobs:
                     continue
                 task = self._waiting.pop(key, None) or _Task(request, set())
                 task.owners.add(owner)
-                fresh[key] = task
-            self._waiting = fresh | self._waiting
+                queued[key] = task
+            self._waiting = queued | self._waiting
             self._lock.notify_all()
 
     def cancel(self, owner: str) -> None:
-        """Withdraw an owner: what nobody else waits for is dropped, and stopped if it is being computed."""
+        """Withdraw an owner: results that no other owner waits for are dropped, and stopped if they are being computed."""
         with self._lock:
             for task in [*self._waiting.values(), *self._running.values()]:
                 task.owners.discard(owner)
@@ -116,23 +117,23 @@ class Jobs:
                     task.stop.set()
 
     def status(self, requests: Iterable[Request]) -> Status:
-        """How far these requests are; what is neither cached, failed, waiting nor running was cancelled or not asked for."""
+        """Return the progress of these requests; one that is neither cached, failed, queued nor running was cancelled or never queued."""
         keys = [request.key for request in requests]
         with self._lock:
             pending = self._waiting.keys() | self._running.keys()
             failed = {key: self._failed[key] for key in keys if key in self._failed}
-            running = self._words if any(key in self._running for key in keys) else ""
+            running = self._activity if any(key in self._running for key in keys) else ""
             left = sum(key in pending for key in keys)
         return Status(len(keys) - left - len(failed), len(keys), running, failed)
 
     def busy(self, requests: Iterable[Request]) -> bool:
-        """Whether any of these is waiting or being computed."""
+        """Return whether any of these is queued or being computed."""
         keys = {request.key for request in requests}
         with self._lock:
             return bool(keys & (self._waiting.keys() | self._running.keys()))
 
     def results(self, requests: Iterable[R]) -> dict[R, Any]:
-        """The results that are finished."""
+        """Return the finished results."""
         by_key = {request.key: request for request in requests}
         return {by_key[key]: result for key, result in self.cache.get_many(by_key).items()}
 
@@ -148,13 +149,13 @@ class Jobs:
                 if on_gpu is None:
                     _limit_threads()
                     on_gpu = import_module("nmfdiag.jobs.compute").resolve(self.device) != "cpu"
-            except Exception:  # the computation says so too, to whoever waits for it
+            except Exception:  # the computation reports it too
                 on_gpu = False
             with _COMPUTING:
                 self._work_on(on_gpu)
 
     def _work_on(self, on_gpu: bool) -> None:
-        """Compute what is next."""
+        """Compute the next task."""
         with self._lock:
             group = self._next(on_gpu)
             self._running = group
@@ -166,15 +167,15 @@ class Jobs:
         except Exception as error:
             short_of_memory = out_of_memory(error)
             with self._lock:
-                self._failed |= {key: _words(error, task.request, self.device) for key, task in group.items()}
+                self._failed |= {key: _error_text(error, task.request, self.device) for key, task in group.items()}
         finally:
             with self._lock:
                 self._running = {}
-        if short_of_memory:  # only now is the error gone, which held on to what was computed
-            give_back()
+        if short_of_memory:  # only now the error is gone, which referred to the computed values
+            release_memory()
 
     def _next(self, on_gpu: bool) -> dict[str, _Task]:
-        """Take the next task from the queue; a GPU takes the same curve's other classes along, which it computes in one call."""
+        """Take the next task from the queue; for a GPU with the same curve's other classes, which it computes in one call."""
         if not self._waiting:  # cancelled meanwhile
             return {}
         first, task = next(iter(self._waiting.items()))
@@ -182,26 +183,26 @@ class Jobs:
         if on_gpu and isinstance(task.request, CurveRequest):
             alike = task.request.alike
             group |= {
-                key: other
-                for key, other in self._waiting.items()
-                if isinstance(other.request, CurveRequest) and other.request.alike == alike
+                key: waiting
+                for key, waiting in self._waiting.items()
+                if isinstance(waiting.request, CurveRequest) and waiting.request.alike == alike
             }
         for key in group:
             del self._waiting[key]
-        self._words = f"{task.request.layer} of {task.request.entry}"
+        self._activity = f"{task.request.layer} of {task.request.entry}"
         return group
 
     def _compute(self, group: dict[str, _Task]) -> None:
-        known = self.cache.get_many(group)  # another process may have been faster
-        tasks = {key: task for key, task in group.items() if key not in known}
+        cached = self.cache.get_many(group)  # another process may have been faster
+        tasks = {key: task for key, task in group.items() if key not in cached}
         if not tasks:
             return
         request = next(iter(tasks.values())).request
 
-        def report(_done: float, words: str) -> None:
+        def report(_done: float, text: str) -> None:
             if all(task.stop.is_set() for task in tasks.values()):
                 raise Cancelled
-            self._words = f"{request.layer} of {request.entry}: {words}"
+            self._activity = f"{request.layer} of {request.entry}: {text}"
 
         if len(tasks) > 1:
             together = import_module("nmfdiag.jobs.compute").compute_together
@@ -217,14 +218,14 @@ class Jobs:
                 self.cache.put(key, answer)
 
 
-def _words(error: Exception, request: Request, device: str) -> str:
+def _error_text(error: Exception, request: Request, device: str) -> str:
     if isinstance(error, NmfdiagError):
         return str(error)
-    return memory_words(error, request, device) if out_of_memory(error) else f"{type(error).__name__}: {error}"
+    return memory_message(error, request, device) if out_of_memory(error) else f"{type(error).__name__}: {error}"
 
 
 def worker_threads() -> int:
-    """All cores but one: the dashboard stays quick, and small products don't fight for the last core."""
+    """Return the number of cores but one: the dashboard stays responsive, and small products don't compete for the last core."""
     return max(1, (os.cpu_count() or 2) - 1)
 
 

@@ -1,4 +1,4 @@
-"""Many curves in one go: what is kept already is not computed again, so a sweep that was stopped goes on where it was."""
+"""Compute many curves: cached ones are not computed again, so a sweep that was stopped continues where it was."""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,37 +15,37 @@ LOCAL = "local"
 def sweep(
     requests: Iterable[CurveRequest], cache: CurveCache, *, scheduler: str = LOCAL, device: str = "auto"
 ) -> Iterator[tuple[CurveRequest, Answer]]:
-    """Compute curves, and keep each as soon as it is there.
+    """Compute curves, and keep each as soon as it is finished.
 
     Args:
-        requests: What to compute.
-        cache: Where finished curves are looked up and kept.
+        requests: The curves.
+        cache: Cache of finished curves.
         scheduler: ``"local"``: one after the other in this process. ``"tcp://host:port"``: on the workers of a Dask scheduler,
             which need this version of nmfdiag and the same zoo: others are refused, by name, before they compute.
-        device: Where to compute.
+        device: Device to compute on.
 
     Yields:
-        Each request with its curve, or with what is wrong with it, as they come; those that are kept already first.
+        Each request with its curve or error, in order of completion; cached ones first.
 
     Raises:
-        NmfdiagError: If the scheduler is unknown, can't be reached, or is lost with all that it has not answered yet.
+        NmfdiagError: If the scheduler is unknown, can't be reached, or is lost before it has answered everything.
     """
     if scheduler != LOCAL:
         check_address(scheduler)
-    wanted = {request.key: request for request in requests}
-    for key, curve in cache.get_many(wanted).items():
-        yield wanted.pop(key), curve
+    missing = {request.key: request for request in requests}
+    for key, curve in cache.get_many(missing).items():
+        yield missing.pop(key), curve
     if scheduler == LOCAL:
-        answers: Iterable[tuple[str, Answer]] = ((key, _answer(one, device)) for key, one in wanted.items())
+        answers: Iterable[tuple[str, Answer]] = ((key, _answer(request, device)) for key, request in missing.items())
     else:
-        answers = on_dask(wanted, scheduler, device)
+        answers = on_dask(missing, scheduler, device)
     for key, answer in answers:
         if isinstance(answer, CompressionCurve):
-            answer = _kept(cache, key, answer)
-        yield wanted[key], answer
+            answer = _stored(cache, key, answer)
+        yield missing[key], answer
 
 
-def _kept(cache: CurveCache, key: str, curve: CompressionCurve) -> Answer:
+def _stored(cache: CurveCache, key: str, curve: CompressionCurve) -> Answer:
     try:
         cache.put(key, curve)
     except NmfdiagError as error:  # the network was replaced meanwhile

@@ -1,4 +1,4 @@
-"""Time things fairly: a fixed number of threads, turn by turn, CPU time beside wall time, median beside spread."""
+"""Time tasks fairly: a fixed number of threads, tasks in turn, CPU time beside wall time, median beside spread."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,32 +12,32 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of every repeat, (repeats,): ``cpu`` of all threads of the process, ``wall`` by the clock."""
+    """Seconds of every repeat, (repeats,): CPU time of all threads of the process, and wall time."""
 
     cpu: tuple[float, ...]
     wall: tuple[float, ...]
 
     def seconds(self, device: str) -> float:
-        """Median of the time to compare: CPU time on the CPU, which a busy machine changes little, else wall time."""
+        """Return the median of the time to compare: CPU time on the CPU, which a busy machine hardly changes, else wall time."""
         return median(self.cpu if device == "cpu" else self.wall)
 
     def columns(self) -> dict[str, Any]:
-        """The columns of :class:`nmfdiag.bench.table.Row` that hold times."""
+        """Return the columns of :class:`nmfdiag.bench.table.Row` that hold times."""
         return {
             "repeats": len(self.cpu),
             "cpu_seconds": median(self.cpu), "cpu_min": min(self.cpu), "cpu_max": max(self.cpu),
             "wall_seconds": median(self.wall), "wall_min": min(self.wall), "wall_max": max(self.wall),
         }  # fmt: skip
 
-    def __add__(self, other: "Timing") -> "Timing":
-        """Repeat by repeat, over as many as both have."""
-        pairs = [zip(mine, its, strict=False) for mine, its in ((self.cpu, other.cpu), (self.wall, other.wall))]
+    def __add__(self, summand: "Timing") -> "Timing":
+        """Add repeat by repeat, up to the shorter one."""
+        pairs = [zip(a, b, strict=False) for a, b in ((self.cpu, summand.cpu), (self.wall, summand.wall))]
         cpu, wall = (tuple(a + b for a, b in pair) for pair in pairs)
         return Timing(cpu, wall)
 
 
 def once(task: Callable[[], T], device: str = "cpu") -> tuple[T, float, float]:
-    """Run a task and wait until its device is idle; returns its result, its CPU seconds and its wall seconds."""
+    """Run a task and wait until its device is idle; return its result, CPU seconds and wall seconds."""
     synchronize(device)
     cpu, wall = time.process_time(), time.perf_counter()
     result = task()
@@ -53,14 +53,14 @@ def interleaved(
     look: Callable[[str, T], None] | None = None,
     budget: float = float("inf"),
 ) -> dict[str, Timing]:
-    """Run every task, then every task again: whatever disturbs the machine for a while disturbs all of them.
+    """Run every task, then every task again: a disturbance of the machine then affects all of them.
 
     Args:
-        tasks: What to time, by name.
+        tasks: Tasks by name.
         repeats: Rounds.
         device: ``"cpu"`` or ``"cuda"``.
         look: Called, untimed, with the name and result of each task's first run, which is then dropped.
-        budget: Wall seconds that a task may have taken in all and still be run again.
+        budget: Total wall seconds up to which a task is run again.
 
     Returns:
         The times by name.
@@ -82,7 +82,7 @@ def interleaved(
 
 @contextmanager
 def threads(n: int) -> Iterator[None]:
-    """Hold torch, the BLAS libraries and OpenMP to n threads, and put back what was; the engine goes by torch's number."""
+    """Limit torch, the BLAS libraries and OpenMP to n threads inside the block; the engine uses torch's number."""
     import torch
     from threadpoolctl import threadpool_limits
 
@@ -94,7 +94,7 @@ def threads(n: int) -> Iterator[None]:
 
 
 def synchronize(device: str) -> None:
-    """Wait for what was sent to a GPU; nothing on the CPU."""
+    """Wait until a GPU has finished; return at once for the CPU."""
     if device.startswith("cuda"):
         import torch
 

@@ -97,12 +97,12 @@ def _select_source(
         st.caption(view.upload(st.get_option("server.maxUploadSize")))
         if upload is None:
             return None
-        return upload.name, lambda private: browse.received(private, role, upload.name, upload.getbuffer(), suffixes)
+        return upload.name, lambda private: browse.save_upload(private, role, upload.name, upload.getbuffer(), suffixes)
     if kind == DATA_SET:
         name = select_option("data set", data_sets, {}, help=help)
         return name, lambda _: Path(name)
     name = select_option(f"{role} in {for_markdown(str(folder))}", files, {}, help=help, key=role)
-    return name, lambda _: browse.chosen(folder, name)
+    return name, lambda _: browse.path_inside(folder, name)
 
 
 def select_option(

@@ -26,7 +26,7 @@ EXPECTED = stamp(REQUEST, lookup(REQUEST.entry).digest)
 @pytest.mark.parametrize(
     ("asked_for", "reason"),
     [
-        ({"nmfdiag": "0.0.1"}, "It has nmfdiag .*, asked for was 0.0.1"),
+        ({"nmfdiag": "0.0.1"}, "It has nmfdiag .*, expected 0.0.1"),
         ({"content": "0" * 64}, "Its network digits-mlp-p1-s0 is another one"),
         ({"schema": -1}, "computes other curves"),
         ({"key": "0" * 64}, "computes other curves"),

@@ -19,13 +19,13 @@ from nmfdiag.jobs.browse import (
     IMAGES,
     SAMPLES,
     WEIGHTS,
-    chosen,
     data_sets,
     files,
     image_folders,
+    path_inside,
     proposed_name,
-    received,
     samples,
+    save_upload,
 )
 from nmfdiag.jobs.child_process import State
 from nmfdiag.jobs.open_process import (
@@ -72,12 +72,12 @@ def test_nothing_outside_the_folder_is_listed_or_opened(tmp_path: Path) -> None:
     (root / "around").symlink_to(root)
     (root / "loop.pt").symlink_to(root / "loop.pt")
     assert files(root, WEIGHTS) == ["mine.pt", "same.pt"]
-    assert chosen(root, "mine.pt") == chosen(root, "same.pt") == inside.resolve()
+    assert path_inside(root, "mine.pt") == path_inside(root, "same.pt") == inside.resolve()
     for name in ("leads-out.pt", "../secret.pt", str(secret), ".", ""):
         with pytest.raises(NmfdiagError, match="not inside"):
-            chosen(root, name)
+            path_inside(root, name)
     with pytest.raises(NmfdiagError, match="no longer"):
-        chosen(root, "gone.pt")
+        path_inside(root, "gone.pt")
 
 
 def test_folders_of_images_are_found_and_known_data_sets_left_out(tmp_path: Path) -> None:
@@ -114,12 +114,12 @@ def test_a_data_set_counts_as_there_only_if_it_can_be_loaded(data_root: Path) ->
 
 
 def test_an_upload_gets_a_name_of_ours(tmp_path: Path) -> None:
-    path = received(tmp_path, "weights", "../../etc/p a\nsswd.PT", memoryview(b"abc"), WEIGHTS)
+    path = save_upload(tmp_path, "weights", "../../etc/p a\nsswd.PT", memoryview(b"abc"), WEIGHTS)
     assert path == tmp_path / "weights.pt" and path.read_bytes() == b"abc"
     with pytest.raises(NmfdiagError, match=r"one of \.npz, \.zip"):
-        received(tmp_path, "samples", "x.npz.exe", b"abc", SAMPLES)
+        save_upload(tmp_path, "samples", "x.npz.exe", b"abc", SAMPLES)
     with pytest.raises(NmfdiagError, match="is empty"):
-        received(tmp_path, "samples", "x.npz", b"", SAMPLES)
+        save_upload(tmp_path, "samples", "x.npz", b"", SAMPLES)
 
 
 @pytest.mark.parametrize(
@@ -181,7 +181,7 @@ def script(code: str, **options: float) -> Opener:
 
 
 def prepared(folder: Path) -> Opening:
-    return Opening("mine", weights=received(folder, "weights", "w.pt", b"abc", WEIGHTS))
+    return Opening("mine", weights=save_upload(folder, "weights", "w.pt", b"abc", WEIGHTS))
 
 
 def waited(opener: Opener, until: Callable[[State], bool]) -> State:

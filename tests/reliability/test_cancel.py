@@ -34,20 +34,20 @@ class Cancelling(Jobs):
         super().__init__(CurveCache(folder), "cpu")
 
     @property
-    def _words(self) -> str:
+    def _activity(self) -> str:
         return self.reports[-1] if self.reports else ""
 
-    @_words.setter
-    def _words(self, words: str) -> None:
-        self.reports.append(words)
-        if self.stage in words:
+    @_activity.setter
+    def _activity(self, text: str) -> None:
+        self.reports.append(text)
+        if self.stage in text:
             self.used = time.process_time()
             self.cancel("me")
 
 
 def cancelled_at(folder: Path, stage: str, method: str, operation: str) -> float:
     """Cancel there; returns seconds of the processor until the worker had stopped."""
-    compute._kept.clear()  # so that the network is loaded
+    compute._loaded.clear()  # so that the network is loaded
     queue = Cancelling(folder, stage)
     request = CurveRequest(*LAYER, method=method, per_class=50, operation=operation)
     queue.ask([request], "me")

@@ -65,7 +65,7 @@ def test_every_hostile_file_by_each_way_in(
     private.mkdir()
     if not each.only_path:
         content = path.read_bytes() or b" "  # an empty one is not taken
-        path = browse.received(private, each.role, each.name, content, UPLOADS[each.role])
+        path = browse.save_upload(private, each.role, each.name, content, UPLOADS[each.role])
     command = open_command(opening(each, path, stranger))[3:]
     command.remove("--json")
     said = checked(place, lambda: told(main(command), capsys))

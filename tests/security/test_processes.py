@@ -72,7 +72,7 @@ def test_an_upload_that_would_run_code_is_told_and_leaves_nothing(own: Path, str
 
     def prepare(folder: Path) -> Opening:
         private.append(folder)
-        path = browse.received(folder, "weights", "../../evil.pt", (own / "evil.pt").read_bytes(), browse.WEIGHTS)
+        path = browse.save_upload(folder, "weights", "../../evil.pt", (own / "evil.pt").read_bytes(), browse.WEIGHTS)
         return Opening("evil", weights=path, data=stranger.data)
 
     problem, _ = opened(prepare)
@@ -190,7 +190,7 @@ def test_what_the_dashboard_may_open_ends_at_its_folders(tmp_path: Path) -> None
     assert browse.samples(root) == [] and browse.image_folders(root) == []
     for name in ("linked", "linked/a", "a/../../secret", f"{secret}", "samples.npz", "../secret"):
         with pytest.raises(NmfdiagError, match="only what that folder holds"):
-            browse.chosen(root, name)
+            browse.path_inside(root, name)
 
 
 def test_the_server_is_closed_by_default() -> None:

@@ -237,7 +237,9 @@ def test_what_else_is_refused(place: Path, added: ZooEntry, tmp_path: Path, monk
     (tmp_path / "index.json").write_text(json.dumps({"0": ["n01440764", "tench"]}))
     refused(r"The class index index\.json has 1 classes, the network 1000", class_index=tmp_path / "index.json")
     refused(
-        "has no image of the 1 chosen classes", classes=["tench"], test=write_images(tmp_path / "test", classes=("goldfish",))
+        "has no image of the 1 chosen classes",
+        classes=["tench"],
+        test=write_images(tmp_path / "test", classes=("goldfish",)),
     )
     monkeypatch.setattr(add_network, "MAX_POOL_BYTES", 10**6)
     refused(r"6 images of 2 classes take 0\.0 GiB in memory, accepted are .*--classes", per_class=3)
