@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
-from pickle_reader import read_here
+from pickle_reader import read_in_process
 from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
@@ -76,7 +76,7 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def pickles_read_here() -> Iterator[None]:
     """Spare the seconds that a child process for pickled weights takes to start; tests/networks/test_checkpoints.py has real ones."""
     with pytest.MonkeyPatch.context() as patch:
-        read_here(patch)
+        read_in_process(patch)
         yield
 
 

@@ -4,7 +4,7 @@ import csv
 import re
 
 import pytest
-from browser_page import DRAWN, FAST, drawn, finished, quiet
+from browser_page import SMALL_LINK, TRACES, wait_for_line, wait_until_computed, wait_until_idle
 from playwright.sync_api import Page, expect
 
 pytest_plugins = ["browser_page"]
@@ -12,36 +12,36 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def test_a_cold_deep_link_shows_the_page_in_its_frame(page: Page) -> None:
-    page.goto(f"/phases?{FAST}&axis=log")
+    page.goto(f"/phases?{SMALL_LINK}&axis=log")
     expect(page.get_by_role("heading", name="Which layers memorise?")).to_be_visible()
     expect(page.get_by_role("link", name="k vs accuracy")).to_be_visible()
-    finished(page)
-    drawn(page)
+    wait_until_computed(page)
+    wait_for_line(page)
     page.reload()
     expect(page.get_by_text("digits · mlp · p = 0, 1")).to_be_visible()
     assert "axis=log" in page.url and "arch=mlp" in page.url
 
 
 def test_choices_survive_a_page_switch_and_the_second_visit_is_instant(page: Page) -> None:
-    page.goto(f"/?{FAST}")
-    finished(page)
+    page.goto(f"/?{SMALL_LINK}")
+    wait_until_computed(page)
     page.get_by_role("link", name="Reconstruction error").click()
     expect(page.get_by_role("heading", name="How well do k directions")).to_be_visible()
     expect(page.get_by_text("digits · mlp · p = 0, 1")).to_be_visible()
-    finished(page)
-    drawn(page)
+    wait_until_computed(page)
+    wait_for_line(page)
     page.wait_for_url("**arch=mlp**")
     page.get_by_role("link", name="Overview").click()
     expect(page.get_by_role("heading", name="Is this network memorising?")).to_be_visible()
-    finished(page)
-    drawn(page)
+    wait_until_computed(page)
+    wait_for_line(page)
 
 
 def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> None:
     page.goto("/?p=0&p=0.8&p=1&seed=1&n=50")
     progress = page.get_by_test_id("stProgress")
     expect(progress).to_contain_text(re.compile(r"\d+ of 210 curves"))
-    drawn(page, DRAWN)
+    wait_for_line(page, TRACES)
     expect(page.get_by_text("So far:")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
     stopped = page.get_by_text(re.compile(r"Stopped with \d+ of 210 curves"))
@@ -54,9 +54,9 @@ def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> 
 
 
 def test_everything_leaves_the_app(page: Page, server: str) -> None:
-    page.goto(f"/curves?{FAST}&layer=fc1")
-    finished(page)
-    drawn(page)
+    page.goto(f"/curves?{SMALL_LINK}&layer=fc1")
+    wait_until_computed(page)
+    wait_for_line(page)
     stem = "digits_mlp_p0-1_s0_fc1_accuracy-over-rank"
     expect(page.locator(".js-plotly-plot")).to_have_count(1)  # the one before the last curve has gone
     page.locator(".js-plotly-plot").hover()
@@ -76,7 +76,7 @@ def test_everything_leaves_the_app(page: Page, server: str) -> None:
     page.get_by_role("radio", name="PNG").click()
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelector('.js-plotly-plot')._context.toImageButtonOptions.format == 'png'")
-    quiet(page)
+    wait_until_idle(page)
     expect(page.locator(".js-plotly-plot")).to_have_count(1)
     page.locator(".js-plotly-plot").hover()
     with page.expect_download() as image:
@@ -91,36 +91,36 @@ def test_everything_leaves_the_app(page: Page, server: str) -> None:
 
 
 def test_a_click_on_a_layer_opens_its_curve(page: Page) -> None:
-    page.goto(f"/phases?{FAST}")
-    finished(page)
-    drawn(page)
+    page.goto(f"/phases?{SMALL_LINK}")
+    wait_until_computed(page)
+    wait_for_line(page)
     box = page.locator(".scatterlayer .points path").nth(3).bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     page.wait_for_selector(".hoverlayer .hovertext")
     page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(page.get_by_role("heading", name="How robust is fc4 to compression?")).to_be_visible()
-    finished(page)
-    drawn(page)
+    wait_until_computed(page)
+    wait_for_line(page)
     page.wait_for_url("**layer=fc4**")
 
 
 @pytest.mark.soak  # tests/views has the same without a browser
 def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
-    page.goto(f"/runtime?{FAST}&layer=fc4&over=convergence&rank=4")
+    page.goto(f"/runtime?{SMALL_LINK}&layer=fc4&over=convergence&rank=4")
     expect(page.get_by_role("heading", name="What does the factorisation cost?")).to_be_visible()
     page.get_by_role("button", name="Measure", exact=True).click()
-    finished(page)
+    wait_until_computed(page)
     expect(page.get_by_text(re.compile(r"At fc4 \(10 × 128\)"))).to_be_visible()
-    drawn(page)
+    wait_for_line(page)
     page.get_by_text("rows", exact=True).click()  # another plot of the same layer starts when it is asked for
     page.get_by_role("button", name="Measure", exact=True).click()
     expect(page.get_by_text("Time of NMF over rows at fc4").first).to_be_visible()  # beside the old plot, for a while
     page.wait_for_url("**over=rows**")
     page.reload()
-    finished(page)  # what is under way goes on, what is done comes from the cache
+    wait_until_computed(page)  # what is under way goes on, what is done comes from the cache
     expect(page.get_by_role("button", name="Measure again")).to_be_visible()
-    drawn(page)
+    wait_for_line(page)
 
 
 def test_a_long_timing_can_be_cancelled(page: Page) -> None:
@@ -133,8 +133,8 @@ def test_a_long_timing_can_be_cancelled(page: Page) -> None:
 
 
 def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
-    page.goto(f"/classes?{FAST}")
-    finished(page)
+    page.goto(f"/classes?{SMALL_LINK}")
+    wait_until_computed(page)
     page.wait_for_selector(".heatmaplayer image", state="attached")
     box = page.locator(".heatmaplayer image").bounding_box()
     assert box is not None
@@ -150,13 +150,14 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "heading", "drawing"),
     [
-        (f"/ablation?{FAST}&layer=fc4&batch=3", "Which directions does the network need?", DRAWN),
+        (f"/ablation?{SMALL_LINK}&layer=fc4&batch=3", "Which directions does the network need?", TRACES),
         pytest.param(
-            *(f"/batches?{FAST}&families=digits+mlp&by=pca", "Are layers more linear on one class", DRAWN),
+            *(f"/batches?{SMALL_LINK}&families=digits+mlp&by=pca", "Are layers more linear on one class", TRACES),
             marks=pytest.mark.soak,
         ),
         pytest.param(
-            *(f"/support?{FAST}&layer=fc3&batch=3", "How linear is fc3", ".heatmaplayer image"), marks=pytest.mark.soak
+            *(f"/support?{SMALL_LINK}&layer=fc3&batch=3", "How linear is fc3", ".heatmaplayer image"),
+            marks=pytest.mark.soak,
         ),
     ],
     ids=["ablation", "batches", "support"],
@@ -164,7 +165,7 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
 def test_a_page_of_the_evidence_is_computed_and_drawn(page: Page, path: str, heading: str, drawing: str) -> None:
     page.goto(path)
     expect(page.get_by_role("heading", name=heading)).to_be_visible()
-    finished(page)
+    wait_until_computed(page)
     page.wait_for_selector(drawing, state="attached")
     expect(page.get_by_role("tab", name="How to read it")).to_be_visible()
 
@@ -214,7 +215,7 @@ def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
 
 @pytest.mark.soak  # tests/views has the same without a browser
 def test_a_second_network_is_drawn_beside_and_opened_by_a_click(page: Page) -> None:
-    page.goto(f"/?{FAST}")
+    page.goto(f"/?{SMALL_LINK}")
     page.get_by_role("button", name="Compare").click()
     page.get_by_test_id("stPopoverBody").get_by_role("combobox").fill("mlp-p1-s1")
     page.get_by_role("option", name="digits-mlp-p1-s1").click()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browser_page import OWN, finished, quiet
+from browser_page import OWN_NAME, wait_until_computed, wait_until_idle
 from dashboard_server import ROOT
 from playwright.sync_api import Page, TimeoutError, expect
 
@@ -29,7 +29,7 @@ PAGES = {
     "batches": [f"/batches?{LIGHT}&families=digits+mlp"],
     "support": [f"/support?{LIGHT}&layer=fc3&batch=3"],
     "runtime": [f"/runtime?{LIGHT}"],
-    "your_network": ["/your_network", f"/your_network?network={OWN}"],
+    "your_network": ["/your_network", f"/your_network?network={OWN_NAME}"],
     "training_runs": ["/training_runs"],
 }
 """Addresses by the file of the page, such that little has to be computed."""
@@ -64,15 +64,15 @@ def settled(page: Page, address: str) -> None:
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
     if LIGHT in address and "/runtime" not in address:  # which measures only what it is asked for
-        finished(page)
-    quiet(page)
+        wait_until_computed(page)
+    wait_until_idle(page)
 
 
 def findings(page: Page, **options: Any) -> list[str]:
     """What axe finds to be serious, but for what is allowed, once it finds the same twice: a page may be drawn again meanwhile."""
     before, found = ["not looked yet"], _findings(page, options)
     while found and found != before:
-        quiet(page)
+        wait_until_idle(page)
         before, found = found, _findings(page, options)
     return found
 
@@ -173,7 +173,7 @@ def test_the_sidebar_is_operated_by_the_keyboard(page: Page) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile(r"layer=fc\d"))
     expect(page.get_by_role("heading", name=f"How robust is {page.url.partition('layer=')[2][:3]}")).to_be_visible()
-    finished(page)
+    wait_until_computed(page)
     page.get_by_role("button", name="0", exact=True).focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("Space")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from browser_page import balanced, drawn, finished
+from browser_page import balance_classes, wait_for_line, wait_until_computed
 from playwright.sync_api import Browser, FilePayload, Page, expect
 from torchvision import models
 
@@ -20,7 +20,7 @@ def write_gelus(weights: Path, samples: Path) -> None:
     torch.manual_seed(0)
     model = models.swin_t(num_classes=2).half().float().eval()
     images = np.random.default_rng(0).integers(0, 256, (12, 3, 16, 16), dtype=np.uint8)
-    labels = balanced(model, torch.from_numpy(images) / 255)
+    labels = balance_classes(model, torch.from_numpy(images) / 255)
     torch.save(model.half().state_dict(), weights)
     np.savez(samples, x=images, y=labels)
 
@@ -34,8 +34,8 @@ def opens(page: Page, name: str) -> None:
 def diagnosed(page: Page) -> None:
     """Ask for the diagnosis, and wait for all that is drawn of it."""
     page.get_by_role("button", name="Diagnose", exact=True).click()
-    finished(page)
-    drawn(page)
+    wait_until_computed(page)
+    wait_for_line(page)
     page.wait_for_selector(".heatmaplayer image", state="attached")
 
 
@@ -103,7 +103,7 @@ def test_recorded_activations_are_diagnosed(page: Page) -> None:
     page.get_by_role("button", name="Open and check").click()
     opens(page, "recorded")
     page.get_by_role("button", name="Diagnose", exact=True).click()
-    finished(page)
+    wait_until_computed(page)
     page.wait_for_selector(".js-plotly-plot .scatterlayer .trace", state="attached")
     expect(page.get_by_text("is the least linear layer")).to_be_visible()
 

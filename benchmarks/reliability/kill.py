@@ -32,8 +32,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ways = {
-            "sweep_all": lambda: sweeps(process_kills.sweep_all, arguments.kills, folder),
-            "queue_all": lambda: sweeps(process_kills.queue_all, arguments.kills, folder),
+            "sweep_all": lambda: sweeps(process_kills.sweep_curves, arguments.kills, folder),
+            "queue_all": lambda: sweeps(process_kills.queue_curves, arguments.kills, folder),
             "keep_large": lambda: large(arguments.kills, folder),
             "train": lambda: trainings(arguments.kills, folder / "runs"),
             "serve": lambda: serve(arguments.kills, folder / "serve"),
@@ -44,14 +44,14 @@ def main() -> None:
 
 def sweeps(target: process_kills.Target, kills: int, folder: Path) -> tuple[int, str]:
     """Kill a sweep again and again, before and after its first curve; begin another one whenever it has come to its end."""
-    fresh = process_kills.undisturbed(process_kills.requests(), folder / "fresh")
+    fresh = process_kills.reference_curves(process_kills.requests(), folder / "fresh")
     hits, starts, complete, resumed = 0, 0, 0, 0
     cache, told = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
     while hits < kills:
         before = process_kills.check_after_kill(cache, told, fresh) if cache.exists() else 0
         mine = told / str(starts)
         ready = cache.exists if starts % 2 else process_kills.has_lines(mine, before)
-        hits += process_kills.killed(target, cache, mine, after=process_kills.moment(1.0), ready=ready)
+        hits += process_kills.kill(target, cache, mine, after=process_kills.random_seconds(1.0), ready=ready)
         starts += 1
         there = process_kills.check_after_kill(cache, told, fresh)
         assert there >= before
@@ -69,18 +69,18 @@ def large(kills: int, folder: Path) -> tuple[int, str]:
     """Kill a process that writes files."""
     orphans, told = 0, folder / "told-large"
     for i in range(kills):
-        options = {"after": process_kills.moment(0.4), "ready": process_kills.has_lines(told / str(i), 0)}
-        assert process_kills.killed(process_kills.keep_large, folder / "large", told / str(i), **options)
+        options = {"after": process_kills.random_seconds(0.4), "ready": process_kills.has_lines(told / str(i), 0)}
+        assert process_kills.kill(process_kills.put_large_values, folder / "large", told / str(i), **options)
         orphans += process_kills.check_large_after_kill(folder / "large", told)
-    return kills, f"{len(process_kills.finished(told))} values, and {orphans} files without a row were swept"
+    return kills, f"{len(process_kills.finished_keys(told))} values, and {orphans} files without a row were swept"
 
 
 def trainings(kills: int, folder: Path) -> tuple[int, str]:
     """Kill trainings."""
     epochs, run = [], folder / "digits-mlp-p0.4-s0" / "run.jsonl"
     for i in range(kills):
-        after, ready = process_kills.moment(0.8), process_kills.has_lines(run, i % 4)
-        assert process_kills.killed(process_kills.train, folder, after=after, ready=ready)
+        after, ready = process_kills.random_seconds(0.8), process_kills.has_lines(run, i % 4)
+        assert process_kills.kill(process_kills.train_run, folder, after=after, ready=ready)
         epochs.append(process_kills.check_run_after_kill(folder))
         run.rename(run.with_name(f"run-{i}.jsonl"))
     return kills, f"{min(epochs)} to {max(epochs)} epochs were readable"
@@ -92,7 +92,7 @@ def serve(kills: int, folder: Path) -> tuple[int, str]:
     In every second cache each curve lies in a file of its own.
     """
     fresh, page = (
-        process_kills.undisturbed(server_restarts.choice().requests(), folder / "fresh"),
+        process_kills.reference_curves(server_restarts.reader_choice().requests(), folder / "fresh"),
         server_restarts.complete_page(folder / "page"),
     )
     hits, amid, complete, resumed, swept = 0, 0, 0, 0, 0
@@ -100,7 +100,7 @@ def serve(kills: int, folder: Path) -> tuple[int, str]:
         lives = server_restarts.Lives(folder / str(complete), fresh, page, files=complete % 2 == 1)
         while len(lives.stored) < len(fresh) and hits < kills:
             before, computing = len(lives.stored), lives.lives % 3 < 2
-            hit = lives.live(process_kills.moment(2.0 if computing else 6.0), computing=computing)
+            hit = lives.live(process_kills.random_seconds(2.0 if computing else 6.0), computing=computing)
             hits += hit
             amid += hit and 0 < len(lives.stored) < len(fresh)
             resumed += 0 < before < len(lives.stored)

@@ -18,8 +18,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests" / "support"))
 
 import visitors
-from dashboard_server import serving, trouble
-from visitors import Visit, visits
+from dashboard_server import log_errors, serve
+from visitors import Visit, visit_together
 
 CHANGE_SECONDS = 1.0
 """What 95 % of the changes of a widget are to take at most."""
@@ -41,21 +41,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         told = folder / "told"
-        with serving(folder, {visitors.TOLD: str(told)}, visitors.COUNTING) as (base, process):
+        with serve(folder, {visitors.KEY_FILE_VARIABLE: str(told)}, visitors.PROGRAM) as (base, process):
             visit_once(base)  # imports torch, and all that the pages need
             before = resident(process.pid)
             found, during = asyncio.run(watched(base, process.pid, arguments))
             time.sleep(arguments.pause)
             visit_once(base)  # Streamlit drops old sessions when one comes or goes
             after = resident(process.pid)
-        keys, log = visitors.keys(told), trouble(folder)
+        keys, log = visitors.read_keys(told), log_errors(folder)
     write(arguments.out, found)
     return told_of(found, keys, log, (before, during, after))
 
 
 def visit_once(base: str) -> None:
     """One visitor comes and goes."""
-    asyncio.run(visits(base, 1, staying(5.0), seed=1_000_000))
+    asyncio.run(visit_together(base, 1, staying(5.0), seed=1_000_000))
 
 
 def staying(seconds: float) -> Callable[[int], bool]:
@@ -67,7 +67,9 @@ def staying(seconds: float) -> Callable[[int], bool]:
 async def watched(base: str, process: int, arguments: argparse.Namespace) -> tuple[list[Visit], float]:
     """The visits, and the largest memory meanwhile."""
     largest = 0.0
-    going = asyncio.create_task(visits(base, arguments.sessions, staying(60 * arguments.minutes), seed=arguments.seed))
+    going = asyncio.create_task(
+        visit_together(base, arguments.sessions, staying(60 * arguments.minutes), seed=arguments.seed)
+    )
     while not going.done():
         largest = max(largest, resident(process))
         await asyncio.wait([going], timeout=1.0)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from own_network import copied
+from own_network import copy_network
 from safetensors.numpy import load_file
 from timeouts import wait_until
 
@@ -273,15 +273,15 @@ def test_a_taken_name_and_a_missing_program_are_told_at_once(own_zoo: Path, tmp_
 
 
 def test_what_was_found_is_kept_beside_the_network_which_can_be_removed(own_zoo: Path) -> None:
-    copied("older", own_zoo)
-    copied("other", own_zoo)
+    copy_network("older", own_zoo)
+    copy_network("other", own_zoo)
     os.utime(own_zoo / "older" / "entry.json", (1, 1))
     refresh()
     found = {"preflight": {"accuracy": 0.5}, "problems": [], "provenance": {}}
     go = own_zoo.with_name("go")
     opener = script(f"{waiting_for(go)}; print({json.dumps(found | {'name': 'mine'})!r})")
     opener.start(prepared)
-    copied("mine", own_zoo)  # the command's part
+    copy_network("mine", own_zoo)  # the command's part
     go.touch()
     state = waited(opener, lambda state: not state.running)
     assert state == State("mine", succeeded=True)

@@ -33,7 +33,7 @@ def only(folder: Path) -> Run:
 
 def test_runs_are_found_newest_first_with_and_without_a_recipe(tmp_path: Path) -> None:
     write_run(tmp_path, "old", age=900, p=0.4)
-    write_run(tmp_path, "new", age=10, ended=DONE)
+    write_run(tmp_path, "new", age=10, end_line=DONE)
     write_run(tmp_path, "new", age=300, file="run-20260101-120000.jsonl")
     (tmp_path / "new" / "notes.jsonl").write_text("{}")
     found, problems = monitored_runs(tmp_path)
@@ -80,8 +80,8 @@ def test_what_can_not_be_read_is_reported_beside_the_others(tmp_path: Path, cont
 def test_a_run_is_under_way_until_it_ends_or_falls_silent(tmp_path: Path) -> None:
     write_run(tmp_path, "fresh", age=1)
     write_run(tmp_path, "silent", age=QUIET_SECONDS + 1)
-    write_run(tmp_path, "done", age=1, ended=DONE)
-    write_run(tmp_path, "cancelled", age=1, ended={"stopped": "cancelled"})
+    write_run(tmp_path, "done", age=1, end_line=DONE)
+    write_run(tmp_path, "cancelled", age=1, end_line={"stopped": "cancelled"})
     write_run(tmp_path, "aside", age=1, file="run-20260101-120000.jsonl")
     found, _ = monitored_runs(tmp_path)
     assert [each.run.name for each in found if under_way(each, time.time())] == ["fresh"]

@@ -9,7 +9,7 @@ import process_kills
 import pytest
 import server_restarts
 import visitors
-from dashboard_server import serving
+from dashboard_server import serve
 from timeouts import CEILING, wait_until
 
 from nmfdiag.jobs import compute
@@ -72,9 +72,11 @@ def test_cancel_is_heard_soon(tmp_path: Path, stage: str, method: str, operation
 
 def test_a_server_that_computes_ends_when_it_is_told_to(tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    with serving(tmp_path, server_restarts.SAME | {visitors.KEPT: str(kept)}, visitors.COUNTING) as (base, process):
-        reader = server_restarts.Reader(base, server_restarts.choice())
-        told = server_restarts.until_killed(reader, process, process_kills.has_lines(kept, 0), 0, signal.SIGTERM)
+    with serve(
+        tmp_path, server_restarts.REPRODUCIBLE | {visitors.STORED_KEY_FILE_VARIABLE: str(kept)}, visitors.PROGRAM
+    ) as (base, process):
+        reader = server_restarts.Reader(base, server_restarts.reader_choice())
+        told = server_restarts.follow_until_killed(reader, process, process_kills.has_lines(kept, 0), 0, signal.SIGTERM)
         assert asyncio.run(told)
         code = process.wait(CEILING)
     assert code in (0, -signal.SIGTERM), code

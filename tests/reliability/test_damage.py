@@ -29,7 +29,7 @@ def filled(folder: Path) -> Path:
     """A cache of sixty curves; returns the database."""
     cache = CurveCache(folder)
     for i, key in enumerate(KEYS):
-        cache.put(key, process_kills.large(i) if i % 10 == 0 else PLANTED)
+        cache.put(key, process_kills.large_curve(i) if i % 10 == 0 else PLANTED)
     cache.close()
     return folder / "cache.db"
 
@@ -79,7 +79,7 @@ def test_a_damaged_database_is_moved_aside_and_told(tmp_path: Path, harm: Callab
     harm(filled(tmp_path))
     cache = CurveCache(tmp_path)
     found = cache.get_many(KEYS)
-    assert all(curve == (process_kills.large(i) if i % 10 == 0 else PLANTED) for i, key in enumerate(KEYS) if (curve := found.get(key)))  # fmt: skip
+    assert all(curve == (process_kills.large_curve(i) if i % 10 == 0 else PLANTED) for i, key in enumerate(KEYS) if (curve := found.get(key)))  # fmt: skip
     assert works(cache)
     if harm is not torn or cache.notice:  # zeros may lie where nothing is read
         assert "was damaged" in cache.notice and list(tmp_path.glob("damaged-*/cache.db"))
@@ -170,7 +170,7 @@ def test_a_cache_that_may_only_be_read_is_read(open_folder: Path) -> None:
 
     def check() -> None:
         cache = CurveCache(folder)
-        assert cache.get(KEYS[1]) == PLANTED and cache.get(KEYS[10]) == process_kills.large(10)
+        assert cache.get(KEYS[1]) == PLANTED and cache.get(KEYS[10]) == process_kills.large_curve(10)
         assert "can't be written" in cache.notice and "kept until this process ends" in cache.notice
         assert works(cache) and CurveCache(folder).get("new") is None
         cache.drop([KEYS[1]])  # to be measured again
@@ -207,7 +207,7 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
 
 def filled_up(folder: Path, told: Path, most: int | None = None) -> str:
     """Fill a cache until its disk is full, in a process of its own; returns what is told."""
-    process = process_kills.context().Process(target=process_kills.fill, args=(folder, told, most), daemon=True)
+    process = process_kills.context().Process(target=process_kills.fill_disk, args=(folder, told, most), daemon=True)
     process.start()
     process.join(CEILING)
     assert process.exitcode == 0
@@ -248,7 +248,7 @@ def test_a_process_that_holds_the_database_stops_nobody(tmp_path: Path, monkeypa
     monkeypatch.setattr(safe_disk, "LOCK_SECONDS", 0.3)
     early = CurveCache(tmp_path)
     ready = tmp_path / "ready"
-    holder = process_kills.context().Process(target=process_kills.hold, args=(tmp_path, ready), daemon=True)
+    holder = process_kills.context().Process(target=process_kills.hold_lock, args=(tmp_path, ready), daemon=True)
     holder.start()
     wait_until(ready.exists)
     late = CurveCache(tmp_path)
@@ -274,7 +274,7 @@ def test_many_processes_share_one_folder_from_its_first_moment(tmp_path: Path, s
             garbage(database)
     starts = [17 * i for i in range(4)]
     processes = [
-        process_kills.context().Process(target=process_kills.write_many, args=(folder, i, go), daemon=True)
+        process_kills.context().Process(target=process_kills.write_values, args=(folder, i, go), daemon=True)
         for i in starts
     ]
     for process in processes:
@@ -291,7 +291,7 @@ def test_many_processes_share_one_folder_from_its_first_moment(tmp_path: Path, s
 
 def test_two_servers_and_a_command_line_share_one_cache(tmp_path: Path) -> None:
     """Each computes what the others have not, and all have the same curves at the end."""
-    targets = [process_kills.queue_all, process_kills.sweep_all, process_kills.queue_all]
+    targets = [process_kills.queue_curves, process_kills.sweep_curves, process_kills.queue_curves]
     processes = [
         process_kills.context().Process(
             target=target, args=(tmp_path / "cache", tmp_path / f"told-{i}", 3), daemon=True
@@ -308,7 +308,7 @@ def test_two_servers_and_a_command_line_share_one_cache(tmp_path: Path) -> None:
     assert cache.verify().sound and len(found) == len(wanted)
     some = wanted[::4]
     fresh = dict(sweep(some, CurveCache(tmp_path / "fresh"), device="cpu"))
-    assert all(process_kills.same(found[request.key], fresh[request]) for request in some)
+    assert all(process_kills.same_curve(found[request.key], fresh[request]) for request in some)
 
 
 def test_queues_of_two_devices_do_not_get_into_each_others_way(tmp_path: Path) -> None:

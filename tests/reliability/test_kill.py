@@ -27,13 +27,13 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dic
 
     @cache
     def of(n_classes: int) -> dict[str, CompressionCurve]:
-        return process_kills.undisturbed(process_kills.requests(n_classes), tmp_path_factory.mktemp("fresh"))
+        return process_kills.reference_curves(process_kills.requests(n_classes), tmp_path_factory.mktemp("fresh"))
 
     return of
 
 
 @pytest.mark.parametrize(("kills", "n_classes"), [(FEW, 3), pytest.param(MANY, 10, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("target", [process_kills.sweep_all, process_kills.queue_all], ids=["sweep", "queue"])
+@pytest.mark.parametrize("target", [process_kills.sweep_curves, process_kills.queue_curves], ids=["sweep", "queue"])
 def test_a_killed_sweep_goes_on_where_it_was(
     tmp_path: Path,
     undisturbed: Callable[[int], dict[str, CompressionCurve]],
@@ -49,12 +49,14 @@ def test_a_killed_sweep_goes_on_where_it_was(
             told / str(i), counts[-1]
         )  # a new curve is there; the first kill comes before any
         ready = at_work if i else folder.exists
-        process_kills.killed(target, folder, told / str(i), n_classes, after=process_kills.moment(0.2), ready=ready)
+        process_kills.kill(
+            target, folder, told / str(i), n_classes, after=process_kills.random_seconds(0.2), ready=ready
+        )
         counts.append(process_kills.check_after_kill(folder, told, fresh))
         assert counts[-1] >= counts[-2]
     assert counts[-1] > 0
     before = CurveCache(folder).get_many(fresh)
-    assert not process_kills.killed(target, folder, told / "last", n_classes, after=CEILING)  # nobody disturbs this one
+    assert not process_kills.kill(target, folder, told / "last", n_classes, after=CEILING)  # nobody disturbs this one
     assert process_kills.check_after_kill(folder, told, fresh) == len(fresh)
     after = CurveCache(folder).get_many(before)
     assert after == before  # with the seconds that they took: none of them was computed again
@@ -66,8 +68,8 @@ def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) 
     folder, told = tmp_path / "cache", tmp_path / "told"
     for i in range(kills):
         ready = process_kills.has_lines(told / str(i), 3)
-        assert process_kills.killed(
-            process_kills.keep_large, folder, told / str(i), after=process_kills.moment(0.2), ready=ready
+        assert process_kills.kill(
+            process_kills.put_large_values, folder, told / str(i), after=process_kills.random_seconds(0.2), ready=ready
         )
         process_kills.check_large_after_kill(folder, told)
     orphan = folder / "ab" / "cd" / f"{'0' * 28}.val"  # whether a kill has left one is a matter of chance
@@ -91,14 +93,14 @@ def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Pa
     run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"
     for i in range(4):
         ready = process_kills.has_lines(run, 1 + i)
-        assert process_kills.killed(process_kills.train, tmp_path, after=0, ready=ready)
+        assert process_kills.kill(process_kills.train_run, tmp_path, after=0, ready=ready)
         assert process_kills.check_run_after_kill(tmp_path) > i
         run.rename(run.with_name(f"run-{i}.jsonl"))  # what a new run does with it
 
 
 @pytest.mark.soak
 def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
-    fresh = process_kills.undisturbed(server_restarts.choice().requests(), tmp_path / "fresh")
+    fresh = process_kills.reference_curves(server_restarts.reader_choice().requests(), tmp_path / "fresh")
     lives = server_restarts.Lives(
         tmp_path / "lives", fresh, server_restarts.complete_page(tmp_path / "page"), files=True
     )
@@ -106,14 +108,14 @@ def test_a_killed_server_goes_on_where_it_was(tmp_path: Path) -> None:
     assert len(lives.stored) > 0  # at least the one that the reader waited for
     assert lives.live(0, computing=False)
     assert lives.live(0)
-    assert not lives.live(server_restarts.PATIENT)  # nobody disturbs this one
+    assert not lives.live(server_restarts.TIMEOUT)  # nobody disturbs this one
     assert lives.stored == set(fresh)
     assert not lives.live(0)  # it has nothing to compute
 
 
 @pytest.mark.soak
 def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
-    fresh = process_kills.undisturbed(server_restarts.choice().requests(), tmp_path / "fresh")
+    fresh = process_kills.reference_curves(server_restarts.reader_choice().requests(), tmp_path / "fresh")
     lives = server_restarts.Lives(tmp_path / "lives", fresh, [])
     first, second, *_ = fresh
     with closing(CurveCache(lives.cache)) as cache:
@@ -122,7 +124,7 @@ def test_what_a_restarted_server_may_not_do_is_noticed(tmp_path: Path) -> None:
                 cache.put(key, fresh[key])
     lives.stored = set(fresh)
     with pytest.raises(AssertionError, match=f"computed again.*{first}"):
-        lives.live(server_restarts.PATIENT)
+        lives.live(server_restarts.TIMEOUT)
     with closing(CurveCache(lives.cache)) as cache:
         cache.put(second, replace(fresh[second], accuracy=[a / 2 for a in fresh[second].accuracy]))
     with pytest.raises(AssertionError, match=second):

@@ -104,7 +104,7 @@ SHAPES = (("mu", 50_000, 64), ("pca", 100_000, 64), ("hals", 200, 2048), ("hals"
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be reset on Linux only")
 def test_the_estimate_is_what_a_factorisation_takes(tmp_path: Path) -> None:
-    told = by_another_process(memory_use.factorize, SHAPES, tmp_path / "told")
+    told = by_another_process(memory_use.measure_factorizations, SHAPES, tmp_path / "told")
     for (method, rows, channels), taken in zip(SHAPES, told, strict=True):
         options: dict[str, Any] = {"method": "pca"} if method == "pca" else {"solver": method, "n_starts": 2}
         estimate = factorization_bytes(rows, channels, default_ranks(min(rows, channels)), **options)
@@ -243,6 +243,6 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux only")
 def test_a_process_that_may_not_grow_says_so_and_goes_on(tmp_path: Path) -> None:
-    refused, begun = by_another_process(memory_use.compute_where_it_may_not_grow, tmp_path / "cache", tmp_path / "told")
+    refused, begun = by_another_process(memory_use.compute_without_memory, tmp_path / "cache", tmp_path / "told")
     assert "it was not begun" in refused and begun.startswith("There was not enough memory")
     assert all("conv1_1 of cifar10-cnn-p0-s0" in words and "samples a batch" in words for words in (refused, begun))

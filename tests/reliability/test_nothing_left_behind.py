@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from snapshots import differences, everything, plain
+from snapshots import comparable, differences, full_snapshot
 from torch import Tensor, nn
 
 import nmfdiag
@@ -195,9 +195,9 @@ def made(make: Callable[[], nn.Module]) -> nn.Module:
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
 def test_success_leaves_nothing(make: Callable[[], nn.Module], measure: str) -> None:
     model, x, y = made(make), X.clone(), Y.clone()
-    before = everything(model, x, y)
+    before = full_snapshot(model, x, y)
     MEASURES[measure](model, x, y)
-    assert differences(before, everything(model, x, y)) == []
+    assert differences(before, full_snapshot(model, x, y)) == []
 
 
 class Stops(BaseException):
@@ -236,7 +236,7 @@ def test_failure_leaves_nothing(
     torch.manual_seed(0)
     FAILING["calls"] = 0
     model, x, y = Fails(at, error).train(), X.clone(), Y.clone()
-    before = everything(model, x, y)
+    before = full_snapshot(model, x, y)
     raised: BaseException | None = None
     try:
         MEASURES[measure](model, x, y)
@@ -245,7 +245,7 @@ def test_failure_leaves_nothing(
     assert FAILING["calls"] >= at
     assert isinstance(raised, Stops) == (error is Stops), f"{raised!r}"
     del raised
-    assert differences(before, everything(model, x, y)) == []
+    assert differences(before, full_snapshot(model, x, y)) == []
 
 
 CONTEXTS: dict[str, Callable[[], Any]] = {
@@ -261,9 +261,9 @@ def test_the_monitor_measures_the_same_in_any_context(context: str) -> None:
     expected = [alone.on_epoch_end(model, epoch)["curves"] for epoch in (1, 2, 3)]
     monitor = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
     with CONTEXTS[context]():
-        before = everything(model, X, Y)
+        before = full_snapshot(model, X, Y)
         measured = [monitor.on_epoch_end(model, 1)["curves"]]
-        assert differences(before, everything(model, X, Y)) == []
+        assert differences(before, full_snapshot(model, X, Y)) == []
     measured += [monitor.on_epoch_end(model, epoch)["curves"] for epoch in (2, 3)]
     assert measured == expected
 
@@ -278,7 +278,7 @@ def test_between_forward_and_backward_the_gradients_stay(make: Callable[[], nn.M
         if watches:
             monitored(model, X, Y)
         loss.backward()
-        gradients.append([plain(parameter.grad) for parameter in model.parameters()])
+        gradients.append([comparable(parameter.grad) for parameter in model.parameters()])
     assert gradients[0] == gradients[1]
 
 
@@ -323,8 +323,8 @@ def test_every_difference_is_noticed() -> None:
     kept = list(warnings.filters)
     try:
         for name, change in changes.items():
-            before = everything(model, X, Y)
+            before = full_snapshot(model, X, Y)
             change()
-            assert name in differences(before, everything(model, X, Y))
+            assert name in differences(before, full_snapshot(model, X, Y))
     finally:
         warnings.filters[:] = kept

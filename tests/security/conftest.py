@@ -11,7 +11,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from foreign_network import Stranger, make_stranger
-from pickle_reader import read_here
+from pickle_reader import read_in_process
 
 NO_BOUNDS = importlib.util.find_spec("resource") is None
 """Windows can't bound a process's memory so."""
@@ -27,7 +27,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Spare the seconds that a child process takes to start."""
-    read_here(monkeypatch)
+    read_in_process(monkeypatch)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from corpus import CORPUS
-from dashboard_server import serving
+from dashboard_server import serve
 from file_bytes import png, zip_of
 from foreign_network import Stranger
 from headless_pages import ROOT
@@ -216,9 +216,10 @@ def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = tmp_path / "asked"
-    with serving(
-        tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "support" / "streamlit_audit.py"),)
-    ) as (base, process):
+    with serve(tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "support" / "streamlit_audit.py"),)) as (
+        base,
+        process,
+    ):
         port = int(base.rpartition(":")[2])
         own = f"127.0.0.1:{port}"
         assert listening(process.pid) == {"0100007F"}  # 127.0.0.1

@@ -16,11 +16,11 @@ STREAMLIT = ("-m", "streamlit")
 
 
 @contextmanager
-def serving(
+def serve(
     folder: Path, environment: dict[str, str], program: Sequence[str] = STREAMLIT
 ) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
-    """A server of its own on a free port, its log and an empty cache in a folder; its address and its process."""
-    base, process = next(filter(None, (_started(folder, environment, program) for _ in range(10))))
+    """Start a server on a free port, with its log and an empty cache in a folder; yield its address and its process."""
+    base, process = next(filter(None, (_start(folder, environment, program) for _ in range(10))))
     try:
         yield base, process
     finally:
@@ -31,10 +31,10 @@ def serving(
             process.kill()
 
 
-def _started(
+def _start(
     folder: Path, environment: dict[str, str], program: Sequence[str]
 ) -> tuple[str, subprocess.Popen[bytes]] | None:
-    """The same, once it answers; none if another process has taken the port that was free."""
+    """Start a server and wait until it answers; return None if another process has taken the free port."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -53,7 +53,7 @@ def _started(
         if process.poll() is not None:
             return True
         with suppress(OSError), urllib.request.urlopen(f"{base}/_stcore/health", timeout=10):
-            return str(port) in log.read_text()  # it is this server that listens there, and no other
+            return str(port) in log.read_text()  # this server listens there, not another one
         return False
 
     try:
@@ -67,8 +67,10 @@ def _started(
     return None
 
 
-def trouble(folder: Path) -> str:
-    """The end of a server's log, if it tells of an error of ours."""
-    said = (folder / "server.log").read_text()  # Streamlit itself may trip over a tab that closes while it sends
-    ours = ("Uncaught", str(ROOT / "nmfdiag"), str(ROOT / "pages"))
-    return said[-4000:] if any(words in said for words in ours) else ""
+def log_errors(folder: Path) -> str:
+    """Return the end of a server's log if it reports an error of ours."""
+    log = (
+        folder / "server.log"
+    ).read_text()  # an error of Streamlit's own, as when a tab closes while it sends, doesn't count
+    own_code = ("Uncaught", str(ROOT / "nmfdiag"), str(ROOT / "pages"))
+    return log[-4000:] if any(mark in log for mark in own_code) else ""

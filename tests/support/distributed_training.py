@@ -1,4 +1,4 @@
-"""A training that two processes share, for the tests: :func:`run` is one of its processes."""
+"""A training of two processes, for the tests: :func:`run` is one of them."""
 
 import json
 import logging
@@ -17,16 +17,16 @@ from nmfdiag.monitor.callback import MemorizationMonitor
 
 EPOCHS = 4
 X, Y = torch.randn(80, 8, generator=torch.Generator().manual_seed(0)), torch.arange(80) % 4
-TOLD: list[str] = []
+MESSAGES: list[str] = []
 
 
-class Note(logging.Handler):
+class MessageHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        TOLD.append(record.getMessage())
+        MESSAGES.append(record.getMessage())
 
 
-class Talking(nn.Module):
-    """It averages over the processes when it is run: alone, it would wait for ever."""
+class CommunicatingNetwork(nn.Module):
+    """A network that averages over the processes: in one process alone, it would wait for ever."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,8 +44,8 @@ def network() -> nn.Module:
     return nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 4))
 
 
-def watched(folder: Path, *, falls: bool = False) -> MemorizationMonitor:
-    """A monitor; with ``falls`` it measures less every time, so that its alarm comes at the second epoch."""
+def make_monitor(folder: Path, *, falls: bool = False) -> MemorizationMonitor:
+    """Return a monitor; with ``falls`` each measurement is lower, so that its alarm comes at the second epoch."""
     monitor = MemorizationMonitor(X, Y, folder=folder, patience=1, overhead=1e9)
     if falls:
         values = iter(range(EPOCHS, 0, -1))
@@ -53,20 +53,20 @@ def watched(folder: Path, *, falls: bool = False) -> MemorizationMonitor:
     return monitor
 
 
-def told(monitor: MemorizationMonitor, epochs: int) -> dict[str, Any]:
+def monitor_result(monitor: MemorizationMonitor, epochs: int) -> dict[str, Any]:
     return {
         "epochs": epochs, "measured": sum(bool(line["curves"]) for line in monitor.history), "alarm": monitor.alarm,
-        "best": monitor.best_epoch, "said": [words for words in TOLD if "nmfdiag" in words or "stopped:" in words],
+        "best": monitor.best_epoch, "said": [message for message in MESSAGES if "nmfdiag" in message or "stopped:" in message],
     }  # fmt: skip
 
 
 def plain(rank: int, folder: Path) -> dict[str, Any]:
-    """The loop as everybody writes it, for several networks and mistakes."""
+    """Train in a plain loop, with several networks and mistakes."""
     dist.init_process_group("gloo", init_method=f"file://{folder}/meeting", rank=rank, world_size=2)
 
     def loop(name: str, model: nn.Module, *, falls: bool, breaks: bool = False, calls: bool = True) -> dict[str, Any]:
-        TOLD.clear()
-        monitor, parallel = watched(folder / name, falls=falls), nn.parallel.DistributedDataParallel(model)
+        MESSAGES.clear()
+        monitor, parallel = make_monitor(folder / name, falls=falls), nn.parallel.DistributedDataParallel(model)
         optimizer, epoch = torch.optim.SGD(parallel.parameters(), 0.1), 0
         if breaks:
             monitor._measure = lambda model: 1 / 0  # type: ignore[method-assign,assignment,return-value]
@@ -78,13 +78,13 @@ def plain(rank: int, folder: Path) -> dict[str, Any]:
             if calls:
                 monitor.on_epoch_end(parallel, epoch, loss=0.5)
         monitor.finish()
-        return told(monitor, epoch)
+        return monitor_result(monitor, epoch)
 
     results = {
         "whole": loop("whole", network(), falls=False),
         "alarm": loop("alarm", network(), falls=True),
         "broken": loop("broken", network(), falls=False, breaks=True),
-        "talking": loop("talking", Talking(), falls=False),
+        "talking": loop("talking", CommunicatingNetwork(), falls=False),
         "one calls": loop("one calls", network(), falls=True, calls=rank == 0),
     }
     dist.destroy_process_group()
@@ -92,7 +92,7 @@ def plain(rank: int, folder: Path) -> dict[str, Any]:
 
 
 def lightning(rank: int, folder: Path) -> dict[str, Any]:
-    """Lightning's trainer; it starts the second process itself in earnest, here both are told who they are."""
+    """Train with Lightning, whose second process is started here rather than by its trainer."""
     from lightning import LightningModule, Trainer
 
     class Net(LightningModule):
@@ -106,17 +106,17 @@ def lightning(rank: int, folder: Path) -> dict[str, Any]:
         def configure_optimizers(self) -> Any:
             return torch.optim.SGD(self.parameters(), 0.1)
 
-    monitor = watched(folder / "run", falls=True)
+    monitor = make_monitor(folder / "run", falls=True)
     trainer = Trainer(
         max_epochs=EPOCHS, accelerator="cpu", devices=2, strategy="ddp", callbacks=[lightning_callback(monitor, stop=True)],
         enable_checkpointing=False, logger=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(Net(), DataLoader(TensorDataset(X, Y), 20))
-    return told(monitor, trainer.current_epoch)
+    return monitor_result(monitor, trainer.current_epoch)
 
 
 class Classifier(nn.Module):
-    """What Hugging Face's trainer takes: it returns the loss."""
+    """A network for Hugging Face's trainer, which expects the loss."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,28 +136,28 @@ class Rows(Dataset):
 
 
 def transformers(rank: int, folder: Path) -> dict[str, Any]:
-    """Hugging Face's trainer."""
+    """Train with Hugging Face's trainer."""
     from transformers import Trainer, TrainingArguments
 
-    monitor = watched(folder / "run", falls=True)
+    monitor = make_monitor(folder / "run", falls=True)
     arguments = TrainingArguments(
         str(folder / "out"), num_train_epochs=EPOCHS, per_device_train_batch_size=20, use_cpu=True, report_to=[], save_strategy="no",
         disable_tqdm=True, ddp_backend="gloo",
     )  # fmt: skip
     trainer = Trainer(Classifier(), arguments, train_dataset=Rows(), callbacks=[trainer_callback(monitor, stop=True)])
     trainer.train()
-    return told(monitor, round(trainer.state.epoch or 0))
+    return monitor_result(monitor, round(trainer.state.epoch or 0))
 
 
 def accelerate(rank: int, folder: Path) -> dict[str, Any]:
-    """A loop with Hugging Face's Accelerate; what is measured is measured in earnest."""
+    """Train in a loop with Hugging Face's Accelerate, with real measurements."""
     from accelerate import Accelerator
 
     accelerator = Accelerator(cpu=True)
     model = network()
     model, optimizer = accelerator.prepare(model, torch.optim.SGD(model.parameters(), 0.1))
     loader = accelerator.prepare(DataLoader(TensorDataset(X, Y), 20))
-    monitor = watched(folder / "run")
+    monitor = make_monitor(folder / "run")
     epoch = 0
     while epoch < 3:
         epoch += 1
@@ -169,14 +169,14 @@ def accelerate(rank: int, folder: Path) -> dict[str, Any]:
         if monitor.should_stop:
             break
     monitor.finish()
-    return told(monitor, epoch)
+    return monitor_result(monitor, epoch)
 
 
 def run(name: str, rank: int, folder: Path, environment: dict[str, str]) -> None:
-    """One process of a training; ``RANK.json`` in the folder is what it has to tell."""
+    """Run one process of a training; it writes its results into ``RANK.json`` in the folder."""
     os.environ.update(environment)
     os.chdir(folder)
     torch.set_num_threads(1)
-    logging.getLogger("nmfdiag").addHandler(Note())
+    logging.getLogger("nmfdiag").addHandler(MessageHandler())
     logging.getLogger("nmfdiag").setLevel(logging.INFO)
     (folder / f"{rank}.json").write_text(json.dumps(globals()[name](rank, folder)))

@@ -1,4 +1,4 @@
-"""A stranger's network: small, trained here on a few samples, in each form that commands take."""
+"""A user's own network: small, trained here on a few samples, in each format that commands accept."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ from nmfdiag.networks.architectures import build
 
 CLASSES, PER_CLASS, WIDTH = 3, 12, 16
 SHAPE = (1, 4, 4)
-MODULE = """
+MODULE_CODE = """
 from torch import nn
 
 from nmfdiag.networks.architectures import build
@@ -30,7 +30,7 @@ def smooth():
 
 @dataclass(frozen=True)
 class Stranger:
-    """The network, its samples as it takes them, and the folder that all its files are in."""
+    """A network, its samples as it takes them, and the folder of all its files."""
 
     folder: Path
     model: nn.Module
@@ -51,33 +51,33 @@ class Stranger:
 
 
 def make_stranger(folder: Path, *, exported: bool = True) -> Stranger:
-    """Train the network until it has learned samples of noise by heart, and write its files; exporting it takes seconds."""
+    """Train a network until it has memorised samples of noise, and write its files; exporting takes seconds."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(CLASSES), PER_CLASS)
     images = rng.integers(0, 256, (len(labels), *SHAPE), dtype=np.uint8)
-    inputs, given = torch.from_numpy(images) / 255, torch.from_numpy(labels)
+    inputs, label_tensor = torch.from_numpy(images) / 255, torch.from_numpy(labels)
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = build("mlp", SHAPE, CLASSES, width=WIDTH, depth=3)
         optimizer = torch.optim.Adam(model.parameters(), 0.01)
         for _ in range(150):
             optimizer.zero_grad()
-            F.cross_entropy(model(inputs), given).backward()
+            F.cross_entropy(model(inputs), label_tensor).backward()
             optimizer.step()
     model.eval()
     with torch.no_grad():
-        assert bool((model(inputs).argmax(1) == given).all())
-        hidden = nn.Sequential(*list(model)[:-1])(inputs)
+        assert bool((model(inputs).argmax(1) == label_tensor).all())
+        activations = nn.Sequential(*list(model)[:-1])(inputs)
     np.savez(folder / "samples.npz", x=images, y=labels)
     np.savez(folder / "mislabelled.npz", x=images, y=(labels + 1) % CLASSES)
     torch.save(model.state_dict(), folder / "weights.pt")
     save_file(model.state_dict(), folder / "weights.safetensors")
-    (folder / "stranger_code.py").write_text(MODULE)
+    (folder / "stranger_code.py").write_text(MODULE_CODE)
     np.savez(
-        folder / "activations.npz", activations=hidden.numpy(), labels=labels,
+        folder / "activations.npz", activations=activations.numpy(), labels=labels,
         weight=model.classifier.weight.detach().numpy(), bias=model.classifier.bias.detach().numpy(),
     )  # fmt: skip
     if exported:
         shapes = ({0: torch.export.Dim("batch", min=1)},)
         torch.export.save(torch.export.export(model, (inputs[:4],), dynamic_shapes=shapes), folder / "network.pt2")
-    return Stranger(folder, model, inputs, given)
+    return Stranger(folder, model, inputs, label_tensor)

@@ -1,4 +1,4 @@
-"""What the tests of the pages share: wait until a page has all its results, and read its plots."""
+"""Pages without a browser: open one, wait for its results, and read its plots."""
 
 import json
 from collections.abc import Callable
@@ -15,11 +15,11 @@ from nmfdiag.ui import live_results
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
 QUEUES: WeakSet[Jobs] = WeakSet()
-"""Of all pages, those too that Streamlit's cache has been cleared of."""
+"""Queues of all pages, including those removed from Streamlit's cache."""
 
 
 class Queue(Jobs):
-    """A page's queue that the tests know of."""
+    """A page's queue that is listed in :data:`QUEUES`."""
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
@@ -35,7 +35,7 @@ def pending(queue: Jobs) -> dict[str, Any]:
 
 
 def drop_all() -> None:
-    """Withdraw all that pages have asked for: nobody looks at them any more, and it would be computed beside the next tests."""
+    """Cancel all requests of pages, which would be computed during the next tests."""
     for queue in QUEUES:
         for owner in {owner for task in pending(queue).values() for owner in task.owners}:
             queue.cancel(owner)
@@ -52,18 +52,18 @@ def open_page(page: str = "overview", **link: str | list[str]) -> AppTest:
 
 
 def run_until(app: AppTest, reached: Callable[[AppTest], object]) -> AppTest:
-    """Run the page again until something is true of it."""
+    """Run the page again until a condition holds."""
 
-    def look() -> bool:
+    def run_once() -> bool:
         assert not app.exception
         return bool(reached(app)) or (app.run(), False)[1]
 
-    wait_until(look, pause=0.1)
+    wait_until(run_once, pause=0.1)
     return app
 
 
 def settled(app: AppTest) -> AppTest:
-    """Run the page again when everything is computed; not meanwhile, since that takes longer than the computing."""
+    """Run the page again once everything is computed, not meanwhile: drawing takes longer than computing."""
 
     def complete(app: AppTest) -> bool:
         if any("s of computing on" in caption.value for caption in app.caption):
@@ -75,10 +75,10 @@ def settled(app: AppTest) -> AppTest:
 
 
 def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
-    """Open a page by a link and wait until its curves are there."""
+    """Open a page by a link and wait for its curves."""
     return settled(open_page(page, **{**SMALL, **link}))
 
 
 def plots(app: AppTest) -> list[dict]:
-    """The page's Plotly figures."""
+    """Return the page's Plotly figures."""
     return [json.loads(element.proto.spec) for element in app.get("plotly_chart")]

@@ -1,4 +1,4 @@
-"""A network of the user's own for tests: a copy of a shipped one in another zoo, and a stand-in for the command that opens it."""
+"""A network of the user's for tests: a copy of a shipped one in another zoo, and a stand-in for the command that opens it."""
 
 import json
 import sys
@@ -8,7 +8,7 @@ from nmfdiag.jobs.open_process import Opening
 from nmfdiag.zoo.registry import lookup, refresh
 
 SHIPPED = "digits-mlp-p0-s0"
-FOUND = {
+CHECK = {
     "preflight": {
         "layers": [
             {"name": f"fc{i}", "kind": "ReLU", "width": 128, "rows": 50, "bytes": 10_000_000} for i in range(1, 6)
@@ -25,29 +25,35 @@ FOUND = {
     "problems": [],
     "provenance": {"network": "mlp", "normalization": "none, as asked for"},
 }
-COPIES = "import sys; from pathlib import Path; from own_network import copied, FOUND; import json; copied(sys.argv[1], Path(sys.argv[2])); print(json.dumps(FOUND))"
+COPY_CODE = "import sys; from pathlib import Path; from own_network import CHECK, copy_network; import json; copy_network(sys.argv[1], Path(sys.argv[2])); print(json.dumps(CHECK))"
 
 
-def copied(name: str, home: Path) -> None:
-    """Put a copy of a shipped network into a zoo, under another name and with a pool of its own."""
+def copy_network(name: str, home: Path) -> None:
+    """Copy a shipped network and its pool into a zoo, under another name."""
     entry = lookup(SHIPPED)
     (home / name).mkdir(parents=True, exist_ok=True)
     (home / "pools").mkdir(exist_ok=True)
     for part, path in entry.files.items():
-        place = home / "pools" / f"{name}.safetensors" if part == "pool" else home / name / path.name
-        place.write_bytes(path.read_bytes())
+        target = home / "pools" / f"{name}.safetensors" if part == "pool" else home / name / path.name
+        target.write_bytes(path.read_bytes())
     record = json.loads((entry.folder / "entry.json").read_text())
     record |= {"called": name, "pool": name, "recipe": record["recipe"] | {"dataset": name}}
     (home / name / "entry.json").write_text(json.dumps(record))
     refresh()
 
 
-def copying(home: Path, seen: list[Opening]) -> object:
-    """A stand-in for the command that opens a network: it puts a copy of a shipped one into the zoo."""
+def copy_command(home: Path, openings: list[Opening]) -> object:
+    """Return a stand-in for the command that opens a network: it copies a shipped one into the zoo."""
 
     def command(opening: Opening) -> list[str]:
-        seen.append(opening)
+        openings.append(opening)
         tests = str(Path(__file__).parent)
-        return [sys.executable, "-c", f"import sys; sys.path.insert(0, {tests!r}); {COPIES}", opening.name, str(home)]
+        return [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {tests!r}); {COPY_CODE}",
+            opening.name,
+            str(home),
+        ]
 
     return command

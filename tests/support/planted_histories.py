@@ -1,11 +1,11 @@
-"""Watched training runs with a planted answer, for the tests of the page *Early stopping*."""
+"""Recorded training runs with a planted answer, for the tests of the page *Early stopping*."""
 
 from typing import Any
 
 from nmfdiag.evidence.records import History
 from nmfdiag.zoo.recipes import Recipe
 
-EPOCHS, LEAST = 12, 4
+EPOCHS, BEST_EPOCH = 12, 4
 PROBES = {
     "early-stopping": {"measures": ["nmf", "random", "nmf on fitted"], "ranks": "coarse", "per_class": 25},
     "few-shot": {"measures": ["nmf"], "ranks": "1", "per_class": 20},
@@ -13,35 +13,38 @@ PROBES = {
 
 
 def layer_values(first: float) -> dict[str, float]:
-    """What a few-shot run has of one layer."""
+    """Return the values of one layer in a few-shot run."""
     return {"first": first, "baseline": min(1.0, first + 0.1)}
 
 
 def planted_run(
     experiment: str = "early-stopping", *, seed: int = 0, label_noise: float = 0.0, peak: int = 5, end: float = 0.16
 ) -> History:
-    """A run of 12 epochs: the measure is highest at ``peak`` in every layer, the test loss least at epoch 4.
+    """Return a run of 12 epochs: the measure is highest at ``peak`` in every layer, the test loss lowest at epoch 4.
 
-    The test accuracy is .7 there, and falls by then evenly to ``end`` less; it rises by .1 an epoch before.
+    The test accuracy rises by .1 an epoch to .7 at epoch 4, and then falls evenly by ``end``.
     """
     dataset, arch = ("cifar10", "cnn") if experiment == "early-stopping" else ("digits", "cnn")
     recipe = Recipe(dataset, arch, label_noise, seed, 100, {"width": 8})
     epochs = []
-    for e in range(1, EPOCHS + 1):
-        at = {layer: 0.8 - 0.05 * i - 0.01 * abs(e - peak) for i, layer in enumerate("abc")}
+    for epoch in range(1, EPOCHS + 1):
+        values = {layer: 0.8 - 0.05 * i - 0.01 * abs(epoch - peak) for i, layer in enumerate("abc")}
         if experiment == "early-stopping":
-            given = {layer: _values(value, e) for layer, value in at.items()}
-            curves = {name: given for name in PROBES[experiment]["measures"]}  # type: ignore[attr-defined]
-            curves["random"] = {layer: _values(0.5 * value, e) for layer, value in at.items()}
+            layer_curves = {layer: _values(value, epoch) for layer, value in values.items()}
+            curves = {name: layer_curves for name in PROBES[experiment]["measures"]}  # type: ignore[attr-defined]
+            curves["random"] = {layer: _values(0.5 * value, epoch) for layer, value in values.items()}
         else:
-            curves = {"nmf": {layer: layer_values(value) for layer, value in at.items()}}
+            curves = {"nmf": {layer: layer_values(value) for layer, value in values.items()}}
         line: dict[str, Any] = {
-            "epoch": e,
+            "epoch": epoch,
             "learning_rate": 2e-3,
-            "train_loss": 2 / e,
-            "train_accuracy": 0.5 + 0.03 * e,
-            "test_loss": 1 + 0.1 * abs(e - LEAST) + 0.01 * seed,
-            "test_accuracy": 0.7 - (0.1 * (LEAST - e) if e < LEAST else end * (e - LEAST) / (EPOCHS - LEAST)),
+            "train_loss": 2 / epoch,
+            "train_accuracy": 0.5 + 0.03 * epoch,
+            "test_loss": 1 + 0.1 * abs(epoch - BEST_EPOCH) + 0.01 * seed,
+            "test_accuracy": 0.7
+            - (
+                0.1 * (BEST_EPOCH - epoch) if epoch < BEST_EPOCH else end * (epoch - BEST_EPOCH) / (EPOCHS - BEST_EPOCH)
+            ),
             "curves": curves,
         }
         epochs.append(line)

@@ -15,7 +15,7 @@ FAMILIES = {"digits": 0.01, "fashion_mnist": 0.0, "cifar10": -0.01}
 SHAPE = {"conv": (200, 16), "fc": (20, 16)}
 
 
-def falling(p: float) -> float:
+def falling_auc(p: float) -> float:
     return 0.95 - 0.15 * p
 
 
@@ -23,13 +23,13 @@ def write_records(
     folder: Path,
     *,
     arch: str = "cnn",
-    level: Callable[[float], float] = falling,
+    level: Callable[[float], float] = falling_auc,
     families: dict[str, float] = FAMILIES,
     levels: Sequence[float] = (0.0, 0.4, 1.0),
 ) -> Path:
-    """Two networks (seeds 0 and 1, which differ by 0.004) of each data set and level: AuC rises by 0.01 a layer around the level.
+    """Write two networks (seeds 0 and 1, which differ by 0.004) of each data set and level.
 
-    Over log k it is the same.
+    AuC rises by 0.01 a layer around the level, and is the same over log k.
     """
     (folder / "curves").mkdir(parents=True, exist_ok=True)
     for dataset, offset in families.items():
@@ -51,7 +51,7 @@ def write_records(
 
 
 def curve(auc: float, layer: str = "conv1", **fields: object) -> CompressionCurve:
-    """A curve on powers of two whose area is this: flat."""
+    """Return a flat curve with this AuC, on powers of two."""
     ranks = [1, 2, 4, 8, 16]
     values = {
         "layer": layer, "method": "nmf", "ranks": ranks, "accuracy": [auc] * 5, "relative_error": [0.1] * 5,
@@ -64,15 +64,15 @@ def curve(auc: float, layer: str = "conv1", **fields: object) -> CompressionCurv
 def profile(
     level: float, *, n_classes: int = 10, layers: Sequence[str] = LAYERS, n_draws: int = 1, **fields: object
 ) -> LayerProfile:
-    """A network whose mean AuC is this level, with classes and draws around it."""
+    """Return the profile of a network with this mean AuC, and classes and draws around it."""
     rng = np.random.default_rng(0)
-    measured = [
+    curves = [
         ProfileCurve(i, c, curve(level + 0.01 * (i - (len(layers) - 1) / 2) + noise, layer, **fields), draw)
         for draw in range(n_draws)
         for i, layer in enumerate(layers)
         for c, noise in enumerate(_centred(rng, n_classes))
     ]
-    return LayerProfile(tuple(layers), tuple(measured), {}, network_layers=tuple(layers))
+    return LayerProfile(tuple(layers), tuple(curves), {}, network_layers=tuple(layers))
 
 
 def _centred(rng: np.random.Generator, n: int) -> list[float]:

@@ -25,11 +25,11 @@ CLASS_ATTRIBUTES = (
 )
 
 
-def plain(value: Any, known: dict[int, int] | None = None) -> Any:
-    """A value, however deep, as something that can be compared bit for bit; objects by what they hold."""
-    known = {} if known is None else known
+def comparable(value: Any, indices: dict[int, int] | None = None) -> Any:
+    """Convert a nested value into one that can be compared bit for bit; objects by their contents."""
+    indices = {} if indices is None else indices
     if isinstance(value, Tensor):
-        grad = None if value.grad_fn is not None or value.grad is None else plain(value.grad, known)
+        grad = None if value.grad_fn is not None or value.grad is None else comparable(value.grad, indices)
         tensor = value.detach()
         return (
             "tensor",
@@ -43,35 +43,35 @@ def plain(value: Any, known: dict[int, int] | None = None) -> Any:
         return ("array", value.dtype.str, value.shape, value.tobytes())
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | type):
         return value
-    if id(value) in known:
-        return ("again", known[id(value)])
-    known[id(value)] = len(known)
+    if id(value) in indices:
+        return ("again", indices[id(value)])
+    indices[id(value)] = len(indices)
     if isinstance(value, dict):
-        return {str(key): plain(each, known) for key, each in value.items()}
+        return {str(key): comparable(item, indices) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(each, known) for each in value]
+        return [comparable(item, indices) for item in value]
     if callable(value) and not isinstance(value, nn.Module):
         return ("callable", id(value))
     return (
-        (type(value).__qualname__, plain(dict(vars(value)), known))
+        (type(value).__qualname__, comparable(dict(vars(value)), indices))
         if hasattr(value, "__dict__")
         else ("object", id(value))
     )
 
 
 def identities(model: nn.Module) -> dict[str, int]:
-    """Which objects the parts, parameters and buffers are: an optimiser holds on to them."""
+    """Return the identity of each module, parameter and buffer, since an optimiser refers to them."""
     parts = {**dict(model.named_modules()), **dict(model.named_parameters()), **dict(model.named_buffers())}
     return {f"{type(part).__name__} {name}": id(part) for name, part in parts.items()}
 
 
-def process() -> dict[str, Any]:
-    """What belongs to everybody."""
-    named = {name: logging.getLogger(name) for name in ("", "nmfdiag", "torch", "torch.fx")}
+def process_state() -> dict[str, Any]:
+    """Return the state that the whole process shares."""
+    loggers = {name: logging.getLogger(name) for name in ("", "nmfdiag", "torch", "torch.fx")}
     return {
-        "Python's random state": random.getstate(), "NumPy's": plain(list(np.random.get_state())),
-        "torch's": plain(torch.get_rng_state()),
-        "CUDA's": [plain(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else [],
+        "Python's random state": random.getstate(), "NumPy's": comparable(list(np.random.get_state())),
+        "torch's": comparable(torch.get_rng_state()),
+        "CUDA's": [comparable(state) for state in torch.cuda.get_rng_state_all()] if torch.cuda.is_initialized() else [],
         "default dtype": torch.get_default_dtype(), "threads of torch": torch.get_num_threads(),
         "gradients": torch.is_grad_enabled(), "inference": torch.is_inference_mode_enabled(),
         "autocast": (torch.is_autocast_enabled("cpu"), torch.get_autocast_dtype("cpu"), torch.is_autocast_cache_enabled()),
@@ -82,8 +82,8 @@ def process() -> dict[str, Any]:
         "own classes": {name: id(nn.Linear.__dict__.get(name)) for name in CLASS_ATTRIBUTES},
         "functions": {name: id(getattr(F, name)) for name in ("relu", "linear", "gelu")} | {"torch.relu": id(torch.relu)},
         "hooks of all modules": {n: len(v) for n, v in vars(nn.modules.module).items() if n.startswith("_global_") and hasattr(v, "__len__")},
-        "warnings": [str(each) for each in warnings.filters], "showwarning": id(warnings.showwarning),
-        "loggers": {name: (log.level, log.propagate, log.disabled, list(log.handlers)) for name, log in named.items()},
+        "warnings": [str(entry) for entry in warnings.filters], "showwarning": id(warnings.showwarning),
+        "loggers": {name: (log.level, log.propagate, log.disabled, list(log.handlers)) for name, log in loggers.items()},
         "logging": logging.root.manager.disable, "environment": dict(os.environ), "folder": os.getcwd(), "path": list(sys.path),
         "streams": (id(sys.stdout), id(sys.stderr), id(sys.excepthook)), "NumPy's errors": np.geterr(),
         "profile": (sys.getprofile(), sys.gettrace()), "recursion": sys.getrecursionlimit(),
@@ -94,10 +94,10 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
     return [name for name in before if before[name] != after[name]]
 
 
-def everything(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
-    return process() | {
-        "the network": plain(model),
+def full_snapshot(model: nn.Module, x: Tensor, y: Tensor) -> dict[str, Any]:
+    return process_state() | {
+        "the network": comparable(model),
         "its parts": identities(model),
-        "inputs": plain(x),
-        "labels": plain(y),
+        "inputs": comparable(x),
+        "labels": comparable(y),
     }

@@ -1,4 +1,4 @@
-"""Streamlit, as ``python tests/support/streamlit_audit.py run ...``; whatever it asks of another machine is written into the file $ASKED."""
+"""Streamlit, as ``python tests/support/streamlit_audit.py run ...``, with its connections to other machines written into the file $ASKED."""
 
 import os
 import sys
@@ -6,18 +6,18 @@ from typing import Any
 
 from streamlit.web.cli import main
 
-HERE = {"127.0.0.1", "::1", "localhost", "", None}
+LOCAL_HOSTS = {"127.0.0.1", "::1", "localhost", "", None}
 
 
 def note(event: str, arguments: tuple[Any, ...]) -> None:
-    """Note look-ups of names, and connections, that lead out of this machine."""
+    """Write down look-ups of names and connections that leave this machine."""
     if event == "socket.getaddrinfo":
         host = arguments[0]
     elif event in ("socket.connect", "socket.sendto"):
         host = arguments[1][0] if isinstance(arguments[1], tuple) else ""  # a path: a socket of this machine
     else:
         return
-    if (host.decode() if isinstance(host, bytes) else host) not in HERE:
+    if (host.decode() if isinstance(host, bytes) else host) not in LOCAL_HOSTS:
         with open(os.environ["ASKED"], "a", encoding="utf-8") as file:
             file.write(f"{event} {host}\n")
 

@@ -1,9 +1,10 @@
-"""Visitors of the dashboard that speak its protocol, without a browser: many at once, for the tests of reliability and for
-``benchmarks/reliability/sessions.py``.
+"""Visitors of the dashboard that use its protocol without a browser, many at once.
+
+For the tests of reliability and for ``benchmarks/reliability/sessions.py``.
 
 A visitor does what a browser does: it opens a page by its address, changes widgets, follows the progress, and goes to other pages.
-After each run of the page's script it checks that the page is about what it has chosen itself, now or before. As a program this
-file is the server, which also tells the key of each result that it computes.
+After each run of the page's script it checks that the page is about its own choice, now or before. As a program this file is the
+server, which also writes down the key of each result that it computes.
 """
 
 import asyncio
@@ -30,17 +31,17 @@ from websockets.typing import Origin, Subprotocol
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry, entries
 
-TOLD = "NMFDIAG_TELLS_KEYS"
-"""Variable that names the file of keys of computed results."""
-KEPT, ONE_THREAD = "NMFDIAG_TELLS_KEPT_KEYS", "NMFDIAG_ONE_THREAD"
-"""The same of results that are in the cache; and a variable that makes results the same to the last bit everywhere."""
-COUNTING = (str(Path(__file__).resolve()),)
-"""The program of a server that writes it."""
+KEY_FILE_VARIABLE = "NMFDIAG_TELLS_KEYS"
+"""Variable with the path of a file of the keys of computed results."""
+STORED_KEY_FILE_VARIABLE, ONE_THREAD_VARIABLE = "NMFDIAG_TELLS_KEPT_KEYS", "NMFDIAG_ONE_THREAD"
+"""The same for results in the cache; and a variable that makes results equal to the last bit in all processes."""
+PROGRAM = (str(Path(__file__).resolve()),)
+"""Program of a server that writes both files."""
 PAGES = ("", "curves", "phases", "classes", "reconstruction")
 SIZES = (10, 20, 30)
-THINKS = (0.2, 2.0)
-"""Seconds that a visitor looks at a page."""
-PATIENT = CEILING
+THINK_SECONDS = (0.2, 2.0)
+"""Shortest and longest time that a visitor spends on a page, in seconds."""
+TIMEOUT = CEILING
 SUBJECT = re.compile(r" · p = .* · seed \d · ")
 
 
@@ -50,12 +51,12 @@ class Visit:
 
     Attributes:
         base: Address of the server.
-        choice: What the visitor has chosen.
-        page: Where it is.
+        choice: The visitor's.
+        page: The current one.
         changes: Seconds from each change of a widget to the end of the page's run.
         loads: The same of pages that were opened.
         errors: Exceptions on a page, runs that did not end, connections that broke.
-        crossed: Pages that were about what this visitor has never chosen.
+        crossed: Pages about a choice that this visitor never made.
     """
 
     base: str
@@ -75,7 +76,7 @@ class Visit:
     _done: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def spend(self, chance: random.Random, going_on: Callable[[int], bool]) -> None:
-        """Visit the dashboard as long as that is true of the number of steps so far: mostly change a widget, sometimes go to another page."""
+        """Visit the dashboard while ``going_on`` accepts the number of steps: mostly change a widget, sometimes switch the page."""
         origin = self.base.replace("http", "ws")
         try:
             options = {"origin": Origin(self.base), "subprotocols": [Subprotocol("streamlit")], "max_size": None}
@@ -85,7 +86,7 @@ class Visit:
                 steps = 0
                 while going_on(steps) and not reader.done():
                     steps += 1
-                    await asyncio.sleep(chance.uniform(*THINKS))
+                    await asyncio.sleep(chance.uniform(*THINK_SECONDS))
                     if chance.random() < 0.25 or not self._boxes:
                         self.page = chance.choice(PAGES)
                         self._states.clear()
@@ -102,13 +103,13 @@ class Visit:
             self.errors.append(f"{type(error).__name__}: {error}")
 
     def texts(self) -> list[str]:
-        """What is written on the page."""
+        """Return the texts of the page."""
         elements = self._elements.values()
         written = {"markdown": lambda e: e.markdown.body, "heading": lambda e: e.heading.body}
         return [written[kind](e) for e in elements if (kind := e.WhichOneof("type")) in written]
 
     def _change(self, chance: random.Random) -> None:
-        """Choose something else in a list of the sidebar."""
+        """Choose another option in a list of the sidebar."""
         label = chance.choice([name for name in ("samples a batch", "layer", "seed") if name in self._boxes])
         if label == "samples a batch":
             self.choice = replace(
@@ -117,45 +118,45 @@ class Visit:
             value = str(self.choice.per_class)
         elif label == "layer":
             self.choice = replace(
-                self.choice, layer=chance.choice([each for each in self.choice.layers if each != self.choice.layer])
+                self.choice, layer=chance.choice([name for name in self.choice.layers if name != self.choice.layer])
             )
             value = self.choice.layer
         else:
             seed = 1 - self.choice.networks[0].recipe.seed
             levels = [network.label_noise for network in self.choice.networks]
-            self.choice = replace(self.choice, networks=networks(self.choice.networks[0], levels, seed))
+            self.choice = replace(self.choice, networks=family_networks(self.choice.networks[0], levels, seed))
             value = str(seed)
         self._states[self._boxes[label]] = value
 
     async def _run(self, socket: ClientConnection) -> float:
-        """Ask for a run of the page, and wait for its end; returns seconds."""
+        """Request a run of the page, wait for its end, and return the seconds."""
         self._began = ""
         self._done.clear()
         start = time.monotonic()
         await socket.send(self._message().SerializeToString())
         try:
-            async with asyncio.timeout(PATIENT):
+            async with asyncio.timeout(TIMEOUT):
                 await self._done.wait()
         except TimeoutError:
-            lacks = [words for words in self._wanted() if words not in self.texts()]
+            lacks = [text for text in self._expected_texts() if text not in self.texts()]
             self.errors.append(
-                f"/{self.page}: after {PATIENT:g} s it " + (f"does not say {lacks}" if lacks else "has not ended")
+                f"/{self.page}: after {TIMEOUT:g} s it " + (f"does not say {lacks}" if lacks else "has not ended")
             )
         return time.monotonic() - start
 
-    def _wanted(self) -> list[str]:
-        """What the page says of the visitor's choice."""
+    def _expected_texts(self) -> list[str]:
+        """Return the texts that the page must show for the visitor's choice."""
         heading = [f"How robust is {self.choice.layer} to compression?"] if self.page == "curves" else []
         return [self.choice.subject, *heading]
 
     def _ended(self) -> None:
-        """A run of the page has ended: it may be an earlier one of this visitor, never one of another."""
+        """Check a page whose run has ended: it may be about an earlier choice of this visitor, never about another's."""
         texts = self.texts()
         self._own.add(self.choice.subject)
         self.crossed += [
             f"/{self.page} is about {text}" for text in texts if SUBJECT.search(text) and text not in self._own
         ]
-        if self.crossed or all(words in texts for words in self._wanted()):
+        if self.crossed or all(text in texts for text in self._expected_texts()):
             boxes = [e.selectbox for e in self._elements.values() if e.WhichOneof("type") == "selectbox"]
             self._boxes = {box.label: box.id for box in boxes}
             self._done.set()
@@ -184,7 +185,7 @@ class Visit:
             self._done.set()
 
     def _take(self, socket: ClientConnection, message: ForwardMsg) -> None:
-        """Do with a message of the server what a browser does."""
+        """Handle a message of the server as a browser does."""
         kind = message.WhichOneof("type")
         run = message.metadata.run
         if kind == "new_session" and run.fragment_ids:
@@ -216,7 +217,7 @@ class Visit:
                 self._ended()
 
     async def _again(self, socket: ClientConnection, interval: float, fragment: str) -> None:
-        """Run a part of the page again and again, which is how it shows progress."""
+        """Run a part of the page regularly, which is how it shows progress."""
         with suppress(ConnectionClosed):
             while True:
                 await asyncio.sleep(interval)
@@ -229,52 +230,52 @@ class Visit:
 
 
 def query(choice: Choice) -> list[tuple[str, str]]:
-    """The address's part after the question mark."""
+    """Return the query of the page's address."""
     first = choice.networks[0].recipe
     values = [("data", first.dataset), ("arch", first.arch), ("seed", str(first.seed)), ("layer", choice.layer)]
     return [*values, *(("p", f"{network.label_noise:g}") for network in choice.networks), ("n", str(choice.per_class))]
 
 
-def networks(like: ZooEntry, levels: list[float], seed: int) -> tuple[ZooEntry, ...]:
-    """The networks of a family at some levels of label noise."""
-    wanted = {(like.recipe.dataset, like.recipe.arch, seed, p) for p in levels}
-    found = [
+def family_networks(like: ZooEntry, levels: list[float], seed: int) -> tuple[ZooEntry, ...]:
+    """Return the networks of a family at some levels of label noise."""
+    recipes = {(like.recipe.dataset, like.recipe.arch, seed, p) for p in levels}
+    matches = [
         e
         for e in entries().values()
-        if not e.called and (e.recipe.dataset, e.recipe.arch, e.recipe.seed, e.recipe.label_noise) in wanted
+        if not e.called and (e.recipe.dataset, e.recipe.arch, e.recipe.seed, e.recipe.label_noise) in recipes
     ]
-    return tuple(sorted(found, key=lambda entry: entry.label_noise))
+    return tuple(sorted(matches, key=lambda entry: entry.label_noise))
 
 
-def choices(n: int, chance: random.Random) -> list[Choice]:
-    """What visitors choose at first: each two of them the same, and the next two something else."""
-    found: list[Choice] = []
+def initial_choices(n: int, chance: random.Random) -> list[Choice]:
+    """Return the first choices of n visitors: pairs with the same choice."""
+    first_choices: list[Choice] = []
     for i in range(n):
         if i % 2:
-            found.append(found[-1])
+            first_choices.append(first_choices[-1])
             continue
         like = entries()[f"digits-{('mlp', 'cnn')[i // 2 % 2]}-p0-s0"]
         levels = sorted(chance.sample([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], 1 + i // 2 % 3))
-        some = networks(like, levels, chance.choice([0, 1]))
-        found.append(Choice(some, chance.choice(list(like.layers)), per_class=chance.choice(SIZES)))
-    return found
+        family = family_networks(like, levels, chance.choice([0, 1]))
+        first_choices.append(Choice(family, chance.choice(list(like.layers)), per_class=chance.choice(SIZES)))
+    return first_choices
 
 
-async def visits(base: str, n: int, going_on: Callable[[int], bool], *, seed: int = 0) -> list[Visit]:
-    """Let so many visitors come at once and stay as long as that is true of each one's steps."""
+async def visit_together(base: str, n: int, going_on: Callable[[int], bool], *, seed: int = 0) -> list[Visit]:
+    """Let n visitors come at once and stay while ``going_on`` accepts each one's steps."""
     chance = random.Random(seed)
-    found = [Visit(base, choice, PAGES[i // 2 % len(PAGES)]) for i, choice in enumerate(choices(n, chance))]
-    await asyncio.gather(*(visit.spend(random.Random(seed + i), going_on) for i, visit in enumerate(found)))
-    return found
+    visitors = [Visit(base, choice, PAGES[i // 2 % len(PAGES)]) for i, choice in enumerate(initial_choices(n, chance))]
+    await asyncio.gather(*(visit.spend(random.Random(seed + i), going_on) for i, visit in enumerate(visitors)))
+    return visitors
 
 
-def keys(told: Path) -> list[str]:
-    """Keys of the results that the server has computed, one each time."""
-    return told.read_text().split() if told.exists() else []
+def read_keys(key_file: Path) -> list[str]:
+    """Return the keys of the results that the server has computed, with repetitions."""
+    return key_file.read_text().split() if key_file.exists() else []
 
 
 def serve() -> None:
-    """Run Streamlit, and tell the key of each result that is computed, and again once it has been put into the cache."""
+    """Run Streamlit, and write down the key of each computed result, before and after it is put into the cache."""
     from streamlit.web import cli
 
     from nmfdiag.jobs import cache, queue
@@ -285,13 +286,13 @@ def serve() -> None:
         with Path(os.environ.get(variable, os.devnull)).open("a") as file:
             file.write(key + "\n")
 
-    def telling(where: cache.CurveCache, key: str, result: object) -> None:
-        tell(TOLD, key)
-        put(where, key, result)  # type: ignore[arg-type]
-        tell(KEPT, key)
+    def telling(target_cache: cache.CurveCache, key: str, result: object) -> None:
+        tell(KEY_FILE_VARIABLE, key)
+        put(target_cache, key, result)  # type: ignore[arg-type]
+        tell(STORED_KEY_FILE_VARIABLE, key)
 
     cache.CurveCache.put = telling  # type: ignore[method-assign, assignment]
-    if ONE_THREAD in os.environ:
+    if ONE_THREAD_VARIABLE in os.environ:
         queue.worker_threads = lambda: 1
     cli.main(sys.argv[1:])
 

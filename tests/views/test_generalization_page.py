@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from headless_pages import open_page, plots
-from planted_networks import planted
+from planted_networks import planted_records
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
@@ -87,7 +87,7 @@ def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() 
 
 
 def test_a_data_set_and_the_networks_that_fit_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    record_networks(monkeypatch, planted(unfitted=5))
+    record_networks(monkeypatch, planted_records(unfitted=5))
     app = open_link(networks_of="digits", fits="that fit")
     assert not app.exception and "over 43 networks" in answer(app)
     assert len(points(plots(app)[0])["x"]) == 43
@@ -97,7 +97,7 @@ def test_a_data_set_and_the_networks_that_fit_are_chosen(monkeypatch: pytest.Mon
 
 
 def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPatch) -> None:
-    record_networks(monkeypatch, planted())
+    record_networks(monkeypatch, planted_records())
     app = open_link(network="g17")
     assert not app.exception and "Network g17" in [s.value for s in app.subheader]
     assert "nmfdiag record generalization --only g17" in [c.value for c in app.code]
@@ -114,7 +114,7 @@ def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_part_of_the_networks_is_said_to_be_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
-    record_networks(monkeypatch, planted(20))
+    record_networks(monkeypatch, planted_records(20))
     app = open_link(network="g50")
     assert not app.exception and "so far 20 of 96" in subject(app) and "over 20 networks" in answer(app)
     assert any("Network g50 is not recorded yet." in c.value for c in app.caption)
@@ -126,7 +126,7 @@ def test_a_part_of_the_networks_is_said_to_be_a_part(monkeypatch: pytest.MonkeyP
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_the_first_networks_do_not_break_it(monkeypatch: pytest.MonkeyPatch, n: int) -> None:
-    record_networks(monkeypatch, planted(n))
+    record_networks(monkeypatch, planted_records(n))
     app = open_link(network="g00")
     assert not app.exception and not app.error and len(plots(app)) == 3
     assert answer(app).startswith("**It can't be said: ") == (n < 3)
@@ -149,7 +149,7 @@ def test_a_damaged_record_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_link_got_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    record_networks(monkeypatch, planted(24))
+    record_networks(monkeypatch, planted_records(24))
     app = open_link(network="g99", auc_layers="last quarter")
     assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for AuC over last quarter",

@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from planted_networks import correlated, planted, verdict
+from planted_networks import make_correlation, planted_records, verdict
 
 from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
@@ -16,12 +16,12 @@ from nmfdiag.zoo.experiments import DEFINITIONS, PRIMARY
 @pytest.mark.parametrize(
     ("nmf", "start"),
     [
-        (correlated(-0.9, -0.95, -0.81), "Yes: the lower the AuC, the larger the error."),
-        (correlated(-0.5, -0.7, -0.3), "Yes, but less closely than in the paper: the lower the AuC"),
-        (correlated(-0.1, -0.3, 0.1), "Not clearly."),
-        (correlated(-0.9), "Not clearly."),
-        (correlated(0.5, 0.3, 0.7), "No, it is the other way round: the higher the AuC, the larger the error."),
-        (correlated(None, reason="x is constant"), "It can't be said: AuC is constant (96 networks)."),
+        (make_correlation(-0.9, -0.95, -0.81), "Yes: the lower the AuC, the larger the error."),
+        (make_correlation(-0.5, -0.7, -0.3), "Yes, but less closely than in the paper: the lower the AuC"),
+        (make_correlation(-0.1, -0.3, 0.1), "Not clearly."),
+        (make_correlation(-0.9), "Not clearly."),
+        (make_correlation(0.5, 0.3, 0.7), "No, it is the other way round: the higher the AuC, the larger the error."),
+        (make_correlation(None, reason="x is constant"), "It can't be said: AuC is constant (96 networks)."),
     ],
 )
 def test_the_answer_says_as_plainly_what_does_not_support_the_paper(nmf: Correlation, start: str) -> None:
@@ -29,27 +29,30 @@ def test_the_answer_says_as_plainly_what_does_not_support_the_paper(nmf: Correla
 
 
 def test_the_answer_has_r_of_each_method_with_its_interval() -> None:
-    answer = sentences.title_answer(verdict(correlated(-0.9, -0.95, -0.81)))
+    answer = sentences.title_answer(verdict(make_correlation(-0.9, -0.95, -0.81)))
     assert "over 96 networks" in answer and "NMF −0.90 (−0.95 to −0.81), PCA −0.40 (−0.50 to −0.30)" in answer
     assert answer.endswith("and random ablation −0.20 (−0.40 to 0.10).")
 
 
 def test_the_papers_figures_are_named_as_the_papers_and_placed() -> None:
-    text = sentences.paper_words(verdict(correlated(-0.9, -0.95, -0.85)))
+    text = sentences.paper_words(verdict(make_correlation(-0.9, -0.95, -0.85)))
     assert text.startswith("The paper (figure 5) reports, on 96 networks of its own, ")
     assert f"{sentences.signed(PAPER['nmf'])} for NMF (above our interval)" in text
     assert f"{sentences.signed(PAPER['pca'])} for PCA (below our interval)" in text and text.endswith("so it is here.")
-    assert "NMF (inside our interval)" in sentences.paper_words(verdict(correlated(-0.8, -0.9, -0.7)))
-    assert sentences.paper_words(verdict(correlated(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
-    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5, 0.4, 0.6)), {})
+    assert "NMF (inside our interval)" in sentences.paper_words(verdict(make_correlation(-0.8, -0.9, -0.7)))
+    assert sentences.paper_words(verdict(make_correlation(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
+    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(0.5, 0.4, 0.6)), {})
     assert sentences.paper_words(positive).endswith("here none is negative.")
-    assert sentences.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {})) == ""
+    assert (
+        sentences.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(None)), {}))
+        == ""
+    )
 
 
 def test_leads_are_clear_or_not() -> None:
     ahead = Difference(-0.2, -0.3, -0.1, 96, "pearson")
     unclear, behind = replace(ahead, high=0.1), Difference(0.2, 0.1, 0.3, 96, "pearson")
-    assert sentences.lead_words(verdict(correlated(-0.5))) == ""
+    assert sentences.lead_words(verdict(make_correlation(-0.5))) == ""
     text = sentences.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": ahead, "random": unclear}))
     assert "from PCA's by −0.20 (−0.30 to −0.10: clearly more negative)" in text
     assert "from random ablation's by −0.20 (−0.30 to 0.10: not clear)" in text
@@ -59,11 +62,11 @@ def test_leads_are_clear_or_not() -> None:
 def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
     ahead, behind = Difference(-0.2, -0.3, -0.1, 96, "pearson"), Difference(0.2, 0.1, 0.3, 96, "pearson")
     verdicts = [
-        verdict(correlated(-0.5), pca=correlated(-0.4), **{"random": ahead}),
-        verdict(correlated(-0.3), pca=correlated(-0.4), **{"random": ahead}),
-        verdict(correlated(-0.1), pca=correlated(-0.15), **{"random": behind}),
-        Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5)), {"random": ahead}),
-        Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(None)), {}),
+        verdict(make_correlation(-0.5), pca=make_correlation(-0.4), **{"random": ahead}),
+        verdict(make_correlation(-0.3), pca=make_correlation(-0.4), **{"random": ahead}),
+        verdict(make_correlation(-0.1), pca=make_correlation(-0.15), **{"random": behind}),
+        Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(0.5)), {"random": ahead}),
+        Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(None)), {}),
     ]
     verdicts = [replace(v, leads={"pca": ahead, "random": behind} | dict(v.leads)) for v in verdicts]
     with_spearman = [*verdicts, *(replace(v, statistic="spearman") for v in verdicts)]
@@ -80,41 +83,41 @@ def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
 
 
 def test_networks_that_did_not_fit_are_counted() -> None:
-    selection = select(planted(unfitted=7))
+    selection = select(planted_records(unfitted=7))
     text, without = sentences.fit_words(selection), selection.fitted.verdict()
     assert text.startswith("7 of these 96 networks did not fit their given labels") and "below 0.98" in text
     assert f"over 89: NMF {sentences.interval_words(without.by_method['nmf'])}" in text
-    assert sentences.fit_words(select(planted())) == ""
-    assert sentences.fit_words(select(planted(12, unfitted=11))).endswith("(training accuracy below 0.98).")
+    assert sentences.fit_words(select(planted_records())) == ""
+    assert sentences.fit_words(select(planted_records(12, unfitted=11))).endswith("(training accuracy below 0.98).")
 
 
 def test_r_among_equally_noisy_labels() -> None:
-    assert "AuC still foretells the error" in sentences.noise_words(select(planted()))
-    assert "a higher AuC goes with" in sentences.noise_words(select(planted(area=lambda e: 0.3 + 0.5 * e)))
-    flat = sentences.noise_words(select(planted(area=lambda _: 0.5, unfitted=5)))
+    assert "AuC still foretells the error" in sentences.noise_words(select(planted_records()))
+    assert "a higher AuC goes with" in sentences.noise_words(select(planted_records(area=lambda e: 0.3 + 0.5 * e)))
+    flat = sentences.noise_words(select(planted_records(area=lambda _: 0.5, unfitted=5)))
     assert "AuC does not clearly foretell the error" in flat and "among those of them that fit, 91 networks" in flat
     assert (
-        sentences.noise_words(select(planted(), compared=COMPARED[2]))
+        sentences.noise_words(select(planted_records(), compared=COMPARED[2]))
         == ""
-        == sentences.noise_words(select(planted(6)))
+        == sentences.noise_words(select(planted_records(6)))
     )
 
 
 def test_combinations_are_counted() -> None:
-    assert "Drawing the 16 combinations anew" in sentences.combination_words(select(planted()))
-    assert sentences.combination_words(select(planted(1))) == ""
+    assert "Drawing the 16 combinations anew" in sentences.combination_words(select(planted_records()))
+    assert sentences.combination_words(select(planted_records(1))) == ""
 
 
 def test_what_is_there_is_said() -> None:
-    text = sentences.subject(select(planted(12)), 12)
+    text = sentences.subject(select(planted_records(12)), 12)
     assert text.startswith("12 networks · digits · p = 0, 0.2, 0.4, 0.6, 0.8, 1 · mean over all layers")
     assert text.endswith("so far 12 of 96")
-    whole = sentences.subject(select(planted(), compared=COMPARED[1]), 96)
+    whole = sentences.subject(select(planted_records(), compared=COMPARED[1]), 96)
     assert "digits and fashion_mnist" in whole and whole.endswith("within data set") and "so far" not in whole
 
 
 def test_other_choices_are_told_from_the_declared_one() -> None:
-    records = planted(24)
+    records = planted_records(24)
     assert sentences.is_declared(select(records), "all", "all")
     for within in ({"compared": COMPARED[1]}, {"definition": DEFINITIONS[-1]}):
         assert not sentences.is_declared(select(records, **within), "all", "all")
@@ -126,7 +129,7 @@ def test_other_choices_are_told_from_the_declared_one() -> None:
 
 
 def test_a_network_is_described_by_its_recipe() -> None:
-    records = planted(unfitted=1)
+    records = planted_records(unfitted=1)
     first, last = sentences.network_words(records["g00"]), sentences.network_words(records["g47"])
     assert first.startswith("A cnn with 12 channels in the first block and 1 convolution a block (1,000 parameters), ")
     assert "600 samples of digits, labels as they are (p = 0)" in first and "no weight decay, images not moved" in first
@@ -139,9 +142,9 @@ def test_a_network_is_described_by_its_recipe() -> None:
 
 
 def test_settings() -> None:
-    rows = sentences.settings(select(planted(), dataset="digits"), 96)
+    rows = sentences.settings(select(planted_records(), dataset="digits"), 96)
     assert rows["networks"] == "48 chosen, 96 recorded, 96 declared" and rows["recorded"] == "2026-11-24"
     assert rows["samples a class"] == "20" and rows["training and measuring"] == "24 minutes"
     assert rows["command"] == "nmfdiag record generalization" and "torch 2.15.0" in rows["versions"]
-    assert sentences.settings(select(planted()), 96)["recorded"] == "2026-11-24 to 2026-11-25"
+    assert sentences.settings(select(planted_records()), 96)["recorded"] == "2026-11-24 to 2026-11-25"
     assert str(Path("evidence") / "data") in sentences.NOTHING and sentences.COMMAND in sentences.NOTHING

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import plotly.graph_objects as go
 import pytest
-from planted_networks import LAYERS, correlated, planted, verdict
+from planted_networks import LAYERS, make_correlation, planted_records, verdict
 from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
@@ -33,7 +33,7 @@ def trace(figure: go.Figure, name: str, panel: int = 1) -> go.Scatter:
 
 
 def test_correlations_are_scipys_over_all_and_within() -> None:
-    selection = select(planted())
+    selection = select(planted_records())
     verdict = selection.verdict()
     for method, correlation in verdict.by_method.items():
         oracle = stats.pearsonr(selection.areas(method), selection.errors).statistic
@@ -51,7 +51,7 @@ def test_correlations_are_scipys_over_all_and_within() -> None:
 
 
 def test_a_definition_of_its_own_and_spearman() -> None:
-    selection, definition = select(planted()), Definition("last third", "log", "multi")
+    selection, definition = select(planted_records()), Definition("last third", "log", "multi")
     verdict = selection.verdict("spearman", definition)
     assert verdict.by_method["pca"].r == pytest.approx(
         stats.spearmanr(selection.areas("pca", definition), selection.errors).statistic
@@ -60,25 +60,25 @@ def test_a_definition_of_its_own_and_spearman() -> None:
 
 
 def test_the_strongest_is_the_most_negative() -> None:
-    assert select(planted()).verdict().strongest == "nmf"
-    assert verdict(correlated(-0.3)).strongest == "pca" and verdict(correlated(0.9)).strongest == "pca"
-    assert verdict(correlated(None)).strongest is None
-    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, correlated(0.5, 0.4, 0.6)), {})
+    assert select(planted_records()).verdict().strongest == "nmf"
+    assert verdict(make_correlation(-0.3)).strongest == "pca" and verdict(make_correlation(0.9)).strongest == "pca"
+    assert verdict(make_correlation(None)).strongest is None
+    positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(0.5, 0.4, 0.6)), {})
     assert positive.strongest is None
 
 
 def test_networks_are_selected_by_data_set_and_fit() -> None:
-    records = planted(unfitted=10)
+    records = planted_records(unfitted=10)
     assert len(select(records).records) == 96 and len(select(records, fits="that fit").records) == 86
     assert {r.recipe.dataset for r in select(records, dataset="fashion_mnist").records} == {"fashion_mnist"}
     with pytest.raises(NmfdiagError, match="No network of fashion_mnist is recorded so far"):
-        select(planted(20), dataset="fashion_mnist")
+        select(planted_records(20), dataset="fashion_mnist")
     with pytest.raises(NmfdiagError, match="None of these 8 networks fits"):
-        select(planted(8, unfitted=8), fits="that fit")
+        select(planted_records(8, unfitted=8), fits="that fit")
 
 
 def test_the_scatter_has_a_panel_a_method_on_shared_axes() -> None:
-    selection = select(planted(unfitted=3))
+    selection = select(planted_records(unfitted=3))
     figure, verdict = scatter_figure(selection, ringed="g17"), selection.verdict()
     titles = [note.text for note in figure.layout.annotations]
     assert [title.split("</b>")[0] for title in titles] == ["<b>NMF", "<b>PCA", "<b>Random ablation"]
@@ -102,7 +102,7 @@ def test_the_scatter_has_a_panel_a_method_on_shared_axes() -> None:
 
 
 def test_colour_is_p_open_is_the_other_data_set_and_faint_did_not_fit() -> None:
-    figure = scatter_figure(select(planted(unfitted=3)))
+    figure = scatter_figure(select(planted_records(unfitted=3)))
     clean = trace(figure, "p = 0")
     assert clean.marker.color == colour_of(0.0) and set(clean.marker.symbol) == {"circle", "circle-open"}
     styles = {
@@ -113,12 +113,12 @@ def test_colour_is_p_open_is_the_other_data_set_and_faint_did_not_fit() -> None:
     assert set(trace(figure, "p = 1").marker.symbol) == {marker_of(1.0), marker_of(1.0) + "-open"}
     names = [t.name for t in figure.data if t.showlegend is not False]
     assert names[-3:] == ["digits", "fashion_mnist", "small and faint: did not fit"] and len(names) == 9
-    plain = [t.name for t in scatter_figure(select(planted(48))).data if t.showlegend is not False]
+    plain = [t.name for t in scatter_figure(select(planted_records(48))).data if t.showlegend is not False]
     assert len(plain) == 6  # one data set and all fit: nothing to explain
 
 
 def test_within_groups_the_scatter_shows_what_is_correlated() -> None:
-    selection = select(planted(), compared=COMPARED[2])
+    selection = select(planted_records(), compared=COMPARED[2])
     figure = scatter_figure(selection)
     points = [x for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == "x" for x in t.x]
     assert sorted(points) == pytest.approx(sorted(selection.deviations(selection.areas("nmf"))))
@@ -127,14 +127,16 @@ def test_within_groups_the_scatter_shows_what_is_correlated() -> None:
 
 def test_few_networks_are_drawn_without_a_line() -> None:
     for n in (1, 2):
-        figure = scatter_figure(select(planted(n)))
+        figure = scatter_figure(select(planted_records(n)))
         assert not [t for t in figure.data if t.mode == "lines"]
         assert "undefined" in figure.layout.annotations[0].text
-        assert sentences.title_answer(select(planted(n)).verdict()).startswith("It can't be said: it needs 3 networks")
+        assert sentences.title_answer(select(planted_records(n)).verdict()).startswith(
+            "It can't be said: it needs 3 networks"
+        )
 
 
 def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() -> None:
-    results = verdicts(select(planted(24)))
+    results = verdicts(select(planted_records(24)))
     figure = definitions_figure(results, "spearman")
     assert len(figure.layout.yaxis.ticktext) == len(DEFINITIONS)
     assert figure.layout.yaxis.ticktext[0].startswith("<b>") and "(primary)" in figure.layout.yaxis.ticktext[0]
@@ -150,7 +152,7 @@ def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() ->
 
 
 def test_the_table_of_definitions_has_them_all_and_marks_one_as_primary() -> None:
-    results = verdicts(select(planted(24)))
+    results = verdicts(select(planted_records(24)))
     table = definition_table(results)
     assert len(table) == len(DEFINITIONS) * len(PAPER_METHODS) * len(STATISTICS)
     assert table["primary"].sum() == len(PAPER_METHODS) * len(STATISTICS)
@@ -165,7 +167,7 @@ def test_the_table_of_definitions_has_them_all_and_marks_one_as_primary() -> Non
 
 
 def test_tables_of_networks_and_layers() -> None:
-    selection = select(planted(unfitted=4))
+    selection = select(planted_records(unfitted=4))
     table = network_table(selection)
     assert len(table) == 96 and table["fits"].sum() == 92
     assert table["NMF AuC"].tolist() == pytest.approx(list(selection.areas("nmf")))
@@ -178,7 +180,7 @@ def test_tables_of_networks_and_layers() -> None:
 
 
 def test_the_layers_of_a_network() -> None:
-    record = next(iter(planted().values()))
+    record = next(iter(planted_records().values()))
     record.auc["multi"]["pca"]["log"] = [0.1, 0.2, 0.3]
     figure = layers_figure(record, Definition("middle third", "log", "multi"))
     assert list(trace(figure, "PCA").y) == [0.1, 0.2, 0.3] and list(trace(figure, "PCA").x) == LAYERS
@@ -189,6 +191,6 @@ def test_the_layers_of_a_network() -> None:
 
 
 def test_a_selection_keeps_its_other_choices_when_it_is_narrowed() -> None:
-    selection = Selection(tuple(planted(unfitted=2).values()), DEFINITIONS[3], COMPARED[1])
+    selection = Selection(tuple(planted_records(unfitted=2).values()), DEFINITIONS[3], COMPARED[1])
     assert (selection.fitted.definition, selection.fitted.compared) == (DEFINITIONS[3], COMPARED[1])
     assert len(selection.fitted.records) == 94

@@ -61,7 +61,7 @@ def test_it_answers_for_the_newest_run_and_draws_panels_and_map(folder: Path) ->
 def test_a_link_sets_every_choice(folder: Path) -> None:
     for seed in range(2):
         write_run(
-            folder, f"net-s{seed}", p=0.4, seed=seed, peak=4 + seed, age=100 + seed, ended={"result": {"epochs": 12}}
+            folder, f"net-s{seed}", p=0.4, seed=seed, peak=4 + seed, age=100 + seed, end_line={"result": {"epochs": 12}}
         )
     app = opened(runs=["net-s1", "net-s0"], by="absolute", layer_of="b", smooth="3 epochs", runs_as="mean and band")
     assert not app.exception and not app.info

@@ -153,7 +153,7 @@ def test_seeds_are_averaged_at_the_epochs_that_all_have(tmp_path: Path) -> None:
 def test_the_sentences(tmp_path: Path) -> None:
     cases = {"rising": (20, 8), "waiting": (4, 7), "stopped": (4, 12), "first": (1, 12), "none": (4, 0), "one": (1, 1)}
     for name, (peak, epochs) in cases.items():
-        write_run(tmp_path, name, peak=peak, epochs=epochs, ended={"result": {"epochs": epochs}})
+        write_run(tmp_path, name, peak=peak, epochs=epochs, end_line={"result": {"epochs": epochs}})
     runs = read(tmp_path)
     texts = {
         run.label: sentences.answer(run, {4: 0.76, 12: 0.68} if run.label == "stopped" else {}, "relative", ALL)

@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 import torch
 from headless_pages import open_page, plots, run_until, settled
-from own_network import copied, copying
+from own_network import copy_command, copy_network
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.data.normalization import NORMALIZATIONS
@@ -38,7 +38,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def opened(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
     """What was opened; a copy of a shipped network stands in for it."""
     openings: list[Opening] = []
-    monkeypatch.setattr(open_process, "open_command", copying(home / "zoo", openings))
+    monkeypatch.setattr(open_process, "open_command", copy_command(home / "zoo", openings))
     return openings
 
 
@@ -166,7 +166,7 @@ def test_the_better_normalisation_is_understood_as_the_check_words_it() -> None:
 
 
 def test_one_that_was_opened_before_can_be_chosen_by_its_link(home: Path) -> None:
-    copied("mine", home / "zoo")
+    copy_network("mine", home / "zoo")
     app = page(network="mine")
     assert (
         not app.exception
@@ -180,7 +180,7 @@ def test_one_that_was_opened_before_can_be_chosen_by_its_link(home: Path) -> Non
 
 
 def test_another_page_is_opened_with_this_network(home: Path) -> None:
-    copied("mine", home / "zoo")
+    copy_network("mine", home / "zoo")
     app = page(network="mine", n="10", grid="coarse")
     app = settled(click(app, "Diagnose") if button(app, "Diagnose") else app)  # another test may have asked for it
     app = click(app, "Classes")
@@ -189,7 +189,7 @@ def test_another_page_is_opened_with_this_network(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["curves", "phases", "classes", "reconstruction", "ablation", "support"])
 def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None:
-    copied("mine", home / "zoo")
+    copy_network("mine", home / "zoo")
     app = settled(
         open_page(name, **{"data": "mine", "arch": "mlp", "n": "10", "grid": "coarse", "layer": "fc3", "batch": "3"})
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pickle_reader import read_here
+from pickle_reader import read_in_process
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -323,7 +323,7 @@ def test_a_note_advises_no_normalisation_that_was_used_or_tried(place: Path, cod
 def test_other_weights_of_a_checkpoint_are_named_and_can_be_chosen(
     place: Path, entry: ZooEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read_here(monkeypatch)
+    read_in_process(monkeypatch)
     state = entry.load_model().state_dict()
     averaged = {f"module.{name}": value / 2 for name, value in state.items()}
     torch.save({"model": state, "model_ema": averaged, "optimizer": {"exp_avg": state}}, tmp_path / "w.pth")
