@@ -1,8 +1,8 @@
-"""Real activations of the five shapes: a small VGG-like network, briefly trained on first use and kept.
+"""Real activations of the five shapes: a small VGG-like network, briefly trained on first use and saved.
 
-It has one convolution a resolution and one fully-connected layer, so that 50 images of one class give 51200x64, 12800x128,
-3200x256, 800x512 and 50x512 activation matrices. It is trained on CIFAR-10 where that is on the disk, else on the
-Fashion-MNIST images that come with the zoo.
+It has one convolution per resolution and one fully-connected layer, so that 50 images of one class give 51200x64, 12800x128,
+3200x256, 800x512 and 50x512 activation matrices. It is trained on CIFAR-10 if that is on the disk, else on the
+Fashion-MNIST images of the zoo.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nmfdiag.bench.table import kept_folder
+from nmfdiag.bench.table import results_folder
 from nmfdiag.data.datasets import load
 from nmfdiag.data.normalization import Normalization
 from nmfdiag.data.probe import stratified_subset
@@ -33,7 +33,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class BenchRecipe:
-    """Everything that the network depends on, besides the data set's name."""
+    """Everything that the network depends on, except for the data set."""
 
     n_train: int = 4000
     epochs: int = 4
@@ -59,9 +59,9 @@ class Bench:
     accuracy: float
 
     def batch(self, class_idx: int) -> tuple[Tensor, Tensor]:
-        """The images (n, c, 32, 32) and labels (n,) of one class."""
-        chosen = self.labels == class_idx
-        return self.inputs[chosen], self.labels[chosen]
+        """Return the images (n, c, 32, 32) and labels (n,) of one class."""
+        in_class = self.labels == class_idx
+        return self.inputs[in_class], self.labels[in_class]
 
 
 def network(channels: int, n_classes: int) -> nn.Sequential:
@@ -83,13 +83,13 @@ def network(channels: int, n_classes: int) -> nn.Sequential:
     )
 
 
-def bench_network(root: str | None = None, say: Say = lambda words: None, recipe: BenchRecipe = BenchRecipe()) -> Bench:
-    """Read the network that an earlier benchmark trained, or train it: about a minute on one core.
+def bench_network(root: str | None = None, say: Say = lambda text: None, recipe: BenchRecipe = BenchRecipe()) -> Bench:
+    """Read the network trained by an earlier benchmark, or train it, which takes about a minute on one core.
 
     Args:
         root: Folder of the data sets; default as for :func:`nmfdiag.data.datasets.load`.
-        say: Told what goes on, in words.
-        recipe: What to train.
+        say: Called with progress messages.
+        recipe: Recipe of the network.
     """
     for data in ("cifar10", "fashion_mnist"):
         path = _path(data, recipe)
@@ -112,7 +112,7 @@ def bench_network(root: str | None = None, say: Say = lambda words: None, recipe
 
 def _path(data: str, recipe: BenchRecipe) -> Path:
     digest = hashlib.sha256(json.dumps(asdict(recipe), sort_keys=True).encode()).hexdigest()
-    return kept_folder() / f"network-{data}-{digest[:12]}.safetensors"
+    return results_folder() / f"network-{data}-{digest[:12]}.safetensors"
 
 
 def _cifar10(root: str | None) -> tuple[Tensor, Tensor]:
@@ -121,7 +121,7 @@ def _cifar10(root: str | None) -> tuple[Tensor, Tensor]:
 
 
 def _shipped_fashion() -> tuple[Tensor, Tensor]:
-    """The Fashion-MNIST images of the zoo's probe pools, zero-padded from 28x28, with their true labels."""
+    """Return the Fashion-MNIST images of the zoo's probe pools, zero-padded from 28x28, with their true labels."""
     pools = {e.pool: e for e in entries().values() if e.recipe.dataset == "fashion_mnist" and e.pool}
     if not pools:
         raise NmfdiagError("The zoo has no Fashion-MNIST network.")
@@ -133,13 +133,15 @@ def _shipped_fashion() -> tuple[Tensor, Tensor]:
 
 def _train(images: Tensor, labels: Tensor, recipe: BenchRecipe, path: Path, say: Say) -> None:
     """Train with Adam and a linear decay; write weights (float32), probe images and held-out accuracy."""
-    chosen = stratified_subset(labels, min(recipe.n_train, len(labels) - HELD_OUT), recipe.seed)
+    training_rows = stratified_subset(labels, min(recipe.n_train, len(labels) - HELD_OUT), recipe.seed)
     left = torch.ones(len(labels), dtype=torch.bool)
-    left[chosen] = False
-    rest = left.nonzero().flatten()
-    held_out = rest[torch.randperm(len(rest), generator=torch.Generator().manual_seed(recipe.seed))[:HELD_OUT]]
-    normalize = Normalization.measure(images[chosen])
-    x, y = normalize(images[chosen]).to(memory_format=torch.channels_last), labels[chosen]
+    left[training_rows] = False
+    remaining_rows = left.nonzero().flatten()
+    held_out = remaining_rows[
+        torch.randperm(len(remaining_rows), generator=torch.Generator().manual_seed(recipe.seed))[:HELD_OUT]
+    ]
+    normalize = Normalization.measure(images[training_rows])
+    x, y = normalize(images[training_rows]).to(memory_format=torch.channels_last), labels[training_rows]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = network(x.shape[1], recipe.n_classes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -160,7 +162,7 @@ def _train(images: Tensor, labels: Tensor, recipe: BenchRecipe, path: Path, say:
     with torch.inference_mode():
         predicted = model.eval()(normalize(images[held_out])).argmax(1)
     accuracy = float((predicted == labels[held_out]).float().mean())
-    probe = torch.cat([chosen[y == c][: recipe.per_class] for c in range(recipe.n_classes)])
+    probe = torch.cat([training_rows[y == c][: recipe.per_class] for c in range(recipe.n_classes)])
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(
         {f"model.{name}": value.contiguous() for name, value in model.state_dict().items()}
@@ -172,9 +174,9 @@ def _train(images: Tensor, labels: Tensor, recipe: BenchRecipe, path: Path, say:
 
 
 def _read(path: Path, data: str, recipe: BenchRecipe) -> Bench:
-    kept = load_file(path)
-    images = kept["images"]
-    normalize = Normalization(tuple(kept["mean"].tolist()), tuple(kept["std"].tolist()))
+    tensors = load_file(path)
+    images = tensors["images"]
+    normalize = Normalization(tuple(tensors["mean"].tolist()), tuple(tensors["std"].tolist()))
     model = network(images.shape[1], recipe.n_classes)
-    model.load_state_dict({k.removeprefix("model."): v for k, v in kept.items() if k.startswith("model.")})
-    return Bench(model.eval(), normalize(images), kept["labels"], data, float(kept["accuracy"]))
+    model.load_state_dict({k.removeprefix("model."): v for k, v in tensors.items() if k.startswith("model.")})
+    return Bench(model.eval(), normalize(images), tensors["labels"], data, float(tensors["accuracy"]))

@@ -1,4 +1,4 @@
-"""What is factorised: activation matrices by case, and the grid of ranks."""
+"""The matrices to factorise: activation matrices by case, and the grid of ranks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,14 +21,14 @@ GPU_CLASSES = 10
 
 @dataclass(frozen=True)
 class Options:
-    """What the caller asked of the benchmark.
+    """The options of a benchmark.
 
     Attributes:
         only: Sections to run.
-        shapes: Layers to run them on, empty for all.
+        shapes: Layers to run them on; empty for all.
         repeats: Rounds of every timing.
         device: ``"cpu"`` or ``"cuda"``.
-        quick: Whether to take small matrices and few ranks.
+        quick: Whether to use small matrices and few ranks.
         data: Folder of the data sets.
     """
 
@@ -42,7 +42,7 @@ class Options:
 
 @dataclass(frozen=True)
 class Case:
-    """Activation matrices A of one layer, (batch, rows, channels): one on the CPU, one a class on a GPU."""
+    """Activation matrices A of one layer, (batch, rows, channels): one on the CPU, one per class on a GPU."""
 
     layer: str
     A: Tensor
@@ -61,7 +61,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Subject:
-    """The network that activations are taken from, and one batch a class of ``(images, labels)``."""
+    """The network that activations are taken from, and one batch ``(images, labels)`` per class."""
 
     title: str
     model: nn.Module
@@ -69,18 +69,18 @@ class Subject:
     batches: tuple[tuple[Tensor, Tensor], ...]
 
 
-def subject(options: Options, say: Say) -> Subject:
-    """Load, or train, the network; a quick run takes one from the zoo.
+def load_subject(options: Options, say: Say) -> Subject:
+    """Load or train the network; a quick run uses one from the zoo.
 
     Raises:
-        NmfdiagError: If a shape asked for is none of the layers.
+        NmfdiagError: If a requested shape is not among the layers.
     """
     layers: tuple[str, ...]
     if options.quick:
         entry = lookup(QUICK_NETWORK)
         pool = entry.load_pool()
-        chosen = pool.given_labels == 0
-        batch = (pool.inputs[chosen][:QUICK_IMAGES].to(options.device), pool.given_labels[chosen][:QUICK_IMAGES])
+        in_class = pool.given_labels == 0
+        batch = (pool.inputs[in_class][:QUICK_IMAGES].to(options.device), pool.given_labels[in_class][:QUICK_IMAGES])
         model, layers, batches, title = entry.load_model(), QUICK_LAYERS, [batch], entry.name
     else:
         bench = bench_network(options.data, say)
@@ -91,33 +91,33 @@ def subject(options: Options, say: Say) -> Subject:
     unknown = sorted(set(options.shapes) - set(layers))
     if unknown:
         raise NmfdiagError(f"Unknown shape {unknown[0]!r}: accepted are {', '.join(layers)}.")
-    wanted = tuple(layer for layer in layers if not options.shapes or layer in options.shapes)
-    return Subject(title, model.to(options.device), wanted, tuple(batches))
+    selected_layers = tuple(layer for layer in layers if not options.shapes or layer in options.shapes)
+    return Subject(title, model.to(options.device), selected_layers, tuple(batches))
 
 
-def cases(of: Subject, quick: bool) -> list[Case]:
-    """The activation matrices of every layer of a subject."""
-    network = SplitNetwork(of.model, of.batches[0][0][:2])
-    found = []
-    for layer in of.layers:
+def cases_of(subject: Subject, quick: bool) -> list[Case]:
+    """Compute the activation matrices of every layer of a subject."""
+    network = SplitNetwork(subject.model, subject.batches[0][0][:2])
+    layer_cases = []
+    for layer in subject.layers:
         dim = network.layer(layer).channel_dim
         with torch.no_grad():
-            A = torch.stack([fold(network.cut(layer, images).activation, dim) for images, _ in of.batches])
-        found.append(Case(layer, A, grid(min(A.shape[1:]), quick)))
-    return found
+            A = torch.stack([fold(network.cut(layer, images).activation, dim) for images, _ in subject.batches])
+        layer_cases.append(Case(layer, A, grid(min(A.shape[1:]), quick)))
+    return layer_cases
 
 
 def row_of(section: str, device: str, case: Case, solver: str) -> Row:
-    """The row of a solver and a case, without its times."""
+    """Return the row of a solver and a case, without times."""
     rows, channels = case.shape
-    return Row(section, device, case.name, rows, channels, len(case.ranks), words(case.ranks), solver)
+    return Row(section, device, case.name, rows, channels, len(case.ranks), rank_text(case.ranks), solver)
 
 
 def grid(full_rank: int, quick: bool = False) -> tuple[int, ...]:
-    """The ranks of :data:`GRID` below the full one, at which every factorisation is exact."""
+    """Return the ranks of :data:`GRID` below the full one, at which every factorisation is exact."""
     return tuple(k for k in (QUICK_GRID if quick else GRID) if k < full_rank)
 
 
-def words(ranks: Sequence[int]) -> str:
-    """Ranks as the table holds them."""
+def rank_text(ranks: Sequence[int]) -> str:
+    """Return ranks as in the table."""
     return " ".join(map(str, ranks))

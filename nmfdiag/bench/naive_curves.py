@@ -1,7 +1,7 @@
 """Whole curves: factorisation and accuracy at every rank, ours against the naive way.
 
-The naive way is what one writes first: multiplicative updates rank by rank, and for each rank the whole network again, with
-the layer's output replaced by a forward hook.
+The naive way is the first that comes to mind: multiplicative updates rank by rank, and for each rank a run of the whole network,
+with the layer's output replaced by a forward hook.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nmfdiag.bench.bench_network import Say
-from nmfdiag.bench.cases import Options, grid, subject, words
+from nmfdiag.bench.cases import Options, grid, load_subject, rank_text
 from nmfdiag.bench.peers import OURS, warm_up
 from nmfdiag.bench.table import Row, Section
 from nmfdiag.data.probe import single_class_batches
@@ -41,14 +41,14 @@ class Points:
 
 
 def naive_curve(model: nn.Module, layer: str, images: Tensor, labels: Tensor, ranks: Sequence[int] | None) -> Points:
-    """The curve of a layer whose path in the model is its name, the naive way.
+    """Compute the curve of a layer, whose path in the model is its name, the naive way.
 
     Args:
-        model: In evaluation mode.
+        model: The network in evaluation mode.
         layer: Path of a module whose output is a ReLU's.
         images: (n, c, h, w).
         labels: (n,).
-        ranks: The ranks, None for the default grid of the layer.
+        ranks: The ranks; None for the default grid of the layer.
     """
     module = model.get_submodule(layer)
     activation: list[Tensor] = []
@@ -57,53 +57,53 @@ def naive_curve(model: nn.Module, layer: str, images: Tensor, labels: Tensor, ra
         _with_hook(module, activation.append, lambda: model(images))
         shape, dim = activation[0].shape, 1
         A = fold(activation[0], dim).contiguous()
-        chosen = default_ranks(min(A.shape)) if ranks is None else list(ranks)
-        for k in chosen:
+        grid_ranks = default_ranks(min(A.shape)) if ranks is None else list(ranks)
+        for k in grid_ranks:
             solved = nmf(A, [k], solver="mu")
             approximation = unfold(solved.reconstruct(k), shape, dim)
-            logits = _with_hook(module, partial(_instead, approximation), lambda: model(images))
+            logits = _with_hook(module, partial(_replace_output, approximation), lambda: model(images))
             accuracies.append(float((logits.argmax(1).cpu() == labels.cpu()).double().mean()))
             converged += solved.converged
             errors += solved.relative_error
-    return Points(chosen, accuracies, converged, errors)
+    return Points(grid_ranks, accuracies, converged, errors)
 
 
 def our_curve(network: SplitNetwork, layer: str, images: Tensor, labels: Tensor, ranks: Sequence[int] | None) -> Points:
-    """The same curve, our way."""
+    """Compute the same curve our way."""
     curve = compression_curve(network, layer, images, labels, ranks=ranks)
     return Points(curve.ranks, curve.accuracy, curve.converged, curve.relative_error)
 
 
 def auc_difference(a: Points, b: Points) -> float:
-    """AuC of a less that of b over the ranks at which both converged; NaN where those are fewer than two."""
-    both = [i for i in range(len(a.ranks)) if a.converged[i] and b.converged[i]]
-    if len(both) < 2:
+    """Return AuC of a minus that of b over the ranks at which both converged; NaN for fewer than two such ranks."""
+    common = [i for i in range(len(a.ranks)) if a.converged[i] and b.converged[i]]
+    if len(common) < 2:
         return float("nan")
-    ranks = [a.ranks[i] for i in both]
-    return auc(ranks, [a.accuracy[i] for i in both]) - auc(ranks, [b.accuracy[i] for i in both])
+    ranks = [a.ranks[i] for i in common]
+    return auc(ranks, [a.accuracy[i] for i in common]) - auc(ranks, [b.accuracy[i] for i in common])
 
 
 def curves_section(options: Options, say: Say) -> Section:
-    """A curve of every layer of the benchmark's network, then a full profile of one zoo network."""
-    of = subject(options, say)
-    network = SplitNetwork(of.model, of.batches[0][0][:2])
+    """Time a curve of every layer of the benchmark's network, then a full profile of one zoo network."""
+    subject = load_subject(options, say)
+    network = SplitNetwork(subject.model, subject.batches[0][0][:2])
     warm_up((OURS, "dff_mu"), options.device)
-    found = []
-    for layer in of.layers:
-        images, labels = of.batches[0]
+    parts = []
+    for layer in subject.layers:
+        images, labels = subject.batches[0]
         A = fold(network.cut(layer, images).activation, network.layer(layer).channel_dim)
         ranks = grid(min(A.shape), options.quick)
         say(f"curve of {layer}: {len(ranks)} ranks, {options.repeats} times")
         case = replace(_row(options, f"curve {layer}", ranks), rows=A.shape[0], channels=A.shape[1])
-        found.append(_both(case, network, of.model, [(layer, images, labels)], ranks, options))
-    found.append(profile(options, say))
+        parts.append(_compare_ways(case, network, subject.model, [(layer, images, labels)], ranks, options))
+    parts.append(profile(options, say))
     return Section(
-        [row for part in found for row in part.rows], {k: v for part in found for k, v in part.facts.items()}
+        [row for part in parts for row in part.rows], {k: v for part in parts for k, v in part.facts.items()}
     )
 
 
 def profile(options: Options, say: Say) -> Section:
-    """All layers and classes of a zoo network on the layers' default grids, both ways."""
+    """Time all layers and classes of a zoo network on the layers' default grids, both ways."""
     entry = lookup(PROFILED)
     model, pool = entry.load_model().to(options.device), entry.load_pool()
     network = SplitNetwork(model, pool.inputs[:2].to(options.device))
@@ -115,14 +115,14 @@ def profile(options: Options, say: Say) -> Section:
     tasks = [(layer, b.inputs.to(options.device), b.given_labels) for b in batches for layer in layers]
     row = _row(options, f"profile {entry.name}", ())
     row = replace(row, note=f"{len(layers)} layers, {len(batches)} classes of {PER_CLASS}, default ranks")
-    return _both(row, network, model, tasks, None, options)
+    return _compare_ways(row, network, model, tasks, None, options)
 
 
 def _row(options: Options, case: str, ranks: Sequence[int]) -> Row:
-    return Row("curves", options.device, case, n_ranks=len(ranks), ranks=words(ranks))
+    return Row("curves", options.device, case, n_ranks=len(ranks), ranks=rank_text(ranks))
 
 
-def _both(
+def _compare_ways(
     row: Row,
     network: SplitNetwork,
     model: nn.Module,
@@ -131,7 +131,7 @@ def _both(
     options: Options,
 ) -> Section:
     """Time a list of curves both ways, curve by curve in turn, and compare their AuC."""
-    found: dict[str, list[Points]] = {"ours": [], "naive": []}
+    points_by_way: dict[str, list[Points]] = {"ours": [], "naive": []}
     total: dict[str, Timing] = {}
     for layer, images, labels in tasks:
         ways = {
@@ -139,38 +139,38 @@ def _both(
             "naive": partial(naive_curve, model, layer, images, labels, ranks),
         }
         timed = interleaved(
-            ways, options.repeats, device=options.device, look=lambda way, points: found[way].append(points)
+            ways, options.repeats, device=options.device, look=lambda way, points: points_by_way[way].append(points)
         )
         total = {way: total[way] + timing if total else timing for way, timing in timed.items()}
-    differences = [auc_difference(a, b) for a, b in zip(found["ours"], found["naive"], strict=True)]
-    words_of, facts = _agreement(row.case, [task[0] for task in tasks], differences)
+    differences = [auc_difference(a, b) for a, b in zip(points_by_way["ours"], points_by_way["naive"], strict=True)]
+    agreement, facts = _agreement(row.case, [task[0] for task in tasks], differences)
     rows = [
         replace(
             row,
             solver=way,
-            mean_relative_error=mean(e for points in found[way] for e in points.relative_error),
-            note="; ".join(filter(None, (row.note, words_of))),
+            mean_relative_error=mean(e for points in points_by_way[way] for e in points.relative_error),
+            note="; ".join(filter(None, (row.note, agreement))),
             **total[way].columns(),
         )
-        for way in found
+        for way in points_by_way
     ]
     return Section(rows, facts)
 
 
 def _agreement(case: str, layers: Sequence[str], differences: Sequence[float]) -> tuple[str, dict[str, float]]:
-    """How far the AuC of the two ways differ, at most for a layer's mean over classes and for one curve, in words too."""
-    known = [(layer, d) for layer, d in zip(layers, differences, strict=True) if d == d]
-    if not known:
+    """Return the largest differences of AuC between the two ways, for a layer's mean over classes and for one curve, as text and facts."""
+    defined = [(layer, d) for layer, d in zip(layers, differences, strict=True) if d == d]
+    if not defined:
         return "no curve has two ranks at which both converged", {}
-    by_layer = [abs(mean(d for name, d in known if name == layer)) for layer in dict.fromkeys(n for n, _ in known)]
-    largest = max(abs(d) for _, d in known)
-    words_of = (
-        f"AuC differs by {max(by_layer):.4f} at most for a layer's mean, {largest:.4f} for one of {len(known)} curves"
+    by_layer = [abs(mean(d for name, d in defined if name == layer)) for layer in dict.fromkeys(n for n, _ in defined)]
+    largest = max(abs(d) for _, d in defined)
+    text = (
+        f"AuC differs by {max(by_layer):.4f} at most for a layer's mean, {largest:.4f} for one of {len(defined)} curves"
     )
-    return words_of, {f"AuC difference of layers: {case}": max(by_layer), f"AuC difference of curves: {case}": largest}
+    return text, {f"AuC difference of layers: {case}": max(by_layer), f"AuC difference of curves: {case}": largest}
 
 
-def _instead(X: Tensor, _output: Tensor) -> Tensor:
+def _replace_output(X: Tensor, _output: Tensor) -> Tensor:
     return X
 
 

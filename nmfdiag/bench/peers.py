@@ -1,4 +1,4 @@
-"""The solvers that are compared: ours, and those a user would otherwise take. Peers are extras: a missing one is skipped."""
+"""The compared solvers: ours, and those that a user would otherwise use. Peers are optional: a missing one is skipped."""
 
 import importlib.util
 import warnings
@@ -12,7 +12,7 @@ from torch import Tensor
 from nmfdiag.factorize import nmf, nmf_batch
 
 Factors = dict[int, tuple[Tensor, Tensor]]
-Run = Callable[[Tensor, Sequence[int]], list[Factors]]
+RunSolver = Callable[[Tensor, Sequence[int]], list[Factors]]
 TOL, MAX_ITER, SEED = 1e-4, 200, 0
 
 
@@ -22,20 +22,20 @@ class Solver:
 
     Attributes:
         name: Name in the table.
-        settings: What exactly is run.
-        run: Takes A (batch, rows, channels) and ranks; gives for each matrix W (rows, k) and H (k, channels) by rank.
-        package: What must be installed.
+        settings: Description of the run.
+        run: Function of A (batch, rows, channels) and ranks that returns for each matrix W (rows, k) and H (k, channels) by rank.
+        package: Required package.
         cuda: Whether it runs on a GPU.
     """
 
     name: str
     settings: str
-    run: Run
+    run: RunSolver
     package: str = "torch"
     cuda: bool = True
 
     def missing(self, device: str) -> str:
-        """Why it can't be run on a device; empty if it can."""
+        """Return why it can't be run on a device; empty if it can."""
         if importlib.util.find_spec(self.package) is None:
             return f"skipped: {self.package} is not installed"
         return "" if device == "cpu" or self.cuda else "skipped: runs on the CPU only"
@@ -46,7 +46,7 @@ def _stacked(A: Tensor, ranks: Sequence[int]) -> list[Factors]:
     return [{k: solved.factors(k) for k in ranks} for solved in together]
 
 
-def _one_rank(solver: str) -> Run:
+def _rank_by_rank(solver: str) -> RunSolver:
     def run(A: Tensor, ranks: Sequence[int]) -> list[Factors]:
         options: dict[str, Any] = {"solver": solver, "max_iter": MAX_ITER, "seed": SEED}
         return [{k: nmf(matrix, [k], **options).factors(k) for k in ranks} for matrix in A]
@@ -54,20 +54,20 @@ def _one_rank(solver: str) -> Run:
     return run
 
 
-def _scikit_learn(solver: str, init: str) -> Run:
+def _scikit_learn(solver: str, init: str) -> RunSolver:
     def run(A: Tensor, ranks: Sequence[int]) -> list[Factors]:
         from sklearn.decomposition import NMF
 
         options: dict[str, Any] = {"solver": solver, "init": init, "tol": TOL, "max_iter": MAX_ITER}
 
-        def one(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        def factorize(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
             model = NMF(n_components=k, random_state=SEED, **options)
             W = model.fit_transform(matrix.numpy())
             return torch.from_numpy(W), torch.from_numpy(model.components_)
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that 200 iterations were too few
-            return [{k: one(matrix, k) for k in ranks} for matrix in A]
+            return [{k: factorize(matrix, k) for k in ranks} for matrix in A]
 
     return run
 
@@ -75,25 +75,25 @@ def _scikit_learn(solver: str, init: str) -> Run:
 def _torchnmf(A: Tensor, ranks: Sequence[int]) -> list[Factors]:
     from torchnmf.nmf import NMF
 
-    def one(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    def factorize(matrix: Tensor, k: int) -> tuple[Tensor, Tensor]:
         model = NMF(tuple(matrix.shape), rank=k).to(A.device)
         model.fit(matrix, beta=2, tol=TOL, max_iter=MAX_ITER)
         return model.H.detach(), model.W.detach().T  # its names are swapped: V ~ H W^T
 
     with torch.random.fork_rng(devices=[A.device] if A.is_cuda else []):
         torch.manual_seed(SEED)
-        return [{k: one(matrix, k) for k in ranks} for matrix in A]
+        return [{k: factorize(matrix, k) for k in ranks} for matrix in A]
 
 
 SOLVERS: dict[str, Solver] = {
     solver.name: solver
     for solver in (
         Solver("hals", f"nmfdiag.nmf, all ranks in one call, default tol, at most {MAX_ITER} iterations", _stacked),
-        Solver("hals_looped", "the same, one call a rank", _one_rank("hals")),
+        Solver("hals_looped", "the same, one call a rank", _rank_by_rank("hals")),
         Solver(
             "dff_mu",
             f"multiplicative updates as DFF publishes them, one call a rank, tol {TOL:g}, at most {MAX_ITER} iterations",
-            _one_rank("mu"),
+            _rank_by_rank("mu"),
         ),
         Solver(
             "sklearn_cd",
@@ -121,7 +121,7 @@ OURS, LOOPED = "hals", "hals_looped"
 
 
 def warm_up(names: Sequence[str], device: str) -> None:
-    """Let every solver compile and import what it needs on its first call, which is not to be counted."""
+    """Run every solver once, untimed, to compile and import what it needs."""
     A = torch.rand(1, 64, 12, generator=torch.Generator().manual_seed(SEED)).to(device)
     for name in names:
         if not SOLVERS[name].missing(device):

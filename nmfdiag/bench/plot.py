@@ -11,53 +11,53 @@ COLOURS = {
     "hals": "#0072b2", "hals_looped": "#56b4e9", "dff_mu": "#d55e00", "sklearn_cd": "#009e73", "sklearn_mu": "#e69f00",
     "torchnmf": "#cc79a7", "ours": "#0072b2", "naive": "#d55e00",
 }  # fmt: skip
-"""Colours that colour-blind people can tell apart (Okabe and Ito)."""
+"""Colours that colour-blind readers can distinguish (Okabe and Ito)."""
 
 
-def figure(rows: Sequence[Row], machine: Mapping[str, str]) -> go.Figure:
-    """Draw a run; parts that were not run stay empty."""
+def draw_report(rows: Sequence[Row], machine: Mapping[str, str]) -> go.Figure:
+    """Return the plot of a run; parts that were not run stay empty."""
     titles = ("NMF at the whole grid of ranks", "Whole curves", "One rank at a time (VGG-19 at 224)", "Growth")
-    drawn = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.16)
-    _bars(drawn, [r for r in rows if r.section == "peers" and r.solver in COLOURS], 1, 1)
-    _bars(drawn, [r for r in rows if r.section == "curves"], 1, 2)
+    figure = make_subplots(2, 2, subplot_titles=titles, horizontal_spacing=0.08, vertical_spacing=0.16)
+    _bars(figure, [r for r in rows if r.section == "peers" and r.solver in COLOURS], 1, 1)
+    _bars(figure, [r for r in rows if r.section == "curves"], 1, 2)
     single = [r for r in rows if r.section == "runtime" and r.n_ranks == 1]
     for solver in dict.fromkeys(r.solver for r in single):
-        chosen = [r for r in single if r.solver == solver]
-        _line(drawn, solver, [int(r.ranks) for r in chosen], chosen, 2, 1, COLOURS.get(solver))
+        solver_rows = [r for r in single if r.solver == solver]
+        _line(figure, solver, [int(r.ranks) for r in solver_rows], solver_rows, 2, 1, COLOURS.get(solver))
     growths = [r for r in rows if r.section == "scaling" and r.threads == 1 and "threads" not in r.note]
-    for what in dict.fromkeys(r.note.removeprefix("grows: ") for r in growths):
-        chosen = [r for r in growths if r.note.endswith(f" {what}")]
-        sizes = {"rows": [r.rows for r in chosen], "channels": [r.channels for r in chosen]}
-        x = sizes.get(what) or [int(r.ranks.split()[-1]) if what == "rank" else r.n_ranks for r in chosen]
-        _line(drawn, what, x, chosen, 2, 2, None)
-    drawn.update_yaxes(type="log", title_text="seconds")
-    drawn.update_xaxes(type="log", title_text="rank", row=2, col=1)
-    drawn.update_xaxes(type="log", title_text="rows, channels, rank or number of ranks", row=2, col=2)
+    for growth in dict.fromkeys(r.note.removeprefix("grows: ") for r in growths):
+        solver_rows = [r for r in growths if r.note.endswith(f" {growth}")]
+        sizes = {"rows": [r.rows for r in solver_rows], "channels": [r.channels for r in solver_rows]}
+        x = sizes.get(growth) or [int(r.ranks.split()[-1]) if growth == "rank" else r.n_ranks for r in solver_rows]
+        _line(figure, growth, x, solver_rows, 2, 2, None)
+    figure.update_yaxes(type="log", title_text="seconds")
+    figure.update_xaxes(type="log", title_text="rank", row=2, col=1)
+    figure.update_xaxes(type="log", title_text="rows, channels, rank or number of ranks", row=2, col=2)
     device = rows[0].device if rows else ""
-    drawn.update_layout(
+    figure.update_layout(
         title=f"nmfdiag bench on {machine['processor']} ({device}), {machine['date']}",
         barmode="group", template="plotly_white", height=900,
     )  # fmt: skip
-    return drawn
+    return figure
 
 
-def _bars(drawn: go.Figure, rows: Sequence[Row], row: int, col: int) -> None:
+def _bars(figure: go.Figure, rows: Sequence[Row], row: int, col: int) -> None:
     for solver in dict.fromkeys(r.solver for r in rows if r.repeats):
-        chosen = [r for r in rows if r.solver == solver and r.repeats]
-        drawn.add_trace(
+        solver_rows = [r for r in rows if r.solver == solver and r.repeats]
+        figure.add_trace(
             go.Bar(
-                name=solver, x=[r.case for r in chosen], y=[r.seconds for r in chosen],
-                error_y=_spread(chosen), marker_color=COLOURS.get(solver), legendgroup=solver,
-                customdata=[r.note for r in chosen], hovertemplate="%{x}: %{y:.3g} s<br>%{customdata}",
+                name=solver, x=[r.case for r in solver_rows], y=[r.seconds for r in solver_rows],
+                error_y=_spread(solver_rows), marker_color=COLOURS.get(solver), legendgroup=solver,
+                customdata=[r.note for r in solver_rows], hovertemplate="%{x}: %{y:.3g} s<br>%{customdata}",
             ),
             row=row, col=col,
         )  # fmt: skip
 
 
 def _line(
-    drawn: go.Figure, name: str, x: Sequence[int], rows: Sequence[Row], row: int, col: int, colour: str | None
+    figure: go.Figure, name: str, x: Sequence[int], rows: Sequence[Row], row: int, col: int, colour: str | None
 ) -> None:
-    drawn.add_trace(
+    figure.add_trace(
         go.Scatter(
             name=name, x=list(x), y=[r.seconds for r in rows], error_y=_spread(rows), mode="lines+markers",
             line_color=colour, legendgroup=name,
@@ -67,8 +67,8 @@ def _line(
 
 
 def _spread(rows: Sequence[Row]) -> dict[str, object]:
-    """Error bars from the least to the largest repeat."""
+    """Return error bars from the least to the largest repeat."""
     on_cpu = [r.device == "cpu" for r in rows]
-    most = [(r.cpu_max if cpu else r.wall_max) - r.seconds for r, cpu in zip(rows, on_cpu, strict=True)]
-    least = [r.seconds - (r.cpu_min if cpu else r.wall_min) for r, cpu in zip(rows, on_cpu, strict=True)]
-    return {"type": "data", "symmetric": False, "array": most, "arrayminus": least}
+    above = [(r.cpu_max if cpu else r.wall_max) - r.seconds for r, cpu in zip(rows, on_cpu, strict=True)]
+    below = [r.seconds - (r.cpu_min if cpu else r.wall_min) for r, cpu in zip(rows, on_cpu, strict=True)]
+    return {"type": "data", "symmetric": False, "array": above, "arrayminus": below}

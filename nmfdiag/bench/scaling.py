@@ -1,4 +1,4 @@
-"""How the engine's time grows with rows, channels and ranks, and what a second thread brings."""
+"""The growth of the engine's time with rows, channels and ranks, and the gain of a second thread."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from functools import partial
 import torch
 
 from nmfdiag.bench.bench_network import Say
-from nmfdiag.bench.cases import Case, Options, cases, grid, row_of, subject
+from nmfdiag.bench.cases import Case, Options, cases_of, grid, load_subject, row_of
 from nmfdiag.bench.peers import OURS, warm_up
 from nmfdiag.bench.table import Row, Section
 from nmfdiag.factorize import nmf
@@ -26,69 +26,73 @@ THREADS = (1, 2)
 
 
 def scaling_section(options: Options, say: Say) -> Section:
-    """Times of the engine on parts of the real matrices; the note of each row names what grows.
+    """Time the engine on parts of the real matrices; the note of each row names what grows.
 
-    Rows grow on the tallest matrix, channels on the widest whose rows leave them to be the full rank, a single rank and the
-    number of ranks on that one too.
+    Rows grow on the tallest matrix. Channels, a single rank and the number of ranks grow on the widest matrix whose full rank
+    is its number of channels.
     """
     warm_up((OURS,), options.device)
-    found = cases(subject(options, say), options.quick)
-    tall = max(found, key=lambda case: case.shape[0])
-    wide = max(found, key=lambda case: (case.shape[0] > case.shape[1], case.shape[1], case.shape[0]))
+    layer_cases = cases_of(load_subject(options, say), options.quick)
+    tall = max(layer_cases, key=lambda case: case.shape[0])
+    wide = max(layer_cases, key=lambda case: (case.shape[0] > case.shape[1], case.shape[1], case.shape[0]))
     rows = []
-    for what in GROWTHS:
-        say(f"scaling with {what}")
-        rows += _grow(_growing(what, tall if what == "rows" else wide, options.quick), what, options)
+    for growth in GROWTHS:
+        say(f"scaling with {growth}")
+        rows += _time_parts(_parts_of(growth, tall if growth == "rows" else wide, options.quick), growth, options)
     say("scaling with threads")
-    facts = {f"exponent of {what}": value for what, value in exponents(rows).items()}
+    facts = {f"exponent of {growth}": value for growth, value in exponents(rows).items()}
     for case in {case.name: case for case in (tall, wide)}.values():
-        one, *more = _thread_rows(case, options)
-        rows += [one, *more]
-        facts |= {f"{row.threads} threads: {case.name}": one.wall_seconds / row.wall_seconds for row in more}
+        single_thread, *more_threads = _thread_rows(case, options)
+        rows += [single_thread, *more_threads]
+        facts |= {
+            f"{row.threads} threads: {case.name}": single_thread.wall_seconds / row.wall_seconds for row in more_threads
+        }
     return Section(rows, facts)
 
 
-def _growing(what: str, case: Case, quick: bool) -> list[Case]:
-    """Parts of a case between which only one size differs."""
+def _parts_of(growth: str, case: Case, quick: bool) -> list[Case]:
+    """Return parts of a case that differ in one size only."""
     A, ranks = case.A[0], case.ranks
     n_rows, n_channels = A.shape
     random = torch.Generator().manual_seed(0)
-    if what == "rows":
+    if growth == "rows":
         order = torch.randperm(n_rows, generator=random)
         parts = [A[order[: int(n_rows * part)].sort().values.to(A.device)] for part in PARTS]
         return [Case(case.layer, part[None], ranks) for part in parts]
-    if what == "channels":
+    if growth == "channels":
         order = torch.randperm(n_channels, generator=random)
         parts = [A[:, order[: int(n_channels * part)].sort().values.to(A.device)].contiguous() for part in PARTS]
         common = grid(min(min(part.shape) for part in parts), quick)
         return [Case(case.layer, part[None], common) for part in parts]
-    if what == "rank":
+    if growth == "rank":
         return [Case(case.layer, A[None], (k,)) for k in ranks if k & (k - 1) == 0 and k > 1]
     return [Case(case.layer, A[None], ranks[::-step][::-1]) for step in (4, 3, 2, 1)]
 
 
-def _grow(parts: list[Case], what: str, options: Options) -> list[Row]:
+def _time_parts(parts: list[Case], growth: str, options: Options) -> list[Row]:
     tasks = {str(i): partial(nmf, part.A[0], part.ranks) for i, part in enumerate(parts)}
     timings = interleaved(tasks, options.repeats, device=options.device, look=lambda *_: None)
     rows = [row_of("scaling", options.device, part, OURS) for part in parts]
     return [
-        replace(row, case=f"{_size(what, row)}: {row.case}", note=f"grows: {what}", **timing.columns())
+        replace(row, case=f"{_size_text(growth, row)}: {row.case}", note=f"grows: {growth}", **timing.columns())
         for row, timing in zip(rows, timings.values(), strict=True)
     ]
 
 
-def _size(what: str, row: Row) -> str:
-    return f"rank {row.ranks}" if what == "rank" else f"{row.n_ranks} ranks" if what == "number of ranks" else what
+def _size_text(growth: str, row: Row) -> str:
+    return (
+        f"rank {row.ranks}" if growth == "rank" else f"{row.n_ranks} ranks" if growth == "number of ranks" else growth
+    )
 
 
 def exponents(rows: Sequence[Row]) -> dict[str, float]:
-    """The exponent of each growth that the rows of this section hold."""
+    """Return the exponent of each growth in the rows of this section."""
     fitted = {}
-    for what in GROWTHS:
-        grown = [row for row in rows if row.section == "scaling" and row.note == f"grows: {what}"]
-        sizes = [SIZES[what](row) for row in grown]
+    for growth in GROWTHS:
+        grown = [row for row in rows if row.section == "scaling" and row.note == f"grows: {growth}"]
+        sizes = [SIZES[growth](row) for row in grown]
         if len(set(sizes)) > 1:
-            fitted[what] = exponent(sizes, [row.seconds for row in grown])[0]
+            fitted[growth] = exponent(sizes, [row.seconds for row in grown])[0]
     return fitted
 
 

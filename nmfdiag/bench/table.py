@@ -1,4 +1,4 @@
-"""The benchmark's table: one row a case and solver, with the machine and the versions it was measured with."""
+"""The benchmark's table: one row per case and solver, with the machine and the versions of the measurement."""
 
 import csv
 import os
@@ -17,34 +17,34 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NAN = float("nan")
-KEPT = ("results", "part", "quick")
-"""Beginnings of the names of kept tables, those to be preferred first."""
+KEPT_PREFIXES = ("results", "part", "quick")
+"""Name prefixes of the tables in the cache folder, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """What one solver took for one case. Seconds are medians over the repeats, beside their least and largest.
+    """The cost of one solver for one case. Seconds are medians over the repeats, with least and largest.
 
     Attributes:
         section: Part of the benchmark: ``peers``, ``curves``, ``scaling``, ``memory``, ``truth`` or ``runtime``.
         device: ``"cpu"`` or ``"cuda"``.
         case: What was computed, such as ``"conv1 51200x64"``.
-        rows: Rows of the activation matrix, 0 where there are several matrices.
+        rows: Rows of the activation matrix, 0 for several matrices.
         channels: Its columns, likewise.
         n_ranks: Number of ranks of the grid.
         ranks: The ranks, separated by blanks.
-        solver: A name of :data:`nmfdiag.bench.peers.SOLVERS`, or what else was timed (``"gemm"``).
-        threads: Threads allowed.
-        repeats: Times that it was run.
+        solver: A name of :data:`nmfdiag.bench.peers.SOLVERS`, or another timed task (``"gemm"``).
+        threads: Allowed threads.
+        repeats: Number of runs.
         cpu_seconds: Process time of all threads.
         wall_seconds: Wall-clock time.
         mean_relative_error: Mean over ranks of ``||A - W H|| / ||A||``, computed directly.
         relative_errors: The error at each rank, separated by blanks.
         mean_ratio: Our mean error over this solver's.
         worst_ratio: Largest ratio of our error to this solver's at one rank.
-        gate: ``"pass"`` or ``"fail"``: whether our quality is at least this solver's; empty where nothing was compared.
-        gflops: 10^9 floating-point operations a CPU second, where they were counted.
-        note: What else is to be known: settings, why it was skipped.
+        gate: ``"pass"`` or ``"fail"``: whether our quality is at least this solver's; empty without a comparison.
+        gflops: 10^9 floating-point operations per CPU second, if counted.
+        note: Settings, remarks, or why it was skipped.
     """
 
     section: str
@@ -73,25 +73,25 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """The time to compare: of the CPU there, else of the clock on the wall."""
+        """The time to compare: CPU time on the CPU, else wall time."""
         return self.cpu_seconds if self.device == "cpu" else self.wall_seconds
 
 
 @dataclass(frozen=True)
 class Section:
-    """What a part of the benchmark found: rows for the table, and numbers by name that are no time."""
+    """The result of a section: rows for the table, and numbers by name that are not times."""
 
     rows: list[Row]
     facts: dict[str, float] = field(default_factory=dict)
 
 
-MEASURED = tuple(column.name for column in fields(Row))
-MACHINE = ("machine", "processor", "nmfdiag", "torch", "numpy", "scikit_learn", "date")
-COLUMNS = MEASURED + MACHINE
+ROW_COLUMNS = tuple(column.name for column in fields(Row))
+MACHINE_COLUMNS = ("machine", "processor", "nmfdiag", "torch", "numpy", "scikit_learn", "date")
+RESULT_COLUMNS = ROW_COLUMNS + MACHINE_COLUMNS
 
 
 def this_machine(device: str = "cpu") -> dict[str, str]:
-    """Machine, processor, versions and date: the columns :data:`MACHINE`."""
+    """Return machine, processor, versions and date: the columns :data:`MACHINE_COLUMNS`."""
     packages = {"nmfdiag": "nmfdiag", "torch": "torch", "numpy": "numpy", "scikit_learn": "scikit-learn"}
     return {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}",
@@ -102,12 +102,12 @@ def this_machine(device: str = "cpu") -> dict[str, str]:
 
 
 def to_records(rows: Sequence[Row], machine: dict[str, str]) -> list[dict[str, Any]]:
-    """The rows as dictionaries over :data:`COLUMNS`."""
+    """Return the rows as dictionaries over :data:`RESULT_COLUMNS`."""
     return [{**asdict(row), **machine} for row in rows]
 
 
 def write_csv(path: Path, columns: Sequence[str], records: Iterable[dict[str, Any]]) -> None:
-    """Write a table; numbers have six digits, NaN is left empty."""
+    """Write a table; numbers have six digits, NaN is empty."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
@@ -116,10 +116,10 @@ def write_csv(path: Path, columns: Sequence[str], records: Iterable[dict[str, An
             writer.writerow({column: _cell(record[column]) for column in columns})
 
 
-def kept_folder() -> Path:
-    """Where every finished benchmark leaves its tables: ``bench/`` in the cache folder, which is made and closed to others."""
+def results_folder() -> Path:
+    """Return the folder of finished benchmarks' tables: ``bench/`` in the cache folder, which is made, closed to others."""
     folder = cache_folder()
-    with suppress(OSError):  # nothing can be kept: whoever writes there is told
+    with suppress(OSError):  # without a folder, writing there fails with its own message
         folder.mkdir(
             mode=0o700, parents=True, exist_ok=True
         )  # one that is open to others is not taken for ours the next time
@@ -127,16 +127,16 @@ def kept_folder() -> Path:
 
 
 def last_results() -> "pd.DataFrame | None":
-    """The newest benchmark table of this machine, with the columns :data:`COLUMNS`, or None if none was run.
+    """Return the newest benchmark table of this machine, with the columns :data:`RESULT_COLUMNS`, or None without a run.
 
-    A run without the peers counts only where there was none with them, and a quick one only where there was no other.
+    A run without the peers counts only if there was none with them, and a quick one only if there was no other.
     """
     import pandas as pd
 
-    kinds = (sorted(kept_folder().glob(f"{kind}-*.csv")) for kind in KEPT)
-    found = next(filter(None, kinds), [])
+    kinds = (sorted(results_folder().glob(f"{kind}-*.csv")) for kind in KEPT_PREFIXES)
+    paths = next(filter(None, kinds), [])
     text = {column: "" for column in ("ranks", "solver", "relative_errors", "gate", "note")}
-    return pd.read_csv(found[-1], dtype={c: str for c in text}).fillna(text) if found else None
+    return pd.read_csv(paths[-1], dtype={c: str for c in text}).fillna(text) if paths else None
 
 
 def _cell(value: Any) -> Any:

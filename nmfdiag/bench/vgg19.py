@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nmfdiag.bench.bench_network import Say
-from nmfdiag.bench.cases import Case, Options, grid, subject
-from nmfdiag.bench.peer_comparison import compare
+from nmfdiag.bench.cases import Case, Options, grid, load_subject
+from nmfdiag.bench.peer_comparison import compare_solvers
 from nmfdiag.bench.peers import warm_up
 from nmfdiag.bench.table import Section
 from nmfdiag.networks.architectures import build
@@ -24,19 +24,19 @@ BUDGET = 60.0
 
 @dataclass(frozen=True)
 class Vgg:
-    """VGG-19 in evaluation mode and where its weights come from."""
+    """VGG-19 in evaluation mode, and the source of its weights."""
 
     model: nn.Module
     weights: str
 
 
 def runtime_section(options: Options, say: Say) -> Section:
-    """HALS and the paper's multiplicative updates on one layer of VGG-19: a rank at a time, then the whole grid.
+    """Time HALS and the paper's multiplicative updates on one layer of VGG-19: a rank at a time, then the whole grid.
 
     References:
         Collins, Bigdeli, Suesstrunk, Detecting Memorization in ReLU Networks, 2018, figure 11.
     """
-    images = torch.cat([batch for batch, _ in subject(options, say).batches])
+    images = torch.cat([batch for batch, _ in load_subject(options, say).batches])
     images = images[: 1 if options.quick else IMAGES[options.device]]
     say(f"runtime: {LAYER} of VGG-19 on {len(images)} images of {SIDE}x{SIDE}")
     vgg = load_vgg()
@@ -47,29 +47,29 @@ def runtime_section(options: Options, say: Say) -> Section:
     rows = []
     for k in QUICK_SINGLE_RANKS if options.quick else SINGLE_RANKS:
         say(f"runtime: rank {k}")
-        rows += compare(
+        rows += compare_solvers(
             replace(whole, layer=f"{whole.layer} k={k}", ranks=(k,)), ("hals", "dff_mu"), options.device, options.repeats,
             section="runtime", note=note, budget=BUDGET,
         )  # fmt: skip
     say("runtime: all ranks")
-    rows += compare(
+    rows += compare_solvers(
         whole, ("hals", "dff_mu"), options.device, options.repeats, section="runtime", note=note, budget=BUDGET
     )
     return Section(rows)
 
 
 def load_vgg() -> Vgg:
-    """VGG-19 with the weights that torchvision downloaded earlier, else with its random initial ones."""
+    """Return VGG-19 with torchvision's weights if they were downloaded before, else with random initial ones."""
     model = build("vgg19", (3, SIDE, SIDE), 1000)
-    kept = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("vgg19-*.pth"))
-    if not kept:
+    weight_files = sorted(Path(torch.hub.get_dir(), "checkpoints").glob("vgg19-*.pth"))
+    if not weight_files:
         return Vgg(model.eval(), "random weights (torchvision's are not in its folder)")
-    model.load_state_dict(torch.load(kept[-1], map_location="cpu", weights_only=True))
+    model.load_state_dict(torch.load(weight_files[-1], map_location="cpu", weights_only=True))
     return Vgg(model.eval(), "torchvision's weights")
 
 
 def activations(model: nn.Module, images: Tensor) -> Tensor:
-    """Activation matrix (rows, channels) of the layer on images (n, c, h, w), upsampled, grey ones in three channels."""
+    """Compute the activation matrix (rows, channels) of the layer on images (n, c, h, w), upsampled, grey ones in three channels."""
     features = model.get_submodule(PATH.split(".")[0])
     assert isinstance(features, nn.Sequential)
     head = features[: int(PATH.split(".")[1]) + 1]

@@ -11,17 +11,17 @@ import pytest
 import torch
 from torch import nn
 
-from nmfdiag.bench import COLUMNS, Row, last_results
+from nmfdiag.bench import RESULT_COLUMNS, Row, last_results
 from nmfdiag.bench import vgg19 as runtime_module
-from nmfdiag.bench.bars import BAR_COLUMNS, BARS, Bar, Measured, judge_bars
+from nmfdiag.bench.bars import BAR_COLUMNS, BARS, Bar, BarValue, judge_bars
 from nmfdiag.bench.bench_network import BenchRecipe, bench_network
-from nmfdiag.bench.cases import Case, Options, cases, grid, subject
-from nmfdiag.bench.gate import direct_error, judge
+from nmfdiag.bench.cases import Case, Options, cases_of, grid, load_subject
 from nmfdiag.bench.naive_curves import Points, auc_difference, naive_curve
-from nmfdiag.bench.peer_comparison import compare
+from nmfdiag.bench.peer_comparison import compare_solvers
 from nmfdiag.bench.peers import SOLVERS
+from nmfdiag.bench.quality_gate import direct_error, judge
 from nmfdiag.bench.scaling import exponents
-from nmfdiag.bench.table import kept_folder, write_csv
+from nmfdiag.bench.table import results_folder, write_csv
 from nmfdiag.cli import MISTAKE, OK, main
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.timer import interleaved, threads
@@ -53,7 +53,7 @@ def test_a_quick_run(
     assert [Path(path).name for path in report["files"]] == ["results.csv", "bars.csv", "bench.html"]
     rows = report["rows"]
     assert {row["section"] for row in rows} == set(sections)
-    assert all(tuple(row) == COLUMNS for row in rows)
+    assert all(tuple(row) == RESULT_COLUMNS for row in rows)
     for row in rows:
         assert row["repeats"] >= 1 and row["threads"] in (1, 2) and row["torch"] and row["processor"]
         assert 0 <= row["cpu_min"] <= row["cpu_seconds"] <= row["cpu_max"]
@@ -75,9 +75,9 @@ def test_a_quick_run(
         assert [row["bar"] for row in table] == [bar.name for bar in BARS if bar.device in ("cpu", "any")]
     assert "plotly" in (tmp_path / "out" / "bench.html").read_text(encoding="utf-8")
 
-    kept = last_results()
-    assert kept is not None and tuple(kept.columns) == COLUMNS and len(kept) == len(rows)
-    assert kept.note.map(type).eq(str).all()
+    newest = last_results()
+    assert newest is not None and tuple(newest.columns) == RESULT_COLUMNS and len(newest) == len(rows)
+    assert newest.note.map(type).eq(str).all()
 
 
 def test_the_text_names_bars_and_machine(own_cache: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,7 +87,7 @@ def test_the_text_names_bars_and_machine(own_cache: Path, tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize(
-    ("arguments", "words"),
+    ("arguments", "message"),
     [
         (["--only", "nothing"], "accepted are peers"),
         (["--only", "peers", "--shapes", "conv9"], "Unknown shape 'conv9'"),
@@ -95,19 +95,19 @@ def test_the_text_names_bars_and_machine(own_cache: Path, tmp_path: Path, capsys
         (["--device", "tpu"], "no device 'tpu'"),
     ],
 )
-def test_mistakes(arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_mistakes(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["bench", "--quick", *arguments]) == MISTAKE
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_full_results_come_before_quick_ones(own_cache: Path) -> None:
     assert last_results() is None
-    record = dict.fromkeys(COLUMNS, "") | {"case": "full"}
-    write_csv(kept_folder() / "results-20260101-000000.csv", COLUMNS, [record])
-    write_csv(kept_folder() / "part-20260202-000000.csv", COLUMNS, [record | {"case": "part"}])
-    write_csv(kept_folder() / "quick-20260202-000000.csv", COLUMNS, [record | {"case": "quick"}])
-    kept = last_results()
-    assert kept is not None and list(kept.case) == ["full"]
+    record = dict.fromkeys(RESULT_COLUMNS, "") | {"case": "full"}
+    write_csv(results_folder() / "results-20260101-000000.csv", RESULT_COLUMNS, [record])
+    write_csv(results_folder() / "part-20260202-000000.csv", RESULT_COLUMNS, [record | {"case": "part"}])
+    write_csv(results_folder() / "quick-20260202-000000.csv", RESULT_COLUMNS, [record | {"case": "quick"}])
+    table = last_results()
+    assert table is not None and list(table.case) == ["full"]
 
 
 def test_direct_error_against_numpy() -> None:
@@ -118,7 +118,7 @@ def test_direct_error_against_numpy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "passed", "worst_rank"),
+    ("our_errors", "peer_errors", "passed", "worst_rank"),
     [
         ({1: 0.5, 2: 0.3}, {1: 0.5, 2: 0.4}, True, 1),
         ({1: 0.5, 2: 0.3}, {1: 0.5, 2: 0.3}, True, 1),
@@ -128,8 +128,8 @@ def test_direct_error_against_numpy() -> None:
         ({1: 0.5, 2: 0.1}, {1: 0.5, 2: 0.0}, False, 2),
     ],
 )
-def test_gate(ours: dict[int, float], theirs: dict[int, float], passed: bool, worst_rank: int) -> None:
-    gate = judge(ours, theirs)
+def test_gate(our_errors: dict[int, float], peer_errors: dict[int, float], passed: bool, worst_rank: int) -> None:
+    gate = judge(our_errors, peer_errors)
     assert (gate.passed, gate.worst_rank) == (passed, worst_rank)
 
 
@@ -141,10 +141,10 @@ def test_the_gate_compares_equal_ranks() -> None:
 def test_a_missing_peer_is_skipped_with_a_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SOLVERS, "torchnmf", replace(SOLVERS["torchnmf"], package="no_such_package"))
     A = torch.rand(40, 8, generator=torch.Generator().manual_seed(0))
-    ours, theirs = compare(Case("planted", A[None], (1, 2)), ("hals", "torchnmf"), "cpu", 1)
-    assert ours.repeats == 1 and ours.mean_relative_error < 1
-    assert theirs.repeats == 0 and theirs.seconds != theirs.seconds and theirs.gate == ""
-    assert theirs.note == "skipped: no_such_package is not installed"
+    our_row, peer_row = compare_solvers(Case("planted", A[None], (1, 2)), ("hals", "torchnmf"), "cpu", 1)
+    assert our_row.repeats == 1 and our_row.mean_relative_error < 1
+    assert peer_row.repeats == 0 and peer_row.seconds != peer_row.seconds and peer_row.gate == ""
+    assert peer_row.note == "skipped: no_such_package is not installed"
     assert SOLVERS["sklearn_cd"].missing("cuda") == "skipped: runs on the CPU only"
 
 
@@ -182,13 +182,13 @@ def test_planted_exponent() -> None:
 )
 def test_verdicts(value: float, good: bool, complete: bool, verdict: str) -> None:
     bar = Bar("planted", 15, 40, lambda rows, facts: None)
-    assert bar.verdict(Measured(value, "", good, complete)) == verdict
+    assert bar.verdict(BarValue(value, "", good, complete)) == verdict
 
 
 def test_a_bar_that_wants_little() -> None:
     bar = Bar("memory", 4, 1.6, lambda rows, facts: None, more_is_better=False)
-    assert [bar.verdict(Measured(gib)) for gib in (5, 3, 1)] == ["missed", "must", "moonshot"]
-    assert replace(bar, must=None).verdict(Measured(5)) == ""
+    assert [bar.verdict(BarValue(gib)) for gib in (5, 3, 1)] == ["missed", "must", "moonshot"]
+    assert replace(bar, must=None).verdict(BarValue(5)) == ""
 
 
 def test_bars_read_the_rows() -> None:
@@ -214,22 +214,22 @@ def test_bars_read_the_rows() -> None:
     assert judged["12800x128 against scikit-learn cd"].reached == "must"
     assert judged["share of the rate of matrix products, rows >= 800"].reached == "must"
     assert judged["five shapes against torchnmf"].reached == "not measured"
-    some = {j.bar.name: j.reached for j in judge_bars(rows[:6], shares, "cpu")}
-    assert some["five shapes against scikit-learn cd"] == "not judged"
+    reached = {j.bar.name: j.reached for j in judge_bars(rows[:6], shares, "cpu")}
+    assert reached["five shapes against scikit-learn cd"] == "not judged"
     assert not [j for j in judge_bars(rows, shares, "cpu", quick=True) if j.reached == "must"]
 
 
 def test_turns_are_taken_and_budgets_kept() -> None:
     calls: list[str] = []
-    seen: list[tuple[str, int]] = []
+    first_results: list[tuple[str, int]] = []
 
     def call(name: str) -> int:
         calls.append(name)
         return len(calls)
 
     tasks = {name: lambda name=name: call(name) for name in "ab"}
-    timings = interleaved(tasks, 3, look=lambda name, result: seen.append((name, result)))
-    assert calls == list("ababab") and seen == [("a", 1), ("b", 2)]
+    timings = interleaved(tasks, 3, look=lambda name, result: first_results.append((name, result)))
+    assert calls == list("ababab") and first_results == [("a", 1), ("b", 2)]
     assert len(timings["a"].cpu) == len(timings["b"].wall) == 3
     assert len(interleaved({"slow": lambda: None}, 3, budget=0.0)["slow"].cpu) == 1
     doubled = timings["a"] + timings["a"]
@@ -243,12 +243,12 @@ def test_threads_are_put_back(torch_threads: int) -> None:
 
 
 def test_the_naive_way_agrees_with_the_network_at_the_full_rank() -> None:
-    of = subject(Options(("curves",), quick=True), lambda words: None)
-    images, labels = of.batches[0]
-    curve = naive_curve(of.model, "conv4_3", images, labels, [1, 64])
-    baseline = float((of.model(images).argmax(1) == labels).double().mean())
+    subject = load_subject(Options(("curves",), quick=True), lambda text: None)
+    images, labels = subject.batches[0]
+    curve = naive_curve(subject.model, "conv4_3", images, labels, [1, 64])
+    baseline = float((subject.model(images).argmax(1) == labels).double().mean())
     assert curve.accuracy[1] == baseline and list(curve.ranks) == [1, 64]
-    assert not of.model.get_submodule("conv4_3")._forward_hooks
+    assert not subject.model.get_submodule("conv4_3")._forward_hooks
 
 
 def test_auc_difference_counts_where_both_converged() -> None:
@@ -262,22 +262,22 @@ def test_the_network_is_trained_once_and_has_the_five_shapes(
     own_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nmfdiag.bench.bench_network.HELD_OUT", 50)
-    said: list[str] = []
+    messages: list[str] = []
     recipe = BenchRecipe(n_train=500, epochs=1, batch_size=260)  # one step
-    first = bench_network(str(tmp_path), said.append, recipe)
-    assert first.data == "fashion_mnist" and any("training the network" in words for words in said)
-    said.clear()
-    again = bench_network(str(tmp_path), said.append, recipe)
-    assert not any("training" in words for words in said)
+    first = bench_network(str(tmp_path), messages.append, recipe)
+    assert first.data == "fashion_mnist" and any("training the network" in message for message in messages)
+    messages.clear()
+    again = bench_network(str(tmp_path), messages.append, recipe)
+    assert not any("training" in message for message in messages)
     assert all(torch.equal(p, q) for p, q in zip(first.model.parameters(), again.model.parameters(), strict=True))
     images, labels = again.batch(3)
     assert images.shape == (50, 1, 32, 32) and labels.tolist() == [3] * 50
 
     monkeypatch.setattr("nmfdiag.bench.cases.bench_network", lambda *_: again)
-    found = cases(subject(Options(("peers",)), said.append), quick=False)
-    assert [case.shape for case in found] == [(51200, 64), (12800, 128), (3200, 256), (800, 512), (50, 512)]
-    assert found[0].ranks == grid(64) == (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
-    assert all(bool((case.A >= 0).all()) and bool(case.A.any()) for case in found)
+    cases = cases_of(load_subject(Options(("peers",)), messages.append), quick=False)
+    assert [case.shape for case in cases] == [(51200, 64), (12800, 128), (3200, 256), (800, 512), (50, 512)]
+    assert cases[0].ranks == grid(64) == (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48)
+    assert all(bool((case.A >= 0).all()) and bool(case.A.any()) for case in cases)
 
 
 def test_the_runtime_figure(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +287,7 @@ def test_the_runtime_figure(monkeypatch: pytest.MonkeyPatch) -> None:
             self.features = nn.Sequential(nn.Conv2d(3, 6, 16, 16), *[nn.ReLU() for _ in range(26)])
 
     monkeypatch.setattr(runtime_module, "load_vgg", lambda: runtime_module.Vgg(SmallVgg(), "a stand-in"))
-    section = runtime_module.runtime_section(Options(("runtime",), quick=True, repeats=1), lambda words: None)
+    section = runtime_module.runtime_section(Options(("runtime",), quick=True, repeats=1), lambda text: None)
     assert [(row.solver, row.ranks) for row in section.rows] == [
         (solver, ranks) for ranks in ("1", "4", "1 2 4") for solver in ("hals", "dff_mu")
     ]

@@ -1,4 +1,4 @@
-"""How batches move the mean AuC: read from planted records, and measured on a small network of the zoo."""
+"""The effect of batches on the mean AuC: read from planted records, and measured on a small zoo network."""
 
 from functools import partial
 from pathlib import Path
@@ -57,10 +57,14 @@ def test_a_record_is_written_of_what_is_measured(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(batch_sizes, "PER_CLASS", 10)
     monkeypatch.setattr(batch_sizes, "DRAWS", 2)
     monkeypatch.setattr(batch_sizes, "profile_requests", partial(profile_requests, classes=[0, 1, 2]))
-    told: list[float] = []
-    path = record_batch_sizes(tmp_path, device="cpu", on_step=lambda _words, done: told.append(done))
+    shares: list[float] = []
+    path = record_batch_sizes(tmp_path, device="cpu", on_step=lambda _words, share: shares.append(share))
     table = pd.read_csv(path)
-    assert table[["per_class", "draw"]].to_numpy().tolist() == [[5, 0], [10, 0], [10, 1]] and told == [0, 1 / 3, 2 / 3]
+    assert table[["per_class", "draw"]].to_numpy().tolist() == [[5, 0], [10, 0], [10, 1]] and shares == [
+        0,
+        1 / 3,
+        2 / 3,
+    ]
     assert table["auc"].between(0.9, 1).all() and (table["auc_log"] < table["auc"]).all()
     effect = batch_effect("fully-connected", 5, folder=tmp_path)
     assert effect is not None and effect.networks == 1

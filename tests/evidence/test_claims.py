@@ -1,4 +1,4 @@
-"""Claims: the rule, each measure on curves made to show it or not, the shipped records, and the reproduction log."""
+"""Claims: the rule, each measure on planted curves that show it or not, the shipped records, and the reproduction log."""
 
 import json
 import os
@@ -27,12 +27,12 @@ from nmfdiag.views.evidence import claims_markdown, evidence_answer, units_table
 from nmfdiag.zoo.registry import SHIPPED, entries, lookup
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4")
-EACH = 17
-"""Of so many of a network's curves one is recorded anew: some of each method, with directions kept and removed."""
+STEP = 17
+"""One of so many curves of a network is recorded again: some of each method, with directions kept and removed."""
 
 
 def table(auc: dict[tuple[float, str], float], **columns: object) -> pd.DataFrame:
-    """One family: three classes that differ a little, these AuCs by p and layer."""
+    """Return a family of networks with these AuCs by p and layer, and three classes that differ slightly."""
     rows = [
         {
             "network": f"n{p:g}", "dataset": "cifar10", "arch": "cnn", "seed": 0, "p": p, "layer": layer,
@@ -47,16 +47,18 @@ def table(auc: dict[tuple[float, str], float], **columns: object) -> pd.DataFram
 
 def levels(by_noise: dict[float, list[float]], **columns: object) -> pd.DataFrame:
     return table(
-        {(p, layer): v for p, some in by_noise.items() for layer, v in zip(LAYERS, some, strict=True)}, **columns
+        {(p, layer): v for p, values in by_noise.items() for layer, v in zip(LAYERS, values, strict=True)}, **columns
     )
 
 
 @pytest.mark.parametrize(
-    ("shown", "verdict"), [(4, HOLDS), (3, HOLDS), (2, IN_PART), (1, IN_PART), (0, NOT)], ids=lambda value: str(value)
+    ("n_showing", "verdict"),
+    [(4, HOLDS), (3, HOLDS), (2, IN_PART), (1, IN_PART), (0, NOT)],
+    ids=lambda value: str(value),
 )
-def test_the_verdict_is_by_the_share_of_units(shown: int, verdict: str) -> None:
-    finding = Finding("", tuple(Unit(str(i), i < shown) for i in range(4)))
-    assert finding.verdict == verdict and finding.counted == f"{shown} of 4"
+def test_the_verdict_is_by_the_share_of_units(n_showing: int, verdict: str) -> None:
+    finding = Finding("", tuple(Unit(str(i), i < n_showing) for i in range(4)))
+    assert finding.verdict == verdict and finding.counted == f"{n_showing} of 4"
     assert Finding("").verdict == UNMEASURED
 
 
@@ -74,17 +76,17 @@ def test_deep_layers_and_separation() -> None:
     same = levels({0.0: [0.9, 0.8, 0.9, 1.0], 1.0: [0.5, 0.5, 0.9, 1.0]})
     assert compression_claims.deep_layers(part).verdict == HOLDS and compression_claims.deep_layers(same).verdict == NOT
     assert compression_claims.deep_layers(part[part["p"] == 0]).verdict == UNMEASURED
-    found = compression_claims.separation(pd.concat([part, same.assign(method="pca", auc=0.9)]))
-    assert found.verdict == HOLDS and found.units[0].values["PCA"] == pytest.approx(0)
+    finding = compression_claims.separation(pd.concat([part, same.assign(method="pca", auc=0.9)]))
+    assert finding.verdict == HOLDS and finding.units[0].values["PCA"] == pytest.approx(0)
     assert compression_claims.separation(pd.concat([part, part.assign(method="pca")])).verdict == NOT
 
 
 def test_phases_and_the_outlier() -> None:
-    found = compression_claims.three_phases(
+    finding = compression_claims.three_phases(
         levels({0.0: [0.9, 0.6, 0.8, 1.0], 0.5: [0.9, 0.89, 0.9, 0.9], 1.0: [0.9, 0.5, 0.7, 1.0]})
     )
-    assert [unit.shows for unit in found.units] == [True, False, True] and found.verdict == IN_PART
-    assert found.units[0].values["memorisation"] == "conv2 to conv3" and "n0: conv2 to conv3" in found.measured
+    assert [unit.shows for unit in finding.units] == [True, False, True] and finding.verdict == IN_PART
+    assert finding.units[0].values["memorisation"] == "conv2 to conv3" and "n0: conv2 to conv3" in finding.measured
     above = levels({0.0: [0.9, 0.9, 0.9, 1.0], 0.6: [0.9, 0.6, 0.7, 1.0], 1.0: [0.9, 0.8, 0.6, 1.0]})
     [unit] = compression_claims.outlier(above).units
     assert unit.shows and unit.values["which"] == "conv2"
@@ -94,10 +96,10 @@ def test_phases_and_the_outlier() -> None:
 def test_one_class_against_a_mixture() -> None:
     alone = levels({0.0: [0.9, 0.9, 0.9, 0.9]})
     mixed = levels({0.0: [0.6, 0.6, 0.6, 0.6]}).assign(**{"class": -1, "draw": 0})
-    both = pd.concat([alone, mixed])
-    assert compression_claims.one_class(both).verdict == HOLDS
-    assert compression_claims.one_class(both.assign(mean_row=0.9), beyond_constant=True).verdict == UNMEASURED
-    assert compression_claims.one_class(both, beyond_constant=True).verdict == HOLDS
+    curves = pd.concat([alone, mixed])
+    assert compression_claims.one_class(curves).verdict == HOLDS
+    assert compression_claims.one_class(curves.assign(mean_row=0.9), beyond_constant=True).verdict == UNMEASURED
+    assert compression_claims.one_class(curves, beyond_constant=True).verdict == HOLDS
 
 
 def test_errors_over_p() -> None:
@@ -124,10 +126,10 @@ def test_ablation_and_supports() -> None:
         ablation_claims.random_ablation(even).verdict == ablation_claims.leading_directions(even, "nmf").verdict == NOT
     )
     supports = levels({0.0: [4] * 4, 1.0: [4] * 4})
-    more = supports.assign(half=supports["p"].map({0.0: 4, 1.0: 9}))
+    larger = supports.assign(half=supports["p"].map({0.0: 4, 1.0: 9}))
     assert (
-        ablation_claims.more_rectangles(more).verdict == HOLDS
-        and ablation_claims.more_rectangles(more.assign(half=4)).verdict == NOT
+        ablation_claims.more_rectangles(larger).verdict == HOLDS
+        and ablation_claims.more_rectangles(larger.assign(half=4)).verdict == NOT
     )
 
 
@@ -160,10 +162,12 @@ def test_the_shipped_records_cover_the_zoo_and_every_claim() -> None:
     assert set(curves["network"]) == {e.name for e in shipped}
     assert curves["auc"].between(0, 1).all() and curves["depth"].between(0, 1).all()
     assert set(recorded_supports()["p"]) == {0.0, 1.0}
-    found = findings()
-    assert all(finding.units for finding in found.values()), [c.claim for c, f in found.items() if not f.units]
+    results = findings()
+    assert all(finding.units for finding in results.values()), [c.claim for c, f in results.items() if not f.units]
     assert {claim.figure[:2] for claim in CLAIMS} == {"F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9"}
-    assert all(list(units_table(finding)["shows it"]) == [u.shows for u in finding.units] for finding in found.values())
+    assert all(
+        list(units_table(finding)["shows it"]) == [u.shows for u in finding.units] for finding in results.values()
+    )
 
 
 def test_every_claim_leads_to_a_page_that_exists() -> None:
@@ -178,27 +182,27 @@ def test_the_reproduction_log_holds_the_table_that_the_records_give() -> None:
 
 def test_the_answer_counts_verdicts() -> None:
     claims = list(CLAIMS)[:3]
-    made = {
+    results = {
         claims[0]: Finding("", (Unit("a", True),)),
         claims[1]: Finding("", (Unit("a", False),)),
         claims[2]: Finding(""),
     }
-    words = evidence_answer(made)
-    assert words.startswith("Of 3 claims, 1 hold") and "1 do not hold and 1 are not measured" in words
-    assert words.endswith(f"What does not hold belongs to {claims[1].figure}.")
+    text = evidence_answer(results)
+    assert text.startswith("Of 3 claims, 1 hold") and "1 do not hold and 1 are not measured" in text
+    assert text.endswith(f"What does not hold belongs to {claims[1].figure}.")
 
 
 def test_recording_curves_writes_every_curve_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     steps: list[float] = []
     name = "digits-mlp-p0-s0"
-    asked = requests_of(lookup(name))[::EACH]
-    monkeypatch.setattr("nmfdiag.evidence.curve_records.requests_of", lambda entry: asked)
+    requests = requests_of(lookup(name))[::STEP]
+    monkeypatch.setattr("nmfdiag.evidence.curve_records.requests_of", lambda entry: requests)
     monkeypatch.setattr("nmfdiag.evidence.curve_records.SUPPORT_CLASSES", (0,))
-    assert record_curves(tmp_path, only=[name], device="cpu", on_step=lambda _, done: steps.append(done)) == [name]
+    assert record_curves(tmp_path, only=[name], device="cpu", on_step=lambda _, share: steps.append(share)) == [name]
     assert record_curves(tmp_path, only=[name]) == []
     curves, shipped = recorded_curves(tmp_path), recorded_curves()
-    assert len(curves) == len(asked) and steps[-1] == 1
-    again = shipped[shipped["network"] == name][::EACH].reset_index(drop=True)
+    assert len(curves) == len(requests) and steps[-1] == 1
+    again = shipped[shipped["network"] == name][::STEP].reset_index(drop=True)
     assert (curves["auc"] - again["auc"]).abs().max() < 0.06 and list(curves["layer"]) == list(again["layer"])
     assert len(recorded_supports(tmp_path)) == len(lookup(name).layers)
     with pytest.raises(NmfdiagError, match="begins with nothing"):
@@ -228,6 +232,6 @@ def test_denoising_needs_more_than_one_sample() -> None:
         for layer, gain in (("early", 0.04), ("head", 0.3))
         for c in range(10)
     ]
-    found = compression_claims.denoising(pd.DataFrame(rows))
-    assert [unit.shows for unit in found.units] == [False, True] and found.verdict == IN_PART
+    finding = compression_claims.denoising(pd.DataFrame(rows))
+    assert [unit.shows for unit in finding.units] == [False, True] and finding.verdict == IN_PART
     assert compression_claims.denoising(pd.DataFrame()).verdict == UNMEASURED

@@ -1,4 +1,4 @@
-"""Recording really trains and measures: tiny runs are watched, resumed, found unfinished; watching leaves training as it is."""
+"""Recording trains and measures tiny runs: watched, resumed and unfinished ones; watching doesn't change training."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ WATCHING = ("early-stopping", "few-shot")
 
 @pytest.fixture(scope="module", autouse=True)
 def tiny() -> Iterator[None]:
-    """Shorten the recipes: two runs of three epochs in the place of each experiment that watches training."""
+    """Shorten the recipes to two runs of three epochs for each experiment that watches training."""
     short = replace(FEW_SHOT["digits-mlp2-s0"], max_epochs=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(EXPERIMENTS, "early-stopping", {"tiny-s0": TINY, "tiny-s1": replace(TINY, seed=1)})
@@ -37,46 +37,46 @@ def tiny() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A folder in which the first run of an experiment is recorded, and what was told meanwhile."""
+    """A folder with the recorded first run of an experiment, the recorded names and the progress messages."""
 
     folder: Path
     names: list[str]
-    told: list[tuple[str, float]]
+    messages: list[tuple[str, float]]
 
 
 @pytest.fixture(scope="module")
 def recorded(tiny: None, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Recorded]:
-    """Record the first run of an experiment, once; the folder is to be left as it is."""
+    """Record the first run of an experiment, once; tests must not change the folder."""
 
     @cache
-    def of(name: str) -> Recorded:
-        folder, told = tmp_path_factory.mktemp("recorded"), []
-        names = record(name, folder, only=["tiny-s0"], on_step=lambda *at: told.append(at))
-        return Recorded(folder, names, told)
+    def record_once(name: str) -> Recorded:
+        folder, messages = tmp_path_factory.mktemp("recorded"), []
+        names = record(name, folder, only=["tiny-s0"], on_step=lambda *message: messages.append(message))
+        return Recorded(folder, names, messages)
 
-    return of
+    return record_once
 
 
 def batches_of(recipe: Recipe) -> list[tuple[Tensor, Tensor]]:
-    chosen = training_set(recipe, load(recipe.dataset))
-    inputs = chosen.normalization(chosen.inputs)
-    return [(b.inputs, b.given_labels) for b in single_class_batches(inputs, chosen.labels.given, size=10)]
+    training_data = training_set(recipe, load(recipe.dataset))
+    inputs = training_data.normalization(training_data.inputs)
+    return [(b.inputs, b.given_labels) for b in single_class_batches(inputs, training_data.labels.given, size=10)]
 
 
 @pytest.mark.parametrize("name", WATCHING)
 def test_a_run_is_recorded_epoch_by_epoch(name: str, recorded: Callable[[str], Recorded]) -> None:
-    found = recorded(name)
-    assert found.names == ["tiny-s0"]
-    run = histories(name, found.folder)["tiny-s0"]
+    recording = recorded(name)
+    assert recording.names == ["tiny-s0"]
+    run = histories(name, recording.folder)["tiny-s0"]
     assert run.finished and run.experiment == name and run.recipe == experiment(name)["tiny-s0"]
     assert run.probe == WATCHED[name] and run.layers == ["fc1", "fc2"]
     assert run.series("epoch") == [1, 2, 3]
     assert run.result["test_accuracy"] == pytest.approx(
         run.series("test_accuracy")[-1], abs=1e-5
     )  # digits: the same samples
-    assert [share for _, share in found.told] == [pytest.approx(e / 3) for e in (1, 2, 3)]
-    for what in run.probe["measures"]:
-        values = {v for line in run.epochs for layer in run.layers for v in line["curves"][what][layer]}
+    assert [share for _, share in recording.messages] == [pytest.approx(e / 3) for e in (1, 2, 3)]
+    for measure_name in run.probe["measures"]:
+        values = {v for line in run.epochs for layer in run.layers for v in line["curves"][measure_name][layer]}
         assert values == ({"first", "baseline"} if name == "few-shot" else set(run.epochs[0]["curves"]["nmf"]["fc1"]))
     auc = run.layer_values("nmf", "fc2")
     if name == "early-stopping":
@@ -96,20 +96,20 @@ def test_what_is_recorded_is_not_run_again(name: str, recorded: Callable[[str], 
     assert record(name, tmp_path) == [] and set(histories(name, tmp_path)) == set(experiment(name))
 
 
-def test_a_killed_run_stays_readable_is_known_as_unfinished_and_is_begun_anew(
+def test_a_killed_run_stays_readable_counts_as_unfinished_and_starts_again(
     recorded: Callable[[str], Recorded], tmp_path: Path
 ) -> None:
-    """What it records the second time is what a run that nobody kills records."""
+    """The second record equals that of an uninterrupted run."""
 
-    def killed(_words: str, done: float) -> None:
-        if done > 0.5:
+    def killed(_words: str, share: float) -> None:
+        if share > 0.5:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         record("early-stopping", tmp_path, only=["tiny-s0"], on_step=killed)
     path = tmp_path / "early-stopping" / "tiny-s0.jsonl"
     with path.open("a", encoding="utf-8") as file:
-        file.write('{"epoch": 3, "trai')  # the machine went down while it wrote
+        file.write('{"epoch": 3, "trai')  # the machine stopped while writing
     run = histories("early-stopping", tmp_path)["tiny-s0"]
     assert not run.finished and run.series("epoch") == [1, 2]
     assert record("early-stopping", tmp_path, only=["tiny-s0"]) == ["tiny-s0"]
@@ -120,7 +120,7 @@ def test_a_killed_run_stays_readable_is_known_as_unfinished_and_is_begun_anew(
     assert run.epochs == whole.epochs and run.result["test_accuracy"] == whole.result["test_accuracy"]
 
 
-def test_unknown_names_are_told_with_what_there_is(tmp_path: Path) -> None:
+def test_unknown_names_are_reported_with_those_available(tmp_path: Path) -> None:
     with pytest.raises(NmfdiagError, match=r"Unknown experiment 'late-stopping': accepted are .*few-shot"):
         record("late-stopping", tmp_path)
     with pytest.raises(NmfdiagError, match=r"No network of 'few-shot' has a name that begins with mnist"):
@@ -138,14 +138,14 @@ def test_unknown_names_are_told_with_what_there_is(tmp_path: Path) -> None:
 def test_watching_leaves_the_training_bit_identical(arch: str, precision: str) -> None:
     sizes = {"width": 16, "depth": 2} if arch == "mlp" else {"width": 4}
     recipe = replace(TINY, arch=arch, arch_options=sizes, precision=precision, shift=1)
-    batches, seen = batches_of(recipe)[:1], []
+    batches, measurements = batches_of(recipe)[:1], []
 
     def watch(model: torch.nn.Module) -> dict:
-        seen.append(measure(model, batches, WATCHED["early-stopping"]["measures"], "coarse", precision))
-        return {"curves": seen[-1]}
+        measurements.append(measure(model, batches, WATCHED["early-stopping"]["measures"], "coarse", precision))
+        return {"curves": measurements[-1]}
 
     alone, watched = train(recipe), train(recipe, watch=watch)
-    assert len(seen) == 3 and all(found["nmf"] and found["random"] for found in seen)
+    assert len(measurements) == 3 and all(values["nmf"] and values["random"] for values in measurements)
     assert [{k: v for k, v in line.items() if k != "curves"} for line in watched.log] == alone.log
     assert (watched.train_accuracy, watched.test_accuracy) == (alone.train_accuracy, alone.test_accuracy)
     weights = alone.model.state_dict()
@@ -155,10 +155,10 @@ def test_watching_leaves_the_training_bit_identical(arch: str, precision: str) -
 def test_fitted_samples_alone_are_measured_and_too_few_leave_a_gap() -> None:
     batches = batches_of(TINY)
     model = train(TINY).model
-    found = measure(model, batches, ["nmf", "nmf on fitted"], "1")
-    assert {layer["baseline"] for layer in found["nmf on fitted"].values()} == {1.0}
-    assert all(layer["baseline"] < 1 for layer in found["nmf"].values())  # three epochs don't fit noisy labels
-    with torch.no_grad():  # it says class 0 whatever comes: nothing of the others is right
+    values = measure(model, batches, ["nmf", "nmf on fitted"], "1")
+    assert {layer["baseline"] for layer in values["nmf on fitted"].values()} == {1.0}
+    assert all(layer["baseline"] < 1 for layer in values["nmf"].values())  # three epochs don't fit noisy labels
+    with torch.no_grad():  # it always answers class 0, so all other classes are wrong
         last = [m for m in model.modules() if isinstance(m, torch.nn.Linear)][-1]
         last.weight.mul_(1e-3)
         last.bias.copy_(torch.arange(10.0).flip(0))

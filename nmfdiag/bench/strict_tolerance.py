@@ -1,4 +1,4 @@
-"""What the default tolerance costs in truth: AuC of zoo curves against those of a far stricter tolerance."""
+"""The error of the default tolerance: AuC of zoo curves compared with that at a far stricter tolerance."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -29,7 +29,7 @@ DEFAULT, STRICT = "default tol", f"tol {STRICT_TOL:g}"
 
 @dataclass(frozen=True)
 class Difference:
-    """One curve's AuC at the default tolerance less that at the strict one, and whether every rank converged there."""
+    """One curve's AuC at the default tolerance minus that at the strict one, and whether every rank converged there."""
 
     layer: str
     class_idx: int
@@ -39,19 +39,19 @@ class Difference:
 
 
 def truth_section(options: Options, say: Say) -> Section:
-    """A row a network and tolerance; the notes hold the largest and the mean difference of AuC."""
+    """Measure a row per network and tolerance; the notes have the largest and the mean difference of AuC."""
     warm_up((OURS,), options.device)
     rows: list[Row] = []
     facts = {}
     for name in NETWORKS[-1:] if options.quick else NETWORKS:
         say(f"truth: {name} at the {DEFAULT} and at {STRICT}")
-        found, timings = differences(name, QUICK_CLASSES if options.quick else CLASSES, options.device)
-        sizes = [abs(d.by) for d in found]
-        worst = max(found, key=lambda d: abs(d.by))
-        unconverged = sum(not d.converged for d in found)
+        curve_differences, timings = differences(name, QUICK_CLASSES if options.quick else CLASSES, options.device)
+        sizes = [abs(d.by) for d in curve_differences]
+        worst = max(curve_differences, key=lambda d: abs(d.by))
+        unconverged = sum(not d.converged for d in curve_differences)
         note = (
             f"|dAuC| {max(sizes):.5f} at most ({worst.layer}, class {worst.class_idx}, AuC {worst.auc:.3f}), "
-            f"{sum(sizes) / len(sizes):.5f} in the mean of {len(found)} curves of {PER_CLASS} samples at most; "
+            f"{sum(sizes) / len(sizes):.5f} in the mean of {len(curve_differences)} curves of {PER_CLASS} samples at most; "
             f"{unconverged} of them had ranks that did not reach {STRICT} in {STRICT_MAX_ITER} iterations"
         )
         row = Row("truth", options.device, f"truth {name}", note=note)
@@ -61,11 +61,11 @@ def truth_section(options: Options, say: Say) -> Section:
 
 
 def differences(name: str, classes: tuple[int, ...], device: str) -> tuple[list[Difference], dict[str, Timing]]:
-    """AuC of every layer on single-class batches of a zoo network at both tolerances, and the times of each."""
+    """Compute AuC of every layer on single-class batches of a zoo network at both tolerances, and the times of each."""
     entry = lookup(name)
     pool = entry.load_pool()
     network = SplitNetwork(entry.load_model().to(device), pool.inputs[:2].to(device))
-    found = []
+    curve_differences = []
     total: dict[str, Timing] = {}
     for class_idx in classes:
         batch = single_class_batch(
@@ -84,5 +84,7 @@ def differences(name: str, classes: tuple[int, ...], device: str) -> tuple[list[
                 curves[way], cpu, wall = once(compute, device)
                 total[way] = total.get(way, Timing((0.0,), (0.0,))) + Timing((cpu,), (wall,))
             default, strict = curves[DEFAULT], curves[STRICT]
-            found.append(Difference(layer.name, class_idx, strict.auc, default.auc - strict.auc, all(strict.converged)))
-    return found, total
+            curve_differences.append(
+                Difference(layer.name, class_idx, strict.auc, default.auc - strict.auc, all(strict.converged))
+            )
+    return curve_differences, total

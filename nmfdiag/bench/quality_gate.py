@@ -1,4 +1,4 @@
-"""The quality gate: a faster solver counts only where its factors are at least as good, by the same measure for all."""
+"""The quality gate: a faster solver counts only if its factors are at least as good, by the same measure for all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,14 +8,16 @@ from torch import Tensor
 from nmfdiag.errors import NmfdiagError
 
 EVERY_RANK = 1.002
-"""Minima of equal merit differ by 0.1 to 0.2 % at a single rank."""
+"""Largest ratio of errors at one rank: minima of equal merit differ by 0.1 to 0.2 % there."""
 ROUNDING = 1 + 1e-6
+"""Largest ratio of mean errors: 1 up to rounding."""
 CHUNK = 8192
+"""Rows per step of a direct error."""
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Our errors against a peer's: ``mean_ratio`` of the means over ranks, ``worst_ratio`` at one rank, and which."""
+    """Our errors against a peer's: ``mean_ratio`` of the means over ranks, ``worst_ratio`` at one rank, and that rank."""
 
     mean_ratio: float
     worst_ratio: float
@@ -31,7 +33,7 @@ class Gate:
 
 
 def direct_error(A: Tensor, W: Tensor, H: Tensor) -> float:
-    """Compute ``||A - W H|| / ||A||`` from the residual itself, in float64, some rows at a time.
+    """Compute ``||A - W H|| / ||A||`` from the residual, in float64, a chunk of rows at a time.
 
     Args:
         A: (rows, channels).
@@ -47,21 +49,21 @@ def direct_error(A: Tensor, W: Tensor, H: Tensor) -> float:
     return (left / total) ** 0.5
 
 
-def judge(ours: Mapping[int, float], peers: Mapping[int, float]) -> Gate:
+def judge(our_errors: Mapping[int, float], peer_errors: Mapping[int, float]) -> Gate:
     """Compare errors by rank.
 
     Args:
-        ours: Our direct error by rank.
-        peers: The peer's, at the same ranks.
+        our_errors: Our direct error by rank.
+        peer_errors: The peer's, at the same ranks.
 
     Raises:
         NmfdiagError: If the ranks differ, or there are none.
     """
-    if ours.keys() != peers.keys() or not ours:
-        raise NmfdiagError(f"The gate compares equal ranks, got {sorted(ours)} and {sorted(peers)}.")
-    ratios = {k: _ratio(ours[k], peers[k]) for k in ours}
+    if our_errors.keys() != peer_errors.keys() or not our_errors:
+        raise NmfdiagError(f"The gate compares equal ranks, got {sorted(our_errors)} and {sorted(peer_errors)}.")
+    ratios = {k: _ratio(our_errors[k], peer_errors[k]) for k in our_errors}
     worst = max(ratios, key=lambda k: ratios[k])
-    return Gate(_ratio(sum(ours.values()), sum(peers.values())), ratios[worst], worst)
+    return Gate(_ratio(sum(our_errors.values()), sum(peer_errors.values())), ratios[worst], worst)
 
 
 def _ratio(a: float, b: float) -> float:
