@@ -1,4 +1,4 @@
-"""The result of a factorisation at a grid of ranks."""
+"""The results of a factorisation: of one rank, of a batch, and at a grid of ranks."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,13 +16,13 @@ class Factorization:
     Attributes:
         method: ``"nmf"``, ``"signed"`` or ``"pca"``.
         ranks: The ranks, ascending.
-        relative_error: ``||A - W H|| / ||A||`` (Frobenius), one a rank.
-        n_iter: Iterations, one a rank; 0 where no iteration was needed.
-        converged: Whether the stopping tolerance was reached, one a rank.
+        relative_error: ``||A - W H|| / ||A||`` (Frobenius) of each rank.
+        n_iter: Iterations of each rank; 0 if none was needed.
+        converged: Whether each rank reached the stopping tolerance.
         norm: ``||A||``.
-        full_rank: ``min(rows, channels)``, at which the factorisation is A itself; of signed NMF up to ``min(rows, 2 channels)``.
-        trace: For each iterated rank of NMF, the seconds since the solver began and the relative error, whenever it was measured on
-            the whole matrix (HALS on the CPU: each iteration).
+        full_rank: ``min(rows, channels)``, at which the factorisation is exact; up to ``min(rows, 2 channels)`` for signed NMF.
+        trace: For each iterated rank of NMF, the seconds since the start and the relative error, whenever it was measured on the
+            whole matrix (HALS on the CPU: in each iteration).
     """
 
     method: str
@@ -39,11 +39,11 @@ class Factorization:
 
     @property
     def absolute_error(self) -> list[float]:
-        """``||A - W H||``, one a rank."""
+        """Return ``||A - W H||`` for each rank."""
         return [e * self.norm for e in self.relative_error]
 
     def factors(self, k: int) -> tuple[Tensor, Tensor]:
-        """W (rows, k) and H (k, channels): ``W @ H + offset`` is the approximation, A itself up to rounding at the full rank.
+        """Return W (rows, k) and H (k, channels): ``W @ H + offset`` is the approximation, A itself up to rounding at the full rank.
 
         Raises:
             NmfdiagError: If k is not one of the ranks.
@@ -53,28 +53,28 @@ class Factorization:
         if k in self._factors:
             return self._factors[k]
         rows, channels = self._A.shape
-        rest = self._A if self.offset is None else self._A - self.offset
+        centred = self._A if self.offset is None else self._A - self.offset
         if channels <= rows:
-            return rest, torch.eye(channels, dtype=rest.dtype, device=rest.device)
-        return torch.eye(rows, dtype=rest.dtype, device=rest.device), rest
+            return centred, torch.eye(channels, dtype=centred.dtype, device=centred.device)
+        return torch.eye(rows, dtype=centred.dtype, device=centred.device), centred
 
     def reconstruct(self, k: int) -> Tensor:
-        """The approximation of rank k, (rows, channels); A itself, bit for bit, at the full rank."""
-        W, H = self.factors(k)  # also says which ranks there are
+        """Return the approximation of rank k, (rows, channels); A itself, bit by bit, at the full rank."""
+        W, H = self.factors(k)  # refuses other ranks
         if k == self.full_rank:
             return self._A
         return W @ H if self.offset is None else W @ H + self.offset
 
     def reconstructions(self, k: int) -> Iterator[Tensor]:
-        """The one approximation of rank k (random ablation has one a draw)."""
+        """Yield the single approximation of rank k (random ablation has one per draw)."""
         yield self.reconstruct(k)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Factors ``W`` (rows, k) and ``H`` (k, channels), where the error was measured.
+    """A solver's factors ``W`` (rows, k) and ``H`` (k, channels), at which the error was measured.
 
-    ``trace`` has the seconds since the start and the relative error, whenever the solver measured it on the whole matrix.
+    ``trace`` holds the seconds since the start and the relative error, whenever the solver measured it on the whole matrix.
     """
 
     W: Tensor
@@ -87,13 +87,13 @@ class Solution:
 
 @dataclass(frozen=True)
 class Result:
-    """A rank that has left the stack, on the whole batch: the error was measured at these factors.
+    """A finished rank of a batch: the error was measured at these factors.
 
     Attributes:
         W: For each matrix (rows, k).
         H: (batch, k, channels).
         relative_error: (batch,); so are ``n_iter`` and ``converged``.
-        trace: Seconds since the start and relative errors (batch,), whenever they were looked at.
+        trace: Seconds since the start and relative errors (batch,), whenever they were measured.
     """
 
     W: list[Tensor]
@@ -104,7 +104,7 @@ class Result:
     trace: list[tuple[float, Tensor]]
 
     def solution(self, b: int) -> Solution:
-        """The b-th matrix's."""
+        """Return the solution of the b-th matrix."""
         trace = [(seconds, float(error[b])) for seconds, error in self.trace]
         error, n_iter, converged = float(self.relative_error[b]), int(self.n_iter[b]), bool(self.converged[b])
         return Solution(self.W[b], self.H[b], error, n_iter, converged, trace)

@@ -1,8 +1,8 @@
-"""The inner loops of HALS, over the problems of a list at once: compiled on the CPU, through Triton on a GPU, else in torch operations.
+"""The inner loops of HALS over a list of problems: compiled on the CPU, by Triton on a GPU, else in torch operations.
 
 A problem is one rank on one batch of matrices; its tensors have a leading batch axis, and their rows are contiguous. The problems
-of a list differ in rank only. Each loop is prepared once for the memory that it works on, and then called each iteration. The ways
-differ in the order of additions, and in nothing else.
+of a list differ only in rank. Each loop is prepared once for its memory, and then called in each iteration. The implementations differ
+only in the order of additions.
 """
 
 from array import array
@@ -21,7 +21,7 @@ class Sweep:
     """Coordinate descent in place on ``||A - Y X||`` over X >= 0, a component at a time.
 
     Each component has its exact minimiser given the others: ``X_j <- max(0, X_j + (B_j - G_j X) / G_jj)``. A component whose
-    partner is zero (``G_jj = 0``) is left as it is. Called with how often all components are updated.
+    partner is zero (``G_jj = 0``) is left unchanged. It is called with the number of updates of all components.
 
     Args:
         Xs: The factors (batch, k, columns), updated in place.
@@ -34,7 +34,7 @@ class Sweep:
     """
 
     def __init__(self, Xs: Sequence[Tensor], Bs: Sequence[Tensor], Gs: Sequence[Tensor]):
-        self.problems = list(zip(Xs, Bs, Gs, strict=True))  # also keeps alive what the table points to
+        self.problems = list(zip(Xs, Bs, Gs, strict=True))  # also keeps the memory alive that the table points to
         self.compiled = _compiled(Xs[0])
         if self.compiled is None:
             return
@@ -51,11 +51,11 @@ class Sweep:
             self.compiled.sweep(*self.arguments, sweeps, self.room.data_ptr())
             return
         for X, B, G in self.problems:
-            _sweep_elsewhere(X, B, G, sweeps)
+            _sweep_uncompiled(X, B, G, sweeps)
 
 
 class Grams:
-    """``X X^T`` of each X (batch, k, columns) into ``out`` (batch, k, k), or added to what is there."""
+    """Writes ``X X^T`` of each X (batch, k, columns) to ``out`` (batch, k, k), or adds it."""
 
     def __init__(self, Xs: Sequence[Tensor], out: Sequence[Tensor]):
         self.problems = list(zip(Xs, out, strict=True))
@@ -77,7 +77,7 @@ class Grams:
 
 
 class Inner:
-    """``<X, Y>`` of each pair of (batch, ...) tensors, summed in float64: (batch, problems)."""
+    """Computes ``<X, Y>`` of each pair of (batch, ...) tensors, summed in float64: (batch, problems)."""
 
     def __init__(self, Xs: Sequence[Tensor], Ys: Sequence[Tensor]):
         self.problems = list(zip(Xs, Ys, strict=True))
@@ -99,7 +99,7 @@ class Inner:
 
 
 def torch_sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
-    """The sweep of one problem in torch operations; it looks at no value, so a GPU is not waited for."""
+    """Sweep one problem in torch operations, without waiting for a GPU."""
     diagonal = G.diagonal(dim1=1, dim2=2)
     inverse = torch.where(diagonal > ALIVE * diagonal.amax(1, keepdim=True), 1 / diagonal, 0)
     for _ in range(sweeps):
@@ -109,7 +109,7 @@ def torch_sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
     B.copy_(X)
 
 
-def _sweep_elsewhere(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
+def _sweep_uncompiled(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
     if X.device.type == "cuda":
         from nmfdiag.factorize.triton_sweep import available, triton_sweep_
 
@@ -124,7 +124,7 @@ def _compiled(X: Tensor) -> Kernels | None:
 
 
 def _addresses(X: Tensor) -> Sequence[int]:
-    """Where each matrix of a batch begins."""
+    """Return the address of each matrix of a batch."""
     batch, start = X.shape[0], X.data_ptr()
     if batch == 1:
         return (start,)

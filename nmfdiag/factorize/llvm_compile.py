@@ -1,11 +1,11 @@
-"""The three inner loops of HALS as LLVM code, and their machine code for this processor.
+"""Compile the three inner loops of HALS to machine code for this processor.
 
-llvmlite is a wheel: nobody needs a compiler. The code is written out, and not left to numba, because its speed lies in what stays in
-registers. The **sweep** copies a panel of columns to a small buffer that stays in the cache; four components at a time
+llvmlite is a wheel: no compiler is needed. The code is written out rather than left to numba, because its speed depends on what stays
+in registers. The **sweep** copies a panel of columns to a small buffer that stays in the cache; four components at a time
 gather ``B_j - sum_i G_ji X_i`` over all ``i``, as a matrix product does, before they are updated one after the other, each seeing
 the change of those before it: the plain sweep, a component at a time, in another order of additions.
 
-Each function takes a table of 64-bit numbers, one row a problem, so that one call serves all ranks. Calls release the GIL.
+Each function takes a table of 64-bit numbers, one row per problem, so that one call serves all ranks. Calls release the GIL.
 """
 
 import ctypes
@@ -26,7 +26,7 @@ class Kernels:
             :class:`nmfdiag.factorize.kernels.Sweep`. ``room`` holds ``k * (1 + 2 * panel)`` numbers for the largest k.
         gram: ``(table, problems, columns, add)``; a row is X, stride of X, S, k: ``S = X X^T``, or added to it.
         inner: ``(table, problems, result)``; a row is X, Y, length: their inner products, summed in float64.
-        panel: Columns of a panel.
+        panel: Number of columns of a panel.
         engine: Owns the code.
     """
 
@@ -39,7 +39,7 @@ class Kernels:
 
 @lru_cache(maxsize=2)
 def kernels(scalar: str) -> Kernels | None:
-    """Compile for ``"float"`` or ``"double"``; None where there is no llvmlite, or no permission to run what it makes."""
+    """Compile for ``"float"`` or ``"double"``; None without llvmlite, or without permission to run generated code."""
     try:
         import llvmlite.binding as llvm
 

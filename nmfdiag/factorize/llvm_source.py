@@ -1,4 +1,4 @@
-"""Writes the inner loops of HALS in LLVM's language; what they do is told in :mod:`nmfdiag.factorize.llvm_compile`."""
+"""Write the inner loops of HALS in LLVM's language; :mod:`nmfdiag.factorize.llvm_compile` describes them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,7 +6,7 @@ from typing import Any
 
 BLOCK = 4
 ALIVE = 1e-12
-"""A component whose partner's square is below this share of the largest one is dead."""
+"""Share of the largest squared partner below which a component is dead."""
 
 
 class Writer:
@@ -27,7 +27,7 @@ class Writer:
         self.code: Any = None
 
     def text(self) -> str:
-        """The module's code."""
+        """Return the module's code."""
         sweep, gram, inner = self.sweep(), self.gram(), self.inner()
         self.for_all("sweep_all", sweep, "XsXsXn", 3)
         self.for_all("gram_all", gram, "XsXn", 2)
@@ -40,7 +40,7 @@ class Writer:
     # --- the sweep ---------------------------------------------------------------------------------------------------
 
     def sweep(self) -> Any:
-        """``sweep(X, ldx, B, ldb, G, k, columns, sweeps, room)``."""
+        """Write ``sweep(X, ldx, B, ldb, G, k, columns, sweeps, room)``."""
         whole, n = self.whole, self.panel
         X, ldx, B, ldb, G, k, columns, sweeps, room = self.begin("sweep", "XsXsXnnnX")
         code = self.code
@@ -50,10 +50,15 @@ class Writer:
         self.invert_diagonal(G, inverse, k)
         with self.loop(whole(0), columns, whole(n)) as (first, _):
             width = code.sub(columns, first)
-            for outside, stride, held in ((X, ldx, held_x), (B, ldb, held_b)):
+            for outside, stride, panel_buffer in ((X, ldx, held_x), (B, ldb, held_b)):
                 with self.loop(whole(0), k) as (j, _):
                     self.move(
-                        outside, code.add(code.mul(j, stride), first), held, code.mul(j, whole(n)), width, into=True
+                        outside,
+                        code.add(code.mul(j, stride), first),
+                        panel_buffer,
+                        code.mul(j, whole(n)),
+                        width,
+                        into=True,
                     )
             with self.loop(whole(0), sweeps):
                 with self.loop(whole(0), blocks, whole(BLOCK)) as (j, _):
@@ -68,7 +73,7 @@ class Writer:
         return self.end()
 
     def invert_diagonal(self, G: Any, inverse: Any, k: Any) -> None:
-        """``1 / G_jj``; 0 for a dead component, which the sweep then leaves as it is."""
+        """Write ``1 / G_jj``; 0 for a dead component, which the sweep then leaves unchanged."""
         code = self.code
 
         def diagonal(j: Any) -> Any:
@@ -84,12 +89,12 @@ class Writer:
             code.store(code.select(alive, inverted, self.real(0.0)), code.gep(inverse, [j]))
 
     def update(self, j: Any, size: int, held_x: Any, held_b: Any, G: Any, inverse: Any, k: Any) -> None:
-        """Update ``size`` components of a panel from the j-th on."""
+        """Update ``size`` components of a panel, beginning with the j-th."""
         code, n = self.code, self.vectors
         rows = [code.add(j, self.whole(a)) for a in range(size)]
-        sums = [self.read(held_b, self.held(row, v)) for row in rows for v in range(n)]
+        sums = [self.read(held_b, self.buffer_index(row, v)) for row in rows for v in range(n)]
         with self.loop(self.whole(0), k, carried=sums) as (i, inside):
-            x = [self.read(held_x, self.held(i, v)) for v in range(n)]
+            x = [self.read(held_x, self.buffer_index(i, v)) for v in range(n)]
             for a, row in enumerate(rows):
                 g = self.spread(code.load(code.gep(G, [code.add(code.mul(row, k), i)])))
                 for v in range(n):
@@ -100,36 +105,36 @@ class Writer:
                 self.spread(code.load(code.gep(G, [code.add(code.mul(below, k), row)]))) for below in rows[a + 1 :]
             ]
             for v in range(n):
-                old = self.read(held_x, self.held(row, v))
+                old = self.read(held_x, self.buffer_index(row, v))
                 moved = self.plus_product(old, sums[a * n + v], step)
                 new = code.select(code.fcmp_ordered(">", moved, self.zero), moved, self.zero)
-                self.write(new, held_x, self.held(row, v))
+                self.write(new, held_x, self.buffer_index(row, v))
                 change = code.fsub(new, old)
                 for b, g in enumerate(later, start=a + 1):
                     sums[b * n + v] = self.minus_product(sums[b * n + v], g, change)
 
-    def held(self, row: Any, v: int) -> Any:
+    def buffer_index(self, row: Any, v: int) -> Any:
         return self.code.add(self.code.mul(row, self.whole(self.panel)), self.whole(v * self.lanes))
 
-    def move(self, outside: Any, place: Any, held: Any, at: Any, width: Any, *, into: bool) -> None:
-        """Copy one row between memory and a held panel; a panel that is not full is filled up with zeros."""
+    def move(self, outside: Any, place: Any, panel_buffer: Any, buffer_place: Any, width: Any, *, into: bool) -> None:
+        """Copy one row between memory and the panel's buffer; a partial panel is filled with zeros."""
         code = self.code
         with code.if_else(code.icmp_signed(">=", width, self.whole(self.panel))) as (full, part):
             for masked, branch in ((False, full), (True, part)):
                 with branch:
                     for v in range(self.vectors):
                         shift = self.whole(v * self.lanes)
-                        far, near = code.add(place, shift), code.add(at, shift)
-                        there = self.first_lanes(code.sub(width, shift)) if masked else None
+                        far, near = code.add(place, shift), code.add(buffer_place, shift)
+                        mask = self.first_lanes(code.sub(width, shift)) if masked else None
                         if into:
-                            self.write(self.read(outside, far, there), held, near)
+                            self.write(self.read(outside, far, mask), panel_buffer, near)
                         else:
-                            self.write(self.read(held, near), outside, far, there)
+                            self.write(self.read(panel_buffer, near), outside, far, mask)
 
     # --- Gram matrices and inner products ----------------------------------------------------------------------------
 
     def gram(self) -> Any:
-        """``gram(X, ldx, S, k, columns, add)``: blocks on and below the diagonal, each written to its mirror place too."""
+        """Write ``gram(X, ldx, S, k, columns, add)``: blocks on and below the diagonal, each also mirrored."""
         whole = self.whole
         X, ldx, S, k, columns, add = self.begin("gram", "XsXnnn")
         code = self.code
@@ -150,15 +155,15 @@ class Writer:
     def products(
         self, i: Any, high: int, j: Any, wide: int, X: Any, ldx: Any, S: Any, k: Any, columns: Any, add: Any
     ) -> None:
-        """Inner products of rows ``i ...`` with rows ``j ...``."""
+        """Write inner products of rows ``i ...`` with rows ``j ...``."""
         code = self.code
         left = [code.add(i, self.whole(a)) for a in range(high)]
         right = [code.add(j, self.whole(b)) for b in range(wide)]
         sums = [self.zero] * (high * wide)
 
-        def gather(column: Any, totals: list[Any], there: Any = None) -> None:
+        def gather(column: Any, totals: list[Any], mask: Any = None) -> None:
             x, y = (
-                [self.read(X, code.add(code.mul(row, ldx), column), there) for row in rows] for rows in (left, right)
+                [self.read(X, code.add(code.mul(row, ldx), column), mask) for row in rows] for rows in (left, right)
             )
             for place in range(high * wide):
                 totals[place] = self.plus_product(totals[place], x[place // wide], y[place % wide])
@@ -167,18 +172,18 @@ class Writer:
         with self.loop(self.whole(0), whole_vectors, self.whole(self.lanes), carried=sums) as (column, inside):
             gather(column, inside)
         gather(whole_vectors, sums, self.first_lanes(code.sub(columns, whole_vectors)))
-        kept = code.icmp_signed("!=", add, self.whole(0))
+        is_added = code.icmp_signed("!=", add, self.whole(0))
         pairs = [(a, b) for a in left for b in right]
         before = [
             code.load(code.gep(S, [code.add(code.mul(a, k), b)])) for a, b in pairs
         ]  # a block may be its own mirror
         for (a, b), total, old in zip(pairs, sums, before, strict=True):
-            value = code.fadd(self.sum_of_lanes(total), code.select(kept, old, self.real(0.0)))
+            value = code.fadd(self.sum_of_lanes(total), code.select(is_added, old, self.real(0.0)))
             code.store(value, code.gep(S, [code.add(code.mul(a, k), b)]))
             code.store(value, code.gep(S, [code.add(code.mul(b, k), a)]))
 
     def inner(self) -> Any:
-        """``inner(X, Y, length) -> double``: products in X's precision, sums in float64."""
+        """Write ``inner(X, Y, length) -> double``: products in X's precision, sums in float64."""
         ir, code_whole = self.ir, self.whole
         double = ir.DoubleType()
         wide = ir.VectorType(double, self.lanes)
@@ -192,14 +197,14 @@ class Writer:
         sums = [wide([double(0.0)] * self.lanes)]
         with self.loop(code_whole(0), whole_vectors, code_whole(self.lanes), carried=sums) as (place, inside):
             inside[0] = code.fadd(inside[0], widened(code.fmul(self.read(X, place), self.read(Y, place))))
-        there = self.first_lanes(code.sub(length, whole_vectors))
-        last = code.fmul(self.read(X, whole_vectors, there), self.read(Y, whole_vectors, there))
+        mask = self.first_lanes(code.sub(length, whole_vectors))
+        last = code.fmul(self.read(X, whole_vectors, mask), self.read(Y, whole_vectors, mask))
         return self.end(self.sum_of_lanes(code.fadd(sums[0], widened(last))))
 
     # --- tables ------------------------------------------------------------------------------------------------------
 
     def for_all(self, name: str, function: Any, row: str, n_common: int) -> None:
-        """``name(table, problems, common arguments ...)`` calls a function with each row of a table and what is common."""
+        """Write ``name(table, problems, common arguments ...)``, which calls a function with each row of a table and the common arguments."""
         table, problems, *common = self.begin(name, "nn" + "n" * n_common)
         code = self.code
         with self.loop(self.whole(0), problems) as (p, _):
@@ -225,10 +230,10 @@ class Writer:
         start = code.mul(p, self.whole(len(kinds)))
         return [code.load(code.gep(numbers, [code.add(start, self.whole(i))])) for i in range(len(kinds))]
 
-    # --- words -------------------------------------------------------------------------------------------------------
+    # --- building blocks -------------------------------------------------------------------------------------------------------
 
     def begin(self, name: str, kinds: str, returns: Any = None) -> Any:
-        """Begin a function; X is an address of numbers, s a stride and n a whole number."""
+        """Start a function; X is an address of numbers, s a stride and n an integer."""
         types = [self.pointer if kind == "X" else self.whole for kind in kinds]
         function = self.ir.Function(self.module, self.ir.FunctionType(returns or self.ir.VoidType(), types), name)
         self.code = self.ir.IRBuilder(function.append_basic_block())
@@ -245,7 +250,7 @@ class Writer:
     def loop(
         self, start: Any, stop: Any, step: Any = None, carried: list[Any] | None = None
     ) -> Iterator[tuple[Any, list[Any]]]:
-        """``for i in range(start, stop, step)``; the body replaces the carried values in the list that it is given."""
+        """``for i in range(start, stop, step)``; the body replaces the carried values in its list."""
         code, carried = self.code, carried if carried is not None else []
         before, head = code.block, code.append_basic_block()
         body, after = code.append_basic_block(), code.append_basic_block()
@@ -267,26 +272,26 @@ class Writer:
     def vector_at(self, base: Any, place: Any) -> Any:
         return self.code.bitcast(self.code.gep(base, [place]), self.vector.as_pointer())
 
-    def read(self, base: Any, place: Any, there: Any = None) -> Any:
+    def read(self, base: Any, place: Any, mask: Any = None) -> Any:
         address = self.vector_at(base, place)
-        if there is None:
+        if mask is None:
             return self.code.load(address, align=self.bytes)
-        return self.intrinsic("masked.load", self.vector, [address, self.half(self.bytes), there, self.zero])
+        return self.intrinsic("masked.load", self.vector, [address, self.half(self.bytes), mask, self.zero])
 
-    def write(self, value: Any, base: Any, place: Any, there: Any = None) -> None:
+    def write(self, value: Any, base: Any, place: Any, mask: Any = None) -> None:
         address = self.vector_at(base, place)
-        if there is None:
+        if mask is None:
             self.code.store(value, address, align=self.bytes)
         else:
-            self.intrinsic("masked.store", self.ir.VoidType(), [value, address, self.half(self.bytes), there])
+            self.intrinsic("masked.store", self.ir.VoidType(), [value, address, self.half(self.bytes), mask])
 
     def first_lanes(self, count: Any) -> Any:
-        """The mask of the first ``count`` lanes."""
+        """Return the mask of the first ``count`` lanes."""
         several = self.ir.VectorType(self.whole, self.lanes)
         return self.code.icmp_signed("<", several([self.whole(i) for i in range(self.lanes)]), self.spread(count))
 
     def spread(self, value: Any) -> Any:
-        """A number in every lane."""
+        """Return a vector with a number in every lane."""
         several = self.ir.VectorType(value.type, self.lanes)
         first = self.code.insert_element(several(self.ir.Undefined), value, self.half(0))
         lanes = self.ir.VectorType(self.half, self.lanes)([self.half(0)] * self.lanes)

@@ -1,4 +1,4 @@
-"""What every method here takes: a checked activation matrix and a grid of ranks."""
+"""Check activation matrices, grids of ranks and options, for every method."""
 
 import math
 import operator
@@ -15,23 +15,23 @@ from nmfdiag.factorize.kernels import Inner
 NEARLY_FULL = 0.85
 ROWS_AT_ONCE = 65536
 SMALLEST_SCALE = 1e-6
-"""Matrices whose largest entry lies between this and its inverse have squares that float32 holds."""
+"""Squares of matrices whose largest entry is between this and its inverse fit into float32."""
 FAR_EXPONENT = 96
-"""Of two: matrices whose largest entry is farther from 1 have factors that float32 may not hold."""
+"""Exponent of two: factors of matrices whose largest entry is farther from 1 may not fit into float32."""
 
 
 def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> Tensor:
-    """Check an activation matrix and bring it to a dtype that can be computed in.
+    """Check an activation matrix and convert it to float32 or float64.
 
     Args:
         A: (rows, channels), any float or integer dtype, any device. Never modified.
         non_negative: Whether a negative entry is an error.
 
     Returns:
-        ``A`` as float64 if it was, else as float32; the same memory where nothing had to be converted.
+        ``A`` as float64 if it was, else as float32; without a copy if it has that type.
 
     Raises:
-        NmfdiagError: If A is not a matrix, is empty, not finite, all zero, or negative where it must not be.
+        NmfdiagError: If A is not a matrix, is empty, not finite, all zero, or has a forbidden negative entry.
     """
     matrix = as_tensor(A, "An activation matrix")
     if matrix.ndim != 2 or matrix.numel() == 0:
@@ -51,30 +51,30 @@ def activation_matrix(A: Tensor | np.ndarray, *, non_negative: bool = False) -> 
     return matrix
 
 
-def as_tensor(values: Any, what: str) -> Tensor:
-    """Values as a plain tensor of real numbers, detached; the same memory where nothing had to be converted.
+def as_tensor(values: Any, title: str) -> Tensor:
+    """Return values as a plain tensor of real numbers, detached; without a copy if possible.
 
     Args:
         values: A torch tensor or numpy array, in either byte order and with any strides.
-        what: What they are called in an error.
+        title: Their name in errors.
 
     Raises:
-        NmfdiagError: If they are no numbers, complex, or a tensor that is sparse, quantised or without values.
+        NmfdiagError: If they are not numbers, complex, or a tensor that is sparse, quantised or without values.
     """
-    accepted = f"{what} must be a plain torch tensor or numpy array of real numbers"
+    accepted = f"{title} must be a plain torch tensor or numpy array of real numbers"
     if isinstance(values, np.ndarray) and (not values.dtype.isnative or any(s < 0 for s in values.strides)):
         values = np.ascontiguousarray(values, values.dtype.newbyteorder("="))
     try:
         tensor = torch.as_tensor(values).detach()
-        odd = (tensor.is_meta and "without values") or (tensor.is_quantized and "quantised")
-        odd = odd or (tensor.layout != torch.strided and "sparse") or (tensor.is_complex() and "complex")
-        if odd:
-            raise NmfdiagError(f"{accepted}, got one that is {odd} ({tensor.dtype}).")
+        problem = (tensor.is_meta and "without values") or (tensor.is_quantized and "quantised")
+        problem = problem or (tensor.layout != torch.strided and "sparse") or (tensor.is_complex() and "complex")
+        if problem:
+            raise NmfdiagError(f"{accepted}, got one that is {problem} ({tensor.dtype}).")
         if tensor.dtype != torch.float64:
             torch.empty(1, dtype=tensor.dtype).float()  # some types of few bits can't be converted
     except NmfdiagError:
         raise
-    except Exception:  # of objects, texts, types of other libraries, lists of different lengths
+    except Exception:  # objects, texts, types of other libraries, lists of different lengths
         kind = f"{type(values).__name__} of {values.dtype}" if hasattr(values, "dtype") else type(values).__name__
         raise NmfdiagError(f"{accepted}, got {kind}.") from None
     return tensor
@@ -84,24 +84,24 @@ def check_ranks(ranks: Sequence[int], full_rank: int) -> list[int]:
     """Return the ranks sorted and without repeats.
 
     Raises:
-        NmfdiagError: If there are none, or one is no whole number in ``1 .. full_rank``.
+        NmfdiagError: If there are none, or one is not a whole number in ``1 .. full_rank``.
     """
     try:
-        given = list(ranks)
-        wanted = sorted({int(k) for k in given if int(k) == k})
-        if wanted and len(wanted) == len(set(given)) and wanted[0] >= 1 and wanted[-1] <= full_rank:
-            return wanted
-        got = str(given)
-    except (TypeError, ValueError, OverflowError, RuntimeError):  # no list, or no numbers
+        requested = list(ranks)
+        distinct = sorted({int(k) for k in requested if int(k) == k})
+        if distinct and len(distinct) == len(set(requested)) and distinct[0] >= 1 and distinct[-1] <= full_rank:
+            return distinct
+        got = str(requested)
+    except (TypeError, ValueError, OverflowError, RuntimeError):  # not a list, or not numbers
         got = repr(ranks)
     raise NmfdiagError(f"Ranks must be whole numbers in 1 .. {full_rank} for this matrix, got {got[:200]}.")
 
 
 def check_seed(seed: Any) -> int:
-    """A seed as a plain number.
+    """Return a seed as a plain number.
 
     Raises:
-        NmfdiagError: If it is no whole number in ``0 .. 2^63 - 1``.
+        NmfdiagError: If it is not a whole number in ``0 .. 2^63 - 1``.
     """
     try:
         if not isinstance(seed, bool) and 0 <= operator.index(seed) < 2**63:
@@ -112,10 +112,10 @@ def check_seed(seed: Any) -> int:
 
 
 def check_positive(**options: Any) -> None:
-    """Refuse options that are no positive numbers.
+    """Refuse options that are not positive numbers.
 
     Raises:
-        NmfdiagError: If one is none; names all.
+        NmfdiagError: If one is not; the sentence names all of them.
     """
     if not all(isinstance(value, int | float | np.number) and value > 0 for value in options.values()):
         names, got = " and ".join(options), " and ".join(repr(value)[:100] for value in options.values())
@@ -123,9 +123,9 @@ def check_positive(**options: Any) -> None:
 
 
 def default_ranks(full_rank: int) -> list[int]:
-    """The grid 1, 2, 3, 4, 6, 8, 12, 16, ... (two a doubling), then the full rank.
+    """Return the grid 1, 2, 3, 4, 6, 8, 12, 16, ... (two per doubling), then the full rank.
 
-    Ranks next to the full one are left out: they never converge, and they say nothing that the full one doesn't.
+    Ranks close to the full one are omitted: they never converge, and add nothing to it.
 
     >>> default_ranks(64)
     [1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64]
@@ -138,7 +138,7 @@ def default_ranks(full_rank: int) -> list[int]:
 
 
 def coarse_ranks(full_rank: int) -> list[int]:
-    """The powers of two, then the full rank: half the work of :func:`default_ranks`.
+    """Return the powers of two, then the full rank: half the work of :func:`default_ranks`.
 
     >>> coarse_ranks(64)
     [1, 2, 4, 8, 16, 32, 64]
@@ -147,18 +147,18 @@ def coarse_ranks(full_rank: int) -> list[int]:
 
 
 def full_rank_of(A: Tensor) -> int:
-    """The rank from which on any factorisation of A is exact: ``min(rows, channels)``."""
+    """Return the lowest rank at which a factorisation of A is exact: ``min(rows, channels)``."""
     return min(A.shape)
 
 
 def squares(A: Tensor) -> Tensor:
-    """``||A||^2`` of each matrix of A (batch, rows, channels): (batch,), summed in float64."""
+    """Return ``||A||^2`` of each matrix of A (batch, rows, channels): (batch,), summed in float64."""
     parts = (chunk.contiguous() for chunk in A.split(ROWS_AT_ONCE, dim=1))
     return torch.stack([Inner([part], [part])()[:, 0].clone() for part in parts]).sum(0)
 
 
 def frobenius(A: Tensor) -> float:
-    """Frobenius norm of A, summed in float64 and safe against under- and overflow of the squares."""
+    """Return the Frobenius norm of A, summed in float64, safe from under- and overflow of the squares."""
     scale = max(abs(float(v)) for v in torch.aminmax(A))
     if scale == 0:
         return 0.0
@@ -169,13 +169,13 @@ def frobenius(A: Tensor) -> float:
 
 
 def distance(A: Tensor, W: Tensor, H: Tensor) -> float:
-    """``||A - W H||`` (Frobenius), a few rows at a time."""
+    """Return ``||A - W H||`` (Frobenius), computed by chunks of rows."""
     parts = zip(A.split(ROWS_AT_ONCE), W.split(ROWS_AT_ONCE), strict=True)
     return sum(float(torch.linalg.vector_norm(a - w @ H)) ** 2 for a, w in parts) ** 0.5
 
 
 def safe_distance(A: Tensor, W: Tensor, H: Tensor) -> float:
-    """The same, safe against under- and overflow of the squares."""
+    """Return :func:`distance`, safe from under- and overflow of the squares."""
     largest = max(abs(float(v)) for v in torch.aminmax(A))
     if SMALLEST_SCALE < largest < 1 / SMALLEST_SCALE:
         return distance(A, W, H)
@@ -186,9 +186,9 @@ def safe_distance(A: Tensor, W: Tensor, H: Tensor) -> float:
 
 
 def shared_scale(scale: float) -> tuple[float, float]:
-    """The scale of a matrix as that of W and that of H: all of it is W's where W can hold it without over- or underflow."""
+    """Split the scale of a matrix into those of W and H: W gets all of it if that causes no over- or underflow."""
     exponent = math.frexp(scale)[1]
     if abs(exponent) < FAR_EXPONENT:
         return scale, 1.0
-    of_h = 2.0 ** (exponent // 2)
-    return scale / of_h, of_h
+    h_scale = 2.0 ** (exponent // 2)
+    return scale / h_scale, h_scale

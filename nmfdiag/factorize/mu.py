@@ -1,4 +1,4 @@
-"""Multiplicative updates, the paper's solver, rank by rank from a random start, with the settings that its authors publish.
+"""Multiplicative updates, the paper's solver, rank by rank from a random start, with its authors' published settings.
 
 References:
     D. Lee, H. Seung, Algorithms for non-negative matrix factorization, 2001, theorem 1.
@@ -16,13 +16,13 @@ from nmfdiag.factorize.matrix import distance, frobenius
 from nmfdiag.factorize.progress import Progress
 
 ZERO_DENOMINATOR = 1e-7
-LOOK = 10
+CHECK_INTERVAL = 10
 
 
 def multiplicative_updates(
     A: Tensor, ranks: list[int], tol: float, max_iter: int, seed: int, on_progress: Progress | None
 ) -> list[dict[int, Solution]]:
-    """Solve every rank of every matrix of A (batch, rows, channels), each by itself.
+    """Solve every rank of every matrix of A (batch, rows, channels), one at a time.
 
     W and H start as ``|N(0, 1)| sqrt(mean(A) / k)``; ``W *= (A H^T) / (W H H^T)``, then ``H *= (W^T A) / (W^T W H)``. At
     iterations 1, 11, 21, ... a rank stops when ``||A - W H||`` has fallen by less than ``tol`` times its value at the start.
@@ -33,9 +33,9 @@ def multiplicative_updates(
         norm, solutions = frobenius(matrix), {}
         for position, k in enumerate(ranks):
 
-            def report(done: float, words: str, before: int = b * len(ranks) + position, k: int = k) -> None:
+            def report(share: float, text: str, n_before: int = b * len(ranks) + position, k: int = k) -> None:
                 if on_progress is not None:
-                    on_progress((before + done) / (len(A) * len(ranks)), f"rank {k}, {words}")
+                    on_progress((n_before + share) / (len(A) * len(ranks)), f"rank {k}, {text}")
 
             solutions[k] = _one_rank(matrix, k, norm, tol, max_iter, seed, report)
         solved.append(solutions)
@@ -43,20 +43,20 @@ def multiplicative_updates(
 
 
 def _one_rank(A: Tensor, k: int, norm: float, tol: float, max_iter: int, seed: int, report: Progress) -> Solution:
-    begun = time.perf_counter()
+    started = time.perf_counter()
     random = torch.Generator().manual_seed(seed)
     scale = (float(A.mean()) / k) ** 0.5
     W, H = ((torch.randn(shape, generator=random).abs() * scale).to(A) for shape in ((len(A), k), (k, A.shape[1])))
-    at_start = error = distance(A, W, H)
+    first_error = error = distance(A, W, H)
     trace, converged = [], False
     for iteration in range(1, max_iter + 1):
         W *= (A @ H.T) / _nonzero(W @ (H @ H.T))
         H *= (W.T @ A) / _nonzero((W.T @ W) @ H)
         report(iteration / max_iter, f"iteration {iteration}")
-        if iteration % LOOK == 1 or iteration == max_iter:
-            before, error = error, distance(A, W, H)
-            trace.append((time.perf_counter() - begun, error / norm))
-            converged = before - error < tol * at_start
+        if iteration % CHECK_INTERVAL == 1 or iteration == max_iter:
+            previous, error = error, distance(A, W, H)
+            trace.append((time.perf_counter() - started, error / norm))
+            converged = previous - error < tol * first_error
             if converged:
                 break
     return Solution(W, H, error / norm, iteration, converged, trace)

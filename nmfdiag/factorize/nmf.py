@@ -32,7 +32,7 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.factorize.threads import subnormals
 
 TOLERANCES = {"hals": 1e-4, "mu": 1e-4}
-"""The solvers, and their own tolerances; their rules differ, see :func:`nmf`."""
+"""Default tolerances of the solvers, whose rules differ, see :func:`nmf`."""
 
 
 def nmf(
@@ -49,28 +49,28 @@ def nmf(
 ) -> Factorization:
     """Minimise ``||A - W H||`` (Frobenius) over non-negative W and H, for every rank.
 
-    The full rank ``min(rows, channels)`` is exact by itself and is not iterated.
+    The full rank ``min(rows, channels)`` is exact and not iterated.
 
     Args:
         A: Non-negative activation matrix (rows, channels); torch or numpy, any float dtype, any device. Not modified.
         ranks: Ranks in ``1 .. min(rows, channels)``.
         solver: ``"hals"``: hierarchical alternating least squares, all ranks together (fast); ``"mu"``: multiplicative
-            updates from a random start, as the paper's authors publish them.
-        tol: Default is the solver's own. ``"hals"``: a rank stops when the squared error falls by less than this share in each of
-            two iterations. ``"mu"``: when the error falls by less than this share of its value at the start in ten iterations.
-        max_iter: Iterations at most; a rank that needs more is marked as not converged.
-        seed: Seeds the rows that ``"hals"`` starts from and samples, and the start of ``"mu"``.
-        n_starts: From how many starts ``"hals"`` begins each rank at most; default is up to six, by rank. NMF has local minima:
+            updates from a random start, as published by the paper's authors.
+        tol: Tolerance; default is the solver's. ``"hals"``: a rank stops when the squared error falls by less than this share in
+            each of two iterations. ``"mu"``: when the error falls by less than this share of its first value in ten iterations.
+        max_iter: Largest number of iterations; a rank that needs more is marked as not converged.
+        seed: Seed of the rows that ``"hals"`` starts from and samples, and of the start of ``"mu"``.
+        n_starts: Largest number of starts of each rank for ``"hals"``; default is up to six, by rank. NMF has local minima:
             more starts find lower ones (.1 % lower errors on average with six than with two), in more time.
-        start: H (k, channels) to go on from, by rank: that of a similar matrix, such as the same layer's an epoch ago. A rank that
-            has one begins there, in the place of ``n_starts``; ``"hals"`` only.
-        on_progress: Called each iteration with the share done and a few words; may raise to cancel.
+        start: H (k, channels) to start from, by rank: that of a similar matrix, such as the same layer's an epoch ago. It replaces
+            the ``n_starts`` of its rank; ``"hals"`` only.
+        on_progress: Called in each iteration with the share done and a short text; may raise to cancel.
 
     Returns:
         Factors, errors and convergence at each rank, on A's device; float64 if A is, else float32.
 
     Raises:
-        NmfdiagError: If A is no non-negative finite matrix with a positive entry, or a rank or option is out of range.
+        NmfdiagError: If A is not a non-negative finite matrix with a positive entry, or a rank or option is out of range.
 
     References:
         Collins, Bigdeli, Suesstrunk, Detecting Memorization in ReLU Networks, 2018, section 3.
@@ -90,14 +90,14 @@ def nmf_batch(A: Tensor | np.ndarray, ranks: Sequence[int], **options: Any) -> l
 
     Args:
         A: Non-negative activation matrices (batch, rows, channels).
-        ranks: As :func:`nmf` takes them.
-        **options: Those of :func:`nmf`.
+        ranks: Ranks, as in :func:`nmf`.
+        **options: Options of :func:`nmf`.
 
     Returns:
-        One factorisation a matrix, up to rounding those of :func:`nmf`.
+        A factorisation per matrix, up to rounding as from :func:`nmf`.
 
     Raises:
-        NmfdiagError: As :func:`nmf`, for any of the matrices.
+        NmfdiagError: As in :func:`nmf`, for any of the matrices.
     """
     matrices = as_tensor(A, "A batch of matrices")
     if matrices.ndim != 3 or len(matrices) == 0:
@@ -105,8 +105,8 @@ def nmf_batch(A: Tensor | np.ndarray, ranks: Sequence[int], **options: Any) -> l
             f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
         )
     checked = [activation_matrix(matrix, non_negative=True) for matrix in matrices]
-    together = matrices if matrices.dtype == checked[0].dtype else torch.stack(checked)
-    return _solve(together, ranks, **options)
+    batch = matrices if matrices.dtype == checked[0].dtype else torch.stack(checked)
+    return _solve(batch, ranks, **options)
 
 
 def _solve(
@@ -127,8 +127,8 @@ def _solve(
     check_positive(tol=tol, max_iter=max_iter, n_starts=n_starts)
     max_iter, n_starts, seed = math.ceil(max_iter), math.ceil(n_starts), check_seed(seed)
     full_rank = full_rank_of(A[0])
-    wanted = check_ranks(ranks, full_rank)
-    iterated = [k for k in wanted if k < full_rank]
+    distinct_ranks = check_ranks(ranks, full_rank)
+    iterated = [k for k in distinct_ranks if k < full_rank]
     largest = A.amax(dim=(1, 2))
     fits = bool(((largest > SMALLEST_SCALE) & (largest < 1 / SMALLEST_SCALE)).all())
     scales = torch.ldexp(torch.ones_like(largest), largest.frexp().exponent - 1)  # powers of two: nothing is rounded
@@ -136,25 +136,27 @@ def _solve(
     solved: list[dict[int, Solution]] = [{}] * len(A)
     with subnormals(keep=False):
         if iterated and solver == "hals":
-            going_on = _starts_to_go_on(start or {}, iterated, A)
-            cold = [k for k in iterated if k not in going_on]
-            parts = [hals(scaled, cold, tol, max_iter, seed, on_progress, n_starts)] if cold else []
-            if going_on:
-                parts.append(hals(scaled, list(going_on), tol, max_iter, seed, on_progress, start=going_on))
-            solved = [{k: one for part in parts for k, one in part[i].items()} for i in range(len(A))]
+            given_starts = _checked_starts(start or {}, iterated, A)
+            ranks_without_start = [k for k in iterated if k not in given_starts]
+            parts = []
+            if ranks_without_start:
+                parts.append(hals(scaled, ranks_without_start, tol, max_iter, seed, on_progress, n_starts))
+            if given_starts:
+                parts.append(hals(scaled, list(given_starts), tol, max_iter, seed, on_progress, start=given_starts))
+            solved = [{k: solution for part in parts for k, solution in part[i].items()} for i in range(len(A))]
         elif iterated:
             solved = multiplicative_updates(scaled, iterated, tol, max_iter, seed, on_progress)
     if on_progress is not None:
         on_progress(1.0, "NMF done")
     return [
-        _factorization(matrix, wanted, full_rank, one, 1.0 if fits else float(scale))
-        for matrix, one, scale in zip(A, solved, scales, strict=True)
+        _factorization(matrix, distinct_ranks, full_rank, solution, 1.0 if fits else float(scale))
+        for matrix, solution, scale in zip(A, solved, scales, strict=True)
     ]
 
 
-def _starts_to_go_on(start: Mapping[int, Tensor], ranks: list[int], A: Tensor) -> dict[int, Tensor]:
-    """The given H of these ranks, on A's device and with its type, once for each matrix: (batch, k, channels)."""
-    found = {}
+def _checked_starts(start: Mapping[int, Tensor], ranks: list[int], A: Tensor) -> dict[int, Tensor]:
+    """Return the given H of these ranks, on A's device and with its type, for each matrix: (batch, k, channels)."""
+    starts = {}
     for k in ranks:
         if k in start:
             H = as_tensor(start[k], f"A start of rank {k}").to(A)
@@ -162,8 +164,8 @@ def _starts_to_go_on(start: Mapping[int, Tensor], ranks: list[int], A: Tensor) -
                 raise NmfdiagError(
                     f"A start of rank {k} must be finite, non-negative and ({k}, {A.shape[2]}), got {tuple(H.shape)}."
                 )
-            found[k] = H.expand(len(A), -1, -1)
-    return found
+            starts[k] = H.expand(len(A), -1, -1)
+    return starts
 
 
 def _factorization(
@@ -177,13 +179,13 @@ def _factorization(
         converged=[solved[k].converged if k in solved else True for k in ranks],
         norm=frobenius(A),
         full_rank=full_rank,
-        trace={k: one.trace for k, one in solved.items()},
+        trace={k: solution.trace for k, solution in solved.items()},
         _A=A,
-        _factors={k: _scaled(one.W, one.H, scale) for k, one in solved.items()},
+        _factors={k: _scaled(solution.W, solution.H, scale) for k, solution in solved.items()},
     )
 
 
 def _scaled(W: Tensor, H: Tensor, scale: float) -> tuple[Tensor, Tensor]:
-    """The factors of a matrix from those of the same divided by a scale."""
-    of_w, of_h = shared_scale(scale)
-    return W if of_w == 1.0 else W * of_w, H if of_h == 1.0 else H * of_h
+    """Return the factors of a matrix from those of the matrix divided by a scale."""
+    w_scale, h_scale = shared_scale(scale)
+    return W if w_scale == 1.0 else W * w_scale, H if h_scale == 1.0 else H * h_scale

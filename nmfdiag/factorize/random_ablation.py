@@ -38,17 +38,17 @@ class RandomAblation:
 
     @property
     def absolute_error(self) -> list[float]:
-        """``||A - A_k||``, one a rank."""
+        """Return ``||A - A_k||`` for each rank."""
         return [e * self.norm for e in self.relative_error]
 
     def masks(self, k: int) -> Tensor:
-        """Which channels are kept: (draws, channels) bool; within a draw, those of rank k are among those of k + 1."""
+        """Return the mask of the kept channels, (draws, channels) bool; within a draw, those of rank k are among those of k + 1."""
         if k not in self.ranks:
             raise NmfdiagError(f"Rank {k} was not computed; computed are {self.ranks}.")
         return self._orders < k
 
     def reconstructions(self, k: int) -> Iterator[Tensor]:
-        """A with the other channels zeroed, once a draw; A itself, once, where all are kept."""
+        """Yield A with the other channels zeroed, for each draw; A itself, once, if all are kept."""
         if k == self.full_rank:
             yield self._A
             return
@@ -62,8 +62,8 @@ def random_ablation(A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int 
     Args:
         A: Activation matrix (rows, channels).
         ranks: Numbers of channels kept, in ``1 .. channels``.
-        draws: Independent choices, over which results are averaged.
-        seed: Seeds the choices.
+        draws: Number of independent choices, over which results are averaged.
+        seed: Seed of the choices.
 
     Raises:
         NmfdiagError: If A is not finite or all zero, or ``ranks`` or ``draws`` are out of range.
@@ -73,7 +73,7 @@ def random_ablation(A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int 
     """
     matrix = activation_matrix(A)
     channels = matrix.shape[1]
-    wanted = check_ranks(ranks, channels)
+    distinct_ranks = check_ranks(ranks, channels)
     if not isinstance(draws, numbers.Integral) or draws < 1:
         raise NmfdiagError(f"Random ablation needs at least 1 draw, got {draws!r}.")
     rng = np.random.Generator(np.random.PCG64(check_seed(seed)))
@@ -82,5 +82,5 @@ def random_ablation(A: Tensor | np.ndarray, ranks: Sequence[int], *, draws: int 
     energy = torch.zeros(channels, dtype=torch.float64, device=matrix.device)
     for chunk in matrix.split(ROWS_AT_ONCE):
         energy += (chunk.double() / norm).square().sum(dim=0)
-    errors = [float(((orders >= k) * energy).sum(dim=1).clamp_min(0).sqrt().mean()) for k in wanted]
-    return RandomAblation(wanted, errors, norm, channels, draws, matrix, orders)
+    errors = [float(((orders >= k) * energy).sum(dim=1).clamp_min(0).sqrt().mean()) for k in distinct_ranks]
+    return RandomAblation(distinct_ranks, errors, norm, channels, draws, matrix, orders)

@@ -1,8 +1,8 @@
-"""Signed NMF, for activations that can be negative: NMF of the positive and the negative part of A side by side.
+"""Signed NMF, for activations that can be negative: NMF of the positive and the negative part of A, side by side.
 
 ``[max(A, 0), max(-A, 0)] ~ W [H+, H-]`` over non-negative factors, so ``A ~ W (H+ - H-)``: each sample is still a mixture of k
-patterns without cancellation, and a pattern raises some channels and lowers others. The paper stops at ReLU; this is our extension.
-On a matrix without a negative entry it is plain NMF, to the last bit.
+patterns without cancellation, and a pattern raises some channels and lowers others. The paper covers only ReLU; this is our extension.
+On a matrix without a negative entry it is plain NMF, bit by bit.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,16 +27,16 @@ def signed_nmf(
     Args:
         A: Activation matrix (rows, channels); torch or numpy, any float dtype, any device. Not modified.
         ranks: Ranks up to :func:`signed_full_rank`, which is exact and not iterated.
-        start: H (k, channels) of any sign to go on from, by rank, as ``factors(k)[1]`` of a similar matrix has it.
-        **options: The other ones of :func:`nmfdiag.nmf`.
+        start: H (k, channels) of any sign to start from, by rank, such as ``factors(k)[1]`` of a similar matrix.
+        **options: The other options of :func:`nmfdiag.nmf`.
 
     Returns:
         ``factors(k)`` are W (rows, k) and ``H+ - H-`` (k, channels). Errors are those of A itself, ``||A - W (H+ - H-)|| / ||A||``;
-        convergence and ``trace`` are those of the two parts side by side, which is what is minimised (their errors may cancel in A, or
-        add up, to sqrt(2) times theirs at most).
+        convergence and ``trace`` refer to the two parts side by side, which are minimised (their errors may cancel in A, or add up to
+        at most sqrt(2) times theirs).
 
     Raises:
-        NmfdiagError: If A is no finite matrix with an entry other than zero, or a rank or option is out of range.
+        NmfdiagError: If A is not a finite matrix with an entry other than zero, or a rank or option is out of range.
 
     >>> A = torch.tensor([[1.0, -2.0, 0.0], [2.0, -4.0, 0.0], [0.0, 0.0, 3.0]])
     >>> signed_nmf(A, [2]).relative_error[0] < 1e-3
@@ -53,14 +53,14 @@ def signed_nmf_batch(
     Args:
         A: Activation matrices (batch, rows, channels) of any sign.
         ranks: Ranks up to the full rank of each matrix.
-        start: As :func:`signed_nmf` takes it.
-        **options: As :func:`signed_nmf` takes them.
+        start: As in :func:`signed_nmf`.
+        **options: As in :func:`signed_nmf`.
 
     Returns:
-        One factorisation a matrix, up to rounding those of :func:`signed_nmf`.
+        A factorisation per matrix, up to rounding as from :func:`signed_nmf`.
 
     Raises:
-        NmfdiagError: As :func:`signed_nmf`, for any of the matrices.
+        NmfdiagError: As in :func:`signed_nmf`, for any of the matrices.
     """
     matrices = as_tensor(A, "A batch of matrices")
     if matrices.ndim != 3 or len(matrices) == 0:
@@ -71,28 +71,28 @@ def signed_nmf_batch(
 
 
 def signed_full_rank(A: Tensor) -> int:
-    """The rank from which on signed NMF is exact: ``min(rows, 2 channels)``, or that of plain NMF if no entry is negative."""
+    """Return the lowest rank at which signed NMF is exact: ``min(rows, 2 channels)``, or plain NMF's if no entry is negative."""
     return min(len(A), 2 * A.shape[1]) if has_negative(A) else full_rank_of(A)
 
 
 def signed_ranks(A: Tensor, grid: Callable[[int], Sequence[int]]) -> list[int]:
-    """The ranks that a grid has for plain NMF, and the full rank: those between never converge, and say nothing that the full one doesn't.
+    """Return a grid's ranks for plain NMF, and the full rank: those in between never converge, and add nothing to it.
 
     Args:
         A: The matrix.
-        grid: Takes a full rank and gives ranks up to it, as :func:`nmfdiag.factorize.default_ranks` does.
+        grid: Function of the full rank that returns ranks, such as :func:`nmfdiag.factorize.default_ranks`.
     """
     plain, full = full_rank_of(A), signed_full_rank(A)
     return [*grid(plain), *([full] if full > plain else [])]
 
 
 def has_negative(A: Tensor) -> bool:
-    """Whether an entry is negative."""
+    """Return whether an entry is negative."""
     return bool(A.amin() < 0)
 
 
 def parts_of(A: Tensor) -> Tensor:
-    """The positive and the negative part side by side: (rows, 2 channels), non-negative."""
+    """Return the positive and the negative part side by side: (rows, 2 channels), non-negative."""
     return torch.cat([A.clamp_min(0), A.neg().clamp_min_(0)], dim=1)
 
 
@@ -103,25 +103,25 @@ def _solve(
     signed = [i for i, A in enumerate(matrices) if has_negative(A)]
     plain = [i for i in range(len(matrices)) if i not in signed]
     if plain:
-        begin = {k: as_tensor(H, "A start").clamp_min(0) for k, H in (start or {}).items()}
-        together = [matrices[i] for i in plain]
-        for i, one in zip(plain, nmf_batch(_batch(together), ranks, start=begin, **options), strict=True):
-            solved[i] = replace(one, method="signed")
+        starts = {k: as_tensor(H, "A start").clamp_min(0) for k, H in (start or {}).items()}
+        batch = [matrices[i] for i in plain]
+        for i, factorization in zip(plain, nmf_batch(_batch(batch), ranks, start=starts, **options), strict=True):
+            solved[i] = replace(factorization, method="signed")
     if signed:
-        begin = {k: parts_of(as_tensor(H, "A start")) for k, H in (start or {}).items()}
-        together = [parts_of(matrices[i]) for i in signed]
-        for i, parts in zip(signed, nmf_batch(_batch(together), ranks, start=begin, **options), strict=True):
+        starts = {k: parts_of(as_tensor(H, "A start")) for k, H in (start or {}).items()}
+        batch = [parts_of(matrices[i]) for i in signed]
+        for i, parts in zip(signed, nmf_batch(_batch(batch), ranks, start=starts, **options), strict=True):
             solved[i] = _joined(matrices[i], parts)
     return [solved[i] for i in range(len(matrices))]
 
 
 def _batch(matrices: list[Tensor]) -> Tensor:
-    """One matrix is not copied."""
+    """Stack matrices; a single one is not copied."""
     return torch.stack(matrices) if len(matrices) > 1 else matrices[0][None]
 
 
 def _joined(A: Tensor, parts: Factorization) -> Factorization:
-    """From the factorisation of A's two parts that of A."""
+    """Return the factorisation of A from that of its two parts."""
     factors = {}
     for k in parts.ranks:
         W, H = parts.factors(k)

@@ -1,4 +1,4 @@
-"""Where HALS starts from: non-negative components whose first j are a start for rank j, so that one computation starts every rank."""
+"""Starts of HALS: non-negative components whose first j are a start for rank j, so that one computation serves every rank."""
 
 import torch
 from torch import Tensor
@@ -6,9 +6,9 @@ from torch.nn.functional import normalize
 
 
 def nndsvd(A: Tensor, k: int) -> Tensor:
-    """Components (batch, k, channels) from the singular vectors of A (batch, rows, channels).
+    """Return components (batch, k, channels) from the singular vectors of A (batch, rows, channels).
 
-    Of each singular vector the positive or the negative part, whichever carries more of A.
+    They are the positive or the negative part of each singular vector, whichever carries more of A.
 
     References:
         C. Boutsidis, E. Gallopoulos, SVD based initialization: A head start for nonnegative matrix factorization, 2008.
@@ -22,30 +22,30 @@ def nndsvd(A: Tensor, k: int) -> Tensor:
 
 
 def spread_rows(A: Tensor, k: int) -> Tensor:
-    """Rows of A (batch, k, channels): the one of largest norm, then the one furthest from the span of those before.
+    """Return rows of A (batch, k, channels): the one of largest norm, then always the one furthest from the span of the previous ones.
 
     References:
         M. Araujo et al., The successive projections algorithm for variable selection in spectroscopic multicomponent analysis, 2001.
     """
-    left, chosen = A.clone(), []
+    residual, rows = A.clone(), []
     batch = torch.arange(len(A), device=A.device)
     for _ in range(k):
-        furthest = left.square().sum(2).argmax(1)
-        chosen.append(A[batch, furthest])
-        direction = normalize(left[batch, furthest], dim=1)[:, :, None]
-        left -= (left @ direction) @ direction.mT
-    return normalize(torch.stack(chosen, 1), dim=2)
+        furthest = residual.square().sum(2).argmax(1)
+        rows.append(A[batch, furthest])
+        direction = normalize(residual[batch, furthest], dim=1)[:, :, None]
+        residual -= (residual @ direction) @ direction.mT
+    return normalize(torch.stack(rows, 1), dim=2)
 
 
-def some_rows(A: Tensor, k: int, seed: int) -> Tensor:
-    """Rows of A (batch, k, channels) chosen at random, the same for every matrix."""
+def random_rows(A: Tensor, k: int, seed: int) -> Tensor:
+    """Return random rows of A (batch, k, channels), the same for every matrix."""
     random = torch.Generator().manual_seed(seed)
-    chosen = torch.randperm(A.shape[1], generator=random)[:k].to(A.device)
-    return normalize(A[:, chosen], dim=2)
+    rows = torch.randperm(A.shape[1], generator=random)[:k].to(A.device)
+    return normalize(A[:, rows], dim=2)
 
 
 def _leading_directions(A: Tensor, k: int) -> Tensor:
-    """The k leading right singular vectors (batch, k, channels), from the smaller Gram matrix."""
+    """Return the k leading right singular vectors (batch, k, channels), from the smaller Gram matrix."""
     if A.shape[2] <= A.shape[1]:
         return torch.linalg.eigh(A.mT @ A).eigenvectors.flip(2)[:, :, :k].mT
     U = torch.linalg.eigh(A @ A.mT).eigenvectors.flip(2)[:, :, :k]

@@ -1,4 +1,4 @@
-"""The HALS sweep as one GPU kernel. Each thread has columns of its own, so that components follow one another without a barrier.
+"""The HALS sweep as one GPU kernel. Each thread has its own columns, so that components follow one another without a barrier.
 
 On the CPU the same code runs in Triton's interpreter (``TRITON_INTERPRET=1``), which is how it is tested without a GPU.
 """
@@ -16,7 +16,7 @@ COLUMNS = 128
 
 @lru_cache(maxsize=1)
 def available() -> bool:
-    """Whether there is a Triton (it comes with torch's CUDA builds)."""
+    """Return whether Triton is installed (it comes with torch's CUDA builds)."""
     try:
         import triton  # noqa: F401
     except ImportError:
@@ -25,7 +25,7 @@ def available() -> bool:
 
 
 def triton_sweep_(X: Tensor, B: Tensor, G: Tensor, sweeps: int) -> None:
-    """The sweep of one problem; see :class:`nmfdiag.factorize.kernels.Sweep`. One launch, nothing waited for."""
+    """Sweep one problem, see :class:`nmfdiag.factorize.kernels.Sweep`, in one launch and without waiting."""
     batch, k, columns = X.shape
     diagonal = G.diagonal(dim1=1, dim2=2)
     inverse = torch.where(diagonal > ALIVE * diagonal.amax(1, keepdim=True), 1 / diagonal, 0).contiguous()
