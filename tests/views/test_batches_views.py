@@ -61,7 +61,7 @@ def test_a_family_without_the_chosen_p_shows_its_nearest() -> None:
     assert families(replace(CHOICE, networks=CHOICE.networks[:1]), zoo)[1].networks == (zoo["digits-mlp-p0-s1"],)
 
 
-def test_one_column_a_family_single_above_multi() -> None:
+def test_one_column_per_family_single_above_multi() -> None:
     results = planted(0.9, 0.5)
     figure = batches_figure(CHOICES, results, current=CHOICE.family)
     titles = [a.text for a in figure.layout.annotations]

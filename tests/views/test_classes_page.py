@@ -1,4 +1,4 @@
-"""The Classes page without a browser: it answers, follows the sidebar's batch, and explains what it can't show."""
+"""The page *Classes* without a browser: its answer, the sidebar's batch, and explanations of gaps."""
 
 import pytest
 from headless_pages import open_page, plots, settled
@@ -40,13 +40,13 @@ def test_the_sidebars_class_is_the_one_whose_curves_are_drawn() -> None:
     assert not app.exception and "class 4" in titles(app)[1]
 
 
-def test_a_multi_class_batch_is_not_what_it_shows_and_it_says_so() -> None:
+def test_a_multi_class_batch_is_replaced_with_a_note() -> None:
     app = settled(opened(batch="multi-class"))
     assert "in the place of the multi-class batch" in app.info[0].value and len(plots(app)) == 3
     assert any("single-class batches of 10" in caption.value for caption in app.caption)
 
 
-def test_what_a_link_got_wrong_is_said() -> None:
+def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = settled(opened(map="0.7", **{"class": "cat"}))
     assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for map of p 0.7",
@@ -55,7 +55,7 @@ def test_what_a_link_got_wrong_is_said() -> None:
     assert len(plots(app)) == 3 and not app.exception
 
 
-def test_a_saturated_layer_of_one_network_is_said_to_have_no_correlation() -> None:
+def test_a_saturated_layer_of_one_network_has_no_correlation() -> None:
     app = settled(opened(p=["0"], layer="fc5"))
     answer = next(m.value for m in app.markdown if m.value.startswith("**NMF, p = 0: "))
     assert "At fc5 no correlation with test accuracy is defined: AuC is 1.00 for every class." in answer

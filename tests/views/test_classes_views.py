@@ -1,4 +1,4 @@
-"""The Classes page: its figures, words and tables on planted curves, and the page itself without a browser."""
+"""The page *Classes* on planted curves: figures, sentences and tables."""
 
 import math
 from dataclasses import replace
@@ -34,7 +34,7 @@ TEST_ACCURACY = {0.0: tuple(0.9 + 0.01 * c for c in range(10)), 1.0: tuple(0.2 -
 
 
 def planted(at_rank_one: float, layer: str = "fc1", baseline: float = 1.0, **fields: object) -> CompressionCurve:
-    """A straight line from rank 1 to the full rank 3: its AuC is half the way from there to the baseline."""
+    """Return a straight line from rank 1 to the full rank 3, whose AuC is the mean of both ends."""
     half = (at_rank_one + baseline) / 2
     record = {
         "layer": layer, "method": "nmf", "ranks": [1, 2, 3], "accuracy": [at_rank_one, half, baseline],
@@ -46,7 +46,7 @@ def planted(at_rank_one: float, layer: str = "fc1", baseline: float = 1.0, **fie
 
 
 def planted_curves(*, skip: tuple[tuple[float, str, int], ...] = (), p: tuple[float, ...] = (0.0, 1.0)) -> ClassCurves:
-    """Planted: AuC rises with the class at fc1 (in both networks), and is 1 at every later layer."""
+    """Return curves whose AuC rises with the class at fc1 (in both networks) and is 1 at every later layer."""
     networks = tuple(replace(entries()[f"digits-mlp-p{q:g}-s0"], test_accuracy_by_class=TEST_ACCURACY[q]) for q in p)
     choice = Choice(networks, "fc1", batch="3", per_class=20)
     results = {
@@ -94,7 +94,7 @@ def test_a_missing_cell_is_a_gap_and_a_missing_network_waits() -> None:
     assert "no curve" in classes_answer(empty, 0.0, "fc1")
 
 
-def test_the_maps_export_has_colours_of_its_own() -> None:
+def test_the_exported_map_has_its_own_colours() -> None:
     figure = map_figure(planted_curves(), 0.0, class_idx=0)
     assert figure.data[0].colorscale is None  # the theme's, in light and in dark
     assert SEQUENTIAL[-1][1] in to_html(figure)
@@ -118,7 +118,7 @@ def test_the_curves_of_a_class_ring_what_beats_the_baseline() -> None:
     assert "No curve of class 5" in class_curve_figure(curves, results, class_idx=5).layout.annotations[0].text
 
 
-def test_denoising_is_said_with_its_samples() -> None:
+def test_denoising_is_reported_with_its_samples() -> None:
     beaten = planted(0.5, baseline=0.9, accuracy=[0.5, 1.0, 0.9])
     text = denoising_words({0.0: planted(0.5), 0.4: beaten}, "cat", "fc1", "nmf")
     assert text.startswith("Class cat at fc1: NMF denoises") and "p = 0 " not in text
@@ -131,7 +131,7 @@ def test_denoising_is_said_with_its_samples() -> None:
     assert "no curve" in denoising_words({}, "cat", "fc1", "nmf")
 
 
-def test_the_scatter_has_a_point_a_class_and_p_with_r() -> None:
+def test_the_scatter_has_one_point_per_class_and_p_with_r() -> None:
     figure = scatter_figure(planted_curves(), class_idx=3)
     clean, noisy = trace(figure, "p = 0:"), trace(figure, "p = 1:")
     assert list(clean.x) == pytest.approx([0.5 + 0.05 * c for c in range(10)])
@@ -153,7 +153,7 @@ def test_correlations_are_scipys_and_pooled_ones_ignore_the_networks_levels() ->
     assert POOLED not in correlations(planted_curves(p=(0.0,)), "fc1")
 
 
-def test_a_saturated_layer_has_no_correlation_and_says_why() -> None:
+def test_a_saturated_layer_has_no_correlation_with_a_reason() -> None:
     results = correlations(planted_curves(), "fc4")
     assert all(result.r is None for result in results.values())
     assert "AuC is constant" in correlation_words(results[0.0])
@@ -193,7 +193,7 @@ def test_the_class_that_is_drawn() -> None:
         class_of("cat", curves, 0.0)
 
 
-def test_a_multi_class_batch_is_replaced_and_that_is_said() -> None:
+def test_the_note_on_a_multi_class_batch() -> None:
     choice = planted_curves().choice
     multi = replace(choice, batch=MULTI)
     assert "in the place of the multi-class batch" in note(multi) and not note(choice)
@@ -215,7 +215,7 @@ def test_signs() -> None:
     assert [signed(v) for v in (0.314, -0.314, -0.001)] == ["0.31", "−0.31", "0.00"]
 
 
-def test_an_answer_on_the_first_curves_says_nothing_of_correlations() -> None:
+def test_an_answer_on_the_first_curves_omits_correlations() -> None:
     curves = planted_curves(p=(0.0,))
     first = replace(curves, curves={0.0: {"fc1": {0: planted(0.2)}}})
     assert classes_answer(first, 0.0, "fc1") == "NMF, p = 0: class 0 has the lowest AuC, 0.60 at fc1."

@@ -1,4 +1,4 @@
-"""Figures show what they are given; colours and dashes mean the same everywhere."""
+"""Figures of curves: their values, and the meaning of colours and dashes."""
 
 import re
 

@@ -34,7 +34,7 @@ def test_claims_can_be_filtered_by_verdict() -> None:
 
 
 @pytest.mark.parametrize("name", ["OVERVIEW", "CURVES", "CLASSES", "RECONSTRUCTION"])
-def test_presets_ask_for_networks_and_layers_that_are_there(name: str) -> None:
+def test_presets_name_existing_networks_and_layers(name: str) -> None:
     for values in getattr(presets, name).values():
         family = [
             e for e in entries().values()

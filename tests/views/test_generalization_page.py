@@ -1,4 +1,4 @@
-"""The Generalisation page without a browser, on the shipped record and on parts of it."""
+"""The page *Generalisation* without a browser, on the shipped record and on parts of it."""
 
 from collections.abc import Iterator, Mapping
 
@@ -21,7 +21,7 @@ TITLE = "Does AuC foretell the generalisation error?"
 
 @pytest.fixture(autouse=True)
 def few_draws(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Spare the seconds that two thousand draws of each interval take."""
+    """Draw fewer bootstrap samples, to save seconds per interval."""
     remembered = (tables_module._correlation, tables_module._difference)
     monkeypatch.setattr(tables_module, "DRAWS", 100)
     for answers in remembered:
@@ -48,7 +48,7 @@ def subject(app: AppTest) -> str:
 
 
 def points(figure: dict) -> dict[str, list]:
-    """By panel, the names of the networks that are drawn."""
+    """Return the names of the drawn networks by panel."""
     names: dict[str, list] = {}
     for t in figure["data"]:
         if (t.get("name") or "").startswith("p = "):
@@ -56,7 +56,7 @@ def points(figure: dict) -> dict[str, list]:
     return names
 
 
-def test_it_answers_and_draws_what_is_shipped() -> None:
+def test_it_answers_and_draws_the_shipped_record() -> None:
     app, shipped = open_link(), network_records()
     assert not app.exception and not app.error and not app.info and app.title[0].value == TITLE
     correlations = select(shipped).verdict().by_method
@@ -113,7 +113,7 @@ def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPa
     assert not any(s.value.startswith("Network") for s in app.subheader) and len(plots(app)) == 2
 
 
-def test_a_part_of_the_networks_is_said_to_be_a_part(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_incomplete_record_is_reported_as_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     record_networks(monkeypatch, planted_records(20))
     app = open_link(network="g50")
     assert not app.exception and "so far 20 of 96" in subject(app) and "over 20 networks" in answer(app)
@@ -132,7 +132,7 @@ def test_the_first_networks_do_not_break_it(monkeypatch: pytest.MonkeyPatch, n: 
     assert answer(app).startswith("**It can't be said: ") == (n < 3)
 
 
-def test_without_a_record_it_says_how_to_make_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_record_it_explains_how_to_record_one(monkeypatch: pytest.MonkeyPatch) -> None:
     record_networks(monkeypatch, {})
     app = open_link()
     assert not app.exception and app.title[0].value == TITLE and not plots(app)
@@ -148,7 +148,7 @@ def test_a_damaged_record_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Line 2 of the record" in app.error[0].value and not app.exception
 
 
-def test_what_a_link_got_wrong_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_choice_in_a_link_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     record_networks(monkeypatch, planted_records(24))
     app = open_link(network="g99", auc_layers="last quarter")
     assert [message.value.split(":")[0] for message in app.info] == [

@@ -1,4 +1,4 @@
-"""What the Generalisation page says, for planted networks and coefficients."""
+"""Sentences of the page *Generalisation* on planted networks and coefficients."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,7 +24,7 @@ from nmfdiag.zoo.experiments import DEFINITIONS, PRIMARY
         (make_correlation(None, reason="x is constant"), "It can't be said: AuC is constant (96 networks)."),
     ],
 )
-def test_the_answer_says_as_plainly_what_does_not_support_the_paper(nmf: Correlation, start: str) -> None:
+def test_the_answer_reports_agreement_and_disagreement_with_the_paper(nmf: Correlation, start: str) -> None:
     assert sentences.title_answer(verdict(nmf)).startswith(start)
 
 
@@ -108,7 +108,7 @@ def test_combinations_are_counted() -> None:
     assert sentences.combination_words(select(planted_records(1))) == ""
 
 
-def test_what_is_there_is_said() -> None:
+def test_the_subject_names_what_is_recorded() -> None:
     text = sentences.subject(select(planted_records(12)), 12)
     assert text.startswith("12 networks · digits · p = 0, 0.2, 0.4, 0.6, 0.8, 1 · mean over all layers")
     assert text.endswith("so far 12 of 96")
@@ -116,7 +116,7 @@ def test_what_is_there_is_said() -> None:
     assert "digits and fashion_mnist" in whole and whole.endswith("within data set") and "so far" not in whole
 
 
-def test_other_choices_are_told_from_the_declared_one() -> None:
+def test_choices_other_than_the_declared_ones_are_marked() -> None:
     records = planted_records(24)
     assert sentences.is_declared(select(records), "all", "all")
     for within in ({"compared": COMPARED[1]}, {"definition": DEFINITIONS[-1]}):

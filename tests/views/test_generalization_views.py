@@ -1,4 +1,4 @@
-"""The Generalisation page: its figures, words and tables on planted networks."""
+"""The page *Generalisation* on planted networks: figures and tables."""
 
 from dataclasses import replace
 
@@ -50,7 +50,7 @@ def test_correlations_are_scipys_over_all_and_within() -> None:
     assert sum(residues[0]) == pytest.approx(0) and selection.deviations([1.0] * 96) == [1.0] * 96
 
 
-def test_a_definition_of_its_own_and_spearman() -> None:
+def test_another_definition_and_spearman() -> None:
     selection, definition = select(planted_records()), Definition("last third", "log", "multi")
     verdict = selection.verdict("spearman", definition)
     assert verdict.by_method["pca"].r == pytest.approx(
@@ -77,7 +77,7 @@ def test_networks_are_selected_by_data_set_and_fit() -> None:
         select(planted_records(8, unfitted=8), fits="that fit")
 
 
-def test_the_scatter_has_a_panel_a_method_on_shared_axes() -> None:
+def test_the_scatter_has_one_panel_per_method_on_shared_axes() -> None:
     selection = select(planted_records(unfitted=3))
     figure, verdict = scatter_figure(selection, ringed="g17"), selection.verdict()
     titles = [note.text for note in figure.layout.annotations]
@@ -117,7 +117,7 @@ def test_colour_is_p_open_is_the_other_data_set_and_faint_did_not_fit() -> None:
     assert len(plain) == 6  # one data set and all fit: nothing to explain
 
 
-def test_within_groups_the_scatter_shows_what_is_correlated() -> None:
+def test_within_groups_the_scatter_draws_the_correlated_values() -> None:
     selection = select(planted_records(), compared=COMPARED[2])
     figure = scatter_figure(selection)
     points = [x for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == "x" for x in t.x]
@@ -135,7 +135,7 @@ def test_few_networks_are_drawn_without_a_line() -> None:
         )
 
 
-def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() -> None:
+def test_definitions_are_drawn_with_intervals_and_the_primary_one_on_top() -> None:
     results = verdicts(select(planted_records(24)))
     figure = definitions_figure(results, "spearman")
     assert len(figure.layout.yaxis.ticktext) == len(DEFINITIONS)
@@ -151,7 +151,7 @@ def test_every_definition_is_drawn_with_its_interval_the_primary_one_on_top() ->
     )
 
 
-def test_the_table_of_definitions_has_them_all_and_marks_one_as_primary() -> None:
+def test_the_table_of_definitions_is_complete_and_marks_the_primary_one() -> None:
     results = verdicts(select(planted_records(24)))
     table = definition_table(results)
     assert len(table) == len(DEFINITIONS) * len(PAPER_METHODS) * len(STATISTICS)

@@ -1,4 +1,4 @@
-"""The pages without a browser: every page answers, links are kept or corrected, damage is explained."""
+"""The pages without a browser: answers, links that are kept or corrected, and explanations of damage."""
 
 import shutil
 import threading
@@ -44,7 +44,7 @@ def test_a_link_sets_every_choice() -> None:
     assert plots(app)[0]["layout"]["xaxis"]["type"] == "log"
 
 
-def test_what_a_link_got_wrong_is_said() -> None:
+def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = visit("overview", data="imagenet", layer="conv9_9", p=["0", "1", "3"])
     assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for data set imagenet",
@@ -98,13 +98,13 @@ def test_a_failing_curve_is_explained_and_the_rest_drawn(monkeypatch: pytest.Mon
 
 @pytest.fixture(autouse=True)
 def timed_briefly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """How often a call is timed is another matter."""
+    """Time each call once; other tests cover the repeats."""
     monkeypatch.setattr("nmfdiag.jobs.time_nmf.MIN_REPEATS", 1)
     monkeypatch.setattr("nmfdiag.jobs.time_nmf.REPEAT_SECONDS", 0.0)
 
 
 def runtime(**link: str | list[str]) -> AppTest:
-    """The Runtime page on a small layer, as a link opens it."""
+    """Open the page *Runtime* on a small layer by a link."""
     return open_page("runtime", **{"arch": "mlp", "p": ["0.4", "1"], "n": "10", "layer": "fc4", **link})
 
 
@@ -128,7 +128,7 @@ def test_runtime_measures_when_asked_to(over: str) -> None:
     assert plots(again)[0]["data"] and "Measure" not in [b.label for b in again.button]
 
 
-def test_a_reload_goes_on_with_what_is_under_way_though_a_part_ends_as_it_is_read(
+def test_a_reload_continues_running_requests_even_if_one_ends_while_it_reads(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     link: dict[str, str | list[str]] = {"over": "channels", "rank": ["2"], "layer": "fc2"}  # of no other test
@@ -167,7 +167,7 @@ def test_runtime_as_in_the_paper_is_mu_over_the_rank() -> None:
     assert [t["name"] for t in lines] == ["MU"] and plots(app)[0]["layout"]["yaxis"]["type"] == "linear"
 
 
-def test_runtime_says_what_a_link_got_wrong() -> None:
+def test_runtime_reports_an_unknown_choice_in_a_link() -> None:
     app = runtime(over="width", rank=["2", "999"], scale="cubic", source="hearsay")
     assert not app.exception
     assert [message.value.split(":")[0] for message in app.info if "link" in message.value] == [
@@ -194,7 +194,7 @@ def test_runtime_explains_a_dead_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not app.exception and not plots(app) and "Measure again" in [b.label for b in app.button]
 
 
-def test_runtime_shows_the_last_benchmark_or_says_how_to_run_one(
+def test_runtime_draws_the_last_benchmark_or_explains_how_to_run_one(
     private_folders: Path, request: pytest.FixtureRequest
 ) -> None:
     app = runtime(source="last benchmark", over="rows")

@@ -1,4 +1,4 @@
-"""The reports that the Overview page offers, and what its buttons make of the results."""
+"""The reports that the Overview page offers, and the results of its buttons."""
 
 import json
 

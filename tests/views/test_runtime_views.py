@@ -1,4 +1,4 @@
-"""What is drawn and said of timings and of the last benchmark: planted numbers come out as they went in."""
+"""Figures and sentences on planted timings and on the last benchmark."""
 
 import io
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_ticks_of_a_logarithmic_time_axis_are_times() -> None:
     assert not any(t.name == "open: not converged" for t in figure.data)
 
 
-def test_time_over_rows_has_a_line_a_solver_and_rank() -> None:
+def test_time_over_rows_has_one_line_per_solver_and_rank() -> None:
     figure = runtime_figure(over_rows(), kind="rows", p=0, place="conv2_1", scale="log")
     assert list(trace(figure, "HALS").x) == [80, 160, 320] and list(figure.layout.xaxis.ticktext) == [
         "80",
@@ -96,7 +96,7 @@ def test_time_over_rows_has_a_line_a_solver_and_rank() -> None:
     assert len({t.marker.symbol[0] for t in lines}) == 2
 
 
-def test_devices_are_told_apart() -> None:
+def test_devices_differ_in_marker_and_name() -> None:
     results = over_rank() | {replace(r, device="cuda"): t for r, t in over_rank().items()}
     lines = {t.name: t for t in runtime_figure(results, kind="rank", p=0, place="x", scale="log").data}
     assert lines["HALS, cpu"].marker.symbol[0] != lines["HALS, cuda"].marker.symbol[0]
@@ -127,7 +127,7 @@ def test_answers() -> None:
     assert "growing as rows to the power 1.00 ± 0.00" in answer_of(over_rows(), "rows", "conv2_1")
 
 
-def test_answers_of_a_part_of_the_points() -> None:
+def test_answers_from_part_of_the_points() -> None:
     mu = {r: t for r, t in over_rank().items() if r.solver == "mu"}
     assert "MU takes 0.2 s at k = 1 and 0.8 s at k = 4, 1.4 s for 3 ranks." in answer_of(mu, "rank", "conv2_1")
     first = dict([next(iter(mu.items()))])
@@ -145,12 +145,12 @@ def test_a_matrix_too_small_for_every_point_is_explained(kind: str) -> None:
     settings(CHOICE, {REQUEST: nothing})
 
 
-def test_a_busy_machine_is_told() -> None:
+def test_a_busy_machine_is_reported() -> None:
     assert "2.0 times as long" in busy_words({REQUEST: timing(0.3, wall_seconds=[0.6] * 3, cpu_seconds=[0.3] * 3)})
     assert busy_words({REQUEST: timing(0.3, cpu_seconds=[0.6] * 3)}) == "" == busy_words({})
 
 
-def test_words_and_choices() -> None:
+def test_times_and_rank_choices() -> None:
     assert [seconds_text(s) for s in (0.0083, 0.28, 4.2, 125)] == ["8.3 ms", "0.28 s", "4.2 s", "125 s"]
     assert ranks_to_choose(64) == ([1, 2, 4, 8, 16, 32], 16) and ranks_to_choose(1) == ([1], 1)
     alone = Choice((lookup("digits-cnn-p0-s0"), lookup("digits-cnn-p1-s0")), "conv2_1").alone
@@ -219,6 +219,6 @@ def test_a_malformed_benchmark_is_explained(text: str, message: str) -> None:
         benchmark(text)
 
 
-def test_no_benchmark_yet_says_how_to_run_one() -> None:
+def test_a_missing_benchmark_explains_how_to_run_one() -> None:
     with pytest.raises(NmfdiagError, match="python -m nmfdiag bench"):
         bench_table(lambda: None)

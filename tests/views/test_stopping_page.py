@@ -1,4 +1,4 @@
-"""The Early stopping page without a browser: it answers, follows its choices, and explains what isn't there."""
+"""The page *Early stopping* without a browser: its answer, its choices, and explanations of what is missing."""
 
 from collections.abc import Iterable
 
@@ -82,7 +82,7 @@ def test_the_other_experiment_has_its_own_settings_and_measures() -> None:
 
 
 @pytest.mark.usefixtures("planted")
-def test_what_a_link_got_wrong_is_said() -> None:
+def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = opened(setting="imagenet vgg", of_layers="conv9", smooth="9 epochs")
     assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for setting imagenet vgg",
@@ -93,7 +93,7 @@ def test_what_a_link_got_wrong_is_said() -> None:
 
 
 @pytest.mark.parametrize("experiment", ["early stopping (F6)", "few-shot (F9)"])
-def test_without_records_it_says_how_to_make_them(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_records_it_explains_how_to_record_them(experiment: str, monkeypatch: pytest.MonkeyPatch) -> None:
     unfinished = History(**(vars(PLANTED[0]) | {"result": {}, "epochs": PLANTED[0].epochs[:3]}))
     record(monkeypatch, [unfinished])
     app = opened(experiment=experiment)
@@ -112,7 +112,7 @@ def test_a_damaged_record_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("experiment", ["early stopping (F6)", "few-shot (F9)"])
-def test_what_is_shipped_is_drawn_or_said_to_be_missing(experiment: str) -> None:
+def test_the_shipped_record_is_drawn_or_reported_missing(experiment: str) -> None:
     name = "early-stopping" if "F6" in experiment else "few-shot"
     finished = [run for run in records.histories(name).values() if run.finished]
     app = opened(experiment=experiment)

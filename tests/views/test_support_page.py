@@ -1,4 +1,4 @@
-"""The Support page without a browser: it answers, links are kept or corrected, dead and failing layers are explained."""
+"""The page *Support* without a browser: its answer, links, and explanations of dead and failing layers."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def test_a_link_sets_every_choice_and_the_paper_is_a_click_away() -> None:
     assert "all" in plots(app)[1]["layout"]["yaxis"]["title"]["text"] and not app.exception
 
 
-def test_what_a_link_got_wrong_is_said() -> None:
+def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = visit(order="alphabet", part="most", rows="7", layer="conv9", p="0")
     assert not app.exception and plots(app)
     assert [message.value.split(":")[0] for message in app.info] == [

@@ -1,4 +1,4 @@
-"""What is drawn and said of support covers: planted supports come out as they went in."""
+"""Figures and sentences on planted support covers."""
 
 import numpy as np
 import plotly.graph_objects as go
@@ -36,7 +36,7 @@ def heatmaps(figure: go.Figure) -> list[go.Heatmap]:
 
 
 @pytest.mark.parametrize("order", ["biclusters", "rectangles"])
-def test_the_picture_shows_the_support(order: str) -> None:
+def test_the_picture_is_the_support(order: str) -> None:
     figure = support_figure({0.0: MIXED, 1.0: BLOCKS}, layer="conv2_1", batch="x", order=order)
     first, second = heatmaps(figure)
     assert (~np.isnan(np.array(first.z, float))).sum() == MIXED.matrix.sum()
@@ -69,7 +69,7 @@ def test_a_rectangle_is_framed_where_it_is_in_one_piece() -> None:
 
 
 @pytest.mark.parametrize("cover", [LINEAR, DEAD], ids=["linear", "dead"])
-def test_linear_and_dead_layers_are_drawn_and_said(cover: SupportCover) -> None:
+def test_linear_and_dead_layers_are_drawn_and_named(cover: SupportCover) -> None:
     figure = support_figure({0.0: cover, 1.0: BLOCKS}, layer="conv2_1", batch="x", order="biclusters")
     assert bounds_words(cover) in figure.layout.annotations[0].text
     text = answer_of({0.0: cover, 1.0: BLOCKS}, "conv2_1", "one class")
@@ -114,7 +114,7 @@ def bounds(low: int, high: int) -> str:
     return f"{low} rectangles" if low == high else f"at least {low} and at most {high} rectangles"
 
 
-def test_distinct_dead_and_always_on_are_said() -> None:
+def test_distinct_dead_and_always_on_are_counted() -> None:
     text = channels_words({0.0: BLOCKS, 1.0: LINEAR})
     assert "p = 0: 3 distinct supports in 6 rows (all shown), 33% positive; of 12 channels 0 dead, 0 always on" in text
     assert "of 4 channels 0 dead, 4 always on" in text

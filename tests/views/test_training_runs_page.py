@@ -1,4 +1,4 @@
-"""The page *Training runs* without a browser: it answers, follows, trains, and explains what isn't there."""
+"""The page *Training runs* without a browser: it answers, refreshes, trains, and explains what is missing."""
 
 import json
 import sys
@@ -16,7 +16,7 @@ from nmfdiag.monitor import trainer
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The folder that is watched, and a server that has trained nothing."""
+    """Return the watched folder of a server that has trained nothing."""
     monkeypatch.setenv("NMFDIAG_RUNS", str(tmp_path))
     st.cache_resource.clear()
     yield tmp_path
@@ -39,7 +39,7 @@ def titles(app: AppTest) -> list[str]:
     return [plot["layout"]["title"]["text"] for plot in plots(app)]
 
 
-def test_without_runs_it_says_how_one_appears(folder: Path) -> None:
+def test_without_runs_it_explains_how_to_make_one(folder: Path) -> None:
     app = opened()
     assert app.title[0].value == "Is this run memorising yet?" and not app.exception and not plots(app)
     assert str(folder) in app.info[0].value and "MemorizationMonitor(" in app.code[-1].value
@@ -88,7 +88,7 @@ def test_a_run_under_way_is_followed_and_choices_stay(folder: Path) -> None:
     assert "growing, epoch 7 (finished)" in texts(app) and button(app, "Look again") and not app.exception
 
 
-def test_what_can_not_be_read_is_told_and_the_rest_is_shown(folder: Path) -> None:
+def test_unreadable_runs_are_reported_and_the_rest_is_drawn(folder: Path) -> None:
     write_run(folder, "good")
     write_run(folder, "bad").write_text("{oops\n{}\n")
     app = opened(runs="gone", layer_of="conv9")
@@ -99,7 +99,7 @@ def test_what_can_not_be_read_is_told_and_the_rest_is_shown(folder: Path) -> Non
     ]
 
 
-def test_a_run_without_any_look_is_no_error(folder: Path) -> None:
+def test_a_run_without_measurements_is_not_an_error(folder: Path) -> None:
     write_run(folder, "empty", epochs=0, age=1)
     app = opened()
     assert not app.exception and "empty, epoch 0: no epoch has ended yet" in texts(app) and len(plots(app)) == 1

@@ -1,4 +1,4 @@
-"""The answer on a network's card: the finding of its comparison, its layers, its doubts, and its test accuracy."""
+"""The answer on a network's card: finding, layers, doubts and test accuracy."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -28,14 +28,14 @@ def diagnosis(records: Path, level: float) -> Diagnosis:
     )
 
 
-def test_the_ends_are_told_apart(records: Path) -> None:
+def test_low_and_high_auc_get_different_verdicts(records: Path) -> None:
     low, high = verdict(diagnosis(records, 0.8)), verdict(diagnosis(records, 0.95))
     assert low.answer == "It looks like memorising" and "conv1 to conv4; least linear at" in low.where
     assert high.answer == "No sign of memorising" and high.where.startswith("At no layer")
     assert low.icon != high.icon and "only 1 is compatible" in low.sure and "only 0 is compatible" in high.sure
 
 
-def test_what_cannot_be_compared_says_why(records: Path) -> None:
+def test_a_network_without_comparison_has_a_reason(records: Path) -> None:
     alone = replace(diagnosis(records, 0.8), comparison=Comparison("other", reason="No reference is like it."))
     card = verdict(alone)
     assert (card.answer, card.sure) == ("Not compared", "No reference is like it.")

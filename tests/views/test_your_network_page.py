@@ -1,4 +1,4 @@
-"""The page *Your network* without a browser: what it offers, how it opens, and what it shows of a network that is open."""
+"""The page *Your network* without a browser: what it offers, how it opens, and an open network."""
 
 import sys
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ from nmfdiag.zoo.registry import refresh
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Empty folders of models, data and the zoo, and a server that has opened nothing."""
+    """Return a folder with empty models, data and zoo, for a server that has opened nothing."""
     for variable, name in (("NMFDIAG_MODELS", "models"), ("NMFDIAG_DATA", "data"), ("NMFDIAG_ZOO", "zoo")):
         (tmp_path / name).mkdir()
         monkeypatch.setenv(variable, str(tmp_path / name))
@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.fixture
 def opened(home: Path, monkeypatch: pytest.MonkeyPatch) -> list[Opening]:
-    """What was opened; a copy of a shipped network stands in for it."""
+    """Return the requests to open a network; a copy of a shipped network stands in for each."""
     openings: list[Opening] = []
     monkeypatch.setattr(open_process, "open_command", copy_command(home / "zoo", openings))
     return openings
@@ -65,12 +65,12 @@ def until(app: AppTest, text: str) -> AppTest:
     return run_until(app, lambda app: text in texts(app))
 
 
-def test_what_it_offers_is_what_can_be_opened() -> None:
+def test_it_offers_every_kind_that_can_be_opened() -> None:
     assert set(your_network.NORMALIZATIONS) == set(NORMALIZATIONS)
     assert list(your_network.architectures()) == ["auto", *ARCHITECTURES, *TORCHVISION_NAMES]
 
 
-def test_without_anything_it_says_where_weights_go_and_offers_an_example(home: Path) -> None:
+def test_an_empty_server_explains_where_weights_go_and_offers_an_example(home: Path) -> None:
     app = page()
     assert app.title[0].value == "Does my network memorise?" and not app.exception and not plots(app)
     assert str(home / "models") in texts(app) and f'"{home}/models/mine.pt"' in app.code[-1].value
@@ -78,7 +78,7 @@ def test_without_anything_it_says_where_weights_go_and_offers_an_example(home: P
     assert "Choose weights first." in texts(app) and "At most 200 MB" in texts(app)
 
 
-def test_files_are_listed_and_what_was_chosen_is_opened(home: Path, opened: list[Opening]) -> None:
+def test_files_are_listed_and_the_chosen_ones_are_opened(home: Path, opened: list[Opening]) -> None:
     hostile = "![x](http:__evil) <b>.pt"
     for name in ("models/first.pt", f"models/{hostile}", "data/a.npz", "data/b.zip"):
         (home / name).write_bytes(b"x")
@@ -115,7 +115,7 @@ def test_raw_activations_are_a_second_way(home: Path, opened: list[Opening]) -> 
     assert opened == [Opening("a", activations=home / "data" / "a.npz")]
 
 
-def test_why_it_failed_is_told_harmlessly(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_reason_of_a_failure_is_shown_as_plain_text(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = 'import sys; sys.exit(\'{"error": "layer1.*: ![x](http://evil) is missing"}\')'
     monkeypatch.setattr(open_process, "open_command", lambda opening: [sys.executable, "-c", code])
     app = until(click(page(), "Try it with an example"), "was not opened")
@@ -153,7 +153,7 @@ def test_it_can_be_opened_again_with_the_normalisation_that_fits(home: Path, ope
     assert not app.error and app.selectbox(key="network").value == EXAMPLE_NAME
 
 
-def test_the_better_normalisation_is_understood_as_the_check_words_it() -> None:
+def test_the_better_normalisation_is_read_from_the_check() -> None:
     inputs, labels = torch.tensor([[0.2], [0.4], [0.6], [0.8]]), torch.tensor([0, 0, 1, 1])
     model = torch.nn.Linear(1, 2)
     with torch.no_grad():  # the first class where x < 0: right of inputs from -1 to 1
@@ -165,7 +165,7 @@ def test_the_better_normalisation_is_understood_as_the_check_words_it() -> None:
     assert your_network.better_normalization({}) == ""
 
 
-def test_one_that_was_opened_before_can_be_chosen_by_its_link(home: Path) -> None:
+def test_an_opened_network_can_be_chosen_by_its_link(home: Path) -> None:
     copy_network("mine", home / "zoo")
     app = page(network="mine")
     assert (

@@ -36,7 +36,7 @@ def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> Non
     assert not app.exception and app.pills(key="methods").value == ["nmf"]
 
 
-def test_ablation_tells_what_a_link_got_wrong() -> None:
+def test_ablation_reports_an_unknown_choice_in_a_link() -> None:
     app = settled(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
     assert [message.value.split(":")[0] for message in app.info] == [
         "The link asks for layer conv9",
@@ -62,7 +62,7 @@ def test_a_dead_layer_does_not_break_the_pages(monkeypatch: pytest.MonkeyPatch) 
     assert all("fc4" not in t["x"] for t in lines(plots(app)[0]))
 
 
-def test_batches_have_one_column_a_family() -> None:
+def test_batches_have_one_column_per_family() -> None:
     app = settled(visit("batches", by="pca", families=["digits mlp", "fashion_mnist mlp"]))
     assert not app.exception and not app.error
     assert app.title[0].value == "Are layers more linear on one class than on a mixture?"
