@@ -47,7 +47,7 @@ def draw(choice: Choice) -> None:
     curves = curves_by_class(choice, results, choice.layer)
     live_results.answer(ablation_answer(choice.layer, curves, choice.axis), results, requests)
     if curves:
-        figure = ablation_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
+        figure = ablation_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text)
         figure_key = f"{choice.layer}_accuracy-without-directions"
         charts.chart(figure, choice, results, figure_key, f"Accuracy without k directions at {choice.layer}")
     live_results.progress(choice, requests, results)
@@ -55,7 +55,7 @@ def draw(choice: Choice) -> None:
         ablation_by_layer({layer: curves_by_class(choice, results, layer) for layer in choice.layers}, choice.axis)
     )
     by_method = auc_spreads(choice, results, ablation_auc)
-    figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_words)
+    figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_text)
     alt = "AuC with directions removed, by layer"
     charts.chart(figure, choice, results, "ablation-auc-by-layer", alt, click_page="pages/ablation.py")
     details(help_text("ablation"), ablation_table(choice, results), choice, results)

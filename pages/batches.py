@@ -11,7 +11,7 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import GRID_HELP, sidebar
 from nmfdiag.ui.widgets import select_one, select_several
-from nmfdiag.views.batches import batches_answer, batches_figure, batches_table, chance_words, subject
+from nmfdiag.views.batches import batches_answer, batches_figure, batches_table, chance_text, subject
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import BOTH, families, fitted, methods_of
@@ -47,7 +47,7 @@ def draw() -> None:
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
     charts.chart(figure, all_networks, results, "single-against-multi-class", alt)
     live_results.progress(all_networks, requests, results)
-    st.markdown(chance_words(choices, results))
+    st.markdown(chance_text(choices, results))
     tabs(help_text("batches"), batches_table(choices, results), settings(all_networks, results))
 
 

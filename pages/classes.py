@@ -11,7 +11,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
-from nmfdiag.views.classes.sentences import classes_answer, denoising_words
+from nmfdiag.views.classes.sentences import classes_answer, denoising_text
 from nmfdiag.views.classes.tables import (
     LOWEST,
     class_of,
@@ -65,7 +65,7 @@ def draw(choice: Choice) -> None:
         for q, by_layer in curves.curves.items()
         if class_idx in by_layer.get(choice.layer, {})
     }
-    st.markdown(for_markdown(denoising_words(by_noise_curves, name, choice.layer, curves.method)))
+    st.markdown(for_markdown(denoising_text(by_noise_curves, name, choice.layer, curves.method)))
     class_results = curves_of(choice, results, class_idx)
     figure = class_curve_figure(curves, results, class_idx=class_idx)
     charts.chart(

@@ -30,7 +30,7 @@ def draw(choice: Choice) -> None:
         choice.layer, {p: batch_curves for (p, m), batch_curves in curves.items() if m == method}, choice.axis
     )
     live_results.answer(f"{METHODS[method].title}: {sentence}", results, requests)
-    figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_words)
+    figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text)
     alt = f"Accuracy over rank at {choice.layer}"
     charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
     live_results.progress(choice, requests, results)

@@ -70,11 +70,11 @@ def draw() -> None:
     banner(TITLE, words.subject(selection, len(records)), link)
     verdict = selection.verdict()
     st.markdown(f"**{words.title_answer(verdict)}**")
-    st.markdown(f"{words.lead_words(verdict)} {words.paper_words(verdict)}")
-    if unfitted := words.fit_words(selection):
+    st.markdown(f"{words.lead_text(verdict)} {words.paper_text(verdict)}")
+    if unfitted := words.fit_text(selection):
         st.markdown(unfitted)
     if not words.is_declared(selection, dataset, fits):
-        st.markdown(words.declared_words(select(records).verdict()))
+        st.markdown(words.declared_text(select(records).verdict()))
     stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", network_table(selection)
     alt = "Generalisation error over AuC, one point a network, one panel a method"
     figure = scatter_figure(selection, ringed=name)
@@ -95,8 +95,8 @@ def draw_network(name: str, selection: Selection) -> None:
     st.subheader(f"Network {name}", anchor=False)
     left, right = st.columns([2, 3])
     with left:
-        st.markdown(words.network_words(record))
-        st.markdown(words.accuracy_words(record, selection))
+        st.markdown(words.network_text(record))
+        st.markdown(words.accuracy_text(record, selection))
         st.caption("Train and measure it again, into the folder recorded/:")
         st.code(f"{words.COMMAND} --only {name}", language=None, wrap_lines=True)
     with right:
@@ -109,9 +109,9 @@ def draw_definitions(selection: Selection, stem: str) -> None:
     by_definition = verdicts(selection)
     table = definition_table(by_definition)
     parts = [
-        *words.definitions_words(by_definition),
-        words.noise_words(selection),
-        words.combination_words(selection),
+        *words.definitions_text(by_definition),
+        words.noise_text(selection),
+        words.combination_text(selection),
     ]
     st.markdown("\n".join(f"- {part}" for part in parts if part))
     statistic = select_one("correlation", list(STATISTICS), "statistic", segmented=True)

@@ -12,7 +12,7 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views.how import AREA, COMPRESSION, MATRIX, answer, area_figure, curve_table, rank_words, supports_words
+from nmfdiag.views.how import AREA, COMPRESSION, MATRIX, answer, area_figure, curve_table, rank_text, supports_text
 from nmfdiag.views.selection import EACH_CLASS, MULTI
 from nmfdiag.views.support.figures import support_figure
 from nmfdiag.views.support.sentences import entry_table
@@ -45,16 +45,16 @@ def draw() -> None:
     live_results.progress(choice, requests, results)
     st.markdown(MATRIX)
     if covers:
-        figure = support_figure(covers, layer=choice.layer, batch=choice.batch_words, order="rectangles")
+        figure = support_figure(covers, layer=choice.layer, batch=choice.batch_text, order="rectangles")
         data = entry_table(covers, choice.layer)
         charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
-        st.markdown(for_markdown(supports_words(covers, choice.layer, f"the support of class {batch}")))
+        st.markdown(for_markdown(supports_text(covers, choice.layer, f"the support of class {batch}")))
     st.markdown(COMPRESSION)
     if curves:
         ranks = next(iter(curves.values())).ranks
         k = select_one("directions kept, k", ranks, "kept", default=min(3, len(ranks) - 1), segmented=True)
-        st.markdown(rank_words(curves, k))
-        figure = area_figure(curves, layer=choice.layer, batch=choice.batch_words, axis=choice.axis, k=k)
+        st.markdown(rank_text(curves, k))
+        figure = area_figure(curves, layer=choice.layer, batch=choice.batch_text, axis=choice.axis, k=k)
         charts.chart(figure, choice, curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
     st.markdown(AREA)
     with st.container(horizontal=True):

@@ -39,7 +39,7 @@ def draw(choice: Choice) -> None:
         spreads = by_layer.values()
         sentence = reading(by_layer, phases(list(by_layer), [s.mean for s in spreads], [s.sem for s in spreads]))
     live_results.answer(f"{METHODS[method].title}: {sentence}", results, requests)
-    figure = auc_figure(by_method, choice.layers, phases=None, batch=choice.batch_words, axis=choice.axis)
+    figure = auc_figure(by_method, choice.layers, phases=None, batch=choice.batch_text, axis=choice.axis)
     charts.chart(
         figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",
         extra_control=lambda: report_button(choice, results, len(requests)),

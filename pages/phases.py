@@ -40,7 +40,7 @@ def draw(choice: Choice) -> None:
         by_method,
         choice.layers,
         phases=by_noise_phases[shaded_noise] if complete else None,
-        batch=choice.batch_words,
+        batch=choice.batch_text,
         axis=choice.axis,
     )
     charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")

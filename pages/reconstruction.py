@@ -41,7 +41,7 @@ def draw(choice: Choice) -> None:
     if low != high and layer in by_noise[low]:
         sentence += f" against {by_noise[low][layer]} at p = {low:g}"
     live_results.answer(f"{sentence}.", results, requests)
-    figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_words)
+    figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_text)
     charts.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
     live_results.progress(choice, requests, results)
     curves = {p: batch_curves for (p, m), batch_curves in curves_at_layer(choice, results).items() if m == method}

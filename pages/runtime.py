@@ -17,7 +17,7 @@ from nmfdiag.views.runtime.figures import runtime_figure
 from nmfdiag.views.runtime.sentences import (
     RANKS_HELP,
     answer_of,
-    busy_words,
+    busy_text,
     how_to_read,
     measured_points,
     ranks_to_choose,
@@ -55,11 +55,11 @@ def draw(choice: Choice) -> None:
     results = live_results.get_results(choice, requests, at_once=False)
     live_results.answer(answer_of(results, kind, choice.layer), results, requests)
     if measured_points(results):
-        p, subject = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_words}"
+        p, subject = choice.networks[0].label_noise, f"{choice.layer}, {choice.batch_text}"
         figure = runtime_figure(results, kind=kind, p=p, place=subject, scale=scale)
         charts.chart(figure, choice, results, f"{choice.layer}_time-over-{kind}", f"NMF: time over {kind}")
     live_results.progress(choice, requests, results)
-    if busy := busy_words(results):
+    if busy := busy_text(results):
         st.info(busy, icon=":material/hourglass:")
     details(how_to_read(kind), runtime_table(results, entries(), traces=False), choice, results)
 

@@ -15,10 +15,10 @@ from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figu
 from nmfdiag.views.stopping.sentences import (
     TITLES,
     caveats,
-    drawn_words,
+    drawn_text,
     how_to_read,
-    missing_words,
-    others_words,
+    missing_text,
+    others_text,
     per_run,
     stopping_answer,
 )
@@ -59,7 +59,7 @@ def draw() -> None:
             measure = select_one("measure", setting.measures, "measure", help=MEASURE_HELP)
     if not settings:
         banner(TITLE, title, [("experiment", title)])
-        st.info(missing_words(name, runs, None), icon=":material/info:")
+        st.info(missing_text(name, runs, None), icon=":material/info:")
         return
     head = st.container()
     paper = {"setting": as_in_paper(name, settings), "of_layers": ALL, "smooth": "none", "show": RUNS}
@@ -84,14 +84,14 @@ def draw() -> None:
         banner(TITLE, subject, list(link.items()))
     stopping_measure = MEASURES[measure]
     st.markdown(f"**{stopping_answer(setting)}**")
-    if sentence := drawn_words(setting, stopping_measure, layers):
+    if sentence := drawn_text(setting, stopping_measure, layers):
         st.markdown(sentence)
     stem = f"{setting.runs[0].name.rsplit('-s', 1)[0]}_{measure}_{layers}".replace(" ", "-")
     figure = stopping_figure(setting, stopping_measure, layers=layers, window=SMOOTHINGS[smooth], show=show)
     charts.plot(
         figure, f"{stem}_over-epochs", lambda: epoch_table(setting, stopping_measure, layers), "stopping", TITLE
     )
-    st.caption(" ".join([per_run(setting, stopping_measure.rule, layers), missing_words(name, runs, setting)]))
+    st.caption(" ".join([per_run(setting, stopping_measure.rule, layers), missing_text(name, runs, setting)]))
     right = st.column_config.TextColumn(alignment="right")
     table = rule_table(setting, layers)
     st.dataframe(
@@ -100,7 +100,7 @@ def draw() -> None:
         height="content",
         column_config={c: right for c in table.columns[list(table).index("kept") :]},
     )
-    st.markdown("\n\n".join([caveats(setting), others_words(settings, setting_name)]))
+    st.markdown("\n\n".join([caveats(setting), others_text(settings, setting_name)]))
     data, alt = (
         (lambda: map_table(setting, stopping_measure)),
         f"{stopping_measure.title} of every layer at every epoch",

@@ -18,7 +18,7 @@ from nmfdiag.views.support.sentences import (
     PARTS,
     answer_of,
     batch_name,
-    channels_words,
+    channels_text,
     entry_table,
     support_settings,
     support_table,
@@ -67,11 +67,11 @@ def draw(choice: Choice) -> None:
     if covers:
         live_results.answer(answer_of(covers, choice.layer, batch_name(choice)), results, requests)
         pair = {p: covers[p] for p in (min(covers), max(covers))}
-        figure = support_figure(pair, layer=choice.layer, batch=choice.batch_words, order=order)
+        figure = support_figure(pair, layer=choice.layer, batch=choice.batch_text, order=order)
         figure_key, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
         charts.chart(figure, choice, entry_table(pair, choice.layer), figure_key, alt)
-        st.caption(channels_words(pair))
-    growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_words, n_rows=rows)
+        st.caption(channels_text(pair))
+    growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_text, n_rows=rows)
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", click_page="pages/support.py")
     live_results.progress(choice, requests, results)

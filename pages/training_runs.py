@@ -15,7 +15,7 @@ from nmfdiag.ui.training_controls import follow, offer_training, select_started_
 from nmfdiag.ui.widgets import select_one, select_several, start_run
 from nmfdiag.views.epochs import SMOOTHINGS
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
-from nmfdiag.views.training_runs.sentences import THREE_LINES, answers, empty_words, how_to_read, rule_words
+from nmfdiag.views.training_runs.sentences import THREE_LINES, answers, empty_text, how_to_read, rule_text
 from nmfdiag.views.training_runs.tables import (
     MONITORED_MEASURES,
     WATCHED_BY,
@@ -47,7 +47,7 @@ def draw() -> None:
     if not runs:
         banner(TITLE, f"no run in {folder}", [])
         follow(folder, files, training, runs)
-        st.info(empty_words(folder), icon=":material/info:")
+        st.info(empty_text(folder), icon=":material/info:")
         st.code(THREE_LINES.format(folder=folder), language="python", wrap_lines=True)
         offer_training(folder, training, problems)
         return
@@ -80,7 +80,7 @@ def draw() -> None:
         subject = f"{', '.join(labels)} · single-class batches of up to {samples} training samples"
         banner(TITLE, subject, [*link, ("runs_as", show)], topic=tuple(labels))
         st.markdown("\n\n".join(f"**{answer}**" for answer in answers(readings, selected, measure, layers)))
-        st.caption(rule_words(readings, measure, layers))
+        st.caption(rule_text(readings, measure, layers))
         follow(folder, files, training, runs)
     stem = file_stem(labels, measure, layers)
     figure = live_figure(

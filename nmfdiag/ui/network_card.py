@@ -10,7 +10,7 @@ from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.text import for_markdown
 from nmfdiag.views.selection import Choice
-from nmfdiag.views.verdict_card import TESTED_HELP, unseen_words, verdict
+from nmfdiag.views.verdict_card import TESTED_HELP, unseen_text, verdict
 from nmfdiag.zoo.registry import ZooEntry
 
 WIDTH = 272
@@ -44,5 +44,5 @@ def _draw_card(network: ZooEntry, requests: Sequence[CurveRequest], results: Res
         doubt = f"{len(curves)} of {len(requests)} curves are there."
     with st.container(border=True, width=WIDTH, gap="small"):
         st.markdown(f"{for_markdown(name)}\n\n{answer}")
-        st.caption(for_markdown(f"{doubt} {unseen_words(network)}"), help=TESTED_HELP)
+        st.caption(for_markdown(f"{doubt} {unseen_text(network)}"), help=TESTED_HELP)
     return reliability

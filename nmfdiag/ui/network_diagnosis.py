@@ -37,7 +37,7 @@ def draw_diagnosis(choice: Choice, requests: list[Any], check: dict[str, Any]) -
     diagnosis = diagnosis_of(results, entry, without=without)
     live_results.answer(diagnosis.verdict, results, requests)
     table = view.depth_table(diagnosis)
-    figure = view.layers_figure(diagnosis, choice.layers, choice.batch_words)
+    figure = view.layers_figure(diagnosis, choice.layers, choice.batch_text)
     clicked = charts.plot(figure, f"{entry.name}_auc-by-layer", lambda: table, "own-layers", "AuC by layer")
     if clicked:
         _switch_page("curves", entry, unescape(clicked[0]))

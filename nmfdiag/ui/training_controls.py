@@ -15,7 +15,7 @@ from nmfdiag.text import for_markdown
 from nmfdiag.ui import live_results
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.ui.widgets import select_one, set_widgets
-from nmfdiag.views.training_runs.sentences import following_words
+from nmfdiag.views.training_runs.sentences import following_text
 
 POLL_SECONDS = 1.0
 DEFAULT_RECIPE = "digits-mlp-p0.4-s0"
@@ -59,7 +59,7 @@ def select_started_run(runs: Mapping[str, MonitoredRun]) -> None:
 def follow(folder: Path, files: Mapping[Path, Any], training: State, runs: Mapping[str, MonitoredRun]) -> None:
     """Draw one line: what is under way and Cancel, or that this page no longer refreshes automatically."""
     growing = {label: run for label, run in runs.items() if under_way(run, time.time())}
-    if line := following_words(list(growing), training.name if training.running else ""):
+    if line := following_text(list(growing), training.name if training.running else ""):
         draw_progress = partial(_draw_progress, line, folder, dict(files), training, list(growing.values()))
         draw_repeatedly(draw_progress, POLL_SECONDS)
     else:

@@ -50,7 +50,7 @@ def batches_figure(choices: Sequence[Choice], results: Curves, *, current: str) 
     over = "log k" if choices[0].axis == "log" else "k"
     for row, kind in enumerate(KINDS, 1):
         figure.update_yaxes(title=f"{kind}: AuC over {over}", row=row, col=1)
-    set_layout(figure, "AuC by layer", choices[0].batch_words)
+    set_layout(figure, "AuC by layer", choices[0].batch_text)
     return figure.update_layout(height=HEIGHT, margin_t=100, legend_y=-0.22)
 
 
@@ -139,7 +139,7 @@ def batches_answer(choices: Sequence[Choice], results: Curves) -> str:
     return f"{sentence}."
 
 
-def chance_words(choices: Sequence[Choice], results: Curves) -> str:
+def chance_text(choices: Sequence[Choice], results: Curves) -> str:
     """Return the accuracy of a constant answer on both kinds of batch, and the difference in AuC where it is low."""
     curves = [
         [curve for choice in choices for curve in curves_of_family(choice, results, multi=multi).values()]
@@ -179,7 +179,7 @@ def subject(choices: Sequence[Choice]) -> str:
     levels = sorted({n.recipe.label_noise for choice in choices for n in choice.networks})
     seed = choices[0].networks[0].recipe.seed
     names = ", ".join(choice.family for choice in choices)
-    return f"{names} · p = {', '.join(f'{p:g}' for p in levels)} · seed {seed} · {choices[0].batch_words}"
+    return f"{names} · p = {', '.join(f'{p:g}' for p in levels)} · seed {seed} · {choices[0].batch_text}"
 
 
 def mean_auc(choice: Choice, results: Curves, *, multi: bool) -> dict[float, Spread]:

@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layout, set_rank_axis
-from nmfdiag.views.support.sentences import bounds_words
+from nmfdiag.views.support.sentences import bounds_text
 from nmfdiag.zoo.registry import known_noise
 
 MATRIX = """
@@ -37,15 +37,15 @@ nearly all it has. No validation set is used, only samples that the network was 
 the line of a network dips, it memorises."""
 
 
-def supports_words(covers: Mapping[float, SupportCover], layer: str, subject: str) -> str:
+def supports_text(covers: Mapping[float, SupportCover], layer: str, subject: str) -> str:
     """Return how many rectangles cover the support of the least and the most noisy network."""
-    parts = [f"{bounds_words(cover)} at p = {p:g}" for p, cover in covers.items()]
+    parts = [f"{bounds_text(cover)} at p = {p:g}" for p, cover in covers.items()]
     halves = [str(cover.rectangles_for(0.5)) for cover in covers.values() if not cover.dead]
     sentence = f"At {layer}, {subject} takes {' and '.join(parts)}"
     return f"{sentence}; half of it {' and '.join(halves)}." if len(halves) == len(covers) else f"{sentence}."
 
 
-def rank_words(curves: Mapping[float, CompressionCurve], k: int) -> str:
+def rank_text(curves: Mapping[float, CompressionCurve], k: int) -> str:
     """Return the accuracy that is left with k directions."""
     parts = []
     for p, curve in curves.items():

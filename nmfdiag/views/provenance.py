@@ -14,7 +14,9 @@ def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
     seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
     long = f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
-    return f"{len(results)} {unit}, {choice.batch_words}; {long} s of computing on {', '.join(devices)}, kept in the cache."
+    return (
+        f"{len(results)} {unit}, {choice.batch_text}; {long} s of computing on {', '.join(devices)}, kept in the cache."
+    )
 
 
 def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
@@ -23,7 +25,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
     networks = {
         "networks": ", ".join(n.name for n in choice.networks),
         "weights and probe batches (sha256)": ", ".join(n.digest[:12] for n in choice.networks),
-        "batch": choice.batch_words,
+        "batch": choice.batch_text,
         "seed of batch and solver": str(request.seed),
         "NMF": f"{request.solver}, {_tolerance(request, result)}, at most {request.max_iter} iterations",
     }

@@ -97,7 +97,7 @@ class Choice:
         return own if own in self.methods else self.methods[0]
 
     @property
-    def batch_words(self) -> str:
+    def batch_text(self) -> str:
         """The batches, as text."""
         if self.batch == MULTI:
             return f"multi-class batch of {self.per_class}"
@@ -117,7 +117,7 @@ class Choice:
     def subject(self) -> str:
         """The networks, their batches and the network beside them, as text."""
         suffix = f" · beside {self.counterpart.networks_text}" if self.counterpart else ""
-        return f"{self.networks_text} · {self.batch_words}{suffix}"
+        return f"{self.networks_text} · {self.batch_text}{suffix}"
 
     @property
     def networks_text(self) -> str:

@@ -51,7 +51,7 @@ def verdict(diagnosis: Diagnosis) -> Verdict:
     return Verdict(ICONS[code], OPENINGS[code], f"{location}; {least}.", " ".join(filter(None, doubts)))
 
 
-def unseen_words(network: ZooEntry) -> str:
+def unseen_text(network: ZooEntry) -> str:
     """Return the test accuracy and its distance below the training accuracy."""
     tested, gap = network.test_accuracy, network.generalization_error
     if tested is None:

@@ -6,7 +6,7 @@ import pytest
 
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.views.batches import batches_answer, batches_figure, batches_table, chance_words, mean_auc, subject
+from nmfdiag.views.batches import batches_answer, batches_figure, batches_table, chance_text, mean_auc, subject
 from nmfdiag.views.selection import BOTH, MULTI_DRAWS, Choice, families
 from nmfdiag.zoo.registry import ZooEntry, entries, lookup
 
@@ -86,7 +86,7 @@ def test_missing_curves_leave_gaps() -> None:
     }
     figure = batches_figure(CHOICES, results, current=CHOICE.family)
     assert len([t for t in figure.data if t.mode == "lines+markers"]) == len(CHOICES) * 3
-    assert "one is still missing" in batches_answer(CHOICES, results) and chance_words(CHOICES, results) == ""
+    assert "one is still missing" in batches_answer(CHOICES, results) and chance_text(CHOICES, results) == ""
     table = batches_table(CHOICES, results)
     assert table["multi-class AuC"].isna().all() and "conv1_2" not in set(table["layer"])
 
@@ -101,7 +101,7 @@ def test_answer_where_the_claim_holds() -> None:
     )
     assert "the other way round" not in answer
     assert mean_auc(CHOICE, results, multi=True)[0.6].n == MULTI_DRAWS
-    chance = chance_words(CHOICES, results)
+    chance = chance_text(CHOICES, results)
     assert "scores 0.10 on single-class batches (1 on one class, 0 on the others) and 0.10 on mixtures" in chance
     assert "scores under 0.5: AuC differs by 0.39 ± 0.00" in chance and "the other" in chance
 

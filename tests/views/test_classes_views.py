@@ -13,7 +13,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.plots.theme import SEQUENTIAL, colour_of, to_html
 from nmfdiag.text import signed
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
-from nmfdiag.views.classes.sentences import classes_answer, correlation_words, denoising_words
+from nmfdiag.views.classes.sentences import classes_answer, correlation_text, denoising_text
 from nmfdiag.views.classes.tables import (
     LOWEST,
     POOLED,
@@ -120,15 +120,15 @@ def test_the_curves_of_a_class_ring_what_beats_the_baseline() -> None:
 
 def test_denoising_is_reported_with_its_samples() -> None:
     beaten = planted(0.5, baseline=0.9, accuracy=[0.5, 1.0, 0.9])
-    text = denoising_words({0.0: planted(0.5), 0.4: beaten}, "cat", "fc1", "nmf")
+    text = denoising_text({0.0: planted(0.5), 0.4: beaten}, "cat", "fc1", "nmf")
     assert text.startswith("Class cat at fc1: NMF denoises") and "p = 0 " not in text
     assert "1.00 at k = 2 against 0.90 at p = 0.4 (2 of 20 samples)" in text
-    trivial = denoising_words({0.4: replace(beaten, zero_accuracy=1.0)}, "cat", "fc1", "nmf")
+    trivial = denoising_text({0.4: replace(beaten, zero_accuracy=1.0)}, "cat", "fc1", "nmf")
     assert "but k = 0 beats it too" in trivial
-    assert "no compression can beat" in denoising_words({0.0: planted(0.5)}, "cat", "fc1", "nmf")
-    below = denoising_words({1.0: planted(0.5, baseline=0.8)}, "cat", "fc1", "nmf")
+    assert "no compression can beat" in denoising_text({0.0: planted(0.5)}, "cat", "fc1", "nmf")
+    below = denoising_text({1.0: planted(0.5, baseline=0.8)}, "cat", "fc1", "nmf")
     assert below.endswith("no rank beats the uncompressed accuracy (0.80 at p = 1).")
-    assert "no curve" in denoising_words({}, "cat", "fc1", "nmf")
+    assert "no curve" in denoising_text({}, "cat", "fc1", "nmf")
 
 
 def test_the_scatter_has_one_point_per_class_and_p_with_r() -> None:
@@ -156,7 +156,7 @@ def test_correlations_are_scipys_and_pooled_ones_ignore_the_networks_levels() ->
 def test_a_saturated_layer_has_no_correlation_with_a_reason() -> None:
     results = correlations(planted_curves(), "fc4")
     assert all(result.r is None for result in results.values())
-    assert "AuC is constant" in correlation_words(results[0.0])
+    assert "AuC is constant" in correlation_text(results[0.0])
     assert (
         "no r, AuC is constant"
         in trace(scatter_figure(replace_layer(planted_curves(), "fc4"), class_idx=0), "p = 0").name

@@ -12,7 +12,7 @@ from nmfdiag.evidence import records
 from nmfdiag.evidence.records import NetworkRecord, network_records
 from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.views.generalization import tables as tables_module
-from nmfdiag.views.generalization.sentences import interval_words
+from nmfdiag.views.generalization.sentences import interval_text
 from nmfdiag.views.generalization.tables import COMPARED, select
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Definition
 
@@ -61,7 +61,7 @@ def test_it_answers_and_draws_the_shipped_record() -> None:
     assert not app.exception and not app.error and not app.info and app.title[0].value == TITLE
     correlations = select(shipped).verdict().by_method
     assert f"over {len(shipped)} networks" in answer(app) and "nan" not in answer(app).lower()
-    assert all(interval_words(correlation) in answer(app) for correlation in correlations.values())
+    assert all(interval_text(correlation) in answer(app) for correlation in correlations.values())
     scatter, definitions = plots(app)
     assert {panel: sorted(names) for panel, names in points(scatter).items()} == dict.fromkeys(
         ("x", "x2", "x3"), sorted(shipped)
@@ -77,11 +77,11 @@ def test_it_answers_and_draws_the_shipped_record() -> None:
 def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() -> None:
     app = open_link(auc_layers="last third", auc_axis="log", auc_batch="multi", compared=COMPARED[1])
     selection = select(network_records(), definition=Definition("last third", "log", "multi"), compared=COMPARED[1])
-    assert interval_words(selection.verdict().by_method["nmf"]) in answer(app) and not app.exception
+    assert interval_text(selection.verdict().by_method["nmf"]) in answer(app) and not app.exception
     assert "mean over last third, log k, multi-class batches" in subject(app)
     assert any(m.value.startswith("These are not the declared choices") for m in app.markdown)
     next(button for button in app.button if button.label == "As in the paper").click().run()
-    assert interval_words(select(network_records()).verdict().by_method["nmf"]) in answer(app)
+    assert interval_text(select(network_records()).verdict().by_method["nmf"]) in answer(app)
     assert app.selectbox(key="auc_layers").value == LAYER_SETS[0] and app.selectbox(key="compared").value == COMPARED[0]
     assert not any(m.value.startswith("These are not the declared choices") for m in app.markdown)
 

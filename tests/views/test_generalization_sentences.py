@@ -35,16 +35,16 @@ def test_the_answer_has_r_of_each_method_with_its_interval() -> None:
 
 
 def test_the_papers_figures_are_named_as_the_papers_and_placed() -> None:
-    text = sentences.paper_words(verdict(make_correlation(-0.9, -0.95, -0.85)))
+    text = sentences.paper_text(verdict(make_correlation(-0.9, -0.95, -0.85)))
     assert text.startswith("The paper (figure 5) reports, on 96 networks of its own, ")
     assert f"{sentences.signed(PAPER['nmf'])} for NMF (above our interval)" in text
     assert f"{sentences.signed(PAPER['pca'])} for PCA (below our interval)" in text and text.endswith("so it is here.")
-    assert "NMF (inside our interval)" in sentences.paper_words(verdict(make_correlation(-0.8, -0.9, -0.7)))
-    assert sentences.paper_words(verdict(make_correlation(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
+    assert "NMF (inside our interval)" in sentences.paper_text(verdict(make_correlation(-0.8, -0.9, -0.7)))
+    assert sentences.paper_text(verdict(make_correlation(-0.3, -0.4, -0.2))).endswith("here it is PCA.")
     positive = Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(0.5, 0.4, 0.6)), {})
-    assert sentences.paper_words(positive).endswith("here none is negative.")
+    assert sentences.paper_text(positive).endswith("here none is negative.")
     assert (
-        sentences.paper_words(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(None)), {}))
+        sentences.paper_text(Verdict(PRIMARY, "pearson", dict.fromkeys(PAPER_METHODS, make_correlation(None)), {}))
         == ""
     )
 
@@ -52,11 +52,11 @@ def test_the_papers_figures_are_named_as_the_papers_and_placed() -> None:
 def test_leads_are_clear_or_not() -> None:
     ahead = Difference(-0.2, -0.3, -0.1, 96, "pearson")
     unclear, behind = replace(ahead, high=0.1), Difference(0.2, 0.1, 0.3, 96, "pearson")
-    assert sentences.lead_words(verdict(make_correlation(-0.5))) == ""
-    text = sentences.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": ahead, "random": unclear}))
+    assert sentences.lead_text(verdict(make_correlation(-0.5))) == ""
+    text = sentences.lead_text(Verdict(PRIMARY, "pearson", {}, {"pca": ahead, "random": unclear}))
     assert "from PCA's by −0.20 (−0.30 to −0.10: clearly more negative)" in text
     assert "from random ablation's by −0.20 (−0.30 to 0.10: not clear)" in text
-    assert "clearly less negative" in sentences.lead_words(Verdict(PRIMARY, "pearson", {}, {"pca": behind}))
+    assert "clearly less negative" in sentences.lead_text(Verdict(PRIMARY, "pearson", {}, {"pca": behind}))
 
 
 def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
@@ -70,7 +70,7 @@ def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
     ]
     verdicts = [replace(v, leads={"pca": ahead, "random": behind} | dict(v.leads)) for v in verdicts]
     with_spearman = [*verdicts, *(replace(v, statistic="spearman") for v in verdicts)]
-    pearson, spearman = sentences.definitions_words(with_spearman)
+    pearson, spearman = sentences.definitions_text(with_spearman)
     assert pearson == (
         "By Pearson r, NMF is the strongest (most negative) in 1 of 4 declared definitions, PCA in 1, random ablation in 1 and "
         "none is negative in 1; its coefficient is clearly below that of PCA in 4 (clearly above in 0) and that of random "
@@ -78,34 +78,34 @@ def test_in_how_many_definitions_nmf_is_the_strongest_is_counted() -> None:
     )
     assert (
         spearman.startswith("By Spearman ρ")
-        and "nothing can be said" in sentences.definitions_words([verdicts[4], with_spearman[9]])[0]
+        and "nothing can be said" in sentences.definitions_text([verdicts[4], with_spearman[9]])[0]
     )
 
 
 def test_networks_that_did_not_fit_are_counted() -> None:
     selection = select(planted_records(unfitted=7))
-    text, without = sentences.fit_words(selection), selection.fitted.verdict()
+    text, without = sentences.fit_text(selection), selection.fitted.verdict()
     assert text.startswith("7 of these 96 networks did not fit their given labels") and "below 0.98" in text
-    assert f"over 89: NMF {sentences.interval_words(without.by_method['nmf'])}" in text
-    assert sentences.fit_words(select(planted_records())) == ""
-    assert sentences.fit_words(select(planted_records(12, unfitted=11))).endswith("(training accuracy below 0.98).")
+    assert f"over 89: NMF {sentences.interval_text(without.by_method['nmf'])}" in text
+    assert sentences.fit_text(select(planted_records())) == ""
+    assert sentences.fit_text(select(planted_records(12, unfitted=11))).endswith("(training accuracy below 0.98).")
 
 
 def test_r_among_equally_noisy_labels() -> None:
-    assert "AuC still foretells the error" in sentences.noise_words(select(planted_records()))
-    assert "a higher AuC goes with" in sentences.noise_words(select(planted_records(area=lambda e: 0.3 + 0.5 * e)))
-    flat = sentences.noise_words(select(planted_records(area=lambda _: 0.5, unfitted=5)))
+    assert "AuC still foretells the error" in sentences.noise_text(select(planted_records()))
+    assert "a higher AuC goes with" in sentences.noise_text(select(planted_records(area=lambda e: 0.3 + 0.5 * e)))
+    flat = sentences.noise_text(select(planted_records(area=lambda _: 0.5, unfitted=5)))
     assert "AuC does not clearly foretell the error" in flat and "among those of them that fit, 91 networks" in flat
     assert (
-        sentences.noise_words(select(planted_records(), compared=COMPARED[2]))
+        sentences.noise_text(select(planted_records(), compared=COMPARED[2]))
         == ""
-        == sentences.noise_words(select(planted_records(6)))
+        == sentences.noise_text(select(planted_records(6)))
     )
 
 
 def test_combinations_are_counted() -> None:
-    assert "Drawing the 16 combinations anew" in sentences.combination_words(select(planted_records()))
-    assert sentences.combination_words(select(planted_records(1))) == ""
+    assert "Drawing the 16 combinations anew" in sentences.combination_text(select(planted_records()))
+    assert sentences.combination_text(select(planted_records(1))) == ""
 
 
 def test_the_subject_names_what_is_recorded() -> None:
@@ -125,19 +125,19 @@ def test_choices_other_than_the_declared_ones_are_marked() -> None:
         select(records), "all", "that fit"
     )
     declared = select(records).verdict()
-    assert f"NMF {sentences.interval_words(declared.by_method['nmf'])}" in sentences.declared_words(declared)
+    assert f"NMF {sentences.interval_text(declared.by_method['nmf'])}" in sentences.declared_text(declared)
 
 
 def test_a_network_is_described_by_its_recipe() -> None:
     records = planted_records(unfitted=1)
-    first, last = sentences.network_words(records["g00"]), sentences.network_words(records["g47"])
+    first, last = sentences.network_text(records["g00"]), sentences.network_text(records["g47"])
     assert first.startswith("A cnn with 12 channels in the first block and 1 convolution a block (1,000 parameters), ")
     assert "600 samples of digits, labels as they are (p = 0)" in first and "no weight decay, images not moved" in first
     assert "30 epochs of at most 1000, after which it did not fit its labels." in first
-    assert "1,200 samples" in sentences.network_words(records["g12"])
+    assert "1,200 samples" in sentences.network_text(records["g12"])
     assert "100% of the labels drawn anew (p = 1)" in last and "did not fit" not in last
-    assert "moved by up to 2 pixels" in " ".join(sentences.network_words(r) for r in records.values())
-    text = sentences.accuracy_words(records["g00"], select(records))
+    assert "moved by up to 2 pixels" in " ".join(sentences.network_text(r) for r in records.values())
+    text = sentences.accuracy_text(records["g00"], select(records))
     assert "Training accuracy 0.700" in text and f"NMF {records['g00'].area('nmf', PRIMARY):.3f}" in text
 
 

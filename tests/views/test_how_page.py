@@ -7,7 +7,7 @@ from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.views.how import answer, area_figure, curve_table, rank_words
+from nmfdiag.views.how import answer, area_figure, curve_table, rank_text
 
 
 def curve(accuracy: list[float], n: int = 20) -> CompressionCurve:
@@ -50,10 +50,10 @@ def test_the_answer_says_which_network_needs_more(clean: list[float], noisy: lis
 def test_one_network_alone_and_numbers_are_the_curves() -> None:
     single = {0.4: curve([0.0, 0.5, 1.0])}
     assert answer(single, "fc1", "linear") == "fc1 has AuC 0.58 at p = 0.4 on this class."
-    assert rank_words(single, 2) == (
+    assert rank_text(single, 2) == (
         "With k = 2 of 4 directions the p = 0.4 network gets 50% of the samples right (error of A 25%)."
     )
-    assert "gets 50%" in rank_words(single, 3)  # the largest computed rank that does not exceed it
+    assert "gets 50%" in rank_text(single, 3)  # the largest computed rank that does not exceed it
     assert curve_table(single)["accuracy"].tolist() == [0.0, 0.5, 1.0]
     figure = area_figure(single, layer="fc1", batch="class 3", axis="linear", k=2)
     assert figure.data[0].name == "p = 0.4: AuC 0.58" and figure.layout.shapes[0].x0 == 2

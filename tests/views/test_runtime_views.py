@@ -15,7 +15,7 @@ from nmfdiag.views.curve_tables import data_table, runtime_table
 from nmfdiag.views.provenance import computed_with, settings
 from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.runtime.figures import runtime_figure
-from nmfdiag.views.runtime.sentences import answer_of, busy_words, ranks_to_choose
+from nmfdiag.views.runtime.sentences import answer_of, busy_text, ranks_to_choose
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries, lookup
 
@@ -146,8 +146,8 @@ def test_a_matrix_too_small_for_every_point_is_explained(kind: str) -> None:
 
 
 def test_a_busy_machine_is_reported() -> None:
-    assert "2.0 times as long" in busy_words({REQUEST: timing(0.3, wall_seconds=[0.6] * 3, cpu_seconds=[0.3] * 3)})
-    assert busy_words({REQUEST: timing(0.3, cpu_seconds=[0.6] * 3)}) == "" == busy_words({})
+    assert "2.0 times as long" in busy_text({REQUEST: timing(0.3, wall_seconds=[0.6] * 3, cpu_seconds=[0.3] * 3)})
+    assert busy_text({REQUEST: timing(0.3, cpu_seconds=[0.6] * 3)}) == "" == busy_text({})
 
 
 def test_times_and_rank_choices() -> None:

@@ -38,7 +38,7 @@ def test_batches() -> None:
 def test_a_class_may_have_the_name_of_an_option(name: str) -> None:
     network = replace(NETWORKS[0], class_names=(*NETWORKS[0].class_names[:9], name))
     by_name = Choice((network,), "fc1", batch=name)
-    assert by_name.classes == (9,) and f"class {name}" in by_name.batch_words
+    assert by_name.classes == (9,) and f"class {name}" in by_name.batch_text
     assert Choice((network,), "fc1").classes == tuple(range(10))
     assert Choice((network,), "fc1", batch=MULTI).classes == (MULTI_CLASS,)
     assert Choice((network,), "fc1", batch=BOTH).classes == (MULTI_CLASS, *range(10))

@@ -117,7 +117,7 @@ def test_a_measure_without_values_stops_nowhere() -> None:
     epochs = tuple(e | {"curves": {"nmf": {"a": {"auc": 0.5}, "b": {}, "c": {}}}} for e in setting.runs[0].epochs)
     setting = replace(setting, runs=(replace(setting.runs[0], epochs=epochs),))
     assert "stops nowhere" in sentences.stopping_answer(setting) and outcomes(setting, "auc") == []
-    assert len(outcomes(setting, "auc", "a")) == 1 and "no value" in sentences.drawn_words(setting, ABSOLUTE, "b")
+    assert len(outcomes(setting, "auc", "a")) == 1 and "no value" in sentences.drawn_text(setting, ABSOLUTE, "b")
     assert len(stopping_figure(setting, ABSOLUTE, layers="b", window=1, show=RUNS).data) > 0
     assert rule_table(setting, "b").set_index("rule").loc["NMF AuC, maximum (declared)", "kept"] == "never"
     assert isinstance(sentences.caveats(setting), str)
@@ -125,8 +125,8 @@ def test_a_measure_without_values_stops_nowhere() -> None:
 
 def test_the_drawn_measure_is_reported_beside_the_declared_rule() -> None:
     setting = f6()
-    assert sentences.drawn_words(setting, ABSOLUTE, ALL) == ""
-    text = sentences.drawn_words(setting, MEASURES["relative"], "c")
+    assert sentences.drawn_text(setting, ABSOLUTE, ALL) == ""
+    text = sentences.drawn_text(setting, MEASURES["relative"], "c")
     assert text.startswith("As drawn, c: relative NMF AuC, maximum, at epoch ") and "not the declared rule" in text
     assert "seed 0: 0, seed 1: +1, seed 2: +2" in sentences.per_run(setting, "auc", ALL)
 
@@ -154,18 +154,18 @@ def test_lagging_running_averages_are_reported() -> None:
 
 def test_missing_runs_come_with_the_command() -> None:
     runs = {run.name: run for run in (planted_run(seed=0), replace(planted_run(seed=1), result={}))}
-    text = sentences.missing_words("early-stopping", runs, f6())
+    text = sentences.missing_text("early-stopping", runs, f6())
     assert text.startswith("1 of the 12 declared runs") and "`nmfdiag record early-stopping`" in text
     assert "cifar10-cnn-p0-s1 (epoch 12)" in text
-    assert sentences.missing_words("few-shot", {}, None).startswith("No finished run of few-shot (F9) is recorded.")
+    assert sentences.missing_text("few-shot", {}, None).startswith("No finished run of few-shot (F9) is recorded.")
 
 
 def test_other_settings_are_reported_by_the_declared_rule() -> None:
     runs = [planted_run(seed=s, label_noise=p, peak=8) for p in (0.0, 0.4) for s in (0, 1)]
     settings = settings_of("early-stopping", {run.name: run for run in runs})
-    text = sentences.others_words(settings, "cifar10 cnn, p = 0")
+    text = sentences.others_text(settings, "cifar10 cnn, p = 0")
     assert "cifar10 cnn, p = 0.4: +4.0 ± 0.0 epochs, wins 0.080 ± 0.000 of test accuracy (2 runs)" in text
-    assert "p = 0:" not in text and sentences.others_words({"only": f6()}, "only") == ""
+    assert "p = 0:" not in text and sentences.others_text({"only": f6()}, "only") == ""
 
 
 def test_the_panels_share_epochs_and_colour_means_p_and_line_style_the_method() -> None:

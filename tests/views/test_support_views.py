@@ -12,8 +12,8 @@ from nmfdiag.views.selection import Choice
 from nmfdiag.views.support.figures import growth_figure, largest_piece, support_figure
 from nmfdiag.views.support.sentences import (
     answer_of,
-    bounds_words,
-    channels_words,
+    bounds_text,
+    channels_text,
     entry_table,
     support_settings,
     support_table,
@@ -47,7 +47,7 @@ def test_the_picture_is_the_support(order: str) -> None:
     for trace, heatmap in zip(dots, (first, second), strict=True):
         assert not np.isnan([heatmap.z[i][j] for i, j in zip(trace.y, trace.x, strict=True)]).any()
     assert [a.text for a in figure.layout.annotations] == [
-        f"p = 0: {bounds_words(MIXED)}", "p = 1: 3 rectangles"
+        f"p = 0: {bounds_text(MIXED)}", "p = 1: 3 rectangles"
     ]  # fmt: skip
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first row on top
 
@@ -71,7 +71,7 @@ def test_a_rectangle_is_framed_where_it_is_in_one_piece() -> None:
 @pytest.mark.parametrize("cover", [LINEAR, DEAD], ids=["linear", "dead"])
 def test_linear_and_dead_layers_are_drawn_and_named(cover: SupportCover) -> None:
     figure = support_figure({0.0: cover, 1.0: BLOCKS}, layer="conv2_1", batch="x", order="biclusters")
-    assert bounds_words(cover) in figure.layout.annotations[0].text
+    assert bounds_text(cover) in figure.layout.annotations[0].text
     text = answer_of({0.0: cover, 1.0: BLOCKS}, "conv2_1", "one class")
     assert text.startswith("At conv2_1 one class of the p = 1 network needs 3 rectangles, of p = 0 is ")
     growth = growth_figure({0.0: {"conv2_1": cover}}, ["conv2_1"], part="half", batch="x", n_rows=80)
@@ -115,7 +115,7 @@ def bounds(low: int, high: int) -> str:
 
 
 def test_distinct_dead_and_always_on_are_counted() -> None:
-    text = channels_words({0.0: BLOCKS, 1.0: LINEAR})
+    text = channels_text({0.0: BLOCKS, 1.0: LINEAR})
     assert "p = 0: 3 distinct supports in 6 rows (all shown), 33% positive; of 12 channels 0 dead, 0 always on" in text
     assert "of 4 channels 0 dead, 4 always on" in text
 

@@ -179,7 +179,7 @@ def test_the_sentences(tmp_path: Path) -> None:
     assert "has not been measured" in sentences.answer(
         Reading(label="x", epoch=3, state="failed", values={}, patience=5), {}, "absolute", ALL
     )
-    assert "for 5 looks" in sentences.rule_words([level], "absolute", ALL)
+    assert "for 5 looks" in sentences.rule_text([level], "absolute", ALL)
     assert len(sentences.answers(readings_of(runs), runs, "relative", ALL)) == 5
     assert sentences.answers(readings_of(runs), runs, "relative", ALL)[4].startswith("2 more: ")
 
@@ -250,7 +250,7 @@ def test_names_from_files_are_text_everywhere(tmp_path: Path) -> None:
     ]
     assert not any("<b>" in text or "%{x} $q$" in text for text in texts) and "&lt;b&gt;" in texts[0]
     assert file_stem(list(runs), "k = 1 accuracy", ALL) == "b-x-b-y-z-x-q-c-_k-1-accuracy_all-layers"
-    assert "`" not in sentences.empty_words(Path("a`b")).replace("`$NMFDIAG_RUNS`", "").split("`")[1]
+    assert "`" not in sentences.empty_text(Path("a`b")).replace("`$NMFDIAG_RUNS`", "").split("`")[1]
 
 
 def test_tables_and_settings(tmp_path: Path) -> None:
@@ -273,6 +273,6 @@ def test_tables_and_settings(tmp_path: Path) -> None:
 
 
 def test_runs_under_way_are_named() -> None:
-    assert sentences.following_words([], "") == ""
-    assert sentences.following_words(["a_b"], "a_b") == r"Under way: a_b. This page follows by itself."
-    assert sentences.following_words(["a"], "b").startswith("Under way: b (starting), a.")
+    assert sentences.following_text([], "") == ""
+    assert sentences.following_text(["a_b"], "a_b") == r"Under way: a_b. This page follows by itself."
+    assert sentences.following_text(["a"], "b").startswith("Under way: b (starting), a.")

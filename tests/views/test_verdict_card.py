@@ -9,7 +9,7 @@ from planted_references import profile, write_records
 from nmfdiag.diagnosis.comparison import Comparison, compare_with_references
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.measures.phases import Phases
-from nmfdiag.views.verdict_card import unseen_words, verdict
+from nmfdiag.views.verdict_card import unseen_text, verdict
 from nmfdiag.zoo.registry import lookup
 
 
@@ -45,5 +45,5 @@ def test_a_network_without_comparison_has_a_reason(records: Path) -> None:
 
 def test_test_samples_are_named_apart() -> None:
     network = lookup("digits-mlp-p1-s0")
-    assert unseen_words(network).startswith("Test accuracy 0.1") and "below training" in unseen_words(network)
-    assert "not known" in unseen_words(replace(network, test_accuracy=None))
+    assert unseen_text(network).startswith("Test accuracy 0.1") and "below training" in unseen_text(network)
+    assert "not known" in unseen_text(replace(network, test_accuracy=None))

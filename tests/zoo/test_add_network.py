@@ -118,7 +118,7 @@ def test_the_classes_page_shows_those_that_are_there(added: ZooEntry) -> None:
     assert list(figure.data[0].y) == ["tench", "goldfish"] and len(figure.data[0].z) == 2
     assert [row[-1] for row in figure.data[0].z] == [0, 1]
     assert class_of("goldfish", found, 0.0) == GOLDFISH
-    with pytest.raises(NmfdiagError, match=r"Unknown class 'great white shark': there are tench, goldfish\."):
+    with pytest.raises(NmfdiagError, match=r"Unknown class 'great white shark' \(available: tench, goldfish\)\."):
         class_of("great white shark", found, 0.0)
     assert found.points(last) == []
     assert "added without --test" in classes_answer(found, 0.0, last)

@@ -4,7 +4,7 @@ import plotly.graph_objects as go
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, marker_of, placeholder_figure, set_layout
-from nmfdiag.views.classes.sentences import correlation_words
+from nmfdiag.views.classes.sentences import correlation_text
 from nmfdiag.views.classes.tables import ClassCurves, correlations, curves_of
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_groups import Curves
@@ -54,7 +54,7 @@ def map_figure(class_curves: ClassCurves, p: float, *, class_idx: int) -> go.Fig
         tickmode="linear" if len(names) <= 50 else "auto", automargin=True,
     )  # fmt: skip
     over = " over log k" if class_curves.choice.axis == "log" else ""
-    set_layout(figure, f"{METHODS[class_curves.method].title} AuC{over}, p = {p:g}", class_curves.choice.batch_words)
+    set_layout(figure, f"{METHODS[class_curves.method].title} AuC{over}, p = {p:g}", class_curves.choice.batch_text)
     height = min(LARGEST_HEIGHT, max(HEIGHT, 130 + ROW_HEIGHT * len(names)))
     return figure.update_layout(height=height, hoverdistance=-1)
 
@@ -101,11 +101,11 @@ def scatter_figure(class_curves: ClassCurves, *, class_idx: int) -> go.Figure:
     for p, correlation in correlations(class_curves, layer).items():
         level = [point for point in points if point[0] == p]
         if isinstance(p, str):
-            name, marker = f"{p}: {correlation_words(correlation)}", {"color": GREY, "symbol": "line-ew-open"}
+            name, marker = f"{p}: {correlation_text(correlation)}", {"color": GREY, "symbol": "line-ew-open"}
             figure.add_scatter(x=[None], y=[None], name=name, mode="markers", marker=marker)
         elif level:
             figure.add_scatter(
-                x=[auc for *_, auc, _ in level], y=[test for *_, test in level], name=f"p = {p:g}: {correlation_words(correlation)}",
+                x=[auc for *_, auc, _ in level], y=[test for *_, test in level], name=f"p = {p:g}: {correlation_text(correlation)}",
                 mode="markers", marker={"color": colour_of(p), "symbol": marker_of(p), "size": 10},
                 customdata=[[layer, class_curves.names[c]] for _, c, *_ in level],
                 hovertemplate=f"class %{{customdata[1]}}, p = {p:g}<br>AuC %{{x:.3f}}<br>"
@@ -117,7 +117,7 @@ def scatter_figure(class_curves: ClassCurves, *, class_idx: int) -> go.Figure:
         marker={"symbol": "circle-open", "size": 18, "color": GREY, "line": {"width": 2}}, hoverinfo="skip",
     )  # fmt: skip
     over = " over log k" if class_curves.choice.axis == "log" else ""
-    figure.update_xaxes(title=f"AuC{over} of the given class, {class_curves.choice.batch_words}", range=[0, 1.05])
+    figure.update_xaxes(title=f"AuC{over} of the given class, {class_curves.choice.batch_text}", range=[0, 1.05])
     figure.update_yaxes(title="test accuracy of the true class", range=[-0.03, 1.05])
     set_layout(figure, f"Test accuracy by class over {METHODS[class_curves.method].title} AuC at {layer}")
     legend = {"orientation": "v", "x": 0, "y": -0.16, "yanchor": "top"}

@@ -35,11 +35,11 @@ def classes_answer(class_curves: ClassCurves, p: float, layer: str) -> str:
         sentence += f". {_verdict(results[p], layer, auc)}"
     pooled = results.get(POOLED)
     if pooled and pooled.r is not None:
-        sentence += f"; pooled within p, {correlation_words(pooled)}"
+        sentence += f"; pooled within p, {correlation_text(pooled)}"
     return f"{sentence}."
 
 
-def correlation_words(correlation: Correlation) -> str:
+def correlation_text(correlation: Correlation) -> str:
     """Return ``r = 0.58 (−0.07 to 0.89), n = 10``, or why it is undefined."""
     if correlation.r is None:
         return f"no r, {undefined(correlation)}"
@@ -53,7 +53,7 @@ def _interval(correlation: Correlation) -> str:
     return f"{signed(correlation.low)} to {signed(correlation.high)}"
 
 
-def denoising_words(curves: Mapping[float, CompressionCurve], name: str, layer: str, method: str) -> str:
+def denoising_text(curves: Mapping[float, CompressionCurve], name: str, layer: str, method: str) -> str:
     """Return where a class's compressed accuracy beats the uncompressed one, and by how many samples.
 
     Args:

@@ -102,7 +102,7 @@ def class_of(name: str, class_curves: ClassCurves, p: float) -> int:
     """
     if name != LOWEST:
         if name not in class_curves.choice.names:
-            raise NmfdiagError(f"Unknown class {name!r}: there are {', '.join(class_curves.choice.names)}.")
+            raise NmfdiagError(f"Unknown class {name!r} (available: {', '.join(class_curves.choice.names)}).")
         return class_curves.names.index(name)
     auc = class_curves.auc(p, class_curves.choice.layer)
     return min(auc, key=auc.__getitem__, default=class_curves.classes[0])

@@ -17,7 +17,7 @@ from nmfdiag.plots.theme import (
     set_layer_axis,
     set_layout,
 )
-from nmfdiag.views.generalization.sentences import interval_words
+from nmfdiag.views.generalization.sentences import interval_text
 from nmfdiag.views.generalization.tables import COMPARED, DATASETS, STATISTICS, Selection, Verdict
 from nmfdiag.zoo.experiments import PRIMARY, Definition
 
@@ -38,7 +38,7 @@ def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
     """
     verdict = selection.verdict()
     titles = [
-        f"<b>{METHODS[m].title}</b><br>r = {interval_words(correlation).replace(' (', '<br>(')}"
+        f"<b>{METHODS[m].title}</b><br>r = {interval_text(correlation).replace(' (', '<br>(')}"
         for m, correlation in verdict.by_method.items()
     ]
     figure = make_subplots(cols=len(PAPER_METHODS), shared_yaxes=True, subplot_titles=titles, horizontal_spacing=0.03)
@@ -91,7 +91,7 @@ def definitions_figure(verdicts: Sequence[Verdict], statistic: str = "pearson") 
             mode="markers", legendgroup=method,
             marker={"symbol": DEFINITION_MARKERS[method], "size": 9, "color": GREY, "line": {"width": 2}},
             text=[
-                f"{METHODS[method].title}, {rows[i].definition.text}<br>{STATISTICS[statistic]} = {interval_words(correlation)}"
+                f"{METHODS[method].title}, {rows[i].definition.text}<br>{STATISTICS[statistic]} = {interval_text(correlation)}"
                 f"{'<br>the strongest here' if leads else ''}"
                 for (i, correlation), leads in zip(points, first, strict=True)
             ],

@@ -45,7 +45,7 @@ def title_answer(verdict: Verdict) -> str:
     return f"{start}. Pearson's r over {nmf.n} networks, with 95 % intervals: {_all_intervals(verdict)}."
 
 
-def paper_words(verdict: Verdict) -> str:
+def paper_text(verdict: Verdict) -> str:
     """Return the comparison with the paper's coefficients, method by method, and with their order."""
     parts = []
     for method, r in PAPER.items():
@@ -70,7 +70,7 @@ def paper_words(verdict: Verdict) -> str:
     )
 
 
-def lead_words(verdict: Verdict) -> str:
+def lead_text(verdict: Verdict) -> str:
     """Return whether NMF is clearly ahead of the others, by paired differences."""
     parts = [
         f"from {METHODS[m].phrase}'s {_lead_text(lead)}" for m, lead in verdict.leads.items() if lead.value is not None
@@ -78,12 +78,12 @@ def lead_words(verdict: Verdict) -> str:
     return f"NMF's r differs {join(parts)}." if parts else ""
 
 
-def definitions_words(verdicts: Sequence[Verdict]) -> list[str]:
+def definitions_text(verdicts: Sequence[Verdict]) -> list[str]:
     """Return, for each statistic, in how many declared definitions NMF is the strongest, and in how many clearly."""
     return [_count_sentence([v for v in verdicts if v.statistic == statistic]) for statistic in STATISTICS]
 
 
-def fit_words(selection: Selection) -> str:
+def fit_text(selection: Selection) -> str:
     """Return how many networks did not fit their labels, and r without them; empty if all did."""
     fitted = selection.fitted
     missing = len(selection.records) - len(fitted.records)
@@ -99,7 +99,7 @@ def fit_words(selection: Selection) -> str:
     return sentence if nmf.r is None else f"{sentence} Without them, over {nmf.n}: {_all_intervals(without)}."
 
 
-def noise_words(selection: Selection) -> str:
+def noise_text(selection: Selection) -> str:
     """Return whether AuC says more than p: r within data set and p, over all networks and over those that fit."""
     within = replace(selection, compared=COMPARED[2])
     verdict, fitted = within.verdict(), within.fitted.verdict()
@@ -116,14 +116,14 @@ def noise_words(selection: Selection) -> str:
     return f"{finding}."
 
 
-def combination_words(selection: Selection) -> str:
+def combination_text(selection: Selection) -> str:
     """Return the interval with networks that differ in p alone drawn together, since they are not independent."""
     correlation, combinations = selection.by_combination("nmf"), len(set(selection.combinations))
     if correlation.low is None or combinations == len(selection.records):
         return ""
     return (
         f"Networks of one combination of settings differ in p alone. Drawing the {combinations} combinations anew in the place "
-        f"of networks, NMF has {interval_words(correlation)}."
+        f"of networks, NMF has {interval_text(correlation)}."
     )
 
 
@@ -142,12 +142,12 @@ def is_declared(selection: Selection, dataset: str, fits: str) -> bool:
     return (selection.definition, selection.compared, fits, dataset) == (PRIMARY, COMPARED[0], FITS[0], "all")
 
 
-def declared_words(declared: Verdict) -> str:
+def declared_text(declared: Verdict) -> str:
     """Return the declared answer, to stand beside that of other choices."""
     return f"These are not the declared choices. Those ({declared.definition.text}, all networks) give: {_all_intervals(declared)}."
 
 
-def network_words(record: NetworkRecord) -> str:
+def network_text(record: NetworkRecord) -> str:
     """Return how a network was trained, in a sentence."""
     recipe = record.recipe
     sizes = []
@@ -166,7 +166,7 @@ def network_words(record: NetworkRecord) -> str:
     )
 
 
-def accuracy_words(record: NetworkRecord, selection: Selection) -> str:
+def accuracy_text(record: NetworkRecord, selection: Selection) -> str:
     """Return a network's accuracies and its AuC by each method under the definition."""
     areas = join(f"{METHODS[m].phrase} {record.area(m, selection.definition):.3f}" for m in PAPER_METHODS)
     return (
@@ -195,7 +195,7 @@ def settings(selection: Selection, n_recorded: int) -> dict[str, str]:
     }
 
 
-def interval_words(correlation: Correlation) -> str:
+def interval_text(correlation: Correlation) -> str:
     """Return ``−0.82 (−0.90 to −0.71)``, or why it is undefined."""
     if correlation.r is None:
         return f"undefined, {_undefined(correlation)}"
@@ -224,7 +224,7 @@ def _count_sentence(verdicts: Sequence[Verdict]) -> str:
 
 
 def _all_intervals(verdict: Verdict) -> str:
-    return join(f"{METHODS[m].phrase} {interval_words(correlation)}" for m, correlation in verdict.by_method.items())
+    return join(f"{METHODS[m].phrase} {interval_text(correlation)}" for m, correlation in verdict.by_method.items())
 
 
 def _negative(lead: Difference) -> bool:

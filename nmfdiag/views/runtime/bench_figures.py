@@ -9,7 +9,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.plots.theme import GREY, P_MARKERS, set_layout
 from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.figures import set_seconds
-from nmfdiag.views.runtime.sentences import times_words
+from nmfdiag.views.runtime.sentences import times_text
 
 ACCENT = "#238a86"  # readable on white and on black
 OURS = ("hals", "hals_looped", "mu")
@@ -116,7 +116,7 @@ def bench_answer(table: pd.DataFrame) -> str:
     if "hals" not in seconds or not peers:
         return f"The last benchmark holds {len(table)} times, and none of ours beside a peer's."
     shared = {peer: seconds[["hals", peer]].dropna() for peer in peers}
-    parts = [f"{peer} {times_words(t[peer].sum() / t['hals'].sum())} times" for peer, t in shared.items() if len(t)]
+    parts = [f"{peer} {times_text(t[peer].sum() / t['hals'].sum())} times" for peer, t in shared.items() if len(t)]
     largest = max(shared.values(), key=len)
     total = seconds_text(float(largest["hals"].sum()))
     return f"HALS takes {total} for {len(largest)} cases; on the same cases {', '.join(parts)} as long."

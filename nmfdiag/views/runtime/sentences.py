@@ -48,7 +48,7 @@ def answer_of(results: Timings, kind: str, layer: str) -> str:
     return f"{start} {_rank_sentence(device_points) if kind == 'rank' else _size_sentence(device_points, kind)}."
 
 
-def busy_words(results: Timings) -> str:
+def busy_text(results: Timings) -> str:
     """Return a warning if other processes took a good part of the processor's time; else empty."""
     timed = [t for r, t in measured_points(results).items() if r.device == "cpu"]
     wall, cpu = (sum(sum(getattr(t, clock)) for t in timed) for clock in ("wall_seconds", "cpu_seconds"))
@@ -60,7 +60,7 @@ def busy_words(results: Timings) -> str:
     )
 
 
-def times_words(ratio: float) -> str:
+def times_text(ratio: float) -> str:
     """Return a ratio of two times with two digits."""
     return f"{ratio:.0f}" if ratio >= 9.95 else f"{ratio:.1f}"
 
@@ -83,12 +83,12 @@ def _rank_sentence(points: Timings) -> str:
         return "; ".join(_range_sentence(solver, seconds) for solver, seconds in alone.items())
     sentence = f"all {len(stacked.ranks)} ranks take {seconds_text(stacked.seconds)} with HALS in one call"
     if "mu" in total:
-        ratio = times_words(total["mu"] / stacked.seconds)
+        ratio = times_text(total["mu"] / stacked.seconds)
         sentence += (
             f", {ratio} times less than with MU rank by rank ({seconds_text(total['mu'])}{_unfinished_text(points)})"
         )
     elif "hals" in total:
-        ratio = times_words(total["hals"] / stacked.seconds)
+        ratio = times_text(total["hals"] / stacked.seconds)
         sentence += f", {ratio} times less than rank by rank ({seconds_text(total['hals'])})"
     return sentence
 
@@ -145,9 +145,9 @@ def _convergence_sentence(points: Timings) -> str:
     hals_seconds, mu_seconds = times
     order = "sooner" if hals_seconds <= mu_seconds else "later"
     sentence = (
-        f"HALS reaches MU's final error {times_words(max(mu_seconds / hals_seconds, hals_seconds / mu_seconds))} times {order} "
+        f"HALS reaches MU's final error {times_text(max(mu_seconds / hals_seconds, hals_seconds / mu_seconds))} times {order} "
         f"({seconds_text(hals_seconds)} against {seconds_text(mu_seconds)}, k = {k})"
     )
     other_ranks = {j: sooner(*pairs[j]) for j in sorted(pairs) if j != k}
-    further = [f"k = {j}: {times_words(t[1] / t[0])} times" for j, t in other_ranks.items() if t]
+    further = [f"k = {j}: {times_text(t[1] / t[0])} times" for j, t in other_ranks.items() if t]
     return sentence + (f"; {', '.join(further)}" if further else "")

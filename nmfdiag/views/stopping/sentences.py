@@ -58,7 +58,7 @@ def stopping_answer(setting: Setting) -> str:
     return f"{answer} ({runs}). {verdict}"
 
 
-def drawn_words(setting: Setting, measure: EpochMeasure, layers: str) -> str:
+def drawn_text(setting: Setting, measure: EpochMeasure, layers: str) -> str:
     """Return the same of the measure that is drawn; empty if that is the declared one."""
     if measure.rule == PRIMARY_RULES[setting.experiment] and layers == ALL:
         return ""
@@ -111,7 +111,7 @@ def _lags(setting: Setting) -> list[float]:
     return lags
 
 
-def others_words(settings: Mapping[str, Setting], current: str) -> str:
+def others_text(settings: Mapping[str, Setting], current: str) -> str:
     """Return the outcome of the declared rule in the other settings of the experiment; empty without any."""
     parts = []
     for title, setting in settings.items():
@@ -125,7 +125,7 @@ def others_words(settings: Mapping[str, Setting], current: str) -> str:
     return f"By the declared rule elsewhere, from the least test loss and against the end: {'; '.join(parts)}."
 
 
-def missing_words(experiment_name: str, histories: Mapping[str, History], setting: Setting | None) -> str:
+def missing_text(experiment_name: str, histories: Mapping[str, History], setting: Setting | None) -> str:
     """Return which runs are unfinished and left out, how many are declared, and how to record the rest."""
     unfinished = [f"{run.name} (epoch {len(run.epochs)})" for run in histories.values() if not run.finished]
     n_declared, n_finished = len(experiment(experiment_name)), sum(run.finished for run in histories.values())

@@ -10,7 +10,7 @@ from plotly.subplots import make_subplots
 from nmfdiag.measures.support.cover import SupportCover, by_rectangles, rectangle_of
 from nmfdiag.measures.support.rectangles import Rectangle
 from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layer_axis, set_layout
-from nmfdiag.views.support.sentences import PARTS, bounds_words
+from nmfdiag.views.support.sentences import PARTS, bounds_text
 
 TINTS = ("#2f9e96", "#9a6fd0", "#d9822b", "#4a90d9", "#c85c9a", "#8a9a2b")
 """Colours of rectangles, first to last; contrast of at least 2.9:1 against white and black."""
@@ -29,7 +29,7 @@ def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: s
         batch: The batch as text, for the title.
         order: ``"biclusters"``, or ``"rectangles"`` for rows and columns ordered by their rectangles.
     """
-    titles = [f"p = {p:g}: {bounds_words(cover)}" for p, cover in covers.items()]
+    titles = [f"p = {p:g}: {bounds_text(cover)}" for p, cover in covers.items()]
     figure = make_subplots(1, len(covers), subplot_titles=titles, horizontal_spacing=0.09)
     for panel, (p, cover) in enumerate(covers.items(), 1):
         rows, columns = list(range(len(cover.times))), list(range(len(cover.channels)))

@@ -17,7 +17,7 @@ PARTS = {"all": 1.0, "90 %": 0.9, "half": 0.5}
 Covers = Mapping[SupportRequest, SupportCover]
 
 
-def bounds_words(cover: SupportCover) -> str:
+def bounds_text(cover: SupportCover) -> str:
     """Return ``44 to 62 rectangles``, or why there is nothing to count."""
     if cover.dead:
         return "dead, no channel is positive"
@@ -52,7 +52,7 @@ def answer_of(covers: Mapping[float, SupportCover], layer: str, batch: str) -> s
     return sentence
 
 
-def channels_words(covers: Mapping[float, SupportCover]) -> str:
+def channels_text(covers: Mapping[float, SupportCover]) -> str:
     """Return distinct rows, dead and always-on channels of every p."""
     parts = []
     for p, c in covers.items():
@@ -121,7 +121,7 @@ def support_settings(choice: Choice, results: Covers) -> dict[str, str]:
     return {
         "networks": ", ".join(n.name for n in choice.networks),
         "weights and probe batches (sha256)": ", ".join(n.digest[:12] for n in choice.networks),
-        "batch": choice.batch_words,
+        "batch": choice.batch_text,
         "seed of batch, sample and search": str(request.seed),
         "at most": f"{request.rows} distinct rows and {request.channels} channels of a layer, drawn at random",
         "positive": "greater than zero after the ReLU",

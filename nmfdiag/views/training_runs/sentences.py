@@ -66,7 +66,7 @@ def answer(reading: Reading, test: Mapping[int, float], measure: str, layers: st
     return f"{sentence}."
 
 
-def rule_words(readings: Sequence[Reading], measure: str, layers: str) -> str:
+def rule_text(readings: Sequence[Reading], measure: str, layers: str) -> str:
     """Return the rule behind the answer."""
     patience = " or ".join(map(str, sorted({run.patience for run in readings})))
     return (
@@ -75,7 +75,7 @@ def rule_words(readings: Sequence[Reading], measure: str, layers: str) -> str:
     )
 
 
-def following_words(growing: Sequence[str], training: str) -> str:
+def following_text(growing: Sequence[str], training: str) -> str:
     """Return which runs are under way and that the page follows them; empty without any."""
     names = [for_markdown(label) for label in growing]
     if training and training not in growing:
@@ -83,7 +83,7 @@ def following_words(growing: Sequence[str], training: str) -> str:
     return f"Under way: {', '.join(names)}. This page follows by itself." if names else ""
 
 
-def empty_words(folder: Path) -> str:
+def empty_text(folder: Path) -> str:
     """Return how to make a run appear."""
     return (
         f"No run yet. The folder {for_code(str(folder.resolve()))} is watched (`$NMFDIAG_RUNS` names another). Three lines in a training loop "
