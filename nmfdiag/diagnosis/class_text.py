@@ -5,6 +5,7 @@ from statistics import fmean
 
 from nmfdiag.diagnosis.class_ranking import ClassReading
 from nmfdiag.measures.stats.summary import SMALLEST_DIFFERENCE
+from nmfdiag.text import plural
 
 NAMED_CLASSES = 3
 """Classes that a summary names at most."""
@@ -28,7 +29,7 @@ def class_text(reading: ClassReading, names: Sequence[str] = ()) -> str:
     side = "below" if reading.gap.mean < 0 else "above"
     layer, lowest = reading.lowest
     text = (
-        f"{_title(reading.class_idx, names)}: AuC {auc} over {reading.layers} layer{'s' * (reading.layers != 1)}, "
+        f"{_title(reading.class_idx, names)}: AuC {auc} over {plural(reading.layers, 'layer')}, "
         f"{abs(reading.gap.mean):.3f} {side} the classes' mean (below it at {reading.below} of {reading.layers}); "
         f"lowest at {layer}, {lowest:.3f}."
     )

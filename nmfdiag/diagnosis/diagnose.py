@@ -36,7 +36,7 @@ class Diagnosis:
         profile: All curves.
         phases: Phases by the single-class NMF AuC by layer.
         verdict: Whether it memorises, where, and with what certainty.
-        remarks: What can't be told, or only with care, and why.
+        remarks: What the profile can't show, or only with care, and why.
         provenance: Versions, date, settings, and hashes of weights and samples.
         comparison: Its place among reference networks, or why it has none; None if no comparison was requested.
         class_names: Names by class, if known.

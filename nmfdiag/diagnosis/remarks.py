@@ -9,6 +9,7 @@ from nmfdiag.measures.auc import SATURATED
 from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import FEWEST_LAYERS
+from nmfdiag.text import plural
 from nmfdiag.zoo.recipes import FITTED
 
 FEW_CLASSES = 3
@@ -49,7 +50,7 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
         )
     elif len(classes) < FEW_CLASSES:
         remarks.append(
-            f"Only {len(classes)} class{'es' * (len(classes) > 1)} measured: classes differ, and the error bars rest on them."
+            f"Only {plural(len(classes), 'class', 'classes')} measured: classes differ, and the error bars rest on them."
         )
     full = [layer for layer, s in by_layer.items() if s.mean >= SATURATED]
     if len(full) == len(by_layer):

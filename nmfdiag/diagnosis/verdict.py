@@ -18,7 +18,7 @@ from nmfdiag.diagnosis.place import ALIKE, Place
 from nmfdiag.evidence.curve_records import PER_CLASS
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.networks.architectures import KINDS
-from nmfdiag.text import join
+from nmfdiag.text import join, plural
 
 if TYPE_CHECKING:
     from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
@@ -57,7 +57,7 @@ def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[Profile
         return f"References are compared by the mean over all layers; only {n_measured} of {len(layers)} were measured."
     if n_measured < FEWEST_COMPARED_LAYERS:
         return (
-            f"References are compared by the mean over layers: {n_measured} ReLU layer{'s' * (n_measured > 1)} "
+            f"References are compared by the mean over layers: {plural(n_measured, 'ReLU layer')} "
             f"can't be, {FEWEST_COMPARED_LAYERS} could."
         )
     fewest = min(m.curve.n_samples for m in single_class)

@@ -56,7 +56,7 @@ NO_RECORD = Finding("No record.")
 
 
 def summarise(quantity: str, units: Sequence[Unit], value: str) -> Finding:
-    """Return the finding of a quantity: its mean over units, with the units; no record where there are none."""
+    """Return the finding of a quantity: its mean over units, with the units; :data:`NO_RECORD` without units."""
     return Finding(f"{quantity}: {over_units(units, value)}", tuple(units)) if units else NO_RECORD
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from nmfdiag.data.datasets import Dataset, load
 from nmfdiag.data.probe import multi_class_batch, single_class_batches
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.evidence.curve_records import DIGITS, MULTI_DRAWS, PER_CLASS
 from nmfdiag.evidence.records import histories, network_records
 from nmfdiag.factorize import coarse_ranks
 from nmfdiag.measures.compression import compression_curves
@@ -26,10 +27,8 @@ from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.training import Trained, predict, train, training_set
 
 Batches = Sequence[tuple[Tensor, Tensor]]
-PER_CLASS, MULTI_DRAWS, WATCH_DRAWS = 20, 3, 1
-"""Samples per class, mixed batches, and draws of random ablation in a watched run."""
-DIGITS = 4
-"""Decimal places of recorded areas."""
+WATCH_DRAWS = 1
+"""Draws of random ablation in a watched run."""
 
 OnStep = Callable[[str, float], None]
 """Called with the current step and the share of this network that is done."""

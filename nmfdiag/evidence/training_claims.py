@@ -134,8 +134,8 @@ def follows_test_accuracy(runs: Iterable[History]) -> Finding:
         if not run.finished:
             continue
         pairs = zip(_k1(run), run.series("test_accuracy"), strict=True)
-        measured = [(value, test) for value, test in pairs if value is not None]
-        r = correlation([value for value, _ in measured], [test for _, test in measured])
+        complete_pairs = [(value, test) for value, test in pairs if value is not None]
+        r = correlation([value for value, _ in complete_pairs], [test for _, test in complete_pairs])
         if r.r is not None:
             units.append(Unit(run.name, r.r >= LEAST_R, {"r": r.r, "epochs": r.n}))
     quantity = "r over epochs of accuracy at k = 1 (mean over layers) and test accuracy"

@@ -114,7 +114,7 @@ def _iterate(
     options: Mapping[str, Any],
     report: "Progress",
 ) -> "Solutions":
-    """Solve all matrices in one call where that is faster, else one by one."""
+    """Solve all matrices in one call if that is faster, else one by one."""
     import torch
 
     options = {key: options[key] for key in ("seed", "solver", "tol", "max_iter", "n_starts")}

@@ -31,7 +31,7 @@ QUICK = ["bench", "--quick", "--repeats", "1", "--json"]
 
 @pytest.fixture
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache folder in which no other test has left a benchmark."""
+    """Return a cache folder without benchmarks of other tests."""
     monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 

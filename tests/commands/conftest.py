@@ -10,20 +10,20 @@ from foreign_network import Stranger, make_stranger
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
-    """A small network in each form that commands take."""
+    """Return a small network in each form that commands accept."""
     return make_stranger(tmp_path_factory.mktemp("stranger"))
 
 
 @pytest.fixture
 def own_zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty zoo of the user's own."""
+    """Return the folder of an empty user zoo."""
     monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path / "zoo"))
     return tmp_path / "zoo"
 
 
 @pytest.fixture
 def in_folder(stranger: Stranger) -> Iterator[None]:
-    """Work in the stranger's folder, as one does with code of one's own."""
+    """Work in the stranger's folder, like a user with own code."""
     before = Path.cwd()
     os.chdir(stranger.folder)
     yield

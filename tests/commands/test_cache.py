@@ -15,12 +15,12 @@ from nmfdiag.jobs.requests import CurveRequest
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache of two curves."""
+    """Return a cache folder with two curves."""
     monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path))
     curve = compute(CurveRequest("digits-mlp-p1-s0", "fc1", 0, per_class=5, grid="coarse"), device="cpu")
     cache = CurveCache()
     for key in ("one", "two"):
-        cache.put(key, replace(curve, provenance={}))  # a result that says what it is of goes under no other key
+        cache.put(key, replace(curve, provenance={}))  # a result with provenance is only accepted under its own key
     cache.close()
     return tmp_path
 
@@ -39,7 +39,7 @@ def test_a_sound_cache(folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 @pytest.mark.parametrize("value", [b"{", b'{"result": "CompressionCurve", "layer": "fc1"}', b"nonsense"])
 def test_a_damaged_curve_is_named_and_mended(folder: Path, capsys: pytest.CaptureFixture[str], value: bytes) -> None:
     damage(folder, "two", value)
-    for _ in range(2):  # looking changes nothing
+    for _ in range(2):  # verifying changes nothing
         assert main(["cache", "verify", "--json"]) == WRONG
         record = json.loads(capsys.readouterr().out)
         assert list(record["damaged"]) == ["two"] and record["rows"] == 2 and not record["sound"]

@@ -1,4 +1,4 @@
-"""``diagnose``, ``report``, ``check``: a stranger's network in each form gives what the library gives; the zoo's use the cache."""
+"""``diagnose``, ``report``, ``check``: a foreign network in each form gives the library's result; zoo networks use the cache."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ Capture = pytest.CaptureFixture[str]
 
 @pytest.fixture(scope="module")
 def expected(stranger: Stranger) -> dict[str, float]:
-    """AuC by layer, asked of the library with the network and samples in memory."""
+    """Compute AuC by layer by the library, with the network and samples in memory."""
     profile = nmfdiag.layer_profile(stranger.model, stranger.inputs, stranger.labels, per_class=PER_CLASS)
     return {layer: s.mean for layer, s in profile.auc_by_layer().items()}
 

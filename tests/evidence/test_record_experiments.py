@@ -99,7 +99,7 @@ def test_what_is_recorded_is_not_run_again(name: str, recorded: Callable[[str], 
 def test_a_killed_run_stays_readable_counts_as_unfinished_and_starts_again(
     recorded: Callable[[str], Recorded], tmp_path: Path
 ) -> None:
-    """The second record equals that of an uninterrupted run."""
+    """Compare the second record with that of an uninterrupted run."""
 
     def killed(_words: str, share: float) -> None:
         if share > 0.5:

@@ -113,7 +113,7 @@ def test_auc_by_hand() -> None:
 def test_accuracy_by_the_networks_own_forward(
     memoriser: tuple, operation: Any, method: str, options: dict, layer: str
 ) -> None:
-    """The oracle puts each approximation into the untouched network by a hook, and counts."""
+    """Compare with an oracle that puts each approximation into the unmodified network by a hook."""
     model, inputs, labels = memoriser
     block, activation = model.get_submodule(layer), []
     handle = block.register_forward_hook(lambda _module, _inputs, output: activation.append(output))
@@ -190,7 +190,7 @@ def test_several_batches_are_measured_as_each_alone(memoriser: tuple) -> None:
 
 
 def test_matrices_of_one_shape_can_be_factorised_in_one_call(memoriser: tuple, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a GPU does, here on the CPU: as accurate as one by one."""
+    """Check on the CPU what a GPU does: results are as accurate as one by one."""
     model, inputs, labels = memoriser[:3]
     n = len(inputs) // 2
     halves = [(inputs[:n], labels[:n]), (inputs[n : 2 * n], labels[n : 2 * n])]

@@ -57,7 +57,7 @@ def test_the_bootstrap_agrees_with_scipys_and_is_seeded(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["pearson", "spearman"])
 def test_differences_between_groups_do_not_count(method: str) -> None:
-    """Planted: inside each group y falls with x, and the groups' means rise together."""
+    """Plant groups in which y falls with x, with means that rise together."""
     rng = np.random.default_rng(3)
     groups = np.repeat([0, 1, 2], 30)
     inside = rng.normal(size=90)
@@ -86,7 +86,7 @@ def test_a_saturated_group_is_left_out() -> None:
 
 
 def test_clusters_widen_the_interval_of_repeated_pairs() -> None:
-    """Each pair copied ten times says nothing new: drawn as clusters the interval is that of the pairs themselves."""
+    """Copy each pair ten times: drawn as clusters, the interval stays that of the pairs."""
     x, y = sample(20, 6)
     options = {"interval": "bootstrap", "draws": 4000}
     alone = correlation(x, y, **options)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_clusters_widen_the_interval_of_repeated_pairs() -> None:
 
 
 def test_fisher_covers_what_was_planted() -> None:
-    """Normal pairs of known correlation: 95 % intervals hold it about 95 times in 100."""
+    """Count 95 % intervals over normal pairs that hold the planted correlation."""
     rng = np.random.default_rng(7)
     pairs = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], (1000, 10))
     result = [correlation(p[:, 0], p[:, 1]) for p in pairs]
@@ -167,7 +167,7 @@ def test_bad_input_is_explained(x: list, y: list, options: dict, message: str) -
 
 
 def three(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """y, a close copy of it, and a rough copy of the close one."""
+    """Return a close copy of y, a rough copy of the close one, and y."""
     rng = np.random.default_rng(seed)
     y = rng.normal(size=n)
     close = y + 0.3 * rng.normal(size=n)
@@ -206,7 +206,7 @@ def test_a_pair_can_differ_clearly_where_their_own_intervals_overlap() -> None:
 
 
 def test_differences_between_groups_do_not_count_in_a_difference() -> None:
-    """Planted: the other quantity knows the group alone, so that within groups it knows nothing."""
+    """Plant a rival that depends on the group only, so that within groups it carries nothing."""
     rng = np.random.default_rng(3)
     groups = np.repeat([0, 1, 2], 30)
     y = 10 * groups + rng.normal(size=90)

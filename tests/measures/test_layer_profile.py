@@ -1,4 +1,4 @@
-"""Draws: averaged within a class before classes are compared, each as a run of its own with the next seed."""
+"""Draws: averaged within a class before classes are compared, each a separate run with the next seed."""
 
 import pytest
 import torch

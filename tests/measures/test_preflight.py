@@ -1,4 +1,4 @@
-"""The pre-flight: planted faults are named, and its estimates are near what a profile really takes."""
+"""The pre-flight check: planted faults are named, and estimates are close to the cost of a profile."""
 
 import json
 import subprocess
@@ -110,7 +110,7 @@ def test_a_constant_network_and_broken_logits() -> None:
 
 @pytest.mark.parametrize("prepared", ["none", "bytes", "half"])
 def test_another_normalisation_would_fit(prepared: str) -> None:
-    """Right if an image's mean lies above 0 for class 1; samples lie in 0 .. 1, 0 .. 255, or are fine as they are."""
+    """Classify images by the sign of their mean; samples lie in 0 .. 1, in 0 .. 255, or need no other normalisation."""
 
     class Bright(nn.Module):
         def __init__(self) -> None:
@@ -184,7 +184,7 @@ def test_some_layers_and_what_is_refused() -> None:
 
 
 class Work(TorchDispatchMode):
-    """Counts what operations have to do, as a clock whose seconds are the same on every machine."""
+    """A clock that counts the work of operations, the same on every machine."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,7 +214,7 @@ class Work(TorchDispatchMode):
 def test_the_time_is_that_of_the_work(
     methods: tuple[str, ...], per_class: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What real clocks say beside: benchmarks/foreign/estimate.py."""
+    """Compare on a simulated clock; benchmarks/foreign/estimate.py does so on real ones."""
     entry = lookup("digits-cnn-p0.6-s0")
     model, pool = entry.load_model(), entry.load_pool()
     small = pool.given_labels < 2

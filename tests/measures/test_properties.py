@@ -1,4 +1,4 @@
-"""Whatever the activations hold, a curve is right or refused by name; it does not depend on what it should not depend on."""
+"""A curve of any activations is correct or refused with a reason, and independent of irrelevant conditions."""
 
 import json
 import math
@@ -55,7 +55,7 @@ def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:
 
 
 def network(m: int, n_classes: int, dtype: torch.dtype = torch.float32, *, bias: bool = True) -> nn.Sequential:
-    """Its layer ``0`` gives its inputs back, where these are not negative."""
+    """Return a network whose layer ``0`` returns non-negative inputs unchanged."""
     torch.manual_seed(0)
     return nn.Sequential(nn.ReLU(), nn.Linear(m, n_classes, bias=bias)).to(dtype)
 
@@ -143,7 +143,7 @@ def test_a_network_without_biases_gives_the_same_curve_at_every_scale(
 
 @pytest.fixture(scope="module")
 def trained() -> tuple[SplitNetwork, Tensor, Tensor]:
-    """A shipped network and 20 samples of one class."""
+    """Return a shipped network and 20 samples of one class."""
     entry = lookup("digits-cnn-p1-s0")
     pool = entry.load_pool()
     batch = probe_batch(pool, CurveRequest(entry.name, "conv1_2", 3, per_class=20))
@@ -194,7 +194,7 @@ def test_neither_threads_nor_the_size_of_pieces_change_a_curve(
 @properties
 @given(labels=st.lists(st.integers(0, 999), min_size=2, max_size=30), by_class=st.booleans())
 def test_a_profile_takes_the_classes_that_there_are(labels: list[int], by_class: bool) -> None:
-    """Of 1,000 classes most have no sample, and those with one can't be measured alone."""
+    """Profile a network of 1,000 classes, most without samples, and some with a single one."""
     labels = [label if label % 2 else labels[0] for label in labels]  # so that some class often has several
     inputs = torch.from_numpy(values("uniform", len(labels), 5, 0)).float()
     counts = {c: labels.count(c) for c in labels}

@@ -1,4 +1,4 @@
-"""The line is numpy's, its band covers what was planted, and what has no line is None."""
+"""The line agrees with numpy, its band covers planted lines, and undefined lines are None."""
 
 import numpy as np
 import pytest

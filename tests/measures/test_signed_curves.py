@@ -42,7 +42,7 @@ def lively(model: nn.Module) -> nn.Module:
 
 
 def networks() -> dict[str, tuple[nn.Module, str]]:
-    """Small networks with random weights, and a layer of each."""
+    """Return small networks with random weights, and a layer of each."""
     torch.manual_seed(0)
     models = {
         "vit": (VisionTransformer(16, 8, 2, 2, 12, 24, num_classes=4), "encoder.layers.encoder_layer_0.mlp.1"),
@@ -67,7 +67,7 @@ def samples() -> Tensor:
 @pytest.mark.parametrize("operation", [nmfdiag.compression_curve, nmfdiag.ablation_curve])
 @pytest.mark.parametrize("name", ["vit", "convnext", "hardswish"])
 def test_accuracy_by_the_networks_own_forward(name: str, operation: Any, samples: Tensor) -> None:
-    """The oracle puts each approximation into the untouched network by a hook, and counts."""
+    """Compare with an oracle that puts each approximation into the unmodified network by a hook."""
     model, layer = networks()[name]
     model.eval()
     labels = model(samples).argmax(1)
@@ -134,7 +134,7 @@ def test_the_other_methods_take_any_sign_and_nmf_says_so(samples: Tensor) -> Non
 
 
 def test_a_profile_of_mixed_layers(samples: Tensor) -> None:
-    """Plain NMF where it can be, signed NMF everywhere, and the reason where plain NMF can't."""
+    """Measure by plain NMF where possible and by signed NMF everywhere, with the reason where plain NMF can't."""
     model, _ = networks()["hardswish"]
     labels = torch.arange(20) % 2
     profile = nmfdiag.layer_profile(model, samples, labels, methods=("nmf", "signed"), ranks=[1, 2, 4])
@@ -152,7 +152,7 @@ def test_a_profile_of_mixed_layers(samples: Tensor) -> None:
 
 
 def test_matrices_that_are_factorised_together(samples: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU: in one call where the full ranks agree."""
+    """Factorise as on a GPU: in one call if the full ranks agree."""
     model, layer = networks()["convnext"]
     split = SplitNetwork(model, samples[:2], "all")
     batches = [(samples[i : i + 5], torch.arange(5) % 4) for i in (0, 5, 10)]
@@ -165,7 +165,7 @@ def test_matrices_that_are_factorised_together(samples: Tensor, monkeypatch: pyt
 
 
 def test_directions_that_depend_on_each_other_are_all_removed() -> None:
-    """A component that died, and more components than channels."""
+    """Remove a zero component, and more components than channels."""
     random = torch.Generator().manual_seed(0)
     H = torch.rand(5, 8, generator=random)
     H[1], H[3] = 0, 2 * H[0]
@@ -187,8 +187,8 @@ def test_the_area_without_directions_ends_at_the_channels() -> None:
     assert ablation_auc(curve) == ablation_auc(of_channels) == pytest.approx((1 + 0.75 * 2) / 3)
 
 
-def test_a_look_at_a_transformer(samples: Tensor) -> None:
-    """Every layer by signed NMF; a second look goes on from the first one's components, and agrees with whole curves."""
+def test_the_probe_of_a_transformer(samples: Tensor) -> None:
+    """Probe every layer by signed NMF; a second probe starts from the first one's components, and agrees with whole curves."""
     model, layer = networks()["vit"]
     labels = model.eval()(samples).argmax(1)
     common = int(labels.mode().values)

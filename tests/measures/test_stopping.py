@@ -1,4 +1,4 @@
-"""Rules for stopping: planted series with known peaks, brute-force oracles, and what a stop costs."""
+"""Rules for stopping: planted series with known peaks, brute-force oracles, and the cost of a stop."""
 
 import random
 
@@ -132,7 +132,7 @@ def test_no_stop_beats_the_best_epoch_and_the_end_gains_nothing(epoch: int) -> N
 
 
 def test_the_spread_over_seeds_is_that_of_differences_within_runs() -> None:
-    """Runs that differ much, by stops that each gain the same: the gain has no spread, the accuracies have."""
+    """Spread over very different runs whose stops gain the same: the gain has none, the accuracies have."""
     runs = [outcome(Stop(2, 2), LOSS, [a, a + 0.1, a]) for a in (0.1, 0.4, 0.8)]
     spreads = over_seeds(runs)
     assert (

@@ -1,4 +1,4 @@
-"""Covers of supports: planted answers, a brute force on tiny matrices, and what must hold for any support."""
+"""Covers of supports: planted answers, brute force on tiny matrices, and invariants of any support."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ def crown(n: int) -> np.ndarray:
 
 
 def exact_cover_number(S: np.ndarray) -> int:
-    """By trying: all maximal rectangles (the columns that a set of rows shares), then ever more of them."""
+    """Search exhaustively: all maximal rectangles (the columns that a set of rows shares), then more and more of them."""
     rectangles = set()
     for size in range(1, len(S) + 1):
         for rows in itertools.combinations(range(len(S)), size):
@@ -93,7 +93,7 @@ def test_a_full_matrix_takes_one_rectangle(shape: tuple[int, int]) -> None:
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5, 6, 7, 10, 20, 35])
 def test_bounds_of_the_crown_hold_its_known_number(n: int) -> None:
-    """The least k whose middle binomial coefficient is at least n (de Caen, Gregory, Pullman 1981)."""
+    """Compare with the least k whose middle binomial coefficient is at least n (de Caen, Gregory, Pullman 1981)."""
     cover_number = next(k for k in range(1, n + 1) if comb(k, k // 2) >= n)
     cover = support_cover(crown(n).astype(float))
     assert antichain_bound(crown(n)) == cover.lower_bound == cover_number <= cover.upper_bound

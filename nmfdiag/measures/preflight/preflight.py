@@ -19,6 +19,7 @@ from nmfdiag.networks.layers import ReluLayer
 from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.survey import AUXILIARY, Survey, survey
+from nmfdiag.text import plural
 
 FEW_SAMPLES, FEW_CLASSES = 10, 3
 """Samples per class and classes below which a remark is made."""
@@ -246,9 +247,7 @@ def _batch_remarks(sizes: dict[int, int]) -> list[str]:
             f"{classes} fewer than {FEW_SAMPLES} samples (class {c}: {n}), of which one is worth {1 / n:.2f} of an accuracy."
         )
     if len(sizes) < FEW_CLASSES:
-        remarks.append(
-            f"Only {len(sizes)} class{'es' * (len(sizes) > 1)}: classes differ, and error bars rest on them."
-        )
+        remarks.append(f"Only {plural(len(sizes), 'class', 'classes')}: classes differ, and error bars rest on them.")
     return remarks
 
 
