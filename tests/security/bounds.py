@@ -1,4 +1,4 @@
-"""How much memory and time of the processor a hostile file may take: both apart from what the process has taken before."""
+"""The memory and CPU time that a hostile file may take, above what the process has taken before."""
 
 import os
 import resource
@@ -7,21 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-MEMORY = 3 * 2**29
+MEMORY_BYTES = 3 * 2**29
 SECONDS = 60
+"""Of CPU time."""
 
 
 @contextmanager
-def bounded(seconds: float = SECONDS) -> Iterator[None]:
-    """Allow 1.5 GiB of memory more than there is in use, and a minute of the processor, which no machine's load changes."""
+def limit_resources(seconds: float = SECONDS) -> Iterator[None]:
+    """Limit memory to 1.5 GiB more than is in use, and CPU time, which does not depend on the machine's load."""
     pages = int(Path("/proc/self/statm").read_text().split()[5]) if Path("/proc/self/statm").exists() else 0
     before = resource.getrlimit(resource.RLIMIT_DATA)
     resource.setrlimit(
-        resource.RLIMIT_DATA, (pages * os.sysconf("SC_PAGE_SIZE") + MEMORY, before[1]) if pages else before
+        resource.RLIMIT_DATA, (pages * os.sysconf("SC_PAGE_SIZE") + MEMORY_BYTES, before[1]) if pages else before
     )
-    began = time.process_time()
+    start = time.process_time()
     try:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_DATA, before)
-    assert time.process_time() - began < seconds
+    assert time.process_time() - start < seconds

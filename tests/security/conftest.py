@@ -1,4 +1,4 @@
-"""Shared by the tests of security: helper modules of this folder, a good network, and a place for a hostile file."""
+"""Helper modules of this folder, a good network, and a place for a hostile file."""
 
 import importlib.util
 import subprocess
@@ -13,26 +13,26 @@ sys.path.insert(0, str(Path(__file__).parent))
 from foreign_network import Stranger, make_stranger
 from pickle_reader import read_in_process
 
-NO_BOUNDS = importlib.util.find_spec("resource") is None
-"""Windows can't bound a process's memory so."""
-collect_ignore = ["test_corpus.py", "test_fuzz.py", "test_zoo_add.py"] if NO_BOUNDS else []
+NO_LIMITS = importlib.util.find_spec("resource") is None
+"""Whether the system, as Windows, can't limit a process's memory this way."""
+collect_ignore = ["test_corpus.py", "test_fuzz.py", "test_zoo_add.py"] if NO_LIMITS else []
 
 
 @pytest.fixture(scope="session")
 def stranger(tmp_path_factory: pytest.TempPathFactory) -> Stranger:
-    """A small network with its samples."""
+    """Return a small network with its samples."""
     return make_stranger(tmp_path_factory.mktemp("stranger"), exported=False)
 
 
 @pytest.fixture
 def in_this_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Spare the seconds that a child process takes to start."""
+    """Read pickles in this process, since a child process takes seconds to start."""
     read_in_process(monkeypatch)
 
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Where the file is written; beside it lies what nobody may touch, and what the process works in."""
+    """Return the folder of the hostile file, the process's working folder, and files that must not change."""
     for name in ("hostile", "work", "temporary"):
         (tmp_path / name).mkdir()
     monkeypatch.chdir(tmp_path / "work")

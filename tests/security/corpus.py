@@ -1,4 +1,4 @@
-"""Files as an attacker would write them: each can be written into a folder, and says what it is and what is to be said of it."""
+"""All hostile files; each writes itself into a folder and has a description and the expected message."""
 
 from hostile import Hostile
 from hostile_folders import programs, recordings

@@ -11,16 +11,16 @@ from PIL import Image, PngImagePlugin
 
 
 def png(value: int = 0, side: int = 16, text: bytes = b"") -> bytes:
-    """A grey image; with a text beside it that is packed."""
-    buffer, about = io.BytesIO(), PngImagePlugin.PngInfo()
+    """Return a grey image, with a compressed text chunk if there is a text."""
+    buffer, info = io.BytesIO(), PngImagePlugin.PngInfo()
     if text:
-        about.add(b"zTXt", b"a\0\0" + zlib.compress(text))
-    Image.new("L", (side, side), value).save(buffer, "PNG", pnginfo=about)
+        info.add(b"zTXt", b"a\0\0" + zlib.compress(text))
+    Image.new("L", (side, side), value).save(buffer, "PNG", pnginfo=info)
     return buffer.getvalue()
 
 
 def png_of_size(width: int, height: int) -> bytes:
-    """An image that claims to be of that size."""
+    """Return an image that claims to have this size."""
     content = bytearray(png())
     content[16:24] = struct.pack(">2I", width, height)
     content[29:33] = struct.pack(">I", zlib.crc32(content[12:29]))
@@ -28,28 +28,28 @@ def png_of_size(width: int, height: int) -> bytes:
 
 
 def wav(n: int = 8000, rate: int = 8000) -> bytes:
-    """A recording of silence."""
+    """Return a recording of silence."""
     data = bytes(2 * n)
     form = struct.pack("<HHIIHH", 1, 1, rate, 2 * rate, 2, 16)
     return b"".join([b"RIFF", struct.pack("<I", 36 + len(data)), b"WAVEfmt ", struct.pack("<I", 16), form, b"data", struct.pack("<I", len(data)), data])  # fmt: skip
 
 
 def npy(header: str, body: bytes = b"") -> bytes:
-    """An array of NumPy's format with a header that says anything."""
+    """Return an array in NumPy's format with any header."""
     padded = header.ljust(117) + "\n"
     return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(padded)) + padded.encode() + body
 
 
 def zip_of(target: Path | io.BytesIO, entries: dict[str, bytes], packing: int = zipfile.ZIP_STORED) -> bytes:
-    """Write a zip file; returns its bytes where it goes to memory."""
+    """Write a zip file; return its bytes if the target is in memory."""
     with zipfile.ZipFile(target, "w", packing) as archive:
         for name, content in entries.items():
             archive.writestr(name, content)
     return target.getvalue() if isinstance(target, io.BytesIO) else b""
 
 
-def claim(entries: dict[str, tuple[bytes, int]]) -> bytes:
-    """A zip whose directory says how long each entry is, whatever it holds: each is packed, and followed by zeros."""
+def lying_zip(entries: dict[str, tuple[bytes, int]]) -> bytes:
+    """Return a zip whose directory claims a length for each entry, whatever it holds: each is compressed, and followed by zeros."""
     body, listed = b"", b""
     for name, (content, size) in entries.items():
         packer = zlib.compressobj(9, wbits=-15)

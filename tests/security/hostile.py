@@ -1,4 +1,4 @@
-"""What a hostile file is, and how one is written."""
+"""Hostile files and functions that write them."""
 
 import os
 import pickle
@@ -13,26 +13,26 @@ from file_bytes import zip_of
 WEIGHTS, SAMPLES, ACTIVATIONS, EXPORTED, ROOT = "weights", "samples", "activations", "exported", "data root"
 SCRIPT = "<img src=x onerror=alert(1)>"
 NAMES = (SCRIPT, "${jndi:x} %s %n", "$(touch ran)", "a\x1b]0;title\x07b", "![a](https:b.example)", "\u202egnp.a", "-rf")
-"""Names of classes and files that somebody may want a page, a terminal, a shell or a format string to read."""
+"""Names of classes and files aimed at a page, a terminal, a shell or a format string."""
 
 
 @dataclass(frozen=True)
 class Hostile:
-    """One file, or folder.
+    """A hostile file or folder.
 
     Attributes:
-        name: What it is called, with its suffix.
-        role: As what it is given: weights, samples, activations, exported program, or the folder of the data sets.
-        write: Writes it to a path; gets a file too that is there afterwards if its code was run.
-        words: What is said of it, as a regular expression; empty if it is harmless but for its names, and is read.
-        data: For a folder of data sets, the one in it.
-        only_path: Whether no browser can send it: a folder, a link, a device.
+        name: File name, with its suffix.
+        role: What it is passed as: weights, samples, activations, exported program, or the folder of the data sets.
+        write: Writes it to a path; the second argument is a file that exists afterwards if its code was run.
+        message: The expected message, as a regular expression; empty if it is read, since only its names are hostile.
+        data: The data set in a folder of data sets.
+        only_path: Whether a browser can't send it: a folder, a link, a device.
     """
 
     name: str
     role: str
     write: Callable[[Path, Path], None]
-    words: str
+    message: str
     data: str = ""
     only_path: bool = False
 
@@ -41,8 +41,8 @@ class Hostile:
         return f"{self.role}: {self.write.__doc__ or self.name}".encode("ascii", "backslashreplace").decode()
 
 
-class Runs:
-    """Unpickles into what a function returns, and so calls it."""
+class Call:
+    """An object whose unpickling calls a function."""
 
     def __init__(self, function: Any, *arguments: Any):
         self.reduced = (function, arguments)
@@ -51,31 +51,31 @@ class Runs:
         return self.reduced
 
 
-def touching(bait: Path) -> Runs:
-    return Runs(os.system, f"touch '{bait}'")
+def touch_command(bait: Path) -> Call:
+    return Call(os.system, f"touch '{bait}'")
 
 
-def of(write: Callable[[Path, Path], object], about: str) -> Callable[[Path, Path], None]:
-    """A writer with words about what it writes."""
+def describe(write: Callable[[Path, Path], object], description: str) -> Callable[[Path, Path], None]:
+    """Return a writer with a description as its docstring."""
 
-    def named(path: Path, bait: Path) -> None:
+    def writer(path: Path, bait: Path) -> None:
         write(path, bait)
 
-    named.__doc__ = about
-    return named
+    writer.__doc__ = description
+    return writer
 
 
-def holding(content: bytes, about: str) -> Callable[[Path, Path], None]:
-    return of(lambda path, bait: path.write_bytes(content), about)
+def content_writer(content: bytes, description: str) -> Callable[[Path, Path], None]:
+    return describe(lambda path, bait: path.write_bytes(content), description)
 
 
-def saving(value: Callable[[Path], Any], about: str, **options: Any) -> Callable[[Path, Path], None]:
-    return of(lambda path, bait: torch.save(value(bait), path, **options), about)
+def torch_writer(value: Callable[[Path], Any], description: str, **options: Any) -> Callable[[Path, Path], None]:
+    return describe(lambda path, bait: torch.save(value(bait), path, **options), description)
 
 
-def exported(path: Path, bait: Path) -> None:
-    """A program of torch.export whose constants are a pickle that runs code."""
-    trap = pickle.dumps(touching(bait), protocol=2)
+def write_exported(path: Path, bait: Path) -> None:
+    """Write a program of torch.export whose constants are a pickle that runs code."""
+    trap = pickle.dumps(touch_command(bait), protocol=2)
     entries = {
         "x/archive_format": b"pt2",
         "x/models/model.json": b"{}",
@@ -85,12 +85,12 @@ def exported(path: Path, bait: Path) -> None:
     zip_of(path, entries)
 
 
-def sparse(path: Path, size: int) -> None:
+def write_sparse(path: Path, size: int) -> None:
     with path.open("wb") as file:
         file.truncate(size)
 
 
-def folder_of(path: Path, entries: dict[str, bytes]) -> Path:
+def write_folder(path: Path, entries: dict[str, bytes]) -> Path:
     for name, content in entries.items():
         (path / name).parent.mkdir(parents=True, exist_ok=True)
         (path / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Try a hostile file, and see that nothing came of it but what is said."""
+"""Running a command on a hostile file, and checking that it had no effect but its message."""
 
 import os
 import re
@@ -6,45 +6,45 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bounds import bounded
+from bounds import limit_resources
 from hostile import Hostile
 
 from nmfdiag.cli import MISTAKE, OK, WRONG
 from nmfdiag.errors import NO_TEXT
 
 
-def written(place: Path, each: Hostile) -> Path:
-    path = place / "hostile" / each.name
-    each.write(path, place / "ran")
+def write_case(place: Path, case: Hostile) -> Path:
+    path = place / "hostile" / case.name
+    case.write(path, place / "ran")
     return path
 
 
-def everything(place: Path) -> set[str]:
-    """All that lies beside the hostile file."""
-    found = set()
+def list_paths(place: Path) -> set[str]:
+    """Return all paths beside the hostile file."""
+    paths = set()
     for folder, inner, files in os.walk(place):
         if folder == str(place):
             inner.remove("hostile")
-        found |= {os.path.join(folder, name) for name in (*inner, *files)}
-    return found
+        paths |= {os.path.join(folder, name) for name in (*inner, *files)}
+    return paths
 
 
-def checked(place: Path, act: Callable[[], str]) -> str:
-    """Do something with the file, and see that nothing else came of it than what it says."""
-    before = everything(place)
-    with bounded():
-        said = act()
+def run_checked(place: Path, run: Callable[[], str]) -> str:
+    """Run something with the file, check that it had no other effect, and return its message."""
+    before = list_paths(place)
+    with limit_resources():
+        message = run()
     zoo = os.path.join(place, "work", "zoo", "")
-    left = {path for path in everything(place) - before if not os.path.join(path, "").startswith(zoo)}
-    assert not left, left
+    new_paths = {path for path in list_paths(place) - before if not os.path.join(path, "").startswith(zoo)}
+    assert not new_paths, new_paths
     assert not (place / "ran").exists()
-    assert not NO_TEXT.search(said.replace("\n", ""))
-    said.encode()
-    return said
+    assert not NO_TEXT.search(message.replace("\n", ""))
+    message.encode()
+    return message
 
 
-def told(code: int, captured: pytest.CaptureFixture[str]) -> str:
-    """What a command has said of the caller's mistake: one line, after its progress bar."""
+def command_message(code: int, captured: pytest.CaptureFixture[str]) -> str:
+    """Return a command's output; of a caller's mistake the error, one line after the progress bar."""
     out, err = captured.readouterr()
     assert "Traceback" not in err
     if code == MISTAKE:
@@ -55,9 +55,9 @@ def told(code: int, captured: pytest.CaptureFixture[str]) -> str:
     return out
 
 
-def as_expected(words: str, said: str) -> None:
-    """See that these words are said of it; where there are none it is read, and whether it fits is another matter."""
-    if words == "lies":
-        assert re.match(r"error: lies\.npz[: ].", said), said
-    elif words:
-        assert said.startswith("error: ") and re.search(words.removeprefix("^"), said), said
+def check_message(pattern: str, message: str) -> None:
+    """Check the message against the expected pattern; without a pattern any message passes."""
+    if pattern == "lies":
+        assert re.match(r"error: lies\.npz[: ].", message), message
+    elif pattern:
+        assert message.startswith("error: ") and re.search(pattern.removeprefix("^"), message), message

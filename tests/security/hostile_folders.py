@@ -1,18 +1,18 @@
-"""Folders of known data sets, and programs, as an attacker would write them."""
+"""Hostile folders of known data sets, and hostile programs."""
 
 import pickle
 import struct
 import zlib
 from collections.abc import Iterator
 
-from file_bytes import claim, gz, listed, wav
-from hostile import EXPORTED, ROOT, Hostile, exported, folder_of, holding, of, touching
+from file_bytes import gz, listed, lying_zip, wav
+from hostile import EXPORTED, ROOT, Hostile, content_writer, describe, touch_command, write_exported, write_folder
 
 PARTS = ("images-idx3", "labels-idx1")
 
 
 def recordings() -> Iterator[Hostile]:
-    """Folders of data sets that are known by name."""
+    """Yield folders of data sets that are known by name."""
     table = b"slice_file_name,fold,classID\n1-0-0-0.wav,1,0\n"
     clips = {
         "a billion samples": (wav(), {40: struct.pack("<I", 2**31 - 1)}, ""),
@@ -21,16 +21,20 @@ def recordings() -> Iterator[Hostile]:
         "no wav": (b"fLaC" + bytes(100), {}, "can't be decoded"),
         "another format": (b"FORM" + struct.pack(">I", 46) + b"AIFFCOMM" + bytes(100), {}, "can't be decoded"),
     }
-    for about, (content, changes, words) in clips.items():
+    for description, (content, changes, message) in clips.items():
         clip = bytearray(content)
-        for at, change in changes.items():
-            clip[at : at + len(change)] = change
+        for offset, change in changes.items():
+            clip[offset : offset + len(change)] = change
         entries = {"UrbanSound8K/audio/fold1/1-0-0-0.wav": bytes(clip), "UrbanSound8K/metadata/UrbanSound8K.csv": table}
-        write = of(lambda path, bait, entries=entries: folder_of(path, entries), f"UrbanSound8K, {about}")  # type: ignore[misc]
-        yield Hostile("root", ROOT, write, words, data="urban_sound", only_path=True)
+        write = describe(
+            lambda path, bait, entries=entries: write_folder(path, entries), f"UrbanSound8K, {description}"
+        )  # type: ignore[misc]
+        yield Hostile("root", ROOT, write, message, data="urban_sound", only_path=True)
         spoken = {"recordings/0_ann_7.wav": bytes(clip)}
-        write = of(lambda path, bait, entries=spoken: folder_of(path, entries), f"spoken digits, {about}")  # type: ignore[misc]
-        yield Hostile("root", ROOT, write, words, data="spoken_digits", only_path=True)
+        write = describe(
+            lambda path, bait, entries=spoken: write_folder(path, entries), f"spoken digits, {description}"
+        )  # type: ignore[misc]
+        yield Hostile("root", ROOT, write, message, data="spoken_digits", only_path=True)
     entries = {
         "UrbanSound8K/audio/fold1/1-0-0-0.wav": wav(),
         "UrbanSound8K/metadata/UrbanSound8K.csv": table.replace(b"1-0", b"../../1-0"),
@@ -38,27 +42,27 @@ def recordings() -> Iterator[Hostile]:
     yield Hostile(
         "root",
         ROOT,
-        of(lambda path, bait: folder_of(path, entries), "a table whose names lead out"),
+        describe(lambda path, bait: write_folder(path, entries), "a table whose names lead out"),
         "where it is not",
         data="urban_sound",
         only_path=True,
     )
-    bomb = claim({"recordings/0_ann_7.wav": (wav(), 2**31)})
+    bomb = lying_zip({"recordings/0_ann_7.wav": (wav(), 2**31)})
     yield Hostile(
         "root",
         ROOT,
-        of(lambda path, bait: folder_of(path, {"fsdd_wav.zip": bomb}), "a zip of a recording of 2 GiB"),
+        describe(lambda path, bait: write_folder(path, {"fsdd_wav.zip": bomb}), "a zip of a recording of 2 GiB"),
         "expands to more than",
         data="spoken_digits",
         only_path=True,
     )
     packer = zlib.compressobj(9, wbits=31)
-    first, more = (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
-    zeros = {f"MNIST/raw/train-{part}-ubyte.gz": first + more * 256 for part in PARTS}
+    first, block = (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    zeros = {f"MNIST/raw/train-{part}-ubyte.gz": first + block * 256 for part in PARTS}
     yield Hostile(
         "root",
         ROOT,
-        of(lambda path, bait: folder_of(path, zeros), "257 MiB of nothing, gzipped"),
+        describe(lambda path, bait: write_folder(path, zeros), "257 MiB of nothing, gzipped"),
         "unpacks to more than",
         data="mnist",
         only_path=True,
@@ -69,7 +73,7 @@ def recordings() -> Iterator[Hostile]:
     yield Hostile(
         "root",
         ROOT,
-        of(lambda path, bait: folder_of(path, axes), "an image of 255 axes"),
+        describe(lambda path, bait: write_folder(path, axes), "an image of 255 axes"),
         "is not an IDX file",
         data="mnist",
         only_path=True,
@@ -78,16 +82,16 @@ def recordings() -> Iterator[Hostile]:
     yield Hostile(
         "root",
         ROOT,
-        of(lambda path, bait: folder_of(path, raw), "files that torchvision reads"),
+        describe(lambda path, bait: write_folder(path, raw), "files that torchvision reads"),
         "was not found",
         data="mnist",
         only_path=True,
     )
-    trap = of(
-        lambda path, bait: folder_of(
+    trap = describe(
+        lambda path, bait: write_folder(
             path,
             {
-                f"cifar-10-batches-py/{name}": pickle.dumps(touching(bait))
+                f"cifar-10-batches-py/{name}": pickle.dumps(touch_command(bait))
                 for name in ("batches.meta", *(f"data_batch_{i}" for i in range(1, 6)))
             },
         ),
@@ -97,14 +101,14 @@ def recordings() -> Iterator[Hostile]:
 
 
 def programs() -> Iterator[Hostile]:
-    """What may run code, and is not trusted."""
+    """Yield programs that may run code and are not trusted."""
     yield Hostile(
-        "network.pt2", EXPORTED, exported, "opening one can run code that its author put into it", only_path=True
+        "network.pt2", EXPORTED, write_exported, "opening one can run code that its author put into it", only_path=True
     )
     yield Hostile(
         "none.pt2",
         EXPORTED,
-        holding(listed(10_000), "no exported program"),
+        content_writer(listed(10_000), "no exported program"),
         "is not an exported program",
         only_path=True,
     )

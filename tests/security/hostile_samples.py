@@ -1,4 +1,4 @@
-"""Arrays and images as an attacker would write them."""
+"""Hostile arrays and images."""
 
 import io
 import os
@@ -6,12 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from file_bytes import claim, jpeg_of_scans, listed, npy, png, png_of_size, zip_of
-from hostile import ACTIVATIONS, NAMES, SAMPLES, Hostile, folder_of, holding, of, sparse, touching
+from file_bytes import jpeg_of_scans, listed, lying_zip, npy, png, png_of_size, zip_of
+from hostile import (
+    ACTIVATIONS,
+    NAMES,
+    SAMPLES,
+    Hostile,
+    content_writer,
+    describe,
+    touch_command,
+    write_folder,
+    write_sparse,
+)
 
 
 def arrays() -> Iterator[Hostile]:
-    """Archives of NumPy, as samples and as activations."""
+    """Yield archives of NumPy, as samples and as activations."""
     labels = npy("{'descr': '<i8', 'fortran_order': False, 'shape': (2,), }", bytes(16))
     heads = {
         "a petabyte": "{'descr': '|u1', 'fortran_order': False, 'shape': (1000000000000000,), }",
@@ -25,49 +35,49 @@ def arrays() -> Iterator[Hostile]:
         "brackets": "(" * 9000,
         "ninety axes": f"{{'descr': '|u1', 'fortran_order': False, 'shape': {(1,) * 90}, }}",
     }
-    for about, head in heads.items():
+    for description, head in heads.items():
         for role, name in ((SAMPLES, "x"), (ACTIVATIONS, "activations")):
             entries = {f"{name}.npy": npy(head, bytes(1)), "y.npy": labels, "labels.npy": labels, "weight.npy": labels}
-            write = of(lambda path, bait, entries=entries: zip_of(path, entries), f".npz, {about}")  # type: ignore[misc]
+            write = describe(lambda path, bait, entries=entries: zip_of(path, entries), f".npz, {description}")  # type: ignore[misc]
             yield Hostile("lies.npz", role, write, "lies")
-    trap = of(
+    trap = describe(
         lambda path, bait: np.savez(
-            path.open("wb"), allow_pickle=True, x=np.array([touching(bait)], object), y=np.zeros(1, int)
+            path.open("wb"), allow_pickle=True, x=np.array([touch_command(bait)], object), y=np.zeros(1, int)
         ),
         "objects that run code",
     )
     yield Hostile("trap.npz", SAMPLES, trap, r"array x\.npy is of objects")
     large = npy("{'descr': '|i1', 'fortran_order': False, 'shape': (1610612736, 1), }")
-    bomb = claim({"x.npy": (large, len(large) + 3 * 2**29), "y.npy": (labels, len(labels))})
+    bomb = lying_zip({"x.npy": (large, len(large) + 3 * 2**29), "y.npy": (labels, len(labels))})
     yield Hostile(
         "bomb.npz",
         SAMPLES,
-        holding(bomb, "1.5 GiB that would be 6 as floats"),
+        content_writer(bomb, "1.5 GiB that would be 6 as floats"),
         "x takes more than 4 GiB|can't be read|not a readable",
     )
     yield Hostile(
         "huge.npz",
         SAMPLES,
-        holding(claim({"x.npy": (large, 2**34), "y.npy": (labels, len(labels))}), "16 GiB in 1 MB"),
+        content_writer(lying_zip({"x.npy": (large, 2**34), "y.npy": (labels, len(labels))}), "16 GiB in 1 MB"),
         "expands to more than|is not a readable",
     )
     over = {"x": np.full((4, 3), 1e300), "y": np.array([0, 1, 0, 1])}
     yield Hostile(
         "over.npz",
         SAMPLES,
-        of(lambda path, bait: np.savez(path.open("wb"), **over), "numbers that no float32 holds"),
+        describe(lambda path, bait: np.savez(path.open("wb"), **over), "numbers that no float32 holds"),
         "too large for float32",
     )  # type: ignore[arg-type]
     yield Hostile(
         "listed.npz",
         SAMPLES,
-        of(lambda path, bait: path.write_bytes(listed(2 * 10**6)), "an .npz of two million names"),
+        describe(lambda path, bait: path.write_bytes(listed(2 * 10**6)), "an .npz of two million names"),
         "lists its entries in .* accepted are",
     )
     yield Hostile(
         "many.npz",
         ACTIVATIONS,
-        holding(listed(10_000, "a.npy"), "an .npz of names alone"),
+        content_writer(listed(10_000, "a.npy"), "an .npz of names alone"),
         "has no array called activations or x",
     )
     big = {
@@ -76,19 +86,22 @@ def arrays() -> Iterator[Hostile]:
         "weight": np.ones((2, 3), ">f8"),
     }
     yield Hostile(
-        "big.npz", ACTIVATIONS, of(lambda path, bait: np.savez(path.open("wb"), **big), "the other order of bytes"), ""
+        "big.npz",
+        ACTIVATIONS,
+        describe(lambda path, bait: np.savez(path.open("wb"), **big), "the other order of bytes"),
+        "",
     )  # type: ignore[arg-type]
     odd = big | {"labels": np.array([0, 1, 0, 1], np.longdouble)}
     yield Hostile(
         "odd.npz",
         ACTIVATIONS,
-        of(lambda path, bait: np.savez(path.open("wb"), **odd), "labels of sixteen bytes"),
+        describe(lambda path, bait: np.savez(path.open("wb"), **odd), "labels of sixteen bytes"),
         "Labels must be whole numbers",
     )  # type: ignore[arg-type]
 
 
 def images() -> Iterator[Hostile]:
-    """Zips and folders of images."""
+    """Yield zips and folders of images."""
     good = {f"{c}/{i}.png": png(40 * i) for c in "ab" for i in range(4)}
     packed = {
         "names that lead out": ({"../a/1.png": png(), "/a/2.png": png(), "a/../../3.png": png(), "..\\a\\1.png": png()}, "No images as"),
@@ -98,9 +111,12 @@ def images() -> Iterator[Hostile]:
         "PostScript": ({"a/1.png": b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n(ran) (w) file\n"}, "can't be decoded"),
         "a drawing with a script": ({"a/1.png": b"<svg xmlns='http://www.w3.org/2000/svg'><script>1</script></svg>"}, "can't be decoded"),
     }  # fmt: skip
-    for about, (entries, words) in packed.items():
+    for description, (entries, message) in packed.items():
         yield Hostile(
-            "images.zip", SAMPLES, of(lambda path, bait, entries=entries: zip_of(path, entries), about), words
+            "images.zip",
+            SAMPLES,
+            describe(lambda path, bait, entries=entries: zip_of(path, entries), description),
+            message,
         )  # type: ignore[misc]
     plain = zip_of(io.BytesIO(), {"a/1.png": png()})
     broken = {
@@ -112,46 +128,56 @@ def images() -> Iterator[Hostile]:
         "a password": plain.replace(b"\x14\x00\x00\x00\x00\x00", b"\x14\x00\x01\x00\x00\x00"),
         "half of it": plain[: len(plain) // 2],
     }
-    for about, content in broken.items():
+    for description, content in broken.items():
         yield Hostile(
             "broken.zip",
             SAMPLES,
-            holding(content, f"a zip, {about}"),
+            content_writer(content, f"a zip, {description}"),
             "can't be read|is not a readable zip|No images|packs .* in a way that is not accepted",
         )
-    named = {f"{name}/{i}.png": png(40 * i) for name in NAMES for i in range(2)}
+    named_folders = {f"{name}/{i}.png": png(40 * i) for name in NAMES for i in range(2)}
     yield Hostile(
         "named.zip",
         SAMPLES,
-        of(lambda path, bait: zip_of(path, named), "classes with names for a page or a terminal"),
+        describe(lambda path, bait: zip_of(path, named_folders), "classes with names for a page or a terminal"),
         "",
     )
     yield Hostile(
-        "named", SAMPLES, of(lambda path, bait: folder_of(path, named), "a folder of such classes"), "", only_path=True
+        "named",
+        SAMPLES,
+        describe(lambda path, bait: write_folder(path, named_folders), "a folder of such classes"),
+        "",
+        only_path=True,
     )
     raw = {f"{os.fsdecode(name)}/{i}.png": png(9 * i) for name in (b"a\xff", b"a\xfe", b"b") for i in range(2)}
     yield Hostile(
         "raw",
         SAMPLES,
-        of(lambda path, bait: folder_of(path, raw), "classes whose names are no text"),
+        describe(lambda path, bait: write_folder(path, raw), "classes whose names are no text"),
         "",
         only_path=True,
     )
-    for about, write, words in (
+    for description, write, message in (
         ("a folder in itself a thousand times", deep, "No images as"),
         ("pipes, links to a device and around", devices, "No images as"),
         (
             "an image file of 10 GiB",
-            lambda path: sparse(folder_of(path, good) / "a" / "0.png", 10 * 2**30),
+            lambda path: write_sparse(write_folder(path, good) / "a" / "0.png", 10 * 2**30),
             "has more than 64 MiB",
         ),
         ("links that lead out", links_out, "No images as"),
     ):
-        yield Hostile("folder", SAMPLES, of(lambda path, bait, write=write: write(path), about), words, only_path=True)  # type: ignore[misc]
+        yield Hostile(
+            "folder",
+            SAMPLES,
+            describe(lambda path, bait, write=write: write(path), description),
+            message,
+            only_path=True,
+        )  # type: ignore[misc]
     yield Hostile(
         "x" * 5000,
         SAMPLES,
-        of(lambda path, bait: None, "a name of five thousand letters"),
+        describe(lambda path, bait: None, "a name of five thousand letters"),
         "Unknown data set",
         only_path=True,
     )
@@ -159,13 +185,13 @@ def images() -> Iterator[Hostile]:
 
 def deep(path: Path) -> None:
     path.mkdir()
-    here = os.open(path, os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     for _ in range(1500):
-        os.mkdir("d", dir_fd=here)
-        inner = os.open("d", os.O_RDONLY, dir_fd=here)
-        os.close(here)
-        here = inner
-    os.close(here)
+        os.mkdir("d", dir_fd=descriptor)
+        inner = os.open("d", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
 
 
 def devices(path: Path) -> None:
@@ -177,7 +203,7 @@ def devices(path: Path) -> None:
 
 
 def links_out(path: Path) -> None:
-    secret = folder_of(path.parent / "outside", {"a/1.png": png()})
+    secret = write_folder(path.parent / "outside", {"a/1.png": png()})
     path.mkdir()
     (path / "all").symlink_to(secret)
     (path / "a").mkdir()

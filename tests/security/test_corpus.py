@@ -1,4 +1,4 @@
-"""Every hostile file through each way in: a named error or a plain answer, no code run, memory and time bounded, nothing written outside."""
+"""Every hostile file by each entry point: an error or an answer, no code run, limited memory and time, nothing written outside."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ import pytest
 from corpus import CORPUS
 from foreign_network import Stranger
 from hostile import ACTIVATIONS, EXPORTED, ROOT, SAMPLES, WEIGHTS, Hostile
-from hostile_checks import as_expected, checked, told, written
+from hostile_checks import check_message, command_message, run_checked, write_case
 
 from nmfdiag.cli import main
 from nmfdiag.data.datasets import load
@@ -23,59 +23,59 @@ pytestmark = [
 UPLOADS = {WEIGHTS: browse.WEIGHTS, SAMPLES: browse.SAMPLES, ACTIVATIONS: browse.ACTIVATIONS}
 
 
-def through_the_library(each: Hostile, path: Path, stranger: Stranger) -> str:
+def through_the_library(case: Hostile, path: Path, stranger: Stranger) -> str:
     try:
-        if each.role == WEIGHTS:
+        if case.role == WEIGHTS:
             return open_checkpoint("auto", path, stranger.data).title
-        if each.role == EXPORTED:
+        if case.role == EXPORTED:
             return open_exported(path, stranger.data).title
-        if each.role == ACTIVATIONS:
+        if case.role == ACTIVATIONS:
             return open_activations(path).title
-        return " ".join(load(each.data or str(path), root=path if each.data else None).class_names)
+        return " ".join(load(case.data or str(path), root=path if case.data else None).class_names)
     except NmfdiagError as error:
         return f"error: {error}"
 
 
-def options(each: Hostile, path: Path, stranger: Stranger) -> list[str]:
-    data = each.data or str(path)
+def options(case: Hostile, path: Path, stranger: Stranger) -> list[str]:
+    data = case.data or str(path)
     return {
         WEIGHTS: [f"--weights={path}", "--data", stranger.data],
         EXPORTED: ["--exported", str(path), "--data", stranger.data],
         ACTIVATIONS: ["--activations", str(path)],
         SAMPLES: ["--weights", stranger.weights, f"--data={data}"],
         ROOT: ["--weights", stranger.weights, "--data", data],
-    }[each.role]
+    }[case.role]
 
 
 @pytest.mark.usefixtures("in_this_process")
-@pytest.mark.parametrize("each", CORPUS, ids=[each.id for each in CORPUS])
+@pytest.mark.parametrize("case", CORPUS, ids=[case.id for case in CORPUS])
 def test_every_hostile_file_by_each_way_in(
-    each: Hostile, place: Path, stranger: Stranger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    case: Hostile, place: Path, stranger: Stranger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = written(place, each)
-    monkeypatch.setenv("NMFDIAG_DATA", str(path if each.data else place / "work"))
-    said = checked(place, lambda: through_the_library(each, path, stranger))
-    assert each.words or not said.startswith("error: "), said
-    as_expected(each.words, said)
-    command = ["diagnose", *options(each, path, stranger), "--preflight"]
-    as_expected(each.words, checked(place, lambda: told(main(command), capsys)))
-    if each.role == EXPORTED:
+    path = write_case(place, case)
+    monkeypatch.setenv("NMFDIAG_DATA", str(path if case.data else place / "work"))
+    message = run_checked(place, lambda: through_the_library(case, path, stranger))
+    assert case.message or not message.startswith("error: "), message
+    check_message(case.message, message)
+    command = ["diagnose", *options(case, path, stranger), "--preflight"]
+    check_message(case.message, run_checked(place, lambda: command_message(main(command), capsys)))
+    if case.role == EXPORTED:
         return
     private = place / "private"
     private.mkdir()
-    if not each.only_path:
-        content = path.read_bytes() or b" "  # an empty one is not taken
-        path = browse.save_upload(private, each.role, each.name, content, UPLOADS[each.role])
-    command = open_command(opening(each, path, stranger))[3:]
+    if not case.only_path:
+        content = path.read_bytes() or b" "  # an empty upload is refused
+        path = browse.save_upload(private, case.role, case.name, content, UPLOADS[case.role])
+    command = open_command(opening(case, path, stranger))[3:]
     command.remove("--json")
-    said = checked(place, lambda: told(main(command), capsys))
-    as_expected(each.words, said.replace(path.name, each.name))
+    message = run_checked(place, lambda: command_message(main(command), capsys))
+    check_message(case.message, message.replace(path.name, case.name))
 
 
-def opening(each: Hostile, path: Path, stranger: Stranger) -> Opening:
-    """As the dashboard's form says it."""
-    if each.role == ACTIVATIONS:
+def opening(case: Hostile, path: Path, stranger: Stranger) -> Opening:
+    """Return what the dashboard's form opens."""
+    if case.role == ACTIVATIONS:
         return Opening("hostile", activations=path)
-    if each.role == WEIGHTS:
+    if case.role == WEIGHTS:
         return Opening("hostile", weights=path, data=stranger.data)
-    return Opening("hostile", weights=Path(stranger.weights), data=each.data or str(path))
+    return Opening("hostile", weights=Path(stranger.weights), data=case.data or str(path))

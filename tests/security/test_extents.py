@@ -1,4 +1,4 @@
-"""What a strange file says of its size is compared with the file before anything is made of that size, or done so often."""
+"""A size claimed by a foreign file is compared with the file before anything of that size is allocated or repeated."""
 
 import gzip
 import io
@@ -45,19 +45,17 @@ def test_an_idx_file_is_read_in_pieces(tmp_path: Path) -> None:
             read_idx(path)
 
 
-def without_values(path: Path) -> None:
+def write_without_values(path: Path) -> None:
     """Write the format before PyTorch 1.6, with an empty list of storages and none of their values."""
     torch.save(STATE, path, _use_new_zipfile_serialization=False)
     content = path.read_bytes()
     keys = pickle.dumps([], 2)
-    marks = [
-        i for i in range(len(content)) if content.startswith(b"\x80\x02]q", i)
-    ]  # where the list of storages begins
+    marks = [i for i in range(len(content)) if content.startswith(b"\x80\x02]q", i)]  # starts of the list of storages
     path.write_bytes(content[: marks[-1]] + keys)
 
 
-def rewritten(path: Path, changed: bytes | None) -> None:
-    """Write the present format with other bytes in the place of one storage, or without it."""
+def write_changed(path: Path, changed: bytes | None) -> None:
+    """Write the current format with other bytes in place of one storage, or without it."""
     torch.save(STATE, path)
     with zipfile.ZipFile(path) as archive:
         entries = {info.filename: archive.read(info) for info in archive.infolist()}
@@ -68,12 +66,12 @@ def rewritten(path: Path, changed: bytes | None) -> None:
 
 
 @pytest.mark.parametrize("kind", ["earlier format", "missing", "short"])
-def test_values_that_a_file_does_not_hold_are_not_made_up(tmp_path: Path, kind: str) -> None:
+def test_missing_values_are_not_invented(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "weights.pth"
     if kind == "earlier format":
-        without_values(path)
+        write_without_values(path)
     else:
-        rewritten(path, None if kind == "missing" else b"\0" * 4)
+        write_changed(path, None if kind == "missing" else b"\0" * 4)
     with pytest.raises(NmfdiagError, match="refer to values that the file does not hold"):
         read_pickled(path, 1000)
 
@@ -81,18 +79,18 @@ def test_values_that_a_file_does_not_hold_are_not_made_up(tmp_path: Path, kind: 
 def test_either_format_is_still_read(tmp_path: Path) -> None:
     for zipped in (True, False):
         torch.save({"state_dict": STATE, "epoch": 3}, tmp_path / "w.pth", _use_new_zipfile_serialization=zipped)
-        found = read_pickled(tmp_path / "w.pth", 1000)["state_dict"]
-        assert all(torch.equal(found[name], value) for name, value in STATE.items())
+        state = read_pickled(tmp_path / "w.pth", 1000)["state_dict"]
+        assert all(torch.equal(state[name], value) for name, value in STATE.items())
 
 
-def test_types_that_nothing_computes_with_are_named(tmp_path: Path) -> None:
+def test_unusable_types_are_named(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(4, 4, dtype=torch.uint8).view(torch.float4_e2m1fn_x2)}, tmp_path / "w.safetensors")
     with pytest.raises(NmfdiagError, match="a tensor 'w' of type F4: accepted are F64, F32"):
         read_state_dict(tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("arch", ["mlp", "resnet", "cnn", "vit_b_16"])
-def test_sides_of_empty_tensors_are_not_believed(arch: str) -> None:
+def test_sides_of_empty_tensors_are_ignored(arch: str) -> None:
     names = ("fc1.linear.weight", "conv1.conv.weight", "conv1_1.conv.weight", "encoder.pos_embedding")
     for shape in ((10**9, 0), (1, 10**9, 0), (10**9, 0, 3, 3)):
         options = options_in(arch, {name: torch.zeros(shape) for name in names}, 3)
@@ -112,7 +110,7 @@ LIES: dict[str, dict[str, Any]] = {
 
 
 @pytest.fixture
-def lying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+def write_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """Write a copy of a shipped network into the user's zoo, with other fields in its entry."""
     entry = lookup("digits-mlp-p0-s0")
     for part, path in entry.files.items():
@@ -132,25 +130,25 @@ def lying(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     refresh()
 
 
-@pytest.mark.parametrize("about", LIES)
-def test_numbers_that_no_network_has_are_named(lying: Any, about: str) -> None:
-    lying(LIES[about])
+@pytest.mark.parametrize("description", LIES)
+def test_absurd_numbers_are_named(write_entry: Any, description: str) -> None:
+    write_entry(LIES[description])
     assert len(broken()) == 1 and "The zoo entry liar can't be read" in broken()[0]
-    assert lookup("digits-mlp-p0-s0").name  # the others are there
+    assert lookup("digits-mlp-p0-s0").name  # the other networks are still listed
 
 
 @pytest.mark.parametrize("options", [{"depth": 200_000}, {"width": 20_000}, {"depth": -1}])
 def test_sizes_are_compared_with_the_file_before_anything_is_built(
-    lying: Any, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
+    write_entry: Any, options: dict[str, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    lying({"recipe": {"arch_options": options}})
+    write_entry({"recipe": {"arch_options": options}})
     monkeypatch.setattr("nmfdiag.networks.architectures.build", lambda *_, **__: pytest.fail("it was built"))
     with pytest.raises(NmfdiagError, match="don't fit architecture 'mlp': nothing in the file is of the size"):
         lookup("liar").load_model()
 
 
-def test_a_network_is_loaded_as_before(lying: Any) -> None:
-    lying({})
+def test_a_network_is_loaded_as_before(write_entry: Any) -> None:
+    write_entry({})
     model, entry = lookup("liar").load_model(), lookup("liar")
     assert not any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers())) and not model.training
     right = model(entry.load_pool().inputs).argmax(1) == entry.load_pool().given_labels
@@ -202,7 +200,7 @@ def test_recordings_are_bounded_each_and_together(tmp_path: Path, monkeypatch: p
         audio.load_spoken_digits(tmp_path, "train")
 
 
-def test_an_image_may_go_through_its_pixels_so_often(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_work_of_decoding_an_image_is_limited(monkeypatch: pytest.MonkeyPatch) -> None:
     content = io.BytesIO()
     Image.new("RGB", (64, 64)).save(content, "JPEG", progressive=True)
     assert decode_image("a.jpg", content.getvalue()).size == (64, 64)

@@ -1,10 +1,10 @@
-"""Every parser of ours on made-up input, always the same, by the targets of benchmarks/fuzz; and a fuzz that can find something."""
+"""All our parsers on generated input, the same in each run, by the targets of benchmarks/fuzz; and a check of the fuzz itself."""
 
 import sys
 from pathlib import Path
 
 import pytest
-from bounds import bounded
+from bounds import limit_resources
 from headless_pages import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks" / "fuzz"))
@@ -22,23 +22,23 @@ from targets import TARGETS, Target
     ids=["few", "many"],
 )
 def test_a_parser_answers_or_says_what_is_wrong(target: Target, first_seed: int, slow: int, quick: int) -> None:
-    with bounded(seconds=60 if quick < 100 else 1200):
-        found = fuzz(target, examples=slow if target.slow else quick, first_seed=first_seed)
-    assert found.examples and not found.findings
+    with limit_resources(seconds=60 if quick < 100 else 1200):
+        report = fuzz(target, examples=slow if target.slow else quick, first_seed=first_seed)
+    assert report.examples and not report.findings
 
 
-def fails(drawn: int, folder: Path) -> None:
-    if drawn % 2:
-        raise KeyError(drawn)
+def fails(value: int, folder: Path) -> None:
+    if value % 2:
+        raise KeyError(value)
 
 
-def leaves_something(drawn: int, folder: Path) -> None:
+def leaves_something(value: int, folder: Path) -> None:
     (folder.parent / "left").write_text("x")
 
 
 @pytest.mark.parametrize(
-    ("run", "words"), [(fails, "KeyError in test_fuzz.py, fails"), (leaves_something, "written outside")]
+    ("run", "prefix"), [(fails, "KeyError in test_fuzz.py, fails"), (leaves_something, "written outside")]
 )
-def test_the_fuzz_finds_what_is_there(run: object, words: str) -> None:
-    found = fuzz(Target("planted", st.integers(), run), examples=20)  # type: ignore[arg-type]
-    assert found.examples == 20 and found.findings and all(what.startswith(words) for what in found.findings)
+def test_the_fuzz_finds_what_is_there(run: object, prefix: str) -> None:
+    report = fuzz(Target("planted", st.integers(), run), examples=20)  # type: ignore[arg-type]
+    assert report.examples == 20 and report.findings and all(finding.startswith(prefix) for finding in report.findings)

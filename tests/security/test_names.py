@@ -1,4 +1,4 @@
-"""Names of classes and files reach plots, pages, reports and terminals as text, and a page lists nothing that was not offered."""
+"""Names of classes and files appear in plots, pages, reports and terminals as text, and a page accepts listed options only."""
 
 import json
 import os
@@ -25,8 +25,8 @@ THREE = (NAMES[0], NAMES[3] + NAMES[4], RAW + NAMES[5])
 
 
 @pytest.fixture
-def named(stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A zoo with a network whose three classes have hostile names, and a report of it."""
+def hostile_zoo(stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Return a folder with a zoo of a network whose three classes have hostile names."""
     monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path / "zoo"))
     data = tmp_path / "samples"
     for name in THREE:
@@ -52,23 +52,27 @@ def named(stranger: Stranger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     refresh()
 
 
-def test_classes_are_shown_as_text(named: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_classes_are_shown_as_text(hostile_zoo: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert lookup("named").class_names == tuple(harmless(name) for name in sorted(THREE))
     assert not any(NO_TEXT.search(name) for name in lookup("named").class_names)
     capsys.readouterr()
-    assert main(["report", "named", "--html", str(named / "r.html"), "--to-json", str(named / "r.json")]) == OK
-    told = capsys.readouterr()
-    assert not any(mark in told.out + told.err for mark in MARKUP)
-    page = (named / "r.html").read_text(encoding="utf-8")
+    assert (
+        main(["report", "named", "--html", str(hostile_zoo / "r.html"), "--to-json", str(hostile_zoo / "r.json")]) == OK
+    )
+    output = capsys.readouterr()
+    assert not any(mark in output.out + output.err for mark in MARKUP)
+    page = (hostile_zoo / "r.html").read_text(encoding="utf-8")
     assert not any(mark in page[page.index("<body>") :] for mark in MARKUP)
-    assert {c["name"] for c in json.loads((named / "r.json").read_text())["class_readings"]} == set(
+    assert {c["name"] for c in json.loads((hostile_zoo / "r.json").read_text())["class_readings"]} == set(
         lookup("named").class_names
     )
-    app = visit("classes", dataset="named", arch="mlp", p="0", n="6", grid="coarse", layer="fc1")
+    app = visit("classes", data="named", arch="mlp", p="0", n="6", grid="coarse", layer="fc1")
     assert not app.exception and any("‹img" in json.dumps(plot, ensure_ascii=False) for plot in plots(app))
-    shown = [each.value for kind in (app.markdown, app.caption, app.title, app.info, app.warning) for each in kind]
-    shown += [json.dumps(plot, ensure_ascii=False) for plot in plots(app)]
-    assert not any(mark in words for words in shown for mark in MARKUP)
+    texts = [
+        element.value for kind in (app.markdown, app.caption, app.title, app.info, app.warning) for element in kind
+    ]
+    texts += [json.dumps(plot, ensure_ascii=False) for plot in plots(app)]
+    assert not any(mark in text for text in texts for mark in MARKUP)
 
 
 @pytest.mark.usefixtures("in_this_process")
@@ -98,7 +102,7 @@ def test_an_error_is_one_line_of_bounded_length() -> None:
     assert str(NmfdiagError("a\nb\x1b[2J\ud800")) == "a b\\x1b[2J\\ud800" and len(str(NmfdiagError("x" * 10**7))) < 6000
 
 
-def offered() -> None:
+def selection_page() -> None:
     import streamlit as st
 
     from nmfdiag.ui.upload_form import select_option
@@ -106,13 +110,13 @@ def offered() -> None:
     st.write(select_option("data set", ["digits"], {}))
 
 
-def test_a_browser_can_not_choose_what_was_not_offered() -> None:
-    app = AppTest.from_function(offered).run()
+def test_a_browser_can_not_choose_an_unlisted_option() -> None:
+    app = AppTest.from_function(selection_page).run()
     assert app.markdown[0].value == "digits"
     forged = WidgetStates(widgets=[WidgetState(id=app.selectbox[0].id, string_value="/etc")])
-    other = AppTest.from_function(offered)
-    other._run(forged)  # as a browser that makes up its first message
-    assert other.markdown[0].value == "digits" and not other.exception
+    forged_app = AppTest.from_function(selection_page)
+    forged_app._run(forged)  # as a forged first message of a browser
+    assert forged_app.markdown[0].value == "digits" and not forged_app.exception
 
 
 HARM = {
@@ -127,13 +131,13 @@ HARM = {
 }
 
 
-@pytest.mark.parametrize("about", [*HARM, "brackets", "a list", "nothing", "a number"])
+@pytest.mark.parametrize("description", [*HARM, "brackets", "a list", "nothing", "a number"])
 def test_one_entry_of_the_zoo_that_lies_harms_no_other(
-    about: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    description: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    record = json.loads((lookup("digits-mlp-p0-s0").folder / ENTRY_FILE).read_text()) | HARM.get(about, {})
+    record = json.loads((lookup("digits-mlp-p0-s0").folder / ENTRY_FILE).read_text()) | HARM.get(description, {})
     text = {"brackets": "[" * 10**5, "a list": "[1]", "nothing": "", "a number": "9" * 5000}.get(
-        about, json.dumps(record)
+        description, json.dumps(record)
     )
     monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path))
     (tmp_path / "evil").mkdir()
@@ -147,7 +151,7 @@ def test_one_entry_of_the_zoo_that_lies_harms_no_other(
         refresh()
 
 
-def test_sizes_that_an_entry_makes_up_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sizes_that_an_entry_invents_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = lookup("digits-mlp-p0-s0")
     for name in ("evil", "pools"):
         (tmp_path / name).mkdir()

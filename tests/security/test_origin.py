@@ -1,4 +1,4 @@
-"""A result goes under the key of what it was computed from, and under no other."""
+"""A result is stored under the key of what it was computed from, and under no other."""
 
 import json
 import shutil
@@ -22,7 +22,7 @@ SHIPPED = "digits-mlp-p1-s0"
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A copy of a shipped network in a zoo of the user's, under its name."""
+    """Return a zoo with a copy of a shipped network, under the same name."""
     entry = lookup(SHIPPED)
     shutil.copytree(entry.folder, tmp_path / SHIPPED)
     (tmp_path / "pools").mkdir()
@@ -35,7 +35,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("part", ["weights", "labels", "pool"])
-def test_files_that_are_not_those_of_the_entry_are_not_computed_from(own: Path, part: str) -> None:
+def test_changed_files_are_not_used(own: Path, part: str) -> None:
     path = lookup(SHIPPED).files[part]
     tensors = load_file(path)
     assert path.is_relative_to(own)
@@ -58,12 +58,12 @@ def test_every_kind_of_result_says_what_it_was_computed_from(tmp_path: Path) -> 
         assert cache.get(request.key) == result
         with pytest.raises(NmfdiagError, match="computed from other weights, samples or settings"):
             cache.put("another key", result)
-    stored = dict(cache._disk.read(None))[curve.key]  # moved to another row by hand
+    stored = dict(cache._disk.read(None))[curve.key]  # moved to another row
     cache._disk.set("another key", stored)
     assert cache.get("another key") is None and cache.verify().sound
 
 
-def test_keys_are_what_they_were() -> None:
+def test_keys_are_unchanged() -> None:
     request = CurveRequest(SHIPPED, "fc1", 3)
     assert key_of(request, "0" * 64) == "05bbf054756ca8bcc72585bbcd14fe8bb854c0322baf11dd44ace9814098f298"
     assert request.key == key_of(request, lookup(SHIPPED).digest)

@@ -1,4 +1,4 @@
-"""Text from outside is shown as text: in links, names of runs and layers, keys of logs, messages; and run files are read within bounds."""
+"""Foreign text in links, names of runs and layers, keys of logs and messages is shown as text; run files are read within limits."""
 
 import json
 import re
@@ -23,14 +23,14 @@ HOSTILE = (
 LIVE = re.compile(
     r"(?<!\\)(\*\*Your|\[Log|!\[x|<img|`c`|\$x\$|~~s|&lt;)|https?://evil|www\.evil|a@evil|:smile:", re.IGNORECASE
 )
-"""What Markdown, in Streamlit's manner, would make more of than text."""
+"""Patterns that Streamlit's Markdown would render as more than text."""
 PLAIN = {"plotly_chart", "arrow_data_frame", "code", "html"}
-"""Elements that read no Markdown."""
+"""Elements that don't interpret Markdown."""
 HEAD = {"name": HOSTILE, "experiment": HOSTILE, "recipe": None, "probe": {"measure": HOSTILE, "per_class": HOSTILE}, "provenance": {"date": HOSTILE, HOSTILE: HOSTILE}}  # fmt: skip
 
 
 def texts_of(message: Message) -> Iterator[str]:
-    """All strings of a message that the browser gets."""
+    """Yield all strings of a message to the browser."""
     for field, value in message.ListFields():
         if field.name in ("url", "id", "element_id", "key"):
             continue
@@ -42,16 +42,16 @@ def texts_of(message: Message) -> Iterator[str]:
                 yield part
 
 
-def shown(app: AppTest) -> list[str]:
-    """What the page shows where Markdown is read; options of lists are plain text."""
-    found = []
+def markdown_texts(app: AppTest) -> list[str]:
+    """Return the page's texts that are interpreted as Markdown; options of lists are plain text."""
+    texts = []
     for block in (app.main, app.sidebar):
         for element in block:
             if element.type in PLAIN or element.type in ("selectbox", "multiselect"):
                 continue
             proto = getattr(element, "proto", None)
-            found += list(texts_of(proto)) if proto is not None else []
-    return found
+            texts += list(texts_of(proto)) if proto is not None else []
+    return texts
 
 
 def epoch(number: int, **fields: Any) -> dict[str, Any]:
@@ -65,7 +65,7 @@ def write(folder: Path, name: str, *lines: Any) -> Path:
     return path
 
 
-def test_one_place_makes_it_text() -> None:
+def test_the_escapes() -> None:
     escaped = for_markdown(HOSTILE)
     assert LIVE.search(HOSTILE) and not LIVE.search(escaped) and not NO_TEXT.search(escaped)
     assert (
@@ -75,13 +75,13 @@ def test_one_place_makes_it_text() -> None:
     assert "<" not in for_plot(HOSTILE) and "{" not in for_plot("%{x}")
 
 
-def test_a_link_is_told_as_text() -> None:
+def test_a_link_is_shown_as_text() -> None:
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     for key in ("network", "way", "weights_from"):
         app.query_params[key] = HOSTILE
     app.switch_page(str(ROOT / "pages" / "your_network.py")).run()
     assert not app.exception and any("The link asks for" in info.value for info in app.info)
-    assert not [text for text in shown(app) if LIVE.search(text) or NO_TEXT.search(text.replace("\n", ""))]
+    assert not [text for text in markdown_texts(app) if LIVE.search(text) or NO_TEXT.search(text.replace("\n", ""))]
 
 
 def test_a_run_with_hostile_names_is_shown_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,16 +92,16 @@ def test_a_run_with_hostile_names_is_shown_as_text(tmp_path: Path, monkeypatch: 
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=60)
     app.query_params["layer_of"] = HOSTILE[::-1]
     app.switch_page(str(ROOT / "pages" / "training_runs.py")).run()
-    assert not app.exception and any("session has ended" in text for text in shown(app))
-    assert not [text for text in shown(app) if LIVE.search(text) or NO_TEXT.search(text.replace("\n", ""))]
+    assert not app.exception and any("session has ended" in text for text in markdown_texts(app))
+    assert not [text for text in markdown_texts(app) if LIVE.search(text) or NO_TEXT.search(text.replace("\n", ""))]
 
 
-def test_run_files_that_are_too_much_are_named_and_the_others_read(
+def test_run_files_beyond_the_limits_are_named_and_the_others_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     head = {"name": "x", "experiment": "monitor", "recipe": None, "probe": {}, "provenance": {}}
-    for name, most in (("RUN_BYTES", 2**16), ("RUN_LINES", 50), ("RUN_VALUES", 3000), ("LINE_VALUES", 1000)):
-        monkeypatch.setattr(run_reader, name, most)
+    for name, limit in (("RUN_BYTES", 2**16), ("RUN_LINES", 50), ("RUN_VALUES", 3000), ("LINE_VALUES", 1000)):
+        monkeypatch.setattr(run_reader, name, limit)
     recipe = {"dataset": "d", "arch": "a", "seed": 0, "n_train": 3}
     absurd = {"nmf": {"fc1": {"auc": 1e308}}}
     cases = {
@@ -120,13 +120,13 @@ def test_run_files_that_are_too_much_are_named_and_the_others_read(
     runs, problems = monitored_runs(tmp_path)
     assert [run.path.parent.name for run in runs] == ["good"] and len(problems) == len(cases)
     for name, (_, reason) in cases.items():
-        assert name == "good" or any(told.startswith(f"{name}: ") and reason in told for told in problems), (
+        assert name == "good" or any(problem.startswith(f"{name}: ") and reason in problem for problem in problems), (
             name,
             problems,
         )
 
 
-def test_more_runs_than_are_read_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_runs_beyond_the_limit_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     head = {"name": "x", "experiment": "monitor", "recipe": None, "probe": {}, "provenance": {}}
     for name in "abc":
         write(tmp_path, name, head, epoch(1))

@@ -1,4 +1,4 @@
-"""The same in processes of their own, as they are in earnest: what the dashboard starts, the command line, and the server."""
+"""Hostile input in real processes: those that the dashboard starts, the command line, and the server."""
 
 import http.client
 import os
@@ -17,7 +17,7 @@ from dashboard_server import serve
 from file_bytes import png, zip_of
 from foreign_network import Stranger
 from headless_pages import ROOT
-from hostile import SAMPLES, touching
+from hostile import SAMPLES, touch_command
 from timeouts import CEILING, wait_until
 
 from nmfdiag.cli import main
@@ -32,26 +32,27 @@ from nmfdiag.monitor.run_reader import monitored_runs, run_files, runs_folder
 from nmfdiag.zoo.registry import refresh, user_zoo
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="bounds on memory and the list of sockets are Linux's")
-LARGEST = 5 * 2**18  # KiB of memory that a process may have held: torch alone takes half of it
+MOST_KIB = 5 * 2**18
+"""Peak memory that a process may take, in KiB; torch alone takes half of it."""
 
 
-def opened(prepare: Prepare) -> tuple[str, int]:
-    """What the dashboard says of a network that it has tried to open, and the memory of the process that tried."""
-    opener, most = Opener(), 0
+def open_and_wait(prepare: Prepare) -> tuple[str, int]:
+    """Try to open a network as the dashboard does; return its message and the peak memory of the process, in KiB."""
+    opener, peak_kib = Opener(), 0
     opener.start(prepare)
 
     def ended() -> bool:
-        nonlocal most
-        most = max(most, peak(opener))
+        nonlocal peak_kib
+        peak_kib = max(peak_kib, peak(opener))
         return not opener.state().running
 
     wait_until(ended)
     assert not opener.state().succeeded
-    return opener.state().problem, most
+    return opener.state().problem, peak_kib
 
 
 def peak(opener: Opener) -> int:
-    """KiB of memory that an opener's process has held."""
+    """Return the peak memory of an opener's process, in KiB."""
     with suppress(OSError, AttributeError, StopIteration):  # it has ended meanwhile
         status = Path(f"/proc/{opener._child.process.pid}/status").read_text()  # type: ignore[union-attr]
         return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
@@ -66,8 +67,8 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     refresh()
 
 
-def test_an_upload_that_would_run_code_is_told_and_leaves_nothing(own: Path, stranger: Stranger) -> None:
-    torch.save({"w": touching(own / "ran")}, own / "evil.pt")
+def test_an_upload_that_would_run_code_is_refused_and_leaves_nothing(own: Path, stranger: Stranger) -> None:
+    torch.save({"w": touch_command(own / "ran")}, own / "evil.pt")
     private: list[Path] = []
 
     def prepare(folder: Path) -> Opening:
@@ -75,17 +76,17 @@ def test_an_upload_that_would_run_code_is_told_and_leaves_nothing(own: Path, str
         path = browse.save_upload(folder, "weights", "../../evil.pt", (own / "evil.pt").read_bytes(), browse.WEIGHTS)
         return Opening("evil", weights=path, data=stranger.data)
 
-    problem, _ = opened(prepare)
+    problem, _ = open_and_wait(prepare)
     assert problem == "The weights weights.pt can't be read: they name 'posix.system', which would run code."
     assert not (own / "ran").exists() and not private[0].exists() and not (own / "zoo").exists()
 
 
-@pytest.mark.soak  # what the command says of it is seen in test_corpus.py
-def test_an_image_of_a_gigapixel_is_told_within_little_memory(own: Path, stranger: Stranger) -> None:
-    [bomb] = [each for each in CORPUS if each.id == f"{SAMPLES}: an image of 900 megapixels"]
+@pytest.mark.soak  # the command's message is tested in test_corpus.py
+def test_an_image_of_a_gigapixel_is_refused_within_little_memory(own: Path, stranger: Stranger) -> None:
+    [bomb] = [case for case in CORPUS if case.id == f"{SAMPLES}: an image of 900 megapixels"]
     bomb.write(own / "images.zip", own / "ran")
-    problem, most = opened(lambda folder: Opening("bomb", Path(stranger.weights), str(own / "images.zip")))
-    assert "decompression bomb" in problem and 0 < most < LARGEST
+    problem, peak_kib = open_and_wait(lambda folder: Opening("bomb", Path(stranger.weights), str(own / "images.zip")))
+    assert "decompression bomb" in problem and 0 < peak_kib < MOST_KIB
 
 
 def test_a_process_that_takes_more_memory_than_there_is_fails_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,25 +95,25 @@ def test_a_process_that_takes_more_memory_than_there_is_fails_alone(monkeypatch:
     code = "import sys; sys.stdin.read(1); bytearray(2**30)"
     process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=subprocess.PIPE)
     keep_within(process.pid)
-    _, told = process.communicate(b"x", timeout=CEILING)
-    assert process.returncode == 1 and b"MemoryError" in told
+    _, errors = process.communicate(b"x", timeout=CEILING)
+    assert process.returncode == 1 and b"MemoryError" in errors
 
 
 def test_a_command_says_on_one_line_what_is_wrong(
     tmp_path: Path, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = b"a\xff\n\x1b[2J.zip"
-    command = [sys.executable, "-m", "nmfdiag", "zoo", "remove", name]  # it needs no torch, and so little time
-    done = subprocess.run(command, capture_output=True, timeout=CEILING, cwd=ROOT, check=False)
+    command = [sys.executable, "-m", "nmfdiag", "zoo", "remove", name]  # fast, since it needs no torch
+    process = subprocess.run(command, capture_output=True, timeout=CEILING, cwd=ROOT, check=False)
     path = tmp_path / os.fsdecode(name)
     zip_of(path, {"readme.txt": b"", "1.png": png()})
     code = main(["diagnose", "--weights", stranger.weights, "--data", str(path)])
-    for returned, said in ((done.returncode, done.stderr.decode()), (code, capsys.readouterr().err)):
-        lines = said.splitlines()
+    for returned, message in ((process.returncode, process.stderr.decode()), (code, capsys.readouterr().err)):
+        lines = message.splitlines()
         assert returned == 2 and len(lines) == 1 and lines[0].startswith("nmfdiag: ") and "\x1b" not in lines[0]
 
 
-def test_a_folder_of_more_files_than_are_looked_at_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_too_many_files_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in ("a", "b"):
         (tmp_path / kind).mkdir()
         for i in range(600):
@@ -136,8 +137,8 @@ def test_only_plain_files_inside_the_folder_of_runs_are_read(tmp_path: Path) -> 
     os.mkfifo(runs / "pipe" / "run.jsonl")
     (runs / "around").symlink_to(tmp_path)
     assert [path.parent.name for path in run_files(runs)] == ["good"]
-    found, problems = monitored_runs(runs)
-    assert len(found) == 1 and not problems
+    read_runs, problems = monitored_runs(runs)
+    assert len(read_runs) == 1 and not problems
 
 
 def test_the_cache_is_closed_to_others_and_a_folder_of_others_keeps_its_permissions(
@@ -202,27 +203,25 @@ def test_the_server_is_closed_by_default() -> None:
         and server["maxUploadSize"] <= 200
         and not server.get("enableStaticServing")
     )
-    assert server["fileWatcherType"] == "none"  # else every library file that is read fills the log
-    assert set(server["allowedHosts"]) == {
-        "127.0.0.1",
-        "localhost",
-        "::1",
-    }  # or a page may take the server over by its own name
+    assert server["fileWatcherType"] == "none"  # else the log fills with library files
+    assert set(server["allowedHosts"]) == {"127.0.0.1", "localhost", "::1"}  # not a page's own name for this address
     assert server.get("enableCORS", True) is True and settings["browser"]["gatherUsageStats"] is False
     assert settings["client"]["showErrorDetails"] in ("type", "none") and settings["client"]["showErrorLinks"] is False
 
 
-def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
+def test_a_server_is_reached_from_this_machine_only_and_contacts_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = tmp_path / "asked"
-    with serve(tmp_path, {"ASKED": str(asked)}, program=(str(ROOT / "tests" / "support" / "streamlit_audit.py"),)) as (
+    connections = tmp_path / "asked"
+    with serve(
+        tmp_path, {"ASKED": str(connections)}, program=(str(ROOT / "tests" / "support" / "streamlit_audit.py"),)
+    ) as (
         base,
         process,
     ):
         port = int(base.rpartition(":")[2])
         own = f"127.0.0.1:{port}"
-        assert listening(process.pid) == {"0100007F"}  # 127.0.0.1
+        assert listening_addresses(process.pid) == {"0100007F"}  # 127.0.0.1
         for method, path, refused in (
             ("PUT", "/_stcore/upload_file/session/file", (400, 403)),
             ("GET", "/../../../../etc/passwd", (200, 400, 404)),
@@ -244,7 +243,7 @@ def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
                 f"evil.example:{port}",
                 f"http://evil.example:{port}",
                 403,
-            ),  # its name has been given this machine's address
+            ),  # a name that was given this machine's address
             (f"127.0.0.1.evil.example:{port}", None, 403),
             (own, "https://evil.example", 403),
             (own, f"http://127.0.0.1:{port + 1}", 403),
@@ -256,11 +255,11 @@ def test_a_server_is_reached_by_this_machine_alone_and_asks_nobody(
             assert answer_of(port, "GET", "/_stcore/stream", shake)[0] == status, (host, origin)
         assert answer_of(port, "GET", "/", {"Host": "evil.example"})[0] == 403
         assert answer_of(port, "GET", "/_stcore/health", {"Host": "evil.example"})[0] == 200
-    assert not asked.exists(), asked.read_text()
+    assert not connections.exists(), connections.read_text()
 
 
 def answer_of(port: int, method: str, path: str, headers: dict[str, str]) -> tuple[int, http.client.HTTPMessage, bytes]:
-    """Status, headers and content that the server answers with."""
+    """Return status, headers and content of the server's answer."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=CEILING)
     connection.request(method, path, body=b"x" if method == "PUT" else None, headers=headers)
     answer = connection.getresponse()
@@ -269,16 +268,16 @@ def answer_of(port: int, method: str, path: str, headers: dict[str, str]) -> tup
     return answer.status, answer.headers, content
 
 
-def listening(pid: int) -> set[str]:
-    """The addresses that a process listens on, as the kernel writes them."""
-    own = set()
+def listening_addresses(pid: int) -> set[str]:
+    """Return the addresses that a process listens on, as the kernel writes them."""
+    sockets = set()
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # it was closed meanwhile
-            own.add(os.readlink(path).removeprefix("socket:[").rstrip("]"))
-    found = set()
+            sockets.add(os.readlink(path).removeprefix("socket:[").rstrip("]"))
+    addresses = set()
     for table in ("tcp", "tcp6"):
         for row in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
             fields = row.split()
-            if fields[3] == "0A" and fields[9] in own:
-                found.add(fields[1].split(":")[0])
-    return found
+            if fields[3] == "0A" and fields[9] in sockets:
+                addresses.add(fields[1].split(":")[0])
+    return addresses

@@ -1,4 +1,4 @@
-"""JPEGs that go through their pixels more often than any program writes are told apart from others, in little time."""
+"""JPEGs with more scans than any program writes are recognised quickly."""
 
 import io
 import time
@@ -24,7 +24,9 @@ def has_many_scans(content: bytes) -> bool:
 def test_usual_images(options: dict[str, object]) -> None:
     content = io.BytesIO()
     NOISE.save(content, "JPEG", quality=95, **options)
-    assert not has_many_scans(content.getvalue() + b"\xff\xda\0\2" * 200)  # what follows an image's end is none of it
+    assert not has_many_scans(
+        content.getvalue() + b"\xff\xda\0\2" * 200
+    )  # bytes after an image's end are not part of it
 
 
 def test_many_scans() -> None:
@@ -34,16 +36,16 @@ def test_many_scans() -> None:
     assert has_many_scans(content) and not has_many_scans(jpeg_of_scans(50, 64))
     thumbnail = b"\xff\xe1\0\6\xff\xd9\xff\xd9"
     assert has_many_scans(content[:2] + thumbnail + content[2:])
-    hidden = b"\xff\x02\xff\xff"  # no marker that there is, so it has no length: a decoder passes it over
+    hidden = b"\xff\x02\xff\xff"  # not a marker, so it has no length: a decoder skips it
     assert has_many_scans(content[:2] + hidden + content[2:])
     assert not has_many_scans(content[1:]) and not has_many_scans(b"")
 
 
 @pytest.mark.parametrize(
-    ("unit", "many"),
+    ("unit", "has_many"),
     [(b"\xff", False), (b"\xff\xd0", False), (b"\xff\0", False), (b"\xff\xe0\0\2", True), (b"\xff\xe0\0\0", True)],
 )
-def test_markers_without_end(unit: bytes, many: bool) -> None:
+def test_markers_without_end(unit: bytes, has_many: bool) -> None:
     content = b"\xff\xd8" + unit * (2**23 // len(unit))
-    began = time.process_time()
-    assert has_many_scans(content) == many and time.process_time() - began < SECONDS
+    start = time.process_time()
+    assert has_many_scans(content) == has_many and time.process_time() - start < SECONDS

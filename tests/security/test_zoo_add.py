@@ -1,4 +1,4 @@
-"""Hostile weights and folders of images through ``zoo add``: an error of one line that leaves nothing, or a network that is whole."""
+"""Hostile weights and folders of images in ``zoo add``: an error of one line that leaves nothing, or a complete network."""
 
 import json
 import os
@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 import torch
 from file_bytes import png, png_of_depth
-from hostile import NAMES, Hostile, folder_of
-from hostile_checks import as_expected, checked, told, written
+from hostile import NAMES, Hostile, write_folder
+from hostile_checks import check_message, command_message, run_checked, write_case
 from hostile_samples import images
 from hostile_weights import checkpoints
 from PIL import Image
@@ -33,19 +33,19 @@ pytestmark = [
     pytest.mark.usefixtures("in_this_process"),
 ]
 ARCH = "squeezenet1_1"
-WHOLE = {"hostile", "pools", "pools/hostile-images.safetensors"} | {
+COMPLETE_FILES = {"hostile", "pools", "pools/hostile-images.safetensors"} | {
     f"hostile/{name}" for name in ("entry.json", "labels.safetensors", "weights.safetensors")
 }
 WEIGHTS, SAMPLES = list(checkpoints()), list(images())
-FOLDERS = [each for each in SAMPLES if each.only_path]
-IMAGES = [each for each in SAMPLES if each.name == "images.zip" and each.words != "No images as"]
-OTHER_WORDS = {
+FOLDERS = [case for case in SAMPLES if case.only_path]
+IMAGES = [case for case in SAMPLES if case.name == "images.zip" and case.message != "No images as"]
+OTHER_MESSAGES = {
     "No images as": "needs at least 2 images|has no image of the 2 classes|was not recognised",
     "Unknown data set": "Expected a folder CLASS/IMAGE",
     "fit no known architecture": f"don't fit {ARCH}",
 }
-"""What ``zoo add`` says where ``diagnose`` says something else."""
-OUT = [
+"""Messages of ``zoo add`` where those of ``diagnose`` differ."""
+BAD_NAMES = [
     "",
     ".",
     "..",
@@ -59,21 +59,21 @@ OUT = [
     "pools",
     *NAMES[:6],
 ]
-"""Names that would lead out of the zoo, or are none."""
-SHARPEST = {"", "../x", "a\0b", os.fsdecode(b"a\xff"), "pools"}
+"""Names that would lead out of the zoo, or are invalid."""
+WORST_NAMES = {"", "../x", "a\0b", os.fsdecode(b"a\xff"), "pools"}
 
 
 def both_roles(samples: list[Hostile]) -> list[Any]:
-    """Each as what the network was trained on, and as its test images; the same code reads most of them there."""
+    """Return each as training samples and as test images; one of the latter, since the same code reads both."""
     return [
-        pytest.param(role, each, id=f"{each.id}-{role}", marks=pytest.mark.soak if role == "test" and i else ())
-        for i, each in enumerate(samples)
+        pytest.param(role, case, id=f"{case.id}-{role}", marks=pytest.mark.soak if role == "test" and i else ())
+        for i, case in enumerate(samples)
         for role in ("data", "test")
     ]
 
 
 @pytest.fixture(autouse=True)
-def _read_anew() -> Iterator[None]:
+def refreshed_zoo() -> Iterator[None]:
     refresh()
     yield
     refresh()
@@ -81,15 +81,15 @@ def _read_anew() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Path]:
-    """Random weights of so many outputs."""
+    """Return a function that writes random weights with n outputs."""
     folder = tmp_path_factory.mktemp("weights")
 
     @cache
-    def of(n: int) -> Path:
+    def save(n: int) -> Path:
         save_file(models.get_model(ARCH, num_classes=n).state_dict(), folder / f"{n}.safetensors")
         return folder / f"{n}.safetensors"
 
-    return of
+    return save
 
 
 @pytest.fixture(scope="module")
@@ -98,70 +98,80 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digits(folder: Path) -> Path:
-    """Two classes of two images each."""
+    """Two classes of two images case."""
     for i, pixels in enumerate(load_digits().images[:4]):
         (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray((pixels * 15).astype("uint8")).save(folder / "ab"[i % 2] / f"{i // 2}.png")
     return folder
 
 
-def command(weights: Path | str, data: Path, *more: str) -> list[str]:
-    return ["zoo", "add", "hostile", "--arch", ARCH, f"--weights={weights}", f"--data={data}", "--per-class=2", *more]
+def command(weights: Path | str, data: Path, *options: str) -> list[str]:
+    return [
+        "zoo",
+        "add",
+        "hostile",
+        "--arch",
+        ARCH,
+        f"--weights={weights}",
+        f"--data={data}",
+        "--per-class=2",
+        *options,
+    ]
 
 
 def contents(zoo: Path) -> set[str]:
     return {str(path.relative_to(zoo)) for path in zoo.rglob("*")}
 
 
-def added(place: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said of it; see that a network is there, and well, or nothing."""
-    said = checked(place, lambda: told(main(arguments), capsys))
-    found = contents(place / "work" / "zoo")
-    if said.startswith("error: "):
-        assert not found
+def add_network(place: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run a command, check that it left a complete network or nothing, and return its message."""
+    message = run_checked(place, lambda: command_message(main(arguments), capsys))
+    paths = contents(place / "work" / "zoo")
+    if message.startswith("error: "):
+        assert not paths
     else:
-        assert found == WHOLE and main(["zoo", "verify", "hostile"]) == OK and not broken()
-    return said
+        assert paths == COMPLETE_FILES and main(["zoo", "verify", "hostile"]) == OK and not broken()
+    return message
 
 
-def is_said(each: Hostile, said: str) -> None:
-    as_expected(OTHER_WORDS.get(each.words, each.words), said)
-    assert each.words or not said.startswith("error: "), said
+def check_message_of(case: Hostile, message: str) -> None:
+    check_message(OTHER_MESSAGES.get(case.message, case.message), message)
+    assert case.message or not message.startswith("error: "), message
 
 
-@pytest.mark.parametrize("each", WEIGHTS, ids=[each.id for each in WEIGHTS])
-def test_weights(each: Hostile, place: Path, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    is_said(each, added(place, capsys, *command(written(place, each), good)))
+@pytest.mark.parametrize("case", WEIGHTS, ids=[case.id for case in WEIGHTS])
+def test_weights(case: Hostile, place: Path, good: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check_message_of(case, add_network(place, capsys, *command(write_case(place, case), good)))
 
 
-@pytest.mark.parametrize(("role", "each"), both_roles(FOLDERS))
+@pytest.mark.parametrize(("role", "case"), both_roles(FOLDERS))
 def test_folders(
-    each: Hostile,
+    case: Hostile,
     role: str,
     place: Path,
     good: Path,
     weights: Callable[[int], Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    path = written(place, each)
-    data = path if role == "data" or not each.words else good
-    n = 2 if each.words else len(os.listdir(path))
-    is_said(each, added(place, capsys, *command(weights(n), data, f"--{role}={path}")))
+    path = write_case(place, case)
+    data = path if role == "data" or not case.message else good
+    n = 2 if case.message else len(os.listdir(path))
+    check_message_of(case, add_network(place, capsys, *command(weights(n), data, f"--{role}={path}")))
 
 
-@pytest.mark.parametrize(("role", "each"), both_roles(IMAGES))
+@pytest.mark.parametrize(("role", "case"), both_roles(IMAGES))
 def test_images_among_good_ones(
-    each: Hostile,
+    case: Hostile,
     role: str,
     place: Path,
     good: Path,
     weights: Callable[[int], Path],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with zipfile.ZipFile(written(place, each)) as archive:
+    with zipfile.ZipFile(write_case(place, case)) as archive:
         archive.extractall(digits(place / "hostile" / "unpacked"))
-    said = added(place, capsys, *command(weights(2), good, f"--{role}={place / 'hostile' / 'unpacked'}"))
-    is_said(each, said)
+    message = add_network(place, capsys, *command(weights(2), good, f"--{role}={place / 'hostile' / 'unpacked'}"))
+    check_message_of(case, message)
 
 
 @pytest.mark.parametrize("side", [1000, pytest.param(9400, marks=pytest.mark.soak)])
@@ -170,7 +180,7 @@ def test_an_image_as_large_as_is_taken(
 ) -> None:
     data = digits(place / "hostile" / "large")
     (data / "a" / "0.png").write_bytes(png_of_depth(side, 16))
-    assert added(place, capsys, *command(weights(2), data)).startswith("hostile: 2 classes")
+    assert add_network(place, capsys, *command(weights(2), data)).startswith("hostile: 2 classes")
 
 
 def test_files_where_folders_are_wanted(
@@ -178,9 +188,9 @@ def test_files_where_folders_are_wanted(
 ) -> None:
     os.mkfifo(place / "hostile" / "pipe")
     for path in ("/dev/zero", place / "hostile" / "pipe", weights(2), place / "nowhere", f"{good}\0"):
-        assert "Expected a folder CLASS/IMAGE" in added(place, capsys, *command(weights(2), Path(path)))
+        assert "Expected a folder CLASS/IMAGE" in add_network(place, capsys, *command(weights(2), Path(path)))
     pipe = place / "hostile" / "pipe"
-    assert "Expected a folder CLASS/IMAGE" in added(place, capsys, *command(weights(2), good, f"--test={pipe}"))
+    assert "Expected a folder CLASS/IMAGE" in add_network(place, capsys, *command(weights(2), good, f"--test={pipe}"))
 
 
 def test_class_indices(
@@ -189,16 +199,18 @@ def test_class_indices(
     index = place / "hostile" / "index.json"
     os.mkfifo(index)
     for path in (index, Path("/dev/zero")):
-        said = added(place, capsys, *command(weights(2), good, f"--class-index={path}"))
-        assert "there is no such file" in said
+        message = add_network(place, capsys, *command(weights(2), good, f"--class-index={path}"))
+        assert "there is no such file" in message
     index.unlink()
     texts = ("[" * 10**5, "9" * 5000, '"ab"', '{"0": ["a", 1], "1": 2}', '{"0": ["a", "a"]}', "\ud800", " " * 2**23)
     for text in texts:
         index.write_text(text, errors="surrogatepass")
-        said = added(place, capsys, *command(weights(2), good, f"--class-index={index}"))
-        assert said.startswith("error: The class index index.json"), said
+        message = add_network(place, capsys, *command(weights(2), good, f"--class-index={index}"))
+        assert message.startswith("error: The class index index.json"), message
     index.write_text(json.dumps({str(i): ["ab"[i], NAMES[i] * 100 + "\ud800"] for i in range(2)}))
-    assert added(place, capsys, *command(weights(2), good, f"--class-index={index}")).startswith("hostile: 2 classes")
+    assert add_network(place, capsys, *command(weights(2), good, f"--class-index={index}")).startswith(
+        "hostile: 2 classes"
+    )
 
 
 def test_more_outputs_than_labels_are_kept_of(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -206,9 +218,9 @@ def test_more_outputs_than_labels_are_kept_of(place: Path, capsys: pytest.Captur
     weight = torch.zeros(1).expand(40_000, 512, 1, 1)
     state |= {"classifier.1.weight": weight, "classifier.1.bias": torch.zeros(40_000)}
     torch.save(state, place / "hostile" / "wide.pth")
-    far = folder_of(place / "hostile" / "far", {f"3900{c}/{i}.png": png() for c in range(2) for i in range(2)})
-    said = added(place, capsys, *command(place / "hostile" / "wide.pth", far))
-    assert "has 40,000 outputs, accepted are 32,768" in said
+    far = write_folder(place / "hostile" / "far", {f"3900{c}/{i}.png": png() for c in range(2) for i in range(2)})
+    message = add_network(place, capsys, *command(place / "hostile" / "wide.pth", far))
+    assert "has 40,000 outputs, accepted are 32,768" in message
 
 
 def test_more_files_than_are_looked_at(
@@ -218,11 +230,11 @@ def test_more_files_than_are_looked_at(
     for i in range(300):
         (data / "a" / f"{i}.txt").touch()
     monkeypatch.setattr(files, "MAX_ENTRIES", 200)
-    assert "holds more than 200 files" in added(place, capsys, *command(weights(2), data))
+    assert "holds more than 200 files" in add_network(place, capsys, *command(weights(2), data))
     flat = digits(place / "hostile" / "flat")
     for i in range(300):
         (flat / f"{i}.txt").touch()
-    assert "holds more than 200 files" in added(place, capsys, *command(weights(2), flat))
+    assert "holds more than 200 files" in add_network(place, capsys, *command(weights(2), flat))
 
 
 def test_more_pixels_than_are_decoded(
@@ -232,9 +244,11 @@ def test_more_pixels_than_are_decoded(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    test = folder_of(place / "hostile" / "test", {f"a/{i}.png": png(side=100) for i in range(20)})
+    test = write_folder(place / "hostile" / "test", {f"a/{i}.png": png(side=100) for i in range(20)})
     monkeypatch.setattr(image_reader, "MAX_WORK", 100_000)
-    assert "are too large to be unpacked together" in added(place, capsys, *command(weights(2), good, f"--test={test}"))
+    assert "are too large to be unpacked together" in add_network(
+        place, capsys, *command(weights(2), good, f"--test={test}")
+    )
 
 
 @pytest.mark.parametrize("full", ["the disk", "another file there"])
@@ -252,7 +266,7 @@ def test_what_can_not_be_written_whole_is_not_written(
         code = main(command(weights(2), good))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert code == MISTAKE and told(code, capsys).startswith("error: ")
+    assert code == MISTAKE and command_message(code, capsys).startswith("error: ")
     assert contents(zoo) <= {"pools"}
 
 
@@ -262,12 +276,13 @@ def test_a_folder_of_the_zoo_that_leads_out_is_not_written_into(
     (place / "work" / "zoo").mkdir()
     (place / "outside").mkdir()
     (place / "work" / "zoo" / "hostile").symlink_to(place / "outside")
-    said = checked(place, lambda: told(main(command(weights(2), good)), capsys))
-    assert "The name 'hostile' is taken" in said and contents(place / "work" / "zoo") == {"hostile"}
+    message = run_checked(place, lambda: command_message(main(command(weights(2), good)), capsys))
+    assert "The name 'hostile' is taken" in message and contents(place / "work" / "zoo") == {"hostile"}
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name in SHARPEST else pytest.mark.soak, id=ascii(name)) for name in OUT]
+    "name",
+    [pytest.param(name, marks=() if name in WORST_NAMES else pytest.mark.soak, id=ascii(name)) for name in BAD_NAMES],
 )
 def test_names(
     name: str, place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
@@ -275,16 +290,18 @@ def test_names(
     (place / "x").mkdir()
     (place / "x" / "entry.json").write_text('{"called": "../x"}')
     options = command(weights(2), good)[3:]
-    words = {
+    sentences = {
         "add": ("A network's name is letters", options),
         "open": ("A network's name is letters", ["--arch", *options[1:4], "--normalization", "none"]),
         "train": ("No zoo network is called", ["--watch", str(place / "work" / "watched")]),
         "verify": ("The zoo has no network", []),
         "remove": ("The zoo has no network", []),
     }
-    for which, (sentence, more) in words.items():
-        said = checked(place, lambda w=which, m=more: told(main(["zoo", w, *m, "--", name]), capsys))  # type: ignore[misc]
-        assert said.startswith(f"error: {sentence}"), said
+    for verb, (sentence, arguments) in sentences.items():
+        message = run_checked(
+            place, lambda w=verb, m=arguments: command_message(main(["zoo", w, *m, "--", name]), capsys)
+        )  # type: ignore[misc]
+        assert message.startswith(f"error: {sentence}"), message
     assert not contents(place / "work" / "zoo") and (place / "x" / "entry.json").exists()
 
 
@@ -292,6 +309,6 @@ def test_names(
 def test_words_for_architecture_and_classes(
     word: str, place: Path, good: Path, weights: Callable[[int], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "Unknown architecture" in added(place, capsys, *command(weights(2), good), f"--arch={word}")
-    said = added(place, capsys, *command(weights(2), good), f"--classes={word}")
-    assert said.startswith("error: Class ") and len(said) < 6000
+    assert "Unknown architecture" in add_network(place, capsys, *command(weights(2), good), f"--arch={word}")
+    message = add_network(place, capsys, *command(weights(2), good), f"--classes={word}")
+    assert message.startswith("error: Class ") and len(message) < 6000
