@@ -49,8 +49,8 @@ def test_the_filterbank_is_triangles() -> None:
 
 
 def test_padding_and_cropping_keep_the_middle() -> None:
-    wanted = HOP * (N_FRAMES - 1)
-    middle = torch.randn(wanted, generator=torch.Generator().manual_seed(0))
+    n_samples = HOP * (N_FRAMES - 1)
+    middle = torch.randn(n_samples, generator=torch.Generator().manual_seed(0))
     longer = torch.nn.functional.pad(middle, (100, 100))
     assert torch.equal(log_mel(longer), log_mel(middle))
     short = log_mel(tone(1000, 0.1))[0]

@@ -1,4 +1,4 @@
-"""Data sets by name: digits, IDX files, and the real ones where they are."""
+"""Data sets by name: digits, IDX files, and the real ones if they are installed."""
 
 import argparse
 import gzip
@@ -131,7 +131,7 @@ def read_toy(root: Path, split: str, _download: bool) -> tuple[np.ndarray, np.nd
 
 
 def test_a_new_data_set_is_one_record(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A toy that is registered here is read, offered and named like the others."""
+    """Register a toy, which is then read, offered and named like the others."""
     monkeypatch.setitem(
         DATASETS, "toys", DatasetInfo("toys", "Toys", "made here", read_toy, places=("toys/train.npy",))
     )

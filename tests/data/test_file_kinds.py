@@ -1,4 +1,4 @@
-"""A file that is something else is called by what it is, at the door of samples and at that of weights."""
+"""Files of another kind are named by it, among samples and among weights."""
 
 import gzip
 import io
@@ -83,15 +83,15 @@ def test_an_empty_path(read: object, path: str) -> None:
         read(path)  # type: ignore[operator]
 
 
-@pytest.mark.parametrize(("names", "words"), [
+@pytest.mark.parametrize(("names", "message"), [
     (["my data/cat/1.png", "my data/dog/2.png"], "below the folder 'my data'"),
     (["test/cat/1.png", "test/dog/2.png"], "below the folders 'test'"),
     (["1.png", "2.png"], "2 images lie in no class folder"),
     (["cat/1.heic", "dog/2.heic"], "other files \\(2 .heic\\)"),
 ])  # fmt: skip
-def test_images_that_lie_elsewhere(tmp_path: Path, names: list[str], words: str) -> None:
+def test_images_that_lie_elsewhere(tmp_path: Path, names: list[str], message: str) -> None:
     (tmp_path / "a.zip").write_bytes(packed(names))
-    with pytest.raises(NmfdiagError, match=f"No images as CLASS/IMAGE or train/CLASS/IMAGE in .*{words}"):
+    with pytest.raises(NmfdiagError, match=f"No images as CLASS/IMAGE or train/CLASS/IMAGE in .*{message}"):
         load(str(tmp_path / "a.zip"))
 
 
@@ -116,11 +116,11 @@ def test_a_class_without_images_keeps_its_number_and_what_is_left_out_is_named(
             (path / top / name).parent.mkdir(parents=True, exist_ok=True)
             (path / top / name).write_bytes(content)
         (path / top / "gnu").mkdir()
-    found = load(str(path))
-    assert found.class_names == ("ant", "bee", "cow", "dog", "elk", "fox", "gnu")
-    assert found.labels.tolist() == [0, 1, 3, 4, 5]
-    notes = " ".join(found.notes)
-    assert all(words in notes for words in ("1 .tif", "2 .heic", "bee/3.heic", "cow (class 2), gnu (class 6)"))
+    data = load(str(path))
+    assert data.class_names == ("ant", "bee", "cow", "dog", "elk", "fox", "gnu")
+    assert data.labels.tolist() == [0, 1, 3, 4, 5]
+    notes = " ".join(data.notes)
+    assert all(part in notes for part in ("1 .tif", "2 .heic", "bee/3.heic", "cow (class 2), gnu (class 6)"))
 
 
 def test_links_are_named_and_floating_point_pixels_are_refused(tmp_path: Path) -> None:
@@ -128,11 +128,11 @@ def test_links_are_named_and_floating_point_pixels_are_refused(tmp_path: Path) -
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(picture())
     (tmp_path / "data" / "bee").symlink_to(tmp_path / "elsewhere")
-    found = load(str(tmp_path / "data"))
-    assert (found.class_names, found.labels.tolist()) == (
+    data = load(str(tmp_path / "data"))
+    assert (data.class_names, data.labels.tolist()) == (
         ("ant", "bee", "cow"),
         [0, 2],
-    ) and "bee (class 1)" in found.notes[0]
+    ) and "bee (class 1)" in data.notes[0]
     for mode in ("F", "I"):
         Image.new(mode, (4, 4), 1).save(tmp_path / "data" / "ant" / "0.tif")
         with pytest.raises(
@@ -141,10 +141,10 @@ def test_links_are_named_and_floating_point_pixels_are_refused(tmp_path: Path) -
             load(str(tmp_path / "data"))
 
 
-@pytest.mark.parametrize(("y", "words"), [(np.array(["a", "b"]), "text"), (np.full((2, 2), 0.5), "probabilities")])
-def test_labels_of_an_npz_that_are_no_classes(tmp_path: Path, y: np.ndarray, words: str) -> None:
+@pytest.mark.parametrize(("y", "message"), [(np.array(["a", "b"]), "text"), (np.full((2, 2), 0.5), "probabilities")])
+def test_labels_of_an_npz_that_are_no_classes(tmp_path: Path, y: np.ndarray, message: str) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=y)
-    with pytest.raises(NmfdiagError, match=rf"a\.npz.*{words}"):
+    with pytest.raises(NmfdiagError, match=rf"a\.npz.*{message}"):
         load(str(tmp_path / "a.npz"))
     np.savez(tmp_path / "a.npz", x=np.zeros((2, 3)), y=np.eye(2))
     assert load(str(tmp_path / "a.npz")).labels.tolist() == [0, 1]

@@ -67,9 +67,9 @@ def test_npz_with_the_channels_last(tmp_path: Path) -> None:
 def test_npz_of_vectors(tmp_path: Path) -> None:
     vectors = np.random.default_rng(0).random((2, 7))
     path = save_npz(tmp_path / "a.npz", x=vectors, y=Y)
-    found = load(str(path))
-    assert found.inputs.shape == (2, 7) and found.input_shape == (7, 1, 1)
-    assert np.allclose(found.inputs, vectors)
+    data = load(str(path))
+    assert data.inputs.shape == (2, 7) and data.input_shape == (7, 1, 1)
+    assert np.allclose(data.inputs, vectors)
     with pytest.raises(NmfdiagError, match=r"Only images are resized, got inputs of shape \(7,\) each"):
         load(str(path), size=8)
 
@@ -137,7 +137,7 @@ def test_npz_that_expands_too_far(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def garble(path: Path) -> Path:
-    """Overwrite the packed bytes of the first entry with what no unpacker understands."""
+    """Overwrite the packed bytes of the first entry with invalid data."""
     content = bytearray(path.read_bytes())
     start = 30 + int.from_bytes(content[26:28], "little") + int.from_bytes(content[28:30], "little")
     content[start : start + 8] = b"\xff" * 8
@@ -187,8 +187,8 @@ def test_grey_and_colour(tmp_path: Path) -> None:
     images, _, _ = load_image_folder(grey, "train")
     assert images.shape == (2, 1, 4, 4)
     assert set(images.ravel().tolist()) == {100}
-    both = make_folder(tmp_path / "both", {"a/1.png": png(100), "a/2.png": png(100, mode="RGB")})
-    images, _, _ = load_image_folder(both, "train")
+    mixed = make_folder(tmp_path / "both", {"a/1.png": png(100), "a/2.png": png(100, mode="RGB")})
+    images, _, _ = load_image_folder(mixed, "train")
     assert images[:, :, 0, 0].tolist() == [[100, 100, 100], [100, 0, 0]]
 
 
@@ -224,8 +224,8 @@ def test_only_the_four_formats_are_decoded(tmp_path: Path) -> None:
 
 def test_a_decompression_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path, {"a/1.png": png(size=(40, 40))})
-    for most in (1000, 100):  # Pillow warns above the limit and raises above twice the limit
-        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", most)
+    for limit in (1000, 100):  # Pillow warns above the limit and raises above twice the limit
+        monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", limit)
         with pytest.raises(NmfdiagError, match=r"can't be decoded as an image: .*decompression bomb"):
             load_image_folder(folder, "train")
 
@@ -259,8 +259,8 @@ def test_a_damaged_zip(tmp_path: Path) -> None:
 
 def test_no_more_images_are_decoded_than_asked_for(tmp_path: Path) -> None:
     entries = {f"{c}/{i}.png": png(i) if i < 2 else b"no image" for c in "ab" for i in range(5)}
-    found = load(str(make_folder(tmp_path / "own", entries)), limit_per_class=2)
-    assert found.labels.tolist() == [0, 0, 1, 1]
+    data = load(str(make_folder(tmp_path / "own", entries)), limit_per_class=2)
+    assert data.labels.tolist() == [0, 0, 1, 1]
     assert load(str(make_zip(tmp_path / "own.zip", entries)), limit_per_class=2, size=3).input_shape == (1, 3, 3)
     with pytest.raises(NmfdiagError, match=r"/2\.png can't be decoded"):
         load(str(tmp_path / "own"), limit_per_class=3)
@@ -268,7 +268,7 @@ def test_no_more_images_are_decoded_than_asked_for(tmp_path: Path) -> None:
 
 def test_some_arrays_and_a_missing_one(tmp_path: Path) -> None:
     path = save_npz(tmp_path / "a.npz", activations=X, labels=Y)
-    wanted = {"A": ("activations",), "y": ("y", "labels"), "bias": ("bias",)}
-    assert set(read_arrays(path, wanted, optional=["bias"])) == {"A", "y"}
+    names = {"A": ("activations",), "y": ("y", "labels"), "bias": ("bias",)}
+    assert set(read_arrays(path, names, optional=["bias"])) == {"A", "y"}
     with pytest.raises(NmfdiagError, match="has no array called bias; it has activations, labels"):
-        read_arrays(path, wanted)
+        read_arrays(path, names)

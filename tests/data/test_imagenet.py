@@ -1,4 +1,4 @@
-"""Which output of a network a class folder is, and what is not understood."""
+"""Class folders match a network's outputs, or are refused."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_no_folder(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "words"),
+    ("content", "message"),
     [
         ("no json", "can't be read, expected"),
         ("[" * 100_000, "can't be read, expected"),
@@ -95,8 +95,8 @@ def test_no_folder(tmp_path: Path) -> None:
         ({"0": ["n01440764", 7]}, "must give a WordNet id and a name for 0"),
     ],
 )
-def test_a_class_index_that_is_none(tmp_path: Path, content: object, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=rf"^The class index index\.json {words}"):
+def test_a_class_index_that_is_none(tmp_path: Path, content: object, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=rf"^The class index index\.json {message}"):
         read_class_index(index_file(tmp_path / "index.json", content))
 
 

@@ -30,16 +30,16 @@ def test_drawn_labels_are_uniform_and_tell_nothing_of_the_true_ones() -> None:
 def test_levels_are_nested(seed: int, low: float, high: float) -> None:
     low, high = sorted((low, high))
     true = torch.arange(300) % 7
-    few, many = (randomize_labels(true, p, 7, seed=seed) for p in (low, high))
-    assert torch.equal(many.given[few.wrong], few.given[few.wrong])
-    assert bool((many.wrong | ~few.wrong).all())
+    less_noisy, noisier = (randomize_labels(true, p, 7, seed=seed) for p in (low, high))
+    assert torch.equal(noisier.given[less_noisy.wrong], less_noisy.given[less_noisy.wrong])
+    assert bool((noisier.wrong | ~less_noisy.wrong).all())
 
 
 def test_the_seed_decides_and_the_input_is_left_alone() -> None:
     before = TRUE.clone()
-    first, again, other = (randomize_labels(TRUE, 0.5, 10, seed=s).given for s in (1, 1, 2))
+    first, again, with_other_seed = (randomize_labels(TRUE, 0.5, 10, seed=s).given for s in (1, 1, 2))
     assert torch.equal(first, again)
-    assert not torch.equal(first, other)
+    assert not torch.equal(first, with_other_seed)
     assert torch.equal(TRUE, before)
 
 

@@ -1,4 +1,4 @@
-"""Normalisations by name: what they make of bytes and of numbers, against numpy."""
+"""Normalisations by name, of bytes and of numbers, compared with numpy."""
 
 import numpy as np
 import pytest
@@ -24,15 +24,15 @@ MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
     ],
 )
 def test_by_name(name: str, expected) -> None:
-    found = normalization(name, BYTES)(BYTES)
-    assert found.dtype == torch.float32
-    assert np.allclose(found, expected(BYTES.double().numpy()), rtol=1e-4, atol=1e-4)
+    result = normalization(name, BYTES)(BYTES)
+    assert result.dtype == torch.float32
+    assert np.allclose(result, expected(BYTES.double().numpy()), rtol=1e-4, atol=1e-4)
 
 
 def test_vectors_have_a_channel_for_each_number() -> None:
     vectors = torch.rand(9, 4) * torch.tensor([1.0, 10, 100, 1])
-    found = normalization("data", vectors)(vectors)
-    assert np.allclose(found.mean(0), 0, atol=1e-5) and np.allclose(found.std(0), 1, atol=1e-4)
+    result = normalization("data", vectors)(vectors)
+    assert np.allclose(result.mean(0), 0, atol=1e-5) and np.allclose(result.std(0), 1, atol=1e-4)
     assert torch.equal(normalization("none", vectors)(vectors), vectors)
 
 
@@ -50,7 +50,7 @@ def test_a_constant_channel_is_not_divided_by_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("name", "message"),
     [
         ("imagnet", r"Unknown normalisation 'imagnet': accepted are auto, none, .*or MEAN,\.\.\./STD"),
         ("0.5", "Unknown normalisation '0.5'"),
@@ -60,8 +60,8 @@ def test_a_constant_channel_is_not_divided_by_zero() -> None:
         ("0.5,0.5/1", r"has 2 channels, the inputs have 3 \(shape \(3, 4, 5\)\)"),
     ],
 )
-def test_what_is_none(name: str, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_what_is_none(name: str, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         normalization(name, BYTES)
 
 
@@ -69,11 +69,11 @@ def test_what_is_none(name: str, words: str) -> None:
 def test_numbers_of_0_to_255_are_divided_before_what_starts_from_0_to_1(dtype: torch.dtype, largest: int) -> None:
     stored = BYTES.long() * (largest // 255)
     stored[0, 0, 0, 0] = largest
-    found = {name: way(stored.to(dtype)) for name, way in normalizations(stored.to(dtype)).items()}
+    results = {name: way(stored.to(dtype)) for name, way in normalizations(stored.to(dtype)).items()}
     unit = stored / largest
-    assert torch.allclose(found[f"0/{largest}"], unit, atol=1e-6)
-    assert torch.allclose(found["half"], unit * 2 - 1, atol=1e-5)
-    assert torch.allclose(found["imagenet"], normalization("imagenet", unit)(unit), atol=1e-5)
-    assert torch.equal(found["none"], stored.float())
+    assert torch.allclose(results[f"0/{largest}"], unit, atol=1e-6)
+    assert torch.allclose(results["half"], unit * 2 - 1, atol=1e-5)
+    assert torch.allclose(results["imagenet"], normalization("imagenet", unit)(unit), atol=1e-5)
+    assert torch.equal(results["none"], stored.float())
     counts = torch.tensor([[0.0, 16.0], [3.0, 1.0]])
     assert list(normalizations(counts)) == ["none", "data"]

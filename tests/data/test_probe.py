@@ -37,8 +37,8 @@ def test_the_seed_decides() -> None:
 
 
 def test_every_class_with_two_samples_gets_a_batch() -> None:
-    given = torch.tensor([0, 0, 1, 3, 3, 3])
-    batches = single_class_batches(torch.zeros(6, 1), given)
+    labels = torch.tensor([0, 0, 1, 3, 3, 3])
+    batches = single_class_batches(torch.zeros(6, 1), labels)
     assert [(b.class_idx, len(b.index)) for b in batches] == [(0, 2), (3, 3)]
     assert batches[0].true_labels is None
 

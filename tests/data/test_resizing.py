@@ -1,4 +1,4 @@
-"""Images brought to another size, by a data set's name or path."""
+"""Images are resized, by a data set's name or path."""
 
 from pathlib import Path
 
@@ -16,9 +16,9 @@ from nmfdiag.errors import NmfdiagError
 def test_as_pillow_resizes() -> None:
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (3, 1, 12, 20), dtype=np.uint8)
-    found = resize(torch.from_numpy(images), (6, 9))
-    assert found.dtype == torch.uint8 and found.shape == (3, 1, 6, 9)
-    for before, after in zip(images[:, 0], found[:, 0].numpy(), strict=True):
+    result = resize(torch.from_numpy(images), (6, 9))
+    assert result.dtype == torch.uint8 and result.shape == (3, 1, 6, 9)
+    for before, after in zip(images[:, 0], result[:, 0].numpy(), strict=True):
         expected = np.asarray(Image.fromarray(before).resize((9, 6), Image.Resampling.BILINEAR))
         assert np.abs(expected.astype(int) - after).max() <= 1
 
@@ -30,12 +30,12 @@ def test_what_has_the_size_is_not_touched_and_floats_stay_floats() -> None:
 
 
 def test_a_data_set_by_name_and_the_first_of_each_class() -> None:
-    found = load("digits", size=16, limit_per_class=3)
-    assert found.inputs.shape == (30, 1, 16, 16) and found.inputs.dtype == torch.uint8
-    assert torch.bincount(found.labels).tolist() == [3] * 10
-    everything = load("digits")
-    first = torch.nonzero(everything.labels == 4).flatten()[:3]
-    assert torch.equal(load("digits", limit_per_class=3).inputs[found.labels == 4], everything.inputs[first])
+    data = load("digits", size=16, limit_per_class=3)
+    assert data.inputs.shape == (30, 1, 16, 16) and data.inputs.dtype == torch.uint8
+    assert torch.bincount(data.labels).tolist() == [3] * 10
+    full_data = load("digits")
+    first = torch.nonzero(full_data.labels == 4).flatten()[:3]
+    assert torch.equal(load("digits", limit_per_class=3).inputs[data.labels == 4], full_data.inputs[first])
 
 
 @pytest.mark.parametrize("size", [0, -1, 5000, (8,), (8, 8, 8), (8, 0), 2.5, "8"])

@@ -1,4 +1,4 @@
-"""Samples and labels in every form that people have them: taken, or refused in one sentence."""
+"""Samples and labels in every form are accepted, or refused in one sentence."""
 
 import random
 
@@ -72,8 +72,8 @@ def test_labels_of_every_form_are_class_numbers(form: str) -> None:
 
 @pytest.mark.parametrize("kind", REFUSED)
 def test_labels_that_are_no_classes_are_refused(kind: str) -> None:
-    labels, words = REFUSED[kind]
-    with pytest.raises(NmfdiagError, match=words):
+    labels, message = REFUSED[kind]
+    with pytest.raises(NmfdiagError, match=message):
         as_samples(X, labels)
 
 
@@ -97,14 +97,14 @@ def test_a_loader_that_shuffles_keeps_samples_and_labels_together_and_no_random_
             as_samples(shuffled, Y)
 
 
-@pytest.mark.parametrize(("inputs", "words"), [
+@pytest.mark.parametrize(("inputs", "message"), [
     ((X, X), "a tuple of 2"), ([X, X], "2 parts of 12 each"), ({"x": X}, "dictionary"), ("x.npz", "text or a path"), (None, "None"),
     (X.to_sparse(), "sparse"), (X.where(X > 0.1, torch.nan), "NaN or infinite"), ([[1.0], [1.0, 2.0]], "not an array"),
     ([Image.new("L", (2, 2))] * 12, "pictures of Pillow"), (torch.tensor(3.0), "one number"), (np.array(["a"] * 12), "text"),
     ([X[0], X[1, :3]], "different shapes"), (DataLoader(TensorDataset(X, Y, Y), 5), "of 3 parts"),
 ])  # fmt: skip
-def test_inputs_that_are_no_samples_are_refused(inputs: object, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_inputs_that_are_no_samples_are_refused(inputs: object, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         as_samples(inputs, Y)
 
 
@@ -155,7 +155,7 @@ def test_labels_counted_from_one_are_not_shifted_in_silence() -> None:
             measure(network(), X, Y + 1)
 
 
-@pytest.mark.parametrize(("model", "inputs", "words"), [
+@pytest.mark.parametrize(("model", "inputs", "message"), [
     (network(), (X * 255).byte(), "whole numbers.*inputs.float\\(\\) / 255"),
     (nn.Conv2d(3, 4, 3), torch.rand(2, 8, 9, 3), "permute\\(0, 3, 1, 2\\)"),
     (nn.Conv2d(3, 4, 3), torch.rand(2, 1, 8, 8), "grey, and it takes colour"),
@@ -163,6 +163,6 @@ def test_labels_counted_from_one_are_not_shifted_in_silence() -> None:
     (nn.Linear(64, 4), torch.rand(2, 1, 8, 8), "flatten\\(1\\)"),
     (nn.Embedding(5, 4), torch.ones(2, 3), "inputs.long"),
 ])  # fmt: skip
-def test_a_network_that_takes_something_else_says_what(model: nn.Module, inputs: torch.Tensor, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=f"can't take inputs of shape .*{words}"):
+def test_a_network_that_takes_something_else_says_what(model: nn.Module, inputs: torch.Tensor, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=f"can't take inputs of shape .*{message}"):
         nmfdiag.relu_layers(nn.Sequential(model, nn.ReLU()), inputs)

@@ -1,4 +1,4 @@
-"""UrbanSound8K's folder: clips of every kind that is in it, its folds, and what can be wrong with a copy."""
+"""UrbanSound8K's folder: clips of every kind, folds, and faulty copies."""
 
 import csv
 import io
@@ -35,7 +35,7 @@ def write_clip(root: Path, fold: int, name: str, samples: np.ndarray, rate: int,
 
 
 def write_metadata(root: Path, **changed: int) -> None:
-    """List the clips that are there; ``changed`` overrides the class of a clip by its fsID."""
+    """List the existing clips; ``changed`` overrides the class of a clip by its fsID."""
     folder = root / "UrbanSound8K"
     (folder / "metadata").mkdir(parents=True, exist_ok=True)
     with (folder / "metadata" / "UrbanSound8K.csv").open("w", newline="") as file:
@@ -105,16 +105,16 @@ def test_a_damaged_file(root: Path, content: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("samples", "rate", "words"),
+    ("samples", "rate", "message"),
     [
         (np.zeros((0, 1)), 8_000, "has 0 samples of 1 channels at 8,000 a second; accepted"),
         (np.zeros((100, 1)), 400_000, "at 400,000 a second; accepted"),
         (np.full((100, 1), np.nan), 8_000, "is truncated, or holds values that are not finite"),
     ],
 )
-def test_sound_that_is_none(root: Path, samples: np.ndarray, rate: int, words: str) -> None:
+def test_sound_that_is_none(root: Path, samples: np.ndarray, rate: int, message: str) -> None:
     write_clip(root, 1, "100-0-0-0.wav", samples, rate, "FLOAT")
-    with pytest.raises(NmfdiagError, match=rf"^100-0-0-0\.wav .*{words}"):
+    with pytest.raises(NmfdiagError, match=rf"^100-0-0-0\.wav .*{message}"):
         load("urban_sound", root=root)
 
 

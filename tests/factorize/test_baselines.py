@@ -26,10 +26,10 @@ def test_random_ablation_keeps_k_nested_channels() -> None:
     solved = random_ablation(A, [3, 5, 12], draws=7, seed=2)
     assert (solved.masks(3).sum(dim=1) == 3).all()
     assert (solved.masks(3) <= solved.masks(5)).all()
-    kept = list(solved.reconstructions(5))
-    assert len(kept) == 7 and all(int((X.sum(dim=0) > 0).sum()) == 5 for X in kept)
+    reconstructions = list(solved.reconstructions(5))
+    assert len(reconstructions) == 7 and all(int((X.sum(dim=0) > 0).sum()) == 5 for X in reconstructions)
     assert torch.equal(next(iter(solved.reconstructions(12))), A)
-    by_hand = np.mean([float((A - X).norm() / A.norm()) for X in kept])
+    by_hand = np.mean([float((A - X).norm() / A.norm()) for X in reconstructions])
     assert solved.relative_error[1] == pytest.approx(by_hand, rel=1e-5)
     assert torch.equal(random_ablation(A, [3], seed=2, draws=7).masks(3), solved.masks(3))
 

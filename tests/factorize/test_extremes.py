@@ -1,4 +1,4 @@
-"""Entries as large and as small as float32 holds, and inputs that are no matrix: the error that is said is that of what is returned."""
+"""Entries as large and small as float32 can hold, and inputs that are not a matrix: the reported error is that of the result."""
 
 from collections.abc import Callable
 from typing import Any
@@ -27,11 +27,11 @@ def test_the_error_is_that_of_the_reconstruction(method: str, largest: float) ->
     A = (ANY_SIGN / ANY_SIGN.abs().max()).double().mul(largest).float()
     solved = METHODS[method](A)
     exact = (A.abs() if method in ("hals", "mu") else A).double() / largest
-    for k, said in zip(solved.ranks, solved.relative_error, strict=True):
+    for k, error in zip(solved.ranks, solved.relative_error, strict=True):
         W, H = solved.factors(k)
         assert bool(torch.isfinite(W).all()) and bool(torch.isfinite(H).all())
         missing = exact - solved.reconstruct(k).double() / largest
-        assert said == pytest.approx(float(missing.norm() / exact.norm()), rel=1e-3, abs=1e-5)
+        assert error == pytest.approx(float(missing.norm() / exact.norm()), rel=1e-3, abs=1e-5)
 
 
 def test_entries_of_one_smallest_number_are_no_error() -> None:

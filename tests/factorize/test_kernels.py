@@ -15,7 +15,7 @@ Problems = tuple[list[Tensor], list[Tensor], list[Tensor]]
 
 
 def problems(columns: int, dtype: torch.dtype) -> Problems:
-    """X, B and G of every rank for two matrices; one component of rank 5 is dead."""
+    """Return X, B and G of every rank for two matrices; one component of rank 5 is dead."""
     random = torch.Generator().manual_seed(0)
     A = torch.rand(2, 30, columns, generator=random, dtype=dtype)
     Ys = [torch.rand(2, 30, k, generator=random, dtype=dtype) for k in RANKS]
@@ -28,9 +28,9 @@ def problems(columns: int, dtype: torch.dtype) -> Problems:
 @pytest.mark.parametrize("columns", [1, 50, 64, 200])
 def test_the_compiled_sweep_is_the_plain_one(columns: int, dtype: torch.dtype) -> None:
     assert llvm_compile.kernels("float") is not None, "no machine code on this processor: everything would be slow"
-    (Xs, Bs, Gs), (expected, others, _) = problems(columns, dtype), problems(columns, dtype)
+    (Xs, Bs, Gs), (expected, expected_Bs, _) = problems(columns, dtype), problems(columns, dtype)
     Sweep(Xs, Bs, Gs)(3)
-    for X, B, G in zip(expected, others, Gs, strict=True):
+    for X, B, G in zip(expected, expected_Bs, Gs, strict=True):
         torch_sweep_(X, B, G, 3)
     for got, right, B in zip(Xs, expected, Bs, strict=True):
         torch.testing.assert_close(got, right, rtol=1e-4, atol=1e-5)
@@ -38,7 +38,9 @@ def test_the_compiled_sweep_is_the_plain_one(columns: int, dtype: torch.dtype) -
 
 
 def test_a_sweep_finds_the_minimum_of_each_component() -> None:
-    (X, B, G) = (some[:1] for some in problems(40, torch.float64))  # rank 1: its minimum is the least-squares answer
+    X, B, G = (
+        tensors[:1] for tensors in problems(40, torch.float64)
+    )  # rank 1: the minimum is the least-squares answer
     answer = (B[0] / G[0]).clamp_min(0)
     Sweep(X, B, G)(1)
     torch.testing.assert_close(X[0], answer)
@@ -79,7 +81,7 @@ def test_without_machine_code_the_answers_are_the_same(monkeypatch: pytest.Monke
 
 @pytest.fixture
 def interpreted(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have Triton's interpreter run the kernel, which is made anew for it."""
+    """Run the kernel in Triton's interpreter, for which it is compiled again."""
     pytest.importorskip("triton", reason="torch came without Triton")
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     triton_sweep._kernel.cache_clear()

@@ -65,8 +65,8 @@ def test_multiplicative_updates_never_rise(features: Tensor) -> None:
 
 
 def test_hals_gains_by_iterating(features: Tensor) -> None:
-    few, many = (nmf(features, [16], max_iter=n).relative_error[0] for n in (1, 100))
-    assert many < 0.99 * few
+    early, late = (nmf(features, [16], max_iter=n).relative_error[0] for n in (1, 100))
+    assert late < 0.99 * early
 
 
 @pytest.mark.parametrize("shape", [(40, 8), (8, 40)])
@@ -81,9 +81,11 @@ def test_full_rank_is_the_matrix_itself(shape: tuple[int, int]) -> None:
 @pytest.mark.parametrize("solver", ["hals", "mu"])
 def test_same_seed_same_answer(features: Tensor, solver: str) -> None:
     tall = torch.cat([features] * 6)
-    first, second, other = (nmf(tall, [6], solver=solver, seed=s, max_iter=20).factors(6)[1] for s in (0, 0, 1))
+    first, second, with_other_seed = (
+        nmf(tall, [6], solver=solver, seed=s, max_iter=20).factors(6)[1] for s in (0, 0, 1)
+    )
     assert torch.equal(first, second)
-    assert not torch.equal(first, other)
+    assert not torch.equal(first, with_other_seed)
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
@@ -108,11 +110,11 @@ def test_numpy_and_dead_channels() -> None:
 
 
 def test_progress_and_cancelling(features: Tensor) -> None:
-    seen: list[float] = []
-    nmf(features, RANKS, on_progress=lambda done, words: seen.append(done))
-    assert seen == sorted(seen) and seen[-1] == 1.0 and len(seen) > 5
+    shares: list[float] = []
+    nmf(features, RANKS, on_progress=lambda share, text: shares.append(share))
+    assert shares == sorted(shares) and shares[-1] == 1.0 and len(shares) > 5
 
-    def stop(done: float, words: str) -> None:
+    def stop(share: float, text: str) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -120,7 +122,7 @@ def test_progress_and_cancelling(features: Tensor) -> None:
 
 
 @pytest.mark.parametrize(
-    ("A", "words"),
+    ("A", "message"),
     [
         (torch.ones(3), "shape"),
         (torch.zeros(3, 3), "all zero"),
@@ -128,8 +130,8 @@ def test_progress_and_cancelling(features: Tensor) -> None:
         (torch.tensor([[1.0, -1.0]]), "negative"),
     ],
 )
-def test_bad_matrices(A: Tensor, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_bad_matrices(A: Tensor, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         nmf(A, [1])
 
 
@@ -148,10 +150,10 @@ def test_the_default_grid_ends_at_the_full_rank() -> None:
 def test_a_batch_gives_what_each_matrix_gives(features: Tensor) -> None:
     halves = features.reshape(2, 400, 64)
     together = nmf_batch(halves, RANKS)
-    for A, one in zip(halves, together, strict=True):
+    for A, factorization in zip(halves, together, strict=True):
         alone = nmf(A, RANKS)
-        assert one.relative_error == pytest.approx(alone.relative_error, rel=1e-3)
-        assert one.relative_error == pytest.approx(direct_errors(A, one, RANKS), rel=1e-3)
+        assert factorization.relative_error == pytest.approx(alone.relative_error, rel=1e-3)
+        assert factorization.relative_error == pytest.approx(direct_errors(A, factorization, RANKS), rel=1e-3)
 
 
 def test_a_batch_samples_rows_as_one_matrix_does(features: Tensor) -> None:
@@ -217,9 +219,9 @@ def test_a_rank_can_go_on_from_an_earlier_h() -> None:
     )
     before = nmf(A, [2, 4])
     near = (A + 0.01 * torch.rand(A.shape, generator=torch.Generator().manual_seed(2))).clamp_min(0)
-    on = nmf(near, [2, 4, 8], start={k: before.factors(k)[1] for k in (2, 4)})
+    continued = nmf(near, [2, 4, 8], start={k: before.factors(k)[1] for k in (2, 4)})
     cold = nmf(near, [2, 4, 8])
-    assert on.relative_error == pytest.approx(cold.relative_error, rel=0.02)
+    assert continued.relative_error == pytest.approx(cold.relative_error, rel=0.02)
     soon = nmf(near, [4], start={4: before.factors(4)[1]}, max_iter=2).relative_error[0]
     assert soon < nmf(near, [4], n_starts=1, max_iter=2).relative_error[0]  # it does go on from there
     dead = nmf(near, [4], start={4: torch.eye(4, 40) * torch.tensor([1.0, 1.0, 0.0, 0.0])[:, None]})

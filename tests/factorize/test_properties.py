@@ -1,4 +1,4 @@
-"""Whatever the matrix holds, every method gives the right answer or a named error; some answers may not depend on some things."""
+"""For every matrix each method gives the right answer or a clear error; chunks, threads and order change no answer."""
 
 import math
 from collections.abc import Iterator
@@ -20,12 +20,12 @@ SCALES = (1.0, 1e30, 1e37, 1e5, 2e6, 1e-5, 1e-7, 1e-30, 1e-41)
 METHODS = ("hals", "mu", "batch", "pca", "centred", "random")
 ROUNDING = 2e-3
 RISE = 0.03
-"""What the error of a larger rank may exceed that of a smaller one by, as a share of it: NMF has local minima."""
+"""Share by which the error of a larger rank may exceed that of a smaller one: NMF has local minima."""
 properties = settings(max_examples=20)
 
 
 def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:
-    """A matrix of a kind whose entries are about 1, in float64."""
+    """Return a matrix of a kind with entries of about 1, in float64."""
     rng = np.random.default_rng(seed)
     A = rng.random((n, m))
     if kind == "constant":
@@ -49,8 +49,8 @@ def values(kind: str, n: int, m: int, seed: int) -> np.ndarray:
 
 
 @st.composite
-def matrices(draw: st.DrawFn, scales: tuple[float, ...] = SCALES, most: int = 24) -> Tensor:
-    n, m = draw(st.integers(1, most)), draw(st.integers(1, most))
+def matrices(draw: st.DrawFn, scales: tuple[float, ...] = SCALES, largest_side: int = 24) -> Tensor:
+    n, m = draw(st.integers(1, largest_side)), draw(st.integers(1, largest_side))
     A = values(draw(st.sampled_from(KINDS)), n, m, draw(st.integers(0, 5))) * draw(st.sampled_from(scales))
     return torch.from_numpy(A).to(draw(st.sampled_from((torch.float32, torch.float64))))
 
@@ -71,7 +71,7 @@ def some_ranks(A: Tensor, method: str) -> list[int]:
 
 
 def error_of(A: Tensor, B: Tensor) -> float:
-    """``||A - B|| / ||A||`` in float64, of scaled entries: nothing over- or underflows."""
+    """Return ``||A - B|| / ||A||`` in float64, of scaled entries, without over- or underflow."""
     scale = float(A.double().abs().max())
     return float(((A.double() - B.double()) / scale).norm() / (A.double() / scale).norm())
 
@@ -85,17 +85,17 @@ def test_errors_are_those_of_the_reconstructions(method: str, A: Tensor) -> None
         with pytest.raises(NmfdiagError, match="all zero"):
             solved(method, A, ranks)
         return
-    one = solved(method, A, ranks)
-    assert one.ranks == ranks and torch.equal(A, before)
-    assert math.isfinite(one.norm) and all(map(math.isfinite, one.absolute_error))
-    for k, error in zip(one.ranks, one.relative_error, strict=True):
-        found = list(one.reconstructions(k))
-        assert all(bool(torch.isfinite(B).all()) for B in found)
-        assert error == pytest.approx(np.mean([error_of(A, B) for B in found]), abs=ROUNDING)
+    result = solved(method, A, ranks)
+    assert result.ranks == ranks and torch.equal(A, before)
+    assert math.isfinite(result.norm) and all(map(math.isfinite, result.absolute_error))
+    for k, error in zip(result.ranks, result.relative_error, strict=True):
+        approximations = list(result.reconstructions(k))
+        assert all(bool(torch.isfinite(B).all()) for B in approximations)
+        assert error == pytest.approx(np.mean([error_of(A, B) for B in approximations]), abs=ROUNDING)
         assert 0 <= error <= 1 + ROUNDING
-        assert method in ("pca", "centred") or all(bool((B >= 0).all()) for B in found)
+        assert method in ("pca", "centred") or all(bool((B >= 0).all()) for B in approximations)
     if method != "random":
-        assert torch.equal(one.reconstruct(one.full_rank), A) or method == "centred"
+        assert torch.equal(result.reconstruct(result.full_rank), A) or method == "centred"
 
 
 @pytest.mark.parametrize("method", ["hals", "pca", "random"])
@@ -136,12 +136,12 @@ def test_a_multiple_of_a_matrix_has_the_same_factors_but_for_the_scale(solver: s
     A = (A * (A > 1e-4)).double()  # so that nothing of it is lost below the smallest number
     assume(bool(A.any()))
     ranks, factor = some_ranks(A, "nmf"), 2.0**power
-    one, other = (nmf(X, ranks, solver=solver, max_iter=30) for X in (A, A * factor))
+    plain, multiplied = (nmf(X, ranks, solver=solver, max_iter=30) for X in (A, A * factor))
     tight = 1e-9 if solver == "hals" else ROUNDING  # where MU's denominators are zero it has a constant in their place
     for k in ranks:
-        assert error_of(one.reconstruct(k), other.reconstruct(k) / factor) < tight
-    assert other.relative_error == pytest.approx(one.relative_error, abs=tight)
-    assert other.norm == pytest.approx(one.norm * factor)
+        assert error_of(plain.reconstruct(k), multiplied.reconstruct(k) / factor) < tight
+    assert multiplied.relative_error == pytest.approx(plain.relative_error, abs=tight)
+    assert multiplied.norm == pytest.approx(plain.norm * factor)
 
 
 @properties
@@ -154,8 +154,8 @@ def test_the_order_of_rows_changes_nothing(A: Tensor, seed: int) -> None:
         errors = solved(method, A[order], ranks).relative_error
         assert errors == pytest.approx(solved(method, A, ranks).relative_error, abs=1e-6)
     ranks = some_ranks(A, "hals")  # from two starts, as curves have them, which are found in the matrix and not drawn
-    one, other = (nmf(X, ranks, n_starts=2).relative_error for X in (A, A[order]))
-    assert other == pytest.approx(one, rel=RISE, abs=ROUNDING)
+    plain_errors, reordered_errors = (nmf(X, ranks, n_starts=2).relative_error for X in (A, A[order]))
+    assert reordered_errors == pytest.approx(plain_errors, rel=RISE, abs=ROUNDING)
 
 
 @contextmanager
@@ -177,51 +177,51 @@ def test_neither_chunks_nor_threads_change_the_answer(kind: str, threads: int, r
     A, ranks = torch.from_numpy(values(kind, 1400, 10, 0)), [1, 2, 5, 9, 10]
     plain = nmf(A, ranks, max_iter=25)
     with computing(threads, rows):
-        other = nmf(A, ranks, max_iter=25)
-    assert other.relative_error == pytest.approx(plain.relative_error, rel=1e-3, abs=1e-6)
+        chunked = nmf(A, ranks, max_iter=25)
+    assert chunked.relative_error == pytest.approx(plain.relative_error, rel=1e-3, abs=1e-6)
     for k in ranks:
-        assert error_of(plain.reconstruct(k), other.reconstruct(k)) < 0.02
+        assert error_of(plain.reconstruct(k), chunked.reconstruct(k)) < 0.02
 
 
 @properties
-@given(A=matrices(most=12), other=st.integers(0, 5))
-def test_a_batch_has_the_answers_of_its_matrices(A: Tensor, other: int) -> None:
-    B = torch.from_numpy(values("relu", *A.shape, other)).to(A.dtype)
+@given(A=matrices(largest_side=12), seed=st.integers(0, 5))
+def test_a_batch_has_the_answers_of_its_matrices(A: Tensor, seed: int) -> None:
+    B = torch.from_numpy(values("relu", *A.shape, seed)).to(A.dtype)
     assume(bool(A.any()) and bool(B.any()))
     ranks = some_ranks(A, "hals")
-    for alone, one in zip((A, B), nmf_batch(torch.stack([A, B]), ranks, max_iter=40), strict=True):
-        assert one.relative_error == pytest.approx(
+    for alone, batched in zip((A, B), nmf_batch(torch.stack([A, B]), ranks, max_iter=40), strict=True):
+        assert batched.relative_error == pytest.approx(
             nmf(alone, ranks, max_iter=40).relative_error, rel=RISE, abs=ROUNDING
         )
-        assert torch.equal(one.reconstruct(one.full_rank), alone)
+        assert torch.equal(batched.reconstruct(batched.full_rank), alone)
 
 
 @pytest.mark.parametrize("rows", [41, 60, 100, 400])
 def test_ranks_beyond_the_rows_of_a_sample_are_found(rows: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first iterations are on a sample of rows: of too few of them no start of that rank can be made."""
+    """Factorise at ranks above the number of sampled rows, which are too few for a start."""
     sizes = {"ONE_STAGE": 40, "COARSE_ROWS": 20, "TWO_SAMPLES": 90, "MIDDLE_ROWS": 80}
     for name, size in sizes.items():
         monkeypatch.setattr(hals, name, size)
     A = torch.from_numpy(values("relu", rows, 50, 0))
     ranks = [1, 12, 25, 30, 40]
-    found = nmf(A, ranks, max_iter=20)
-    assert found.ranks == ranks and found.factors(40)[0].shape == (rows, 40)
-    assert all(later <= earlier for earlier, later in pairwise(found.relative_error))
-    for k, error in zip(ranks, found.relative_error, strict=True):
-        assert error == pytest.approx(error_of(A, found.reconstruct(k)), abs=ROUNDING)
+    result = nmf(A, ranks, max_iter=20)
+    assert result.ranks == ranks and result.factors(40)[0].shape == (rows, 40)
+    assert all(later <= earlier for earlier, later in pairwise(result.relative_error))
+    for k, error in zip(ranks, result.relative_error, strict=True):
+        assert error == pytest.approx(error_of(A, result.reconstruct(k)), abs=ROUNDING)
 
 
 @pytest.mark.parametrize(
-    ("value", "words"), [(float("inf"), "NaN or infinite"), (float("nan"), "NaN or infinite"), (-1.0, "negative")]
+    ("value", "message"), [(float("inf"), "NaN or infinite"), (float("nan"), "NaN or infinite"), (-1.0, "negative")]
 )
 @pytest.mark.parametrize("method", METHODS)
-def test_what_is_no_activation_is_named(method: str, value: float, words: str) -> None:
+def test_what_is_no_activation_is_named(method: str, value: float, message: str) -> None:
     A = torch.ones(4, 3)
     A[2, 1] = value
-    if words == "negative" and method in ("pca", "centred", "random"):
+    if message == "negative" and method in ("pca", "centred", "random"):
         assert solved(method, A, [3]).relative_error == [pytest.approx(0, abs=1e-6)]
         return
-    with pytest.raises(NmfdiagError, match=words):
+    with pytest.raises(NmfdiagError, match=message):
         solved(method, A, [1])
 
 
@@ -229,5 +229,5 @@ def test_what_is_no_activation_is_named(method: str, value: float, words: str) -
 def test_what_overflows_float16_is_named_and_what_fits_is_computed(method: str) -> None:
     with pytest.raises(NmfdiagError, match="NaN or infinite"):
         solved(method, torch.full((4, 3), 70000.0).half(), [1])
-    one = solved(method, torch.full((4, 3), 60000.0).half(), [3])
-    assert one.relative_error == [pytest.approx(0, abs=1e-6)] and math.isfinite(one.norm)
+    result = solved(method, torch.full((4, 3), 60000.0).half(), [3])
+    assert result.relative_error == [pytest.approx(0, abs=1e-6)] and math.isfinite(result.norm)

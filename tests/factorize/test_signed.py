@@ -20,7 +20,7 @@ from nmfdiag.factorize import (
 
 
 def gelus(rows: int = 600, channels: int = 24, rank: int = 6, seed: int = 0) -> Tensor:
-    """Activations of a random layer behind a GELU."""
+    """Return activations of a random layer after a GELU."""
     random = torch.Generator().manual_seed(seed)
     hidden = torch.randn(rows, rank, generator=random) @ torch.randn(rank, channels, generator=random)
     return torch.nn.functional.gelu(hidden)
@@ -40,9 +40,9 @@ def test_a_planted_signed_factorisation_is_recovered() -> None:
     A = W @ (H * signs)
     solved = signed_nmf(A, [4])
     assert solved.relative_error[0] < 2e-3 and solved.method == "signed"
-    found = torch.nn.functional.normalize(solved.factors(4)[1], dim=1)
+    patterns = torch.nn.functional.normalize(solved.factors(4)[1], dim=1)
     planted = torch.nn.functional.normalize(H * signs, dim=1)
-    assert (found @ planted.T).amax(0).min() > 0.99
+    assert (patterns @ planted.T).amax(0).min() > 0.99
     assert A.min() < 0 < A.max()
 
 
@@ -101,20 +101,22 @@ def test_it_goes_on_from_a_start() -> None:
     assert again.relative_error == pytest.approx(first.relative_error, rel=0.02)
     assert sum(again.n_iter) < sum(first.n_iter)
     plain = A.clamp_min(0)
-    begun = {4: nmf(plain, [4]).factors(4)[1]}
-    assert signed_nmf(plain, [4], start=begun).relative_error == nmf(plain, [4], start=begun).relative_error
+    starts = {4: nmf(plain, [4]).factors(4)[1]}
+    assert signed_nmf(plain, [4], start=starts).relative_error == nmf(plain, [4], start=starts).relative_error
     with pytest.raises(NmfdiagError, match="start of rank 4"):
         signed_nmf(A, [4], start={4: first.factors(8)[1]})
 
 
 def test_several_matrices_in_one_call() -> None:
-    """Those with negative entries and those without, in any order."""
+    """Factorise matrices with and without negative entries, in any order."""
     matrices = torch.stack([gelus(seed=0), gelus(seed=1).clamp_min(0), gelus(seed=2)])
     together = signed_nmf_batch(matrices, [2, 6])
-    for A, one in zip(matrices, together, strict=True):
+    for A, factorization in zip(matrices, together, strict=True):
         alone = signed_nmf(A, [2, 6])
-        assert one.relative_error == pytest.approx(alone.relative_error, rel=1e-3)
-        assert one.full_rank == alone.full_rank and one.norm == pytest.approx(float(A.norm()), rel=1e-5)
+        assert factorization.relative_error == pytest.approx(alone.relative_error, rel=1e-3)
+        assert factorization.full_rank == alone.full_rank and factorization.norm == pytest.approx(
+            float(A.norm()), rel=1e-5
+        )
     assert together[1].relative_error == nmf_batch(matrices[1:2], [2, 6])[0].relative_error
 
 
@@ -127,12 +129,12 @@ def test_numpy_doubles_and_tiny_values() -> None:
 
 
 def test_what_is_wrong_is_said() -> None:
-    for A, words in (
+    for A, message in (
         (torch.zeros(4, 3), "all zero"),
         (torch.full((4, 3), float("nan")), "NaN"),
         (torch.randn(4), "shape"),
     ):
-        with pytest.raises(NmfdiagError, match=words):
+        with pytest.raises(NmfdiagError, match=message):
             signed_nmf(A, [1])
     with pytest.raises(NmfdiagError, match="batch of matrices"):
         signed_nmf_batch(torch.randn(4, 3), [1])
@@ -143,7 +145,7 @@ def test_what_is_wrong_is_said() -> None:
 
 
 def test_it_can_be_cancelled() -> None:
-    def stop(done: float, words: str) -> None:
+    def stop(share: float, text: str) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):

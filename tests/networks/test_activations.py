@@ -1,4 +1,4 @@
-"""GELU and its like are layers where they are asked for: as modules and functions, traced and not, in place too; ReLUs stay as they were."""
+"""GELU and its like are layers on request: as modules and functions, traced or not, also in place; ReLUs stay the same."""
 
 from collections.abc import Callable
 from functools import partial
@@ -69,21 +69,21 @@ def untraced(model: nn.Module, inputs: Tensor, monkeypatch: pytest.MonkeyPatch) 
         return SplitNetwork(model, inputs, "all")
 
 
-def check(traced: SplitNetwork, run: SplitNetwork, inputs: Tensor, every: int = 1) -> None:
-    """Both cut alike, resume to the network's own answer, and take factors; at the full rank these give that answer too."""
+def check(traced: SplitNetwork, run: SplitNetwork, inputs: Tensor, step: int = 1) -> None:
+    """Check that both cut alike and resume to the network's own answer, also from factors of the full rank."""
     assert traced.traced and not run.traced
-    # At the beginning of a long chain of small layers some have no effect that float32 can hold.
+    # At the beginning of a long chain of small layers some effects are too small for float32.
     assert len(run.layers) > len(traced.layers) // 2 and set(run.layers) <= set(traced.layers)
     expected = traced.logits(inputs)
     torch.testing.assert_close(run.logits(inputs), expected)
-    for layer in run.layers[::every]:
+    for layer in run.layers[::step]:
         cuts = traced.cut(layer.name, inputs), run.cut(layer.name, inputs)
         torch.testing.assert_close(cuts[0].activation, cuts[1].activation, rtol=1e-4, atol=1e-5)
         A = fold(cuts[0].activation, layer.channel_dim)
         full = signed_full_rank(A)
         W, H = signed_nmf(A, [full]).factors(full)
-        other = 3 * torch.randn_like(cuts[0].activation)
-        first, second = (network.resume(cut, other) for network, cut in zip((traced, run), cuts, strict=True))
+        replacement = 3 * torch.randn_like(cuts[0].activation)
+        first, second = (network.resume(cut, replacement) for network, cut in zip((traced, run), cuts, strict=True))
         moved = float((first - expected).abs().max())
         close = partial(torch.testing.assert_close, rtol=0, atol=0.02 * moved)
         close(first, second)
@@ -131,9 +131,9 @@ def test_relus_are_the_same_layers_in_either_choice() -> None:
     model = nn.Sequential(Block(), nn.ReLU(), Block(), nn.Linear(4, 4), nn.GELU())
     inputs = torch.randn(2, 4)
     assert relu_layers(model, inputs) == ["0", "1", "2"]
-    everything = find_relu_layers(model, inputs, "all")
-    assert [layer.name for layer in everything if layer.kind == "ReLU"] == ["0", "1", "2"]
-    assert [layer.name for layer in everything] == [
+    all_layers = find_relu_layers(model, inputs, "all")
+    assert [layer.name for layer in all_layers if layer.kind == "ReLU"] == ["0", "1", "2"]
+    assert [layer.name for layer in all_layers] == [
         "0", "0.gelu", "0.act", "1", "2", "2.gelu", "2.act", "4",
     ]  # fmt: skip
     assert relu_layers(Untraceable(model), inputs) == ["inner.0", "inner.1", "inner.2"]
@@ -153,7 +153,7 @@ def test_names_never_collide() -> None:
 
 
 def lively(model: nn.Module) -> nn.Module:
-    """Draw weights so that every layer shows in the logits: as they come, heads and layer scales are (nearly) zero."""
+    """Draw weights so that every layer affects the logits: initial heads and layer scales are (nearly) zero."""
     for name, value in model.named_parameters():
         if value.ndim < 2 or "layer_scale" in name:
             nn.init.uniform_(value, -0.5 if name.endswith("bias") else 0.5, 0.9)
@@ -171,7 +171,7 @@ def convnext() -> nn.Module:
 
 
 def mobilenet() -> nn.Module:
-    """A block with ReLU; two with Hardswish, one of them with a skip connection."""
+    """Return a block with ReLU and two with Hardswish, one of them with a skip connection."""
     blocks = [(8, 3, 8, 8, True, "RE", 2), (8, 5, 24, 16, True, "HS", 2), (16, 5, 24, 16, True, "HS", 1)]
     return MobileNetV3([InvertedResidualConfig(*block, 1, 1.0) for block in blocks], 32, num_classes=4)  # type: ignore[arg-type]
 
@@ -197,13 +197,13 @@ def test_torchvisions_networks(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     torch.manual_seed(0)
     model, inputs = lively(make()), torch.randn(2, 3, 32, 32)
     traced = SplitNetwork(model, inputs, "all")
-    some = [layer for layer in traced.layers if layer.kind == kind]
-    assert len(some) == n and {layer.channel_dim for layer in some} == {channel_dim}
-    assert all(traced.cut(some[i].name, inputs).activation.min() < 0 for i in (0, -1))
-    check(traced, untraced(model, inputs, monkeypatch), inputs, every=17 if name in LARGE else 2)
+    layers_of_kind = [layer for layer in traced.layers if layer.kind == kind]
+    assert len(layers_of_kind) == n and {layer.channel_dim for layer in layers_of_kind} == {channel_dim}
+    assert all(traced.cut(layers_of_kind[i].name, inputs).activation.min() < 0 for i in (0, -1))
+    check(traced, untraced(model, inputs, monkeypatch), inputs, step=17 if name in LARGE else 2)
     if "convnext" in name:
         width = 384 if name == "convnext_tiny" else 32
-        assert (some[0].width, some[0].output_shape) == (width, (8, 8, width))
+        assert (layers_of_kind[0].width, layers_of_kind[0].output_shape) == (width, (8, 8, width))
     if "mobilenet" in name:
         n_relus = 14 if name == "mobilenet_v3_small" else 4
         assert len(find_relu_layers(model, inputs)) == len(traced.layers) - n == n_relus

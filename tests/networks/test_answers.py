@@ -1,4 +1,4 @@
-"""What a network must answer with, and the sentence where it does not."""
+"""A network must return logits; the sentence where it does not."""
 
 import pytest
 import torch
@@ -21,7 +21,7 @@ def test_the_logits_are_found(output: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("output", "words"),
+    ("output", "message"),
     [
         (MAP, r"a row a sample and two classes or more; got \(5, 8, 4, 4\)\."),
         ({"logits": MAP, "other": LOGITS}, r"got \(5, 8, 4, 4\)\."),  # what it calls logits is what it means
@@ -31,8 +31,8 @@ def test_the_logits_are_found(output: object) -> None:
     ],
     ids=["map", "named map", "one logit", "one logit, no axis", "words"],
 )
-def test_what_is_no_logits_is_said(output: object, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_what_is_no_logits_is_said(output: object, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         logits_of(output)
 
 

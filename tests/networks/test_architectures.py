@@ -35,7 +35,7 @@ def make_toy(input_shape: Shape, n_classes: int, width: int = 4) -> nn.Module:
 
 
 def test_a_new_architecture_is_one_record(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A toy that is registered here is built, found by its weights, offered, and named like the zoo's own."""
+    """Register a toy, which is then built, recognised by its weights, offered and named like the zoo's architectures."""
     toy = Architecture(
         "toy", "toy network", make_toy, FULLY_CONNECTED, options_of=lambda state: {"width": len(state["fc.bias"])},
         input_shape_of=lambda state: (state["fc.weight"].shape[1], 1, 1), takes_vectors=True,

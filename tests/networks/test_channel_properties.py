@@ -56,9 +56,9 @@ STEPS: list[Step] = [
 class Composed(nn.Module):
     """A map of 10 channels, some steps, and a ReLU."""
 
-    def __init__(self, made: str, names: list[str]):
+    def __init__(self, source: str, names: list[str]):
         super().__init__()
-        self.made, self.names = made, names
+        self.made, self.names = source, names
         self.conv, self.linear, self.up = (
             nn.Conv2d(2, CHANNELS, 1),
             nn.Linear(2, CHANNELS),
@@ -85,7 +85,7 @@ class Composed(nn.Module):
         return F.relu(y).flatten(1).sum(1, keepdim=True) * torch.ones(1, 2)
 
 
-def measured(model: Composed) -> tuple[int, int]:
+def described_axis(model: Composed) -> tuple[int, int]:
     x = torch.randn(2, 2, 6, 7, generator=torch.Generator().manual_seed(1))
     model(x)
     expected = model.axis, model.width
@@ -95,16 +95,16 @@ def measured(model: Composed) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(
-    "made",
+    "source",
     [
         *("conv", "linear", "matmul on the left", "einsum to the front"),
-        *(pytest.param(made, marks=pytest.mark.soak) for made in ("transposed", "matmul", "einsum")),
+        *(pytest.param(source, marks=pytest.mark.soak) for source in ("transposed", "matmul", "einsum")),
     ],
 )
-def test_every_step_alone(made: str) -> None:
+def test_every_step_alone(source: str) -> None:
     torch.manual_seed(0)
     for name, _ in STEPS:
-        measured(Composed(made, [name]))
+        described_axis(Composed(source, [name]))
 
 
 @pytest.mark.parametrize("seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.soak) for seed in range(2, 8))])
@@ -113,8 +113,8 @@ def test_random_compositions(seed: int) -> None:
     draw = random.Random(seed)
     for _ in range(6):
         names = [draw.choice(STEPS)[0] for _ in range(4)]
-        made = draw.choice(["conv", "linear", "matmul", "einsum to the front"])
-        measured(Composed(made, names))
+        source = draw.choice(["conv", "linear", "matmul", "einsum to the front"])
+        described_axis(Composed(source, names))
 
 
 class Written(nn.Module):
@@ -170,5 +170,5 @@ def test_what_cannot_be_known_is_asked_for() -> None:
     split = SplitNetwork(model, x)
     assert [layer.name for layer in split.layers] == ["relu_1"]
     assert "can't be told after matmul (channel_dim= says it)" in split.skipped["relu"]
-    asked = SplitNetwork(model, x, channel_dim={"relu": 2})
-    assert [(layer.name, layer.width) for layer in asked.layers] == [("relu", 5), ("relu_1", 4)]
+    split_by_argument = SplitNetwork(model, x, channel_dim={"relu": 2})
+    assert [(layer.name, layer.width) for layer in split_by_argument.layers] == [("relu", 5), ("relu_1", 4)]

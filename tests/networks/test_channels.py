@@ -20,54 +20,54 @@ class Image(nn.Module):
         self.norm, self.batch_norm, self.act = nn.LayerNorm(7), nn.BatchNorm2d(6), act
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.act(self.made(x)).flatten(1)
+        return self.act(self.activation(x)).flatten(1)
 
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         raise NotImplementedError
 
 
 class Convolution(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         y = self.batch_norm(self.conv(x))
         return 0.5 * y + F.dropout(F.max_pool2d(y, 1), 0.1, training=False)
 
 
 class LastLinear(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         return self.linear(x.permute(0, 2, 3, 1))
 
 
 class NormalisedLinear(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         y = F.linear(x.permute((0, 2, 3, 1)), self.linear.weight)
         return self.norm(y + torch.ones(7)).contiguous()
 
 
 class MovedBack(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         return torch.permute(self.linear(x.permute(0, 2, 3, 1)), (0, 3, 1, 2))
 
 
 class MovedConvolution(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         return self.conv(x).transpose(1, -1).transpose(1, 2)
 
 
 class Gated(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         a, b = torch.cat([y := self.linear(x.permute(0, 2, 3, 1)), y], dim=3).chunk(2, dim=-1)
         return a * b
 
 
 class NormAlone(Image):
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         return F.layer_norm(x.permute(0, 2, 3, 1).repeat(1, 1, 1, 3)[..., :7], (7,))
 
 
 class Residual(Image):
     """The branch in (n, c, h, w) that is added to the moved one says the same."""
 
-    def made(self, x: Tensor) -> Tensor:
+    def activation(self, x: Tensor) -> Tensor:
         y = self.conv(x)
         return y + nn.functional.linear(y.permute(0, 2, 3, 1), torch.eye(6)).permute(0, 3, 1, 2)
 
@@ -92,7 +92,7 @@ def test_images(way: type[Image], act: Callable[[Tensor], Tensor], monkeypatch: 
 
 @pytest.mark.parametrize("traced", [True, False])
 def test_sequences(traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As wav2vec has it: the layer norm of a convolution's channels, between two transpositions; and tokens."""
+    """As in wav2vec: layer norm of a convolution's channels, between two transpositions; and tokens."""
 
     class Sequence(nn.Module):
         def __init__(self) -> None:
@@ -115,7 +115,7 @@ def test_sequences(traced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_block_on_the_last_axis_is_cut_without_copies() -> None:
-    """(n, h, w, channels) is laid out as it is, not as an image of h channels."""
+    """Keep the layout of (n, h, w, channels), which is not an image of h channels."""
     model = LastLinear(F.gelu)
     inputs = torch.randn(2, 3, 4, 5)
     split = SplitNetwork(model, inputs, "all")

@@ -22,7 +22,7 @@ def same(got: dict[str, Tensor], expected: dict[str, Tensor]) -> bool:
 
 
 class Options(argparse.Namespace):
-    """A class that is not importable where the checkpoint is read."""
+    """A class that can't be imported where the checkpoint is read."""
 
 
 def prefixed(prefix: str) -> dict[str, Tensor]:

@@ -1,4 +1,4 @@
-"""A graph is held against the network's own code by every logit that may win, however large others are."""
+"""A graph is compared with the network's own code by every logit that may win, however large others are."""
 
 from collections.abc import Callable
 
@@ -61,11 +61,13 @@ def test_what_counts_as_the_same_logits() -> None:
         assert same_logits(same, logits)
     for row in range(3):
         for column in range(3):
-            other = logits.clone()
-            other[row, column] += 0.1
-            assert not same_logits(other, logits)
-            assert not same_logits(other.masked_fill(LAST[1:5], -torch.inf), logits.masked_fill(LAST[1:5], -torch.inf))
-            assert not same_logits(other[row : row + 1], logits[row : row + 1])
+            changed = logits.clone()
+            changed[row, column] += 0.1
+            assert not same_logits(changed, logits)
+            assert not same_logits(
+                changed.masked_fill(LAST[1:5], -torch.inf), logits.masked_fill(LAST[1:5], -torch.inf)
+            )
+            assert not same_logits(changed[row : row + 1], logits[row : row + 1])
     tie = torch.tensor([[1.0, 1.0, 0.0], [2.0, 1.0, 0.0]])
     assert same_logits(tie + 1e-6, tie) and not same_logits(tie + torch.tensor([0.0, 0.01, 0.0]), tie)
     assert not same_logits(torch.full_like(logits, torch.nan), logits) and same_logits(
@@ -105,17 +107,17 @@ class ChannelsFirst(TimeFirst):
 
 
 @pytest.mark.parametrize("size", [12, 13])
-@pytest.mark.parametrize("how", ["places", "channels"])
-def test_an_axis_as_long_as_the_batch_is_not_the_batch(how: str, size: int) -> None:
+@pytest.mark.parametrize("variant", ["places", "channels"])
+def test_an_axis_as_long_as_the_batch_is_not_the_batch(variant: str, size: int) -> None:
     torch.manual_seed(0)
-    model = (TimeFirst() if how == "places" else ChannelsFirst(size)).eval()
-    inputs = torch.randn(12, size, 3) if how == "places" else X[:12]
+    model = (TimeFirst() if variant == "places" else ChannelsFirst(size)).eval()
+    inputs = torch.randn(12, size, 3) if variant == "places" else X[:12]
     with torch.no_grad():
         activation = model.activation(inputs)
-        if how == "places":  # twelve steps of the mean row are answered 1, two are answered 0
+        if variant == "places":  # twelve steps of the mean row are answered 1, two are answered 0
             model.b.weight.copy_(torch.stack([torch.zeros(8), torch.ones(8)]))
             model.b.bias.copy_(torch.tensor([float(activation.mean((0, 1)).sum()) * size / 2, 0.0]))
-        of_channel = (0, 1) if how == "places" else 1
+        of_channel = (0, 1) if variant == "places" else 1
         mean = activation.mean(of_channel, keepdim=True).expand_as(activation)
         labels = model.answer(mean).argmax(1)
     curve = compression_curve(model, "relu", inputs, labels, method="pca", ranks=[1])
@@ -135,7 +137,7 @@ def test_a_batch_whose_answer_fails_is_left_out_with_the_reason() -> None:
     model = Strict(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 2)).eval()
     inputs, labels = X.abs() * (torch.arange(40)[:, None] % 2 * 2 - 1), torch.arange(40) % 2
     profile = layer_profile(model, inputs, labels, methods=["pca"])
-    assert [measured.class_idx for measured in profile.measured] == [0]
+    assert [curve.class_idx for curve in profile.measured] == [0]
     [(place, reason)] = profile.skipped.items()
     assert place == "1, class 1, pca" and "nothing is left of it" in reason
 
@@ -148,25 +150,25 @@ MIXTURES: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class Mixing(nn.Sequential):
-    def __init__(self, how: str):
+    def __init__(self, variant: str):
         super().__init__(nn.Linear(6, 8), nn.ReLU(), nn.Linear(8, 4))
-        self.how = how
+        self.variant = variant
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(MIXTURES[self.how](x))
+        return super().forward(MIXTURES[self.variant](x))
 
 
-@pytest.mark.parametrize("how", MIXTURES)
-def test_answers_that_depend_on_others_are_seen(how: str) -> None:
+@pytest.mark.parametrize("variant", MIXTURES)
+def test_answers_that_depend_on_others_are_seen(variant: str) -> None:
     torch.manual_seed(0)
-    model, labels = Mixing(how).eval(), torch.arange(40) % 4
+    model, labels = Mixing(variant).eval(), torch.arange(40) % 4
     with torch.no_grad():
         assert not torch.allclose(model(X)[:2], model(X[:2]), rtol=0.01)
     network = SplitNetwork(model, X[:2])
     network.cut("1", X[labels == 1])
     assert "depends on the others of its batch" in network.mixes
     profile = layer_profile(model, X, labels, methods=["pca"])
-    assert {measured.class_idx for measured in profile.measured} == {None}
+    assert {curve.class_idx for curve in profile.measured} == {None}
     assert [remark for remark in profile.remarks if "depends on the others of its batch" in remark] == [
         *profile.remarks
     ]

@@ -1,4 +1,4 @@
-"""A program of ``torch.export`` becomes a network with the layers, names and answers of the one that was exported."""
+"""A program of ``torch.export`` becomes a network with the layers, names and answers of the exported one."""
 
 import warnings
 from pathlib import Path
@@ -73,12 +73,12 @@ def test_answers_names_and_kinds_are_the_networks(network: nn.Module, exported: 
     with torch.no_grad():
         assert torch.allclose(exported(x), network(x), atol=1e-6)
     assert not exported.training and exported.input_shape == (3, 8, 8)
-    wanted, got = find_relu_layers(network, x, "all"), find_relu_layers(exported, x, "all")
+    expected, got = find_relu_layers(network, x, "all"), find_relu_layers(exported, x, "all")
     assert [(layer.kind, layer.width, layer.channel_dim) for layer in got] == [
-        (layer.kind, layer.width, layer.channel_dim) for layer in wanted
+        (layer.kind, layer.width, layer.channel_dim) for layer in expected
     ]
     without_module = {"acts.4": "prelu"}  # its weight is a tensor of the program
-    assert [layer.name for layer in got] == [without_module.get(layer.name, layer.name) for layer in wanted]
+    assert [layer.name for layer in got] == [without_module.get(layer.name, layer.name) for layer in expected]
     assert {"relu", "block.1", "acts.0", "acts.3", "softplus"} <= {layer.name for layer in got}
 
 
@@ -92,7 +92,7 @@ def test_it_can_be_cut(network: nn.Module, exported: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    ("write", "words"),
+    ("write", "message"),
     [
         (lambda p: None, "There is not an exported program"),
         (lambda p: p.write_bytes(b"PK"), "is not an exported program: accepted are files of torch.export.save"),
@@ -114,9 +114,9 @@ def test_it_can_be_cut(network: nn.Module, exported: nn.Module) -> None:
     ],
     ids=["nothing", "no zip", "a state dict", "a damaged zip", "training", "one batch size", "half", "two inputs"],
 )
-def test_files_that_are_none(tmp_path: Path, write: Any, words: str) -> None:
+def test_files_that_are_none(tmp_path: Path, write: Any, message: str) -> None:
     write(tmp_path / "x.pt2")
-    with pytest.raises(NmfdiagError, match=words):
+    with pytest.raises(NmfdiagError, match=message):
         read_exported(tmp_path / "x.pt2", trust=True)
 
 

@@ -1,4 +1,4 @@
-"""Going on from a layer's factors gives what going on from their product gives."""
+"""Resuming from a layer's factors gives the same as resuming from their product."""
 
 from typing import Any
 
@@ -84,7 +84,7 @@ class Tokens(nn.Module):
 
 
 def after_conv(*after: nn.Module, norm: bool = True) -> nn.Module:
-    """A convolution of eight channels, a ReLU and what is to be tested."""
+    """Return a convolution of eight channels, a ReLU and the layers under test."""
     middle = [nn.BatchNorm2d(8)] if norm else []
     return nn.Sequential(nn.Conv2d(3, 8, 3), *middle, nn.ReLU(), *after)
 
@@ -139,7 +139,7 @@ def cases() -> dict[str, tuple[nn.Module, tuple[int, ...], set[str]]]:
 
 
 def lively(model: Any) -> Any:
-    """Statistics, scales and weights that tell every path from every other."""
+    """Set statistics, scales and weights that distinguish every path."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
@@ -153,7 +153,7 @@ def lively(model: Any) -> Any:
 
 
 def factors(cut: Cut, channel_dim: int, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """W and H at random, of the activation's size, and a mean row."""
+    """Return random W and H of the activation's size, and a mean row."""
     A = fold(cut.activation, channel_dim)
     W, H = torch.rand(A.shape[0], k), torch.rand(k, A.shape[1])
     return W * (A.mean() / (0.25 * k) + 0.1), H, A.mean(dim=0)
@@ -161,9 +161,9 @@ def factors(cut: Cut, channel_dim: int, k: int) -> tuple[Tensor, Tensor, Tensor]
 
 def check(split: SplitNetwork, layer: str, inputs: Tensor, k: int = 2) -> None:
     cut, channel_dim = split.cut(layer, inputs), split.layer(layer).channel_dim
-    kept = cut.activation.clone()
+    activation_before = cut.activation.clone()
     W, H, offset = factors(cut, channel_dim, k)
-    given = W.clone(), H.clone()
+    factors_before = W.clone(), H.clone()
     for row in (None, offset):
         product = W @ H if row is None else W @ H + row
         expected = split.resume(cut, unfold(product, cut.activation.shape, channel_dim))
@@ -171,11 +171,12 @@ def check(split: SplitNetwork, layer: str, inputs: Tensor, k: int = 2) -> None:
         scale = float(expected.abs().max())
         torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-4 * scale, msg=lambda m: f"{layer}: {m}")
         assert not torch.allclose(got, split.resume(cut, cut.activation), rtol=1e-3, atol=1e-3 * scale), layer
-    assert torch.equal(cut.activation, kept) and torch.equal(W, given[0]) and torch.equal(H, given[1])
+    assert torch.equal(cut.activation, activation_before)
+    assert torch.equal(W, factors_before[0]) and torch.equal(H, factors_before[1])
 
 
 def folds(split: SplitNetwork, layer: str, inputs: Tensor, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether a layer goes on from the factors without the path of their product."""
+    """Return whether a layer resumes from the factors without forming their product."""
     cut = split.cut(layer, inputs)
     called: list[int] = []
     with monkeypatch.context() as patch:

@@ -38,7 +38,7 @@ class Calls:
 
 @pytest.mark.usefixtures("in_a_child")
 def test_a_real_child_reads_and_runs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file that would touch another, in a folder whose own ``torch.py`` would be imported by a careless child."""
+    """Read a file that would touch another, in a folder whose ``torch.py`` a careless child would import."""
     (tmp_path / "torch.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')")
     touched = tmp_path / "touched"
     trap = Calls(shutil.copyfile, str(tmp_path / "torch.py"), str(touched))

@@ -1,4 +1,4 @@
-"""What can't be traced is cut too, and names its layers as a trace would."""
+"""Networks that can't be traced are cut too, and their layers have the same names."""
 
 import pytest
 import torch
@@ -82,8 +82,10 @@ def test_the_same_as_traced(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for layer in traced.layers:
         cuts = traced.cut(layer.name, inputs), run.cut(layer.name, inputs)
         torch.testing.assert_close(cuts[0].activation, cuts[1].activation)
-        other = torch.rand_like(cuts[0].activation)
-        torch.testing.assert_close(traced.resume(cuts[0], other), run.resume(cuts[1], other), rtol=1e-4, atol=1e-5)
+        replacement = torch.rand_like(cuts[0].activation)
+        torch.testing.assert_close(
+            traced.resume(cuts[0], replacement), run.resume(cuts[1], replacement), rtol=1e-4, atol=1e-5
+        )
 
 
 def test_an_untraceable_network() -> None:
@@ -105,7 +107,7 @@ def test_an_untraceable_network() -> None:
 
 
 def test_an_observer_calls_nothing_that_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What it reads of a tensor in a hook would be taken for the network's doing, and measured: slowly."""
+    """An observer's reads of a tensor in a hook would count as the network's, and be measured slowly."""
     model, inputs = models()["resnet"]
     followed: list[list[str]] = [[], []]
     for names, observer in zip(followed, (None, Recorder(model)), strict=True):
@@ -134,7 +136,7 @@ def test_a_layer_that_is_not_called_this_time() -> None:
 
 
 def test_a_network_that_does_other_things_with_other_sizes() -> None:
-    """Batches of two and three samples do not show it; the check of every batch does."""
+    """Check every batch: those of two and three samples do not show the difference."""
 
     class Counting(nn.Module):
         def __init__(self) -> None:
@@ -148,5 +150,5 @@ def test_a_network_that_does_other_things_with_other_sizes() -> None:
     split = SplitNetwork(Counting(), inputs)
     cut = split.cut("relu", inputs)
     assert cut.replayed
-    other = torch.rand(6, 4)
-    assert torch.equal(split.resume(cut, other), 5 * other)
+    replacement = torch.rand(6, 4)
+    assert torch.equal(split.resume(cut, replacement), 5 * replacement)

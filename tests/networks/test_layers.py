@@ -1,4 +1,4 @@
-"""Every way of writing a ReLU is found, named once, and its channel axis known."""
+"""Every way of writing a ReLU is found and named once, and its channel axis is known."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Weights find their architecture and its sizes; the oracle is the network that they were taken from."""
+"""Weights identify their architecture and its sizes; the oracle is the network that they come from."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def soaked(names: list[str]) -> list[Any]:
 
 
 def torchvision(arch: str, n_classes: int = 7, **options: Any) -> nn.Module:
-    """A network whose batch norms have averages of their own."""
+    """Return a network of torchvision with random batch norm statistics."""
     if arch in ("googlenet", "inception_v3"):
         options["init_weights"] = False
     torch.manual_seed(0)
@@ -41,7 +41,7 @@ def shaken(model: nn.Module) -> nn.Module:
 
 
 def zeros(arch: str, n_classes: int = 7) -> dict[str, Tensor]:
-    """A state dict of a large network, without the time that its initial weights take."""
+    """Return a state dict of a large network, without the time for initial weights."""
     options: dict[str, Any] = {"init_weights": False} if arch == "inception_v3" else {}
     with torch.device("meta"):
         model = models.get_model(arch, weights=None, num_classes=n_classes, **options)
@@ -209,7 +209,7 @@ def test_all_of_ours_are_here() -> None:
 
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_networks_that_are_shipped(arch: str) -> None:
-    """Their records say with which options they were built."""
+    """Compare the options with those in their records."""
     shipped = [entry for entry in entries().values() if entry.recipe.arch == arch]
     if not shipped:
         pytest.skip(f"no {arch} is shipped")
@@ -244,14 +244,14 @@ def test_two_networks_in_one(resnet18: nn.Module) -> None:
 
 
 def test_names_that_would_make_many_networks() -> None:
-    """Each would be compared, were there no limit."""
+    """Limit the number of candidates: without a limit each would be compared."""
     state = {f"a{i}.fc.bias": torch.zeros(2) for i in range(5000)} | {"fc123456.linear.weight": torch.zeros(1, 1)}
     with pytest.raises(NmfdiagError, match="don't fit resnet18"):
         network_for("resnet18", state, RGB)
 
 
 def test_sizes_that_no_memory_could_hold() -> None:
-    """Weights are compared before any are made."""
+    """Compare weights before allocating any."""
     names = build("mlp", (10, 1, 1), 2).state_dict()
     state = {name: torch.zeros(1) for name in names} | {"fc1.linear.weight": torch.zeros(10**7, 1)}
     with pytest.raises(NmfdiagError, match=r"fc1\.bn\.weight: \(1,\) here, \(10000000,\) in mlp"):

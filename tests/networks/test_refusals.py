@@ -1,4 +1,4 @@
-"""What can't be run is refused in one sentence that says why, or measured all the same."""
+"""Networks that can't be run are refused in one sentence that says why, or measured all the same."""
 
 import threading
 from collections.abc import Callable
@@ -95,14 +95,14 @@ def test_what_eval_raises_is_said() -> None:
 
 @pytest.mark.filterwarnings("ignore::UserWarning")
 @pytest.mark.parametrize("layout", [torch.sparse_coo, torch.sparse_csr, torch.sparse_csc])
-@pytest.mark.parametrize("kept", ["buffer", "parameter"])
-def test_a_graph_network_of_a_sparse_matrix(layout: torch.layout, kept: str) -> None:
+@pytest.mark.parametrize("attribute", ["buffer", "parameter"])
+def test_a_graph_network_of_a_sparse_matrix(layout: torch.layout, attribute: str) -> None:
     class Graph(nn.Module):
         def __init__(self) -> None:
             super().__init__()
             self.a, self.b = nn.Linear(6, 8), nn.Linear(8, 4)
             sparse = (torch.eye(6) + torch.eye(6).roll(1, 0)).to_sparse(layout=layout)
-            if kept == "buffer":
+            if attribute == "buffer":
                 self.register_buffer("neighbours", sparse)
             else:
                 self.neighbours = nn.Parameter(sparse, requires_grad=False)
@@ -117,9 +117,9 @@ def test_a_graph_network_of_a_sparse_matrix(layout: torch.layout, kept: str) -> 
     cut = network.cut(layer.name, X)
     dense = X @ (torch.eye(6) + torch.eye(6).roll(1, 0)).t()
     torch.testing.assert_close(cut.activation, torch.relu(model.a(dense)))
-    other = torch.rand_like(cut.activation)
-    torch.testing.assert_close(network.resume(cut, other), model.b(other))
-    if (layout, kept) == (torch.sparse_csr, "buffer"):
+    replacement = torch.rand_like(cut.activation)
+    torch.testing.assert_close(network.resume(cut, replacement), model.b(replacement))
+    if (layout, attribute) == (torch.sparse_csr, "buffer"):
         assert len(diagnose(model, X, Y, methods=["pca"], ranks=[1]).profile.measured) == 4
 
 
@@ -186,22 +186,22 @@ def test_a_layer_that_the_network_differentiates_is_left_out_alone() -> None:
     assert "nothing else can be put in its place" in network.skipped["relu"] and "grad" in network.skipped["relu"]
     cut = network.cut("relu_1", X)
     torch.testing.assert_close(cut.activation, torch.relu(model.a(X + model.force(X))).detach())
-    other = torch.rand_like(cut.activation)
-    torch.testing.assert_close(network.resume(cut, other), model.b(other))
+    replacement = torch.rand_like(cut.activation)
+    torch.testing.assert_close(network.resume(cut, replacement), model.b(replacement))
 
 
-@pytest.mark.parametrize("how", ["copied", "written", "written in part", "maximum"])
-def test_a_copy_of_an_activation_is_no_second_layer(how: str) -> None:
+@pytest.mark.parametrize("variant", ["copied", "written", "written in part", "maximum"])
+def test_a_copy_of_an_activation_is_no_second_layer(variant: str) -> None:
     class Copied(nn.Sequential):
         def forward(self, x: Tensor) -> Tensor:
             h = self[0](x).clone()
-            if how == "written in part":
+            if variant == "written in part":
                 h[:, :4] = torch.relu(h[:, :4])
             else:
                 a = torch.relu(h)
-                h = {"copied": h.copy_, "written": lambda a: h.__setitem__(slice(None), a) or h, "maximum": h.max}[how](
-                    a
-                )
+                h = {"copied": h.copy_, "written": lambda a: h.__setitem__(slice(None), a) or h, "maximum": h.max}[
+                    variant
+                ](a)
             return self[2](h)
 
     torch.manual_seed(0)
@@ -210,10 +210,13 @@ def test_a_copy_of_an_activation_is_no_second_layer(how: str) -> None:
     assert [layer.name for layer in network.layers] == ["relu"] and not network.skipped
     cut = network.cut("relu", X)
     h = model[0](X)
-    torch.testing.assert_close(cut.activation, torch.relu(h[:, :4] if how == "written in part" else h).detach())
-    other = torch.rand_like(cut.activation)
-    expected = {"written in part": lambda: torch.cat([other, h[:, 4:]], 1), "maximum": lambda: h.maximum(other)}
-    torch.testing.assert_close(network.resume(cut, other), model[2](expected.get(how, lambda: other)()))
+    torch.testing.assert_close(cut.activation, torch.relu(h[:, :4] if variant == "written in part" else h).detach())
+    replacement = torch.rand_like(cut.activation)
+    expected = {
+        "written in part": lambda: torch.cat([replacement, h[:, 4:]], 1),
+        "maximum": lambda: h.maximum(replacement),
+    }
+    torch.testing.assert_close(network.resume(cut, replacement), model[2](expected.get(variant, lambda: replacement)()))
 
 
 def test_a_layer_that_is_made_in_the_memory_of_another_is_one() -> None:

@@ -1,4 +1,4 @@
-"""A network cut at a ReLU gives its own logits back, and leaves the model, the inputs and the cut as they were."""
+"""A network cut at a ReLU gives its own logits back, and leaves the model, the inputs and the cut unchanged."""
 
 from collections import namedtuple
 from typing import Any
@@ -31,7 +31,7 @@ def no_hooks(model: nn.Module) -> bool:
 
 
 def lively(model: Any) -> Any:
-    """Draw weights large enough that every ReLU shows in the logits."""
+    """Draw weights so large that every ReLU affects the logits."""
     for module in model.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight)
@@ -41,7 +41,7 @@ def lively(model: Any) -> Any:
     return model
 
 
-def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True, every: int = 1) -> None:
+def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True, step: int = 1) -> None:
     before = inputs.clone()
     split = SplitNetwork(model, inputs)
     assert split.traced is traced
@@ -50,10 +50,10 @@ def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True, eve
     assert len({layer.name for layer in split.layers}) == len(split.layers)
     for place, layer in enumerate(split.layers):
         assert layer.index == place
-        if place % every:  # of a network with many alike
+        if place % step:  # of a network with many alike
             continue
         cut = split.cut(layer.name, inputs)
-        kept = cut.activation.clone()
+        activation_before = cut.activation.clone()
         assert tuple(cut.activation.shape[1:]) == layer.output_shape
         assert cut.activation.shape[layer.channel_dim] == layer.width
         assert cut.activation.min() >= 0
@@ -61,7 +61,7 @@ def check_every_layer(model: nn.Module, inputs: Tensor, traced: bool = True, eve
         assert not torch.equal(zeroed, expected), layer.name
         back = unfold(fold(cut.activation, layer.channel_dim), cut.activation.shape, layer.channel_dim)
         torch.testing.assert_close(split.resume(cut, back), expected, rtol=1e-4, atol=1e-5 * float(scale) + 1e-7)
-        assert torch.equal(cut.activation, kept)
+        assert torch.equal(cut.activation, activation_before)
     assert torch.equal(inputs, before)
     assert no_hooks(model)
 
@@ -79,7 +79,7 @@ def test_our_networks(name: str) -> None:
 def test_torchvisions_networks(name: str) -> None:
     torch.manual_seed(0)
     model = lively(build(name, (3, TORCHVISION[name], TORCHVISION[name]), 4))
-    check_every_layer(model, torch.randn(1, 3, TORCHVISION[name], TORCHVISION[name]), every=EVERY.get(name, 1))
+    check_every_layer(model, torch.randn(1, 3, TORCHVISION[name], TORCHVISION[name]), step=EVERY.get(name, 1))
 
 
 class Corrupting(nn.Module):
@@ -101,7 +101,7 @@ class Corrupting(nn.Module):
 
 
 class AliasedReLU(nn.Module):
-    """Reads the input of an in-place ReLU after it: it must see the activation put in."""
+    """Reads the input of an in-place ReLU after it: it must see the replaced activation."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -119,10 +119,10 @@ def test_in_place_operations_spoil_nothing() -> None:
     check_every_layer(model, inputs)
     split = SplitNetwork(model, inputs)
     cut = split.cut("relu", inputs)
-    given = cut.activation + 1
-    first, kept = split.resume(cut, given), given.clone()
-    assert torch.equal(split.resume(cut, given), first)
-    assert torch.equal(given, kept)
+    replacement = cut.activation + 1
+    first, replacement_before = split.resume(cut, replacement), replacement.clone()
+    assert torch.equal(split.resume(cut, replacement), first)
+    assert torch.equal(replacement, replacement_before)
 
 
 def test_an_in_place_relus_input_is_its_output() -> None:

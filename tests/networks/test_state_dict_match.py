@@ -37,7 +37,7 @@ def test_weights_of_the_users_own_network(before: str, inside: bool) -> None:
 
 
 def test_weights_whose_only_attribute_was_taken_off() -> None:
-    """As it is taken off a Lightning checkpoint, whose module is then the network."""
+    """Load weights as from a Lightning checkpoint, where that module is the network."""
     source, target = Own(inside=True), Own(inside=True)
     load_weights(target, {name.removeprefix("module."): value for name, value in source.state_dict().items()})
     assert torch.equal(target.module[0].weight, source.module[0].weight)  # type: ignore[index, union-attr]

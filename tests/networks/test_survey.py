@@ -1,4 +1,4 @@
-"""One look at a running network: what it calls, what it never calls, and how large outputs are."""
+"""A survey of a running network: what it calls, what it never calls, and how large outputs are."""
 
 from collections import OrderedDict
 
@@ -32,14 +32,14 @@ class Gated(nn.Module):
 
 def test_what_is_called_and_what_is_not() -> None:
     model = Gated()
-    seen = survey(model, torch.randn(2, 4))
-    assert [(layer.name, layer.kind, layer.width) for layer in seen.layers] == [
+    result = survey(model, torch.randn(2, 4))
+    assert [(layer.name, layer.kind, layer.width) for layer in result.layers] == [
         ("act", "ReLU", 6),
         ("smooth", "SiLU", 6),
     ]
-    assert seen.gates == {"gate.1": "Sigmoid"}
-    assert seen.never_called == {"spare": "ReLU", "aux_head": "Sequential"}
-    assert seen.bytes == 4 * (6 + 6)
+    assert result.gates == {"gate.1": "Sigmoid"}
+    assert result.never_called == {"spare": "ReLU", "aux_head": "Sequential"}
+    assert result.bytes == 4 * (6 + 6)
     assert model.training and not any(module._forward_hooks for module in model.modules())
 
 

@@ -1,4 +1,4 @@
-"""What is measured as a layer is that layer, for every batch; where that can't be, it is said."""
+"""A measured layer is that layer for every batch; where that is impossible, a sentence says so."""
 
 import random
 from typing import Any
@@ -24,34 +24,34 @@ def block(width: int = 6) -> nn.Sequential:
 
 
 class Ways(nn.Module):
-    """What comes between depends on the samples, by one of several means."""
+    """The layers in between depend on the samples, in one of several ways."""
 
-    def __init__(self, how: str):
+    def __init__(self, variant: str):
         super().__init__()
-        self.how = how
+        self.variant = variant
         self.a, self.extra, self.shared, self.z, self.head = block(), block(), nn.ReLU(), block(), nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.a(x)
-        go = bool(x.mean() > 0) if self.how != "numpy" else bool(x.numpy().mean() > 0)
-        if self.how == "exit" and go:
+        go = bool(x.mean() > 0) if self.variant != "numpy" else bool(x.numpy().mean() > 0)
+        if self.variant == "exit" and go:
             return self.head(h)
-        if self.how == "shared":
+        if self.variant == "shared":
             h = self.shared(h - 0.1) if go else h
             return self.head(self.shared(self.z[0](h)))
-        if self.how == "experts":
+        if self.variant == "experts":
             out = torch.zeros(len(x), 6)
-            for chosen, expert in ((x[:, 0] > 0, self.extra), (x[:, 0] <= 0, self.z)):
-                out[chosen] = expert(h[chosen])
+            for rows, expert in ((x[:, 0] > 0, self.extra), (x[:, 0] <= 0, self.z)):
+                out[rows] = expert(h[rows])
             return self.head(out)
         return self.head(self.z(h + self.extra(h) if go else h))
 
 
-@pytest.mark.parametrize("how", ["branch", "numpy", "exit", "shared", "experts"])
-def test_every_batch_is_cut_where_it_says(how: str) -> None:
-    """Put back, the activation gives the logits; changed, it does what the network's own code does with the change."""
+@pytest.mark.parametrize("variant", ["branch", "numpy", "exit", "shared", "experts"])
+def test_every_batch_is_cut_where_it_says(variant: str) -> None:
+    """Check that the activation gives the logits, and a changed one those of the network's own code."""
     torch.manual_seed(0)
-    model = Ways(how).eval()
+    model = Ways(variant).eval()
     network = SplitNetwork(model, X[:2], samples=(X, Y))
     batches = [X[X.mean(1) > 0.2][:5], X[X.mean(1) < -0.2][:5], X[:7]]
     reached: dict[str, int] = {}
@@ -60,20 +60,20 @@ def test_every_batch_is_cut_where_it_says(how: str) -> None:
             try:
                 cut = network.cut(name, batch)
             except NmfdiagError as error:
-                assert "do not reach" in str(error) or (how == "experts" and "do not depend on it" in str(error))
+                assert "do not reach" in str(error) or (variant == "experts" and "do not depend on it" in str(error))
                 continue
             reached[name] = reached.get(name, 0) + 1
-            path = name.partition("_")[0] if how != "shared" else ""
+            path = name.partition("_")[0] if variant != "shared" else ""
             if path:
-                seen: list[Tensor] = []
+                outputs: list[Tensor] = []
                 handle = model.get_submodule(path).register_forward_hook(
-                    lambda _m, _i, o, seen=seen: seen.append(o.clone())
+                    lambda _m, _i, o, outputs=outputs: outputs.append(o.clone())
                 )
                 logits = model(batch)
                 handle.remove()
-                torch.testing.assert_close(cut.activation, seen[0])
+                torch.testing.assert_close(cut.activation, outputs[0])
                 torch.testing.assert_close(network.resume(cut, cut.activation), logits)
-    assert len(reached) == (2 if how == "exit" else 3)
+    assert len(reached) == (2 if variant == "exit" else 3)
 
 
 class Returning(nn.Module):
@@ -105,8 +105,8 @@ def test_the_logits_agree_with_the_labels(name: str) -> None:
     curve = compression_curve(model, "body.1", X, labels)
     assert curve.baseline_accuracy == 1.0 and curve.accuracy == plain.accuracy
     assert any(f"'{path}' is taken for the logits" in remark for remark in preflight(model, X, labels).remarks)
-    asked = compression_curve(model, "body.1", X, labels, logits=path)
-    assert asked.accuracy == plain.accuracy
+    named_curve = compression_curve(model, "body.1", X, labels, logits=path)
+    assert named_curve.accuracy == plain.accuracy
     with pytest.raises(NmfdiagError, match=r"logits='nothing' is not an output.*the network returns"):
         compression_curve(model, "body.1", X, labels, logits="nothing")
 
@@ -114,9 +114,9 @@ def test_the_logits_agree_with_the_labels(name: str) -> None:
 class Written(nn.Module):
     """An activation in place, of a tensor or of a part or view of it that is read whole afterwards."""
 
-    def __init__(self, how: str):
+    def __init__(self, variant: str):
         super().__init__()
-        self.how, self.a, self.b = how, nn.Linear(6, 8), nn.Linear(8, 4)
+        self.variant, self.a, self.b = variant, nn.Linear(6, 8), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.a(x).clone()
@@ -128,20 +128,20 @@ class Written(nn.Module):
             "index": lambda: h.__setitem__(h < 0, 0.0),
             "clamp": lambda: h.clamp_(min=0),
             "select": lambda: torch.relu_(h.narrow(1, 2, 4)),
-        }[self.how]()
+        }[self.variant]()
         return self.b(h)
 
 
-@pytest.mark.parametrize("how", ["whole", "slice", "view", "halves", "index", "clamp", "select"])
-def test_what_is_put_in_place_has_its_effect(how: str) -> None:
+@pytest.mark.parametrize("variant", ["whole", "slice", "view", "halves", "index", "clamp", "select"])
+def test_what_is_put_in_place_has_its_effect(variant: str) -> None:
     torch.manual_seed(0)
-    model = Written(how).eval()
+    model = Written(variant).eval()
     network = SplitNetwork(model, X[:2])
     for layer in network.layers:
         cut = network.cut(layer.name, X)
         torch.testing.assert_close(network.resume(cut, cut.activation), model(X))
         assert not torch.allclose(network.resume(cut, torch.zeros_like(cut.activation)), model(X))
-    assert len(network.layers) == (2 if how == "halves" else 1)
+    assert len(network.layers) == (2 if variant == "halves" else 1)
 
 
 class Heads(nn.Module):
@@ -165,7 +165,9 @@ def test_layers_that_the_logits_do_not_depend_on_are_left_out() -> None:
     profile = layer_profile(model, X, Y, per_class=5)
     assert set(profile.auc_by_layer()) == {"body.1"}
     assert profile.skipped["projection.1"] == profile.skipped["unused.1"] == "the logits do not depend on it"
-    assert all("do not depend on it" in why for name, why in profile.skipped.items() if name.startswith("gated.1"))
+    assert all(
+        "do not depend on it" in reason for name, reason in profile.skipped.items() if name.startswith("gated.1")
+    )
 
 
 RELUS: dict[str, Any] = {
@@ -246,8 +248,8 @@ def test_chance_is_named_and_one_question_has_one_answer(source: str) -> None:
     assert {"torch": "randn", "numpy": "numpy"}.get(source, source) in remark
 
 
-@pytest.mark.parametrize("how", ["norm", "training", "mean"])
-def test_what_depends_on_the_batch_is_measured_on_mixtures(how: str) -> None:
+@pytest.mark.parametrize("variant", ["norm", "training", "mean"])
+def test_what_depends_on_the_batch_is_measured_on_mixtures(variant: str) -> None:
     class Centred(nn.Module):
         def forward(self, x: Tensor) -> Tensor:
             return x - x.mean(0)
@@ -257,13 +259,13 @@ def test_what_depends_on_the_batch_is_measured_on_mixtures(how: str) -> None:
             return super().train(True)
 
     torch.manual_seed(0)
-    norm = {"norm": nn.BatchNorm1d(6, track_running_stats=False), "training": Frozen(6), "mean": Centred()}[how]
+    norm = {"norm": nn.BatchNorm1d(6, track_running_stats=False), "training": Frozen(6), "mean": Centred()}[variant]
     model = nn.Sequential(nn.Linear(6, 6), norm, nn.ReLU(), nn.Linear(6, 4)).eval()
     profile = layer_profile(model, X, Y, per_class=5)
     assert {m.class_idx for m in profile.measured} == {None}
     [remark] = profile.remarks
     assert "depends on the others of its batch" in remark and (
-        "BatchNorm1d" in remark or "Frozen" in remark or how == "mean"
+        "BatchNorm1d" in remark or "Frozen" in remark or variant == "mean"
     )
     with pytest.raises(NmfdiagError, match="a batch of one class can't be measured"):
         compression_curve(model, "2", X[Y == 1], Y[Y == 1])

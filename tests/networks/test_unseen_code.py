@@ -1,4 +1,4 @@
-"""What a network computes out of sight is said; compiled functions are looked into."""
+"""Hidden computations are reported; compiled functions are visible."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +17,16 @@ X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))
 
 
 class Net(nn.Module):
-    """Some function of the first linear map, and a ReLU that everybody sees, or none."""
+    """A function of the first linear map, and a visible ReLU or none."""
 
-    def __init__(self, function: Callable[[Tensor], Tensor], seen: bool = True):
+    def __init__(self, function: Callable[[Tensor], Tensor], is_visible: bool = True):
         super().__init__()
         self.a, self.b, self.c, self.function, self.seen = (
             nn.Linear(6, 8),
             nn.Linear(8, 8),
             nn.Linear(8, 4),
             function,
-            seen,
+            is_visible,
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -53,19 +53,19 @@ def scripted() -> Callable[[Tensor], Tensor]:
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("where", ["script", "thread", "numpy"])
-def test_what_is_out_of_sight_is_said(where: str) -> None:
-    function = {"script": scripted, "thread": lambda: in_a_thread, "numpy": lambda: OutsideOfPyTorch.apply}[where]()
+@pytest.mark.parametrize("place", ["script", "thread", "numpy"])
+def test_what_is_out_of_sight_is_said(place: str) -> None:
+    function = {"script": scripted, "thread": lambda: in_a_thread, "numpy": lambda: OutsideOfPyTorch.apply}[place]()
     torch.manual_seed(0)
     model = Net(function).eval()
     network = SplitNetwork(model, X[:2])
     assert [layer.name for layer in network.layers] == ["relu"] and network.remarks == [REMARK]
     cut = network.cut("relu", X)
     torch.testing.assert_close(cut.activation, torch.relu(model.b(torch.relu(model.a(X)))).detach())
-    other = torch.rand_like(cut.activation)
-    torch.testing.assert_close(network.resume(cut, other), model.c(other))
+    replacement = torch.rand_like(cut.activation)
+    torch.testing.assert_close(network.resume(cut, replacement), model.c(replacement))
     with pytest.raises(NmfdiagError, match=r"no ReLU layer.*in TorchScript functions, in other threads or outside"):
-        SplitNetwork(Net(function, seen=False), X)
+        SplitNetwork(Net(function, is_visible=False), X)
 
 
 FIXED, LINEAR = torch.rand(8), nn.Linear(8, 8)
@@ -91,5 +91,5 @@ def test_a_compiled_function_is_run_as_it_is_written() -> None:
     assert [layer.name for layer in network.layers] == ["relu", "relu_1"] and not network.skipped
     cut = network.cut("relu", X)
     torch.testing.assert_close(cut.activation, torch.relu(model.a(X)).detach())
-    other = torch.rand_like(cut.activation)
-    torch.testing.assert_close(network.resume(cut, other), model.c(torch.relu(model.b(1.5 * other))))
+    replacement = torch.rand_like(cut.activation)
+    torch.testing.assert_close(network.resume(cut, replacement), model.c(torch.relu(model.b(1.5 * replacement))))

@@ -46,8 +46,8 @@ number = 7
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A current directory with the user's code, that Python doesn't know yet."""
+def code_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Change into a directory with the user's code, which Python can't import yet."""
     (tmp_path / "usercode").mkdir()
     (tmp_path / "usercode" / "nets.py").write_text(CODE)
     (tmp_path / "usercode" / "broken.py").write_text("import torch\ndef make(:\n")
@@ -61,7 +61,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
         del sys.modules[name]
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("code_folder")
 @pytest.mark.parametrize(
     ("spec", "width"),
     [
@@ -74,14 +74,14 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     ],
 )
 def test_ways_to_name_a_network(spec: str, width: int) -> None:
-    made = factory(f"usercode.{spec}")
-    assert isinstance(made, nn.Sequential) and made[0].out_features == width
-    assert made.training
+    network = factory(f"usercode.{spec}")
+    assert isinstance(network, nn.Sequential) and network[0].out_features == width
+    assert network.training
 
 
-@pytest.mark.usefixtures("here")
+@pytest.mark.usefixtures("code_folder")
 @pytest.mark.parametrize(
-    ("spec", "words"),
+    ("spec", "message"),
     [
         ("usercode/nets.py:make", "names a file: accepted is the module's name, such as 'usercode.nets:make'"),
         ("./usercode/nets.py", "names a file: .* such as 'usercode.nets:NAME'"),
@@ -114,7 +114,7 @@ def test_ways_to_name_a_network(spec: str, width: int) -> None:
         ("usercode.nets:number", "usercode.nets:number is a value of type int: expected a function"),
     ],
 )
-def test_every_failure_has_its_sentence(spec: str, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words) as caught:
+def test_every_failure_has_its_sentence(spec: str, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message) as caught:
         factory(spec)
     assert len(str(caught.value)) < 600

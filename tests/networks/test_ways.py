@@ -1,4 +1,4 @@
-"""Which way samples take through a network may depend on their values, their number or the layer: the truth is its own code's."""
+"""The way of samples through a network may depend on their values, their number or the layer: its own code decides."""
 
 from collections.abc import Callable
 
@@ -26,30 +26,30 @@ HARD: dict[str, Callable[[Tensor], int]] = {
 class Refined(nn.Module):
     """Samples of which nothing is left, none of them as they are, go to a second head; ``put`` replaces the ReLU's output."""
 
-    def __init__(self, how: str):
+    def __init__(self, variant: str):
         super().__init__()
-        self.how, self.a, self.b, self.second = how, nn.Linear(6, 8), nn.Linear(8, 4), nn.Linear(6, 4)
+        self.variant, self.a, self.b, self.second = variant, nn.Linear(6, 8), nn.Linear(8, 4), nn.Linear(6, 4)
         self.put: Callable[[Tensor], Tensor] = lambda h: h
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.put(torch.relu(self.a(x) + 1))
         y, hard = self.b(torch.tanh(h)), h.sum(1) < 0.1
-        if HARD[self.how](hard) > 0:
+        if HARD[self.variant](hard) > 0:
             y = torch.where(hard[:, None], self.second(x), y)
         return y
 
 
-@pytest.mark.parametrize("how", HARD)
-def test_how_many_are_chosen_is_a_decision(how: str) -> None:
+@pytest.mark.parametrize("variant", HARD)
+def test_how_many_are_chosen_is_a_decision(variant: str) -> None:
     torch.manual_seed(0)
-    model = Refined(how).eval()
+    model = Refined(variant).eval()
     network = SplitNetwork(model, X[:2], samples=(X, Y))
     cut = network.cut("relu", X)
-    for other in (cut.activation * 0, cut.activation * (torch.arange(40) % 2)[:, None], cut.activation.flip(0)):
-        model.put = lambda _, other=other: other  # type: ignore[misc]
+    for replacement in (cut.activation * 0, cut.activation * (torch.arange(40) % 2)[:, None], cut.activation.flip(0)):
+        model.put = lambda _, replacement=replacement: replacement  # type: ignore[misc]
         expected = model(X)
         model.put = lambda h: h
-        torch.testing.assert_close(network.resume(cut, other), expected)
+        torch.testing.assert_close(network.resume(cut, replacement), expected)
 
 
 class Experts(nn.Module):
@@ -61,9 +61,9 @@ class Experts(nn.Module):
         self.head = nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        out, to = x.new_zeros(len(x), 8), x[:, 0].long()
+        out, expert_of = x.new_zeros(len(x), 8), x[:, 0].long()
         for i, expert in enumerate(self.experts):
-            rows = (to == i).nonzero().flatten()
+            rows = (expert_of == i).nonzero().flatten()
             if len(rows):
                 out = out.index_add(0, rows, expert(x[rows]))
         return self.head(out)
@@ -100,80 +100,80 @@ def test_another_number_of_rows_is_run_by_the_networks_own_code() -> None:
 
 
 class Pieces(nn.Module):
-    """Runs its batch in pieces of some size, by one of several means."""
+    """Runs its batch in pieces, in one of several ways."""
 
-    def __init__(self, how: str, size: int):
+    def __init__(self, variant: str, size: int):
         super().__init__()
-        self.how, self.size, self.a, self.b = how, size, nn.Linear(6, 8), nn.Linear(8, 4)
+        self.variant, self.size, self.a, self.b = variant, size, nn.Linear(6, 8), nn.Linear(8, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.how == "first":  # and all others otherwise
+        if self.variant == "first":  # and all others otherwise
             return torch.cat([self.b(torch.relu(self.a(x[: self.size]))), self.b(self.a(x[self.size :]).abs())])
-        if self.how == "decides":
+        if self.variant == "decides":
             x = x + 1 if bool((x > 100).any()) else x
-        relu = torch.relu if self.how != "clamp" else lambda h: h.clamp(min=0)
+        relu = torch.relu if self.variant != "clamp" else lambda h: h.clamp(min=0)
         return torch.cat([self.b(relu(self.a(piece))) for piece in x.split(self.size)])
 
 
-@pytest.mark.parametrize("how", ["relu", "clamp", "first", "decides"])
-def test_some_of_the_samples_are_not_measured_as_all(how: str) -> None:
+@pytest.mark.parametrize("variant", ["relu", "clamp", "first", "decides"])
+def test_some_of_the_samples_are_not_measured_as_all(variant: str) -> None:
     torch.manual_seed(0)
-    model = Pieces(how, 16).eval()
+    model = Pieces(variant, 16).eval()
     network = SplitNetwork(model, X[:2], samples=(X[:12], Y[:12]))
     [name] = [layer.name for layer in network.layers]
     whole = network.cut(name, X[:16])
-    other = torch.rand_like(whole.activation)
-    torch.testing.assert_close(network.resume(whole, other), model.b(other))
+    replacement = torch.rand_like(whole.activation)
+    torch.testing.assert_close(network.resume(whole, replacement), model.b(replacement))
     with pytest.raises(NmfdiagError, match=r"can't be measured on this batch: .* a batch of 40 samples.*as a whole"):
         network.cut(name, X)
 
 
-@pytest.mark.parametrize(("how", "size"), [("relu", 1), ("clamp", 1), ("relu", 2), ("decides", 4)])
-def test_what_is_seen_to_run_in_pieces_is_left_out(how: str, size: int) -> None:
-    network = SplitNetwork(Pieces(how, size).eval(), X[:2], samples=(X, Y))
+@pytest.mark.parametrize(("variant", "size"), [("relu", 1), ("clamp", 1), ("relu", 2), ("decides", 4)])
+def test_what_is_seen_to_run_in_pieces_is_left_out(variant: str, size: int) -> None:
+    network = SplitNetwork(Pieces(variant, size).eval(), X[:2], samples=(X, Y))
     with pytest.raises(NmfdiagError, match=r"No layer .* times a batch.*pieces"):
         network.checked_layers()
 
 
 class Choosing(nn.Module):
-    """One activation for several layers, of which the samples choose those that run."""
+    """One activation for several layers; the samples choose which of them run."""
 
-    def __init__(self, how: str):
+    def __init__(self, variant: str):
         super().__init__()
-        self.how, self.act, self.head = how, nn.ReLU(), nn.Linear(6, 4)
+        self.variant, self.act, self.head = variant, nn.ReLU(), nn.Linear(6, 4)
         self.layers = nn.ModuleList(nn.Linear(6, 6) for _ in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
-        to = x[:, 0].long()
-        if self.how == "one":  # the whole batch goes to one
-            return self.head(self.act(self.layers[int(to.double().mean())](x)))
-        h = torch.zeros_like(x) if self.how != "skipped" else x
+        layer_of = x[:, 0].long()
+        if self.variant == "one":  # the whole batch goes to one
+            return self.head(self.act(self.layers[int(layer_of.double().mean())](x)))
+        h = torch.zeros_like(x) if self.variant != "skipped" else x
         for i, layer in enumerate(self.layers):
-            chosen = to == i
-            if bool(chosen.any()):
-                if self.how == "skipped":
+            rows = layer_of == i
+            if bool(rows.any()):
+                if self.variant == "skipped":
                     h = self.act(layer(h))
-                elif self.how == "weights":
-                    h[chosen] = self.act(F.linear(x[chosen], layer.weight))
+                elif self.variant == "weights":
+                    h[rows] = self.act(F.linear(x[rows], layer.weight))
                 else:
-                    h[chosen] = self.act(layer(x[chosen]))
+                    h[rows] = self.act(layer(x[rows]))
         return self.head(h)
 
 
-@pytest.mark.parametrize("how", ["experts", "skipped", "one"])
-def test_a_shared_activation_is_one_layer_after_each_module(how: str) -> None:
+@pytest.mark.parametrize("variant", ["experts", "skipped", "one"])
+def test_a_shared_activation_is_one_layer_after_each_module(variant: str) -> None:
     torch.manual_seed(0)
     samples = X.clone()
     samples[:, 0] = Y + 0.5
-    model = Choosing(how).eval()
+    model = Choosing(variant).eval()
     network = SplitNetwork(model, samples[:2], samples=(samples, Y))
     assert len(network.layers) == 4
-    measured: dict[str, set[int]] = {}
+    experts_by_layer: dict[str, set[int]] = {}
     for batch in (samples, *(samples[label == Y] for label in range(4))):
-        to = batch[:, 0].long()
-        ran = [int(to.double().mean())] if how == "one" else to.unique().tolist()
+        experts = batch[:, 0].long()
+        ran = [int(experts.double().mean())] if variant == "one" else experts.unique().tolist()
         before: list[Tensor] = []
-        handles = [m.register_forward_hook(lambda _m, _i, o, to=before: to.append(o)) for m in model.layers]
+        handles = [m.register_forward_hook(lambda _m, _i, o, outputs=before: outputs.append(o)) for m in model.layers]
         model(batch)
         for handle in handles:
             handle.remove()
@@ -184,8 +184,8 @@ def test_a_shared_activation_is_one_layer_after_each_module(how: str) -> None:
                 assert f"do not reach the ReLU '{layer.name}'" in str(error)
                 continue
             same = {i for i, h in zip(ran, before, strict=True) if torch.equal(torch.relu(h), activation)}
-            measured.setdefault(layer.name, same).intersection_update(same)
-    assert sorted(measured.values(), key=str) == [{0}, {1}, {2}, {3}]
+            experts_by_layer.setdefault(layer.name, same).intersection_update(same)
+    assert sorted(experts_by_layer.values(), key=str) == [{0}, {1}, {2}, {3}]
 
 
 def test_a_shared_activation_that_nothing_tells_apart_is_left_out() -> None:
@@ -197,7 +197,7 @@ def test_a_shared_activation_that_nothing_tells_apart_is_left_out() -> None:
 
 
 class Kernels(nn.Module):
-    """Each sample has a convolution of its own: samples and channels share an axis."""
+    """Each sample has its own convolution: samples and channels share an axis."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is around a network is taken off, and nothing else is."""
+"""Wrappers around a network are removed, and nothing else is."""
 
 import copy
 
@@ -25,12 +25,12 @@ def test_wrappers_are_taken_off(inner: nn.Module) -> None:
 
 def test_the_averaged_weights_are_kept(inner: nn.Module) -> None:
     averaged = torch.optim.swa_utils.AveragedModel(copy.deepcopy(inner))
-    other = copy.deepcopy(inner)
+    averaged_model = copy.deepcopy(inner)
     with torch.no_grad():
-        for parameter in other.parameters():
+        for parameter in averaged_model.parameters():
             parameter.add_(2.0)
     averaged.update_parameters(inner)
-    averaged.update_parameters(other)
+    averaged.update_parameters(averaged_model)
     x = torch.rand(5, 4)
     assert torch.equal(unwrapped(averaged)(x), averaged(x)) and not torch.allclose(averaged(x), inner(x))
 
