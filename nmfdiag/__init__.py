@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nmfdiag.measures.compression import ablation_curve, compression_curve
     from nmfdiag.measures.compute_profile import LayerProfile, layer_profile
     from nmfdiag.measures.curve import CompressionCurve
+    from nmfdiag.measures.suspects.suspects import Suspects, suspects
     from nmfdiag.monitor.callback import MemorizationMonitor
     from nmfdiag.networks.split import relu_layers
 
@@ -19,6 +20,7 @@ _HOMES = {
     "CompressionCurve": "nmfdiag.measures.curve",
     "Diagnosis": "nmfdiag.diagnosis.diagnose",
     "Factorization": "nmfdiag.factorize",
+    "Suspects": "nmfdiag.measures.suspects.suspects",
     "LayerProfile": "nmfdiag.measures.compute_profile",
     "MemorizationMonitor": "nmfdiag.monitor.callback",
     "ablation_curve": "nmfdiag.measures.compression",
@@ -27,6 +29,7 @@ _HOMES = {
     "layer_profile": "nmfdiag.measures.compute_profile",
     "nmf": "nmfdiag.factorize",
     "relu_layers": "nmfdiag.networks.split",
+    "suspects": "nmfdiag.measures.suspects.suspects",
 }
 
 __all__ = [
@@ -36,6 +39,7 @@ __all__ = [
     "LayerProfile",
     "MemorizationMonitor",
     "NmfdiagError",
+    "Suspects",
     "__version__",
     "ablation_curve",
     "compression_curve",
@@ -43,6 +47,7 @@ __all__ = [
     "layer_profile",
     "nmf",
     "relu_layers",
+    "suspects",
 ]
 
 

@@ -7,7 +7,7 @@ batch, and another one has to change them in the tail exactly as in the network'
 import copy
 import difflib
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from nmfdiag.networks.factored_tail import pays, product
 from nmfdiag.networks.fold import unfold
 from nmfdiag.networks.graph_parts import GraphParts, checked_parts
 from nmfdiag.networks.intercept import not_reached
-from nmfdiag.networks.layers import ReluLayer, apart, together
+from nmfdiag.networks.layers import Call, ReluLayer, apart, together
 from nmfdiag.networks.outputs import same_logits
 from nmfdiag.networks.passages import Shapes
 from nmfdiag.networks.prepare import WAYS, PreparedNetwork
@@ -152,6 +152,39 @@ class SplitNetwork:
             NmfdiagError: If the network can't take the inputs.
         """
         return self._network.logits(inputs)
+
+    def copy_in_layout(self, inputs: Tensor) -> Tensor:
+        """Return a copy of a batch in the memory layout that suits the network."""
+        return self._network.copy_in_layout(inputs)
+
+    def reduce_layers(
+        self, inputs: Tensor, layers: Sequence[str], reduce: Callable[[str, Tensor, int], Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run the network's own code once, for all layers together.
+
+        Args:
+            inputs: A batch (n, ...).
+            layers: Names of the layers.
+            reduce: Takes a layer's name, its activation (n, ...) and the axis of its channels; what it returns must not share memory with it.
+
+        Returns:
+            The logits (n, classes), and what ``reduce`` returned for each layer that the batch reaches.
+
+        Raises:
+            NmfdiagError: If the network can't take the inputs.
+        """
+        names = {self._network.call(name): name for name in layers}
+        reduced: dict[str, Tensor] = {}
+
+        def note(call: Call, output: Tensor) -> None:
+            if name := names.get(call):
+                reduced[name] = reduce(
+                    name, apart(output.detach(), self._network.axes[name]), self.layer(name).channel_dim
+                )
+
+        with evaluating(self.model, inputs):
+            logits = self.pick(self._network.replay.run(inputs, note)).detach()
+        return logits, {name: reduced[name] for name in layers if name in reduced}
 
     @plainly()
     def check_mixing(self, inputs: Tensor) -> None:
