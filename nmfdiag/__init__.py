@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from nmfdiag.measures.compression import ablation_curve, compression_curve
     from nmfdiag.measures.compute_profile import LayerProfile, layer_profile
     from nmfdiag.measures.curve import CompressionCurve
-    from nmfdiag.measures.suspects.suspects import Suspects, suspects
+    from nmfdiag.measures.suspects.result import Suspects
+    from nmfdiag.measures.suspects.suspects import suspects
     from nmfdiag.monitor.callback import MemorizationMonitor
     from nmfdiag.networks.split import relu_layers
 
@@ -20,7 +21,7 @@ _HOMES = {
     "CompressionCurve": "nmfdiag.measures.curve",
     "Diagnosis": "nmfdiag.diagnosis.diagnose",
     "Factorization": "nmfdiag.factorize",
-    "Suspects": "nmfdiag.measures.suspects.suspects",
+    "Suspects": "nmfdiag.measures.suspects.result",
     "LayerProfile": "nmfdiag.measures.compute_profile",
     "MemorizationMonitor": "nmfdiag.monitor.callback",
     "ablation_curve": "nmfdiag.measures.compression",

@@ -3,7 +3,7 @@
 The network's own code runs on a few samples. The graph is used only where it gives the network's own logits.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any
@@ -18,7 +18,7 @@ from nmfdiag.networks.channel_marks import Axis
 from nmfdiag.networks.evaluation import check_initialised, evaluating, in_modes, plainly
 from nmfdiag.networks.graph_cut import is_in_place, nodes_reaching_output
 from nmfdiag.networks.intercept import NotReached, Replay
-from nmfdiag.networks.layers import Call, describe, no_layers_error
+from nmfdiag.networks.layers import Call, apart, describe, no_layers_error
 from nmfdiag.networks.outputs import LogitsChoice, agreeing_logits, candidates, named_logits, same_logits
 from nmfdiag.networks.passages import Passages, Shapes, Way, merged_ways
 from nmfdiag.networks.restore_values import RandomStates
@@ -140,6 +140,33 @@ class PreparedNetwork:
     def call(self, layer: str) -> Call:
         """Return the call that makes a layer's output."""
         return self._calls[self.layers[layer].index]
+
+    def reduce_layers(
+        self, inputs: Tensor, layers: Sequence[str], reduce: Callable[[str, Tensor, int], Tensor]
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Run the network's own code once, for all layers together.
+
+        Args:
+            inputs: A batch (n, ...).
+            layers: Names of the layers.
+            reduce: Takes a layer's name, its activation (n, ...) and the axis of its channels; what it returns must not share memory with it.
+
+        Returns:
+            The logits (n, classes), and what ``reduce`` returned for each layer that the batch reaches.
+
+        Raises:
+            NmfdiagError: If the network can't take the inputs.
+        """
+        names = {self.call(name): name for name in layers}
+        reduced: dict[str, Tensor] = {}
+
+        def note(call: Call, output: Tensor) -> None:
+            if name := names.get(call):
+                reduced[name] = reduce(name, apart(output.detach(), self.axes[name]), self.layers[name].channel_dim)
+
+        with evaluating(self.model, inputs):
+            logits = self.pick(self.replay.run(inputs, note)).detach()
+        return logits, {name: reduced[name] for name in layers if name in reduced}
 
     def running_graph(self, inputs: Tensor) -> AbstractContextManager[object]:
         """Set the network up for running parts of the graph; what its owner's hooks change is put back."""

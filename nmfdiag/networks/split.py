@@ -7,7 +7,7 @@ batch, and another one has to change them in the tail exactly as in the network'
 import copy
 import difflib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,7 +23,7 @@ from nmfdiag.networks.factored_tail import pays, product
 from nmfdiag.networks.fold import unfold
 from nmfdiag.networks.graph_parts import GraphParts, checked_parts
 from nmfdiag.networks.intercept import not_reached
-from nmfdiag.networks.layers import Call, ReluLayer, apart, together
+from nmfdiag.networks.layers import ReluLayer, apart, together
 from nmfdiag.networks.outputs import same_logits
 from nmfdiag.networks.passages import Shapes
 from nmfdiag.networks.prepare import WAYS, PreparedNetwork
@@ -103,20 +103,20 @@ class SplitNetwork:
         channel_dim: int | Mapping[str, int] | None = None,
         samples: tuple[Tensor, Tensor] | None = None,
     ):
-        self._network = PreparedNetwork(
+        self.prepared = PreparedNetwork(
             model, example_input, activations, logits=logits, channel_dim=channel_dim, samples=samples
         )
-        self.model, self.activations = self._network.model, activations
-        self.skipped, self.remarks = self._network.skipped, self._network.remarks
-        self.layers = [layer for layer in self._network.layers.values() if layer.name not in self.skipped]
-        self.traced, self.ambiguous = self._network.traced, self._network.ambiguous
+        self.model, self.activations = self.prepared.model, activations
+        self.skipped, self.remarks = self.prepared.skipped, self.prepared.remarks
+        self.layers = [layer for layer in self.prepared.layers.values() if layer.name not in self.skipped]
+        self.traced, self.ambiguous = self.prepared.traced, self.prepared.ambiguous
         self._parts_of: dict[str, GraphParts | None] = {}
         self._runs: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
 
     @property
     def mixes(self) -> str:
         """Return why the answer to a sample depends on the others of its batch; empty if it does not."""
-        return self._network.mixes
+        return self.prepared.mixes
 
     def checked_layers(self) -> list[ReluLayer]:
         """Return the layers that can be measured.
@@ -137,13 +137,13 @@ class SplitNetwork:
         """
         if name in self.skipped:
             raise NmfdiagError(f"Layer {name!r} can't be measured: {self.skipped[name]}.")
-        if name not in self._network.layers:
+        if name not in self.prepared.layers:
             names = [layer.name for layer in self.layers]
             close = difflib.get_close_matches(name, names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            kind = "ReLU" if self._network.kinds == RELUS else "activation"
+            kind = "ReLU" if self.prepared.kinds == RELUS else "activation"
             raise NmfdiagError(f"Unknown layer {name!r}.{hint} The {kind} layers are: {', '.join(names)}.")
-        return self._network.layers[name]
+        return self.prepared.layers[name]
 
     def logits(self, inputs: Tensor) -> Tensor:
         """Return the whole network's logits (n, classes).
@@ -151,40 +151,7 @@ class SplitNetwork:
         Raises:
             NmfdiagError: If the network can't take the inputs.
         """
-        return self._network.logits(inputs)
-
-    def copy_in_layout(self, inputs: Tensor) -> Tensor:
-        """Return a copy of a batch in the memory layout that suits the network."""
-        return self._network.copy_in_layout(inputs)
-
-    def reduce_layers(
-        self, inputs: Tensor, layers: Sequence[str], reduce: Callable[[str, Tensor, int], Tensor]
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Run the network's own code once, for all layers together.
-
-        Args:
-            inputs: A batch (n, ...).
-            layers: Names of the layers.
-            reduce: Takes a layer's name, its activation (n, ...) and the axis of its channels; what it returns must not share memory with it.
-
-        Returns:
-            The logits (n, classes), and what ``reduce`` returned for each layer that the batch reaches.
-
-        Raises:
-            NmfdiagError: If the network can't take the inputs.
-        """
-        names = {self._network.call(name): name for name in layers}
-        reduced: dict[str, Tensor] = {}
-
-        def note(call: Call, output: Tensor) -> None:
-            if name := names.get(call):
-                reduced[name] = reduce(
-                    name, apart(output.detach(), self._network.axes[name]), self.layer(name).channel_dim
-                )
-
-        with evaluating(self.model, inputs):
-            logits = self.pick(self._network.replay.run(inputs, note)).detach()
-        return logits, {name: reduced[name] for name in layers if name in reduced}
+        return self.prepared.logits(inputs)
 
     @plainly()
     def check_mixing(self, inputs: Tensor) -> None:
@@ -194,7 +161,7 @@ class SplitNetwork:
             NmfdiagError: If the network can't take them.
         """
         samples = inputs[:: max(1, len(inputs) // WAYS)][:WAYS]
-        self._network.check_mixing(samples, self.logits(samples))
+        self.prepared.check_mixing(samples, self.logits(samples))
 
     @plainly()
     def cut(self, layer: str, inputs: Tensor) -> Cut:
@@ -208,12 +175,12 @@ class SplitNetwork:
             NmfdiagError: If the layer is unknown, the network can't take the inputs or does not reach the layer with them, or the
                 activation, put back, does not give the network's logits.
         """
-        axis, call = self._network.axes[self.layer(layer).name], self._network.call(layer)
+        axis, call = self.prepared.axes[self.layer(layer).name], self.prepared.call(layer)
         expected, shapes = self._run_once(inputs)
         if call not in shapes:
-            raise not_reached(layer, self._network.kinds)
-        by_size = not self._network.decides and inputs.shape[1:] == self._network.example.shape[1:]
-        if difference := self._network.passages.difference(call, len(inputs), shapes, by_size):
+            raise not_reached(layer, self.prepared.kinds)
+        by_size = not self.prepared.decides and inputs.shape[1:] == self.prepared.example.shape[1:]
+        if difference := self.prepared.passages.difference(call, len(inputs), shapes, by_size):
             raise NmfdiagError(
                 f"Layer {layer!r} can't be measured on this batch: {difference}. Accepted are batches that the network runs as a whole; "
                 "it may have a setting for the size of its pieces."
@@ -221,15 +188,15 @@ class SplitNetwork:
         parts = self._parts(layer, inputs)
         if parts is not None:
             try:
-                with self._network.running_graph(inputs):
-                    activation, *carried = parts.head.forward(self._network.copy_in_layout(inputs))
+                with self.prepared.running_graph(inputs):
+                    activation, *carried = parts.head.forward(self.prepared.copy_in_layout(inputs))
                 cut = Cut(layer, apart(activation, axis), tuple(carried), inputs.detach().clone(), expected)
                 if activation.shape == shapes.get(call) and self._reproduces_logits(cut):
                     return cut
             except (OtherWay, NmfdiagError):  # the network's own code has the last word
                 pass
         with evaluating(self.model, inputs):
-            activation, _ = self._network.replay.capture(inputs, call)
+            activation, _ = self.prepared.replay.capture(inputs, call)
         cut = Cut(layer, apart(activation, axis), (), inputs.detach().clone(), expected, replayed=True)
         if not self._reproduces_logits(cut):
             cut = replace(cut, logits=self.logits(inputs))  # the remembered logits may be of other weights
@@ -256,13 +223,13 @@ class SplitNetwork:
         if activation.shape != cut.activation.shape:
             expected, got = tuple(cut.activation.shape), tuple(activation.shape)
             raise NmfdiagError(f"The activation of layer {cut.layer!r} has shape {expected}, got {got}.")
-        activation = together(activation, self._network.axes[cut.layer])
+        activation = together(activation, self.prepared.axes[cut.layer])
         if not cut.replayed:
             parts = self._parts(cut.layer, cut.inputs)
             assert parts is not None
-            activation = self._network.in_layout(activation.detach(), self.layer(cut.layer).channel_dim)
+            activation = self.prepared.in_layout(activation.detach(), self.layer(cut.layer).channel_dim)
             try:
-                with self._network.running_graph(cut.inputs):
+                with self.prepared.running_graph(cut.inputs):
                     values: tuple[Any, ...] = (activation, *cut.carried)
                     if parts.tail_writes:
                         values = copy.deepcopy(values)  # unlike clones, these copies share memory where the values do
@@ -274,7 +241,7 @@ class SplitNetwork:
                 pass
         try:
             with evaluating(self.model, cut.inputs):
-                output = self._network.replay.substitute(cut.inputs, self._network.call(cut.layer), activation)
+                output = self.prepared.replay.substitute(cut.inputs, self.prepared.call(cut.layer), activation)
                 return self.pick(output).detach()
         except NmfdiagError as error:
             raise NmfdiagError(
@@ -310,9 +277,9 @@ class SplitNetwork:
         parts = None if cut.replayed else self._parts(cut.layer, cut.inputs)
         if parts is not None and parts.factored is not None and pays(rows, channels, len(H)):
             compact = unfold(W.contiguous(), shape, channel_dim).to(cut.activation.dtype)
-            compact = self._network.in_layout(compact, channel_dim)
+            compact = self.prepared.in_layout(compact, channel_dim)
             try:
-                with self._network.running_graph(cut.inputs):
+                with self.prepared.running_graph(cut.inputs):
                     return parts.factored.forward(compact, H, *cut.carried).detach()
             except (OtherWay, NmfdiagError):
                 pass
@@ -360,7 +327,7 @@ class SplitNetwork:
 
     def pick(self, output: Any) -> Tensor:
         """Return the logits in an output; if it is unknown which they are, all candidates side by side."""
-        return self._network.pick(output)
+        return self.prepared.pick(output)
 
     def _run_once(self, inputs: Tensor) -> tuple[Tensor, Shapes]:
         """Return the network's own logits of a batch and the shapes of its layers; remember them as long as the batch lives."""
@@ -368,10 +335,10 @@ class SplitNetwork:
         run_version, result = self._runs.get(inputs, (None, None))
         if result is None or run_version != version:
             with evaluating(self.model, inputs):
-                output, shapes = self._network.replay.shapes(inputs)
+                output, shapes = self.prepared.replay.shapes(inputs)
                 result = self.pick(output).detach(), shapes
             self._runs[inputs] = version, result
-            self._network.check_mixing(inputs, result[0])
+            self.prepared.check_mixing(inputs, result[0])
         return result
 
     def _reproduces_logits(self, cut: Cut) -> bool:
@@ -381,8 +348,8 @@ class SplitNetwork:
     def _parts(self, layer: str, inputs: Tensor | None = None) -> GraphParts | None:
         """Return both halves of the graph at a layer; None where they don't do what the network does."""
         if layer not in self._parts_of:
-            batch = self._network.example if inputs is None else inputs
-            self._parts_of[layer] = checked_parts(self._network, layer, batch)
+            batch = self.prepared.example if inputs is None else inputs
+            self._parts_of[layer] = checked_parts(self.prepared, layer, batch)
         return self._parts_of[layer]
 
 

@@ -15,7 +15,7 @@ from nmfdiag.measures.suspects import features
 from nmfdiag.measures.suspects.moved_copies import moves_of, shifted
 from nmfdiag.measures.suspects.noise_rate import swap_control
 from nmfdiag.measures.suspects.probe import fit_probe, margins, temperature
-from nmfdiag.measures.suspects.suspects import Suspects
+from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.zoo.registry import ProbePool, lookup
 
 NOISY = "digits-mlp-p0.2-s0"
@@ -69,9 +69,9 @@ def test_the_probe_leaves_each_sample_out_of_its_classs_mean() -> None:
     within = residuals.T @ residuals / 60
     inverse = torch.linalg.inv(0.9 * within + 0.1 * within.trace() / 5 * torch.eye(5).double())
     for i in (0, 17, 59):
-        others = scaled[(labels == labels[i]) & (torch.arange(60) != i)].mean(0)
+        others_mean = scaled[(labels == labels[i]) & (torch.arange(60) != i)].mean(0)
         for c in range(3):
-            difference = scaled[i] - (others if c == labels[i] else means[c])
+            difference = scaled[i] - (others_mean if c == labels[i] else means[c])
             expected = -difference @ inverse @ difference / 2 + np.log(20 / 60)
             assert float(probe.values(z, labels)[i, c]) == pytest.approx(float(expected), rel=1e-6)
 
@@ -114,15 +114,15 @@ def test_the_swap_control_knows_how_many_labels_were_swapped() -> None:
     random = np.random.default_rng(0)
     true = random.integers(0, 5, 4000)
     log_probabilities = np.log(np.full((4000, 5), 0.05))
-    named = np.where(random.random(4000) < 0.9, true, random.integers(0, 5, 4000))
-    log_probabilities[np.arange(4000), named] = np.log(0.8)
+    named_classes = np.where(random.random(4000) < 0.9, true, random.integers(0, 5, 4000))
+    log_probabilities[np.arange(4000), named_classes] = np.log(0.8)
     log_probabilities += 0.01 * random.random((4000, 5))
     for p in (0.0, 0.1, 0.3):
-        given = np.where(random.random(4000) < p, (true + random.integers(1, 5, 4000)) % 5, true)
-        rate = swap_control(log_probabilities, given, np.bincount(given)).rate()
+        given_labels = np.where(random.random(4000) < p, (true + random.integers(1, 5, 4000)) % 5, true)
+        rate = swap_control(log_probabilities, given_labels, np.bincount(given_labels)).rate()
         assert p - 0.02 <= rate.estimate <= p + 0.12 and rate.low <= rate.estimate <= rate.high
-    many = np.tile(log_probabilities, (1, 8))  # more classes than labels are swapped to
-    control = swap_control(many, given, np.bincount(given, minlength=40))
+    repeated = np.tile(log_probabilities, (1, 8))  # more classes than labels are swapped to
+    control = swap_control(repeated, given_labels, np.bincount(given_labels, minlength=40))
     assert control.weights.shape == (4000, 20) and np.allclose(control.weights.sum(1), 1)
 
 
@@ -213,9 +213,9 @@ def test_what_can_not_be_said_is_said(pool: ProbePool) -> None:
     torch.manual_seed(1)
     senseless = nmfdiag.suspects(model, inputs, torch.randint(0, 10, (300,)))
     assert any("chance" in remark for remark in senseless.remarks) or senseless.noise_rate.high > 0.5
-    few = nmfdiag.suspects(model, inputs[:60], labels[:60])
-    assert any("fewer than 50" in remark for remark in few.remarks)
+    small_result = nmfdiag.suspects(model, inputs[:60], labels[:60])
+    assert any("fewer than 50" in remark for remark in small_result.remarks)
     with pytest.raises(NmfdiagError, match="accepted are 1 to 60"):
-        few.expected_precision(0)
+        small_result.expected_precision(0)
     with pytest.raises(NmfdiagError, match="no sample 60"):
-        few.reasons(60)
+        small_result.reasons(60)

@@ -121,4 +121,4 @@ def test_a_block_on_the_last_axis_is_cut_without_copies() -> None:
     split = SplitNetwork(model, inputs, "all")
     cut = split.cut("gelu", inputs)
     assert cut.activation.is_contiguous()
-    assert split._network.in_layout(cut.activation, 3).data_ptr() == cut.activation.data_ptr()
+    assert split.prepared.in_layout(cut.activation, 3).data_ptr() == cut.activation.data_ptr()

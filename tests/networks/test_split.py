@@ -243,7 +243,7 @@ def test_a_convolutions_activation_is_its_matrix(name: str, channels: int) -> No
         assert A.data_ptr() == activation.data_ptr() and A.is_contiguous()
         back = unfold(A, activation.shape, layer.channel_dim)
         assert back.data_ptr() == A.data_ptr()
-        assert split._network.in_layout(back).data_ptr() == A.data_ptr()
+        assert split.prepared.in_layout(back).data_ptr() == A.data_ptr()
 
 
 def test_a_network_that_cant_take_channels_last() -> None:

@@ -78,7 +78,7 @@ class LayerFeatures:
             means = places.mean(2)
             return torch.cat([means, places.std(2, correction=0)], 1) if with_deviations[name] else means
 
-        logits, by_layer = self.network.reduce_layers(
-            self.network.copy_in_layout(self.inputs[rows]), self.layers, reduce
+        logits, by_layer = self.network.prepared.reduce_layers(
+            self.network.prepared.copy_in_layout(self.inputs[rows]), self.layers, reduce
         )
         return BatchFeatures(rows, logits.float(), by_layer)

@@ -65,7 +65,7 @@ def moved_margins(
     """
     for name, move in moves.items():
         yield name, torch.cat([
-            margins(network.logits(network.copy_in_layout(move(inputs[start : start + BATCH]))).float(), labels[start : start + BATCH])
+            margins(network.logits(network.prepared.copy_in_layout(move(inputs[start : start + BATCH]))).float(), labels[start : start + BATCH])
             for start in range(0, len(inputs), BATCH)
         ])  # fmt: skip
 

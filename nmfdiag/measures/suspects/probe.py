@@ -106,9 +106,9 @@ def fit_probe(batches: Iterable[tuple[Tensor, Tensor]], n_classes: int) -> Probe
 def margins(values: Tensor, labels: Tensor) -> Tensor:
     """Return by how much the best other class lies above each sample's own (m,), from values of classes (m, K)."""
     rows = torch.arange(len(values), device=values.device)
-    others = values.clone()
-    others[rows, labels] = -math.inf
-    return others.amax(1) - values[rows, labels]
+    other_values = values.clone()
+    other_values[rows, labels] = -math.inf
+    return other_values.amax(1) - values[rows, labels]
 
 
 def temperature(values: Tensor, labels: Tensor) -> float:

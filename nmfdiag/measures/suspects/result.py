@@ -1,0 +1,180 @@
+"""What a network says about the labels of its training samples, as tables, files and reasons."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.suspects.noise_rate import NoiseRate, SwapControl
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Reasons:
+    """Why a sample is suspicious.
+
+    Attributes:
+        index: The sample.
+        given: Its given label.
+        suggested: The suggested one.
+        nearest_given: Trusted samples of the given class, the nearest first.
+        nearest_suggested: Trusted samples of the suggested class, the nearest first.
+        layers_against: How many layers speak against the given label.
+        layers: How many were asked.
+        contradicts: Samples with the same input and another label.
+    """
+
+    index: int
+    given: int
+    suggested: int
+    nearest_given: tuple[int, ...]
+    nearest_suggested: tuple[int, ...]
+    layers_against: int
+    layers: int
+    contradicts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Suspects:
+    """What a network says about the labels of its training samples.
+
+    Attributes:
+        given: Given labels (n,).
+        score: In [0, 1], higher is more suspicious (n,); 1 where the same input has two labels.
+        suggested: The label suggested instead (n,).
+        confidence: Probability of the suggestion by the probes (n,).
+        layers_against: How many of the layers speak against the given label (n,).
+        components: Parts of the score as ranks in [0, 1], and the loss, by name (n,).
+        noise_rate: The share of wrong labels.
+        layers: The layers asked.
+        duplicates: Groups of samples with the same input, those with several labels first.
+        class_names: Names by class, where they are known.
+        remarks: What can't be said, or only with care.
+        provenance: What it was computed with.
+    """
+
+    given: np.ndarray
+    score: np.ndarray
+    suggested: np.ndarray
+    confidence: np.ndarray
+    layers_against: np.ndarray
+    components: Mapping[str, np.ndarray]
+    noise_rate: NoiseRate
+    layers: tuple[str, ...]
+    duplicates: tuple[tuple[int, ...], ...] = ()
+    class_names: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+    _control: SwapControl | None = field(default=None, repr=False)
+    _sketch: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def order(self) -> np.ndarray:
+        """Samples, the most suspicious first (n,)."""
+        return np.lexsort((np.arange(len(self.score)), -self.score))
+
+    def to_frame(self) -> "pd.DataFrame":
+        """Return one row per sample, the most suspicious first: index, given, score, rank, suggested, confidence, layers_against, components."""
+        import pandas as pd
+
+        order = self.order
+        columns = {
+            "index": order,
+            "given": self.given[order],
+            "score": self.score[order],
+            "rank": np.arange(1, len(order) + 1),
+            "suggested": self.suggested[order],
+            "confidence": self.confidence[order],
+            "layers_against": self.layers_against[order],
+        }
+        return pd.DataFrame(columns | {name: values[order] for name, values in self.components.items()})
+
+    def expected_precision(self, n: int) -> float:
+        """Return the expected share of wrong labels among the n most suspicious samples, by the swap control.
+
+        Raises:
+            NmfdiagError: If n is not between 1 and the number of samples.
+        """
+        if not 1 <= n <= len(self.given):
+            raise NmfdiagError(f"n is {n}: accepted are 1 to {len(self.given)}.")
+        assert self._control is not None
+        return self._control.precision(n / len(self.given), self.noise_rate.estimate)
+
+    def reasons(self, index: int, n_nearest: int = 5) -> Reasons:
+        """Return why a sample is suspicious.
+
+        Args:
+            index: The sample.
+            n_nearest: How many neighbours of each class.
+
+        Raises:
+            NmfdiagError: If there is no such sample.
+        """
+        if not 0 <= index < len(self.given):
+            raise NmfdiagError(f"There is no sample {index}: accepted are 0 to {len(self.given) - 1}.")
+        given_class, suggested = int(self.given[index]), int(self.suggested[index])
+        group = next((group for group in self.duplicates if index in group), ())
+        return Reasons(
+            index,
+            given_class,
+            suggested,
+            self._nearest(index, given_class, n_nearest),
+            self._nearest(index, suggested, n_nearest),
+            int(self.layers_against[index]),
+            len(self.layers),
+            tuple(i for i in group if self.given[i] != given_class),
+        )
+
+    def cleaned(self, indices: Sequence[int] | None = None) -> np.ndarray:
+        """Return the samples that are left without these; default without as many of the most suspicious as the rate says."""
+        left_out = self._wrong() if indices is None else np.asarray(indices, int)
+        return np.setdiff1d(np.arange(len(self.given)), left_out)
+
+    def relabelled(self, indices: Sequence[int] | None = None) -> np.ndarray:
+        """Return labels (n,) with the suggestion for these samples; default for as many of the most suspicious as the rate says."""
+        changed = self._wrong() if indices is None else np.asarray(indices, int)
+        labels = self.given.copy()
+        labels[changed] = self.suggested[changed]
+        return labels
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON has it: ``suspects`` holds one object per sample, the most suspicious first."""
+        rate = self.noise_rate
+        return {
+            "schema": "nmfdiag-suspects-1",
+            "noise_rate": {
+                "estimate": rate.estimate, "low": rate.low, "high": rate.high, "n_samples": rate.n_samples,
+                "statement": rate.statement,
+            },
+            "layers": list(self.layers),
+            "duplicates": [list(group) for group in self.duplicates],
+            "class_names": list(self.class_names),
+            "remarks": list(self.remarks),
+            "suspects": json.loads(self.to_frame().to_json(orient="records", double_precision=6)),
+            "provenance": self.provenance,
+        }  # fmt: skip
+
+    def to_json(self, path: str | Path) -> None:
+        """Write :meth:`to_dict` to a file."""
+        Path(path).write_text(json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write :meth:`to_frame` to a file."""
+        self.to_frame().to_csv(path, index=False)
+
+    def _wrong(self) -> np.ndarray:
+        return self.order[: round(self.noise_rate.estimate * len(self.given))]
+
+    def _nearest(self, index: int, class_idx: int, n_nearest: int) -> tuple[int, ...]:
+        assert self._sketch is not None
+        trusted = (self.score <= np.median(self.score)) & (self.given == class_idx)
+        trusted[index] = False
+        places = np.flatnonzero(trusted)
+        distances = ((self._sketch[places] - self._sketch[index]) ** 2).sum(1)
+        return tuple(map(int, places[np.argsort(distances, kind="stable")[:n_nearest]]))
