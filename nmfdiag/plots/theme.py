@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -111,11 +112,18 @@ def set_layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
 def add_band(figure: go.Figure, x: Sequence, spreads: Sequence[Spread], p: float) -> None:
     """Add a band of one standard error, where there is more than one value."""
     if spreads and spreads[0].n > 1:
-        upper, lower = [s.mean + s.sem for s in spreads], [s.mean - s.sem for s in spreads]
-        figure.add_scatter(
-            x=[*x, *reversed(x)], y=[*upper, *reversed(lower)], fill="toself", fillcolor=colour_of(p, 0.15),
-            line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
-        )  # fmt: skip
+        lower, upper = [s.mean - s.sem for s in spreads], [s.mean + s.sem for s in spreads]
+        fill_between(figure, x, lower, upper, colour_of(p, 0.15))
+
+
+def fill_between(
+    figure: go.Figure, x: Sequence, lower: Sequence[float], upper: Sequence[float], colour: str, **style: Any
+) -> None:
+    """Fill the area between two lines; ``style`` holds further fields of the trace."""
+    figure.add_scatter(
+        x=[*x, *reversed(x)], y=[*upper, *reversed(lower)], fill="toself", fillcolor=colour, line={"width": 0},
+        mode="lines", hoverinfo="skip", showlegend=False, **style,
+    )  # fmt: skip
 
 
 def convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> str:

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.measures.stopping import maximum, smoothed
-from nmfdiag.plots.theme import set_layout
+from nmfdiag.plots.theme import fill_between, set_layout
 from nmfdiag.text import for_plot
 from nmfdiag.zoo.experiments import LAYER_SETS
 
@@ -91,14 +91,9 @@ def add_error_band(
 ) -> None:
     """Add a band of one standard error; none for a single run."""
     points = [(epoch, s) for epoch, s in zip(epochs, spreads, strict=True) if s and s.n > 1]
-    if not points:
-        return
-    x = [epoch for epoch, _ in points]
-    upper, lower = [s.mean + s.sem for _, s in points], [s.mean - s.sem for _, s in points]
-    figure.add_scatter(
-        x=[*x, *reversed(x)], y=[*upper, *reversed(lower)], fill="toself", fillcolor=colour, line={"width": 0},
-        mode="lines", hoverinfo="skip", showlegend=False, row=row, col=1,
-    )  # fmt: skip
+    if points:
+        lower, upper = [s.mean - s.sem for _, s in points], [s.mean + s.sem for _, s in points]
+        fill_between(figure, [epoch for epoch, _ in points], lower, upper, colour, row=row, col=1)
 
 
 def set_panel_axes(figure: go.Figure, parts: Sequence[str], measure: EpochMeasure, *, loss: str, last: int) -> None:

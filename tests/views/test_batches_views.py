@@ -72,9 +72,8 @@ def test_one_column_per_family_single_above_multi() -> None:
     assert list(above.x) == CHOICE.layers and above.y[0] == pytest.approx(0.905) and below.y[0] == pytest.approx(0.52)
     assert above.yaxis != below.yaxis and above.line.color == below.line.color
     assert {tuple(axis.range) for axis in figure.select_yaxes()} == {(-0.03, 1.05)}
-    assert (
-        above.customdata[0][0] == "conv1_1" and lines[6].customdata[0][0] == ""
-    )  # only the current family opens curves
+    opens = (above.customdata[0][0], lines[6].customdata[0][0])
+    assert opens == ("conv1_1", "")  # only the current family opens curves
     assert list(above.customdata[1][3:]) == [0.1, 1.0]
     legend = [t.name for t in figure.data if t.name and t.showlegend]
     assert legend == ["p = 0", "p = 0.6", "p = 1", "k = 0: every row the mean row", "k = 0: all channels zero"]
@@ -108,10 +107,8 @@ def test_answer_where_the_claim_holds() -> None:
 
 def test_answer_where_it_does_not() -> None:
     answer = batches_answer(CHOICES, planted(0.5, 0.9))
-    assert (
-        f"in none of {len(CHOICES) * 3} networks" in answer
-        and "the other way round in fashion_mnist cnn at p = 0" in answer
-    )
+    assert f"in none of {len(CHOICES) * 3} networks" in answer
+    assert "the other way round in fashion_mnist cnn at p = 0" in answer
     answer = batches_answer(CHOICES, planted(0.5, 0.5))
     assert "in none of" in answer and "the other way round" not in answer
 

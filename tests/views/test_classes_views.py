@@ -73,9 +73,8 @@ def test_the_map_has_classes_as_rows_and_layers_from_left_to_right() -> None:
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"
     frame = figure.layout.shapes[0]
     assert (frame.x0, frame.x1, frame.y0, frame.y1) == (-0.5, 0.5, 2.5, 3.5)
-    assert (
-        figure.layout.title.text.endswith("p = 1") and figure.layout.title.subtitle.text == "single-class batches of 20"
-    )
+    assert figure.layout.title.text.endswith("p = 1")
+    assert figure.layout.title.subtitle.text == "single-class batches of 20"
 
 
 def test_every_cell_has_its_value_on_hover_and_can_be_clicked() -> None:

@@ -37,11 +37,8 @@ def test_correlations_are_scipys_over_all_and_within() -> None:
     verdict = selection.verdict()
     for method, correlation in verdict.by_method.items():
         oracle = stats.pearsonr(selection.areas(method), selection.errors).statistic
-        assert (
-            correlation.r == pytest.approx(oracle)
-            and correlation.low < correlation.r < correlation.high
-            and correlation.n == 96
-        )
+        assert correlation.r == pytest.approx(oracle) and correlation.low < correlation.r < correlation.high
+        assert correlation.n == 96
     assert verdict.leads["pca"].value == pytest.approx(verdict.by_method["nmf"].r - verdict.by_method["pca"].r)
     within = replace(selection, compared=COMPARED[2])
     residues = [np.array(within.deviations(v)) for v in (within.areas("nmf"), within.errors)]
@@ -146,9 +143,8 @@ def test_definitions_are_drawn_with_intervals_and_the_primary_one_on_top() -> No
     assert nmf.x[0] == primary.by_method["nmf"].r and nmf.y[0] < 0 < trace(figure, "Random ablation").y[0]
     ends = next(t for t in figure.data if t.mode == "lines" and t.legendgroup == "nmf")
     assert tuple(ends.x[:2]) == (primary.by_method["nmf"].low, primary.by_method["nmf"].high)
-    assert (
-        "Spearman ρ" in figure.layout.title.text and len({nmf.marker.symbol, trace(figure, "PCA").marker.symbol}) == 2
-    )
+    assert "Spearman ρ" in figure.layout.title.text
+    assert len({nmf.marker.symbol, trace(figure, "PCA").marker.symbol}) == 2
 
 
 def test_the_table_of_definitions_is_complete_and_marks_the_primary_one() -> None:

@@ -42,11 +42,8 @@ def test_a_class_may_have_the_name_of_an_option(name: str) -> None:
     assert Choice((network,), "fc1").classes == tuple(range(10))
     assert Choice((network,), "fc1", batch=MULTI).classes == (MULTI_CLASS,)
     assert Choice((network,), "fc1", batch=BOTH).classes == (MULTI_CLASS, *range(10))
-    assert (
-        len(by_name.batches) == 12
-        and by_name.batches["each class"] == EACH_CLASS
-        and by_name.batches["multi-class"] == MULTI
-    )
+    assert len(by_name.batches) == 12 and by_name.batches["each class"] == EACH_CLASS
+    assert by_name.batches["multi-class"] == MULTI
     for choice in (by_name, Choice((network,), "fc1"), Choice((network,), "fc1", batch=MULTI)):  # as read from its link
         assert replace(choice, batch=choice.batches[dict(choice.link)["batch"]]) == choice
 

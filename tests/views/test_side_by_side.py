@@ -51,12 +51,8 @@ def test_the_counterpart_has_its_own_layer_class_and_methods() -> None:
     mlp, cnn, images = lookup("digits-mlp-p0-s0"), lookup("digits-cnn-p1-s0"), lookup("cifar10-cnn-p0-s0")
     choice = Choice((mlp,), "fc5", "3", ("nmf", "pca"), beside=cnn)
     counterpart = choice.counterpart
-    assert (
-        counterpart is not None
-        and counterpart.networks == (cnn,)
-        and counterpart.batch == "3"
-        and counterpart.counterpart is None
-    )
+    assert counterpart is not None and counterpart.networks == (cnn,) and counterpart.batch == "3"
+    assert counterpart.counterpart is None
     assert counterpart.layer == list(cnn.layers)[-1] and counterpart.methods == choice.methods
     assert counterpart.place and not choice.place
     same = Choice((cnn,), "conv1_2", MULTI, beside=images).counterpart

@@ -42,12 +42,8 @@ def titles(app: AppTest) -> list[str]:
 @pytest.mark.usefixtures("planted")
 def test_it_answers_and_draws_the_panels_and_the_map() -> None:
     app = opened()
-    assert (
-        app.title[0].value == "When should training have stopped?"
-        and not app.exception
-        and not app.error
-        and not app.info
-    )
+    assert app.title[0].value == "When should training have stopped?" and not app.exception and not app.error
+    assert not app.info
     assert "maximum at epoch 6.0 ± 0.6" in answer(app) and "2.0 ± 0.6 epochs too late" in answer(app)
     assert titles(app) == ["cifar10 cnn, p = 0: AuC, all layers", "cifar10 cnn, p = 0: AuC by layer"]
     assert any("cifar10 cnn, p = 0 · seeds 0, 1, 2 · 100 training samples" in c.value for c in app.caption)

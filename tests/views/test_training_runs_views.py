@@ -118,11 +118,7 @@ def test_values_that_are_not_numbers_and_missing_layers_are_left_out(tmp_path: P
     run = read(tmp_path)["mine"].run
     assert list(measured_values(run, "nmf", "relative", ALL)) == [1, 3] and list(
         measured_values(run, "nmf", "relative", "a")
-    ) == [
-        1,
-        2,
-        3,
-    ]
+    ) == [1, 2, 3]
     assert measured_values(run, "nmf", "relative", "c") == {} and log_names([run], "loss") == [
         "test_loss",
         "train_loss",
@@ -139,11 +135,8 @@ def test_seeds_are_averaged_at_the_epochs_that_all_have(tmp_path: Path) -> None:
     [net, single] = sorted(lines_of(runs, mean=True), key=lambda line: line.label)
     assert net.label == "net, mean of 2 seeds" and net.p == 0.4 and single.p is None and single.label == "other"
     spreads = spread_over_runs(net, lambda run: measured_values(run, "nmf", "relative", ALL))
-    assert (
-        list(spreads) == list(range(1, 10))
-        and spreads[5].mean == pytest.approx(0.88)
-        and spreads[5].sem == pytest.approx(0)
-    )
+    assert list(spreads) == list(range(1, 10)) and spreads[5].mean == pytest.approx(0.88)
+    assert spreads[5].sem == pytest.approx(0)
     figure = draw(runs, mean=True)
     bands = [t for t in figure.data if t.fill == "toself"]
     assert len(bands) == 5 and all(t.fillcolor == colour_of(0.4, 0.15) for t in bands)
@@ -258,9 +251,8 @@ def test_tables_and_settings(tmp_path: Path) -> None:
     write_run(tmp_path, "b", logs=False, epochs=0, age=5)
     runs = read(tmp_path)
     table = reading_table(readings_of(runs), runs)
-    assert (
-        list(table.run) == ["a-run", "b"] and table["highest at epoch"][0] == 4 and table.stop.tolist() == ["yes", "no"]
-    )
+    assert list(table.run) == ["a-run", "b"] and table["highest at epoch"][0] == 4
+    assert table.stop.tolist() == ["yes", "no"]
     assert table["test accuracy there"][0] == pytest.approx(0.76) and table.state.tolist() == ["under way", "under way"]
     epochs = epoch_table(runs, RELATIVE, ALL)
     assert len(epochs) == 12 and epochs["NMF AuC / batch accuracy"].max() == pytest.approx(0.9)

@@ -9,14 +9,7 @@ from plotly.subplots import make_subplots
 from nmfdiag.evidence.records import NetworkRecord
 from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.regression import fitted_line
-from nmfdiag.plots.theme import (
-    GREY,
-    HEIGHT,
-    colour_of,
-    marker_of,
-    set_layer_axis,
-    set_layout,
-)
+from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, fill_between, marker_of, set_layer_axis, set_layout
 from nmfdiag.views.generalization.sentences import interval_text
 from nmfdiag.views.generalization.tables import COMPARED, DATASETS, STATISTICS, Selection, Verdict
 from nmfdiag.zoo.experiments import PRIMARY, Definition
@@ -140,10 +133,7 @@ def _title(title: str, subtitle: str) -> str:
 def _add_line(figure: go.Figure, x: Sequence[float], y: Sequence[float], method: str, col: int) -> None:
     if (line := fitted_line(x, y)) is None:
         return
-    figure.add_scatter(
-        x=[*line.at, *reversed(line.at)], y=[*line.high, *reversed(line.low)], fill="toself", fillcolor=BAND,
-        line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, row=1, col=col,
-    )  # fmt: skip
+    fill_between(figure, line.at, line.low, line.high, BAND, row=1, col=col)
     figure.add_scatter(
         x=line.at, y=line.values, mode="lines", hoverinfo="skip", showlegend=False, name=f"line of {METHODS[method].title}",
         line={"color": GREY, "dash": METHODS[method].dash, "width": 2}, row=1, col=col,

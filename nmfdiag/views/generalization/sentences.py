@@ -7,15 +7,7 @@ from nmfdiag.evidence.records import RECORDS_FOLDER, NetworkRecord
 from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
 from nmfdiag.text import join, plural, signed, span
-from nmfdiag.views.generalization.tables import (
-    COMPARED,
-    FITS,
-    OTHERS,
-    PAPER,
-    STATISTICS,
-    Selection,
-    Verdict,
-)
+from nmfdiag.views.generalization.tables import COMPARED, FITS, OTHERS, PAPER, STATISTICS, Selection, Verdict
 from nmfdiag.views.help_text import help_text
 from nmfdiag.zoo.experiments import GENERALIZATION, PRIMARY
 
@@ -54,27 +46,20 @@ def paper_text(verdict: Verdict) -> str:
             continue
         place = "inside" if correlation.low <= r <= correlation.high else "below" if r < correlation.low else "above"
         parts.append(f"{signed(r)} for {METHODS[method].phrase} ({place} our interval)")
+    if not parts:
+        return ""
     strongest, paper_strongest = verdict.strongest, min(PAPER, key=PAPER.__getitem__)
-    comparison = (
-        "here none is negative"
-        if strongest is None
-        else "so it is here"
-        if strongest == paper_strongest
-        else f"here it is {METHODS[strongest].phrase}"
-    )
-    order = f" In the paper {METHODS[paper_strongest].phrase} is the strongest; {comparison}."
-    return (
-        f"The paper (figure 5) reports, on {len(GENERALIZATION)} networks of its own, {join(parts)}.{order}"
-        if parts
-        else ""
-    )
+    comparison = f"here it is {METHODS[strongest].phrase}" if strongest else "here none is negative"
+    if strongest == paper_strongest:
+        comparison = "so it is here"
+    order = f"In the paper {METHODS[paper_strongest].phrase} is the strongest; {comparison}."
+    return f"The paper (figure 5) reports, on {len(GENERALIZATION)} networks of its own, {join(parts)}. {order}"
 
 
 def lead_text(verdict: Verdict) -> str:
     """Return whether NMF is clearly ahead of the others, by paired differences."""
-    parts = [
-        f"from {METHODS[m].phrase}'s {_lead_text(lead)}" for m, lead in verdict.leads.items() if lead.value is not None
-    ]
+    leads = {method: lead for method, lead in verdict.leads.items() if lead.value is not None}
+    parts = [f"from {METHODS[method].phrase}'s {_difference_text(lead)}" for method, lead in leads.items()]
     return f"NMF's r differs {join(parts)}." if parts else ""
 
 
@@ -231,7 +216,7 @@ def _negative(lead: Difference) -> bool:
     return lead.value is not None and lead.value < 0
 
 
-def _lead_text(lead: Difference) -> str:
+def _difference_text(lead: Difference) -> str:
     value = f"by {signed(lead.value or 0)}"
     if lead.low is None or lead.high is None:
         return value

@@ -98,12 +98,7 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
     if scale == "log":
         sizes = sorted(sweep[kind].unique())
         figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,.0f}" for size in sizes])
-    set_seconds(
-        figure.update_yaxes,
-        scale,
-        "wall time (median; bars: least to most)",
-        list(sweep["wall_seconds"]),
-    )
+    set_seconds(figure.update_yaxes, scale, "wall time (median; bars: least to most)", list(sweep["wall_seconds"]))
     return set_layout(figure, f"The last benchmark: time over {AXES[kind]}")
 
 

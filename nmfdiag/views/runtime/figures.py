@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 
 from nmfdiag.jobs.requests import WHOLE_GRID, RuntimeResult
-from nmfdiag.plots.theme import GREY, P_MARKERS, add_open_marker, colour_of, set_layout, set_rank_axis
+from nmfdiag.plots.theme import GREY, P_MARKERS, add_open_marker, colour_of, fill_between, set_layout, set_rank_axis
 from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.sentences import SOLVER_TITLES, Timings, measured_points
 
@@ -43,7 +43,8 @@ def cost_figure(results: Timings, *, kind: str, p: float, place: str, scale: str
         points.sort(key=lambda point: point[0])
         name = _name(timings, device, solver, rank, ranks)
         x, marker = [position for position, _ in points], _marker(device, ranks.index(rank) if rank in ranks else 0)
-        _add_band(figure, x, [(min(t.wall_seconds), max(t.wall_seconds)) for _, t in points], p)
+        shortest, longest = [min(t.wall_seconds) for _, t in points], [max(t.wall_seconds) for _, t in points]
+        fill_between(figure, x, shortest, longest, colour_of(p, 0.15))
         figure.add_scatter(
             x=x, y=[t.seconds for _, t in points], name=name, mode="lines+markers",
             line={"color": colour_of(p), "dash": SOLVER_DASHES[solver], "width": 2},
@@ -128,14 +129,6 @@ def _add_whole_grid(figure: go.Figure, timed: RuntimeResult, name: str) -> None:
         x=[timed.ranks[0], timed.ranks[-1]], y=[timed.seconds] * 2, name=label, mode="lines",
         line={"color": GREY, "dash": "dash", "width": 1},
         hovertemplate=f"{label}<br>%{{y:.3g}} s<extra></extra>",
-    )  # fmt: skip
-
-
-def _add_band(figure: go.Figure, x: Sequence[float], between: Sequence[tuple[float, float]], p: float) -> None:
-    low, high = [b[0] for b in between], [b[1] for b in between]
-    figure.add_scatter(
-        x=[*x, *reversed(x)], y=[*high, *reversed(low)], fill="toself", fillcolor=colour_of(p, 0.15),
-        line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
     )  # fmt: skip
 
 

@@ -9,7 +9,7 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.support.cover import SupportCover, by_rectangles, rectangle_of
 from nmfdiag.measures.support.rectangles import Rectangle
-from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layer_axis, set_layout
+from nmfdiag.plots.theme import GREY, colour_of, fill_between, marker_of, set_layer_axis, set_layout
 from nmfdiag.views.support.sentences import PARTS, bounds_text
 
 TINTS = ("#2f9e96", "#9a6fd0", "#d9822b", "#4a90d9", "#c85c9a", "#8a9a2b")
@@ -76,10 +76,7 @@ def growth_figure(
         low = [c.lower_bound for c in by_layer.values()]
         y = [c.upper_bound if share == 1 else c.rectangles_for(share) for c in by_layer.values()]
         if share == 1:
-            figure.add_scatter(
-                x=[*x, *reversed(x)], y=[*y, *reversed(low)], fill="toself", fillcolor=colour_of(p, 0.12),
-                line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False, legendgroup=name,
-            )  # fmt: skip
+            fill_between(figure, x, low, y, colour_of(p, 0.12), legendgroup=name)
             figure.add_scatter(
                 x=x, y=low, mode="lines+markers", showlegend=False, legendgroup=name, name=f"{name}, lower bound",
                 line={"color": colour_of(p), "width": 1}, marker={"symbol": f"{marker_of(p)}-open", "size": 7},
