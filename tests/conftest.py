@@ -1,4 +1,4 @@
-"""What every test shares: one thread, the same random numbers, folders of its own, a browser, and in CI no silent skips (NMFDIAG_NO_SKIPS)."""
+"""Shared by all tests: one thread, fixed random numbers, private folders, a browser, and in CI no silent skips (NMFDIAG_NO_SKIPS)."""
 
 import os
 import random
@@ -26,38 +26,20 @@ settings.load_profile("the same everywhere")
 
 pytest.register_assert_rewrite("browser_page")
 LONGEST_FIRST = (
+    *("test_properties", "test_corpus", "test_zoo_add", "test_bench", "test_pages", "test_truth"),
+    *("test_what_networks_hold", "test_preflight", "test_your_network_page", "test_processes", "test_kill"),
     *(
-        "test_properties",
-        "test_corpus",
-        "test_zoo_add",
-        "test_bench",
-        "test_pages",
-        "test_truth",
-        "test_what_networks_hold",
-        "test_preflight",
-        "test_network_page",
-    ),
-    *(
-        "test_processes",
-        "test_kill",
-        "test_ranks",
+        "test_open_network",
         "test_split",
         "test_activations",
-        "test_recording",
+        "test_record_experiments",
         "test_damage",
-        "test_fallback",
+        "test_intercept",
     ),
-    *(
-        "test_sessions",
-        "test_adapters",
-        "test_report",
-        "test_side_by_side",
-        "test_memory",
-        "test_panel",
-        "test_support",
-    ),
+    *("test_sessions", "test_distributed", "test_adapters", "test_report", "test_side_by_side", "test_memory"),
+    *("test_open_process", "test_support", "test_claims"),
 )
-"""Files by name; what is not here takes seconds."""
+"""Names of the files that take longest; the others take seconds."""
 MUST_RUN = ("browser", "real_data")
 
 
@@ -74,15 +56,15 @@ def private_folders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="session", autouse=True)
 def pickles_read_here() -> Iterator[None]:
-    """Spare the seconds that a child process for pickled weights takes to start; tests/networks/test_checkpoints.py has real ones."""
+    """Read pickled weights without a child process, which takes seconds to start; tests/networks has real ones."""
     with pytest.MonkeyPatch.context() as patch:
         read_in_process(patch)
         yield
 
 
 @pytest.fixture(autouse=True)
-def nothing_goes_on() -> Iterator[None]:
-    """Drop what pages have asked for and nobody waits for any more."""
+def no_requests_left() -> Iterator[None]:
+    """Cancel requests of pages that no test waits for any more."""
     yield
     if "headless_pages" in sys.modules:
         sys.modules["headless_pages"].drop_all()
@@ -90,7 +72,7 @@ def nothing_goes_on() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def data_root() -> Path:
-    """The folder of the real data sets; skips where there is none."""
+    """Return the folder of the real data sets, or skip the test."""
     if not os.environ.get("NMFDIAG_DATA"):
         pytest.skip("NMFDIAG_DATA is not set")
     return Path(os.environ["NMFDIAG_DATA"])
@@ -98,7 +80,7 @@ def data_root() -> Path:
 
 @pytest.fixture(scope="session")
 def chromium() -> str:
-    """The browser for Playwright's ``executable_path``; skips where there is none."""
+    """Return the browser for Playwright's ``executable_path``, or skip the test."""
     names = ("chromium", "chromium-browser", "google-chrome")
     path = os.environ.get("NMFDIAG_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     if path is None:
@@ -108,7 +90,7 @@ def chromium() -> str:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup() -> None:
-    """Begin each test with the same random numbers, whichever tests were before it."""
+    """Start each test with the same random numbers, whichever tests ran before."""
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
@@ -116,12 +98,12 @@ def pytest_runtest_setup() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Start with the browser tests (see the Makefile) and then the files that take longest, so that both processes end together."""
-    order = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    order = {name: position for position, name in enumerate(LONGEST_FIRST)}
 
-    def place(item: pytest.Item) -> int:
+    def position(item: pytest.Item) -> int:
         return -1 if item.get_closest_marker("browser") else order.get(item.path.stem, len(order))
 
-    items.sort(key=place)
+    items.sort(key=position)
 
 
 class _BrowserTestsTogether(LoadFileScheduling):
@@ -152,7 +134,7 @@ def pytest_runtest_makereport(
 def pytest_make_collect_report(
     collector: pytest.Collector,
 ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
-    """Refuse a file that skips as a whole, too: its marks can't be seen."""
+    """Fail a file that skips as a whole, since its marks can't be seen."""
     report = yield
     if report.skipped and os.environ.get("NMFDIAG_NO_SKIPS") == "1":
         report.outcome = "failed"

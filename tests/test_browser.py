@@ -1,4 +1,4 @@
-"""The dashboard in a real browser: a cold deep link, live results, cancel, exports, a click that opens a curve."""
+"""The dashboard in a browser: a cold deep link, live results, cancelling, exports, clicks that open a curve."""
 
 import csv
 import re
@@ -53,12 +53,12 @@ def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> 
     expect(stopped).to_be_visible()
 
 
-def test_everything_leaves_the_app(page: Page, server: str) -> None:
+def test_exports_and_links(page: Page, server: str) -> None:
     page.goto(f"/curves?{SMALL_LINK}&layer=fc1")
     wait_until_computed(page)
     wait_for_line(page)
     stem = "digits_mlp_p0-1_s0_fc1_accuracy-over-rank"
-    expect(page.locator(".js-plotly-plot")).to_have_count(1)  # the one before the last curve has gone
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)  # the plot before the last curve is gone
     page.locator(".js-plotly-plot").hover()
     with page.expect_download() as image:
         page.locator('[data-title^="Download plot"]').click()
@@ -113,12 +113,12 @@ def test_a_run_started_on_the_runtime_page_is_drawn(page: Page) -> None:
     wait_until_computed(page)
     expect(page.get_by_text(re.compile(r"At fc4 \(10 × 128\)"))).to_be_visible()
     wait_for_line(page)
-    page.get_by_text("rows", exact=True).click()  # another plot of the same layer starts when it is asked for
+    page.get_by_text("rows", exact=True).click()  # another plot of the same layer starts with a click
     page.get_by_role("button", name="Measure", exact=True).click()
-    expect(page.get_by_text("Time of NMF over rows at fc4").first).to_be_visible()  # beside the old plot, for a while
+    expect(page.get_by_text("Time of NMF over rows at fc4").first).to_be_visible()  # for a while next to the old plot
     page.wait_for_url("**over=rows**")
     page.reload()
-    wait_until_computed(page)  # what is under way goes on, what is done comes from the cache
+    wait_until_computed(page)  # running work continues, results come from the cache
     expect(page.get_by_role("button", name="Measure again")).to_be_visible()
     wait_for_line(page)
 
@@ -179,7 +179,7 @@ def test_a_claim_opens_its_runs_and_its_view(page: Page) -> None:
     page.get_by_role("link", name="Open the view").locator("visible=true").click()
     expect(page.get_by_role("heading", name="Which classes are memorised?")).to_be_visible()
     expect(page.get_by_text("fashion_mnist · cnn · p = 0 · seed 0")).to_be_visible()
-    page.get_by_role("button", name="Cancel").click()  # it would be computed beside the next tests
+    page.get_by_role("button", name="Cancel").click()  # else it would be computed during the next tests
     expect(page.get_by_text(re.compile("Stopped with"))).to_be_visible()
 
 
@@ -201,7 +201,7 @@ def test_a_recorded_experiment_is_drawn_at_once(page: Page, path: str, heading: 
     assert len(list(csv.DictReader(table.value.path().open()))) > 5
 
 
-@pytest.mark.soak  # a process of its own trains
+@pytest.mark.soak  # a separate process trains
 def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
     page.goto("/training_runs")
     expect(page.get_by_role("heading", name="Is this run memorising yet?")).to_be_visible()
@@ -220,17 +220,17 @@ def test_a_second_network_is_drawn_beside_and_opened_by_a_click(page: Page) -> N
     page.get_by_test_id("stPopoverBody").get_by_role("combobox").fill("mlp-p1-s1")
     page.get_by_role("option", name="digits-mlp-p1-s1").click()
     page.wait_for_url("**beside=digits-mlp-p1-s1**")
-    beside = page.locator(".st-key-side_by_side [data-testid=stColumn]")
-    for column in (beside.nth(0), beside.nth(1)):
+    columns = page.locator(".st-key-side_by_side [data-testid=stColumn]")
+    for column in (columns.nth(0), columns.nth(1)):
         expect(column.get_by_text("s of computing on")).to_be_visible()
-    expect(beside.nth(1).get_by_text("It looks like memorising")).to_be_visible()
-    expect(beside.nth(0).get_by_text("No layer separates").or_(beside.nth(0).get_by_text("separate"))).to_be_visible()
-    page.set_viewport_size({"width": 800, "height": 1000})  # too narrow for two: one below the other
-    left, right = (beside.nth(i).bounding_box() for i in range(2))
+    expect(columns.nth(1).get_by_text("It looks like memorising")).to_be_visible()
+    expect(columns.nth(0).get_by_text("No layer separates").or_(columns.nth(0).get_by_text("separate"))).to_be_visible()
+    page.set_viewport_size({"width": 800, "height": 1000})  # too narrow for two columns
+    left, right = (columns.nth(i).bounding_box() for i in range(2))
     assert left and right and right["y"] >= left["y"] + left["height"] - 1 and abs(right["x"] - left["x"]) < 1
     page.set_viewport_size({"width": 1280, "height": 1000})
     page.reload()
-    expect(beside.nth(1).get_by_text("s of computing on")).to_be_visible()
-    beside.nth(1).locator(".scatterlayer .point").first.click(force=True)
+    expect(columns.nth(1).get_by_text("s of computing on")).to_be_visible()
+    columns.nth(1).locator(".scatterlayer .point").first.click(force=True)
     expect(page.get_by_role("heading", name="How robust is fc1")).to_be_visible()
     expect(page.get_by_text("digits · mlp · p = 1 · seed 1")).to_be_visible()

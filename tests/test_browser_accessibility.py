@@ -1,4 +1,4 @@
-"""Every page by axe-core in both modes, the names of plots, and what can be done by the keyboard alone."""
+"""Every page checked by axe-core in both modes, names of plots, and operation by keyboard."""
 
 import re
 from contextlib import suppress
@@ -32,20 +32,20 @@ PAGES = {
     "your_network": ["/your_network", f"/your_network?network={OWN_NAME}"],
     "training_runs": ["/training_runs"],
 }
-"""Addresses by the file of the page, such that little has to be computed."""
-QUICKLY = {"curves", "evidence", "your_network"}
-"""All kinds of parts; the other pages are made of the same, and only ``make soak`` looks at them."""
+"""Addresses by the file of the page, with little to compute."""
+IN_MAKE_TEST = {"curves", "evidence", "your_network"}
+"""Pages with all kinds of elements; ``make soak`` checks the others, which have the same elements."""
 WITHOUT_PLOTS = {"evidence", "your_network", "training_runs"}
-"""At these addresses, but for the runs of other tests."""
+"""Pages without plots at these addresses, except for runs of other tests."""
 SERIOUS = ("serious", "critical")
-INSIDE = "([target, where]) => document.querySelector(target)?.closest(where) !== null"
+INSIDE = "([target, ancestor]) => document.querySelector(target)?.closest(ancestor) !== null"
 RING = "rgb(34, 144, 140)"
-"""The colour of page.css."""
+"""Colour of the focus ring in page.css."""
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """A finding that is not ours: the rule, where, and why it stays."""
+    """A finding that is not ours: the rule, the element, and the reason."""
 
     rule: str
     inside: str
@@ -59,50 +59,50 @@ ALLOWED = [
 ]  # fmt: skip
 
 
-def settled(page: Page, address: str) -> None:
-    """Open a page, and wait until it is drawn with all its results."""
+def open_settled(page: Page, address: str) -> None:
+    """Open a page and wait for all its results."""
     page.goto(address)
     expect(page.get_by_role("heading", level=1)).to_be_visible()
-    if LIGHT in address and "/runtime" not in address:  # which measures only what it is asked for
+    if LIGHT in address and "/runtime" not in address:  # it measures only after a click
         wait_until_computed(page)
     wait_until_idle(page)
 
 
 def findings(page: Page, **options: Any) -> list[str]:
-    """What axe finds to be serious, but for what is allowed, once it finds the same twice: a page may be drawn again meanwhile."""
-    before, found = ["not looked yet"], _findings(page, options)
-    while found and found != before:
+    """Return serious findings of axe that are not allowed, once two checks agree, since a page may be redrawn meanwhile."""
+    previous, current = None, _run_axe(page, options)
+    while current and current != previous:
         wait_until_idle(page)
-        before, found = found, _findings(page, options)
-    return found
+        previous, current = current, _run_axe(page, options)
+    return current
 
 
-def _findings(page: Page, options: dict[str, Any]) -> list[str]:
-    found = []
+def _run_axe(page: Page, options: dict[str, Any]) -> list[str]:
+    descriptions = []
     for violation in Axe().run(page, options={"resultTypes": ["violations"], **options}).response["violations"]:
         if violation["impact"] in SERIOUS:
-            inside = [allowed.inside for allowed in ALLOWED if allowed.rule == violation["id"]]
+            ancestors = [allowed.inside for allowed in ALLOWED if allowed.rule == violation["id"]]
             for node in violation["nodes"]:
-                if not any(page.evaluate(INSIDE, [node["target"][-1], where]) for where in inside):
-                    found.append(f"{violation['id']}: {node['html'][:200]} {node['failureSummary'][:300]}")
-    return found
+                if not any(page.evaluate(INSIDE, [node["target"][-1], ancestor]) for ancestor in ancestors):
+                    descriptions.append(f"{violation['id']}: {node['html'][:200]} {node['failureSummary'][:300]}")
+    return descriptions
 
 
 def shade(page: Page) -> str:
     return str(page.locator(".stApp").evaluate("e => getComputedStyle(e).colorScheme"))
 
 
-def test_every_page_is_looked_at() -> None:
+def test_every_page_is_listed() -> None:
     assert set(PAGES) == {path.stem for path in (ROOT / "pages").glob("*.py")}
 
 
 @pytest.mark.parametrize(
-    "name", [name if name in QUICKLY else pytest.param(name, marks=pytest.mark.soak) for name in PAGES]
+    "name", [name if name in IN_MAKE_TEST else pytest.param(name, marks=pytest.mark.soak) for name in PAGES]
 )
 def test_a_page_has_no_serious_finding_in_either_mode(page: Page, name: str) -> None:
     for address in PAGES[name]:
         page.emulate_media(color_scheme="light")
-        settled(page, address)
+        open_settled(page, address)
         assert shade(page) == "light" and findings(page) == []
         page.emulate_media(color_scheme="dark")
         page.wait_for_function("getComputedStyle(document.querySelector('.stApp')).colorScheme == 'dark'")
@@ -111,16 +111,16 @@ def test_a_page_has_no_serious_finding_in_either_mode(page: Page, name: str) -> 
         if name not in WITHOUT_PLOTS:
             plots.first.wait_for(state="attached")
         names = plots.evaluate_all("all => all.map(e => e.closest('[role=figure]')?.getAttribute('aria-label') || '')")
-        assert all(len(each) > 10 for each in names), names
+        assert all(len(label) > 10 for label in names), names
         assert len(set(names)) == len(names), names
 
 
 def test_a_planted_fault_is_found(page: Page) -> None:
-    settled(page, "/evidence")
+    open_settled(page, "/evidence")
     page.locator("[data-testid=stMain] h1").evaluate(
         "e => e.insertAdjacentHTML('afterend', '<img src=\"data:,\"><p style=\"color: #bbb; background: #fff\">pale</p>')"
     )
-    assert [words.partition(":")[0] for words in findings(page)] == ["color-contrast", "image-alt"]
+    assert [finding.partition(":")[0] for finding in findings(page)] == ["color-contrast", "image-alt"]
 
 
 FOCUSED = """() => {
@@ -136,7 +136,7 @@ FOCUSED = """() => {
 
 def test_every_stop_of_the_keyboard_is_seen(page: Page) -> None:
     page.emulate_media(color_scheme="dark")
-    settled(page, f"/curves?{LIGHT}")
+    open_settled(page, f"/curves?{LIGHT}")
     page.add_style_tag(content="* { transition: none !important; animation: none !important }")
     resting = page.locator("[data-testid=stSelectbox] input").first.evaluate(
         "e => getComputedStyle(e.parentElement).borderColor"
@@ -157,7 +157,7 @@ def test_every_stop_of_the_keyboard_is_seen(page: Page) -> None:
 
 
 def test_the_sidebar_is_operated_by_the_keyboard(page: Page) -> None:
-    settled(page, f"/curves?{LIGHT}")
+    open_settled(page, f"/curves?{LIGHT}")
     for _ in range(30):  # a late rerun of the page may take the focus away
         page.get_by_role("combobox", name="data set").focus()
         for _ in range(20):

@@ -32,7 +32,7 @@ def test_info_and_list(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "words"),
+    ("command", "message"),
     [
         (["diagnose", "nope"], "no network"),
         (["diagnose", "digits-mlp-p0-s0", "--layers", "x"], "Unknown layer"),
@@ -40,45 +40,43 @@ def test_info_and_list(capsys: pytest.CaptureFixture[str]) -> None:
         (["zoo", "train", "nope"], "No zoo network"),
     ],
 )
-def test_mistakes(capsys: pytest.CaptureFixture[str], command: list[str], words: str) -> None:
+def test_mistakes(capsys: pytest.CaptureFixture[str], command: list[str], message: str) -> None:
     assert main(command) == MISTAKE
-    assert words in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", [["zoo", "list"], ["--help"], ["zoo", "list", "--json"]])
-def test_nobody_reads_on(command: list[str]) -> None:
+def test_a_closed_pipe_is_no_error(command: list[str]) -> None:
     read, write = os.pipe()
     os.close(read)
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-m", "nmfdiag", *command], stdout=write, stderr=subprocess.PIPE, check=False
     )
     os.close(write)
-    assert (done.returncode, done.stderr) == (OK, b"")
+    assert (process.returncode, process.stderr) == (OK, b"")
 
 
 FULL = "/dev/full"
 
 
-@pytest.mark.skipif(not os.path.exists(FULL), reason="no device here is always full")
+@pytest.mark.skipif(not os.path.exists(FULL), reason="needs a device that is always full")
 @pytest.mark.parametrize(
-    ("redirected", "code"), [(f">{FULL}", UNWRITTEN), (">&-", UNWRITTEN), (f"2>{FULL}", OK), ("2>&-", OK)]
+    ("redirection", "code"), [(f">{FULL}", UNWRITTEN), (">&-", UNWRITTEN), (f"2>{FULL}", OK), ("2>&-", OK)]
 )
 @pytest.mark.parametrize("command", ["--version", "zoo list"])
-def test_an_answer_that_one_stream_does_not_take_is_on_the_other(command: str, redirected: str, code: int) -> None:
-    shell = f'"{sys.executable}" -m nmfdiag {command} {redirected}'
-    done = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
-    assert done.returncode == code
+def test_an_answer_goes_to_the_other_stream_if_one_fails(command: str, redirection: str, code: int) -> None:
+    shell = f'"{sys.executable}" -m nmfdiag {command} {redirection}'
+    process = subprocess.run(shell, shell=True, capture_output=True, text=True, check=False)
+    assert process.returncode == code
     answer = {"--version": f"nmfdiag {nmfdiag.__version__}", "zoo list": "digits-cnn-p0.4-s1"}[command]
-    assert answer in done.stdout + done.stderr
-    assert "Traceback" not in done.stderr and "Exception ignored" not in done.stderr
+    assert answer in process.stdout + process.stderr
+    assert "Traceback" not in process.stderr and "Exception ignored" not in process.stderr
 
 
 @pytest.mark.parametrize(
     ("encoding", "printed"), [("utf-8", "数 ±"), ("ascii", r"\u6570 \xb1"), ("cp1252", r"\u6570 ±")]
 )
-def test_what_an_encoding_lacks_is_escaped_and_the_exit_code_stays(
-    monkeypatch: pytest.MonkeyPatch, encoding: str, printed: str
-) -> None:
+def test_unencodable_characters_are_escaped(monkeypatch: pytest.MonkeyPatch, encoding: str, printed: str) -> None:
     stream = io.TextIOWrapper(io.BytesIO(), encoding)
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setattr(info, "_info", lambda _: (WRONG, {}, "数 ±"))

@@ -1,5 +1,6 @@
-"""The recipes of README.md, run as they are written there, on a small trained network and its digits."""
+"""The code of README.md, run as it stands there, on a small trained network and its digits."""
 
+import html
 import os
 import re
 import shlex
@@ -19,28 +20,28 @@ from nmfdiag.zoo.registry import lookup
 
 README = Path(__file__).parents[1] / "README.md"
 SECTION = "Your own network"
-ENTRY = "digits-cnn-p0.4-s0"
+ENTRY = "digits-mlp-p0.4-s0"
 CLASSES, PER_CLASS = 3, 6
 
 
 def blocks(language: str) -> list[str]:
-    """The code blocks of the section, in order."""
+    """Return the code blocks of the section, in order."""
     section = re.search(rf"^## {SECTION}\n(.*?)^## ", README.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
     assert section is not None
     return re.findall(rf"^```{language}\n(.*?)^```", section[1], re.DOTALL | re.MULTILINE)
 
 
 @pytest.fixture
-def given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """What the reader has: a network, training samples as it takes them, and the labels that it was trained with."""
+def variables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return what the reader has: a network, training samples as it takes them, and the labels that it was trained with."""
     monkeypatch.chdir(tmp_path)
     entry = lookup(ENTRY)
     pool = entry.load_pool()
-    few = torch.cat([torch.nonzero(pool.given_labels == c).flatten()[:PER_CLASS] for c in range(CLASSES)])
-    return {"model": entry.load_model(), "inputs": pool.inputs[few], "labels": pool.given_labels[few]}
+    rows = torch.cat([torch.nonzero(pool.given_labels == c).flatten()[:PER_CLASS] for c in range(CLASSES)])
+    return {"model": entry.load_model(), "inputs": pool.inputs[rows], "labels": pool.given_labels[rows]}
 
 
-def test_every_block_is_tried() -> None:
+def test_every_block_is_run() -> None:
     assert len(blocks("sh")) == 1 and len(blocks("python")) == 2
     assert set(re.findall(r"^```(\w*)$", README.read_text(encoding="utf-8"), re.MULTILINE)) == {
         "",
@@ -52,7 +53,7 @@ def test_every_block_is_tried() -> None:
 
 @pytest.mark.parametrize("by_shell", [False, pytest.param(True, marks=pytest.mark.soak)], ids=["here", "at the shell"])
 def test_a_checkpoint(
-    given: dict[str, Any],
+    variables: dict[str, Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -60,9 +61,9 @@ def test_a_checkpoint(
 ) -> None:
     entry = lookup(ENTRY)
     mean, std = (torch.tensor(value).view(-1, 1, 1) for value in (entry.mean, entry.std))
-    pixels = ((given["inputs"] * std + mean) * 255).round().to(torch.uint8)
-    np.savez(tmp_path / "train.npz", x=pixels.numpy(), y=given["labels"].numpy())
-    torch.save(given["model"].state_dict(), tmp_path / "weights.pth")
+    pixels = ((variables["inputs"] * std + mean) * 255).round().to(torch.uint8)
+    np.savez(tmp_path / "train.npz", x=pixels.numpy(), y=variables["labels"].numpy())
+    torch.save(variables["model"].state_dict(), tmp_path / "weights.pth")
     monkeypatch.setenv("NMFDIAG_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("PYTHONPATH", str(README.parent))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
@@ -70,28 +71,28 @@ def test_a_checkpoint(
     if by_shell:
         subprocess.run(["bash", "-euo", "pipefail", "-c", recipe], check=True)
     else:
-        for command, *words in (shlex.split(line, comments=True) for line in recipe.splitlines()):
-            assert command == "nmfdiag" and main(words) == OK
+        for command, *arguments in (shlex.split(line, comments=True) for line in recipe.splitlines()):
+            assert command == "nmfdiag" and main(arguments) == OK
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Written: report.html" in capfd.readouterr().out
     for layer in entry.layers:
         assert layer in report
 
 
-def test_a_training_loop(given: dict[str, Any], tmp_path: Path) -> None:
+def test_a_training_loop(variables: dict[str, Any], tmp_path: Path) -> None:
     pytest.importorskip("tensorboard")
     torch.manual_seed(0)
-    x, y = given["inputs"], given["labels"]
+    x, y = variables["inputs"], variables["labels"]
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
 
     def train_one_epoch(model: nn.Module) -> None:
-        for some, labels in zip(x.split(50), y.split(50), strict=True):
+        for batch, labels in zip(x.split(50), y.split(50), strict=True):
             optimizer.zero_grad()
-            F.cross_entropy(model(some), labels).backward()
+            F.cross_entropy(model(batch), labels).backward()
             optimizer.step()
 
-    names: dict[str, Any] = given | {"model": model, "train_one_epoch": train_one_epoch}
+    names: dict[str, Any] = variables | {"model": model, "train_one_epoch": train_one_epoch}
     exec(compile(blocks("python")[0], "README.md", "exec"), names)
     history = names["monitor"].history
     assert len(history) == 100 and history[0]["curves"]["nmf"]
@@ -99,15 +100,15 @@ def test_a_training_loop(given: dict[str, Any], tmp_path: Path) -> None:
     assert list((tmp_path / "runs" / "first").glob("events.*"))
 
 
-def test_a_report(given: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    exec(compile(blocks("python")[1], "README.md", "exec"), given)
-    assert given["layers"] == list(lookup(ENTRY).layers)
-    assert given["curve"].layer == given["layers"][-1] and 0 < given["curve"].auc <= 1
-    diagnosis = given["diagnosis"]
+def test_a_report(variables: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    exec(compile(blocks("python")[1], "README.md", "exec"), variables)
+    assert variables["layers"] == list(lookup(ENTRY).layers)
+    assert variables["curve"].layer == variables["layers"][-1] and 0 < variables["curve"].auc <= 1
+    diagnosis = variables["diagnosis"]
     assert capsys.readouterr().out.strip() == diagnosis.verdict
-    assert diagnosis.verdict in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert diagnosis.verdict in html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 
-def test_what_the_reader_has_is_what_the_network_takes(given: dict[str, Any]) -> None:
-    logits: Tensor = given["model"](given["inputs"])
-    assert float((logits.argmax(1) == given["labels"]).float().mean()) > 0.98
+def test_the_network_has_learned_these_samples(variables: dict[str, Any]) -> None:
+    logits: Tensor = variables["model"](variables["inputs"])
+    assert float((logits.argmax(1) == variables["labels"]).float().mean()) > 0.98

@@ -98,7 +98,7 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def digits(folder: Path) -> Path:
-    """Two classes of two images case."""
+    """Write two classes of two images each."""
     for i, pixels in enumerate(load_digits().images[:4]):
         (folder / "ab"[i % 2]).mkdir(parents=True, exist_ok=True)
         Image.fromarray((pixels * 15).astype("uint8")).save(folder / "ab"[i % 2] / f"{i // 2}.png")
