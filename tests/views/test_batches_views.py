@@ -117,5 +117,5 @@ def test_subject_and_file_name() -> None:
     assert subject(CHOICES[:1]).startswith(
         "fashion_mnist cnn · p = 0, 0.6, 1 · seed 1 · single-class batches and 3 multi"
     )
-    union = replace(CHOICE, networks=tuple(n for choice in CHOICES for n in choice.networks))
-    assert union.file_stem.startswith("fashion_mnist_cnn_") and union.file_stem.endswith("_p0-0.6-1_s1")
+    together = replace(CHOICE, networks=tuple(n for choice in CHOICES for n in choice.networks))
+    assert together.file_stem.startswith("fashion_mnist_cnn_") and together.file_stem.endswith("_p0-0.6-1_s1")

@@ -79,9 +79,8 @@ def test_the_scatter_has_one_panel_per_method_on_shared_axes() -> None:
     figure, verdict = scatter_figure(selection, ringed="g17"), selection.verdict()
     titles = [note.text for note in figure.layout.annotations]
     assert [title.split("</b>")[0] for title in titles] == ["<b>NMF", "<b>PCA", "<b>Random ablation"]
-    assert all(
-        f"r = {sentences.signed(verdict.by_method[m].r)}" in t for m, t in zip(PAPER_METHODS, titles, strict=True)
-    )
+    coefficients = [f"r = {sentences.signed(verdict.by_method[method].r)}" for method in PAPER_METHODS]
+    assert all(r in title for r, title in zip(coefficients, titles, strict=True))
     for panel, method in enumerate(PAPER_METHODS, 1):
         points = [t for t in figure.data if (t.name or "").startswith("p = ") and t.xaxis == f"x{panel}".rstrip("1")]
         assert sum(len(t.x) for t in points) == 96
@@ -127,9 +126,8 @@ def test_few_networks_are_drawn_without_a_line() -> None:
         figure = scatter_figure(select(planted_records(n)))
         assert not [t for t in figure.data if t.mode == "lines"]
         assert "undefined" in figure.layout.annotations[0].text
-        assert sentences.title_answer(select(planted_records(n)).verdict()).startswith(
-            "It can't be said: it needs 3 networks"
-        )
+        answer = sentences.title_answer(select(planted_records(n)).verdict())
+        assert answer.startswith("It can't be said: it needs 3 networks")
 
 
 def test_definitions_are_drawn_with_intervals_and_the_primary_one_on_top() -> None:

@@ -76,9 +76,7 @@ def test_keys_of_earlier_requests_are_unchanged() -> None:
     }  # fmt: skip
     digest = lookup("digits-mlp-p0-s0").digest
     whole = [[3, fields, digest], [3, fields | {"method": "pca", "operation": "ablate"}, digest]]
-    assert content == tuple(
-        hashlib.sha256(json.dumps(content_part, sort_keys=True).encode()).hexdigest() for content_part in whole
-    )
+    assert content == tuple(hashlib.sha256(json.dumps(part, sort_keys=True).encode()).hexdigest() for part in whole)
 
 
 def test_each_network_offers_the_methods_that_fit_it(entry: ZooEntry) -> None:

@@ -19,12 +19,9 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def diagnosis(records: Path, level: float) -> Diagnosis:
-    measured_profile = profile(level)
+    curves = profile(level)
     return Diagnosis(
-        measured_profile,
-        Phases((), (), (), "planted"),
-        "",
-        comparison=compare_with_references(measured_profile, folder=records),
+        curves, Phases((), (), (), "planted"), "", comparison=compare_with_references(curves, folder=records)
     )
 
 
