@@ -9,7 +9,8 @@ from nmfdiag.views.classes.tables import ClassCurves, correlations, curves_of
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_groups import Curves
 
-WRITTEN_CELLS = 200  # up to here the values fit into their cells
+WRITTEN_CELLS = 200
+"""Most cells whose values are written into them."""
 ROW_HEIGHT, LARGEST_HEIGHT = 26, 1600
 
 
