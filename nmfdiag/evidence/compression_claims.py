@@ -70,17 +70,17 @@ def clean_against_noise(
 
 def deep_layers(curves: pd.DataFrame) -> Finding:
     """Measure F2a,b: NMF AuC of the deeper half of the layers, p = 0 minus p = 1."""
-    deep = single(curves)
-    deep = deep[deep["depth"] >= DEEP]
-    return clean_against_noise(deep, by_class, "AuC of the deeper half of the layers, p = 0 minus p = 1")
+    deep_curves = single(curves)
+    deep_curves = deep_curves[deep_curves["depth"] >= DEEP]
+    return clean_against_noise(deep_curves, by_class, "AuC of the deeper half of the layers, p = 0 minus p = 1")
 
 
 def three_phases(curves: pd.DataFrame, dataset: str = "cifar10", arch: str = "cnn") -> Finding:
     """Measure F2c: networks of the paper's family whose AuC by layer dips and then reaches 1."""
     units = []
-    paper = single(curves)
-    paper = paper[(paper["dataset"] == dataset) & (paper["arch"] == arch)]
-    for network, network_curves in paper.groupby("network"):
+    curves_of_paper = single(curves)
+    curves_of_paper = curves_of_paper[(curves_of_paper["dataset"] == dataset) & (curves_of_paper["arch"] == arch)]
+    for network, network_curves in curves_of_paper.groupby("network"):
         layer_auc = network_curves.groupby("layer", sort=False)["auc"].agg(["mean", "sem"])
         network_phases = phases(list(layer_auc.index), list(layer_auc["mean"]), list(layer_auc["sem"]))
         values = {
@@ -104,19 +104,19 @@ def outlier(curves: pd.DataFrame) -> Finding:
         levels = sorted(set(family_curves["p"]))
         if len(levels) < 3:
             continue
-        below = levels[-2]
-        crossed = []
+        level_below = levels[-2]
+        layers_above = []
         for layer, layer_curves in family_curves.groupby("layer", sort=False):
-            high, low = (layer_curves[layer_curves["p"] == p].set_index("class")["auc"] for p in (1.0, below))
+            high, low = (layer_curves[layer_curves["p"] == p].set_index("class")["auc"] for p in (1.0, level_below))
             if clearly_positive(difference(high, low)):
-                crossed.append(str(layer))
+                layers_above.append(str(layer))
         values = {
-            "level below": below,
+            "level below": level_below,
             "layers": len(set(family_curves["layer"])),
-            "above it": len(crossed),
-            "which": " ".join(crossed),
+            "above it": len(layers_above),
+            "which": " ".join(layers_above),
         }
-        units.append(Unit(name, bool(crossed), values))
+        units.append(Unit(name, bool(layers_above), values))
     quantity = "layers at which p = 1 lies clearly above the level below it"
     return summarise(quantity, units, "above it")
 
@@ -144,30 +144,33 @@ def one_class(curves: pd.DataFrame, *, beyond_constant: bool = False) -> Finding
     units = []
     nmf = curves[(curves["method"] == "nmf") & (curves["operation"] == "compress")]
     for network, network_curves in nmf.groupby("network"):
-        alone, mixed = (
+        single_class, multi_class = (
             network_curves[network_curves["class"] != MULTI_CLASS],
             network_curves[network_curves["class"] == MULTI_CLASS],
         )
         if beyond_constant:
-            constant = alone.groupby("layer")["mean_row"].mean()
+            constant = single_class.groupby("layer")["mean_row"].mean()
             layers = constant[constant < CONSTANT_ANSWER].index
-            alone, mixed = alone[alone["layer"].isin(layers)], mixed[mixed["layer"].isin(layers)]
-        if alone.empty or mixed.empty:
+            single_class, multi_class = (
+                single_class[single_class["layer"].isin(layers)],
+                multi_class[multi_class["layer"].isin(layers)],
+            )
+        if single_class.empty or multi_class.empty:
             continue
-        a = spread(list(alone.groupby("class")["auc"].mean()))
-        b = spread(list(mixed.groupby("draw")["auc"].mean()))
+        a = spread(list(single_class.groupby("class")["auc"].mean()))
+        b = spread(list(multi_class.groupby("draw")["auc"].mean()))
         gap = Spread(a.mean - b.mean, 0.0, (a.sem**2 + b.sem**2) ** 0.5, a.n)
         values = {"single-class": a.mean, "multi-class": b.mean, "difference": gap.mean, "±": gap.sem}
-        units.append(Unit(str(network), clearly_positive(gap), values | {"layers": alone["layer"].nunique()}))
+        units.append(Unit(str(network), clearly_positive(gap), values | {"layers": single_class["layer"].nunique()}))
     return summarise("Single-class minus multi-class AuC", units, "difference")
 
 
 def linear_at_the_end(curves: pd.DataFrame) -> Finding:
     """Measure F8: mean single-class AuC of the last third of the layers in networks without label noise."""
     units = []
-    clean = single(curves)
-    clean = clean[(clean["p"] == 0) & (clean["depth"] >= LAST_THIRD)]
-    for network, network_curves in clean.groupby("network"):
+    clean_curves = single(curves)
+    clean_curves = clean_curves[(clean_curves["p"] == 0) & (clean_curves["depth"] >= LAST_THIRD)]
+    for network, network_curves in clean_curves.groupby("network"):
         s = spread(list(network_curves.groupby("class")["auc"].mean()))
         units.append(Unit(str(network), s.mean >= LINEAR, {"AuC": s.mean, "±": s.sem}))
     return summarise("AuC of the last third of the layers at p = 0", units, "AuC")
@@ -179,8 +182,8 @@ def denoising(photographs: pd.DataFrame) -> Finding:
     Picking the best of many ranks gains about one sample by chance.
     """
     units = []
-    true = photographs[photographs["labels"] == "true"] if len(photographs) else photographs
-    for layer, layer_curves in true.groupby("layer", sort=False) if len(true) else ():
+    true_labelled = photographs[photographs["labels"] == "true"] if len(photographs) else photographs
+    for layer, layer_curves in true_labelled.groupby("layer", sort=False) if len(true_labelled) else ():
         gain = spread(list(layer_curves["best"] - layer_curves["baseline"]))
         values = {
             "uncompressed": layer_curves["baseline"].mean(),
@@ -196,12 +199,12 @@ def denoising(photographs: pd.DataFrame) -> Finding:
 def class_accuracy(curves: pd.DataFrame) -> Finding:
     """Measure F8: per-class test accuracy against AuC, within layers, in networks without label noise."""
     units, zoo = [], entries()
-    clean = single(curves)
-    for network, network_curves in clean[clean["p"] == 0].groupby("network"):
+    clean_curves = single(curves)
+    for network, network_curves in clean_curves[clean_curves["p"] == 0].groupby("network"):
         class_accuracies = zoo[str(network)].test_accuracy_by_class if str(network) in zoo else ()
         accuracies = {c: accuracy for c, accuracy in enumerate(class_accuracies) if accuracy is not None}
-        level = network_curves.groupby("layer")["auc"].mean()
-        unsaturated = network_curves[network_curves["layer"].isin(level[level < SATURATED].index)]
+        layer_auc = network_curves.groupby("layer")["auc"].mean()
+        unsaturated = network_curves[network_curves["layer"].isin(layer_auc[layer_auc < SATURATED].index)]
         unsaturated = unsaturated[[int(c) in accuracies for c in unsaturated["class"]]]
         if unsaturated.empty:
             continue

@@ -29,28 +29,34 @@ def close_correlation(records: Mapping[str, NetworkRecord], *, fitted: bool = Fa
 
     A unit shows the claim if its interval reaches that far. ``fitted`` leaves out networks that did not fit their given labels.
     """
-    counted, units = _select_networks(records, fitted), []
-    for dataset in ("", *dict.fromkeys(record.recipe.dataset for record in counted)):
-        part = [record for record in counted if dataset in ("", record.recipe.dataset)]
-        r = _correlations(part)["nmf"] if len(part) > 2 else None
-        if r is not None and r.r is not None and r.low is not None:
-            values = {"r": r.r, "low": r.low, "high": r.high, "networks": r.n}
-            units.append(Unit(dataset or "all networks", r.low <= PAPER_R, values))
+    networks, units = _select_networks(records, fitted), []
+    for dataset in ("", *dict.fromkeys(record.recipe.dataset for record in networks)):
+        part = [record for record in networks if dataset in ("", record.recipe.dataset)]
+        nmf_correlation = _correlations(part)["nmf"] if len(part) > 2 else None
+        if nmf_correlation is not None and nmf_correlation.r is not None and nmf_correlation.low is not None:
+            values = {
+                "r": nmf_correlation.r,
+                "low": nmf_correlation.low,
+                "high": nmf_correlation.high,
+                "networks": nmf_correlation.n,
+            }
+            units.append(Unit(dataset or "all networks", nmf_correlation.low <= PAPER_R, values))
     if not units:
         return NO_RECORD
     listed = "; ".join(
-        f"{METHODS[method].phrase}: r = {_interval_text(r)}" for method, r in _correlations(counted).items()
+        f"{METHODS[method].phrase}: r = {_interval_text(nmf_correlation)}"
+        for method, nmf_correlation in _correlations(networks).items()
     )
-    return Finding(f"{len(counted)} networks, {PRIMARY.text}. {listed}", tuple(units))
+    return Finding(f"{len(networks)} networks, {PRIMARY.text}. {listed}", tuple(units))
 
 
 def closest_method(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:
     """Measure F5: whether NMF's r with the generalisation error lies clearly below PCA's and random ablation's."""
-    counted = _select_networks(records, fitted)
-    if len(counted) < 3:
+    networks = _select_networks(records, fitted)
+    if len(networks) < 3:
         return NO_RECORD
-    errors, units = [record.generalization_error for record in counted], []
-    area = {method: [record.area(method, PRIMARY) for record in counted] for method in PAPER_METHODS}
+    errors, units = [record.generalization_error for record in networks], []
+    area = {method: [record.area(method, PRIMARY) for record in networks] for method in PAPER_METHODS}
     for rival in ("pca", "random"):
         gap = correlation_difference(area["nmf"], area[rival], errors)
         values = {"difference": gap.value, "low": gap.low, "high": gap.high, "networks": gap.n}
@@ -58,7 +64,7 @@ def closest_method(records: Mapping[str, NetworkRecord], *, fitted: bool = False
     listed = "; ".join(
         f"{u.name}: {u.values['difference']:.2f} ({u.values['low']:.2f} to {u.values['high']:.2f})" for u in units
     )
-    return Finding(f"{len(counted)} networks; difference of r, paired bootstrap. {listed}", tuple(units))
+    return Finding(f"{len(networks)} networks; difference of r, paired bootstrap. {listed}", tuple(units))
 
 
 def _select_networks(records: Mapping[str, NetworkRecord], fitted: bool) -> list[NetworkRecord]:
@@ -85,25 +91,29 @@ def depth_of_memorisation(records: Mapping[str, NetworkRecord], curves: "pd.Data
         pair = {r.recipe.label_noise: r for r in records.values() if (r.recipe.seed, r.recipe.n_train) == (seed, n)}
         if {0.0, 1.0} <= set(pair):
             areas = [pair[p].auc["single"]["nmf"]["linear"] for p in (0.0, 1.0)]
-            depth[seed, n] = _centre([a - b for a, b in zip(*areas, strict=True)])
+            depth[seed, n] = _centre_of_gravity([a - b for a, b in zip(*areas, strict=True)])
     paper = curves[(curves["dataset"] == "cifar10") & (curves["arch"] == "cnn")]
     nmf = paper[(paper["method"] == "nmf") & (paper["operation"] == "compress") & (paper["class"] >= 0)]
     for seed_name, seed_curves in nmf.groupby("seed"):
         means = {p: p_curves.groupby("layer", sort=False)["auc"].mean() for p, p_curves in seed_curves.groupby("p")}
         if {0.0, 1.0} <= set(means):
-            depth[int(str(seed_name)), ZOO_IMAGES] = _centre(list(means[0.0] - means[1.0]))
+            depth[int(str(seed_name)), ZOO_IMAGES] = _centre_of_gravity(list(means[0.0] - means[1.0]))
     units = []
-    for (seed, n), deeper in sorted(depth.items()):
+    for (seed, n), network_depth in sorted(depth.items()):
         fewer = max((m for s, m in depth if s == seed and m < n), default=None)
         if fewer is not None:
-            step = deeper - depth[seed, fewer]
-            values = {f"depth, {fewer:,} images": depth[seed, fewer], f"depth, {n:,} images": deeper, "step": step}
+            step = network_depth - depth[seed, fewer]
+            values = {
+                f"depth, {fewer:,} images": depth[seed, fewer],
+                f"depth, {n:,} images": network_depth,
+                "step": step,
+            }
             units.append(Unit(f"seed {seed}, {fewer:,} to {n:,} images", step > SMALLEST_DIFFERENCE, values))
     listed = "; ".join(f"seed {seed}, {n:,} images: {value:.2f}" for (seed, n), value in sorted(depth.items()))
     return Finding(f"Depth of the gap (0: first layer, 1: last): {listed}", tuple(units)) if units else NO_RECORD
 
 
-def _centre(gap: list[float]) -> float:
+def _centre_of_gravity(gap: list[float]) -> float:
     """Return the centre of gravity along depth of the part of a gap above the smallest difference; the middle without any."""
     weights = [max(0.0, value - SMALLEST_DIFFERENCE) for value in gap]
     total = sum(weights)
@@ -133,11 +143,11 @@ def follows_test_accuracy(runs: Iterable[History]) -> Finding:
     for run in runs:
         if not run.finished:
             continue
-        pairs = zip(_k1(run), run.series("test_accuracy"), strict=True)
+        pairs = zip(_accuracy_at_rank_1(run), run.series("test_accuracy"), strict=True)
         complete_pairs = [(value, test) for value, test in pairs if value is not None]
-        r = correlation([value for value, _ in complete_pairs], [test for _, test in complete_pairs])
-        if r.r is not None:
-            units.append(Unit(run.name, r.r >= LEAST_R, {"r": r.r, "epochs": r.n}))
+        followed = correlation([value for value, _ in complete_pairs], [test for _, test in complete_pairs])
+        if followed.r is not None:
+            units.append(Unit(run.name, followed.r >= LEAST_R, {"r": followed.r, "epochs": followed.n}))
     quantity = "r over epochs of accuracy at k = 1 (mean over layers) and test accuracy"
     return summarise(quantity, units, "r")
 
@@ -147,7 +157,7 @@ def few_shot_stopping(runs: Iterable[History]) -> Finding:
     rule = RULES[PRIMARY_RULES["few-shot"]]
     gains: dict[str, list[Outcome]] = {}
     for run in runs:
-        stop = rule.stop(_k1(run)) if run.finished else None
+        stop = rule.stop(_accuracy_at_rank_1(run)) if run.finished else None
         if stop is not None:
             cost = outcome(stop, run.series("test_loss"), run.series("test_accuracy"))
             gains.setdefault(run.name.rsplit("-s", 1)[0], []).append(cost)
@@ -175,11 +185,11 @@ def runtime(bench: "pd.DataFrame | None") -> Finding:
     return summarise(f"Seconds to convergence ({', '.join(sorted(set(rows['device'])))})", units, "seconds")
 
 
-def _k1(run: History) -> list[float | None]:
+def _accuracy_at_rank_1(run: History) -> list[float | None]:
     return layer_mean([run.layer_values("nmf", layer, "first") for layer in run.layers])
 
 
-def _interval_text(r: Correlation) -> str:
-    if r.r is None or r.low is None or r.high is None:
-        return f"undefined ({r.reason})"
-    return f"{r.r:.2f} ({r.low:.2f} to {r.high:.2f})"
+def _interval_text(result: Correlation) -> str:
+    if result.r is None or result.low is None or result.high is None:
+        return f"undefined ({result.reason})"
+    return f"{result.r:.2f} ({result.low:.2f} to {result.high:.2f})"

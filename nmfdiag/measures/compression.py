@@ -242,7 +242,7 @@ def _curves(
     start = time.perf_counter()
     report = on_progress or (lambda share, text: None)
     answers: dict[int, CompressionCurve | NmfdiagError] = {}
-    ready: dict[int, _Batch] = {}
+    prepared_batches: dict[int, _Batch] = {}
     with plainly():
         for i, (inputs, labels) in enumerate(batches):
             try:
@@ -255,22 +255,22 @@ def _curves(
                         model_on(device, model), inputs[:2], layers, logits=settings.logits, samples=(inputs, labels),
                         channel_dim=_of_layer(settings.channel_dim, layer),
                     )  # fmt: skip
-                ready[i] = _batch(model, layer, inputs, labels, settings)
+                prepared_batches[i] = _batch(model, layer, inputs, labels, settings)
             except NmfdiagError as error:
                 answers[i] = error
         try:
-            solutions = _factorize([batch.matrix for batch in ready.values()], settings, report)
+            solutions = _factorize([batch.matrix for batch in prepared_batches.values()], settings, report)
         except NmfdiagError as error:
             return [answers.get(i, error) for i in range(len(batches))]
-        for i, solution in zip(list(ready), solutions, strict=True):
-            batch_share = (1 - FACTORIZATION_SHARE) / len(ready)
-            start_share = FACTORIZATION_SHARE + batch_share * list(ready).index(i)
+        for i, solution in zip(list(prepared_batches), solutions, strict=True):
+            batch_share = (1 - FACTORIZATION_SHARE) / len(prepared_batches)
+            start_share = FACTORIZATION_SHARE + batch_share * list(prepared_batches).index(i)
 
             def report_tail(share: float, text: str, first: float = start_share, width: float = batch_share) -> None:
                 report(first + width * share, text)
 
             try:
-                answers[i] = _curve_of(layer, ready[i], solution, settings, report_tail)
+                answers[i] = _curve_of(layer, prepared_batches[i], solution, settings, report_tail)
             except NmfdiagError as error:
                 answers[i] = error
     seconds = round((time.perf_counter() - start) / max(1, len(batches)), 4)

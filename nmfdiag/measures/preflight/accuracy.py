@@ -79,11 +79,11 @@ def answers_of(
     """
     n_calls = len(survey.layers)
     start, order = time.perf_counter(), _order_by_turns(labels)
-    answered: list[Tensor] = []
-    largest: list[list[Tensor]] = []
+    answer_parts: list[Tensor] = []
+    largest_parts: list[list[Tensor]] = []
     n_outputs = 0
     for part in order.split(BATCH_SIZE):
-        if answered and time.perf_counter() - start > LONGEST_RUN:
+        if answer_parts and time.perf_counter() - start > LONGEST_RUN:
             break
         logits, values = largest_values(model, inputs[part.to(inputs.device)], pick, survey.replay)
         if len(logits) != len(part):
@@ -91,12 +91,12 @@ def answers_of(
                 f"The network must return a row of logits for each sample, got {len(logits)} for {len(part)} samples."
             )
         n_outputs = logits.shape[1]
-        answered.append(logits.argmax(1).where(torch.isfinite(logits).all(1), -1).cpu())
-        largest.append([value.expand(len(part)).cpu() for value in values])
-    given_labels = labels[order][: sum(map(len, answered))]
-    steady = all(len(values) == n_calls for values in largest) and n_calls
-    together = torch.cat([torch.stack(values, 1) for values in largest]) if steady else None
-    return Answers(given_labels, torch.cat(answered), n_outputs, len(labels), together)
+        answer_parts.append(logits.argmax(1).where(torch.isfinite(logits).all(1), -1).cpu())
+        largest_parts.append([value.expand(len(part)).cpu() for value in values])
+    given_labels = labels[order][: sum(map(len, answer_parts))]
+    same_calls = all(len(values) == n_calls for values in largest_parts) and n_calls
+    largest_outputs = torch.cat([torch.stack(values, 1) for values in largest_parts]) if same_calls else None
+    return Answers(given_labels, torch.cat(answer_parts), n_outputs, len(labels), largest_outputs)
 
 
 def answer_remarks(
@@ -123,24 +123,28 @@ def answer_remarks(
     remarks, better_name, n_run = [], "", len(answers.given)
     if n_run < answers.n_samples:
         remarks.append(f"Accuracy is of {n_run:,} of the {answers.n_samples:,} samples: there was no time for more.")
-    if broken := int((answers.answered < 0).sum()):
-        remarks.append(f"{broken:,} of {n_run:,} samples are answered with NaN or infinite logits.")
-    high = labels[(labels < 0) | (labels >= answers.n_outputs)].unique().tolist()
-    if high:
+    if n_broken := int((answers.answered < 0).sum()):
+        remarks.append(f"{n_broken:,} of {n_run:,} samples are answered with NaN or infinite logits.")
+    outside_labels = labels[(labels < 0) | (labels >= answers.n_outputs)].unique().tolist()
+    if outside_labels:
         remarks.append(
-            f"The network has {answers.n_outputs} outputs, which are classes 0 to {answers.n_outputs - 1}; the given labels {_shortened(high)} "
+            f"The network has {answers.n_outputs} outputs, which are classes 0 to {answers.n_outputs - 1}; the given labels {_shortened(outside_labels)} "
             "are none of them."
         )
-    classes = len(answers.given.unique())
-    only = answers.answered.unique()
-    if len(only) == 1 and classes > 1 and not broken:
-        remarks.append(f"Every sample is answered with class {int(only)}: the network is constant on these samples.")
+    n_classes = len(answers.given.unique())
+    distinct_answers = answers.answered.unique()
+    if len(distinct_answers) == 1 and n_classes > 1 and not n_broken:
+        remarks.append(
+            f"Every sample is answered with class {int(distinct_answers)}: the network is constant on these samples."
+        )
     if answers.accuracy < LOW_ACCURACY:
         moved_classes = _moved_classes_text(answers)
         sentence = f"The network gets {answers.accuracy:.0%} of these samples right by their given labels"
-        samples, ways = alternatives or (inputs, _alternative_normalizations(inputs))
+        samples, normalizations = alternatives or (inputs, _alternative_normalizations(inputs))
         better = (
-            None if moved_classes or not ways else _better_normalization(model, samples, labels, answers, ways, pick)
+            None
+            if moved_classes or not normalizations
+            else _better_normalization(model, samples, labels, answers, normalizations, pick)
         )
         if moved_classes:
             remarks.append(
@@ -163,29 +167,29 @@ def answer_remarks(
 
 def _order_by_turns(labels: Tensor) -> Tensor:
     """Return the order of rows that takes one of each class, then the next of each."""
-    turn = torch.zeros_like(labels)
+    turns = torch.zeros_like(labels)
     for c in labels.unique():
         members = labels == c
-        turn[members] = torch.arange(int(members.sum()))
-    return turn.argsort(stable=True)
+        turns[members] = torch.arange(int(members.sum()))
+    return turns.argsort(stable=True)
 
 
 def _moved_classes_text(answers: Answers) -> str:
     """Return which class is answered as which, if nearly every class has one answer and no two have the same; else nothing."""
-    usual, alike = {}, []
+    usual_answers, agreements = {}, []
     for c in answers.given.unique().tolist():
         class_answers = answers.answered[answers.given == c]
-        usual[c] = int(class_answers.mode().values)
-        alike.append(float((class_answers == usual[c]).float().mean()))
-    moved = [f"{c} as {answer}" for c, answer in usual.items() if c != answer]
+        usual_answers[c] = int(class_answers.mode().values)
+        agreements.append(float((class_answers == usual_answers[c]).float().mean()))
+    mismatches = [f"{c} as {answer}" for c, answer in usual_answers.items() if c != answer]
     if (
-        len(usual) < 2
-        or len(set(usual.values())) < len(usual)
-        or sum(alike) / len(alike) < ONE_ANSWER_SHARE
-        or not moved
+        len(usual_answers) < 2
+        or len(set(usual_answers.values())) < len(usual_answers)
+        or sum(agreements) / len(agreements) < ONE_ANSWER_SHARE
+        or not mismatches
     ):
         return ""
-    return f"class {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
+    return f"class {', '.join(mismatches[:3])}{', ...' if len(mismatches) > 3 else ''}"
 
 
 def _better_normalization(
@@ -193,15 +197,15 @@ def _better_normalization(
     samples: Tensor,
     labels: Tensor,
     answers: Answers,
-    ways: Mapping[str, Normalization],
+    normalizations: Mapping[str, Normalization],
     pick: Callable[[Any], Tensor],
 ) -> tuple[str, float, int] | None:
     """Return a normalisation with clearly higher accuracy, that accuracy, and its number of samples."""
-    usable = torch.nonzero((labels >= 0) & (labels < answers.n_outputs)).flatten()
-    if not len(usable):
+    rows = torch.nonzero((labels >= 0) & (labels < answers.n_outputs)).flatten()
+    if not len(rows):
         return None
-    samples, given_labels = samples[usable.to(samples.device)], labels[usable]
-    best, results = compare(model, samples, given_labels, dict(ways), pick)
+    samples, given_labels = samples[rows.to(samples.device)], labels[rows]
+    best, results = compare(model, samples, given_labels, dict(normalizations), pick)
     best_result = results[best]
     return (best, best_result.accuracy, best_result.n) if best_result.accuracy > answers.accuracy + CLEAR_GAIN else None
 
@@ -212,28 +216,28 @@ def _alternative_normalizations(inputs: Tensor) -> dict[str, Normalization]:
         return {}
     low, high = float(inputs.min()), float(inputs.max())
     colours = inputs.ndim == 4 and inputs.shape[1] == 3
-    now = []
+    candidates = []
     if low >= 0:
-        now.append("none" if high <= 1 else "bytes")
+        candidates.append("none" if high <= 1 else "bytes")
     elif low >= -1 and high <= 1:
-        now.append("half")
+        candidates.append("half")
     if colours:
-        scaled = FIXED["imagenet"]
-        ends = [((end - m) / s) for end in (0.0, 1.0) for m, s in zip(scaled.mean, scaled.std, strict=True)]
+        imagenet = FIXED["imagenet"]
+        ends = [((end - m) / s) for end in (0.0, 1.0) for m, s in zip(imagenet.mean, imagenet.std, strict=True)]
         if min(ends) - 1e-3 <= low < 0 and high <= max(ends) + 1e-3:
-            now.append("imagenet")
-    ways = {"data": Normalization.measure(inputs)}
-    for name in now:
+            candidates.append("imagenet")
+    conversions = {"data": Normalization.measure(inputs)}
+    for name in candidates:
         for target in (*(["imagenet"] if colours else []), "none", "half", "bytes"):
-            if target not in now:
-                ways.setdefault(target, _conversion(FIXED[name], FIXED[target]))
-    return ways
+            if target not in candidates:
+                conversions.setdefault(target, _conversion(FIXED[name], FIXED[target]))
+    return conversions
 
 
-def _conversion(now: Normalization, target: Normalization) -> Normalization:
+def _conversion(source: Normalization, target: Normalization) -> Normalization:
     """Return the normalisation that converts inputs from one normalisation to another."""
-    n = max(len(v) for v in (now.mean, now.std, target.mean, target.std))
-    m0, s0, m1, s1 = (v * n if len(v) == 1 else v for v in (now.mean, now.std, target.mean, target.std))
+    n = max(len(v) for v in (source.mean, source.std, target.mean, target.std))
+    m0, s0, m1, s1 = (v * n if len(v) == 1 else v for v in (source.mean, source.std, target.mean, target.std))
     mean = tuple((b - a) / s for a, s, b in zip(m0, s0, m1, strict=True))
     return Normalization(mean, tuple(t / s for s, t in zip(s0, s1, strict=True)))
 

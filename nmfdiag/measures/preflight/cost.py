@@ -87,7 +87,7 @@ def estimate_cost(
     layers: Sequence[ReluLayer],
     sizes: Sequence[int],
     methods: Mapping[str, Sequence[str]],
-    bytes_a_sample: int,
+    bytes_per_sample: int,
 ) -> Cost:
     """Estimate the cost of a profile.
 
@@ -97,38 +97,45 @@ def estimate_cost(
         layers: The layers that will be measured.
         sizes: Samples of each batch.
         methods: Methods that measure each layer, by its name.
-        bytes_a_sample: Size of the largest module's input and output, per sample.
+        bytes_per_sample: Size of the largest module's input and output, per sample.
 
     Raises:
         NmfdiagError: If the network can't take the inputs.
     """
-    start, timed = time.perf_counter(), _Stopwatch(inputs)
+    start, stopwatch = time.perf_counter(), _Stopwatch(inputs)
     n = len(inputs)
     methods = {layer: [method_of(name).costs_like for name in names] for layer, names in methods.items()}
-    n_few, a_sample = _samples_per_moment(network, inputs, timed)
+    n_moment, seconds_per_sample = _samples_per_moment(network, inputs, stopwatch)
     trials: dict[int, _Trial] = {}
     for place in _spread_places(len(layers)):
         if len(trials) > 1 and time.perf_counter() - start > BUDGET:
             break
         try:
             trials[place] = _measure_layer(
-                network, layers[place], inputs, n_few, a_sample, methods[layers[place].name], len(sizes), timed
+                network,
+                layers[place],
+                inputs,
+                n_moment,
+                seconds_per_sample,
+                methods[layers[place].name],
+                len(sizes),
+                stopwatch,
             )
         except NmfdiagError:  # dead on these samples
             continue
-    seconds, peak = sum(sizes) * a_sample, int(HEAD_ROOM * bytes_a_sample * n)
+    seconds, peak = sum(sizes) * seconds_per_sample, int(HEAD_ROOM * bytes_per_sample * n)
     for place, layer in enumerate(layers):
         if not trials:
             break
         trial = trials[min(trials, key=lambda trial_place: (abs(trial_place - place), trial_place))]
         seconds += trial.first
-        alike = min(trials.values(), key=lambda trial: _size_distance(trial.layer, layer))
+        most_similar = min(trials.values(), key=lambda trial: _size_distance(trial.layer, layer))
         for method in methods[layer.name]:
             group = len(sizes) if _on_gpu(inputs) else 1  # factorised in one call
-            seconds += _solving_seconds(alike, layer, method) * sum((size / n) ** 0.9 for size in sizes) / group
+            seconds += _solving_seconds(most_similar, layer, method) * sum((size / n) ** 0.9 for size in sizes) / group
             seconds += sum(sizes) * (trial.cut + _tail_seconds(trial, layer, method, n))
-            peak = max(peak, _peak_bytes(trial, layer, method, n, bytes_a_sample) * group)
-    return Cost(seconds * timed.slowness, peak)
+            peak = max(peak, _peak_bytes(trial, layer, method, n, bytes_per_sample) * group)
+    return Cost(seconds * stopwatch.slowness, peak)
 
 
 def places_of(layer: ReluLayer) -> int:
@@ -136,34 +143,36 @@ def places_of(layer: ReluLayer) -> int:
     return max(1, torch.Size(layer.output_shape).numel() // layer.width)
 
 
-def _samples_per_moment(network: SplitNetwork, inputs: Tensor, timed: "_Stopwatch") -> tuple[int, float]:
+def _samples_per_moment(network: SplitNetwork, inputs: Tensor, stopwatch: "_Stopwatch") -> tuple[int, float]:
     """Return the number of samples that the network runs on in :data:`MOMENT`, and its seconds per sample."""
-    n_few = min(2, len(inputs))
+    n_samples = min(2, len(inputs))
     while True:
-        took = timed(partial(network.logits, inputs[:n_few]))
-        growth = min(4.0, 1.5 * MOMENT / max(took, 1e-6))
-        if took > MOMENT:  # with few samples this may be the time to read the weights
-            growth = FEWEST_SAMPLES_TIMED / n_few if took * FEWEST_SAMPLES_TIMED / n_few <= AFFORDABLE else 1.0
-        if growth <= 1 or n_few == len(inputs):
-            return n_few, took / n_few
-        n_few = min(len(inputs), max(n_few + 1, int(n_few * growth)))
+        seconds = stopwatch(partial(network.logits, inputs[:n_samples]))
+        growth = min(4.0, 1.5 * MOMENT / max(seconds, 1e-6))
+        if seconds > MOMENT:  # with few samples this may be the time to read the weights
+            growth = (
+                FEWEST_SAMPLES_TIMED / n_samples if seconds * FEWEST_SAMPLES_TIMED / n_samples <= AFFORDABLE else 1.0
+            )
+        if growth <= 1 or n_samples == len(inputs):
+            return n_samples, seconds / n_samples
+        n_samples = min(len(inputs), max(n_samples + 1, int(n_samples * growth)))
 
 
 def _measure_layer(
     network: SplitNetwork,
     layer: ReluLayer,
     inputs: Tensor,
-    n_few: int,
-    a_sample: float,
+    n_moment: int,
+    seconds_per_sample: float,
     methods: Sequence[str],
     n_batches: int,
-    timed: "_Stopwatch",
+    stopwatch: "_Stopwatch",
 ) -> _Trial:
     places, n = places_of(layer), len(inputs)
-    n_wanted = max(n_few, -(-ROWS // places))
-    several = inputs[: min(n, n_wanted, max(n_few, int(AFFORDABLE / max(a_sample, 1e-6))))]
-    first = timed(partial(network.cut, layer.name, several), again=False)
-    cut = network.cut(layer.name, several)
+    n_wanted = max(n_moment, -(-ROWS // places))
+    larger_batch = inputs[: min(n, n_wanted, max(n_moment, int(AFFORDABLE / max(seconds_per_sample, 1e-6))))]
+    first_seconds = stopwatch(partial(network.cut, layer.name, larger_batch), again=False)
+    cut = network.cut(layer.name, larger_batch)
     matrix = fold(cut.activation, layer.channel_dim)
     copied = matrix.data_ptr() != cut.activation.data_ptr()
     A, signed = _row_sample(matrix.float()), has_negative(matrix)
@@ -173,15 +182,15 @@ def _measure_layer(
     for method in methods:
         X = parts_of(A) if method == "signed" and signed else A
         solving[method] = _factorization_seconds(
-            method, X, _inexact_ranks(method, len(A), layer.width, signed), n_batches, timed
+            method, X, _inexact_ranks(method, len(A), layer.width, signed), n_batches, stopwatch
         ) * _row_factor(method, n * places, len(A))
-    batch = inputs[:n_few]
-    cutting = (
-        timed(partial(network.cut, layer.name, batch)) / n_few
+    batch = inputs[:n_moment]
+    cut_seconds = (
+        stopwatch(partial(network.cut, layer.name, batch)) / n_moment
     )  # the second one, which knows the batch's logits, as most do
-    small = network.cut(layer.name, batch)
-    carries = sum(value.nbytes for value in small.carried if isinstance(value, Tensor)) // n_few
-    tail = Tail(network, small, torch.zeros(n_few, dtype=torch.int64), None)
+    batch_cut = network.cut(layer.name, batch)
+    carried_bytes = sum(value.nbytes for value in batch_cut.carried if isinstance(value, Tensor)) // n_moment
+    tail = Tail(network, batch_cut, torch.zeros(n_moment, dtype=torch.int64), None)
     tail.baseline_accuracy()
     width = layer.width
     ranks = _inexact_ranks("nmf", n * places, width, signed) or [1]
@@ -189,28 +198,28 @@ def _measure_layer(
     random = torch.Generator(inputs.device).manual_seed(0)  # the caller's own is left alone
     W, H = (
         torch.rand(shape, generator=random, device=inputs.device)
-        for shape in ((n_few * places, max(trial_ranks)), (max(trial_ranks), width))
+        for shape in ((n_moment * places, max(trial_ranks)), (max(trial_ranks), width))
     )
-    seconds = {k: timed(partial(tail.accuracy, W[:, :k], H[:k])) / n_few for k in trial_ranks}
-    first = max(0.0, first - len(several) * (a_sample + cutting))
-    return _Trial(layer, first, cutting, seconds, solving, carries, copied, signed)
+    seconds = {k: stopwatch(partial(tail.accuracy, W[:, :k], H[:k])) / n_moment for k in trial_ranks}
+    first_seconds = max(0.0, first_seconds - len(larger_batch) * (seconds_per_sample + cut_seconds))
+    return _Trial(layer, first_seconds, cut_seconds, seconds, solving, carried_bytes, copied, signed)
 
 
-def _factorization_seconds(method: str, A: Tensor, ranks: list[int], n_batches: int, timed: "_Stopwatch") -> float:
+def _factorization_seconds(method: str, A: Tensor, ranks: list[int], n_batches: int, stopwatch: "_Stopwatch") -> float:
     """Return the seconds of one factorisation to convergence; on a GPU of as many as there are batches."""
     if method == "random" or not ranks:
         return 0.0
     if method == "pca":
-        return timed(lambda: pca(A, ranks), again=False)
+        return stopwatch(lambda: pca(A, ranks), again=False)
     batch = A.expand(n_batches if _on_gpu(A) else 1, -1, -1).contiguous()
     options: dict[str, Any] = {"n_starts": STARTS, "max_iter": ITERATIONS}
-    solved = nmf_batch(batch, [1], **options)  # compiles and prepares once
-    took = timed(lambda: solved.extend(nmf_batch(batch, ranks, **options)), again=False)
-    solution = solved[-1]
-    left = sum(k for k, converged in zip(solution.ranks, solution.converged, strict=True) if not converged) / sum(
-        solution.ranks
-    )
-    return took * (1 + UNFINISHED * left**2)
+    solutions = nmf_batch(batch, [1], **options)  # compiles and prepares once
+    seconds = stopwatch(lambda: solutions.extend(nmf_batch(batch, ranks, **options)), again=False)
+    solution = solutions[-1]
+    unfinished_share = sum(
+        k for k, converged in zip(solution.ranks, solution.converged, strict=True) if not converged
+    ) / sum(solution.ranks)
+    return seconds * (1 + UNFINISHED * unfinished_share**2)
 
 
 def _row_factor(method: str, rows: int, trial_rows: int) -> float:
@@ -220,14 +229,16 @@ def _row_factor(method: str, rows: int, trial_rows: int) -> float:
 
 def _solving_seconds(trial: _Trial, layer: ReluLayer, method: str) -> float:
     """Return the seconds of a factorisation at a layer, scaled from the measured layer of the most similar size."""
-    layer_work, trial_work = (places_of(a) ** 0.9 * a.width**1.3 for a in (layer, trial.layer))
+    layer_work, trial_work = (
+        places_of(sized_layer) ** 0.9 * sized_layer.width**1.3 for sized_layer in (layer, trial.layer)
+    )
     return trial.solving.get(method, 0.0) * layer_work / trial_work
 
 
-def _size_distance(a_layer: ReluLayer, b_layer: ReluLayer) -> float:
+def _size_distance(first: ReluLayer, second: ReluLayer) -> float:
     """Return the distance of two layers' matrix sizes on the log scale, over rows and channels."""
     places, widths = (
-        abs(math.log(a / b)) for a, b in ((places_of(a_layer), places_of(b_layer)), (a_layer.width, b_layer.width))
+        abs(math.log(a / b)) for a, b in ((places_of(first), places_of(second)), (first.width, second.width))
     )
     return places + widths
 
@@ -248,7 +259,7 @@ def _inexact_ranks(method: str, rows: int, width: int, signed: bool) -> list[int
     return ranks if beyond_smaller_side else ranks[:-1]
 
 
-def _peak_bytes(trial: _Trial, layer: ReluLayer, method: str, n: int, bytes_a_sample: int) -> int:
+def _peak_bytes(trial: _Trial, layer: ReluLayer, method: str, n: int, bytes_per_sample: int) -> int:
     rows, width = n * places_of(layer), layer.width
     A = rows * width * 4
     n_bytes = A * (2 if trial.copied else 1) + n * trial.carries
@@ -258,7 +269,7 @@ def _peak_bytes(trial: _Trial, layer: ReluLayer, method: str, n: int, bytes_a_sa
     )
     n_bytes += factorization_bytes(rows, width, ranks, method=estimated_as, n_starts=STARTS)
     piece = max(1, min(n, PIECE_BYTES * n // A))
-    return n_bytes + int(HEAD_ROOM * piece * bytes_a_sample)
+    return n_bytes + int(HEAD_ROOM * piece * bytes_per_sample)
 
 
 def _row_sample(A: Tensor) -> Tensor:
@@ -289,7 +300,7 @@ class _Stopwatch:
 
     def __call__(self, run: Callable[[], object], *, again: bool = True) -> float:
         """Return the seconds of a run; with ``again`` of the second run, since the first may prepare something."""
-        took = 0.0
+        seconds = 0.0
         for _ in range(2 if again else 1):
             self._wait()
             clock, processor = time.perf_counter(), time.process_time()
@@ -298,10 +309,10 @@ class _Stopwatch:
             clock, processor = time.perf_counter() - clock, time.process_time() - processor
             self.clock += clock
             self.processor += processor
-            took = processor if self.by_processor else clock
-            if took > 4 * MOMENT:
+            seconds = processor if self.by_processor else clock
+            if seconds > 4 * MOMENT:
                 break
-        return took
+        return seconds
 
     @property
     def slowness(self) -> float:

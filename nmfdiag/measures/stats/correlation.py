@@ -133,8 +133,8 @@ def correlation(
     if not np.isfinite(np.concatenate([a, b])).all():
         raise NmfdiagError("A correlation needs finite values, got NaN or infinity.")
     group = _as_numbers(groups, len(a))
-    use = np.array([bool(_varies(a[group == g]) and _varies(b[group == g])) for g in group], bool)
-    n, n_groups = int(use.sum()), len(set(group[use].tolist()))
+    varying = np.array([bool(_varies(a[group == g]) and _varies(b[group == g])) for g in group], bool)
+    n, n_groups = int(varying.sum()), len(set(group[varying].tolist()))
 
     def answer(r: float | None, low: float | None = None, high: float | None = None, reason: str = "") -> Correlation:
         return Correlation(r, low, high, n, method, interval, level, n_groups, reason)
@@ -145,10 +145,10 @@ def correlation(
         return answer(None, reason=_constant_reason(a, b, group))
     if n < 3:
         return answer(None, reason=f"it needs 3 pairs in groups that vary, there are {n}")
-    a, b, group = a[use], b[use], group[use]
+    a, b, group = a[varying], b[varying], group[varying]
     r = float(_coefficients(a, b, group, np.ones((1, n)), method)[0])
     if interval == "bootstrap":
-        unit = _as_numbers(clusters, len(use), distinct=True)[use]
+        unit = _as_numbers(clusters, len(varying), distinct=True)[varying]
         weights = _bootstrap_weights(unit, draws, seed)
         coefficients = _coefficients(a, b, group, weights, method)
         coefficients = coefficients[np.isfinite(coefficients)]
@@ -204,14 +204,14 @@ def correlation_difference(
     if not np.isfinite(np.concatenate([a, b, c])).all():
         raise NmfdiagError("A correlation needs finite values, got NaN or infinity.")
     group = _as_numbers(groups, len(a))
-    use = np.array([all(_varies(v[group == g]) for v in (a, b, c)) for g in group], bool)
-    n = int(use.sum())
+    varying = np.array([all(_varies(v[group == g]) for v in (a, b, c)) for g in group], bool)
+    n = int(varying.sum())
     if n < 3:
         condition = " in groups that vary" if len(a) >= 3 else ""
         return Difference(None, None, None, n, method, level, f"it needs 3 pairs{condition}, there are {n}")
-    a, b, c, group = a[use], b[use], c[use], group[use]
+    a, b, c, group = a[varying], b[varying], c[varying], group[varying]
     weights = np.vstack(
-        [np.ones((1, n)), _bootstrap_weights(_as_numbers(clusters, len(use), distinct=True)[use], draws, seed)]
+        [np.ones((1, n)), _bootstrap_weights(_as_numbers(clusters, len(varying), distinct=True)[varying], draws, seed)]
     )
     first, second = (_coefficients(v, c, group, weights, method) for v in (a, b))
     value, differences = float(first[0] - second[0]), (first - second)[1:]

@@ -98,12 +98,12 @@ class SupportCover:
 
     @classmethod
     def from_dict(cls, record: dict[str, Any]) -> "SupportCover":
-        of_tuples: dict[str, Any] = {
+        nested: dict[str, Any] = {
             "rectangles": tuple(Rectangle(tuple(rows), tuple(columns)) for rows, columns in record["rectangles"]),
             "fooling_set": tuple((i, j) for i, j in record["fooling_set"]),
         }
         lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
-        return cls(**(record | lists | of_tuples))
+        return cls(**(record | lists | nested))
 
 
 def support_cover(
@@ -135,21 +135,21 @@ def support_cover(
     if rows < 1 or channels < 1:
         raise NmfdiagError(f"A support needs at least 1 row and 1 channel, got {rows} and {channels}.")
     S = _support(A)
-    distinct, times = np.unique(S, axis=0, return_counts=True)
-    filled = distinct.any(1)
-    filled_rows, kept_times = distinct[filled], times[filled]
+    distinct_rows, times = np.unique(S, axis=0, return_counts=True)
+    is_filled = distinct_rows.any(1)
+    filled_rows, row_counts = distinct_rows[is_filled], times[is_filled]
     rng = np.random.default_rng(seed)
     row_sample = np.sort(rng.permutation(len(filled_rows))[:rows])
-    live = np.flatnonzero(S.any(0))
-    columns = np.sort(rng.permutation(live)[:channels])
-    part, part_times = filled_rows[row_sample][:, columns], kept_times[row_sample]
+    live_channels = np.flatnonzero(S.any(0))
+    columns = np.sort(rng.permutation(live_channels)[:channels])
+    part, part_times = filled_rows[row_sample][:, columns], row_counts[row_sample]
     used_rows, used_columns = part.any(1), part.any(0)
     part, columns, part_times = part[np.ix_(used_rows, used_columns)], columns[used_columns], part_times[used_rows]
     row_order, row_blocks, column_order, column_blocks = bicluster(part)
     part = part[np.ix_(row_order, column_order)]
     cover, fooling = greedy_cover(part), fooling_set(part, seed=seed)
-    fewest = by_gain(part, smaller_cover(part, cover, seed=seed))
-    shares = zip(shares_covered(part, cover)[: len(fewest)], shares_covered(part, fewest), strict=True)
+    smallest = by_gain(part, smaller_cover(part, cover, seed=seed))
+    shares = zip(shares_covered(part, cover)[: len(smallest)], shares_covered(part, smallest), strict=True)
     return SupportCover(
         support=tuple("".join("01"[entry] for entry in row) for row in part.astype(int)),
         channels=tuple(columns[column_order].tolist()),
@@ -159,15 +159,15 @@ def support_cover(
         rectangles=tuple(cover),
         fooling_set=tuple(fooling),
         lower_bound=max(len(fooling), antichain_bound(part)),
-        upper_bound=len(fewest),
+        upper_bound=len(smallest),
         coverage=tuple(max(pair) for pair in shares),
         n_rows=len(S),
         n_channels=S.shape[1],
-        n_distinct_rows=len(distinct),
+        n_distinct_rows=len(distinct_rows),
         n_dead=int((~S).all(0).sum()),
         n_always_on=int(S.all(0).sum()),
         density=float(S.mean()),
-        whole=len(filled_rows) <= rows and len(live) <= channels,
+        whole=len(filled_rows) <= rows and len(live_channels) <= channels,
     )
 
 

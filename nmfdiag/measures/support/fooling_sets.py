@@ -43,24 +43,24 @@ def fooling_set(S: np.ndarray, *, seed: int = 0, steps: int = STEPS) -> list[tup
         rows, columns = rows[part], columns[part]
     if len(rows) == 0:
         return []
-    crossed = np.asarray(S, bool)[np.ix_(rows, columns)]  # [a, b]: the row of a has the column of b
-    fits = crossed & crossed.T
+    row_has_column = np.asarray(S, bool)[np.ix_(rows, columns)]  # [a, b]: the row of a has the column of b
+    fits = row_has_column & row_has_column.T
     np.fill_diagonal(fits, False)
-    best = inside = _two_for_one(fits, _greedy(fits))
+    best = members = _exchange_one_for_two(fits, _greedy(fits))
     largest = min(len(np.unique(rows)), len(np.unique(columns)))
     for _ in range(steps):
         if best.sum() == largest:
             break
-        trial = inside.copy()
-        put = rng.choice(np.flatnonzero(~trial))
-        trial[fits[put]] = False
-        trial[put] = True
-        trial = _two_for_one(fits, _filled(fits, trial, rng))
-        if trial.sum() >= inside.sum():
-            inside = trial
-            best = inside if inside.sum() > best.sum() else best
-        elif rng.random() < 1 / (1 + (inside.sum() - trial.sum()) * (best.sum() - trial.sum())):
-            inside = trial  # a step down now and then leaves a local maximum, as Andrade et al. do
+        trial = members.copy()
+        insertion = rng.choice(np.flatnonzero(~trial))
+        trial[fits[insertion]] = False
+        trial[insertion] = True
+        trial = _exchange_one_for_two(fits, _add_free_entries(fits, trial, rng))
+        if trial.sum() >= members.sum():
+            members = trial
+            best = members if members.sum() > best.sum() else best
+        elif rng.random() < 1 / (1 + (members.sum() - trial.sum()) * (best.sum() - trial.sum())):
+            members = trial  # a step down now and then leaves a local maximum, as Andrade et al. do
     return [(int(rows[a]), int(columns[a])) for a in np.flatnonzero(best)]
 
 
@@ -92,53 +92,53 @@ def _largest_antichain(S: np.ndarray) -> int:
     from scipy.sparse import csr_array
     from scipy.sparse.csgraph import maximum_bipartite_matching
 
-    own = np.unique(S[S.any(1)], axis=0).astype(np.float32)
-    within = own @ (1 - own).T == 0  # [a, b]: row b holds row a
-    np.fill_diagonal(within, False)
-    return len(own) - int((maximum_bipartite_matching(csr_array(within)) >= 0).sum())
+    distinct_rows = np.unique(S[S.any(1)], axis=0).astype(np.float32)
+    is_subset = distinct_rows @ (1 - distinct_rows).T == 0  # [a, b]: row b holds row a
+    np.fill_diagonal(is_subset, False)
+    return len(distinct_rows) - int((maximum_bipartite_matching(csr_array(is_subset)) >= 0).sum())
 
 
 def _greedy(fits: np.ndarray) -> np.ndarray:
     """Repeatedly take the entry that fits with the fewest remaining ones, and drop those."""
-    free, inside = np.ones(len(fits), bool), np.zeros(len(fits), bool)
+    free, members = np.ones(len(fits), bool), np.zeros(len(fits), bool)
     degree = fits.sum(1)
     while free.any():
         pick = int(np.where(free, degree, len(fits)).argmin())
-        inside[pick] = True
+        members[pick] = True
         dropped = free & fits[pick]
         dropped[pick] = True
         free &= ~dropped
         degree = degree - fits[dropped].sum(0)
-    return inside
+    return members
 
 
-def _filled(fits: np.ndarray, inside: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def _add_free_entries(fits: np.ndarray, members: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Add entries in random order while any fits with none inside."""
-    free = ~inside & ~fits[inside].any(0)
+    free = ~members & ~fits[members].any(0)
     while free.any():
         pick = rng.choice(np.flatnonzero(free))
-        inside[pick] = True
+        members[pick] = True
         free &= ~fits[pick]
         free[pick] = False
-    return inside
+    return members
 
 
-def _two_for_one(fits: np.ndarray, inside: np.ndarray) -> np.ndarray:
+def _exchange_one_for_two(fits: np.ndarray, members: np.ndarray) -> np.ndarray:
     """Exchange an entry for two that fit with it alone and not with each other, while possible."""
-    improved = True
-    while improved:
-        improved = False
-        alone = ~inside & (fits[inside].sum(0) == 1)
-        for entry in np.flatnonzero(inside):
-            pair = np.flatnonzero(alone & fits[entry])
+    has_improved = True
+    while has_improved:
+        has_improved = False
+        fits_one_member = ~members & (fits[members].sum(0) == 1)
+        for entry in np.flatnonzero(members):
+            pair = np.flatnonzero(fits_one_member & fits[entry])
             if len(pair) < 2:
                 continue
-            apart = ~fits[np.ix_(pair, pair)]
-            np.fill_diagonal(apart, False)
-            if apart.any():
-                a, b = np.argwhere(apart)[0]
-                inside = inside.copy()
-                inside[entry], inside[pair[a]], inside[pair[b]] = False, True, True
-                improved = True
+            separable = ~fits[np.ix_(pair, pair)]
+            np.fill_diagonal(separable, False)
+            if separable.any():
+                a, b = np.argwhere(separable)[0]
+                members = members.copy()
+                members[entry], members[pair[a]], members[pair[b]] = False, True, True
+                has_improved = True
                 break
-    return inside
+    return members

@@ -69,12 +69,15 @@ def smaller_cover(S: np.ndarray, cover: list[Rectangle], *, seed: int = 0, round
     if len(cover) < 3:
         return cover
     rng = np.random.default_rng(seed)
-    best = min((_prune(c, fit) for c in (_masks(cover, fit), _lines(fit), _swapped(_lines(fit.T)))), key=len)
+    best = min(
+        (_prune(c, fit) for c in (_masks(cover, fit), _row_rectangles(fit), _transpose(_row_rectangles(fit.T)))),
+        key=len,
+    )
     for _ in range(rounds):
-        left_in = rng.permutation(len(best))[: max(1, round((1 - REMOVED_SHARE) * len(best)))]
-        again = _prune(_greedy(fit, [best[i] for i in left_in], SEEDS // 2), fit)
-        if len(again) <= len(best):
-            best = again
+        kept_positions = rng.permutation(len(best))[: max(1, round((1 - REMOVED_SHARE) * len(best)))]
+        trial = _prune(_greedy(fit, [best[i] for i in kept_positions], SEEDS // 2), fit)
+        if len(trial) <= len(best):
+            best = trial
     return _as_rectangles(best)
 
 
@@ -85,21 +88,21 @@ def shares_covered(S: np.ndarray, cover: list[Rectangle]) -> list[float]:
         S: (rows, columns) boolean.
         cover: Rectangles within it.
     """
-    left, shares = np.array(S, bool), []
-    total = int(left.sum())
+    uncovered, shares = np.array(S, bool), []
+    total = int(uncovered.sum())
     for rectangle in cover:
-        left[np.ix_(rectangle.rows, rectangle.columns)] = False
-        shares.append(float(1 - left.sum() / total))
+        uncovered[np.ix_(rectangle.rows, rectangle.columns)] = False
+        shares.append(float(1 - uncovered.sum() / total))
     return shares
 
 
 def by_gain(S: np.ndarray, cover: list[Rectangle]) -> list[Rectangle]:
     """Order a cover so that each rectangle adds most to those before it."""
-    left, waiting, ordered = np.array(S, bool), list(cover), []
-    while waiting:
-        best = max(waiting, key=lambda rectangle: int(left[np.ix_(rectangle.rows, rectangle.columns)].sum()))
-        left[np.ix_(best.rows, best.columns)] = False
-        waiting.remove(best)
+    uncovered, remaining, ordered = np.array(S, bool), list(cover), []
+    while remaining:
+        best = max(remaining, key=lambda rectangle: int(uncovered[np.ix_(rectangle.rows, rectangle.columns)].sum()))
+        uncovered[np.ix_(best.rows, best.columns)] = False
+        remaining.remove(best)
         ordered.append(best)
     return ordered
 
@@ -113,80 +116,82 @@ def _masks(cover: list[Rectangle], fit: np.ndarray) -> list[Pair]:
     return [(np.isin(np.arange(n), r.rows), np.isin(np.arange(m), r.columns)) for r in cover]
 
 
-def _swapped(cover: list[Pair]) -> list[Pair]:
+def _transpose(cover: list[Pair]) -> list[Pair]:
     return [(rows, columns) for columns, rows in cover]
 
 
-def _greedy(fit: np.ndarray, given_rectangles: list[Pair], seeds: int) -> list[Pair]:
+def _greedy(fit: np.ndarray, start_cover: list[Pair], seeds: int) -> list[Pair]:
     """Add rectangles to the given ones until every entry is covered."""
-    cover, left = list(given_rectangles), fit.copy()
+    cover, uncovered = list(start_cover), fit.copy()
     for rows, columns in cover:
-        left[np.ix_(rows, columns)] = 0
-    while left.any():
-        rows, columns, gain = _grow(fit, left, seeds)
-        other_columns, other_rows, other_gain = _grow(fit.T, left.T, seeds)
+        uncovered[np.ix_(rows, columns)] = 0
+    while uncovered.any():
+        rows, columns, gain = _grow(fit, uncovered, seeds)
+        other_columns, other_rows, other_gain = _grow(fit.T, uncovered.T, seeds)
         if other_gain > gain:
             rows, columns = other_rows, other_columns
         cover.append((rows, columns))
-        left[np.ix_(rows, columns)] = 0
+        uncovered[np.ix_(rows, columns)] = 0
     return cover
 
 
-def _grow(fit: np.ndarray, left: np.ndarray, seeds: int) -> tuple[np.ndarray, np.ndarray, float]:
+def _grow(fit: np.ndarray, uncovered: np.ndarray, seeds: int) -> tuple[np.ndarray, np.ndarray, float]:
     """Return the best rectangle grown from a single row: rows are added one by one, and only their common columns kept.
 
     Args:
         fit: (rows, columns) 1 in the support, else 0.
-        left: 1 for uncovered entries, else 0.
+        uncovered: 1 for uncovered entries, else 0.
         seeds: Number of rows to start from.
 
     Returns:
         Its rows and columns, boolean, and the number of uncovered entries that it covers.
     """
-    open_entries = left.sum(1)
-    begin = np.argsort(-open_entries, kind="stable")[:seeds]
-    begin = begin[open_entries[begin] > 0]
-    columns = fit[begin]  # (seeds, columns): what the rectangle's rows share
-    rows, gains = _closed(columns, fit, left)
+    n_uncovered = uncovered.sum(1)
+    start_rows = np.argsort(-n_uncovered, kind="stable")[:seeds]
+    start_rows = start_rows[n_uncovered[start_rows] > 0]
+    columns = fit[start_rows]  # (seeds, columns): what the rectangle's rows share
+    rows, gains = _rows_holding(columns, fit, uncovered)
     while True:
-        shared = columns[:, None, :] * fit  # (seeds, rows, columns): with each row added
-        more_rows, more_gains = _closed(shared.reshape(-1, fit.shape[1]), fit, left)
-        more_gains = more_gains.reshape(len(begin), -1)
-        pick = more_gains.argmax(1)
-        seed_positions = np.arange(len(begin))
-        better = more_gains[seed_positions, pick] > gains
-        if not better.any():
+        common_columns = columns[:, None, :] * fit  # (seeds, rows, columns): with each row added
+        more_rows, more_gains = _rows_holding(common_columns.reshape(-1, fit.shape[1]), fit, uncovered)
+        more_gains = more_gains.reshape(len(start_rows), -1)
+        best_rows = more_gains.argmax(1)
+        seed_positions = np.arange(len(start_rows))
+        improves = more_gains[seed_positions, best_rows] > gains
+        if not improves.any():
             break
-        gains = np.where(better, more_gains[seed_positions, pick], gains)
-        columns = np.where(better[:, None], shared[seed_positions, pick], columns)
-        rows = np.where(better[:, None], more_rows.reshape(len(begin), -1, fit.shape[0])[seed_positions, pick], rows)
+        gains = np.where(improves, more_gains[seed_positions, best_rows], gains)
+        columns = np.where(improves[:, None], common_columns[seed_positions, best_rows], columns)
+        rows = np.where(
+            improves[:, None], more_rows.reshape(len(start_rows), -1, fit.shape[0])[seed_positions, best_rows], rows
+        )
     best = int(gains.argmax())
     return rows[best] > 0, columns[best] > 0, float(gains[best])
 
 
-def _closed(columns: np.ndarray, fit: np.ndarray, left: np.ndarray) -> Pair:
+def _rows_holding(columns: np.ndarray, fit: np.ndarray, uncovered: np.ndarray) -> Pair:
     """Return all rows whose support holds these columns (..., rows), and the number of uncovered entries of each rectangle (...)."""
     rows = (columns @ (1 - fit).T == 0).astype(np.float32)
-    return rows, ((rows @ left) * columns).sum(1)
+    return rows, ((rows @ uncovered) * columns).sum(1)
 
 
-def _lines(fit: np.ndarray) -> list[Pair]:
+def _row_rectangles(fit: np.ndarray) -> list[Pair]:
     """Return one rectangle for each distinct row: its support, times all rows that hold it."""
-    own = np.unique(fit[fit.any(1)], axis=0)
-    rows = own @ (1 - fit).T == 0
-    return [(r, c > 0) for r, c in zip(rows, own, strict=True)]
+    distinct_rows = np.unique(fit[fit.any(1)], axis=0)
+    rows = distinct_rows @ (1 - fit).T == 0
+    return [(r, c > 0) for r, c in zip(rows, distinct_rows, strict=True)]
 
 
 def _prune(cover: list[Pair], fit: np.ndarray) -> list[Pair]:
     """Return a cover without redundant rectangles, the smallest tried first, in the same order."""
-    times = np.zeros(fit.shape, int)
+    cover_counts = np.zeros(fit.shape, int)
     for rows, columns in cover:
-        times[np.ix_(rows, columns)] += 1
-    needed = set()
+        cover_counts[np.ix_(rows, columns)] += 1
+    numbers = set()
     for number in sorted(range(len(cover)), key=lambda i: cover[i][0].sum() * cover[i][1].sum()):
         entries = np.ix_(*cover[number])
-        if (times[entries] > 1).all():
-            times[entries] -= 1
+        if (cover_counts[entries] > 1).all():
+            cover_counts[entries] -= 1
         else:
-            needed.add(number)
-    return [pair for number, pair in enumerate(cover) if number in needed]
+            numbers.add(number)
+    return [pair for number, pair in enumerate(cover) if number in numbers]
