@@ -12,11 +12,7 @@ from nmfdiag.factorize.progress import Progress
 
 
 def pca(
-    A: Tensor | np.ndarray,
-    ranks: Sequence[int],
-    *,
-    centered: bool = False,
-    on_progress: Progress | None = None,
+    A: Tensor | np.ndarray, ranks: Sequence[int], *, centered: bool = False, on_progress: Progress | None = None
 ) -> Factorization:
     """Compute the best rank-k approximation of A in the Frobenius norm, or of A minus its mean row.
 

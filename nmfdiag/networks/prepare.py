@@ -352,10 +352,7 @@ class PreparedNetwork:
 
     def _drop_unsteady(self, ways: Sequence[Way]) -> None:
         """Skip calls that are not one layer for every batch."""
-        runs = [
-            *(calls for calls, _, _ in ways),
-            *([] if self._larger_shapes is None else [list(self._larger_shapes)]),
-        ]
+        runs = [*(calls for calls, _, _ in ways), *([] if self._larger_shapes is None else [list(self._larger_shapes)])]
         calls, shapes, _ = ways[0]
         small = {call: shape.shape for call, shape in zip(calls, shapes, strict=True)}
         self.passages = Passages(runs, small, self._larger_shapes, SIZES)

@@ -107,10 +107,7 @@ def test_npz_without_the_names(tmp_path: Path) -> None:
         load_npz(save_npz(tmp_path / "a.npz", x=X, other=Y))
 
 
-@pytest.mark.parametrize(
-    ("x", "y"),
-    [(X[0], Y), (X, Y[:1]), (X, Y.astype(float)), (X, Y[:, None]), (X[None, None], Y)],
-)
+@pytest.mark.parametrize(("x", "y"), [(X[0], Y), (X, Y[:1]), (X, Y.astype(float)), (X, Y[:, None]), (X[None, None], Y)])
 def test_npz_of_the_wrong_shapes(tmp_path: Path, x: np.ndarray, y: np.ndarray) -> None:
     with pytest.raises(NmfdiagError, match=r"x must be \(n, c, h, w\) or \(n, d\), and y \(n,\) whole numbers, got "):
         load_npz(save_npz(tmp_path / "a.npz", x=x, y=y))

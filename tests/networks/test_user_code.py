@@ -89,10 +89,7 @@ def test_ways_to_name_a_network(spec: str, width: int) -> None:
         ("usercode.nets:", "does not name a network"),
         (":make", "does not name a network"),
         ("", "does not name a network"),
-        (
-            "usercode.nowhere:make",
-            "There is no module 'usercode.nowhere': searched in .* and the installed packages",
-        ),
+        ("usercode.nowhere:make", "There is no module 'usercode.nowhere': searched in .* and the installed packages"),
         ("nowhere_at_all:make", "There is no module 'nowhere_at_all'"),
         (
             "usercode.needs:make",
@@ -103,10 +100,7 @@ def test_ways_to_name_a_network(spec: str, width: int) -> None:
         (".nets:make", "Importing '.nets' failed with TypeError"),
         ("usercode.nets:build", "The module usercode.nets has no 'build'; it has 'Net', 'Nets', 'make', "),
         ("usercode.nets:Nets.large", "has no 'Nets.large'"),
-        (
-            "usercode.nets:sized",
-            "needs arguments .*missing.*'width'.*: write a function that calls it",
-        ),
+        ("usercode.nets:sized", "needs arguments .*missing.*'width'.*: write a function that calls it"),
         ("usercode.nets:fails", "Calling usercode.nets:fails failed with RuntimeError: no such"),
         ("usercode.nets:leaves", "Calling usercode.nets:leaves failed with SystemExit: 3"),
         ("usercode.nets:nothing", "usercode.nets:nothing gave a value of type NoneType: expected a network"),

@@ -5,10 +5,7 @@ import math
 from nmfdiag.networks.architectures import ARCHITECTURES, USUAL_SIDE, Shape, State
 from nmfdiag.networks.checkpoints.tensor_names import length
 
-AUXILIARY = {
-    "googlenet": ("aux1.fc2.bias", "aux2.fc2.bias"),
-    "inception_v3": ("AuxLogits.fc.bias",),
-}
+AUXILIARY = {"googlenet": ("aux1.fc2.bias", "aux2.fc2.bias"), "inception_v3": ("AuxLogits.fc.bias",)}
 """Last tensors of the heads of torchvision's architectures that only training uses."""
 USUAL_IMAGE = 224
 """Side of the images that torchvision's vision transformers are made for, in pixels."""
