@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -20,6 +20,8 @@ from nmfdiag.errors import NmfdiagError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from nmfdiag.data.files import Arrays
+
 SPLITS = ("train", "test")
 FILES = "an image folder (CLASS/IMAGE), a zip of one, or an .npz"
 DIGITS_TRAIN = 1200
@@ -28,9 +30,7 @@ MAX_IDX_BYTES, MAX_IDX_DIMS = 2**28, 4
 IDX_PIECE = 2**18
 """Bytes that are unpacked at once."""
 
-Arrays = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
-"""Inputs, labels and class names."""
-Reader = Callable[[Path, str, bool], Arrays]
+Reader: TypeAlias = "Callable[[Path, str, bool], Arrays]"
 """Function of the folder of the data sets, the split, and whether missing files may be downloaded."""
 
 
@@ -158,7 +158,7 @@ def _first_rows(labels: np.ndarray, limit: int) -> np.ndarray:
     return np.sort(np.concatenate([np.flatnonzero(labels == c)[:limit] for c in np.unique(labels)] or [labels[:0]]))
 
 
-def _digits(_root: Path, split: str, _download: bool) -> Arrays:
+def _digits(_root: Path, split: str, _download: bool) -> "Arrays":
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split
 
@@ -171,7 +171,7 @@ def _digits(_root: Path, split: str, _download: bool) -> Arrays:
 
 
 def _torchvision_reader(class_name: str, channels_last: bool = False) -> Reader:
-    def load_split(root: Path, split: str, download: bool) -> Arrays:
+    def load_split(root: Path, split: str, download: bool) -> "Arrays":
         from torchvision import datasets
 
         make = getattr(datasets, class_name)
@@ -198,7 +198,7 @@ def _idx_reader(class_name: str, class_names: tuple[str, ...]) -> Reader:
     """Return a reader of MNIST's format: of the gzipped files as distributed, if they exist, else by torchvision."""
     read_by_torchvision = _torchvision_reader(class_name)
 
-    def load_split(root: Path, split: str, download: bool) -> Arrays:
+    def load_split(root: Path, split: str, download: bool) -> "Arrays":
         stem = root / class_name / "raw" / ("train" if split == "train" else "t10k")
         images, labels = (Path(f"{stem}-{part}-ubyte.gz") for part in ("images-idx3", "labels-idx1"))
         if images.is_file() and labels.is_file():
@@ -234,7 +234,7 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(content, np.uint8).reshape(shape)
 
 
-def _cifar10(root: Path, split: str, download: bool) -> Arrays:
+def _cifar10(root: Path, split: str, download: bool) -> "Arrays":
     from nmfdiag.data.files import load_image_folder
 
     archive = root / "cifar10_jpeg.zip"
@@ -243,13 +243,13 @@ def _cifar10(root: Path, split: str, download: bool) -> Arrays:
     return _torchvision_reader("CIFAR10", channels_last=True)(root, split, download)
 
 
-def _spoken_digits(root: Path, split: str, _download: bool) -> Arrays:
+def _spoken_digits(root: Path, split: str, _download: bool) -> "Arrays":
     from nmfdiag.data.audio import load_spoken_digits
 
     return load_spoken_digits(root, split)
 
 
-def _urban_sound(root: Path, split: str, _download: bool) -> Arrays:
+def _urban_sound(root: Path, split: str, _download: bool) -> "Arrays":
     from nmfdiag.data.urban_sound import load_urban_sound
 
     return load_urban_sound(root, split)

@@ -41,6 +41,7 @@ IMAGE_FORMATS = ("PNG", "JPEG", "BMP", "WEBP")  # Pillow ignores the name, and E
 ARRAY_NAMES = {"inputs": ("x", "images", "inputs"), "labels": ("y", "labels", "targets")}
 
 Arrays = tuple[np.ndarray, np.ndarray, tuple[str, ...]]
+"""Inputs, labels and class names."""
 
 
 def load_image_folder(

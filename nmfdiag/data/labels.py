@@ -10,7 +10,7 @@ from torch import Tensor
 from nmfdiag.data.arrays import as_tensor
 from nmfdiag.errors import NmfdiagError
 
-ACCEPTED = "labels must be whole numbers of shape (n,), the number of the network's output for each sample, or one-hot rows (n, classes)"
+ACCEPTED_LABELS = "labels must be whole numbers of shape (n,), the number of the network's output for each sample, or one-hot rows (n, classes)"
 SOFT_SUM = 1e-3
 """Largest distance of a row of probabilities from a sum of 1."""
 
@@ -36,17 +36,17 @@ def as_labels(labels: Any) -> Tensor:
         NmfdiagError: If they are text, probabilities, missing, not whole numbers, or of several classes per sample.
     """
     if labels is None:
-        raise NmfdiagError(f"The labels are None: {ACCEPTED}; give those that the network was trained with.")
+        raise NmfdiagError(f"The labels are None: {ACCEPTED_LABELS}; give those that the network was trained with.")
     cure = (
         "; for text give [names.index(label) for label in labels], with the names in the order of the network's outputs"
     )
-    values = as_tensor(labels, "labels", ACCEPTED + cure).cpu()
+    values = as_tensor(labels, "labels", ACCEPTED_LABELS + cure).cpu()
     got = f"{values.dtype} {tuple(values.shape)}"
     if values.is_complex() or values.ndim not in (1, 2):
-        raise NmfdiagError(f"Labels have the wrong form, {got}: {ACCEPTED}.")
+        raise NmfdiagError(f"Labels have the wrong form, {got}: {ACCEPTED_LABELS}.")
     if values.is_floating_point() and (missing := int(values.isnan().sum())):
         raise NmfdiagError(
-            f"The labels hold NaN in {missing} of {values.numel()} places: {ACCEPTED}; leave those samples out."
+            f"The labels hold NaN in {missing} of {values.numel()} places: {ACCEPTED_LABELS}; leave those samples out."
         )
     if values.ndim == 2:
         return _from_rows(values, got)
@@ -78,7 +78,7 @@ def _from_rows(rows: Tensor, got: str) -> Tensor:
         description, cure = "rows with none or several classes per sample", "a curve needs one given class per sample"
     else:
         description, cure = "a table of numbers", "give one class per sample"
-    raise NmfdiagError(f"The labels are {description}, {got}: {ACCEPTED}; {cure}.")
+    raise NmfdiagError(f"The labels are {description}, {got}: {ACCEPTED_LABELS}; {cure}.")
 
 
 def offset_hint(low: int, high: int, n_classes: int) -> str:

@@ -7,7 +7,7 @@ from torch import Tensor
 from nmfdiag.errors import NmfdiagError
 
 LARGEST_SIDE = 4096
-MAX_BYTES = 4 * 2**30
+MAX_RESIZED_BYTES = 4 * 2**30
 BATCH = 256
 """Number of images that are resized at once."""
 
@@ -34,9 +34,9 @@ def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
         raise NmfdiagError(f"Only images are resized, got inputs of shape {tuple(images.shape[1:])} each.")
     if tuple(images.shape[2:]) == size:
         return images
-    if len(images) * images.shape[1] * size[0] * size[1] * images.element_size() > MAX_BYTES:
+    if len(images) * images.shape[1] * size[0] * size[1] * images.element_size() > MAX_RESIZED_BYTES:
         raise NmfdiagError(
-            f"{len(images):,} images take more than {MAX_BYTES >> 30} GiB at {size[0]}x{size[1]} pixels: take fewer of "
+            f"{len(images):,} images take more than {MAX_RESIZED_BYTES >> 30} GiB at {size[0]}x{size[1]} pixels: take fewer of "
             "each class, or a smaller size."
         )
     parts = []

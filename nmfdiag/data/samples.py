@@ -15,12 +15,12 @@ from nmfdiag.data.arrays import as_tensor, describe_values
 from nmfdiag.data.labels import as_labels
 from nmfdiag.errors import NmfdiagError
 
-ACCEPTED = "accepted are a tensor or array (n, ...) as the network takes it, a Dataset, or a DataLoader"
+ACCEPTED_SAMPLES = "accepted are a tensor or array (n, ...) as the network takes it, a Dataset, or a DataLoader"
 LABEL_NAMES = ("y", "label", "labels", "target", "targets")
 """Entries of a dictionary that hold labels."""
 CASTABLE = (torch.float32, torch.float64)
 """Precisions of a network to which inputs are converted; half precision is not supported."""
-MAX_BYTES = 8 * 2**30
+MAX_SAMPLE_BYTES = 8 * 2**30
 """Largest size of the samples that are read from a Dataset or DataLoader."""
 
 
@@ -96,9 +96,9 @@ def as_inputs(inputs: Any, model: nn.Module | None = None) -> Tensor:
 
 def _checked(inputs: Any, model: nn.Module | None) -> Tensor:
     """Return inputs as a tensor of finite numbers, in the precision of the network."""
-    samples = as_tensor(inputs, "inputs", ACCEPTED)
+    samples = as_tensor(inputs, "inputs", ACCEPTED_SAMPLES)
     if samples.ndim == 0:
-        raise NmfdiagError(f"The inputs are one number: {ACCEPTED}.")
+        raise NmfdiagError(f"The inputs are one number: {ACCEPTED_SAMPLES}.")
     if samples.is_floating_point() and not bool(torch.isfinite(samples).all()):
         raise NmfdiagError("The inputs hold NaN or infinite values: only finite ones are accepted.")
     precisions = (
@@ -149,11 +149,13 @@ def _read_all(source: Any, batched: bool, *, shuffled: bool = False) -> _Source:
     with _preserved_random_state(), _own_code_errors(f"The {name} can't be read"):
         for item in iter(source) if hasattr(source, "__iter__") else (source[i] for i in range(len(source))):
             x, y = _entries(item, f"samples of the {name}")
-            parts.append(as_tensor(x, f"samples of the {name}", ACCEPTED))
+            parts.append(as_tensor(x, f"samples of the {name}", ACCEPTED_SAMPLES))
             labels.append(y)
             n_bytes += parts[-1].nbytes
-            if n_bytes > MAX_BYTES:
-                raise NmfdiagError(f"The {name} holds more than {MAX_BYTES >> 30} GiB of samples: give a Subset of it.")
+            if n_bytes > MAX_SAMPLE_BYTES:
+                raise NmfdiagError(
+                    f"The {name} holds more than {MAX_SAMPLE_BYTES >> 30} GiB of samples: give a Subset of it."
+                )
     if not parts:
         raise NmfdiagError(f"The {name} holds no samples.")
     shapes = sorted({tuple(part.shape[batched:]) for part in parts})

@@ -42,7 +42,7 @@ class Comparison:
     """A network among references of its kind.
 
     Attributes:
-        kind: One of :data:`nmfdiag.networks.architectures.KINDS`, or ``"other"``.
+        kind: One of :data:`nmfdiag.networks.architectures.NETWORK_KINDS`, or ``"other"``.
         references: The networks it is compared with.
         places: Its mean AuC among theirs, by rank axis; sentences are about AuC over linear k.
         layers: Its layers beside the references at the same depth.
@@ -128,7 +128,7 @@ def compare_with_references(
 
     Args:
         profile: Its curves; those of other methods and of mixtures are ignored.
-        kind: One of :data:`nmfdiag.networks.architectures.KINDS` or ``"other"``; default is the kind that the curves show.
+        kind: One of :data:`nmfdiag.networks.architectures.NETWORK_KINDS` or ``"other"``; default is the kind that the curves show.
         without: References to leave out, such as the network itself.
         folder: Folder of the records.
 

@@ -53,7 +53,7 @@ def check(kind: str, *, axis: str = "linear", left_out: str = "data set", folder
     """Compare every reference of a kind with the others, and count how often that is right.
 
     Args:
-        kind: One of :data:`nmfdiag.networks.architectures.KINDS`.
+        kind: One of :data:`nmfdiag.networks.architectures.NETWORK_KINDS`.
         axis: ``"linear"`` or ``"log"``.
         left_out: A key of :data:`LEFT_OUT`.
         folder: Folder of the records.

@@ -15,7 +15,7 @@ from nmfdiag.diagnosis.place import KnownValue, Place, place_value
 from nmfdiag.evidence.curve_records import recorded_curves
 from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.stats.summary import Spread, spread
-from nmfdiag.networks.architectures import KINDS, RESIDUAL, kind_of_architecture
+from nmfdiag.networks.architectures import NETWORK_KINDS, RESIDUAL, kind_of_architecture
 
 COLUMNS_BY_AXIS = {"linear": "auc", "log": "auc_log"}
 CLEAN_P, RANDOM_P = 0.0, 1.0
@@ -64,7 +64,7 @@ def references(kind: str, *, without: Collection[str] = (), folder: Path = RECOR
     Residual ones are of one data set so far, too few alone: convolutional ones join them.
 
     Args:
-        kind: One of :data:`nmfdiag.networks.architectures.KINDS`; others have none.
+        kind: One of :data:`nmfdiag.networks.architectures.NETWORK_KINDS`; others have none.
         without: Names to leave out, such as that of the network itself.
         folder: Folder of the records.
 
@@ -75,7 +75,7 @@ def references(kind: str, *, without: Collection[str] = (), folder: Path = RECOR
     of_kind = [r for r in recorded if r.kind == kind]
     families = [{r.family for r in of_kind if r.p == p} for p in (CLEAN_P, RANDOM_P)]
     if kind == RESIDUAL and min(map(len, families)) < FEWEST_FAMILIES:
-        of_kind = [r for r in recorded if r.kind in (KINDS[0], RESIDUAL)]
+        of_kind = [r for r in recorded if r.kind in (NETWORK_KINDS[0], RESIDUAL)]
     return tuple(r for r in of_kind if r.network not in without)
 
 

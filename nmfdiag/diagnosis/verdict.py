@@ -17,7 +17,7 @@ from nmfdiag.diagnosis.class_ranking import unsaturated
 from nmfdiag.diagnosis.place import ALIKE, Place
 from nmfdiag.evidence.curve_records import PER_CLASS
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.networks.architectures import KINDS
+from nmfdiag.networks.architectures import NETWORK_KINDS
 from nmfdiag.text import join, plural
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[Profile
         used = sorted({m.curve.method for m in profile.measured})
         methods = ", ".join(METHODS[method].phrase if METHODS[method].leads else method for method in used)
         return f"The references were measured with NMF of ReLU layers, this network with {methods}."
-    if kind not in KINDS:
-        return f"There are no references of this kind of network: those there are, are {join(KINDS, 'or')}."
+    if kind not in NETWORK_KINDS:
+        return f"There are no references of this kind of network: those there are, are {join(NETWORK_KINDS, 'or')}."
     layers, measured_layers = profile.network_layers or profile.layers, {m.curve.layer for m in single_class}
     n_measured = len(measured_layers)
     if n_measured < len(layers) * (1 - MOST_MISSING):

@@ -80,6 +80,20 @@ def as_tensor(values: Any, title: str) -> Tensor:
     return tensor
 
 
+def matrix_batch(A: Tensor | np.ndarray) -> Tensor:
+    """Return a batch of matrices as a tensor (batch, rows, channels).
+
+    Raises:
+        NmfdiagError: If it has another shape, or no matrix.
+    """
+    matrices = as_tensor(A, "A batch of matrices")
+    if matrices.ndim != 3 or len(matrices) == 0:
+        raise NmfdiagError(
+            f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
+        )
+    return matrices
+
+
 def check_ranks(ranks: Sequence[int], full_rank: int) -> list[int]:
     """Return the ranks sorted and without repeats.
 

@@ -25,6 +25,7 @@ from nmfdiag.factorize.matrix import (
     check_seed,
     frobenius,
     full_rank_of,
+    matrix_batch,
     shared_scale,
 )
 from nmfdiag.factorize.mu import multiplicative_updates
@@ -99,11 +100,7 @@ def nmf_batch(A: Tensor | np.ndarray, ranks: Sequence[int], **options: Any) -> l
     Raises:
         NmfdiagError: As in :func:`nmf`, for any of the matrices.
     """
-    matrices = as_tensor(A, "A batch of matrices")
-    if matrices.ndim != 3 or len(matrices) == 0:
-        raise NmfdiagError(
-            f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
-        )
+    matrices = matrix_batch(A)
     checked = [activation_matrix(matrix, non_negative=True) for matrix in matrices]
     batch = matrices if matrices.dtype == checked[0].dtype else torch.stack(checked)
     return _solve(batch, ranks, **options)

@@ -13,9 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.factorization import Factorization
-from nmfdiag.factorize.matrix import activation_matrix, as_tensor, full_rank_of, safe_distance
+from nmfdiag.factorize.matrix import activation_matrix, as_tensor, full_rank_of, matrix_batch, safe_distance
 from nmfdiag.factorize.nmf import nmf_batch
 
 
@@ -62,12 +61,7 @@ def signed_nmf_batch(
     Raises:
         NmfdiagError: As in :func:`signed_nmf`, for any of the matrices.
     """
-    matrices = as_tensor(A, "A batch of matrices")
-    if matrices.ndim != 3 or len(matrices) == 0:
-        raise NmfdiagError(
-            f"A batch of matrices must have the shape (batch, rows, channels), got {tuple(matrices.shape)}."
-        )
-    return _solve([activation_matrix(matrix) for matrix in matrices], ranks, start, options)
+    return _solve([activation_matrix(matrix) for matrix in matrix_batch(A)], ranks, start, options)
 
 
 def signed_full_rank(A: Tensor) -> int:

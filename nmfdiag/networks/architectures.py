@@ -20,7 +20,7 @@ USUAL_SIDE = 32
 """Side of the images that weights are taken to be for where they don't say it, in pixels."""
 
 CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED, OTHER = "convolutional", "residual", "fully-connected", "other"
-KINDS = (CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED)
+NETWORK_KINDS = (CONVOLUTIONAL, RESIDUAL, FULLY_CONNECTED)
 """Kinds of networks that have reference networks."""
 _TORCHVISION_KINDS = (
     (re.compile(r"(wide_)?resne(x)?t\d|regnet"), RESIDUAL),
@@ -57,7 +57,7 @@ class Architecture:
         name: Its name in recipes, in links and on the command line.
         title: Its name in sentences.
         make: ``make(input_shape, n_classes, **options)`` builds the network; it imports torch itself.
-        kind: Kind of network, one of :data:`KINDS` or ``"other"``: decides the reference networks.
+        kind: Kind of network, one of :data:`NETWORK_KINDS` or ``"other"``: decides the reference networks.
         options_of: Reads the options of ``make`` from the shapes of a state dict.
         input_shape_of: Reads from a state dict an input shape that the weights take.
         smallest_side: Smallest height and width of an input, in pixels.

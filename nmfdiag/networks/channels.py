@@ -28,9 +28,9 @@ from nmfdiag.networks.channel_marks import (
 )
 from nmfdiag.networks.graph_cut import writes_in_place
 
-CONVOLUTIONS = {f"conv{transposed}{n}d": n for transposed in ("", "_transpose") for n in (1, 2, 3)}
+CONVOLUTION_AXES = {f"conv{transposed}{n}d": n for transposed in ("", "_transpose") for n in (1, 2, 3)}
 """Functions that put channels before places, with their number of axes of places."""
-CONVOLUTION_NAMES = frozenset(CONVOLUTIONS)
+CONVOLUTION_NAMES = frozenset(CONVOLUTION_AXES)
 LAST_AXIS = frozenset({
     "linear", "bilinear", "embedding", "embedding_bag", "multi_head_attention_forward", "lstm", "gru", "rnn_tanh", "rnn_relu",
     "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell",
@@ -155,8 +155,8 @@ class ChannelTracer:
         self, function: Callable[..., Any], name: str, args: Sequence[Any], kwargs: Mapping[str, Any], output: Any,
         results: list[Tensor], inputs: list[Tensor],
     ) -> list[Tensor | None]:  # fmt: skip
-        if name in CONVOLUTIONS:
-            return [fresh_marks(value, value.ndim - CONVOLUTIONS[name] - 1) for value in results]
+        if name in CONVOLUTION_AXES:
+            return [fresh_marks(value, value.ndim - CONVOLUTION_AXES[name] - 1) for value in results]
         if name in LAST_AXIS:
             return [fresh_marks(value, value.ndim - 1) for value in results]
         marked = [value for value in inputs if value in self._marks]

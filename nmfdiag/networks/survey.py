@@ -16,7 +16,7 @@ from nmfdiag.networks.intercept import Replay
 from nmfdiag.networks.layers import Call, ReluLayer, describe
 from nmfdiag.networks.outputs import logits_of
 
-AUXILIARY = "aux"
+AUXILIARY_MARK = "aux"
 """Part of the names of heads that only training uses."""
 ADDITIONS = {"add", "add_", "__add__", "__iadd__", "__radd__"}
 OTHER_MODULES = (nn.MultiheadAttention, nn.TransformerEncoderLayer, nn.RNNBase, nn.RNNCellBase, nn.Embedding)
@@ -119,7 +119,7 @@ def _never_called(model: nn.Module, called: set[str]) -> dict[str, str]:
         if path in alive or parent not in alive:
             continue
         holds = any(isinstance(inner, (*MODULES, *GATES)) for inner in module.modules())
-        if holds or AUXILIARY in path.lower():
+        if holds or AUXILIARY_MARK in path.lower():
             uncalled[path] = kind_of_class(type(module)) or type(module).__name__
     return uncalled
 

@@ -18,7 +18,7 @@ from nmfdiag.diagnosis.references import references
 from nmfdiag.diagnosis.verdict import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.layer_profile import LayerProfile
-from nmfdiag.networks.architectures import KINDS
+from nmfdiag.networks.architectures import NETWORK_KINDS
 from nmfdiag.zoo.registry import SHIPPED, entries
 
 
@@ -164,7 +164,7 @@ def test_a_record_of_a_network_that_this_project_did_not_train_is_refused(tmp_pa
 def test_the_shipped_references_are_the_shipped_networks() -> None:
     shipped = {e.name for e in entries().values() if e.folder.parent == SHIPPED}
     assert not any(entries()[name].called for name in shipped)
-    for kind in KINDS:
+    for kind in NETWORK_KINDS:
         shipped_references = references(kind)
         assert len(shipped_references) > 20 and {r.network for r in shipped_references} <= shipped
         assert {0.0, 1.0} <= {r.p for r in shipped_references} and all(
@@ -172,7 +172,7 @@ def test_the_shipped_references_are_the_shipped_networks() -> None:
         )
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", NETWORK_KINDS)
 @pytest.mark.parametrize("axis", ["linear", "log"])
 def test_checks_are_as_counted_by_hand(kind: str, axis: str) -> None:
     """Count by the nearest mean of families on the square-root scale, each reference without its data set."""

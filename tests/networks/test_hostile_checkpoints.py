@@ -217,7 +217,7 @@ def test_paths_that_are_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         with pytest.raises(NmfdiagError, match="There is no weights file"):
             read_state_dict(tmp_path / "pipe.pth")
     with (tmp_path / "large.pth").open("wb") as file:
-        file.truncate(read.MAX_BYTES + 1)
+        file.truncate(read.MAX_WEIGHT_BYTES + 1)
     with pytest.raises(NmfdiagError, match="have 8,589,934,593 bytes, accepted are 1 to 8,589,934,592"):
         read_state_dict(tmp_path / "large.pth")
 

@@ -25,7 +25,7 @@ def read_in_process(patch: pytest.MonkeyPatch) -> None:
     def answer(path: Path, target: Path, *key: str) -> dict[str, Any]:
         output = io.StringIO()
         with redirect_stdout(output):
-            read_pickle_child.main(str(path), str(target), str(read.MAX_BYTES), str(read.MAX_TENSORS), *key)
+            read_pickle_child.main(str(path), str(target), str(read.MAX_WEIGHT_BYTES), str(read.MAX_TENSORS), *key)
         return dict(json.loads(output.getvalue()))
 
     patch.setattr(read_pickle_child, "limit_memory", lambda n_bytes: None)

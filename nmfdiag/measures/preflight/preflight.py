@@ -18,7 +18,7 @@ from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.layers import ReluLayer
 from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.split import SplitNetwork
-from nmfdiag.networks.survey import AUXILIARY, Survey, survey
+from nmfdiag.networks.survey import AUXILIARY_MARK, Survey, survey
 from nmfdiag.text import plural
 
 FEW_SAMPLES, FEW_CLASSES = 10, 3
@@ -231,7 +231,7 @@ def _skipped_layers(network_survey: Survey, kinds: frozenset[str], methods: Sequ
     for path, kind in network_survey.gates.items():
         reasons[path] = f"a gate ({kind}): it weighs other activations"
     for path, kind in network_survey.never_called.items():
-        auxiliary = AUXILIARY in path.lower()
+        auxiliary = AUXILIARY_MARK in path.lower()
         reasons[path] = f"never called ({'an auxiliary head, in evaluation mode' if auxiliary else kind})"
     return reasons
 

@@ -21,7 +21,7 @@ from nmfdiag.networks.activations import KINDS
 from nmfdiag.networks.channels import CONVOLUTION_NAMES, KEEPS_NAMES
 from nmfdiag.networks.checkpoints.read_pickle_child import EXPORTED, archive_kind
 
-ACTIVATIONS = {
+ACTIVATION_OPERATORS = {
     "relu": "ReLU",
     "hardtanh": "ReLU6",  # between 0 and 6
     "gelu": "GELU",
@@ -36,7 +36,7 @@ ACTIVATIONS = {
     "prelu": "PReLU",
 }
 """Kinds of activation functions by the names of PyTorch's operators."""
-CHANNELS = CONVOLUTION_NAMES | KEEPS_NAMES | {"linear", "layer_norm", "permute", "transpose"}
+CHANNEL_OPERATORS = CONVOLUTION_NAMES | KEEPS_NAMES | {"linear", "layer_norm", "permute", "transpose"}
 """Operators that show where the channels are."""
 BATCH_NORM = "_native_batch_norm_legit_no_training"
 TRAINING_ARGUMENT = {"batch_norm": 5, "dropout": 2}
@@ -139,7 +139,7 @@ def with_modules(exported: fx.GraphModule) -> fx.GraphModule:
         elif name == BATCH_NORM:
             x, weight, bias, mean, variance, momentum, eps = copy.args
             copy.target, copy.args = _batch_norm, (x, mean, variance, weight, bias, False, momentum, eps)
-        elif name in CHANNELS and (function := getattr(torch, name, None) or getattr(F, name, None)):
+        elif name in CHANNEL_OPERATORS and (function := getattr(torch, name, None) or getattr(F, name, None)):
             copy.target = function
     graph.lint()
     return fx.GraphModule(exported, graph, class_name="Exported")
@@ -154,7 +154,7 @@ def _operator(node: fx.Node) -> str:
 def _activation(name: str, node: fx.Node) -> str | None:
     if name == "hardtanh" and tuple(node.args[1:]) != (0.0, 6.0):
         return None
-    return ACTIVATIONS.get(name)
+    return ACTIVATION_OPERATORS.get(name)
 
 
 def _call_activation(node: fx.Node, kind: str, root: fx.GraphModule) -> None:

@@ -40,11 +40,11 @@ __all__ = [
     "read_weights",
 ]
 
-ACCEPTED = "a .safetensors file, or one of torch.save (.pt, .pth, .ckpt, .bin) with tensors by name"
+ACCEPTED_WEIGHTS = "a .safetensors file, or one of torch.save (.pt, .pth, .ckpt, .bin) with tensors by name"
 TRIED = ("a checkpoint", "a pickle", "a safetensors file", "an exported program", "a zip file", "NumPy's")
 """Prefixes of the kinds, as :func:`kind_of_file` names them, that are read or have a reader with a better error."""
 READER = "nmfdiag.networks.checkpoints.read_pickle_child"
-MAX_BYTES = 8 * 2**30
+MAX_WEIGHT_BYTES = 8 * 2**30
 """Largest size of a file, and of its tensors."""
 MAX_TENSORS = 100_000
 MAX_DIMENSIONS = 8
@@ -108,14 +108,14 @@ def _kind(path: Path) -> str:
     """Return ``"safetensors"`` or ``"pickled"``, after checks that don't read the whole file."""
     try:
         if path.is_dir():
-            raise NmfdiagError(f"{path} is a folder: give the file of weights inside it ({ACCEPTED}).")
+            raise NmfdiagError(f"{path} is a folder: give the file of weights inside it ({ACCEPTED_WEIGHTS}).")
         if not path.is_file():
-            raise NmfdiagError(f"There is no weights file {path}: accepted are {ACCEPTED}.")
+            raise NmfdiagError(f"There is no weights file {path}: accepted are {ACCEPTED_WEIGHTS}.")
         n_bytes = path.stat().st_size
     except OSError as error:  # a name that is too long, or a locked folder
         raise NmfdiagError(f"The weights {path.name} can't be read: {error.strerror}.") from None
-    if not 0 < n_bytes <= MAX_BYTES:
-        raise NmfdiagError(f"The weights {path.name} have {n_bytes:,} bytes, accepted are 1 to {MAX_BYTES:,}.")
+    if not 0 < n_bytes <= MAX_WEIGHT_BYTES:
+        raise NmfdiagError(f"The weights {path.name} have {n_bytes:,} bytes, accepted are 1 to {MAX_WEIGHT_BYTES:,}.")
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -123,7 +123,9 @@ def _kind(path: Path) -> str:
         raise NmfdiagError(f"The weights {path.name} can't be read: {error.strerror}.") from None
     kind = kind_of_file(path)
     if kind and not kind.startswith(TRIED) and (kind, path.suffix) != ("a JSON text", ".safetensors"):
-        raise NmfdiagError(f"The weights {path.name} can't be read: the file is {kind}. Accepted are {ACCEPTED}.")
+        raise NmfdiagError(
+            f"The weights {path.name} can't be read: the file is {kind}. Accepted are {ACCEPTED_WEIGHTS}."
+        )
     is_safetensors = start[8:] == b"{" and int.from_bytes(start[:8], "little") <= n_bytes - 8
     return "safetensors" if is_safetensors or path.suffix == ".safetensors" else "pickled"
 
@@ -176,7 +178,7 @@ def _answer_of_child(path: Path, target: Path, key: str = "") -> dict[str, Any]:
     package = str(Path(__file__).resolve().parents[3])  # where this package is imported from
     paths = os.pathsep.join(filter(None, (package, os.environ.get("PYTHONPATH"))))
     seconds = SECONDS + path.stat().st_size / BYTES_A_SECOND
-    limits = [str(MAX_BYTES), str(MAX_TENSORS)]
+    limits = [str(MAX_WEIGHT_BYTES), str(MAX_TENSORS)]
     command = [sys.executable, "-P", "-m", READER, str(path.absolute()), str(target), *limits, key]
     try:
         process = subprocess.run(

@@ -5,7 +5,7 @@ import math
 from nmfdiag.networks.architectures import ARCHITECTURES, USUAL_SIDE, Shape, State
 from nmfdiag.networks.checkpoints.tensor_names import length
 
-AUXILIARY = {"googlenet": ("aux1.fc2.bias", "aux2.fc2.bias"), "inception_v3": ("AuxLogits.fc.bias",)}
+AUXILIARY_HEADS = {"googlenet": ("aux1.fc2.bias", "aux2.fc2.bias"), "inception_v3": ("AuxLogits.fc.bias",)}
 """Last tensors of the heads of torchvision's architectures that only training uses."""
 USUAL_IMAGE = 224
 """Side of the images that torchvision's vision transformers are made for, in pixels."""
@@ -19,14 +19,14 @@ def options_in(arch: str, state: State, n_outputs: int) -> dict[str, int]:
         places, patch = length(state, "encoder.pos_embedding", 1), int(arch.rpartition("_")[2])
         side = math.isqrt(max(places - 1, 0)) * patch if places else USUAL_IMAGE
         return {} if side == USUAL_IMAGE or not side else {"image_size": side}
-    if any(length(state, head) != n_outputs for head in AUXILIARY.get(arch, ())):
+    if any(length(state, head) != n_outputs for head in AUXILIARY_HEADS.get(arch, ())):
         return {"aux_logits": 0}  # they are missing, or of other classes: left over from before fine-tuning
     return {}
 
 
 def is_auxiliary(arch: str, name: str) -> bool:
     """Return whether a tensor belongs to a head that only training uses."""
-    return name.partition(".")[0] in {head.partition(".")[0] for head in AUXILIARY.get(arch, ())}
+    return name.partition(".")[0] in {head.partition(".")[0] for head in AUXILIARY_HEADS.get(arch, ())}
 
 
 def input_shape_in(arch: str, state: State) -> Shape:
