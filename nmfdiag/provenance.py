@@ -12,13 +12,13 @@ from nmfdiag.version import __version__
 Fact = Literal["nmfdiag", "torch", "numpy", "scikit-learn", "threads", "processor", "date"]
 
 
-def provenance(*facts: Fact, began: float | None = None, **known: Any) -> dict[str, Any]:
-    """Return these facts by name, then what the caller knows, then the seconds since ``began`` (of ``time.perf_counter``).
+def provenance(*facts: Fact, began: float | None = None, **values: Any) -> dict[str, Any]:
+    """Return these facts by name, then the caller's values, then the seconds since ``began`` (of ``time.perf_counter``).
 
     >>> sorted(provenance("nmfdiag", "processor", device="cpu"))
     ['device', 'nmfdiag', 'processor']
     """
-    record = {fact: _FACTS[fact]() for fact in facts} | known
+    record = {fact: _FACTS[fact]() for fact in facts} | values
     return record if began is None else record | {"seconds": round(time.perf_counter() - began, 4)}
 
 

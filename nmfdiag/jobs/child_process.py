@@ -77,7 +77,7 @@ class Child:
 
 
 class ChildProcess:
-    """Runs one child process at a time, in a session of its own; its folder is removed when it has ended.
+    """Runs one child process at a time, in a separate session; its folder is removed when it has ended.
 
     Args:
         longest: Seconds after which a process is ended; None for no limit.

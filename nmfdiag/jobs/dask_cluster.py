@@ -1,4 +1,4 @@
-"""Curves from the workers of a Dask scheduler: what a worker has is checked before it computes, and whatever fails there is told in a sentence."""
+"""Curves from the workers of a Dask scheduler: each worker is checked before it computes, and any failure there is reported in a sentence."""
 
 import logging
 import pickle

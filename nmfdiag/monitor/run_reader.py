@@ -244,7 +244,7 @@ def _checked_extent(name: str, lines: Sequence[str]) -> int:
     """Return an upper bound of the values in a run; one that has too many or too long lines is refused before any is parsed.
 
     Raises:
-        NmfdiagError: With what is accepted.
+        NmfdiagError: If there are; it names the limit.
     """
     values = [values_in(line) for line in lines]
     for name_of_limit, number, limit in (
@@ -321,7 +321,7 @@ def _checked_run(name: str, run: Run) -> Run:
         if noise is not None and not (isinstance(noise, int | float) and 0 <= noise <= 1):
             raise TypeError(f"the label noise must be a number in 0 .. 1, got {noise!r}")
     except (KeyError, TypeError, AttributeError) as error:
-        raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None
+        raise NmfdiagError(f"{name} is not the record of a training run: {error!r}") from None
     return run
 
 
@@ -365,4 +365,4 @@ def run_from_lines(name: str, content: Sequence[str]) -> Run:
             tuple(current), end.get("result", {}), end.get("stopped", ""), len(epochs) - len(current),
         )  # fmt: skip
     except (IndexError, KeyError, TypeError, AttributeError) as error:
-        raise NmfdiagError(f"{name} is no record of a training run: {error!r}") from None
+        raise NmfdiagError(f"{name} is not the record of a training run: {error!r}") from None

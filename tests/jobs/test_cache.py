@@ -115,13 +115,13 @@ def test_results_of_an_earlier_version_are_found_where_nobody_may_write() -> Non
         as_nobody(lambda: check_old_cache(folder))
 
 
-def test_the_key_is_what_changes_the_answer() -> None:
+def test_the_key_changes_with_the_answer() -> None:
     request = CurveRequest("digits-mlp-p0-s0", "fc1", 0)
-    others = [
+    variants = [
         replace(request, class_idx=1), replace(request, tol=1e-3), replace(request, entry="digits-mlp-p1-s0"),
         replace(request, grid="coarse"), replace(request, per_class=10),
     ]  # fmt: skip
-    assert len({r.key for r in [request, *others]}) == 6
+    assert len({r.key for r in [request, *variants]}) == 6
     assert request.key == CurveRequest("digits-mlp-p0-s0", "fc1", 0).key
 
 

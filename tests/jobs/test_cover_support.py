@@ -24,33 +24,33 @@ REQUEST = SupportRequest("digits-cnn-p1-s0", "conv2_1", 3, per_class=10, rows=20
 
 
 @pytest.fixture(scope="module")
-def found() -> SupportCover:
+def support() -> SupportCover:
     """Its cover."""
     return cover(REQUEST, device="cpu")
 
 
-def test_a_cover_is_that_of_the_layers_activations(found: SupportCover) -> None:
+def test_a_cover_is_that_of_the_layers_activations(support: SupportCover) -> None:
     entry = lookup(REQUEST.entry)
     batch = probe_batch(entry.load_pool(), CurveRequest(REQUEST.entry, REQUEST.layer, 3, per_class=10))
     network = SplitNetwork(entry.load_model(), batch.inputs[:2])
     activation = network.cut(REQUEST.layer, batch.inputs).activation
     S = fold(activation, network.layer(REQUEST.layer).channel_dim).numpy() > 0
-    assert (found.n_rows, found.n_channels) == S.shape and found.density == pytest.approx(S.mean())
-    assert found.n_distinct_rows == len(np.unique(S, axis=0)) and found.n_dead == (~S).all(0).sum()
-    rows = {row.tobytes() for row in S[:, list(found.channels)]}
-    assert all(row.tobytes() in rows for row in found.matrix) and len(found.support) <= 20
-    assert sum(found.times) <= found.n_rows and found.provenance["device"] == "cpu"
+    assert (support.n_rows, support.n_channels) == S.shape and support.density == pytest.approx(S.mean())
+    assert support.n_distinct_rows == len(np.unique(S, axis=0)) and support.n_dead == (~S).all(0).sum()
+    rows = {row.tobytes() for row in S[:, list(support.channels)]}
+    assert all(row.tobytes() in rows for row in support.matrix) and len(support.support) <= 20
+    assert sum(support.times) <= support.n_rows and support.provenance["device"] == "cpu"
 
 
 def test_everything_that_changes_the_answer_is_in_the_key() -> None:
-    others = [
+    variants = [
         replace(REQUEST, **{name: value})
         for name, value in {
             "entry": "digits-cnn-p0-s0", "layer": "conv2_2", "class_idx": MULTI_CLASS, "per_class": 20, "rows": 31,
             "channels": 20, "seed": 1,
         }.items()
     ]  # fmt: skip
-    assert len({request.key for request in [REQUEST, *others]}) == len(others) + 1
+    assert len({request.key for request in [REQUEST, *variants]}) == len(variants) + 1
     assert REQUEST.key == replace(REQUEST).key != CurveRequest("digits-cnn-p1-s0", "conv2_1", 3).key
 
 
@@ -63,15 +63,15 @@ def test_the_layer_shown_comes_first() -> None:
         support_requests(networks, "conv9", class_idx=0)
 
 
-def test_the_queue_computes_and_keeps_them(found: SupportCover, tmp_path: Path) -> None:
-    """The same request gives the same cover, asked for here or there."""
+def test_the_queue_computes_and_keeps_them(support: SupportCover, tmp_path: Path) -> None:
+    """The same request gives the same cover, computed directly or by the queue."""
     queue = Jobs(CurveCache(tmp_path), "cpu")
     bad = replace(REQUEST, class_idx=99)
     queue.ask([REQUEST, bad], "reader")
     wait_until(lambda: queue.status([REQUEST, bad]).finished)
     assert queue.status([bad]).failed[bad.key].startswith("Class 99 has 0 samples")
     assert queue.results([REQUEST])[REQUEST].upper_bound >= 1
-    assert replace(queue.results([REQUEST])[REQUEST], provenance={}) == replace(found, provenance={})
+    assert replace(queue.results([REQUEST])[REQUEST], provenance={}) == replace(support, provenance={})
     queue.cache.close()
 
 
@@ -95,5 +95,5 @@ def test_a_request_is_made_without_torch_and_scikit_learn() -> None:
         "import sys; import nmfdiag.jobs.cover_support, nmfdiag.jobs.queue, nmfdiag.views.support.figures; "
         "print([m for m in ('torch', 'sklearn', 'scipy', 'streamlit') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"

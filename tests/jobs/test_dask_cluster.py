@@ -59,8 +59,8 @@ def test_what_is_sent_needs_no_module_of_ours() -> None:
     pytest.importorskip("distributed", reason="dask[distributed] is not installed")
     sent = pickle.dumps(dask_cluster._ByValue(dask_cluster.answer_on_worker))
     code = "import pickle, sys; sys.modules['nmfdiag'] = None; print(pickle.load(sys.stdin.buffer).__name__)"
-    done = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
-    assert done.stdout.split() == [b"answer_on_worker"]
+    process = subprocess.run([sys.executable, "-c", code], input=sent, capture_output=True, check=True)
+    assert process.stdout.split() == [b"answer_on_worker"]
 
 
 class Lost:
@@ -82,12 +82,12 @@ def test_a_task_that_kills_its_workers_is_an_answer() -> None:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """A scheduler in this process, without a worker at first."""
+    """Start a scheduler in this process, without a worker at first."""
     distributed = pytest.importorskip("dask.distributed", reason="dask[distributed] is not installed")
     with distributed.LocalCluster(
         n_workers=0, processes=False, threads_per_worker=1, dashboard_address=None, protocol="tcp"
-    ) as made:
-        yield made
+    ) as started:
+        yield started
 
 
 def test_a_scheduler_without_a_worker_is_told(cluster: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,13 +103,13 @@ def test_a_worker_with_another_network_is_refused_and_nothing_is_kept(
     cluster.scale(1)
     main, true = threading.current_thread(), dask_cluster.lookup
 
-    def other(name: str) -> Any:
+    def network(name: str) -> Any:
         entry = true(name)
         return entry if threading.current_thread() is main else replace(entry, sha256={**entry.sha256, "weights": "0"})
 
     cache, address = CurveCache(tmp_path), cluster.scheduler_address
     with monkeypatch.context() as patch:
-        patch.setattr(dask_cluster, "lookup", other)
+        patch.setattr(dask_cluster, "lookup", network)
         [(_, answer)] = sweep([REQUEST], cache, scheduler=address)
     assert isinstance(answer, NmfdiagError) and "Its network digits-mlp-p1-s0 is another one" in str(answer)
     assert cache.get(REQUEST.key) is None

@@ -1,4 +1,4 @@
-"""What the dashboard offers to open, and the process that opens it: nothing outside the folders, nothing left behind."""
+"""Files that the dashboard offers to open, and the process that opens them: nothing outside the folders, nothing left behind."""
 
 import json
 import os
@@ -107,8 +107,8 @@ def test_images_that_are_listed_are_those_that_are_read() -> None:
 
 
 def test_a_data_set_counts_as_there_only_if_it_can_be_loaded(data_root: Path) -> None:
-    there = data_sets(data_root)
-    assert {"digits", "fashion_mnist", "cifar10", "spoken_digits"} <= set(there) and "svhn" not in there
+    available = data_sets(data_root)
+    assert {"digits", "fashion_mnist", "cifar10", "spoken_digits"} <= set(available) and "svhn" not in available
     with pytest.raises(NmfdiagError):
         load("svhn", root=data_root)
 
@@ -123,7 +123,7 @@ def test_an_upload_gets_a_name_of_ours(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "name"),
+    ("text", "name"),
     [
         ("my net (v2)", "my-net-v2"),
         ("../../x", "x"),
@@ -134,8 +134,8 @@ def test_an_upload_gets_a_name_of_ours(tmp_path: Path) -> None:
         ("digits", "digits-2"),
     ],
 )
-def test_a_name_is_proposed_that_the_zoo_takes(words: str, name: str) -> None:
-    assert proposed_name(words) == name
+def test_a_name_is_proposed_that_the_zoo_takes(text: str, name: str) -> None:
+    assert proposed_name(text) == name
 
 
 def test_the_command_names_files_and_never_a_shell(tmp_path: Path) -> None:
@@ -277,15 +277,15 @@ def test_what_was_found_is_kept_beside_the_network_which_can_be_removed(own_zoo:
     copy_network("other", own_zoo)
     os.utime(own_zoo / "older" / "entry.json", (1, 1))
     refresh()
-    found = {"preflight": {"accuracy": 0.5}, "problems": [], "provenance": {}}
+    check = {"preflight": {"accuracy": 0.5}, "problems": [], "provenance": {}}
     go = own_zoo.with_name("go")
-    opener = script(f"{waiting_for(go)}; print({json.dumps(found | {'name': 'mine'})!r})")
+    opener = script(f"{waiting_for(go)}; print({json.dumps(check | {'name': 'mine'})!r})")
     opener.start(prepared)
     copy_network("mine", own_zoo)  # the command's part
     go.touch()
     state = waited(opener, lambda state: not state.running)
     assert state == State("mine", succeeded=True)
-    assert check_of(lookup("mine")) == found and check_of(lookup("other")) == {}
+    assert check_of(lookup("mine")) == check and check_of(lookup("other")) == {}
     assert list(opened_networks())[-1] == "older" and set(opened_networks()) == {"mine", "other", "older"}
     remove(lookup("mine"))
     assert set(opened_networks()) == {"other", "older"} and not (own_zoo / "mine").exists()

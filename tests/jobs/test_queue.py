@@ -17,11 +17,11 @@ def wait(queue: Jobs, requests: list[CurveRequest]) -> None:
 
 
 def test_two_who_ask_share_one_computation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    computed = []
+    computations = []
     real = compute_module.compute
 
     def counted(request: CurveRequest, **options: object) -> object:
-        computed.append(request)
+        computations.append(request)
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute_module, "compute", counted)
@@ -30,7 +30,7 @@ def test_two_who_ask_share_one_computation(tmp_path: Path, monkeypatch: pytest.M
     queue.ask(requests, "one")
     queue.ask(requests, "two")
     wait(queue, requests)
-    assert sorted(r.key for r in computed) == sorted(r.key for r in requests)
+    assert sorted(r.key for r in computations) == sorted(r.key for r in requests)
     assert set(queue.results(requests)) == set(requests)
     assert queue.status(requests).finished
     queue.ask(requests, "three")
@@ -61,10 +61,10 @@ def test_a_failure_is_told_and_the_worker_lives(tmp_path: Path) -> None:
 def test_a_gpu_takes_the_classes_of_a_layer_along(tmp_path: Path) -> None:
     """Without a GPU at hand: what the worker takes for one, and what becomes of it."""
     queue = Jobs(CurveCache(tmp_path))
-    wanted = profile_requests(lookup("digits-mlp-p0-s0"), layers=["fc1", "fc2"], classes=[0, 1], per_class=10)
+    requests = profile_requests(lookup("digits-mlp-p0-s0"), layers=["fc1", "fc2"], classes=[0, 1], per_class=10)
     nowhere = CurveRequest("digits-mlp-p0-s0", "fc1", 77, per_class=10)
     with queue._lock:
-        queue._waiting = {request.key: _Task(request, {"me"}) for request in [*wanted, nowhere]}
+        queue._waiting = {request.key: _Task(request, {"me"}) for request in [*requests, nowhere]}
         group = queue._next(on_gpu=True)
         left = [task.request for task in queue._waiting.values()]
         queue._waiting = {}
@@ -75,7 +75,7 @@ def test_a_gpu_takes_the_classes_of_a_layer_along(tmp_path: Path) -> None:
     }  # type: ignore[union-attr]
     assert {request.layer for request in left} == {"fc2"}
     queue._compute(group)
-    assert {request.class_idx for request in queue.results(wanted)} == {0, 1}
+    assert {request.class_idx for request in queue.results(requests)} == {0, 1}
     assert "77" in queue.status([nowhere]).failed[nowhere.key]
 
 

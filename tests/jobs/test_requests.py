@@ -1,4 +1,4 @@
-"""The opposite operation asked for like any curve: another key, another answer, and the curves of old keep their keys."""
+"""Ablation is requested like any curve: another key, another answer, and earlier curves keep their keys."""
 
 import hashlib
 import json
@@ -27,19 +27,19 @@ def test_the_operation_is_part_of_the_key_and_leaves_other_keys_alone() -> None:
 @pytest.mark.parametrize("method", ["nmf", "pca", "random"])
 def test_removing_nothing_is_the_baseline_and_removing_all_leaves_zeros(method: str) -> None:
     curve = compute(replace(REMOVED, method=method), device="cpu")
-    kept = compute(replace(KEPT, method=method), device="cpu")
-    assert curve.operation == "ablate" and kept.operation == "compress"
-    assert curve.ranks == kept.ranks and curve.accuracy != kept.accuracy
-    assert curve.baseline_accuracy == kept.baseline_accuracy == kept.accuracy[-1] == 1.0
-    assert curve.accuracy[-1] == curve.zero_accuracy == curve.accuracy_beyond == kept.zero_accuracy
-    assert kept.accuracy_beyond == kept.baseline_accuracy
+    compressed = compute(replace(KEPT, method=method), device="cpu")
+    assert curve.operation == "ablate" and compressed.operation == "compress"
+    assert curve.ranks == compressed.ranks and curve.accuracy != compressed.accuracy
+    assert curve.baseline_accuracy == compressed.baseline_accuracy == compressed.accuracy[-1] == 1.0
+    assert curve.accuracy[-1] == curve.zero_accuracy == curve.accuracy_beyond == compressed.zero_accuracy
+    assert compressed.accuracy_beyond == compressed.baseline_accuracy
 
 
 def test_removing_random_channels_is_keeping_the_others() -> None:
     """Mean over draws, so alike and not equal: the same orders are read from the other end."""
-    curve, kept = (compute(replace(r, method="random", draws=40), device="cpu") for r in (REMOVED, KEPT))
+    curve, compressed = (compute(replace(r, method="random", draws=40), device="cpu") for r in (REMOVED, KEPT))
     half = curve.full_rank // 2
-    a, b = (dict(zip(c.ranks, c.accuracy, strict=True))[half] for c in (curve, kept))
+    a, b = (dict(zip(c.ranks, c.accuracy, strict=True))[half] for c in (curve, compressed))
     assert a == pytest.approx(b, abs=0.1)
 
 
@@ -52,12 +52,12 @@ def test_several_classes_at_once_give_what_each_gives_alone() -> None:
 
 def test_a_gpu_does_not_mix_operations(tmp_path: Path) -> None:
     queue = Jobs(CurveCache(tmp_path))
-    wanted = [KEPT, replace(KEPT, class_idx=4), REMOVED, replace(REMOVED, class_idx=4)]
+    requests = [KEPT, replace(KEPT, class_idx=4), REMOVED, replace(REMOVED, class_idx=4)]
     with queue._lock:
-        queue._waiting = {request.key: _Task(request, {"me"}) for request in wanted}
+        queue._waiting = {request.key: _Task(request, {"me"}) for request in requests}
         group = queue._next(on_gpu=True)
         queue._waiting = {}
-    assert {task.request for task in group.values()} == set(wanted[:2])
+    assert {task.request for task in group.values()} == set(requests[:2])
 
 
 def test_unknown_operations_and_profiles() -> None:

@@ -26,16 +26,18 @@ def requests() -> list[CurveRequest]:
 
 
 def test_a_stopped_sweep_goes_on(requests: list[CurveRequest], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    computed = []
+    computations = []
     real = sweep_module.compute
-    monkeypatch.setattr(sweep_module, "compute", lambda one, **options: computed.append(one) or real(one, **options))
+    monkeypatch.setattr(
+        sweep_module, "compute", lambda request, **options: computations.append(request) or real(request, **options)
+    )
     answers = sweep(requests, CurveCache(tmp_path))
     first = next(answers)
     answers.close()
-    assert len(computed) == 1
-    both = dict(sweep(requests, CurveCache(tmp_path)))
-    assert sorted(one.key for one in computed) == sorted(one.key for one in requests)
-    assert set(both) == set(requests) and both[first[0]] == first[1]
+    assert len(computations) == 1
+    resumed = dict(sweep(requests, CurveCache(tmp_path)))
+    assert sorted(request.key for request in computations) == sorted(request.key for request in requests)
+    assert set(resumed) == set(requests) and resumed[first[0]] == first[1]
 
 
 def test_an_error_is_an_answer(requests: list[CurveRequest], tmp_path: Path) -> None:
@@ -43,19 +45,23 @@ def test_an_error_is_an_answer(requests: list[CurveRequest], tmp_path: Path) -> 
     cache = CurveCache(tmp_path)
     answers = dict(sweep([nowhere, *requests], cache))
     assert isinstance(answers[nowhere], NmfdiagError) and cache.get(nowhere.key) is None
-    assert all(isinstance(answers[one], CompressionCurve) for one in requests)
+    assert all(isinstance(answers[request], CompressionCurve) for request in requests)
 
 
 def test_dask_gives_the_same_curves(requests: list[CurveRequest], tmp_path: Path) -> None:
     distributed = pytest.importorskip("dask.distributed", reason="dask[distributed] is not installed")
     nowhere = CurveRequest("digits-mlp-p1-s0", "fc1", 77, per_class=10)
-    here = dict(sweep(requests, CurveCache(tmp_path / "here")))
+    local = dict(sweep(requests, CurveCache(tmp_path / "here")))
     with distributed.LocalCluster(
         1, processes=False, threads_per_worker=1, dashboard_address=None, protocol="tcp"
     ) as cluster:
-        there = dict(sweep([*requests, nowhere], CurveCache(tmp_path / "there"), scheduler=cluster.scheduler_address))
-    assert isinstance(there.pop(nowhere), NmfdiagError)
-    assert {one: curve.accuracy for one, curve in there.items()} == {one: curve.accuracy for one, curve in here.items()}
+        on_cluster = dict(
+            sweep([*requests, nowhere], CurveCache(tmp_path / "there"), scheduler=cluster.scheduler_address)
+        )
+    assert isinstance(on_cluster.pop(nowhere), NmfdiagError)
+    assert {request: curve.accuracy for request, curve in on_cluster.items()} == {
+        request: curve.accuracy for request, curve in local.items()
+    }
 
 
 def test_unknown_schedulers(requests: list[CurveRequest], tmp_path: Path) -> None:
@@ -112,9 +118,9 @@ def test_a_scheduler_that_is_lost_leaves_what_was_finished(
         str(table),
     ]
 
-    def lost(wanted: dict[str, CurveRequest], *_: object) -> Iterator[tuple[str, CompressionCurve]]:
-        for key in list(wanted)[:2]:
-            yield key, compute(wanted[key])
+    def lost(requests: dict[str, CurveRequest], *_: object) -> Iterator[tuple[str, CompressionCurve]]:
+        for key in list(requests)[:2]:
+            yield key, compute(requests[key])
         raise NmfdiagError("The Dask scheduler was lost.")
 
     monkeypatch.setattr(sweep_module, "on_dask", lost)

@@ -47,20 +47,20 @@ def test_plots_share_the_whole_matrix() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "layer", "words"), [("width", LAYER, "kind of timing"), ("rank", "conv9", "Unknown layer")]
+    ("kind", "layer", "message"), [("width", LAYER, "kind of timing"), ("rank", "conv9", "Unknown layer")]
 )
-def test_what_can_not_be_timed_is_said(kind: str, layer: str, words: str) -> None:
-    with pytest.raises(NmfdiagError, match=words):
+def test_what_can_not_be_timed_is_said(kind: str, layer: str, message: str) -> None:
+    with pytest.raises(NmfdiagError, match=message):
         runtime_requests(ENTRY, layer, kind, class_idx=0)
 
 
 def test_the_key_is_what_changes_a_timing() -> None:
-    others = [
+    variants = [
         replace(REQUEST, device="cuda"), replace(REQUEST, threads=2), replace(REQUEST, machine="another"),
         replace(REQUEST, rank=8), replace(REQUEST, kind="rows", share=0.5), replace(REQUEST, solver="mu"),
         replace(REQUEST, kind="convergence"),
     ]  # fmt: skip
-    assert len({r.key for r in [REQUEST, *others]}) == 8
+    assert len({r.key for r in [REQUEST, *variants]}) == 8
     assert REQUEST.key == replace(REQUEST).key != CurveRequest(ENTRY.name, LAYER, 0).key
 
 
@@ -141,9 +141,9 @@ def test_a_dead_layer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_cancelling_passes_through_and_gives_the_threads_back() -> None:
     torch.set_num_threads(1)
 
-    def stop(done: float, words: str) -> None:
-        assert words.startswith("MU, rank 4")
-        if "repeat 2" in words:
+    def stop(share: float, text: str) -> None:
+        assert text.startswith("MU, rank 4")
+        if "repeat 2" in text:
             raise Cancelled
 
     with pytest.raises(Cancelled):
@@ -154,11 +154,11 @@ def test_cancelling_passes_through_and_gives_the_threads_back() -> None:
 def test_timings_and_curves_share_a_queue_and_are_computed_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = []
+    timed_requests = []
     real = time_nmf.measure
 
     def counted(request: RuntimeRequest, **options: object) -> RuntimeResult:
-        measured.append(request)
+        timed_requests.append(request)
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(time_nmf, "measure", counted)
@@ -169,7 +169,7 @@ def test_timings_and_curves_share_a_queue_and_are_computed_once(
     queue.ask(timings, "two")
     wait_until(lambda: not queue.busy([*timings, curve]))
     queue.ask(timings, "three")
-    assert not queue.busy(timings) and measured.count(timings[0]) == measured.count(timings[1]) == 1
+    assert not queue.busy(timings) and timed_requests.count(timings[0]) == timed_requests.count(timings[1]) == 1
     assert {r: len(t.ranks) for r, t in queue.results(timings).items()} == dict.fromkeys(timings, 1)
     assert queue.results([curve])[curve].layer == "fc5"
     assert CurveCache(tmp_path).get(timings[0].key) == queue.results(timings)[timings[0]]
@@ -189,5 +189,5 @@ def test_a_timing_can_be_cancelled(tmp_path: Path) -> None:
 
 def test_asking_for_a_timing_takes_no_torch_along() -> None:
     code = "import sys, nmfdiag.jobs.queue, nmfdiag.jobs.time_nmf; print('torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "False"

@@ -1,4 +1,4 @@
-"""The monitor in a training loop: it disturbs nothing, never breaks it, writes what stays readable, and its alarm can be withdrawn."""
+"""The monitor in a training loop: it disturbs nothing, never breaks it, writes a readable file, and its alarm can be withdrawn."""
 
 import copy
 import json
@@ -67,7 +67,7 @@ def test_training_is_the_same_to_the_last_bit(digits: tuple[Tensor, Tensor]) -> 
     assert set(monitor.history[0]["curves"]) == {"nmf", "random"} and len(monitor.history[0]["curves"]["nmf"]) == 2
 
 
-def test_a_look_agrees_with_whole_curves() -> None:
+def test_a_measurement_agrees_with_whole_curves() -> None:
     entry = lookup("digits-cnn-p0.4-s0")
     pool = entry.load_pool()
     batches = [
@@ -75,12 +75,15 @@ def test_a_look_agrees_with_whole_curves() -> None:
     ]
     model = entry.load_model()
     probe = Probe(batches, layers=["conv3_2"], methods=["nmf"])
-    for look in (probe.measure(model), probe.measure(model)):  # the second one goes on from the first one's components
+    for values in (
+        probe.measure(model),
+        probe.measure(model),
+    ):  # the second one starts from the first one's components
         for layer in ("conv3_2",):
             curves = compression_curves(model, layer, batches)
             whole = sum(curve.auc for curve in curves) / len(curves)  # type: ignore[union-attr]
-            assert look["nmf"][layer]["auc"] == pytest.approx(whole, abs=0.06)
-            assert look["nmf"][layer]["baseline"] == 1
+            assert values["nmf"][layer]["auc"] == pytest.approx(whole, abs=0.06)
+            assert values["nmf"][layer]["baseline"] == 1
 
 
 def test_an_error_while_measuring_never_reaches_the_training(
@@ -112,8 +115,8 @@ def test_a_run_is_one_file_that_stays_readable(digits: tuple[Tensor, Tensor], tm
 def test_the_alarm_comes_after_patience_and_is_withdrawn(
     digits: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told: list[tuple[dict[str, float], int]] = []
-    monitor = MemorizationMonitor(*digits, patience=2, overhead=1e9, writers=[lambda v, e: told.append((v, e))])
+    calls: list[tuple[dict[str, float], int]] = []
+    monitor = MemorizationMonitor(*digits, patience=2, overhead=1e9, writers=[lambda v, e: calls.append((v, e))])
     values = iter([0.5, 0.8, 0.7, 0.75, 0.9])
     monkeypatch.setattr(monitor, "_measure", lambda model: {"nmf": {"fc": {"relative": (v := next(values)), "auc": v}}})
     alarms = []
@@ -121,20 +124,22 @@ def test_the_alarm_comes_after_patience_and_is_withdrawn(
         monitor.on_epoch_end(nn.Identity(), epoch)
         alarms.append(monitor.should_stop)
     assert alarms == [False, False, False, True, False] and monitor.best_epoch == 5
-    assert told[0] == ({"nmfdiag/nmf/fc": 0.5}, 1)
+    assert calls[0] == ({"nmfdiag/nmf/fc": 0.5}, 1)
     assert Standing({1: 0.1, 2: 0.3, 3: 0.3}, 2).since == 1 and Standing({}, 2).since == 0
 
 
-def test_looking_keeps_to_its_share_of_the_time(digits: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_measuring_keeps_to_its_share_of_the_time(
+    digits: tuple[Tensor, Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = [0.0]
     monkeypatch.setattr("nmfdiag.monitor.callback.time.perf_counter", lambda: clock[0])
     monitor = MemorizationMonitor(*digits, overhead=0.05)
 
-    def look(model: nn.Module) -> dict[str, object]:
+    def measure(model: nn.Module) -> dict[str, object]:
         clock[0] += 2.0
         return {"nmf": {"fc": {"relative": 0.5, "auc": 0.5}}}
 
-    monkeypatch.setattr(monitor, "_measure", look)
+    monkeypatch.setattr(monitor, "_measure", measure)
     for epoch in range(1, 61):
         clock[0] += 10.0
         monitor.on_epoch_end(nn.Identity(), epoch)
@@ -150,7 +155,7 @@ def test_wrapped_networks_are_unwrapped(digits: tuple[Tensor, Tensor]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("change", "message"),
     [
         ({"measure": "loss"}, "Unknown measure 'loss'"),
         ({"patience": 0}, "must be positive"),
@@ -160,7 +165,7 @@ def test_wrapped_networks_are_unwrapped(digits: tuple[Tensor, Tensor]) -> None:
     ],
     ids=["measure", "patience", "method", "classes", "lengths"],
 )
-def test_what_is_wrong_is_said_at_once(digits: tuple[Tensor, Tensor], change: dict[str, object], words: str) -> None:
+def test_what_is_wrong_is_said_at_once(digits: tuple[Tensor, Tensor], change: dict[str, object], message: str) -> None:
     options = {"probe_inputs": digits[0], "probe_labels": digits[1]} | change
-    with pytest.raises(NmfdiagError, match=words):
+    with pytest.raises(NmfdiagError, match=message):
         MemorizationMonitor(**options)  # type: ignore[arg-type]

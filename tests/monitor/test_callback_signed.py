@@ -58,18 +58,18 @@ def test_the_page_goes_by_the_runs_method(digits: tuple[Tensor, Tensor], tmp_pat
     trained(
         digits, MemorizationMonitor(*digits, methods=["signed"], overhead=1e9, folder=tmp_path / "vit", per_class=4)
     )
-    [found], problems = monitored_runs(tmp_path)
-    assert not problems and method_of(found.run) == "signed"
-    shown = MONITORED_MEASURES["absolute"]
-    seen = reading("vit", found, shown, ALL, 0)
-    values = [line["curves"]["signed"] for line in found.run.epochs]
-    assert list(seen.values) == [1, 2, 3]
-    assert seen.values[1] == pytest.approx(sum(values[0][layer]["auc"] for layer in LAYERS) / 2)
-    figure = live_figure(lines_of({"vit": found}), shown, [seen], layers=ALL, window=1, growing=False)
+    [run], problems = monitored_runs(tmp_path)
+    assert not problems and method_of(run.run) == "signed"
+    measure = MONITORED_MEASURES["absolute"]
+    judged = reading("vit", run, measure, ALL, 0)
+    values = [line["curves"]["signed"] for line in run.run.epochs]
+    assert list(judged.values) == [1, 2, 3]
+    assert judged.values[1] == pytest.approx(sum(values[0][layer]["auc"] for layer in LAYERS) / 2)
+    figure = live_figure(lines_of({"vit": run}), measure, [judged], layers=ALL, window=1, growing=False)
     names = {trace.name for trace in figure.data}
     assert {"Signed-split NMF (extension)", "Signed-split NMF (extension), test"} <= names
-    assert len(map_table("vit", found.run, shown)) == len(map_figure("vit", found.run, shown).data[1].x) == 6
-    assert "Signed-split NMF (extension) AuC" in epoch_table({"vit": found}, shown, ALL)
+    assert len(map_table("vit", run.run, measure)) == len(map_figure("vit", run.run, measure).data[1].x) == 6
+    assert "Signed-split NMF (extension) AuC" in epoch_table({"vit": run}, measure, ALL)
 
 
 def test_without_being_told_it_finds_no_layer(digits: tuple[Tensor, Tensor], caplog: pytest.LogCaptureFixture) -> None:

@@ -22,15 +22,15 @@ from nmfdiag.monitor.distributed import Ranks, runnable_alone
 PATIENT_SECONDS = 240
 
 
-def both(loop: str, folder: Path) -> list[dict[str, Any]]:
-    """What the two processes of a training say."""
+def run_two(loop: str, folder: Path) -> list[dict[str, Any]]:
+    """Return the reports of the two processes of a training."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
     processes = []
     for rank in range(2):
-        told = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
-        environment = {name: str(value) for name, value in told.items()}
+        reports = {"RANK": rank, "LOCAL_RANK": rank, "NODE_RANK": 0, "WORLD_SIZE": 2, "LOCAL_WORLD_SIZE": 2}
+        environment = {name: str(value) for name, value in reports.items()}
         environment |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
         process = context().Process(
             target=distributed_training.run, args=(loop, rank, folder, environment), daemon=True
@@ -56,8 +56,8 @@ def written(folder: Path) -> list[int]:
 
 
 def test_a_plain_loop_of_two_processes(tmp_path: Path) -> None:
-    first, second = both("plain", tmp_path)
-    every = list(range(1, EPOCHS + 1))
+    first, second = run_two("plain", tmp_path)
+    member = list(range(1, EPOCHS + 1))
     assert first["alarm"]["epochs"] == second["alarm"]["epochs"] == 2 and written(tmp_path / "alarm") == [1, 2]
     assert (
         first["alarm"]["alarm"] == second["alarm"]["alarm"] and first["alarm"]["best"] == second["alarm"]["best"] == 1
@@ -65,7 +65,7 @@ def test_a_plain_loop_of_two_processes(tmp_path: Path) -> None:
     assert first["whole"]["epochs"] == second["whole"]["epochs"] == len(written(tmp_path / "whole"))
     assert first["whole"]["measured"] == first["whole"]["epochs"] and second["whole"]["measured"] == 0
     for name in ("broken", "talking", "one calls"):
-        assert first[name]["epochs"] == second[name]["epochs"] == EPOCHS and written(tmp_path / name) == every
+        assert first[name]["epochs"] == second[name]["epochs"] == EPOCHS and written(tmp_path / name) == member
     assert first["broken"]["measured"] == first["talking"]["measured"] == 0
     assert len(first["talking"]["said"]) == 1 and "communicates with the other processes" in first["talking"]["said"][0]
     assert first["one calls"]["alarm"] and "must also call on_epoch_end" in first["one calls"]["said"][-1]
@@ -75,7 +75,7 @@ def test_a_plain_loop_of_two_processes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trainer", ["lightning", "transformers"])
 def test_trainers_of_two_processes_stop_together(tmp_path: Path, trainer: str) -> None:
     pytest.importorskip(trainer)
-    first, second = both(trainer, tmp_path)
+    first, second = run_two(trainer, tmp_path)
     assert first["epochs"] == second["epochs"] == 2 and written(tmp_path / "run") == [1, 2]
     assert (first["measured"], second["measured"]) == (2, 0)
 
@@ -83,7 +83,7 @@ def test_trainers_of_two_processes_stop_together(tmp_path: Path, trainer: str) -
 @pytest.mark.soak
 def test_a_loop_with_accelerate(tmp_path: Path) -> None:
     pytest.importorskip("accelerate")
-    first, second = both("accelerate", tmp_path)
+    first, second = run_two("accelerate", tmp_path)
     assert first["epochs"] == second["epochs"] == len(written(tmp_path / "run"))
     assert (first["measured"], second["measured"]) == (first["epochs"], 0)
 
@@ -102,15 +102,15 @@ class Group:
 
     def member(self, rank: int) -> Ranks:
         self.rank = rank
-        made = Ranks()
-        made._number = 0
-        made._store = None
-        made._generation = 0
-        made._measures = None
-        made._join()
+        count = Ranks()
+        count._number = 0
+        count._store = None
+        count._generation = 0
+        count._measures = None
+        count._join()
         if rank == 0:
-            made._claim()
-        return made
+            count._claim()
+        return count
 
     def __call__(self, rank: int) -> None:
         self.rank = rank

@@ -1,4 +1,4 @@
-"""A run's file is never another run's: several begun at once, put aside, full disks, removed folders; values of any type are JSON."""
+"""A run's file is never another run's: several started at once, put aside, full disks, removed folders; values of any type are JSON."""
 
 import json
 import logging
@@ -68,12 +68,12 @@ def test_a_run_goes_on_in_its_own_file_when_another_takes_the_name(tmp_path: Pat
     first.write({"epoch": 1, "curves": {}})
     second = RunFile(tmp_path / "f", HEADER | {"name": "second"})
     second.write({"epoch": 1, "curves": {}})
-    [aside] = [each for each in monitored_runs(tmp_path)[0] if each.run.name == "first"]
+    [aside] = [run for run in monitored_runs(tmp_path)[0] if run.run.name == "first"]
     assert not under_way(aside, time.time())
     first.write({"epoch": 2, "curves": {}})
     assert epochs_by_run(tmp_path) == {"first": [1, 2], "second": [1]}
     runs, problems = monitored_runs(tmp_path)
-    assert problems == [] and all(under_way(each, time.time()) for each in runs)
+    assert problems == [] and all(under_way(run, time.time()) for run in runs)
     assert lines_of(tmp_path / "f" / "run.jsonl")[0]["name"] == "second"
 
 
@@ -99,8 +99,8 @@ def test_a_removed_folder_is_written_again_from_the_beginning(tmp_path: Path) ->
     (tmp_path / "run" / "run.jsonl").unlink()
     (tmp_path / "run").rmdir()
     monitor.on_epoch_end(network(), 2)
-    [found], problems = monitored_runs(tmp_path)
-    assert problems == [] and [line["epoch"] for line in found.run.epochs] == [1, 2]
+    [monitored], problems = monitored_runs(tmp_path)
+    assert problems == [] and [line["epoch"] for line in monitored.run.epochs] == [1, 2]
 
 
 def test_a_changed_directory_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,10 +146,10 @@ def test_what_is_no_epoch_is_said_once_and_leaves_the_run_readable(
     monitor.on_epoch_end(network(), number)
     monitor.on_epoch_end(network(), number)
     monitor.on_epoch_end(network(), 2)
-    told = [record for record in caplog.records if record.levelno >= logging.WARNING]
-    assert len(told) == 1 and "number must be whole" in told[0].getMessage()
-    [found], problems = monitored_runs(tmp_path)
-    assert problems == [] and [line["epoch"] for line in found.run.epochs] == [1, 2]
+    warnings = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(warnings) == 1 and "number must be whole" in warnings[0].getMessage()
+    [monitored], problems = monitored_runs(tmp_path)
+    assert problems == [] and [line["epoch"] for line in monitored.run.epochs] == [1, 2]
 
 
 def test_logged_values_of_any_type_are_json_and_collide_with_nothing(tmp_path: Path) -> None:
@@ -164,8 +164,13 @@ def test_logged_values_of_any_type_are_json_and_collide_with_nothing(tmp_path: P
     assert [line[name] for name in "abcd"] == [0.5] * 4 and line["nan"] is None and line["inf"] is None
     assert not {"huge", "text", "many", "none"} & set(line) and line["curves"]["nmf"] and line["should_stop"] is False
     assert [line[f"logged_{name}"] for name in ("curves", "seconds", "should_stop")] == [1, 2, 3]
-    [found], problems = monitored_runs(tmp_path)
-    assert problems == [] and not found.run.finished and found.run.stopped == "" and under_way(found, time.time())
+    [monitored], problems = monitored_runs(tmp_path)
+    assert (
+        problems == []
+        and not monitored.run.finished
+        and monitored.run.stopped == ""
+        and under_way(monitored, time.time())
+    )
     monitor.finish(accuracy=torch.tensor(0.5), loss=float("nan"), note="good")  # type: ignore[arg-type]
     assert lines_of(tmp_path / "run" / "run.jsonl")[-1]["result"] == {"epochs": 1, "accuracy": 0.5, "loss": None}
 
@@ -176,14 +181,14 @@ def test_where_epochs_go_back_the_later_ones_count(tmp_path: Path, monkeypatch: 
     stops = []
     for key in values:
         monkeypatch.setattr(
-            monitor, "_measure", lambda model, at=values[key]: {"nmf": {"1": {"relative": at, "auc": at}}}
+            monitor, "_measure", lambda model, value=values[key]: {"nmf": {"1": {"relative": value, "auc": value}}}
         )
         monitor.on_epoch_end(network(), key[0])
         stops.append(monitor.should_stop)
     assert stops == [False, False, False, True, False, False] and monitor.best_epoch == 3
-    [found], _ = monitored_runs(tmp_path)
-    assert [line["epoch"] for line in found.run.epochs] == [1, 2, 3] and found.run.replaced == 3
-    assert found.run.layer_values("nmf", "1", "relative") == [0.5, 0.4, 0.6]
+    [monitored], _ = monitored_runs(tmp_path)
+    assert [line["epoch"] for line in monitored.run.epochs] == [1, 2, 3] and monitored.run.replaced == 3
+    assert monitored.run.layer_values("nmf", "1", "relative") == [0.5, 0.4, 0.6]
     assert epochs_by_run(tmp_path)["run"] == [epoch for epoch, _ in values]  # nothing is lost
 
 
@@ -194,7 +199,7 @@ def test_runs_at_any_depth_are_listed(tmp_path: Path) -> None:
     (tmp_path / "again").symlink_to(tmp_path, target_is_directory=True)
     (tmp_path / "grid" / "again").symlink_to(tmp_path, target_is_directory=True)
     runs, problems = monitored_runs(tmp_path)
-    assert problems == [] and {*places, tmp_path.name} <= {each.place for each in runs}
+    assert problems == [] and {*places, tmp_path.name} <= {run.place for run in runs}
 
 
 def test_a_folder_that_is_too_large_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,9 +26,9 @@ DONE = {"result": {"epochs": 12}}
 
 
 def only(folder: Path) -> Run:
-    [found], problems = monitored_runs(folder)
+    [monitored], problems = monitored_runs(folder)
     assert problems == []
-    return found.run
+    return monitored.run
 
 
 def test_runs_are_found_newest_first_with_and_without_a_recipe(tmp_path: Path) -> None:
@@ -36,13 +36,13 @@ def test_runs_are_found_newest_first_with_and_without_a_recipe(tmp_path: Path) -
     write_run(tmp_path, "new", age=10, end_line=DONE)
     write_run(tmp_path, "new", age=300, file="run-20260101-120000.jsonl")
     (tmp_path / "new" / "notes.jsonl").write_text("{}")
-    found, problems = monitored_runs(tmp_path)
-    assert [(each.run.name, each.path.name) for each in found] == [
+    runs, problems = monitored_runs(tmp_path)
+    assert [(run.run.name, run.path.name) for run in runs] == [
         ("new", "run.jsonl"), ("new", "run-20260101-120000.jsonl"), ("old", "run.jsonl"),
     ]  # fmt: skip
-    assert problems == [] and list(run_files(tmp_path)) == [each.path for each in found]
-    assert found[0].run.recipe is None and found[0].run.finished and found[0].run.layers == ["a", "b"]
-    assert found[2].run.recipe is not None and found[2].run.recipe.label_noise == 0.4 and not found[2].run.finished
+    assert problems == [] and list(run_files(tmp_path)) == [run.path for run in runs]
+    assert runs[0].run.recipe is None and runs[0].run.finished and runs[0].run.layers == ["a", "b"]
+    assert runs[2].run.recipe is not None and runs[2].run.recipe.label_noise == 0.4 and not runs[2].run.finished
     assert monitored_runs(tmp_path / "nowhere") == ([], [])
 
 
@@ -72,8 +72,8 @@ def test_what_can_not_be_read_is_reported_beside_the_others(tmp_path: Path, cont
     write_run(tmp_path, "good")
     path = write_run(tmp_path, "bad")
     path.write_bytes(content.encode("latin-1"))
-    found, problems = monitored_runs(tmp_path)
-    assert [each.run.name for each in found] == ["good"]
+    runs, problems = monitored_runs(tmp_path)
+    assert [run.run.name for run in runs] == ["good"]
     assert len(problems) == 1 and problems[0].startswith("bad: ")
 
 
@@ -83,8 +83,8 @@ def test_a_run_is_under_way_until_it_ends_or_falls_silent(tmp_path: Path) -> Non
     write_run(tmp_path, "done", age=1, end_line=DONE)
     write_run(tmp_path, "cancelled", age=1, end_line={"stopped": "cancelled"})
     write_run(tmp_path, "aside", age=1, file="run-20260101-120000.jsonl")
-    found, _ = monitored_runs(tmp_path)
-    assert [each.run.name for each in found if under_way(each, time.time())] == ["fresh"]
+    runs, _ = monitored_runs(tmp_path)
+    assert [run.run.name for run in runs if under_way(run, time.time())] == ["fresh"]
 
 
 def test_the_folder_is_named_by_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

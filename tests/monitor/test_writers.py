@@ -29,7 +29,7 @@ def digits() -> tuple[Tensor, Tensor]:
 def watched(
     digits: tuple[Tensor, Tensor], writers: list[Writer], each_batch: Callable[[float], None] = lambda loss: None
 ) -> MemorizationMonitor:
-    """A training loop that logs every batch by itself, as users' loops do."""
+    """Train and log every batch, as users' loops do."""
     torch.manual_seed(0)
     model = nn.Sequential(
         nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Dropout(0.1), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10)
@@ -48,7 +48,7 @@ def watched(
 
 
 def areas(monitor: MemorizationMonitor) -> dict[str, list[float]]:
-    """What every writer should have been told: each method's and layer's AuC over epochs."""
+    """Return the values that every writer must get: each method's and layer's AuC over epochs."""
     return {
         f"nmfdiag/{method}/{layer}": [line["curves"][method][layer]["auc"] for line in monitor.history]
         for method in ("nmf", "random")
@@ -62,25 +62,25 @@ def test_tensorboard(digits: tuple[Tensor, Tensor], tmp_path: Path) -> None:
     with tensorboard.SummaryWriter(str(tmp_path)) as summary:
         monitor = watched(digits, [tensorboard_writer(summary)])
     events = accumulator.EventAccumulator(str(tmp_path)).Reload()
-    wanted = areas(monitor)
-    assert sorted(events.Tags()["scalars"]) == sorted(wanted)
-    for name, values in wanted.items():
+    expected = areas(monitor)
+    assert sorted(events.Tags()["scalars"]) == sorted(expected)
+    for name, values in expected.items():
         assert [event.step for event in events.Scalars(name)] == [1, 2, 3]
         assert [event.value for event in events.Scalars(name)] == pytest.approx(values)  # float32 on disk
 
 
 def wandb_records(file: Path) -> list[Any]:
-    """The records of an offline run: a LevelDB log after seven bytes of header."""
+    """Return the records of an offline run: a LevelDB log after seven bytes of header."""
     from wandb.proto.wandb_internal_pb2 import Record
 
-    raw, at, part, records = file.read_bytes(), 7, b"", []
-    while at + 7 <= len(raw):
-        left = WANDB_BLOCK - at % WANDB_BLOCK
+    raw, values, part, records = file.read_bytes(), 7, b"", []
+    while values + 7 <= len(raw):
+        left = WANDB_BLOCK - values % WANDB_BLOCK
         if left < 7:
-            at += left
+            values += left
             continue
-        _, length, kind = struct.unpack("<IHB", raw[at : at + 7])
-        part, at = part + raw[at + 7 : at + 7 + length], at + 7 + length
+        _, length, kind = struct.unpack("<IHB", raw[values : values + 7])
+        part, values = part + raw[values + 7 : values + 7 + length], values + 7 + length
         if kind in (1, 4):  # a whole record, or the last part of one
             records.append(Record.FromString(part))
             part = b""
@@ -107,10 +107,10 @@ def test_wandb_beside_what_the_loop_logs_itself(
         if record.WhichOneof("record_type") == "history"
     ]
     assert sum("loss" in row for row in rows) == 4 * EPOCHS  # none of the loop's own was lost
-    told = [row for row in rows if "nmfdiag/epoch" in row]
-    assert [row["nmfdiag/epoch"] for row in told] == [1, 2, 3]
+    calls = [row for row in rows if "nmfdiag/epoch" in row]
+    assert [row["nmfdiag/epoch"] for row in calls] == [1, 2, 3]
     for name, values in areas(monitor).items():
-        assert [row[name] for row in told] == pytest.approx(values)
+        assert [row[name] for row in calls] == pytest.approx(values)
     metrics = [record.metric for record in records if record.WhichOneof("record_type") == "metric"]
     assert [metric.step_metric for metric in metrics if metric.glob_name == "nmfdiag/*"] == ["nmfdiag/epoch"]
 
@@ -121,13 +121,13 @@ def test_a_writer_that_fails_takes_nothing_from_the_others(
     def broken(values: dict[str, float], epoch: int) -> None:
         raise ConnectionError("the server is away")
 
-    told: list[int] = []
+    epochs: list[int] = []
     monitor = MemorizationMonitor(
-        *digits, folder=tmp_path / "run", writers=[broken, lambda values, epoch: told.append(epoch)]
+        *digits, folder=tmp_path / "run", writers=[broken, lambda values, epoch: epochs.append(epoch)]
     )
     torch.manual_seed(0)
     with caplog.at_level(logging.WARNING):
         monitor.on_epoch_end(nn.Sequential(nn.Flatten(), nn.Linear(64, 8), nn.ReLU(), nn.Linear(8, 10)), 1)
-    assert told == [1] and "could not tell writer 0 of epoch 1; training goes on" in caplog.text
+    assert epochs == [1] and "could not tell writer 0 of epoch 1; training goes on" in caplog.text
     lines = [json.loads(line) for line in (tmp_path / "run" / "run.jsonl").read_text().splitlines()]
     assert lines[-1]["epoch"] == 1 and lines[-1]["curves"] == monitor.history[0]["curves"]

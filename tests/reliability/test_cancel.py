@@ -1,4 +1,4 @@
-"""Cancel is heard at the next report of progress whatever the worker does, and a server that is told to end does so."""
+"""Cancelling takes effect at the next report of progress, whatever the worker does, and a server ends when it is asked to."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ STAGES = [
 
 
 class Cancelling(Jobs):
-    """A queue in which the reader cancels in the moment in which the worker reports a stage, and what it reports afterwards."""
+    """A queue whose reader cancels at the moment when the worker reports a stage; it records the reports."""
 
     def __init__(self, folder: Path, stage: str):
         self.stage, self.reports = stage, list[str]()
@@ -46,7 +46,7 @@ class Cancelling(Jobs):
 
 
 def cancelled_at(folder: Path, stage: str, method: str, operation: str) -> float:
-    """Cancel there; returns seconds of the processor until the worker had stopped."""
+    """Cancel at a stage; return the CPU seconds until the worker stopped."""
     compute._loaded.clear()  # so that the network is loaded
     queue = Cancelling(folder, stage)
     request = CurveRequest(*LAYER, method=method, per_class=50, operation=operation)
@@ -71,27 +71,29 @@ def test_cancel_is_heard_soon(tmp_path: Path, stage: str, method: str, operation
 
 
 def test_a_server_that_computes_ends_when_it_is_told_to(tmp_path: Path) -> None:
-    kept = tmp_path / "kept"
+    results = tmp_path / "kept"
     with serve(
-        tmp_path, server_restarts.REPRODUCIBLE | {visitors.STORED_KEY_FILE_VARIABLE: str(kept)}, visitors.PROGRAM
+        tmp_path, server_restarts.REPRODUCIBLE | {visitors.STORED_KEY_FILE_VARIABLE: str(results)}, visitors.PROGRAM
     ) as (base, process):
         reader = server_restarts.Reader(base, server_restarts.reader_choice())
-        told = server_restarts.follow_until_killed(reader, process, process_kills.has_lines(kept, 0), 0, signal.SIGTERM)
-        assert asyncio.run(told)
+        was_killed = server_restarts.follow_until_killed(
+            reader, process, process_kills.has_lines(results, 0), 0, signal.SIGTERM
+        )
+        assert asyncio.run(was_killed)
         code = process.wait(CEILING)
     assert code in (0, -signal.SIGTERM), code
     assert CLOSING_SECONDS < CLOSING  # what is being computed is not waited for any longer
     assert "Traceback" not in (tmp_path / "server.log").read_text()
-    found = CurveCache(tmp_path).verify()
-    assert found.sound and found.rows >= 1 and not list(tmp_path.glob("damaged-*"))
+    verification = CurveCache(tmp_path).verify()
+    assert verification.sound and verification.rows >= 1 and not list(tmp_path.glob("damaged-*"))
 
 
 def test_a_queue_that_is_closed_leaves_no_half_result(tmp_path: Path) -> None:
-    queue, wanted = Jobs(CurveCache(tmp_path), "cpu"), process_kills.requests()
-    queue.ask(wanted, "me")
-    wait_until(lambda: len(queue.results(wanted)) >= 3)
+    queue, requests = Jobs(CurveCache(tmp_path), "cpu"), process_kills.requests()
+    queue.ask(requests, "me")
+    wait_until(lambda: len(queue.results(requests)) >= 3)
     queue.close()
     queue._worker.join(CEILING)
-    assert not queue._worker.is_alive() and not queue.busy(wanted)
-    found = CurveCache(tmp_path).verify()
-    assert found.sound and found.rows >= 3
+    assert not queue._worker.is_alive() and not queue.busy(requests)
+    verification = CurveCache(tmp_path).verify()
+    assert verification.sound and verification.rows >= 3

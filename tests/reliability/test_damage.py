@@ -1,4 +1,4 @@
-"""Whatever is wrong with the cache's folder: a clear message, the damaged part aside, correct results, and nobody waits for ever."""
+"""Faults of the cache's folder: a clear message, the damaged part moved aside, correct results, and no endless waiting."""
 
 import json
 import os
@@ -26,7 +26,7 @@ KEYS = [f"{i:064x}" for i in range(60)]
 
 
 def filled(folder: Path) -> Path:
-    """A cache of sixty curves; returns the database."""
+    """Fill a cache with sixty curves; return the database."""
     cache = CurveCache(folder)
     for i, key in enumerate(KEYS):
         cache.put(key, process_kills.large_curve(i) if i % 10 == 0 else PLANTED)
@@ -35,7 +35,7 @@ def filled(folder: Path) -> Path:
 
 
 def works(cache: CurveCache) -> bool:
-    """Whether what is put into it comes out."""
+    """Return whether a stored result comes back."""
     cache.put("new", PLANTED)
     return bool(cache.get("new") == PLANTED)
 
@@ -78,8 +78,8 @@ def others_database(database: Path) -> None:
 def test_a_damaged_database_is_moved_aside_and_told(tmp_path: Path, harm: Callable[[Path], None]) -> None:
     harm(filled(tmp_path))
     cache = CurveCache(tmp_path)
-    found = cache.get_many(KEYS)
-    assert all(curve == (process_kills.large_curve(i) if i % 10 == 0 else PLANTED) for i, key in enumerate(KEYS) if (curve := found.get(key)))  # fmt: skip
+    curves = cache.get_many(KEYS)
+    assert all(curve == (process_kills.large_curve(i) if i % 10 == 0 else PLANTED) for i, key in enumerate(KEYS) if (curve := curves.get(key)))  # fmt: skip
     assert works(cache)
     if harm is not torn or cache.notice:  # zeros may lie where nothing is read
         assert "was damaged" in cache.notice and list(tmp_path.glob("damaged-*/cache.db"))
@@ -101,12 +101,12 @@ def test_damage_under_a_running_server_is_met_there(tmp_path: Path) -> None:
     assert answers == [True] and "was damaged" in cache.notice and works(cache)
 
 
-@pytest.mark.parametrize("what", ["folder", "database"])
-def test_a_cache_that_is_removed_under_a_running_server_begins_anew(tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("part", ["folder", "database"])
+def test_a_cache_that_is_removed_under_a_running_server_begins_anew(tmp_path: Path, part: str) -> None:
     folder = tmp_path / "cache"
     database = filled(folder)
     cache = CurveCache(folder)
-    shutil.rmtree(folder) if what == "folder" else database.unlink()
+    shutil.rmtree(folder) if part == "folder" else database.unlink()
     assert cache.get_many(KEYS) == {} and works(cache) and cache.notice == ""
     assert CurveCache(folder).get("new") == PLANTED
 
@@ -132,9 +132,13 @@ def test_a_row_that_was_changed_is_dropped_and_the_others_stay(tmp_path: Path) -
     large[0].write_bytes(large[0].read_bytes()[:-5])
     large[1].unlink()
     cache = CurveCache(tmp_path)
-    found = cache.verify()
-    assert len(found.damaged) == 6 and set(KEYS[1:5]) <= set(found.damaged) and not found.sound
-    assert "not what was written" in found.damaged[KEYS[1]] and found.database == () and found.rows == len(KEYS)
+    verification = cache.verify()
+    assert len(verification.damaged) == 6 and set(KEYS[1:5]) <= set(verification.damaged) and not verification.sound
+    assert (
+        "not what was written" in verification.damaged[KEYS[1]]
+        and verification.database == ()
+        and verification.rows == len(KEYS)
+    )
     assert len(cache.get_many(KEYS)) == len(KEYS) - 6
     assert cache.verify().sound  # they were dropped when they were asked for
 
@@ -147,13 +151,13 @@ def newer(record: dict) -> dict:
     return record | {"confidence": [0.1, 0.2], "result": "CurveWithIntervals"}
 
 
-@pytest.mark.parametrize(("of", "readable"), [(older, True), (newer, False)], ids=["older", "newer"])
+@pytest.mark.parametrize(("version", "readable"), [(older, True), (newer, False)], ids=["older", "newer"])
 def test_records_of_other_versions_are_read_or_absent(
-    tmp_path: Path, of: Callable[[dict], dict], readable: bool
+    tmp_path: Path, version: Callable[[dict], dict], readable: bool
 ) -> None:
     cache = CurveCache(tmp_path)
     assert cache._disk is not None
-    cache._disk.set("key", json.dumps(of({"result": "CompressionCurve", **PLANTED.to_dict()})).encode())
+    cache._disk.set("key", json.dumps(version({"result": "CompressionCurve", **PLANTED.to_dict()})).encode())
     assert cache.get("key") == (PLANTED if readable else None) and works(cache)
 
 
@@ -205,25 +209,27 @@ def test_a_file_in_the_place_of_the_folder_is_told(tmp_path: Path) -> None:
     assert works(cache) and "can't be written" in cache.notice and (tmp_path / "cache").read_text() == "not a folder"
 
 
-def filled_up(folder: Path, told: Path, most: int | None = None) -> str:
-    """Fill a cache until its disk is full, in a process of its own; returns what is told."""
-    process = process_kills.context().Process(target=process_kills.fill_disk, args=(folder, told, most), daemon=True)
+def filled_up(folder: Path, notice_file: Path, file_limit: int | None = None) -> str:
+    """Fill a cache until its disk is full, in a separate process; return the notice."""
+    process = process_kills.context().Process(
+        target=process_kills.fill_disk, args=(folder, notice_file, file_limit), daemon=True
+    )
     process.start()
     process.join(CEILING)
     assert process.exitcode == 0
-    return told.read_text()
+    return notice_file.read_text()
 
 
 def test_no_result_is_lost_or_wrong_where_files_may_not_grow(tmp_path: Path) -> None:
-    told = filled_up(tmp_path / "cache", tmp_path / "told", most=200_000)
-    assert "can't be written" in told and "kept until this process ends" in told
+    notice = filled_up(tmp_path / "cache", tmp_path / "told", file_limit=200_000)
+    assert "can't be written" in notice and "kept until this process ends" in notice
     cache = CurveCache(tmp_path / "cache")
     assert cache.notice == "" and cache.verify().sound and works(cache)
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 600 kB."""
+    """Mount a disk of 600 kB."""
     folder = tmp_path / "disk"
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(folder)]
@@ -234,11 +240,11 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 def test_no_result_is_lost_or_wrong_on_a_full_disk(small_disk: Path, tmp_path: Path) -> None:
-    told = filled_up(small_disk / "cache", tmp_path / "told")
-    assert "can't be written (the disk is full)" in told, told
+    notice = filled_up(small_disk / "cache", tmp_path / "told")
+    assert "can't be written (the disk is full)" in notice, notice
     cache = CurveCache(small_disk / "cache")
-    found = cache.verify()
-    assert found.sound and 0 < found.rows < 500
+    verification = cache.verify()
+    assert verification.sound and 0 < verification.rows < 500
     cache.clear()
     assert cache.verify(mend=True).sound and works(cache) and cache.notice == ""
 
@@ -303,21 +309,21 @@ def test_two_servers_and_a_command_line_share_one_cache(tmp_path: Path) -> None:
     for process in processes:
         process.join(CEILING)
     assert [process.exitcode for process in processes] == [0] * 3
-    cache, wanted = CurveCache(tmp_path / "cache"), process_kills.requests(3)
-    found = cache.get_many(request.key for request in wanted)
-    assert cache.verify().sound and len(found) == len(wanted)
-    some = wanted[::4]
-    fresh = dict(sweep(some, CurveCache(tmp_path / "fresh"), device="cpu"))
-    assert all(process_kills.same_curve(found[request.key], fresh[request]) for request in some)
+    cache, requests = CurveCache(tmp_path / "cache"), process_kills.requests(3)
+    curves = cache.get_many(request.key for request in requests)
+    assert cache.verify().sound and len(curves) == len(requests)
+    sample = requests[::4]
+    fresh = dict(sweep(sample, CurveCache(tmp_path / "fresh"), device="cpu"))
+    assert all(process_kills.same_curve(curves[request.key], fresh[request]) for request in sample)
 
 
 def test_queues_of_two_devices_do_not_get_into_each_others_way(tmp_path: Path) -> None:
-    wanted, cache = process_kills.requests(1), CurveCache(tmp_path)
+    requests, cache = process_kills.requests(1), CurveCache(tmp_path)
     queues = [Jobs(cache, device) for device in ("auto", "cpu")]
-    queues[0].ask(wanted[:3], "one")
-    queues[1].ask(wanted[3:], "two")
-    wait_until(lambda: not any(queue.busy(wanted) for queue in queues))
-    assert [queue.status(wanted).failed for queue in queues] == [{}, {}]
-    assert len(cache.get_many(request.key for request in wanted)) == len(wanted)
+    queues[0].ask(requests[:3], "one")
+    queues[1].ask(requests[3:], "two")
+    wait_until(lambda: not any(queue.busy(requests) for queue in queues))
+    assert [queue.status(requests).failed for queue in queues] == [{}, {}]
+    assert len(cache.get_many(request.key for request in requests)) == len(requests)
     for queue in queues:
         queue.close()

@@ -1,4 +1,4 @@
-"""A process that is killed (-9) in the middle of a sweep or a training leaves nothing wrong behind, and the next one goes on."""
+"""A process that is killed (-9) in the middle of a sweep or a training leaves nothing damaged, and the next one continues."""
 
 import os
 import random
@@ -23,13 +23,13 @@ FEW, MANY = 2, 15
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], dict[str, CompressionCurve]]:
-    """What a process that nobody kills computes of so many classes."""
+    """Return the results of a process that is not killed, by number of classes."""
 
     @cache
-    def of(n_classes: int) -> dict[str, CompressionCurve]:
+    def answers(n_classes: int) -> dict[str, CompressionCurve]:
         return process_kills.reference_curves(process_kills.requests(n_classes), tmp_path_factory.mktemp("fresh"))
 
-    return of
+    return answers
 
 
 @pytest.mark.parametrize(("kills", "n_classes"), [(FEW, 3), pytest.param(MANY, 10, marks=pytest.mark.soak)])
@@ -42,22 +42,24 @@ def test_a_killed_sweep_goes_on_where_it_was(
     n_classes: int,
 ) -> None:
     random.seed(0)
-    folder, told, counts, fresh = tmp_path / "cache", tmp_path / "told", [0], undisturbed(n_classes)
+    folder, reports, counts, fresh = tmp_path / "cache", tmp_path / "told", [0], undisturbed(n_classes)
     assert len(fresh) == 5 * n_classes
     for i in range(kills):
         at_work = process_kills.has_lines(
-            told / str(i), counts[-1]
+            reports / str(i), counts[-1]
         )  # a new curve is there; the first kill comes before any
         ready = at_work if i else folder.exists
         process_kills.kill(
-            target, folder, told / str(i), n_classes, after=process_kills.random_seconds(0.2), ready=ready
+            target, folder, reports / str(i), n_classes, after=process_kills.random_seconds(0.2), ready=ready
         )
-        counts.append(process_kills.check_after_kill(folder, told, fresh))
+        counts.append(process_kills.check_after_kill(folder, reports, fresh))
         assert counts[-1] >= counts[-2]
     assert counts[-1] > 0
     before = CurveCache(folder).get_many(fresh)
-    assert not process_kills.kill(target, folder, told / "last", n_classes, after=CEILING)  # nobody disturbs this one
-    assert process_kills.check_after_kill(folder, told, fresh) == len(fresh)
+    assert not process_kills.kill(
+        target, folder, reports / "last", n_classes, after=CEILING
+    )  # nobody disturbs this one
+    assert process_kills.check_after_kill(folder, reports, fresh) == len(fresh)
     after = CurveCache(folder).get_many(before)
     assert after == before  # with the seconds that they took: none of them was computed again
 
@@ -65,29 +67,33 @@ def test_a_killed_sweep_goes_on_where_it_was(
 @pytest.mark.parametrize("kills", [FEW, pytest.param(MANY, marks=pytest.mark.soak)])
 def test_files_that_a_killed_process_left_are_swept(tmp_path: Path, kills: int) -> None:
     random.seed(1)
-    folder, told = tmp_path / "cache", tmp_path / "told"
+    folder, reports = tmp_path / "cache", tmp_path / "told"
     for i in range(kills):
-        ready = process_kills.has_lines(told / str(i), 3)
+        ready = process_kills.has_lines(reports / str(i), 3)
         assert process_kills.kill(
-            process_kills.put_large_values, folder, told / str(i), after=process_kills.random_seconds(0.2), ready=ready
+            process_kills.put_large_values,
+            folder,
+            reports / str(i),
+            after=process_kills.random_seconds(0.2),
+            ready=ready,
         )
-        process_kills.check_large_after_kill(folder, told)
+        process_kills.check_large_after_kill(folder, reports)
     orphan = folder / "ab" / "cd" / f"{'0' * 28}.val"  # whether a kill has left one is a matter of chance
     orphan.parent.mkdir(parents=True, exist_ok=True)
     orphan.write_bytes(b"x")
-    others = [folder / "README.md", folder / "ab" / "notes.val"]
-    for path in others:
+    foreign_files = [folder / "README.md", folder / "ab" / "notes.val"]
+    for path in foreign_files:
         path.write_text("not the cache's")
     CurveCache(folder).close()
     assert orphan.exists()  # it may be of a process that is about to write its row
     old = time.time() - 3600
-    for path in (orphan, *others):
+    for path in (orphan, *foreign_files):
         os.utime(path, (old, old))
     CurveCache(folder).close()
-    assert not orphan.exists() and all(path.exists() for path in others)
+    assert not orphan.exists() and all(path.exists() for path in foreign_files)
 
 
-@pytest.mark.soak  # what such a run looks like is read in tests/evidence/test_records.py
+@pytest.mark.soak  # tests/evidence/test_records.py reads such a run
 def test_a_killed_training_leaves_a_run_that_is_known_as_unfinished(tmp_path: Path) -> None:
     random.seed(2)
     run = tmp_path / "digits-mlp-p0.4-s0" / "run.jsonl"

@@ -1,4 +1,4 @@
-"""What would not fit is refused before it starts; what runs out of memory ends alone, with an explanation, and the queue goes on."""
+"""A request that would not fit is refused before it starts; one that runs out of memory ends alone, explained, and the queue continues."""
 
 import json
 import sys
@@ -42,7 +42,7 @@ ALLOCATORS = {
 }
 
 DIFFERENT = ("numpy", "torch")
-"""The others are told from other errors in the same place, which is seen for all of them."""
+"""Allocators in the fast suite; the others are recognised by the same code."""
 
 
 def written(root: Path, files: dict[str, str]) -> Path:
@@ -91,7 +91,7 @@ def test_what_is_free_is_the_least_of_what_system_and_containers_leave(
 
 
 def by_another_process(target: Callable[..., None], *arguments: Any) -> list[Any]:
-    """What a process tells in the file that is its last argument; nobody else takes memory there."""
+    """Return the report of a separate process, in the file that is its last argument; nothing else uses memory there."""
     process = process_kills.context().Process(target=target, args=arguments, daemon=True)
     process.start()
     process.join(CEILING)
@@ -104,11 +104,11 @@ SHAPES = (("mu", 50_000, 64), ("pca", 100_000, 64), ("hals", 200, 2048), ("hals"
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the peak can be reset on Linux only")
 def test_the_estimate_is_what_a_factorisation_takes(tmp_path: Path) -> None:
-    told = by_another_process(memory_use.measure_factorizations, SHAPES, tmp_path / "told")
-    for (method, rows, channels), taken in zip(SHAPES, told, strict=True):
+    peaks = by_another_process(memory_use.measure_factorizations, SHAPES, tmp_path / "told")
+    for (method, rows, channels), peak in zip(SHAPES, peaks, strict=True):
         options: dict[str, Any] = {"method": "pca"} if method == "pca" else {"solver": method, "n_starts": 2}
         estimate = factorization_bytes(rows, channels, default_ranks(min(rows, channels)), **options)
-        assert 0.6 * taken < estimate < 2 * taken + 40 * 2**20, (method, estimate / 2**20, taken / 2**20)
+        assert 0.6 * peak < estimate < 2 * peak + 40 * 2**20, (method, estimate / 2**20, peak / 2**20)
 
 
 def test_the_estimate_grows_with_what_it_is_asked_for() -> None:
@@ -121,8 +121,8 @@ def test_the_estimate_grows_with_what_it_is_asked_for() -> None:
         factorization_bytes(10, 10, [1], method="svd")
     entry = lookup(LARGE.entry)
     network = SplitNetwork(entry.load_model(), entry.load_pool().inputs[:2])
-    few, many = (curve_bytes(network, LARGE, n, default_ranks) for n in (10, 40))
-    assert 2 * few < many < 5 * few
+    small, large = (curve_bytes(network, LARGE, n, default_ranks) for n in (10, 40))
+    assert 2 * small < large < 5 * small
 
 
 def test_what_would_not_fit_is_refused_before_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,9 +133,11 @@ def test_what_would_not_fit_is_refused_before_it_starts(monkeypatch: pytest.Monk
     monkeypatch.setattr(compute_module, "compression_curves", never)
     with pytest.raises(NmfdiagError) as refused:
         compute(LARGE, device="cpu")
-    words = str(refused.value)
-    assert "conv1_1 of digits-cnn-p0-s0 needs about" in words and "2 MiB are free" in words and "not begun" in words
-    assert "samples a batch (now 50)" in words and "coarse rank grid" in words and "deeper layer" in words
+    message = str(refused.value)
+    assert (
+        "conv1_1 of digits-cnn-p0-s0 needs about" in message and "2 MiB are free" in message and "not begun" in message
+    )
+    assert "samples a batch (now 50)" in message and "coarse rank grid" in message and "deeper layer" in message
 
 
 @pytest.mark.parametrize(
@@ -153,28 +155,29 @@ def test_an_allocation_that_fails_ends_its_job_and_no_other(
         return real(network, layer, *arguments, **options)
 
     monkeypatch.setattr(compute_module, "compression_curves", sometimes)
-    words = failure_of(Jobs(CurveCache(tmp_path), "cpu"))
+    message = failure_of(Jobs(CurveCache(tmp_path), "cpu"))
     assert (
-        "not enough memory for conv1_1 of digits-cnn-p0-s0" in words and "at most 25 samples a batch (now 50)" in words
+        "not enough memory for conv1_1 of digits-cnn-p0-s0" in message
+        and "at most 25 samples a batch (now 50)" in message
     )
-    assert str(error)[:40] in words
+    assert str(error)[:40] in message
 
 
 def failure_of(queue: Jobs) -> str:
-    """What is said of the large curve; the small one after it must be there."""
+    """Return the message about the large curve; the small one after it must be computed."""
     queue.ask([SMALL], "me")
     queue.ask([LARGE], "me")  # what is asked for last comes first
     wait_until(lambda: not queue.busy([SMALL, LARGE]))
     assert list(queue.results([SMALL, LARGE])) == [SMALL]
-    [words] = queue.status([SMALL, LARGE]).failed.values()
+    [message] = queue.status([SMALL, LARGE]).failed.values()
     queue.close()
-    return words
+    return message
 
 
 def test_memory_that_runs_out_in_a_networks_own_code_is_told_as_such(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever a network raises is told as an input that it can't take, but for this."""
+    """Any error of a network is reported as an input that it can't take, except this one."""
     cut = SplitNetwork.cut
 
     def full(self: SplitNetwork, layer: str, inputs: torch.Tensor) -> Any:
@@ -197,13 +200,13 @@ def test_results_of_other_kinds_are_told_the_same(tmp_path: Path, monkeypatch: p
     request, queue = SupportRequest("digits-mlp-p0-s0", "fc2", 1), Jobs(CurveCache(tmp_path), "cpu")
     queue.ask([request], "me")
     wait_until(lambda: not queue.busy([request]))
-    [words] = queue.status([request]).failed.values()
-    assert words == "There was not enough memory for fc2 of digits-mlp-p0-s0. Take at most 10 samples a batch (now 20), or a deeper layer, which has fewer rows."  # fmt: skip
+    [message] = queue.status([request]).failed.values()
+    assert message == "There was not enough memory for fc2 of digits-mlp-p0-s0. Take at most 10 samples a batch (now 20), or a deeper layer, which has fewer rows."  # fmt: skip
     queue.close()
 
 
 def test_what_does_not_fit_together_is_computed_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As on a GPU, which takes the classes of a layer along."""
+    """Compute several classes of a layer together, as on a GPU."""
     real, sizes = compute_module.compression_curves, []
 
     def together(network: SplitNetwork, layer: str, batches: list, **options: Any) -> Any:
@@ -213,8 +216,8 @@ def test_what_does_not_fit_together_is_computed_one_by_one(monkeypatch: pytest.M
         return real(network, layer, batches, **options)
 
     monkeypatch.setattr(compute_module, "compression_curves", together)
-    wanted = [CurveRequest("digits-mlp-p0-s0", "fc5", c, per_class=10, grid="coarse") for c in (0, 1, 77)]
-    answers = compute_together(wanted, device="cpu")
+    requests = [CurveRequest("digits-mlp-p0-s0", "fc5", c, per_class=10, grid="coarse") for c in (0, 1, 77)]
+    answers = compute_together(requests, device="cpu")
     assert sizes == [2, 1, 1, 0] and [type(answer) for answer in answers] == [
         CompressionCurve,
         CompressionCurve,
@@ -243,6 +246,8 @@ def raised_from(error: Exception, cause: Exception) -> Exception:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="address space is limited on Linux only")
 def test_a_process_that_may_not_grow_says_so_and_goes_on(tmp_path: Path) -> None:
-    refused, begun = by_another_process(memory_use.compute_without_memory, tmp_path / "cache", tmp_path / "told")
-    assert "it was not begun" in refused and begun.startswith("There was not enough memory")
-    assert all("conv1_1 of cifar10-cnn-p0-s0" in words and "samples a batch" in words for words in (refused, begun))
+    refused, ran_out = by_another_process(memory_use.compute_without_memory, tmp_path / "cache", tmp_path / "told")
+    assert "it was not begun" in refused and ran_out.startswith("There was not enough memory")
+    assert all(
+        "conv1_1 of cifar10-cnn-p0-s0" in message and "samples a batch" in message for message in (refused, ran_out)
+    )

@@ -1,4 +1,4 @@
-"""Whoever is measured is left as it was, to the last bit: networks that keep things, random states, hooks, modes, the whole process.
+"""A measured network is left as it was, to the last bit: with kept values, random states, hooks and modes, and the whole process.
 
 A snapshot of everything is taken before and after, where measuring succeeds and where it fails. What a caller may see is compared, not
 what a library has cached for itself.
@@ -28,17 +28,17 @@ Y = torch.arange(24) % 2
 
 
 class Base(nn.Module):
-    """Two ReLU layers; ``seen`` is what a subclass does with the hidden values."""
+    """Two ReLU layers; a subclass uses the hidden values in ``observe``."""
 
     def __init__(self) -> None:
         super().__init__()
         self.first, self.second, self.last = nn.Linear(12, 16), nn.Linear(16, 16), nn.Linear(16, 4)
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         return hidden
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.last(F.relu(self.second(self.seen(F.relu(self.first(x))))))
+        return self.last(F.relu(self.second(self.observe(F.relu(self.first(x))))))
 
 
 class Keeping(Base):
@@ -49,7 +49,7 @@ class Keeping(Base):
         self.hidden: Tensor | None = None
         self.calls, self.means, self.by_size = 0, [0.5], {"n": [1]}
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         self.hidden, self.calls = hidden, self.calls + 1
         self.means.append(float(hidden.detach().mean()))
         self.by_size["n"].append(len(hidden))
@@ -57,18 +57,18 @@ class Keeping(Base):
 
 
 class NewAttribute(Base):
-    """It keeps what it didn't have before."""
+    """It adds an attribute."""
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         self.cache = hidden.detach()
         return hidden
 
 
 class InsideAnother(Base):
-    """What it keeps is an object of its own."""
+    """It keeps values in another object."""
 
     class Meter:
-        """Sums up what it is told."""
+        """Sums up values."""
 
         total, values = 0.0, ()
 
@@ -76,21 +76,21 @@ class InsideAnother(Base):
         super().__init__()
         self.meter = self.Meter()
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         self.meter.total += float(hidden.detach().sum())
         self.meter.values += (len(hidden),)  # type: ignore[assignment]
         return hidden
 
 
 class RunningMean(Base):
-    """It updates a buffer, in evaluation too; one in place, one anew."""
+    """It updates a buffer, in evaluation too; one in place, one replaced."""
 
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(16))
         self.register_buffer("steps", torch.tensor(0))
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         with torch.no_grad():
             self.mean.mul_(0.9).add_(hidden.mean(0), alpha=0.1)
         self.steps = self.steps + 1
@@ -100,7 +100,7 @@ class RunningMean(Base):
 class WritesWeights(Base):
     """It normalises its weights in place, as spectral normalisation by hand does."""
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         with torch.no_grad():
             self.second.weight.div_(self.second.weight.norm() + 1)
         return hidden
@@ -109,7 +109,7 @@ class WritesWeights(Base):
 class Chance(Base):
     """It draws from Python, NumPy and torch."""
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         random.random(), np.random.rand()
         return hidden + 0 * torch.rand(1)
 
@@ -135,7 +135,7 @@ class Modes(Base):
         self.first.requires_grad_(False)
         self.last.weight.grad = torch.ones_like(self.last.weight)
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         return self.drop(self.norm(hidden))
 
 
@@ -147,14 +147,14 @@ class BatchStatistics(Base):
         self.norm = nn.BatchNorm1d(16, track_running_stats=False)
         self.momentum = nn.BatchNorm1d(16)
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         return self.momentum(self.norm(hidden))
 
 
 class SwitchesMode(Base):
     """It sets its own mode."""
 
-    def seen(self, hidden: Tensor) -> Tensor:
+    def observe(self, hidden: Tensor) -> Tensor:
         self.second.train()
         return hidden
 
@@ -180,12 +180,12 @@ MEASURES: dict[str, Callable[[nn.Module, Tensor, Tensor], Any]] = {
 
 @pytest.fixture(autouse=True, scope="module")
 def _warmed_up() -> None:
-    """What is set up once in a process: kernels are compiled and loaded, modules imported."""
+    """Compile and load kernels and import modules, once per process."""
     for measure in MEASURES.values():
         measure(Base(), X, Y)
 
 
-def made(make: Callable[[], nn.Module]) -> nn.Module:
+def seeded(make: Callable[[], nn.Module]) -> nn.Module:
     torch.manual_seed(0)
     model = make()
     return model if isinstance(model, Modes) else model.train()
@@ -194,27 +194,27 @@ def made(make: Callable[[], nn.Module]) -> nn.Module:
 @pytest.mark.parametrize("measure", MEASURES)
 @pytest.mark.parametrize("make", NETWORKS, ids=lambda make: make.__name__)
 def test_success_leaves_nothing(make: Callable[[], nn.Module], measure: str) -> None:
-    model, x, y = made(make), X.clone(), Y.clone()
+    model, x, y = seeded(make), X.clone(), Y.clone()
     before = full_snapshot(model, x, y)
     MEASURES[measure](model, x, y)
     assert differences(before, full_snapshot(model, x, y)) == []
 
 
 class Stops(BaseException):
-    """As Ctrl-C: no measuring may swallow it."""
+    """An interruption such as Ctrl-C, which measuring must not swallow."""
 
 
 class Fails(Keeping):
-    """It fails at its n-th call, having changed all that the others change."""
+    """It fails at its n-th call, after changing everything that the others change."""
 
-    def __init__(self, at: int, error: type[BaseException]) -> None:
+    def __init__(self, failing_call: int, error: type[BaseException]) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(16))
-        self.__dict__["left"] = [at]
+        self.__dict__["left"] = [failing_call]
         self.error = error
 
-    def seen(self, hidden: Tensor) -> Tensor:
-        super().seen(hidden)
+    def observe(self, hidden: Tensor) -> Tensor:
+        super().observe(hidden)
         self.mean.add_(1)
         random.random(), np.random.rand(), torch.rand(1)
         FAILING["calls"] += 1
@@ -228,21 +228,21 @@ FAILING = {"calls": 0}
 
 
 @pytest.mark.parametrize("measure", MEASURES)
-@pytest.mark.parametrize("at", [1, 3])
+@pytest.mark.parametrize("failing_call", [1, 3])
 @pytest.mark.parametrize("error", [RuntimeError, MemoryError, Stops])
 def test_failure_leaves_nothing(
-    measure: str, at: int, error: type[BaseException], caplog: pytest.LogCaptureFixture
+    measure: str, failing_call: int, error: type[BaseException], caplog: pytest.LogCaptureFixture
 ) -> None:
     torch.manual_seed(0)
     FAILING["calls"] = 0
-    model, x, y = Fails(at, error).train(), X.clone(), Y.clone()
+    model, x, y = Fails(failing_call, error).train(), X.clone(), Y.clone()
     before = full_snapshot(model, x, y)
     raised: BaseException | None = None
     try:
         MEASURES[measure](model, x, y)
     except BaseException as caught:  # what kind it is is asked below
         raised = caught
-    assert FAILING["calls"] >= at
+    assert FAILING["calls"] >= failing_call
     assert isinstance(raised, Stops) == (error is Stops), f"{raised!r}"
     del raised
     assert differences(before, full_snapshot(model, x, y)) == []
@@ -256,23 +256,23 @@ CONTEXTS: dict[str, Callable[[], Any]] = {
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_the_monitor_measures_the_same_in_any_context(context: str) -> None:
-    model = made(Modes)
+    model = seeded(Modes)
     alone = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
     expected = [alone.on_epoch_end(model, epoch)["curves"] for epoch in (1, 2, 3)]
     monitor = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
     with CONTEXTS[context]():
         before = full_snapshot(model, X, Y)
-        measured = [monitor.on_epoch_end(model, 1)["curves"]]
+        curves = [monitor.on_epoch_end(model, 1)["curves"]]
         assert differences(before, full_snapshot(model, X, Y)) == []
-    measured += [monitor.on_epoch_end(model, epoch)["curves"] for epoch in (2, 3)]
-    assert measured == expected
+    curves += [monitor.on_epoch_end(model, epoch)["curves"] for epoch in (2, 3)]
+    assert curves == expected
 
 
 @pytest.mark.parametrize("make", [Keeping, RunningMean, Modes, BatchStatistics], ids=lambda make: make.__name__)
 def test_between_forward_and_backward_the_gradients_stay(make: Callable[[], nn.Module]) -> None:
     gradients = []
     for watches in (False, True):
-        model = made(make)
+        model = seeded(make)
         torch.manual_seed(1)
         loss = F.cross_entropy(model(X), Y)
         if watches:
@@ -283,7 +283,7 @@ def test_between_forward_and_backward_the_gradients_stay(make: Callable[[], nn.M
 
 
 def test_no_thread_and_no_file_is_left(tmp_path: Any) -> None:
-    model = made(Base)
+    model = seeded(Base)
     monitor = nmfdiag.MemorizationMonitor(X, Y, folder=tmp_path / "run", per_class=6, overhead=1e9)
     monitor.on_epoch_end(model, 1)
     threads, opened = set(threading.enumerate()), _open_files()
@@ -303,7 +303,7 @@ def _open_files() -> list[str]:
 
 def test_a_network_that_changes_goes_on_being_measured() -> None:
     monitor = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
-    model = made(Base)
+    model = seeded(Base)
     wider = copy.deepcopy(model)
     wider.second, wider.last = nn.Linear(16, 24), nn.Linear(24, 4)  # type: ignore[assignment]
     for epoch, network in enumerate(
@@ -313,18 +313,18 @@ def test_a_network_that_changes_goes_on_being_measured() -> None:
 
 
 def test_every_difference_is_noticed() -> None:
-    """The snapshot itself: each thing that measuring could leave behind is seen."""
-    model = made(Keeping)
+    """The snapshot itself: each thing that measuring could leave behind is noticed."""
+    model = seeded(Keeping)
     changes: dict[str, Callable[[], Any]] = {
         "the network": lambda: model.means.append(1.0), "Python's random state": random.random, "NumPy's": np.random.rand,
         "torch's": lambda: torch.rand(1), "its parts": lambda: setattr(model, "last", copy.deepcopy(model.last)),
         "warnings": lambda: warnings.filters.insert(0, ("ignore", None, UserWarning, None, 0)),
     }  # fmt: skip
-    kept = list(warnings.filters)
+    filters = list(warnings.filters)
     try:
         for name, change in changes.items():
             before = full_snapshot(model, X, Y)
             change()
             assert name in differences(before, full_snapshot(model, X, Y))
     finally:
-        warnings.filters[:] = kept
+        warnings.filters[:] = filters

@@ -21,19 +21,21 @@ def test_readers_at_once_do_not_disturb_each_other(
     tmp_path: Path, n_visitors: int, steps: int, batch: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visitors, "THINK_SECONDS", (0, 0.2))
-    told = tmp_path / "told"
+    reports = tmp_path / "told"
     choice = replace(server_restarts.reader_choice(), batch=batch, per_class=10, grid="coarse")
-    with serve(tmp_path, {visitors.KEY_FILE_VARIABLE: str(told)}, visitors.PROGRAM) as (base, _):
+    with serve(tmp_path, {visitors.KEY_FILE_VARIABLE: str(reports)}, visitors.PROGRAM) as (base, _):
         readers = [server_restarts.Reader(base, choice) for _ in range(2)]
         stray = Astray(base, visitors.initial_choices(1, random.Random(0))[0], "curves")
-        found = asyncio.run(everybody(readers, visitors.visit_together(base, n_visitors, lambda done: done < steps)))
-        asyncio.run(stray.spend(random.Random(0), lambda done: False))
-    assert [visit.errors for visit in [*found, *readers]] == [[]] * (n_visitors + 2)
-    assert [visit.crossed for visit in [*found, *readers]] == [[]] * (n_visitors + 2)
-    assert all(visit.loads for visit in found) and any(visit.changes for visit in found)
+        outcomes = asyncio.run(
+            everybody(readers, visitors.visit_together(base, n_visitors, lambda n_done: n_done < steps))
+        )
+        asyncio.run(stray.spend(random.Random(0), lambda n_done: False))
+    assert [visit.errors for visit in [*outcomes, *readers]] == [[]] * (n_visitors + 2)
+    assert [visit.crossed for visit in [*outcomes, *readers]] == [[]] * (n_visitors + 2)
+    assert all(visit.loads for visit in outcomes) and any(visit.changes for visit in outcomes)
     assert stray.crossed and "p = 0.4" in stray.crossed[0] and stray.errors == []  # so it would have been noticed
     assert log_errors(tmp_path) == ""
-    keys = visitors.read_keys(told)
+    keys = visitors.read_keys(reports)
     assert {request.key for request in choice.requests()} <= set(keys) and len(keys) == len(set(keys))
 
 

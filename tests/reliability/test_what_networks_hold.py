@@ -75,7 +75,7 @@ class Slotted:
 
 
 class OwnList(list):
-    """A list that has attributes, and says otherwise what it holds."""
+    """A list with attributes, whose own methods misreport its content."""
 
     def __iter__(self) -> Any:
         return iter(())
@@ -127,11 +127,11 @@ CASES: dict[str, tuple[Callable[[], Any], Callable[[Any, nn.Module], Any], Calla
     "method of a list": (lambda: [].append, lambda append, _: append(1), lambda append: list(append.__self__)),
     "queue": (queue.Queue, lambda q, _: q.put(1), lambda q: (q.qsize(), q.unfinished_tasks)),
     "count": (itertools.count, lambda count, _: next(count), repr),
-    "count in a tuple": (lambda: [(itertools.count(), 1)], lambda held, _: next(held[0][0]), lambda held: repr(held[0][0])),
+    "count in a tuple": (lambda: [(itertools.count(), 1)], lambda pairs, _: next(pairs[0][0]), lambda pairs: repr(pairs[0][0])),
     "tensor in an object": (lambda: SimpleNamespace(n=torch.zeros(2)), lambda o, _: o.n.add_(1), lambda o: bits(o.n)),
     "attribute of a tensor": (lambda: torch.zeros(1), lambda t, _: setattr(t, "n", 1), lambda t: dict(vars(t))),
 }  # fmt: skip
-"""What is held, what each call does with it, and what is seen of it."""
+"""By name: the held object, its use in each call, and the part that is compared."""
 
 
 def holding(name: str) -> Base:
@@ -258,20 +258,22 @@ NETWORKS: dict[str, Callable[[], Base]] = {name: partial(holding, name) for name
 }
 
 
-@pytest.mark.parametrize("at", [0, 1, 4], ids=lambda at: f"fails at {at}" if at else "succeeds")
+@pytest.mark.parametrize(
+    "failing_call", [0, 1, 4], ids=lambda failing_call: f"fails at {failing_call}" if failing_call else "succeeds"
+)
 @pytest.mark.parametrize("name", NETWORKS)
-def test_what_a_network_holds_is_put_back(name: str, at: int) -> None:
+def test_what_a_network_holds_is_put_back(name: str, failing_call: int) -> None:
     torch.manual_seed(0)
     model = NETWORKS[name]().train()
     before = model.state()
-    FAILING.update(at=at, calls=0)
+    FAILING.update(at=failing_call, calls=0)
     try:
         nmfdiag.compression_curve(model, "relu", X, Y, method="pca", ranks=[1, 8])
     except nmfdiag.NmfdiagError:
-        assert at
+        assert failing_call
     finally:
         FAILING.update(at=0)
-    assert FAILING["calls"] >= (at or 3)
+    assert FAILING["calls"] >= (failing_call or 3)
     assert model.state() == before
     model(X)
     assert model.state() != before  # the state is what a call changes
@@ -306,12 +308,12 @@ def test_unregistered_modules_are_evaluated_and_it_is_said() -> None:
 
 
 def test_what_cannot_be_put_back_is_said() -> None:
-    def drawn() -> Any:
+    def numbers() -> Any:
         yield from range(10**6)
 
     class Drawing(Base):
         def hold(self) -> None:
-            self.numbers = [drawn()]
+            self.numbers = [numbers()]
 
         def keep(self, x: Tensor) -> Tensor:
             next(self.numbers[0])
@@ -322,14 +324,14 @@ def test_what_cannot_be_put_back_is_said() -> None:
 
 
 class Refusing:
-    """An object that shows nothing of itself."""
+    """An object whose attributes can't be read."""
 
     def __getattribute__(self, name: str) -> Any:
         raise RuntimeError(name)
 
 
 class OwnDict(dict):
-    """A dictionary that does not give out what it holds."""
+    """A dictionary whose content can't be read."""
 
     def items(self) -> Any:
         raise RuntimeError("items")
@@ -351,9 +353,9 @@ def test_odd_things_that_are_held_disturb_nothing() -> None:
 
 
 def test_much_that_is_held_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A memory of many objects, a large array and a long chain cost little, and it is said what is left."""
-    for name, most in {"OBJECTS": 500, "ENTRIES": 100, "LARGE_BYTES": 2**20}.items():
-        monkeypatch.setattr(snapshot, name, most)
+    """A memory of many objects, a large array and a long chain cost little, and the rest is reported."""
+    for name, limit in {"OBJECTS": 500, "ENTRIES": 100, "LARGE_BYTES": 2**20}.items():
+        monkeypatch.setattr(snapshot, name, limit)
     model = holding("Counter")
     model.memory = deque([Meter() for _ in range(1000)])
     model.pixels = np.zeros(2**21, np.uint8)
@@ -363,18 +365,18 @@ def test_much_that_is_held_is_not_followed(monkeypatch: pytest.MonkeyPatch) -> N
         last.inner = Meter()  # type: ignore[assignment]
         last = last.inner  # type: ignore[assignment]
     last.inner = model.chain  # type: ignore[assignment]
-    held = list(model.memory)
-    with evaluating(model, X) as kept:
+    values = list(model.memory)
+    with evaluating(model, X) as state:
         model.memory.append(Meter())
         for meter in (model.chain, last):
             meter()
     assert (model.chain.n, last.n) == (0, 1)
-    assert len(model.memory) == len(held) and all(a is b for a, b in zip(model.memory, held, strict=True))
-    assert "a tuple of 1000 objects, an array of 2 MiB, more than" in " ".join(kept.remarks)
+    assert len(model.memory) == len(values) and all(a is b for a, b in zip(model.memory, values, strict=True))
+    assert "a tuple of 1000 objects, an array of 2 MiB, more than" in " ".join(state.remarks)
 
 
 def test_a_network_may_hold_its_own_monitor() -> None:
-    """What we keep ourselves is not put back."""
+    """The monitor's own state is not restored."""
     model = holding("Counter")
     model.monitor = nmfdiag.MemorizationMonitor(X, Y, per_class=6, overhead=1e9)
     for epoch in range(2):

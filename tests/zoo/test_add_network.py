@@ -1,4 +1,4 @@
-"""A torchvision classifier becomes a network of the user's zoo: what is stored, that curves come, and every refusal."""
+"""A torchvision classifier becomes a network of the user's zoo: its files, its curves, and every refusal."""
 
 import json
 import pickle
@@ -111,17 +111,17 @@ def test_what_the_sidebar_says(added: ZooEntry) -> None:
 def test_the_classes_page_shows_those_that_are_there(added: ZooEntry) -> None:
     last = list(added.layers)[-1]
     choice = Choice((added,), last, methods=("pca",), grid="coarse")
-    found = single_class_curves(
+    curves = single_class_curves(
         choice, {request: compute(request, device="cpu") for request in choice.requests(layers=[last])}
     )
-    figure = map_figure(found, 0.0, class_idx=GOLDFISH)
+    figure = map_figure(curves, 0.0, class_idx=GOLDFISH)
     assert list(figure.data[0].y) == ["tench", "goldfish"] and len(figure.data[0].z) == 2
     assert [row[-1] for row in figure.data[0].z] == [0, 1]
-    assert class_of("goldfish", found, 0.0) == GOLDFISH
+    assert class_of("goldfish", curves, 0.0) == GOLDFISH
     with pytest.raises(NmfdiagError, match=r"Unknown class 'great white shark' \(available: tench, goldfish\)\."):
-        class_of("great white shark", found, 0.0)
-    assert found.points(last) == []
-    assert "added without --test" in classes_answer(found, 0.0, last)
+        class_of("great white shark", curves, 0.0)
+    assert curves.points(last) == []
+    assert "added without --test" in classes_answer(curves, 0.0, last)
     row = network_table([added]).iloc[0]
     assert row["test accuracy"] is None and row["generalisation error"] is None and row["training samples"] is None
 
@@ -132,7 +132,7 @@ def test_safetensors_test_images_and_some_classes(place: Path, network: nn.Modul
     steps: list[float] = []
     entry = add(
         "gold", ARCH, tmp_path / "w.safetensors", place / "train", test=place / "test", classes=["goldfish"], per_class=2,
-        zoo=tmp_path / "zoo", on_progress=lambda done, words: steps.append(done),
+        zoo=tmp_path / "zoo", on_progress=lambda share, text: steps.append(share),
     )  # fmt: skip
     assert entry.classes == (GOLDFISH,) and len(entry.load_pool().inputs) == 2
     assert entry.test_accuracy == 1.0
@@ -150,16 +150,16 @@ def test_a_network_of_other_classes_takes_the_names_of_their_folders(tmp_path: P
 def test_the_weights_that_torchvision_would_download(
     place: Path, network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[dict[str, Any]] = []
+    downloads: list[dict[str, Any]] = []
 
     def download(url: str, **options: Any) -> dict[str, torch.Tensor]:
-        asked.append({"url": url, **options})
+        downloads.append({"url": url, **options})
         return network.state_dict()
 
     monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", download)
     entry = add("web", ARCH, "imagenet", place / "train", zoo=tmp_path)
     assert entry.trained_with["weights"] == "SqueezeNet1_1_Weights.IMAGENET1K_V1"
-    assert asked[0]["url"] == models.SqueezeNet1_1_Weights.DEFAULT.url and asked[0]["weights_only"]
+    assert downloads[0]["url"] == models.SqueezeNet1_1_Weights.DEFAULT.url and downloads[0]["weights_only"]
 
     def offline(url: str, **options: Any) -> None:
         raise URLError("no route")
@@ -175,7 +175,7 @@ class Trap:
 
 
 @pytest.mark.parametrize(
-    ("weights", "words"),
+    ("weights", "message"),
     [
         ("nowhere.pth", r"There is no weights file .*accepted are 'imagenet' or a"),
         ("damaged.pth", r"The weights damaged\.pth can't be read"),
@@ -189,7 +189,7 @@ class Trap:
         ("nan.pth", r"The weights nan\.pth hold NaN or infinite values, in features\.0\.weight"),
     ],
 )
-def test_weights_that_are_none(place: Path, network: nn.Module, tmp_path: Path, weights: str, words: str) -> None:
+def test_weights_that_are_none(place: Path, network: nn.Module, tmp_path: Path, weights: str, message: str) -> None:
     state = network.state_dict()
     for name in ("damaged.pth", "damaged.safetensors"):
         (tmp_path / name).write_bytes(b"\x80\x02nonsense")
@@ -204,7 +204,7 @@ def test_weights_that_are_none(place: Path, network: nn.Module, tmp_path: Path, 
     }
     if weights in contents:
         torch.save(contents[weights], tmp_path / weights)
-    with pytest.raises(NmfdiagError, match=words):
+    with pytest.raises(NmfdiagError, match=message):
         add("bad", ARCH, tmp_path / weights, place / "train", zoo=tmp_path / "zoo")
     assert not Path("/tmp/nmfdiag-trap").exists()
     assert not (tmp_path / "zoo").exists()
@@ -217,8 +217,10 @@ def test_names_that_are_none_or_taken(place: Path, tmp_path: Path, name: str) ->
 
 
 def test_what_else_is_refused(place: Path, added: ZooEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(words: str, *, name: str = "x", arch: str = ARCH, data: Path = place / "train", **options: Any) -> None:
-        with pytest.raises(NmfdiagError, match=words):
+    def refused(
+        message: str, *, name: str = "x", arch: str = ARCH, data: Path = place / "train", **options: Any
+    ) -> None:
+        with pytest.raises(NmfdiagError, match=message):
             add(name, arch, place / "weights.pth", data, zoo=added.folder.parent, **options)
 
     refused("The name 'fish' is taken", name="fish")

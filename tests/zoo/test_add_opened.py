@@ -1,4 +1,4 @@
-"""A network that was opened becomes one of the user's zoo: what is stored, that its curves are its own, and what may be replaced."""
+"""A network that was opened becomes one of the user's zoo: its files, its curves, and the rules of replacing it."""
 
 import os
 import shutil
@@ -66,21 +66,21 @@ def smooth_entry(smooth: Opened) -> ZooEntry:
 
 
 def same_curve(entry: ZooEntry, opened: Opened, layer: str, class_idx: int, method: str) -> CompressionCurve:
-    """The job queue's curve, which must be that of the opened network on its own."""
+    """Return the job queue's curve, which must equal that of the opened network."""
     request = CurveRequest(entry.name, layer, class_idx, method, grid="coarse", per_class=10)
-    found = compute(request, device="cpu")
+    curve = compute(request, device="cpu")
     batch = single_class_batch(opened.inputs, opened.given_labels, class_idx, size=10)
     alone = compression_curve(
         opened.model, layer, batch.inputs, batch.given_labels, method=method, ranks=coarse_ranks,
         activations=entry.activations,
     )  # fmt: skip
-    assert found.accuracy == alone.accuracy and found.relative_error == alone.relative_error
-    return found
+    assert curve.accuracy == alone.accuracy and curve.relative_error == alone.relative_error
+    return curve
 
 
 def test_an_opened_network_is_one_of_the_zoo(own_zoo: Path, opened: Opened) -> None:
     steps: list[float] = []
-    add_opened("mine", opened, on_progress=lambda done, words: steps.append(done))
+    add_opened("mine", opened, on_progress=lambda share, text: steps.append(share))
     entry = lookup("mine")
     assert steps == sorted(steps) and steps[-1] == 1
     assert (entry.activations, entry.method, entry.called) == ("relu", "nmf", "mine")
@@ -104,12 +104,12 @@ def test_weights_keep_their_own_precision(smooth_entry: ZooEntry, smooth: Opened
 
 
 def test_activations_that_can_be_negative_are_layers_where_asked_for(smooth_entry: ZooEntry, smooth: Opened) -> None:
-    relus, every = add_opened("relus", smooth), smooth_entry
-    assert every.method == "signed" and lookup("smooth").activations == "all"
-    assert set(relus.layers) < set(every.layers) and "features.0.2" not in relus.layers
-    found = same_curve(every, smooth, "features.0.2", 1, "signed")
-    assert found.method == "signed"
-    assert same_curve(every, smooth, next(iter(relus.layers)), 1, "nmf").method == "nmf"
+    relus, smooth_network = add_opened("relus", smooth), smooth_entry
+    assert smooth_network.method == "signed" and lookup("smooth").activations == "all"
+    assert set(relus.layers) < set(smooth_network.layers) and "features.0.2" not in relus.layers
+    curve = same_curve(smooth_network, smooth, "features.0.2", 1, "signed")
+    assert curve.method == "signed"
+    assert same_curve(smooth_network, smooth, next(iter(relus.layers)), 1, "nmf").method == "nmf"
 
 
 def test_recorded_activations_and_vectors(own_zoo: Path, tmp_path: Path) -> None:
@@ -117,30 +117,30 @@ def test_recorded_activations_and_vectors(own_zoo: Path, tmp_path: Path) -> None
     A, y, weight = rng.random((30, 6)), np.arange(30) % 3, rng.normal(size=(3, 6))
     for name, activations in (("flat", A), ("maps", rng.random((30, 6, 2, 2)))):
         np.savez(tmp_path / f"{name}.npz", activations=activations, labels=y, weight=weight)
-        found = open_activations(tmp_path / f"{name}.npz")
-        entry = add_opened(name, found)
+        network = open_activations(tmp_path / f"{name}.npz")
+        entry = add_opened(name, network)
         assert entry.layers == {"activations": 6} and verify(entry) == []
-        same_curve(entry, found, "activations", 2, "nmf")
+        same_curve(entry, network, "activations", 2, "nmf")
     model = build("mlp", (6, 1, 1), 3, width=8, depth=2)
     torch.save(model.state_dict(), tmp_path / "mlp.pt")
     np.savez(tmp_path / "vectors.npz", x=A, y=y)
-    found = open_checkpoint("mlp", tmp_path / "mlp.pt", tmp_path / "vectors.npz")
-    same_curve(add_opened("vectors", found), found, "fc2", 0, "nmf")
+    network = open_checkpoint("mlp", tmp_path / "mlp.pt", tmp_path / "vectors.npz")
+    same_curve(add_opened("vectors", network), network, "fc2", 0, "nmf")
 
 
 def test_a_network_that_was_to_be_replaced_is_back_if_that_fails(
     own_zoo: Path, opened: Opened, smooth: Opened, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def everything() -> dict[Path, bytes]:
+    def contents() -> dict[Path, bytes]:
         return {path: path.read_bytes() for path in own_zoo.rglob("*") if path.is_file()}
 
     add_opened("kept", opened)
-    before = everything()
+    before = contents()
     with monkeypatch.context() as patch:
         patch.setattr("nmfdiag.zoo.store.write_entry", lambda entry: os.truncate(own_zoo / "no-such-file", 0))
         with pytest.raises(FileNotFoundError):
             add_opened("kept", smooth, replace=True)
-    assert everything() == before and lookup("kept").recipe.arch == "cnn"
+    assert contents() == before and lookup("kept").recipe.arch == "cnn"
     again = add_opened("kept", smooth, replace=True)
     assert again.train_accuracy == again.pool_accuracy
     assert {path.name for path in own_zoo.rglob("*kept*")} == {"kept", "kept-samples.safetensors"}

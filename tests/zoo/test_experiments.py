@@ -34,14 +34,14 @@ def levels(recipe: Recipe) -> dict[str, Any]:
     return {name: fields[name] for name in (*FACTORS, "label_noise")}
 
 
-def of(dataset: str) -> list[dict[str, Any]]:
+def network_levels(dataset: str) -> list[dict[str, Any]]:
     return [levels(recipe) for recipe in GENERALIZATION.values() if recipe.dataset == dataset]
 
 
 def test_there_are_96_distinct_networks_half_of_each_data_set() -> None:
     assert list(GENERALIZATION) == [f"g{i:02}" for i in range(96)]
     assert len({str(recipe) for recipe in GENERALIZATION.values()}) == 96
-    assert {dataset: len(of(dataset)) for dataset in DATASETS} == dict.fromkeys(DATASETS, 48)
+    assert {dataset: len(network_levels(dataset)) for dataset in DATASETS} == dict.fromkeys(DATASETS, 48)
 
 
 def test_no_two_networks_differ_in_their_seed_alone() -> None:
@@ -51,15 +51,15 @@ def test_no_two_networks_differ_in_their_seed_alone() -> None:
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("factor", FACTORS)
 def test_each_factor_has_two_levels_equally_often(dataset: str, factor: str) -> None:
-    assert sorted(Counter(each[factor] for each in of(dataset)).values()) == [24, 24]
+    assert sorted(Counter(network[factor] for network in network_levels(dataset)).values()) == [24, 24]
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
 @pytest.mark.parametrize("pair", list(combinations((*FACTORS, "label_noise"), 2)), ids="-".join)
 def test_every_pair_of_levels_of_two_factors_is_equally_frequent(dataset: str, pair: tuple[str, str]) -> None:
-    found = Counter((each[pair[0]], each[pair[1]]) for each in of(dataset))
-    sizes = [len({each[name] for each in of(dataset)}) for name in pair]
-    assert len(found) == sizes[0] * sizes[1] and len(set(found.values())) == 1
+    pairs = Counter((network[pair[0]], network[pair[1]]) for network in network_levels(dataset))
+    sizes = [len({network[name] for network in network_levels(dataset)}) for name in pair]
+    assert len(pairs) == sizes[0] * sizes[1] and len(set(pairs.values())) == 1
 
 
 @pytest.mark.parametrize("dataset", DATASETS)
@@ -69,9 +69,9 @@ def test_a_combination_comes_at_every_label_noise_with_one_seed(dataset: str) ->
         if recipe.dataset == dataset:
             by_seed.setdefault(recipe.seed, []).append(recipe)
     assert len(by_seed) == 8
-    for some in by_seed.values():
-        assert [r.label_noise for r in some] == list(LABEL_NOISES)
-        assert len({str(levels(r) | {"label_noise": None}) for r in some}) == 1
+    for recipes in by_seed.values():
+        assert [r.label_noise for r in recipes] == list(LABEL_NOISES)
+        assert len({str(levels(r) | {"label_noise": None}) for r in recipes}) == 1
 
 
 def test_every_architecture_and_size_is_one_that_there_is() -> None:
@@ -100,18 +100,18 @@ def test_thirds_share_the_layers_out_in_order(n: int) -> None:
 
 def test_watched_runs_compare_clean_with_noisy_labels_on_the_same_seeds() -> None:
     assert all(name == recipe.name for name, recipe in EARLY_STOPPING.items())
-    found = Counter((r.dataset, r.label_noise) for r in EARLY_STOPPING.values())
-    assert len(set(found.values())) == 1 and min(p for _, p in found) == 0 < max(p for _, p in found)
+    runs = Counter((r.dataset, r.label_noise) for r in EARLY_STOPPING.values())
+    assert len(set(runs.values())) == 1 and min(p for _, p in runs) == 0 < max(p for _, p in runs)
 
 
 def test_few_shot_runs_differ_in_their_seed_alone_and_never_stop_by_themselves() -> None:
     settings = {name.rpartition("-s")[0] for name in FEW_SHOT}
     assert len(FEW_SHOT) == FEW_SHOT_SEEDS * len(settings)
     for setting in settings:
-        some = [r for name, r in FEW_SHOT.items() if name.rpartition("-s")[0] == setting]
-        assert sorted(r.seed for r in some) == list(range(FEW_SHOT_SEEDS))
-        assert len({str(asdict(r) | {"seed": 0}) for r in some}) == 1
-        assert some[0].n_train == 20 and some[0].fitted_at > 1
+        recipes = [r for name, r in FEW_SHOT.items() if name.rpartition("-s")[0] == setting]
+        assert sorted(r.seed for r in recipes) == list(range(FEW_SHOT_SEEDS))
+        assert len({str(asdict(r) | {"seed": 0}) for r in recipes}) == 1
+        assert recipes[0].n_train == 20 and recipes[0].fitted_at > 1
 
 
 def test_experiments_are_found_by_name() -> None:

@@ -76,34 +76,36 @@ def code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_checkpoint_and_its_normalization_are_found(place: Path, entry: ZooEntry) -> None:
-    found = open_checkpoint("auto", entry.files["weights"], place / "digits.npz", per_class=20)
-    assert found.arch == "cnn" and found.arch_options == {"width": 32}
-    assert torch.bincount(found.given_labels).tolist() == [20] * 10 and found.inputs.dtype == torch.float32
-    assert found.normalization.startswith("data (mean 0.3") and "none" in found.normalization
-    assert found.class_names == tuple("0123456789")
-    assert float((answers(found.model, found.inputs).argmax(1) == found.given_labels).float().mean()) > 0.97
-    assert "found by its weights" in found.provenance["network"]
-    assert found.stored is not None and torch.equal(found.scaling(found.stored), found.inputs)
-    assert str(place) not in " ".join(found.provenance.values())
+    opened = open_checkpoint("auto", entry.files["weights"], place / "digits.npz", per_class=20)
+    assert opened.arch == "cnn" and opened.arch_options == {"width": 32}
+    assert torch.bincount(opened.given_labels).tolist() == [20] * 10 and opened.inputs.dtype == torch.float32
+    assert opened.normalization.startswith("data (mean 0.3") and "none" in opened.normalization
+    assert opened.class_names == tuple("0123456789")
+    assert float((answers(opened.model, opened.inputs).argmax(1) == opened.given_labels).float().mean()) > 0.97
+    assert "found by its weights" in opened.provenance["network"]
+    assert opened.stored is not None and torch.equal(opened.scaling(opened.stored), opened.inputs)
+    assert str(place) not in " ".join(opened.provenance.values())
 
 
 def test_the_samples_are_drawn_by_the_seed(place: Path, entry: ZooEntry) -> None:
-    drawn = [
+    openings = [
         open_checkpoint(
             "cnn", entry.files["weights"], place / "digits.npz", per_class=5, seed=seed, normalization="0.305/0.376"
         )
         for seed in (0, 0, 1)
     ]
-    assert torch.equal(drawn[0].inputs, drawn[1].inputs) and not torch.equal(drawn[0].inputs, drawn[2].inputs)
-    assert drawn[0].normalization == "0.305/0.376, as asked for"
-    assert torch.allclose(drawn[0].inputs, (drawn[0].stored.float() / 255 - 0.305) / 0.376, atol=1e-5)  # type: ignore[union-attr]
+    assert torch.equal(openings[0].inputs, openings[1].inputs) and not torch.equal(
+        openings[0].inputs, openings[2].inputs
+    )
+    assert openings[0].normalization == "0.305/0.376, as asked for"
+    assert torch.allclose(openings[0].inputs, (openings[0].stored.float() / 255 - 0.305) / 0.376, atol=1e-5)  # type: ignore[union-attr]
 
 
 def test_the_normalization_that_answers_right_is_taken(place: Path, code: str) -> None:
-    found = open_factory(f"{code}:Bright", place / "bright.npz")
-    assert found.normalization.startswith("half: 100% of 32 samples right")
-    assert all(words in found.normalization for words in ("none 31%", "data 72%", "bytes 31%"))
-    assert found.arch == "" and found.title == f"{code}:Bright"
+    opened = open_factory(f"{code}:Bright", place / "bright.npz")
+    assert opened.normalization.startswith("half: 100% of 32 samples right")
+    assert all(text in opened.normalization for text in ("none 31%", "data 72%", "bytes 31%"))
+    assert opened.arch == "" and opened.title == f"{code}:Bright"
     for name in NORMALIZATIONS:
         if name not in ("auto", "imagenet"):
             assert open_factory(f"{code}:Bright", place / "bright.npz", normalization=name).inputs.shape == (
@@ -118,11 +120,11 @@ def test_a_module_of_the_users_with_weights(place: Path, code: str, tmp_path: Pa
     model = nn.Sequential(OrderedDict(flat=nn.Flatten(), fc=nn.Linear(64, 8), act=nn.ReLU(), out=nn.Linear(8, 10)))
     state = model.state_dict()
     save_file({f"net.{name}": value for name, value in state.items()}, tmp_path / "w.safetensors")
-    found = open_factory(
+    opened = open_factory(
         f"{code}:small", place / "digits.npz", weights=tmp_path / "w.safetensors", normalization="none"
     )
-    assert torch.allclose(answers(found.model, found.inputs), model(found.inputs), atol=1e-6)
-    assert not found.model.training and "w.safetensors" in found.provenance["weights"]
+    assert torch.allclose(answers(opened.model, opened.inputs), model(opened.inputs), atol=1e-6)
+    assert not opened.model.training and "w.safetensors" in opened.provenance["weights"]
 
     save_file(
         {"fc.weight": torch.zeros(3, 3), "fc.bias": state["fc.bias"], "x": torch.zeros(1)}, tmp_path / "no.safetensors"
@@ -144,10 +146,10 @@ def test_an_exported_program(place: Path, tmp_path: Path) -> None:
     torch.export.save(program, tmp_path / "net.pt2")
     with pytest.raises(NmfdiagError, match="--trust"):
         open_exported(tmp_path / "net.pt2", place / "digits.npz")
-    found = open_exported(tmp_path / "net.pt2", place / "digits.npz", trust=True, per_class=3, normalization="half")
-    assert torch.allclose(answers(found.model, found.inputs), model(found.inputs), atol=1e-5)
-    assert [layer.name for layer in SplitNetwork(found.model, found.inputs[:2]).layers][:2]
-    assert found.provenance["network"].startswith("exported, net.pt2, sha256 ")
+    opened = open_exported(tmp_path / "net.pt2", place / "digits.npz", trust=True, per_class=3, normalization="half")
+    assert torch.allclose(answers(opened.model, opened.inputs), model(opened.inputs), atol=1e-5)
+    assert [layer.name for layer in SplitNetwork(opened.model, opened.inputs[:2]).layers][:2]
+    assert opened.provenance["network"].startswith("exported, net.pt2, sha256 ")
     np.savez(tmp_path / "large.npz", x=np.zeros((20, 12, 10, 3), np.uint8), y=np.arange(20) % 10)
     assert open_exported(tmp_path / "net.pt2", tmp_path / "large.npz", trust=True).inputs.shape == (20, 1, 8, 8)
 
@@ -161,15 +163,17 @@ def test_recorded_activations_give_the_curve_of_the_network(entry: ZooEntry, tmp
         "weight": head.weight.detach().numpy(), "bias": head.bias.detach().numpy(),
     }  # fmt: skip
     np.savez(tmp_path / "conv3_3.npz", **arrays)
-    found = open_activations(tmp_path / "conv3_3.npz")
-    of_one = found.given_labels == 2
+    opened = open_activations(tmp_path / "conv3_3.npz")
+    of_one = opened.given_labels == 2
     curves = [
-        compression_curve(network, layer, inputs[of_one], found.given_labels[of_one], method="pca")
-        for network, layer, inputs in ((model, "conv3_3", pool.inputs), (found.model, "activations", found.inputs))
+        compression_curve(network, layer, inputs[of_one], opened.given_labels[of_one], method="pca")
+        for network, layer, inputs in ((model, "conv3_3", pool.inputs), (opened.model, "activations", opened.inputs))
     ]
     assert np.allclose(curves[0].accuracy, curves[1].accuracy, atol=0.011)
     assert curves[1].baseline_accuracy > 0.97
-    assert found.title == "conv3_3" and found.arch == "activations" and found.arch_options == {"places": 1, "bias": 1}
+    assert (
+        opened.title == "conv3_3" and opened.arch == "activations" and opened.arch_options == {"places": 1, "bias": 1}
+    )
 
     vectors = arrays | {"activations": cut.activation.mean((2, 3)).numpy()}
     np.savez(tmp_path / "fc.npz", **{k: v for k, v in vectors.items() if k != "bias"})
@@ -179,7 +183,7 @@ def test_recorded_activations_give_the_curve_of_the_network(entry: ZooEntry, tmp
 
 
 @pytest.mark.parametrize(
-    ("changed", "words"),
+    ("changed", "message"),
     [
         ({"activations": -np.ones((4, 3))}, r"negative values \(down to -1\): record them after the ReLU"),
         ({"activations": np.full((4, 3), np.inf)}, "activations holds values that are not finite"),
@@ -193,10 +197,10 @@ def test_recorded_activations_give_the_curve_of_the_network(entry: ZooEntry, tmp
         ({"labels": None}, "has no array called labels or y"),
     ],
 )
-def test_activations_that_are_none(tmp_path: Path, changed: dict[str, Any], words: str) -> None:
+def test_activations_that_are_none(tmp_path: Path, changed: dict[str, Any], message: str) -> None:
     arrays = {"activations": np.ones((4, 3)), "labels": np.array([0, 1, 0, 1]), "weight": np.ones((2, 3))} | changed
     np.savez(tmp_path / "a.npz", **{name: array for name, array in arrays.items() if array is not None})
-    with pytest.raises(NmfdiagError, match=words):
+    with pytest.raises(NmfdiagError, match=message):
         open_activations(tmp_path / "a.npz")
 
 
@@ -205,9 +209,9 @@ def test_vectors(tmp_path: Path) -> None:
     torch.save(model.state_dict(), tmp_path / "w.pt")
     rng = np.random.default_rng(0)
     np.savez(tmp_path / "v.npz", x=rng.normal(size=(30, 6)) * 9, y=np.arange(30) % 3)
-    found = open_checkpoint("mlp", tmp_path / "w.pt", tmp_path / "v.npz", normalization="data")
-    assert found.inputs.shape == (30, 6)
-    assert torch.allclose(found.inputs.std(0), torch.ones(6), atol=0.05)
+    opened = open_checkpoint("mlp", tmp_path / "w.pt", tmp_path / "v.npz", normalization="data")
+    assert opened.inputs.shape == (30, 6)
+    assert torch.allclose(opened.inputs.std(0), torch.ones(6), atol=0.05)
 
 
 def a_set(names: tuple[str, ...], shape: tuple[int, ...] = (1, 2, 2)) -> Dataset:
@@ -218,11 +222,11 @@ def a_set(names: tuple[str, ...], shape: tuple[int, ...] = (1, 2, 2)) -> Dataset
 def test_which_output_a_label_is() -> None:
     labels, names = as_outputs(a_set(("b", "a", "a")), 3)
     assert labels.tolist() == [0, 1, 2, 0, 1, 2] and len(set(names)) == 3
-    known = tuple(f"kind {i}" for i in range(20))
-    labels, names = as_outputs(a_set(("kind 7", "Kind_3")), 20, known)
-    assert labels.tolist() == [7, 3, 7, 3] and names == known
-    labels, names = as_outputs(a_set(("4", "11")), 20, known)
-    assert labels.tolist() == [4, 11, 4, 11] and names == known
+    output_names = tuple(f"kind {i}" for i in range(20))
+    labels, names = as_outputs(a_set(("kind 7", "Kind_3")), 20, output_names)
+    assert labels.tolist() == [7, 3, 7, 3] and names == output_names
+    labels, names = as_outputs(a_set(("4", "11")), 20, output_names)
+    assert labels.tolist() == [4, 11, 4, 11] and names == output_names
     labels, names = as_outputs(a_set(("4", "11")), 12)
     assert labels.tolist() == [4, 11, 4, 11] and names == tuple(map(str, range(12)))
     labels, names = as_outputs(a_set(("x", "y")), 3)
@@ -232,24 +236,24 @@ def test_which_output_a_label_is() -> None:
 
 
 def test_grey_and_colour_stand_for_each_other() -> None:
-    grey, words = in_channels(a_set(("a", "b")), 3)
-    assert grey.inputs.shape == (4, 3, 2, 2) and "three channels" in words
+    grey, note = in_channels(a_set(("a", "b")), 3)
+    assert grey.inputs.shape == (4, 3, 2, 2) and "three channels" in note
     coloured = Dataset(
         "own", "train", torch.tensor([255, 0, 10], dtype=torch.uint8).view(1, 3, 1, 1), torch.zeros(1), ("a",)
     )
-    back, words = in_channels(coloured, 1)
-    assert back.inputs.dtype == torch.uint8 and back.inputs.flatten().tolist() == [77] and words
+    back, note = in_channels(coloured, 1)
+    assert back.inputs.dtype == torch.uint8 and back.inputs.flatten().tolist() == [77] and note
     for channels in (None, 1, 4):
-        same, words = in_channels(a_set(("a", "b")), channels)
-        assert same.inputs.shape == (4, 1, 2, 2) and not words
+        same, note = in_channels(a_set(("a", "b")), channels)
+        assert same.inputs.shape == (4, 1, 2, 2) and not note
 
 
 def test_a_network_for_colours_takes_grey_images_of_another_size(place: Path, code: str, tmp_path: Path) -> None:
     state = build("cnn", (3, 16, 16), 10, width=4).state_dict()
     torch.save(state, tmp_path / "w.pt")
-    found = open_checkpoint("cnn", tmp_path / "w.pt", place / "digits.npz", size=16, per_class=2, normalization="none")
-    assert found.inputs.shape == (20, 3, 16, 16)
-    assert found.provenance["images"].startswith("grey") and "3x16x16" in found.provenance["samples"]
+    opened = open_checkpoint("cnn", tmp_path / "w.pt", place / "digits.npz", size=16, per_class=2, normalization="none")
+    assert opened.inputs.shape == (20, 3, 16, 16)
+    assert opened.provenance["images"].startswith("grey") and "3x16x16" in opened.provenance["samples"]
 
 
 def test_what_is_refused(place: Path, entry: ZooEntry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +287,7 @@ tokens = lambda: nn.Sequential(nn.Embedding(9, 4), nn.Flatten(), nn.ReLU(), nn.L
 """
 
 
-@pytest.mark.parametrize(("name", "shape", "dtype", "wanted"), [
+@pytest.mark.parametrize(("name", "shape", "dtype", "expected"), [
     ("conv1d", (8, 8), np.float32, (8, 8)), ("conv2d", (8, 8), np.uint8, (1, 8, 8)), ("conv2d", (8, 8, 1), np.float64, (1, 8, 8)),
     ("conv3d", (1, 4, 4, 4), np.float32, (1, 4, 4, 4)), ("tokens", (6,), np.int32, (6,)), ("tokens", (6,), np.float32, (6,)),
 ])  # fmt: skip
@@ -293,18 +297,18 @@ def test_arrays_of_any_number_of_axes(
     name: str,
     shape: tuple[int, ...],
     dtype: type,
-    wanted: tuple[int, ...],
+    expected: tuple[int, ...],
 ) -> None:
     module = f"shapes_{tmp_path.name.replace('-', '_')}"
     (tmp_path / f"{module}.py").write_text(SHAPES)
     monkeypatch.syspath_prepend(str(tmp_path))
     x = np.random.default_rng(0).integers(0, 9, (6, *shape)).astype(dtype)
     np.savez(tmp_path / "x.npz", x=x, y=np.arange(6) % 2)
-    found = open_factory(f"{module}:{name}", tmp_path / "x.npz", normalization="none")
-    assert found.inputs.shape == (6, *wanted)
-    assert found.inputs.dtype == (torch.int64 if name == "tokens" else torch.float32)
+    opened = open_factory(f"{module}:{name}", tmp_path / "x.npz", normalization="none")
+    assert opened.inputs.shape == (6, *expected)
+    assert opened.inputs.dtype == (torch.int64 if name == "tokens" else torch.float32)
     if name == "tokens":
-        assert np.array_equal(found.inputs, x)
+        assert np.array_equal(opened.inputs, x)
         with pytest.raises(NmfdiagError, match="takes whole numbers as they are"):
             open_factory(f"{module}:{name}", tmp_path / "x.npz", normalization="half")
 
@@ -315,9 +319,9 @@ def test_a_note_advises_no_normalisation_that_was_used_or_tried(place: Path, cod
     for data in (place / "bright.npz", tmp_path / "x.npz"):
         assert open_factory(f"{code}:Bright", data).alternatives == {}
         for name in ("none", "half", "data", "0/255"):
-            found = open_factory(f"{code}:Bright", data, normalization=name)
-            assert found.stored is not None and found.alternatives
-            assert not any(torch.allclose(way(found.stored), found.inputs) for way in found.alternatives.values())
+            opened = open_factory(f"{code}:Bright", data, normalization=name)
+            assert opened.stored is not None and opened.alternatives
+            assert not any(torch.allclose(way(opened.stored), opened.inputs) for way in opened.alternatives.values())
 
 
 def test_other_weights_of_a_checkpoint_are_named_and_can_be_chosen(
@@ -327,14 +331,14 @@ def test_other_weights_of_a_checkpoint_are_named_and_can_be_chosen(
     state = entry.load_model().state_dict()
     averaged = {f"module.{name}": value / 2 for name, value in state.items()}
     torch.save({"model": state, "model_ema": averaged, "optimizer": {"exp_avg": state}}, tmp_path / "w.pth")
-    found = [
+    openings = [
         open_checkpoint("cnn", tmp_path / "w.pth", place / "digits.npz", per_class=2, weights_key=key)
         for key in ("", "model_ema")
     ]
-    assert found[0].other_weights == ("model_ema",) and found[1].other_weights == ("model",)
-    assert "also holds model_ema (--weights-key)" in found[0].provenance["weights"]
-    assert "those called model_ema" in found[1].provenance["weights"]
-    for opened, half in zip(found, (1, 2), strict=True):
+    assert openings[0].other_weights == ("model_ema",) and openings[1].other_weights == ("model",)
+    assert "also holds model_ema (--weights-key)" in openings[0].provenance["weights"]
+    assert "those called model_ema" in openings[1].provenance["weights"]
+    for opened, half in zip(openings, (1, 2), strict=True):
         assert torch.equal(opened.model.state_dict()["classifier.bias"] * half, state["classifier.bias"])
     with pytest.raises(NmfdiagError, match="no set of weights called 'ema': there are 'model', 'model_ema'"):
         open_checkpoint("cnn", tmp_path / "w.pth", place / "digits.npz", weights_key="ema")

@@ -1,4 +1,4 @@
-"""A network takes another one's place as a whole: killed anywhere, the old one or the new one is there after the next start."""
+"""A network takes another one's place as a whole: killed anywhere, the old one or the new one is in place after the next start."""
 
 import os
 import signal
@@ -57,7 +57,7 @@ def put(zoo: Path, parameters: int) -> None:
 
 
 def contents(zoo: Path) -> set[str]:
-    """What the network's files hold, once all that is left over is gone."""
+    """Return the contents of the network's files, once all leftovers are removed."""
     refresh()
     entry = entries()[NAME]
     left = [path for path in zoo.rglob("*") if path.name.startswith(".")]
