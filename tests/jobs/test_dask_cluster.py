@@ -80,7 +80,7 @@ def test_a_task_that_kills_its_workers_is_an_answer() -> None:
         assert isinstance(answer, NmfdiagError) and reason in str(answer) and "lines" not in str(answer)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def cluster() -> Iterator[Any]:
     """Start a scheduler in this process, without a worker at first."""
     distributed = pytest.importorskip("dask.distributed", reason="dask[distributed] is not installed")

@@ -313,7 +313,7 @@ def test_a_network_that_changes_goes_on_being_measured() -> None:
 
 
 def test_every_difference_is_noticed() -> None:
-    """The snapshot itself: each thing that measuring could leave behind is noticed."""
+    """The snapshot notices each thing that measuring could leave behind."""
     model = seeded(Keeping)
     changes: dict[str, Callable[[], Any]] = {
         "the network": lambda: model.means.append(1.0), "Python's random state": random.random, "NumPy's": np.random.rand,
