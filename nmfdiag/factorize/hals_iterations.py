@@ -71,13 +71,11 @@ class Stack:
     results: list[Result]
 
     def __init__(self, A: Tensor, starts: list[list[Tensor]], started: float):
-        self.A, self.begun = A, started
+        self.A, self.started = A, started
         on_cpu = A.device.type == "cpu"
         self.check_interval = 1 if on_cpu else CHECK_INTERVAL_ON_GPU
         problems = [H for rank_starts in starts for H in rank_starts]
-        self.rank_of = [
-            rank for rank, rank_starts in enumerate(starts) for _ in rank_starts
-        ]  # index of the rank of each problem
+        self.rank_of = [rank for rank, rank_starts in enumerate(starts) for _ in rank_starts]
         largest = sum(rank_starts[0].shape[1] for rank_starts in starts)
         self.chunks = A.split(_chunk_rows(largest + A.shape[2]) if on_cpu else CHUNK_ON_GPU, dim=1)
         self.threads = torch.get_num_threads() if on_cpu else 1
@@ -189,9 +187,7 @@ class Stack:
         state.beta = torch.where(state.rose, state.beta / BETA_CUT, (state.beta * BETA_GROWTH).clamp_max(1))
         momentum = torch.where(state.rose, 0, state.beta) * extrapolate
         extrapolated = torch.lerp(self.previous, self.swept, 1 + momentum[:, self.owner, None]).clamp_min_(0)
-        if (
-            self.check_interval > 1 or len(self.A) > 1
-        ):  # done problems stay until all their matrices are done and checked
+        if self.check_interval > 1 or len(self.A) > 1:  # done problems stay until they are checked
             extrapolated = torch.where(state.done[:, self.owner, None], self.H, extrapolated)
         self.H.copy_(extrapolated)
         self.previous.copy_(self.swept)
@@ -230,7 +226,7 @@ class Stack:
 
     def _remove_finished(self, *, final: bool) -> None:
         """Record the errors, and remove the problems that are done on every matrix."""
-        seconds = time.perf_counter() - self.begun
+        seconds = time.perf_counter() - self.started
         error = (self.state.f.clamp_min(0) / self.squares).sqrt()
         leaves = [final or is_done for is_done in self.state.done.all(0).tolist()]
         for rank in dict.fromkeys(self.rank_of):

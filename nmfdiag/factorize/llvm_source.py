@@ -174,10 +174,9 @@ class Writer:
         gather(whole_vectors, sums, self.first_lanes(code.sub(columns, whole_vectors)))
         is_added = code.icmp_signed("!=", add, self.whole(0))
         pairs = [(a, b) for a in left for b in right]
-        before = [
-            code.load(code.gep(S, [code.add(code.mul(a, k), b)])) for a, b in pairs
-        ]  # a block may be its own mirror
-        for (a, b), total, old in zip(pairs, sums, before, strict=True):
+        # Loaded first, because a block may be its own mirror.
+        old_values = [code.load(code.gep(S, [code.add(code.mul(a, k), b)])) for a, b in pairs]
+        for (a, b), total, old in zip(pairs, sums, old_values, strict=True):
             value = code.fadd(self.sum_of_lanes(total), code.select(is_added, old, self.real(0.0)))
             code.store(value, code.gep(S, [code.add(code.mul(a, k), b)]))
             code.store(value, code.gep(S, [code.add(code.mul(b, k), a)]))

@@ -279,9 +279,7 @@ class _Rerun:
         ]
         for sign in (1.0, -1.0):
             noise = torch.rand(source.shape, generator=torch.Generator().manual_seed(0)).to(source)
-            moved = (
-                source.detach().clone()
-            )  # in the same memory layout, on which the rounding of matrix products depends
+            moved = source.detach().clone()  # in the same memory layout, for the same rounding
             moved[mask] = (sign * size * (1 + noise))[mask]
             try:
                 output = self.function(

@@ -306,9 +306,8 @@ class Snapshot:
             for tensor in tensors:
                 self._tensors[id(tensor)].copy()
 
-        self._lent.append(
-            partial(optimizer.register_step_pre_hook, before_step)
-        )  # restoring the attributes removes the hook
+        # Restoring the attributes removes the hook.
+        self._lent.append(partial(optimizer.register_step_pre_hook, before_step))
 
     def _keep_function(self, function: FunctionType) -> None:
         if self._belongs(function.__module__):

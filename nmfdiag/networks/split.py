@@ -234,10 +234,7 @@ class SplitNetwork:
                     if parts.tail_writes:
                         values = copy.deepcopy(values)  # unlike clones, these copies share memory where the values do
                     return parts.tail.forward(*values).detach()
-            except (
-                OtherWay,
-                NmfdiagError,
-            ):  # the activation changes the way through the network, or how many samples go there
+            except (OtherWay, NmfdiagError):  # the activation changes the way through the network
                 pass
         try:
             with evaluating(self.model, cut.inputs):

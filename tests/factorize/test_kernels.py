@@ -38,9 +38,7 @@ def test_the_compiled_sweep_is_the_plain_one(columns: int, dtype: torch.dtype) -
 
 
 def test_a_sweep_finds_the_minimum_of_each_component() -> None:
-    X, B, G = (
-        tensors[:1] for tensors in problems(40, torch.float64)
-    )  # rank 1: the minimum is the least-squares answer
+    X, B, G = (tensors[:1] for tensors in problems(40, torch.float64))  # rank 1: least squares
     answer = (B[0] / G[0]).clamp_min(0)
     Sweep(X, B, G)(1)
     torch.testing.assert_close(X[0], answer)

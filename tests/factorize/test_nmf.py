@@ -223,11 +223,9 @@ def test_a_rank_can_go_on_from_an_earlier_h() -> None:
     cold = nmf(near, [2, 4, 8])
     assert continued.relative_error == pytest.approx(cold.relative_error, rel=0.02)
     soon = nmf(near, [4], start={4: before.factors(4)[1]}, max_iter=2).relative_error[0]
-    assert soon < nmf(near, [4], n_starts=1, max_iter=2).relative_error[0]  # it does go on from there
+    assert soon < nmf(near, [4], n_starts=1, max_iter=2).relative_error[0]  # it continues from the start
     dead = nmf(near, [4], start={4: torch.eye(4, 40) * torch.tensor([1.0, 1.0, 0.0, 0.0])[:, None]})
-    assert dead.relative_error[0] == pytest.approx(
-        cold.relative_error[1], rel=0.05
-    )  # components that were zero come back
+    assert dead.relative_error[0] == pytest.approx(cold.relative_error[1], rel=0.05)  # zero components recover
     for wrong in (torch.ones(3, 40), -torch.ones(4, 40), torch.full((4, 40), float("nan"))):
         with pytest.raises(NmfdiagError, match="start of rank 4"):
             nmf(near, [4], start={4: wrong})
