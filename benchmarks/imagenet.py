@@ -75,12 +75,12 @@ def upsampled(images: Tensor) -> Tensor:
 def main(out: Path) -> None:
     """Compute what the file does not have yet, a line a curve."""
     data, model = load("cifar10", "test"), network()
-    chosen = torch.cat([torch.nonzero(data.labels == c).flatten()[:PHOTOGRAPHS] for c in range(data.n_classes)])
-    photographs, true = data.inputs[chosen], data.labels[chosen]
+    rows = torch.cat([torch.nonzero(data.labels == c).flatten()[:PHOTOGRAPHS] for c in range(data.n_classes)])
+    photographs, true = data.inputs[rows], data.labels[rows]
     with torch.no_grad():
-        logits = torch.cat([model(upsampled(some)) for some in photographs.split(20)])
-    found = relu_layers(model, upsampled(photographs[:2]))
-    print(f"{len(found)} ReLU layers: {', '.join(found)}", file=sys.stderr)
+        logits = torch.cat([model(upsampled(batch)) for batch in photographs.split(20)])
+    layers = relu_layers(model, upsampled(photographs[:2]))
+    print(f"{len(layers)} ReLU layers: {', '.join(layers)}", file=sys.stderr)
 
     predicted = logits.argmax(1)
     grouped = Grouped(model, [GROUPS[name] for name in data.class_names])
@@ -96,17 +96,17 @@ def main(out: Path) -> None:
 
     example = upsampled(photographs[:2])
     networks = {"predicted": SplitNetwork(model, example), "true": SplitNetwork(grouped, example)}
-    done = {tuple(row[:3]) for row in csv.reader(out.open(encoding="utf-8"))} if out.exists() else set()
+    finished_rows = {tuple(row[:3]) for row in csv.reader(out.open(encoding="utf-8"))} if out.exists() else set()
     with out.open("a", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
-        if not done:
+        if not finished_rows:
             table.writerow(
                 "labels class layer depth rows channels auc baseline best best_k k1 zero test_accuracy seconds torch "
                 "processor".split()
             )
         for layer in LAYERS:
             for kind, name, members, label, test in batches:
-                if (kind, name, layer) in done:
+                if (kind, name, layer) in finished_rows:
                     continue
                 start = time.perf_counter()
                 within = f"network.{layer}" if kind == "true" else layer
@@ -117,7 +117,7 @@ def main(out: Path) -> None:
                 best = max(range(len(curve.ranks)), key=curve.accuracy.__getitem__)
                 numbers = (curve.auc, curve.baseline_accuracy, curve.accuracy[best])
                 table.writerow(
-                    [kind, name, layer, found.index(layer), *curve.shape, *(f"{x:.4f}" for x in numbers),
+                    [kind, name, layer, layers.index(layer), *curve.shape, *(f"{x:.4f}" for x in numbers),
                      curve.ranks[best], f"{curve.accuracy[0]:.4f}", f"{curve.zero_accuracy:.4f}",
                      "" if test is None else f"{test:.4f}", f"{time.perf_counter() - start:.1f}", torch.__version__,
                      platform.processor() or platform.machine()]

@@ -21,14 +21,14 @@ PER_CLASS = 20
 COLUMNS = "name seconds_promised seconds seconds_ratio processor torch".split()
 
 
-def measured(networks: Path, name: str) -> dict[str, str]:
+def measure(networks: Path, name: str) -> dict[str, str]:
     """One network: promised, taken, and their ratios."""
     torch.set_num_threads(1)
     opened = open_checkpoint("auto", networks / f"{name}.pth", networks / f"{name}.npz", per_class=PER_CLASS, seed=0)
     promised = preflight(opened.model, opened.inputs, opened.given_labels, per_class=PER_CLASS, methods=("nmf",))
-    began = time.perf_counter()
+    start = time.perf_counter()
     nmfdiag.diagnose(opened.model, opened.inputs, opened.given_labels, per_class=PER_CLASS, seed=0)
-    seconds = time.perf_counter() - began
+    seconds = time.perf_counter() - start
     return {
         "name": name,
         "seconds_promised": f"{promised.seconds:.0f}",
@@ -51,7 +51,7 @@ if __name__ == "__main__":
     if len(sys.argv) == 3:
         main(Path(sys.argv[1]), Path(sys.argv[2]))
     else:
-        line = measured(Path(sys.argv[1]), sys.argv[3])
+        line = measure(Path(sys.argv[1]), sys.argv[3])
         print(line)
         with Path(sys.argv[2]).open("a", encoding="utf-8", newline="") as file:
             csv.DictWriter(file, COLUMNS, lineterminator="\n").writerow(line)

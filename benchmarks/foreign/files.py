@@ -27,11 +27,11 @@ Write = Callable[[nn.Module, Path], nn.Module | None]
 WAYS: dict[str, tuple[str, Write]] = {}
 
 
-def way(about: str, file: str) -> Callable[[Write], Write]:
+def way(description: str, file: str) -> Callable[[Write], Write]:
     """Register a program's way to write a network."""
 
     def register(write: Write) -> Write:
-        WAYS[about] = (file, write)
+        WAYS[description] = (file, write)
         return write
 
     return register
@@ -131,9 +131,9 @@ def _(model: nn.Module, path: Path) -> None:
 
 @way("another network's weights (AlexNet)", "alexnet.pth")
 def _(model: nn.Module, path: Path) -> nn.Module:
-    other = torchvision.models.alexnet(num_classes=10).eval()
-    torch.save(other.state_dict(), path)
-    return other
+    alexnet = torchvision.models.alexnet(num_classes=10).eval()
+    torch.save(alexnet.state_dict(), path)
+    return alexnet
 
 
 @way("a network of one's own", "own.pth")
@@ -171,14 +171,14 @@ def squeezenet() -> nn.Module:
     return torchvision.models.get_model(ARCH, num_classes=10)
 
 
-def tried(original: nn.Module, open_it: Callable[[], Any]) -> str:
+def outcome_of(original: nn.Module, open_file: Callable[[], Any]) -> str:
     """Open a file; say what came of it."""
     try:
-        opened = open_it()
+        opened = open_file()
         with torch.inference_mode():
-            apart = float((opened.model(opened.inputs) - original.eval()(opened.inputs)).abs().max())
-        found = opened.provenance.get("network", "")
-        return f"opens ({found})" if apart < 1e-2 else f"WRONG: logits differ by {apart:.2g} ({found})"
+            difference = float((opened.model(opened.inputs) - original.eval()(opened.inputs)).abs().max())
+        network = opened.provenance.get("network", "")
+        return f"opens ({network})" if difference < 1e-2 else f"WRONG: logits differ by {difference:.2g} ({network})"
     except nmfdiag.NmfdiagError as error:
         return f"says: {error}"
     except Exception as error:
@@ -196,17 +196,17 @@ def main(out: Path) -> None:
         np.savez(data, x=x, y=np.arange(40) % 10)
         table = csv.writer(file, lineterminator="\n")
         table.writerow(["written by", "file", "opened by", "outcome"])
-        for about, (name, write) in WAYS.items():
+        for description, (name, write) in WAYS.items():
             path = Path(folder) / name
-            written = write(model, path) or model
+            expected = write(model, path) or model
             ways = {"--weights": lambda path=path: open_checkpoint("auto", path, data)}
             if path.suffix == ".pt2":
                 ways["--exported"] = lambda path=path: open_exported(path, data)
                 ways["--exported --trust"] = lambda path=path: open_exported(path, data, trust=True)
             if path.suffix == ".ckpt":
                 ways["--model --weights"] = lambda path=path: open_factory(f"{__name__}:squeezenet", data, weights=path)
-            for option, open_it in ways.items():
-                line = [about, name, option, tried(written, open_it).replace(folder, "")]
+            for option, open_file in ways.items():
+                line = [description, name, option, outcome_of(expected, open_file).replace(folder, "")]
                 table.writerow(line)
                 print(line, file=sys.stderr, flush=True)
 

@@ -43,36 +43,38 @@ def spaced(names: list[str]) -> list[str]:
     return [names[round(i * (len(names) - 1) / (LAYERS - 1))] for i in range(LAYERS)]
 
 
-def said(error: Exception) -> str:
+def message(error: Exception) -> str:
     """What a user reads: our sentence, or what broke."""
     return f"says: {error}" if isinstance(error, nmfdiag.NmfdiagError) else f"BREAKS: {type(error).__name__}: {error}"
 
 
-def diagnosed(name: str, opened: Opened, methods: tuple[str, ...], line: dict[str, Any]) -> list[dict[str, Any]]:
+def diagnose_layers(name: str, opened: Opened, methods: tuple[str, ...], line: dict[str, Any]) -> list[dict[str, Any]]:
     """Pre-flight, diagnosis, and what plain NMF alone says; fills the network's line and returns those of its layers."""
-    every = "all" if "signed" in methods else "relu"
+    activations = "all" if "signed" in methods else "relu"
     options: dict[str, Any] = {"per_class": PER_CLASS, "methods": methods}
-    looked = preflight(opened.model, opened.inputs, opened.given_labels, activations=every, **options)
-    kinds = {layer.name: layer for layer in looked.layers}
-    chosen = spaced(list(kinds))
-    looked_at = preflight(opened.model, opened.inputs, opened.given_labels, activations=every, layers=chosen, **options)
+    whole = preflight(opened.model, opened.inputs, opened.given_labels, activations=activations, **options)
+    kinds = {layer.name: layer for layer in whole.layers}
+    layers = spaced(list(kinds))
+    part = preflight(
+        opened.model, opened.inputs, opened.given_labels, activations=activations, layers=layers, **options
+    )
     line |= {
-        "accuracy": f"{looked.accuracy:.3f}", "layers": len(kinds), "seconds_estimated": f"{looked_at.seconds:.0f}",
-        "skipped": "; ".join(f"{module}: {why}" for module, why in looked.skipped.items()),
+        "accuracy": f"{whole.accuracy:.3f}", "layers": len(kinds), "seconds_estimated": f"{part.seconds:.0f}",
+        "skipped": "; ".join(f"{module}: {reason}" for module, reason in whole.skipped.items()),
     }  # fmt: skip
-    began = time.process_time()
-    found = nmfdiag.diagnose(opened.model, opened.inputs, opened.given_labels, layers=chosen, seed=SEED, **options)
-    line |= {"seconds": f"{time.process_time() - began:.0f}", "verdict": found.verdict, "outcome": "works"}
+    start = time.process_time()
+    diagnosis = nmfdiag.diagnose(opened.model, opened.inputs, opened.given_labels, layers=layers, seed=SEED, **options)
+    line |= {"seconds": f"{time.process_time() - start:.0f}", "verdict": diagnosis.verdict, "outcome": "works"}
     order = list(kinds)
     rows = []
     for method in methods:
-        baselines = found.profile.to_frame().query("method == @method").groupby("layer").baseline_accuracy.mean()
-        for layer, at in found.profile.auc_by_layer(method).items():
+        baselines = diagnosis.profile.to_frame().query("method == @method").groupby("layer").baseline_accuracy.mean()
+        for layer, auc in diagnosis.profile.auc_by_layer(method).items():
             rows.append(
                 {
                     "name": name, "method": method, "layer": layer, "kind": kinds[layer].kind, "depth": order.index(layer),
-                    "n_layers": len(order), "width": kinds[layer].width, "auc": f"{at.mean:.4f}",
-                    "standard_error": f"{at.sem:.4f}", "baseline": f"{baselines[layer]:.4f}", "classes": at.n,
+                    "n_layers": len(order), "width": kinds[layer].width, "auc": f"{auc.mean:.4f}",
+                    "standard_error": f"{auc.sem:.4f}", "baseline": f"{baselines[layer]:.4f}", "classes": auc.n,
                 }
             )  # fmt: skip
     return rows
@@ -83,7 +85,7 @@ def nmf_alone(opened: Opened) -> str:
     try:
         return f"{len(nmfdiag.relu_layers(opened.model, opened.inputs[:2]))} ReLU layers"
     except Exception as error:
-        return said(error)
+        return message(error)
 
 
 def main(networks: Path, results: Path) -> None:
@@ -94,9 +96,9 @@ def main(networks: Path, results: Path) -> None:
     for path, columns in tables.items():
         if not path.exists():
             path.write_text(",".join(columns) + "\n", encoding="utf-8")
-    done = {line["name"] for line in csv.DictReader((results / "opened.csv").open(encoding="utf-8"))}
+    finished_names = {line["name"] for line in csv.DictReader((results / "opened.csv").open(encoding="utf-8"))}
     for name, recipe in trained.items():
-        if name in done:
+        if name in finished_names:
             continue
         line: dict[str, Any] = {
             "name": name, "normalization_trained": recipe["normalization"], "torch": torch.__version__,
@@ -104,15 +106,15 @@ def main(networks: Path, results: Path) -> None:
         }  # fmt: skip
         rows: list[dict[str, Any]] = []
         try:
-            began = time.process_time()
+            start = time.process_time()
             opened = open_checkpoint(
                 "auto", networks / f"{name}.pth", networks / f"{name}.npz", per_class=PER_CLASS, seed=SEED
             )
-            line |= {"seconds_opening": f"{time.process_time() - began:.0f}", "arch": opened.arch}
+            line |= {"seconds_opening": f"{time.process_time() - start:.0f}", "arch": opened.arch}
             line |= {"normalization": opened.normalization, "nmf_alone": nmf_alone(opened)}
-            rows = diagnosed(name, opened, METHODS.get(recipe["arch"], ("nmf",)), line)
+            rows = diagnose_layers(name, opened, METHODS.get(recipe["arch"], ("nmf",)), line)
         except Exception as error:
-            line["outcome"] = said(error)
+            line["outcome"] = message(error)
         for (path, columns), lines in zip(tables.items(), ([line], rows), strict=True):
             with path.open("a", encoding="utf-8", newline="") as file:
                 csv.DictWriter(file, columns, lineterminator="\n").writerows(lines)

@@ -137,9 +137,9 @@ class InPlaceSkip(Plain):
 
     def forward(self, x: Tensor) -> Tensor:
         x = F.relu(self.first(x), inplace=True)
-        kept = x
+        skip = x
         x = F.relu_(self.second(x))
-        x = x + kept
+        x = x + skip
         return self.answers(x.relu_())
 
 
@@ -313,14 +313,14 @@ def digits(form: str) -> tuple[Tensor, Tensor]:
     return forms[form](), y
 
 
-def fitted(model: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
+def fit(model: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
     """The network after some epochs, where its answers are ten logits a sample; else as it is."""
 
     def logits(samples: Tensor) -> Any:
         output = model(samples)
         if isinstance(output, dict):
             return output["logits"]
-        return next((each for each in output if each.ndim == 2), None) if isinstance(output, tuple) else output
+        return next((part for part in output if part.ndim == 2), None) if isinstance(output, tuple) else output
 
     with torch.no_grad():
         answers = logits(x[:2])
@@ -335,17 +335,17 @@ def fitted(model: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
     return model.eval()
 
 
-def tried(model: Any, x: Tensor, y: Tensor) -> dict[str, Any]:
+def try_network(model: Any, x: Tensor, y: Tensor) -> dict[str, Any]:
     """Diagnose it, and hold every cut against the network's own answers."""
-    began = time.perf_counter()
+    start = time.perf_counter()
     line: dict[str, Any] = {"layers": "", "traced": "", "difference": "", "auc": "", "outcome": "works"}
     try:
         network = SplitNetwork(model, x[:2])
         line |= {"layers": len(network.layers), "traced": network.traced}
         own = network.logits(x[:20])
         cuts = [network.cut(layer.name, x[:20]) for layer in network.layers]
-        apart = [float((network.resume(cut, cut.activation) - own).abs().max()) for cut in cuts]
-        line["difference"] = f"{max(apart):.1e}"
+        differences = [float((network.resume(cut, cut.activation) - own).abs().max()) for cut in cuts]
+        line["difference"] = f"{max(differences):.1e}"
         diagnosis = nmfdiag.diagnose(model, x, y, per_class=10)
         areas = diagnosis.profile.auc_by_layer("nmf")
         line["auc"] = " ".join(f"{layer}={area.mean:.2f}" for layer, area in areas.items())
@@ -355,31 +355,33 @@ def tried(model: Any, x: Tensor, y: Tensor) -> dict[str, Any]:
         line["outcome"] = f"says: {error}"
     except Exception as error:
         line["outcome"] = f"BREAKS: {type(error).__name__}: {error}"
-    return line | {"seconds": f"{time.perf_counter() - began:.1f}"}
+    return line | {"seconds": f"{time.perf_counter() - start:.1f}"}
 
 
 def main(out: Path) -> None:
     """Try all, a line each."""
     torch.set_num_threads(1)
     with out.open("w", encoding="utf-8", newline="") as file:
-        table = csv.DictWriter(file, ["network", *tried(None, torch.zeros(2, 1), torch.zeros(2))], lineterminator="\n")
+        table = csv.DictWriter(
+            file, ["network", *try_network(None, torch.zeros(2, 1), torch.zeros(2))], lineterminator="\n"
+        )
         table.writeheader()
         for name, (make, form) in CASES.items():
             torch.manual_seed(0)
             x, y = digits(form)
-            line = {"network": name, **tried(fitted(make(), x, y), x, y)}
+            line = {"network": name, **try_network(fit(make(), x, y), x, y)}
             table.writerow(line)
             print(line, file=sys.stderr, flush=True)
         x, y = digits("image")
         for name, change in AFTER.items():
             torch.manual_seed(0)
-            model = fitted(Plain(), x, y)
+            model = fit(Plain(), x, y)
             try:
                 changed = change(model)
             except Exception as error:
                 print(f"{name}: can't be made here: {error}", file=sys.stderr)
                 continue
-            line = {"network": name, **tried(changed, x, y)}
+            line = {"network": name, **try_network(changed, x, y)}
             table.writerow(line)
             print(line, file=sys.stderr, flush=True)
 

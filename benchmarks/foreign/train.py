@@ -93,10 +93,10 @@ def samples(recipe: Recipe, p: float, seed: int) -> tuple[Tensor, Tensor, Tensor
     """Training images (n, 3, size, size) uint8, their given labels, test images and labels."""
     train, test = load("cifar10", "train"), load("cifar10", "test")
     index, tested = stratified_subset(train.labels, recipe.n_train, seed), stratified_subset(test.labels, TESTED, seed)
-    given = randomize_labels(train.labels[index], p, train.n_classes, seed=seed).given
+    labels = randomize_labels(train.labels[index], p, train.n_classes, seed=seed).given
     return (
         resized(train.inputs[index], recipe.size),
-        given,
+        labels,
         resized(test.inputs[tested], recipe.size),
         test.labels[tested],
     )
@@ -145,7 +145,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Share of right answers in evaluation mode, in float32."""
     model.eval()
     with torch.inference_mode():
-        answers = torch.cat([model(some).argmax(1) for some in x.split(EVAL_BATCH)])
+        answers = torch.cat([model(batch).argmax(1) for batch in x.split(EVAL_BATCH)])
     return float((answers == y).float().mean())
 
 
@@ -163,23 +163,23 @@ def main(out: Path, names: list[str], seed: int = 0) -> None:
             name = f"{recipe.arch}-p{p:g}"
             if (names and recipe.arch not in names) or (out / f"{name}.pth").exists():
                 continue
-            began = time.perf_counter()
+            start = time.perf_counter()
             torch.manual_seed(seed)
             model = build(recipe, 10)
-            inputs, given, test_inputs, test_labels = samples(recipe, p, seed)
+            inputs, labels, test_inputs, test_labels = samples(recipe, p, seed)
             model, normalize = model.to(memory_format=CHANNELS_LAST), NORMALIZATIONS[recipe.normalization]
             x = normalize(inputs).contiguous(memory_format=CHANNELS_LAST)
-            epochs, fitted = train(recipe, model, x, given, seed)
+            epochs, fitted = train(recipe, model, x, labels, seed)
             tested = accuracy(model, normalize(test_inputs), test_labels)
             model = model.to(memory_format=torch.contiguous_format)
-            np.savez(out / f"{name}.npz", x=inputs.numpy(), y=given.numpy())
+            np.savez(out / f"{name}.npz", x=inputs.numpy(), y=labels.numpy())
             torch.save(model.state_dict(), out / f"{name}.part")
             os.replace(out / f"{name}.part", out / f"{name}.pth")
             line = {
                 **asdict(recipe), "name": name, "label_noise": p, "seed": seed, "epochs": epochs,
                 "train_accuracy": f"{fitted:.4f}", "test_accuracy": f"{tested:.4f}",
                 "parameters": sum(q.numel() for q in model.parameters()),
-                "seconds": f"{time.perf_counter() - began:.0f}", "torch": torch.__version__,
+                "seconds": f"{time.perf_counter() - start:.0f}", "torch": torch.__version__,
                 "torchvision": torchvision.__version__,
             }  # fmt: skip
             with table.open("a", encoding="utf-8", newline="") as file:

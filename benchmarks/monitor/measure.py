@@ -30,14 +30,14 @@ PROBES = 500
 COLUMNS = "network watched repeat epoch seconds monitor looked processor torch".split()
 
 
-def run(chosen: Recipe, watched: bool, repeat: int) -> tuple[str, list[dict[str, Any]]]:
+def run(run_recipe: Recipe, watched: bool, repeat: int) -> tuple[str, list[dict[str, Any]]]:
     """Train once; the weights' hash, and a line an epoch."""
     monitor = None
     if watched:
-        samples = training_set(chosen, load(chosen.dataset, "train"))
+        samples = training_set(run_recipe, load(run_recipe.dataset, "train"))
         monitor = MemorizationMonitor(samples.normalization(samples.inputs[:PROBES]), samples.labels.given[:PROBES])
     lines: list[dict[str, Any]] = []
-    at = {"began": 0.0}
+    times = {"began": 0.0}
 
     def watch(model: nn.Module) -> dict[str, float]:
         before = time.process_time()
@@ -48,16 +48,16 @@ def run(chosen: Recipe, watched: bool, repeat: int) -> tuple[str, list[dict[str,
     def on_epoch(line: dict[str, Any]) -> None:
         lines.append(
             {
-                "network": chosen.name, "watched": int(watched), "repeat": repeat, "epoch": line["epoch"],
-                "seconds": time.process_time() - at["began"], "monitor": line["monitor"],
+                "network": run_recipe.name, "watched": int(watched), "repeat": repeat, "epoch": line["epoch"],
+                "seconds": time.process_time() - times["began"], "monitor": line["monitor"],
                 "looked": int(bool(monitor and monitor.history[-1]["curves"])),
                 "processor": platform.processor() or platform.machine(), "torch": torch.__version__,
             }
         )  # fmt: skip
-        at["began"] = time.process_time()
+        times["began"] = time.process_time()
 
-    at["began"] = time.process_time()
-    trained = train(chosen, on_epoch=on_epoch, watch=watch, tested=0)
+    times["began"] = time.process_time()
+    trained = train(run_recipe, on_epoch=on_epoch, watch=watch, tested=0)
     weights = hashlib.sha256()
     for name, value in trained.model.state_dict().items():
         weights.update(name.encode() + value.contiguous().numpy().tobytes())
@@ -71,33 +71,35 @@ def main(out: Path) -> None:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         table.writeheader()
         for name, (epochs, repeats) in RUNS.items():
-            chosen = replace(recipe(name), max_epochs=epochs, fitted_at=2.0, cool_down=1)
-            found, hashes = [], set()
+            run_recipe = replace(recipe(name), max_epochs=epochs, fitted_at=2.0, cool_down=1)
+            all_lines, hashes = [], set()
             for repeat in range(repeats):
                 for watched in (False, True) if repeat % 2 == 0 else (True, False):
-                    digest, lines = run(chosen, watched, repeat)
+                    digest, lines = run(run_recipe, watched, repeat)
                     hashes.add(digest)
-                    found += lines
+                    all_lines += lines
                     table.writerows(
                         line | {key: f"{line[key]:.3f}" for key in ("seconds", "monitor")} for line in lines
                     )
                     file.flush()
-            print(f"{name}: {told(found)}; weights {'the same' if len(hashes) == 1 else 'DIFFER'}", flush=True)
+            print(f"{name}: {summary(all_lines)}; weights {'the same' if len(hashes) == 1 else 'DIFFER'}", flush=True)
 
 
-def told(lines: list[dict[str, Any]]) -> str:
+def summary(lines: list[dict[str, Any]]) -> str:
     """The shares, in words."""
     later = [line for line in lines if line["epoch"] > 1]  # the first one reads the data, imports and compiles
-    with_it = [line for line in later if line["watched"]]
-    own = sum(line["monitor"] for line in with_it) / sum(line["seconds"] - line["monitor"] for line in with_it)
-    every = [line for line in lines if line["watched"]]
+    watched_lines = [line for line in later if line["watched"]]
+    own = sum(line["monitor"] for line in watched_lines) / sum(
+        line["seconds"] - line["monitor"] for line in watched_lines
+    )
+    all_lines = [line for line in lines if line["watched"]]
     alone = median(line["seconds"] for line in later if not line["watched"])
-    whole = sum(line["monitor"] for line in every) / (alone * len(every))
-    looks = [line["monitor"] for line in with_it if line["looked"]]
+    whole = sum(line["monitor"] for line in all_lines) / (alone * len(all_lines))
+    measure_seconds = [line["monitor"] for line in watched_lines if line["looked"]]
     return (
-        f"an epoch takes {alone:.1f} s, one look {median(looks) if looks else float('nan'):.2f} s; the monitor's share is {own:.1%} "
-        f"after the first epoch, {whole:.1%} with it; looked at {len(looks)} of {len(with_it)} epochs after the first; a watched "
-        f"epoch without its look takes {median(line['seconds'] - line['monitor'] for line in with_it) / alone - 1:+.1%} longer"
+        f"an epoch takes {alone:.1f} s, one look {median(measure_seconds) if measure_seconds else float('nan'):.2f} s; the monitor's share is {own:.1%} "
+        f"after the first epoch, {whole:.1%} with it; looked at {len(measure_seconds)} of {len(watched_lines)} epochs after the first; a watched "
+        f"epoch without its look takes {median(line['seconds'] - line['monitor'] for line in watched_lines) / alone - 1:+.1%} longer"
     )
 
 

@@ -36,11 +36,11 @@ SHIFTS = """() => {
 }"""
 
 
-def served(checkout: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
+def serve(checkout: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     """Start a checkout's dashboard on a free port; the process and its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
     command = f"-m streamlit run app.py --server.port {port} --server.headless true --server.fileWatcherType none"
     environment = os.environ | {"NMFDIAG_CACHE": str(folder / "cache"), "NMFDIAG_RUNS": str(folder / "runs")}
     process = subprocess.Popen(
@@ -56,63 +56,67 @@ def served(checkout: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     return process, address
 
 
-def opened(browser: Browser, address: str) -> tuple[Page, dict[str, float]]:
+def open_overview(browser: Browser, address: str) -> tuple[Page, dict[str, float]]:
     """Open the overview in a new context, and time it."""
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
     page.add_init_script(f"({SHIFTS})()")
-    begun = time.perf_counter()
+    start = time.perf_counter()
     page.goto(f"{address}/?{LINK}")
     page.get_by_role("heading", name=SWITCHES["Overview"]).wait_for()
-    frame = time.perf_counter() - begun
+    frame = time.perf_counter() - start
     page.evaluate("window.shifted = 0")
     page.wait_for_selector(DRAWN, state="attached")
-    return page, {"first frame": frame, "first plot": time.perf_counter() - begun}
+    return page, {"first frame": frame, "first plot": time.perf_counter() - start}
 
 
-def switched(page: Page, name: str, heading: str) -> float:
+def switch_seconds(page: Page, name: str, heading: str) -> float:
     """Seconds from a click in the navigation to the drawn page."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
     page.get_by_role("heading", name=heading).wait_for()
     page.wait_for_selector(DRAWN, state="attached")
-    return time.perf_counter() - begun
+    return time.perf_counter() - start
 
 
 def main(out: Path, checkouts: list[Path]) -> None:
     """Measure all checkouts in turns."""
     chromium = os.environ.get("NMFDIAG_CHROMIUM") or shutil.which("chromium")
-    found: dict[tuple[str, str], list[float]] = {}
+    times: dict[tuple[str, str], list[float]] = {}
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as folder:
         browser = playwright.chromium.launch(
             executable_path=chromium, args=["--headless", "--no-sandbox", "--disable-gpu"]
         )
-        servers = {c.name: served(c, Path(folder) / str(i)) for i, c in enumerate(checkouts)}
+        servers = {c.name: serve(c, Path(folder) / str(i)) for i, c in enumerate(checkouts)}
         for name, (_, address) in servers.items():
-            page, took = opened(browser, address)
+            page, took = open_overview(browser, address)
             page.get_by_text(COMPUTED).wait_for(timeout=120_000)
-            took = {f"{what}, nothing computed yet": seconds for what, seconds in took.items()}
-            for what, value in (took | {"jump": page.evaluate("window.shifted")}).items():
-                found.setdefault((name, what), []).append(value)
+            took = {f"{quantity}, nothing computed yet": seconds for quantity, seconds in took.items()}
+            for quantity, value in (took | {"jump": page.evaluate("window.shifted")}).items():
+                times.setdefault((name, quantity), []).append(value)
             for title, heading in SWITCHES.items():
-                switched(page, title, heading)
+                switch_seconds(page, title, heading)
             page.context.close()
         for _ in range(REPEATS):
             for name, (_, address) in servers.items():
-                page, took = opened(browser, address)
+                page, took = open_overview(browser, address)
                 page.wait_for_timeout(1500)
-                took |= {f"switch to {title}": switched(page, title, heading) for title, heading in SWITCHES.items()}
-                for what, value in took.items():
-                    found.setdefault((name, what), []).append(value)
+                took |= {
+                    f"switch to {title}": switch_seconds(page, title, heading) for title, heading in SWITCHES.items()
+                }
+                for quantity, value in took.items():
+                    times.setdefault((name, quantity), []).append(value)
                 page.context.close()
         for process, _ in servers.values():
             process.terminate()
     with out.open("w", encoding="utf-8", newline="") as file:
         table = csv.writer(file, lineterminator="\n")
         table.writerow("checkout what median least most times".split())
-        for (name, what), values in found.items():
-            table.writerow([name, what, *(f"{v:.3f}" for v in (median(values), min(values), max(values))), len(values)])
-            print(f"{name:12} {what:40} {median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
+        for (name, quantity), values in times.items():
+            table.writerow(
+                [name, quantity, *(f"{v:.3f}" for v in (median(values), min(values), max(values))), len(values)]
+            )
+            print(f"{name:12} {quantity:40} {median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), [Path(each).resolve() for each in sys.argv[2:]])
+    main(Path(sys.argv[1]), [Path(argument).resolve() for argument in sys.argv[2:]])

@@ -46,19 +46,19 @@ def sweeps(target: process_kills.Target, kills: int, folder: Path) -> tuple[int,
     """Kill a sweep again and again, before and after its first curve; begin another one whenever it has come to its end."""
     fresh = process_kills.reference_curves(process_kills.requests(), folder / "fresh")
     hits, starts, complete, resumed = 0, 0, 0, 0
-    cache, told = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
+    cache, key_folder = folder / f"{target.__name__}-0", folder / f"told-{target.__name__}-0"
     while hits < kills:
-        before = process_kills.check_after_kill(cache, told, fresh) if cache.exists() else 0
-        mine = told / str(starts)
-        ready = cache.exists if starts % 2 else process_kills.has_lines(mine, before)
-        hits += process_kills.kill(target, cache, mine, after=process_kills.random_seconds(1.0), ready=ready)
+        before = process_kills.check_after_kill(cache, key_folder, fresh) if cache.exists() else 0
+        key_file = key_folder / str(starts)
+        ready = cache.exists if starts % 2 else process_kills.has_lines(key_file, before)
+        hits += process_kills.kill(target, cache, key_file, after=process_kills.random_seconds(1.0), ready=ready)
         starts += 1
-        there = process_kills.check_after_kill(cache, told, fresh)
-        assert there >= before
-        resumed += before > 0 and there > before
-        if there == len(fresh):
+        n_curves = process_kills.check_after_kill(cache, key_folder, fresh)
+        assert n_curves >= before
+        resumed += before > 0 and n_curves > before
+        if n_curves == len(fresh):
             complete += 1
-            cache, told = (folder / f"{what}{target.__name__}-{complete}" for what in ("", "told-"))
+            cache, key_folder = (folder / f"{prefix}{target.__name__}-{complete}" for prefix in ("", "told-"))
     return (
         hits,
         f"{resumed} starts went on from what was there, {complete} sweeps of {len(fresh)} curves were completed",
@@ -67,12 +67,12 @@ def sweeps(target: process_kills.Target, kills: int, folder: Path) -> tuple[int,
 
 def large(kills: int, folder: Path) -> tuple[int, str]:
     """Kill a process that writes files."""
-    orphans, told = 0, folder / "told-large"
+    orphans, key_folder = 0, folder / "told-large"
     for i in range(kills):
-        options = {"after": process_kills.random_seconds(0.4), "ready": process_kills.has_lines(told / str(i), 0)}
-        assert process_kills.kill(process_kills.put_large_values, folder / "large", told / str(i), **options)
-        orphans += process_kills.check_large_after_kill(folder / "large", told)
-    return kills, f"{len(process_kills.finished_keys(told))} values, and {orphans} files without a row were swept"
+        options = {"after": process_kills.random_seconds(0.4), "ready": process_kills.has_lines(key_folder / str(i), 0)}
+        assert process_kills.kill(process_kills.put_large_values, folder / "large", key_folder / str(i), **options)
+        orphans += process_kills.check_large_after_kill(folder / "large", key_folder)
+    return kills, f"{len(process_kills.finished_keys(key_folder))} values, and {orphans} files without a row were swept"
 
 
 def trainings(kills: int, folder: Path) -> tuple[int, str]:
@@ -115,9 +115,9 @@ def serve(kills: int, folder: Path) -> tuple[int, str]:
     )
 
 
-def report(what: str, kills: int, words: str) -> None:
+def report(name: str, kills: int, text: str) -> None:
     """One line."""
-    print(f"{time.strftime('%H:%M:%S')} {what:12} {kills} kills, nothing wrong: {words}", flush=True)
+    print(f"{time.strftime('%H:%M:%S')} {name:12} {kills} kills, nothing wrong: {text}", flush=True)
 
 
 if __name__ == "__main__":

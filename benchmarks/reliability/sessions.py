@@ -40,40 +40,40 @@ def main() -> int:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        told = folder / "told"
-        with serve(folder, {visitors.KEY_FILE_VARIABLE: str(told)}, visitors.PROGRAM) as (base, process):
+        key_file = folder / "told"
+        with serve(folder, {visitors.KEY_FILE_VARIABLE: str(key_file)}, visitors.PROGRAM) as (base, process):
             visit_once(base)  # imports torch, and all that the pages need
             before = resident(process.pid)
-            found, during = asyncio.run(watched(base, process.pid, arguments))
+            visits, during = asyncio.run(visit_and_watch(base, process.pid, arguments))
             time.sleep(arguments.pause)
             visit_once(base)  # Streamlit drops old sessions when one comes or goes
             after = resident(process.pid)
-        keys, log = visitors.read_keys(told), log_errors(folder)
-    write(arguments.out, found)
-    return told_of(found, keys, log, (before, during, after))
+        keys, log = visitors.read_keys(key_file), log_errors(folder)
+    write(arguments.out, visits)
+    return report(visits, keys, log, (before, during, after))
 
 
 def visit_once(base: str) -> None:
     """One visitor comes and goes."""
-    asyncio.run(visit_together(base, 1, staying(5.0), seed=1_000_000))
+    asyncio.run(visit_together(base, 1, stay_for(5.0), seed=1_000_000))
 
 
-def staying(seconds: float) -> Callable[[int], bool]:
+def stay_for(seconds: float) -> Callable[[int], bool]:
     """Whether a visitor still stays, who stays so long from now on."""
     until = time.monotonic() + seconds
     return lambda steps: time.monotonic() < until
 
 
-async def watched(base: str, process: int, arguments: argparse.Namespace) -> tuple[list[Visit], float]:
+async def visit_and_watch(base: str, process: int, arguments: argparse.Namespace) -> tuple[list[Visit], float]:
     """The visits, and the largest memory meanwhile."""
     largest = 0.0
-    going = asyncio.create_task(
-        visit_together(base, arguments.sessions, staying(60 * arguments.minutes), seed=arguments.seed)
+    task = asyncio.create_task(
+        visit_together(base, arguments.sessions, stay_for(60 * arguments.minutes), seed=arguments.seed)
     )
-    while not going.done():
+    while not task.done():
         largest = max(largest, resident(process))
-        await asyncio.wait([going], timeout=1.0)
-    return going.result(), largest
+        await asyncio.wait([task], timeout=1.0)
+    return task.result(), largest
 
 
 def resident(process: int) -> float:
@@ -91,7 +91,7 @@ def percentile(seconds: list[float], share: float) -> float:
     )
 
 
-def write(out: Path, found: list[Visit]) -> None:
+def write(out: Path, visits: list[Visit]) -> None:
     """A line for each session."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
@@ -99,7 +99,7 @@ def write(out: Path, found: list[Visit]) -> None:
         table.writerow(
             "session last_choice loads changes change_p50 change_p95 change_most load_p95 errors crossed".split()
         )
-        for i, visit in enumerate(found):
+        for i, visit in enumerate(visits):
             numbers = [
                 percentile(visit.changes, 0.5),
                 percentile(visit.changes, 0.95),
@@ -118,15 +118,17 @@ def write(out: Path, found: list[Visit]) -> None:
             table.writerow(row)
 
 
-def told_of(found: list[Visit], keys: list[str], log: str, memory: tuple[float, float, float]) -> int:
+def report(visits: list[Visit], keys: list[str], log: str, memory: tuple[float, float, float]) -> int:
     """Print what was found; returns the exit code."""
-    changes, loads = ([s for visit in found for s in getattr(visit, what)] for what in ("changes", "loads"))
-    errors, crossed = ([words for visit in found for words in getattr(visit, what)] for what in ("errors", "crossed"))
+    changes, loads = ([s for visit in visits for s in getattr(visit, attribute)] for attribute in ("changes", "loads"))
+    errors, crossed = (
+        [message for visit in visits for message in getattr(visit, attribute)] for attribute in ("errors", "crossed")
+    )
     twice, slow = len(keys) - len(set(keys)), percentile(changes, 0.95)
     before, during, after = memory
     most_left = before * (1 + SHARE_LEFT) + MIB_LEFT
     print(
-        f"{len(found)} sessions, {len(loads)} pages opened, {len(changes)} widgets changed, {len(set(keys))} results computed"
+        f"{len(visits)} sessions, {len(loads)} pages opened, {len(changes)} widgets changed, {len(set(keys))} results computed"
     )
     print(
         f"change of a widget: p50 {percentile(changes, 0.5):.2f} s, p95 {slow:.2f} s, longest {max(changes, default=0):.2f} s"
@@ -143,8 +145,8 @@ def told_of(found: list[Visit], keys: list[str], log: str, memory: tuple[float, 
         f"changes of a widget over {CHANGE_SECONDS:g} s at p95": [f"{slow:.2f} s"] if slow > CHANGE_SECONDS else [],
         "memory that was kept, MiB": [f"{after - before:.0f}"] if after > most_left else [],
     }  # fmt: skip
-    for what, words in wrong.items():
-        print(f"{what}: {len(words) or 'none'}", *words[:5], sep="\n    ")
+    for attribute, message in wrong.items():
+        print(f"{attribute}: {len(message) or 'none'}", *message[:5], sep="\n    ")
     return int(any(wrong.values()))
 
 

@@ -9,7 +9,7 @@ from headless_pages import ROOT
 
 sys.path.insert(0, str(ROOT / "benchmarks" / "fuzz"))
 
-from fuzzing import fuzz
+from example_search import fuzz
 from hypothesis import strategies as st
 from targets import TARGETS, Target
 

@@ -1,4 +1,4 @@
-"""The parsers of what somebody brings: weights, samples, recordings, activations; each with good files to begin from."""
+"""Parsers of users' files (weights, samples, recordings, activations), with good files to start from."""
 
 import gzip
 import io
@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from drawing import Trap, image, npz, saved, sound, written, zipped
 from hypothesis import strategies as st
 from safetensors.torch import save as safetensors_bytes
+from strategies import Trap, image, npz, sound, torch_bytes, write_file, zip_bytes
 
 from nmfdiag.data.datasets import load
 from nmfdiag.data.files import load_image_folder
@@ -24,26 +24,26 @@ from nmfdiag.networks.checkpoints.match import nearest_architectures, network_fo
 STATE = {"a.weight": torch.ones(2, 3), "a.bias": torch.zeros(2), "n": torch.tensor(3)}
 SAFE = [safetensors_bytes(STATE), safetensors_bytes({"module.x": torch.ones(1).half()})]
 PICKLED = [
-    saved({"state_dict": STATE, "epoch": 1}), saved(STATE, _use_new_zipfile_serialization=False), saved({"w": Trap()}),
-    saved({"w": Trap()}, _use_new_zipfile_serialization=False), pickle.dumps(Trap(), 2), saved({"model": {"x": {"y": torch.ones(1)}}}),
+    torch_bytes({"state_dict": STATE, "epoch": 1}), torch_bytes(STATE, _use_new_zipfile_serialization=False), torch_bytes({"w": Trap()}),
+    torch_bytes({"w": Trap()}, _use_new_zipfile_serialization=False), pickle.dumps(Trap(), 2), torch_bytes({"model": {"x": {"y": torch.ones(1)}}}),
 ]  # fmt: skip
 
 
 def safetensors_file(content: bytes, folder: Path) -> object:
     """Read weights that are not pickled."""
-    return read.read_state_dict(written(folder, "w.safetensors", content))
+    return read.read_state_dict(write_file(folder, "w.safetensors", content))
 
 
 def pickled_file(content: bytes, folder: Path) -> object:
     """As in the child process, but in this one: it may say anything, but run nothing."""
-    path, said = written(folder, "w.pth", content), io.StringIO()
+    path, output = write_file(folder, "w.pth", content), io.StringIO()
     limits, read_pickle_child.limit_memory = read_pickle_child.limit_memory, lambda n_bytes: None
     try:
-        with redirect_stdout(said):
+        with redirect_stdout(output):
             read_pickle_child.main(str(path), str(folder / "out"), str(2**24), "100")
     finally:
         read_pickle_child.limit_memory = limits
-    return json.loads(said.getvalue())
+    return json.loads(output.getvalue())
 
 
 @st.composite
@@ -66,9 +66,9 @@ def states(draw: st.DrawFn) -> tuple[str, dict[str, torch.Tensor]]:
     return draw(st.sampled_from([arch, "auto", "resnet18", "vit_b_16", draw(st.text(max_size=8))])), state
 
 
-def matching(drawn: tuple[str, dict[str, torch.Tensor]], folder: Path) -> object:
+def match_architecture(example: tuple[str, dict[str, torch.Tensor]], folder: Path) -> object:
     """Find the architecture of weights, or build one for them."""
-    arch, state = drawn
+    arch, state = example
     if arch == "auto":
         return nearest_architectures(state)
     return network_for(arch, state, (1, 16, 16), options=options_for(arch, state))
@@ -88,18 +88,18 @@ IMAGES = [image(kind) for kind in ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "GIF")]
     image("PNG", mode) for mode in ("RGB", "LA", "I;16", "1")
 ]
 PACKED = [
-    zipped({f"{c}/{i}.png": image("PNG") for c in "ab" for i in range(2)}, packing)
+    zip_bytes({f"{c}/{i}.png": image("PNG") for c in "ab" for i in range(2)}, packing)
     for packing in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 ]
 
 
-def folder_of_images(drawn: list[tuple[str, bytes]], folder: Path) -> object:
+def folder_of_images(classes: list[tuple[str, bytes]], folder: Path) -> object:
     """Read classes whose folders are called anything."""
-    for i, (name, content) in enumerate(drawn):
+    for i, (name, content) in enumerate(classes):
         try:
-            place = folder / "data" / name
-            place.mkdir(parents=True, exist_ok=True)
-            (place / f"{i}.png").write_bytes(content)
+            class_folder = folder / "data" / name
+            class_folder.mkdir(parents=True, exist_ok=True)
+            (class_folder / f"{i}.png").write_bytes(content)
         except (OSError, UnicodeEncodeError):  # a name that no file can have
             return None
     return [name.encode() for name in load_image_folder(folder / "data", "train")[2]]
@@ -117,25 +117,25 @@ SOUNDS = [
 TABLE = b"slice_file_name,fsID,start,end,salience,fold,classID,class\n1-3-0-0.wav,1,0,1,1,1,3,dog_bark\n"
 
 
-def urban_sound(drawn: tuple[bytes, bytes, str], folder: Path) -> object:
+def urban_sound(example: tuple[bytes, bytes, str], folder: Path) -> object:
     """Read UrbanSound8K of one clip."""
-    clip, table, name = drawn
-    written(folder, f"UrbanSound8K/audio/fold1/{name}", clip)
-    written(folder, "UrbanSound8K/metadata/UrbanSound8K.csv", table)
+    clip, table, name = example
+    write_file(folder, f"UrbanSound8K/audio/fold1/{name}", clip)
+    write_file(folder, "UrbanSound8K/metadata/UrbanSound8K.csv", table)
     return load("urban_sound", root=folder)
 
 
-def spoken_digits(drawn: tuple[bytes, bool], folder: Path) -> object:
+def spoken_digits(example: tuple[bytes, bool], folder: Path) -> object:
     """Read one recording, from a folder or a zip."""
-    content, is_zip = drawn
-    written(folder, "fsdd_wav.zip" if is_zip else "recordings/3_ann_9.wav", content)
+    content, is_zip = example
+    write_file(folder, "fsdd_wav.zip" if is_zip else "recordings/3_ann_9.wav", content)
     return load("spoken_digits", root=folder)
 
 
-def mnist(drawn: tuple[bytes, bytes], folder: Path) -> object:
+def mnist(contents: tuple[bytes, bytes], folder: Path) -> object:
     """Read MNIST's files."""
-    for name, content in zip(("images-idx3", "labels-idx1"), drawn, strict=True):
-        written(folder, f"MNIST/raw/train-{name}-ubyte.gz", content)
+    for name, content in zip(("images-idx3", "labels-idx1"), contents, strict=True):
+        write_file(folder, f"MNIST/raw/train-{name}-ubyte.gz", content)
     return load("mnist", root=folder)
 
 

@@ -13,7 +13,7 @@ import torch
 from hypothesis import strategies as st
 from PIL import Image
 
-RAN = "ran"
+TRAP_FILE = "ran"
 """The file that a pickle writes whose code is run."""
 
 
@@ -21,7 +21,7 @@ class Trap:
     """Unpickles into what a call returns; where it is unpickled, a file is written."""
 
     def __reduce__(self) -> Any:
-        return os.system, (f"touch {RAN}",)
+        return os.system, (f"touch {TRAP_FILE}",)
 
 
 JSON = st.recursive(
@@ -37,52 +37,52 @@ JSON = st.recursive(
 
 
 @st.composite
-def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
+def mutated_bytes(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
     """A good file with some bytes changed, moved, taken out or cut off."""
     content = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(0, 6))):
-        at = draw(st.integers(0, max(len(content) - 1, 0)))
+        position = draw(st.integers(0, max(len(content) - 1, 0)))
         kind = draw(st.integers(0, 4))
         if kind == 0:
             new = draw(
                 st.binary(min_size=1, max_size=8)
                 | st.sampled_from([b"\xff" * 4, b"\0" * 8, b"\x7f\xff\xff\xff", b"-1", b"9" * 20])
             )
-            content[at : at + len(new)] = new
+            content[position : position + len(new)] = new
         elif kind == 1:
-            content[at:at] = draw(st.binary(max_size=16))
+            content[position:position] = draw(st.binary(max_size=16))
         elif kind == 2:
-            del content[at : at + draw(st.integers(1, 64))]
+            del content[position : position + draw(st.integers(1, 64))]
         elif kind == 3:
-            content[at : at + 4] = struct.pack("<I", draw(st.integers(0, 2**32 - 1)))
+            content[position : position + 4] = struct.pack("<I", draw(st.integers(0, 2**32 - 1)))
         else:
-            del content[at:]
+            del content[position:]
     return bytes(content)
 
 
 @st.composite
-def changed(draw: st.DrawFn, record: Any) -> Any:
+def changed_record(draw: st.DrawFn, record: Any) -> Any:
     """A good record of JSON with some of its values replaced, added or taken out, at any depth."""
     copy = json.loads(json.dumps(record))
     for _ in range(draw(st.integers(1, 4))):
-        here, path = copy, draw(st.lists(st.integers(0, 50), min_size=1, max_size=5))
+        part, path = copy, draw(st.lists(st.integers(0, 50), min_size=1, max_size=5))
         for step in path[:-1]:
-            keys = list(here) if isinstance(here, dict) else range(len(here))
-            inner = here[keys[step % len(keys)]] if keys else None
+            keys = list(part) if isinstance(part, dict) else range(len(part))
+            inner = part[keys[step % len(keys)]] if keys else None
             if not isinstance(inner, dict | list) or not inner:
                 break
-            here = inner
-        keys = list(here) if isinstance(here, dict) else list(range(len(here)))
+            part = inner
+        keys = list(part) if isinstance(part, dict) else list(range(len(part)))
         if keys and draw(st.booleans()):
-            here[keys[path[-1] % len(keys)]] = draw(JSON)
+            part[keys[path[-1] % len(keys)]] = draw(JSON)
         elif keys and draw(st.booleans()):
-            del here[keys[path[-1] % len(keys)]]
-        elif isinstance(here, dict):
-            here[draw(st.text(max_size=6))] = draw(JSON)
+            del part[keys[path[-1] % len(keys)]]
+        elif isinstance(part, dict):
+            part[draw(st.text(max_size=6))] = draw(JSON)
     return copy
 
 
-def written(folder: Path, name: str, content: bytes) -> Path:
+def write_file(folder: Path, name: str, content: bytes) -> Path:
     """Write a file and the folders above it."""
     path = folder / name
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -95,7 +95,7 @@ def text_of(record: Any) -> bytes:
     return json.dumps(record).encode()
 
 
-def saved(value: Any, **options: Any) -> bytes:
+def torch_bytes(value: Any, **options: Any) -> bytes:
     """What torch.save writes."""
     buffer = io.BytesIO()
     torch.save(value, buffer, **options)
@@ -116,7 +116,7 @@ def image(kind: str, mode: str = "L") -> bytes:
     return buffer.getvalue()
 
 
-def zipped(entries: dict[str, bytes], packing: int) -> bytes:
+def zip_bytes(entries: dict[str, bytes], packing: int) -> bytes:
     """A zip of entries."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", packing) as archive:
@@ -154,7 +154,7 @@ def archives_of_arrays(draw: st.DrawFn, names: tuple[str, ...]) -> bytes:
         header = (draw(HEADER) + "\n").encode()
         start = b"\x93NUMPY" + bytes([draw(st.sampled_from([1, 1, 2, 3, 9])), 0]) + struct.pack("<H", len(header))
         entries[f"{name}.npy"] = start + header + draw(st.binary(max_size=64))
-    return zipped(entries, draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])))
+    return zip_bytes(entries, draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])))
 
 
 NAMES = st.text(st.characters(codec=None, exclude_characters="/\0"), min_size=1, max_size=20).filter(

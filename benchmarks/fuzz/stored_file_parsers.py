@@ -1,4 +1,4 @@
-"""The parsers of what nmfdiag keeps itself, which somebody may have changed: runs, the zoo, the cache; and of words."""
+"""Parsers of files that nmfdiag stores and somebody may have changed (runs, the zoo, the cache), and of names."""
 
 import json
 import pickle
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from drawing import Trap, changed, mutated, text_of, written
 from hypothesis import strategies as st
+from strategies import Trap, changed_record, mutated_bytes, text_of, write_file
 
 from nmfdiag.data.normalization import normalization
 from nmfdiag.errors import NmfdiagError
@@ -55,15 +55,15 @@ RUN = [HEAD, *LINES, {"result": {"train_accuracy": 1.0}}]
 
 def runs(content: bytes, folder: Path) -> object:
     """Read a run as the page does, and make all that the page draws of it."""
-    written(folder, "a/run.jsonl", content)
-    found, _ = monitored_runs(folder)
-    chosen = runs_by_label(found)
-    for shown in MONITORED_MEASURES.values():
-        readings = [reading(label, each, shown, ALL, time.time()) for label, each in chosen.items()]
+    write_file(folder, "a/run.jsonl", content)
+    monitored, _ = monitored_runs(folder)
+    by_label = runs_by_label(monitored)
+    for measure in MONITORED_MEASURES.values():
+        readings = [reading(label, run, measure, ALL, time.time()) for label, run in by_label.items()]
         if readings:
-            live_figure(lines_of(chosen), shown, readings, layers=ALL, window=1, growing=False).to_json()
-            reading_table(readings, chosen), epoch_table(chosen, shown, ALL)
-    return json.dumps(run_settings(chosen), ensure_ascii=False).encode()
+            live_figure(lines_of(by_label), measure, readings, layers=ALL, window=1, growing=False).to_json()
+            reading_table(readings, by_label), epoch_table(by_label, measure, ALL)
+    return json.dumps(run_settings(by_label), ensure_ascii=False).encode()
 
 
 ENTRY = json.loads((lookup("digits-mlp-p0-s0").folder / ENTRY_FILE).read_text(encoding="utf-8"))
@@ -71,7 +71,9 @@ ENTRY = json.loads((lookup("digits-mlp-p0-s0").folder / ENTRY_FILE).read_text(en
 
 def zoo_entry(content: bytes, folder: Path) -> object:
     """Read an entry, and use it as every page does."""
-    entry = read_entry.__wrapped__(written(folder, f"x/{ENTRY_FILE}", content), 0)  # as if it had not been read before
+    entry = read_entry.__wrapped__(
+        write_file(folder, f"x/{ENTRY_FILE}", content), 0
+    )  # as if it had not been read before
     assert all(path.resolve().is_relative_to(folder.resolve()) for path in entry.files.values())
     return entry.digest, entry.classes, entry.generalization_error, np.prod(entry.input_shape), entry.name.encode()
 
@@ -87,7 +89,7 @@ CHECK = {
 
 def check(content: bytes, folder: Path) -> object:
     """Make the tables of what was found when a network was opened."""
-    written(folder, CHECK_FILE, content)
+    write_file(folder, CHECK_FILE, content)
     entry = replace(lookup("digits-mlp-p0-s0"), folder=folder)
     return check_tables(entry, check_of(entry))
 
@@ -97,8 +99,8 @@ CURVE = CompressionCurve(
 )
 ROW = st.one_of(
     st.binary(max_size=80), st.text(max_size=20), st.integers(-(2**63), 2**63 - 1), st.floats(), st.none(),
-    mutated([text_of({"result": "CompressionCurve", **CURVE.to_dict()}), pickle.dumps(Trap(), 2)]),
-    changed({"result": "CompressionCurve", **CURVE.to_dict()}).map(text_of),
+    mutated_bytes([text_of({"result": "CompressionCurve", **CURVE.to_dict()}), pickle.dumps(Trap(), 2)]),
+    changed_record({"result": "CompressionCurve", **CURVE.to_dict()}).map(text_of),
 )  # fmt: skip
 CELLS = {
     "value": ROW, "mode": st.integers(-1, 9) | st.none() | st.text(max_size=3), "raw": st.integers(0, 2) | st.none(),
@@ -107,33 +109,33 @@ CELLS = {
 }  # fmt: skip
 
 
-def cache_row(drawn: dict[str, Any], outside: Path) -> object:
+def cache_row(cells: dict[str, Any], outside: Path) -> object:
     """Read, mend and write a cache whose row was changed; no file outside may go."""
-    kept, folder = written(outside, "kept", b"not a file of the cache"), outside / "cache"
+    outside_file, folder = write_file(outside, "kept", b"not a file of the cache"), outside / "cache"
     cache = CurveCache(folder)
     cache.put("key", CURVE)
     cache.close()
     with sqlite3.connect(folder / "cache.db") as database:
-        for column, value in drawn.items():
+        for column, value in cells.items():
             text = value.encode("utf-8", "replace").decode() if isinstance(value, str) else value
             database.execute(f"UPDATE Cache SET {column} = ?", (text,))
     database.close()
     cache = CurveCache(folder)
-    found, _ = cache.get("key"), cache.verify(mend=True)
-    assert found is None or isinstance(found, CompressionCurve)
+    curve, _ = cache.get("key"), cache.verify(mend=True)
+    assert curve is None or isinstance(curve, CompressionCurve)
     cache.put("key", CURVE)
-    assert cache.get("key") == CURVE and kept.exists()
+    assert cache.get("key") == CURVE and outside_file.exists()
     cache.close()
-    return found
+    return curve
 
 
-def cache_settings(drawn: dict[str, Any], folder: Path) -> object:
+def cache_settings(values: dict[str, Any], folder: Path) -> object:
     """Open and write a cache whose database says anything of diskcache's settings."""
     cache = CurveCache(folder)
     cache.put("key", CURVE)
     cache.close()
     with sqlite3.connect(folder / "cache.db") as database:
-        for key, value in drawn.items():
+        for key, value in values.items():
             database.execute(
                 "INSERT OR REPLACE INTO Settings VALUES (?, ?)", (key.encode("utf-8", "replace").decode(), value)
             )
@@ -153,7 +155,7 @@ SETTING = st.sampled_from(
 
 def cache_file(content: bytes, folder: Path) -> object:
     """Open and write a cache whose database was changed."""
-    written(folder, "cache.db", content)
+    write_file(folder, "cache.db", content)
     cache = CurveCache(folder)
     cache.put("key", CURVE)
     assert cache.get("key") == CURVE
@@ -173,12 +175,12 @@ def database() -> bytes:
         return (Path(name) / "cache.db").read_bytes()
 
 
-def words(drawn: str, folder: Path) -> object:
+def names(text: str, folder: Path) -> object:
     """What is typed or named: no name leads out of a folder, and each proposed one is taken by the zoo."""
     (folder / "models" / "in").mkdir(parents=True)
-    assert NAME.fullmatch(browse.proposed_name(drawn))
+    assert NAME.fullmatch(browse.proposed_name(text))
     with suppress(NmfdiagError):
-        normalization(drawn, torch.zeros(4, 3, 2, 2))
-    found = browse.path_inside(folder / "models", drawn)
-    assert found.is_relative_to((folder / "models").resolve())
-    return found
+        normalization(text, torch.zeros(4, 3, 2, 2))
+    path = browse.path_inside(folder / "models", text)
+    assert path.is_relative_to((folder / "models").resolve())
+    return path
