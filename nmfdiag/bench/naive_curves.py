@@ -139,7 +139,7 @@ def _compare_ways(
             "naive": partial(naive_curve, model, layer, images, labels, ranks),
         }
         timed = interleaved(
-            ways, options.repeats, device=options.device, look=lambda way, points: points_by_way[way].append(points)
+            ways, options.repeats, device=options.device, inspect=lambda way, points: points_by_way[way].append(points)
         )
         total = {way: total[way] + timing if total else timing for way, timing in timed.items()}
     differences = [auc_difference(a, b) for a, b in zip(points_by_way["ours"], points_by_way["naive"], strict=True)]

@@ -72,7 +72,7 @@ def compare_solvers(
         }
 
     tasks = {name: partial(run, name) for name in solvers if not missing[name]}
-    timings = interleaved(tasks, repeats, device=device, look=look, budget=budget)
+    timings = interleaved(tasks, repeats, device=device, inspect=look, budget=budget)
     rows = []
     for name in solvers:
         settings = "; ".join(filter(None, (missing[name] or SOLVERS[name].settings, note)))

@@ -71,7 +71,7 @@ def _parts_of(growth: str, case: Case, quick: bool) -> list[Case]:
 
 def _time_parts(parts: list[Case], growth: str, options: Options) -> list[Row]:
     tasks = {str(i): partial(nmf, part.A[0], part.ranks) for i, part in enumerate(parts)}
-    timings = interleaved(tasks, options.repeats, device=options.device, look=lambda *_: None)
+    timings = interleaved(tasks, options.repeats, device=options.device, inspect=lambda *_: None)
     rows = [row_of("scaling", options.device, part, OURS) for part in parts]
     return [
         replace(row, case=f"{_size_text(growth, row)}: {row.case}", note=f"grows: {growth}", **timing.columns())

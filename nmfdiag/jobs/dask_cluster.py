@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import CurveRequest, stamp
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.text import plural
 from nmfdiag.zoo.registry import lookup
 
 if TYPE_CHECKING:
@@ -106,9 +107,8 @@ def on_dask(requests: Mapping[str, CurveRequest], scheduler: str, device: str) -
         raise NmfdiagError(
             "A Dask scheduler needs the package dask[distributed]: pip install 'nmfdiag[distributed]'."
         ) from None
-    logging.getLogger("distributed").setLevel(
-        logging.CRITICAL
-    )  # it prints tracebacks of errors that are reported below
+    # It prints tracebacks of errors that are reported below.
+    logging.getLogger("distributed").setLevel(logging.CRITICAL)
     try:
         client = Client(scheduler, timeout=CONNECT_SECONDS, set_as_default=False)
     except Exception as error:
@@ -169,12 +169,12 @@ def _finished_futures(client: "Client", left: set["Future"]) -> Iterator["Future
             missing = "has no worker" if client.status == "running" else "no longer answers"
             address = client.scheduler.address if client.scheduler is not None else "that was named"
             raise NmfdiagError(
-                f"The Dask scheduler {address} {missing}: {len(left)} curves are not computed. Start workers "
+                f"The Dask scheduler {address} {missing}; not computed: {plural(len(left), 'curve')}. Start workers "
                 f"(dask worker {address}) with nmfdiag and the same zoo. {GO_ON}"
             )
         if client.status == "closed":
             raise NmfdiagError(
-                f"The connection to the Dask scheduler was closed: {len(left)} curves are not computed. {GO_ON}"
+                f"The connection to the Dask scheduler was closed; not computed: {plural(len(left), 'curve')}. {GO_ON}"
             )
         left.difference_update(finished)
         yield from finished

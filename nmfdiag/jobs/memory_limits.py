@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.text import estimated_size
 
 if TYPE_CHECKING:
     from nmfdiag.jobs.requests import CurveRequest
@@ -92,7 +93,7 @@ def check_memory(needed: int, device: str, request: Any) -> None:
     if available is not None and needed > USABLE * available:
         share = USABLE * available / needed
         raise NmfdiagError(
-            f"{request.layer} of {request.entry} needs about {_gib(needed)} of memory, and {_gib(available)} are free on {device}: "
+            f"{request.layer} of {request.entry} needs about {estimated_size(needed)} of memory, and {estimated_size(available)} are free on {device}: "
             f"it was not begun. {_advice(request, share, device)}"
         )
 
@@ -207,7 +208,3 @@ def _address_space() -> int | None:
             pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
             return max(0, limit - pages * os.sysconf("SC_PAGE_SIZE"))
     return None
-
-
-def _gib(n: int) -> str:
-    return f"{n / 2**30:.1f} GiB" if n >= 2**30 / 10 else f"{n / 2**20:.0f} MiB"

@@ -50,7 +50,7 @@ def interleaved(
     repeats: int,
     *,
     device: str = "cpu",
-    look: Callable[[str, T], None] | None = None,
+    inspect: Callable[[str, T], None] | None = None,
     budget: float = float("inf"),
 ) -> dict[str, Timing]:
     """Run every task, then every task again: a disturbance of the machine then affects all of them.
@@ -59,7 +59,7 @@ def interleaved(
         tasks: Tasks by name.
         repeats: Rounds.
         device: ``"cpu"`` or ``"cuda"``.
-        look: Called, untimed, with the name and result of each task's first run, which is then dropped.
+        inspect: Called, untimed, with the name and result of each task's first run, which is then dropped.
         budget: Total wall seconds up to which a task is run again.
 
     Returns:
@@ -74,8 +74,8 @@ def interleaved(
             result, cpu_seconds, wall_seconds = once(task, device)
             cpu[name].append(cpu_seconds)
             wall[name].append(wall_seconds)
-            if look is not None and turn == 0:
-                look(name, result)
+            if inspect is not None and turn == 0:
+                inspect(name, result)
             del result
     return {name: Timing(tuple(cpu[name]), tuple(wall[name])) for name in tasks}
 

@@ -228,7 +228,7 @@ def test_turns_are_taken_and_budgets_kept() -> None:
         return len(calls)
 
     tasks = {name: lambda name=name: call(name) for name in "ab"}
-    timings = interleaved(tasks, 3, look=lambda name, result: first_results.append((name, result)))
+    timings = interleaved(tasks, 3, inspect=lambda name, result: first_results.append((name, result)))
     assert calls == list("ababab") and first_results == [("a", 1), ("b", 2)]
     assert len(timings["a"].cpu) == len(timings["b"].wall) == 3
     assert len(interleaved({"slow": lambda: None}, 3, budget=0.0)["slow"].cpu) == 1
