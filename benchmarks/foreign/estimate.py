@@ -22,7 +22,7 @@ COLUMNS = "name seconds_promised seconds seconds_ratio processor torch".split()
 
 
 def measure(networks: Path, name: str) -> dict[str, str]:
-    """One network: promised, taken, and their ratios."""
+    """Measure one network: the promised time, the time taken, and their ratio."""
     torch.set_num_threads(1)
     opened = open_checkpoint("auto", networks / f"{name}.pth", networks / f"{name}.npz", per_class=PER_CLASS, seed=0)
     promised = preflight(opened.model, opened.inputs, opened.given_labels, per_class=PER_CLASS, methods=("nmf",))
@@ -40,7 +40,7 @@ def measure(networks: Path, name: str) -> dict[str, str]:
 
 
 def main(networks: Path, out: Path) -> None:
-    """Measure each in a process of its own."""
+    """Measure each in a separate process."""
     with out.open("w", encoding="utf-8", newline="") as file:
         csv.DictWriter(file, COLUMNS, lineterminator="\n").writeheader()
     for name in NAMES:

@@ -38,7 +38,7 @@ def way(description: str, file: str) -> Callable[[Write], Write]:
 
 
 def prefixed(model: nn.Module, prefix: str) -> dict[str, torch.Tensor]:
-    """The network's tensors with a wrapper's name before theirs."""
+    """Return the network's tensors with a wrapper's name before theirs."""
     return {prefix + name: tensor for name, tensor in model.state_dict().items()}
 
 
@@ -167,12 +167,12 @@ def _(model: nn.Module, path: Path) -> None:
 
 
 def squeezenet() -> nn.Module:
-    """What ``--model benchmarks.foreign.files:squeezenet`` would name."""
+    """Return the network that ``--model benchmarks.foreign.files:squeezenet`` names."""
     return torchvision.models.get_model(ARCH, num_classes=10)
 
 
 def outcome_of(original: nn.Module, open_file: Callable[[], Any]) -> str:
-    """Open a file; say what came of it."""
+    """Open a file and return the outcome as text."""
     try:
         opened = open_file()
         with torch.inference_mode():
@@ -186,7 +186,7 @@ def outcome_of(original: nn.Module, open_file: Callable[[], Any]) -> str:
 
 
 def main(out: Path) -> None:
-    """Try all, a line each."""
+    """Open all files, and write a line for each."""
     torch.manual_seed(0)
     torch.set_num_threads(1)
     model = squeezenet().eval()

@@ -37,19 +37,19 @@ CURVES = "name method layer kind depth n_layers width auc standard_error baselin
 
 
 def spaced(names: list[str]) -> list[str]:
-    """At most twelve, evenly spaced, first and last among them."""
+    """Return at most twelve, evenly spaced, with the first and the last."""
     if len(names) <= LAYERS:
         return names
     return [names[round(i * (len(names) - 1) / (LAYERS - 1))] for i in range(LAYERS)]
 
 
 def message(error: Exception) -> str:
-    """What a user reads: our sentence, or what broke."""
+    """Return what a user reads: our sentence, or the exception."""
     return f"says: {error}" if isinstance(error, nmfdiag.NmfdiagError) else f"BREAKS: {type(error).__name__}: {error}"
 
 
 def diagnose_layers(name: str, opened: Opened, methods: tuple[str, ...], line: dict[str, Any]) -> list[dict[str, Any]]:
-    """Pre-flight, diagnosis, and what plain NMF alone says; fills the network's line and returns those of its layers."""
+    """Run pre-flight and diagnosis; fill the network's line and return those of its layers."""
     activations = "all" if "signed" in methods else "relu"
     options: dict[str, Any] = {"per_class": PER_CLASS, "methods": methods}
     whole = preflight(opened.model, opened.inputs, opened.given_labels, activations=activations, **options)
@@ -81,7 +81,7 @@ def diagnose_layers(name: str, opened: Opened, methods: tuple[str, ...], line: d
 
 
 def nmf_alone(opened: Opened) -> str:
-    """What a user reads who asks for plain NMF, as is the default; not computed where there are ReLU layers."""
+    """Return what a user of plain NMF, the default, reads; nothing is computed where there are ReLU layers."""
     try:
         return f"{len(nmfdiag.relu_layers(opened.model, opened.inputs[:2]))} ReLU layers"
     except Exception as error:
@@ -89,7 +89,7 @@ def nmf_alone(opened: Opened) -> str:
 
 
 def main(networks: Path, results: Path) -> None:
-    """Measure what is there and not yet in the tables."""
+    """Measure the networks that are not in the tables yet."""
     torch.set_num_threads(1)
     trained = {line["name"]: line for line in csv.DictReader((networks / "training.csv").open(encoding="utf-8"))}
     tables = {results / "opened.csv": OPENED, results / "curves.csv": CURVES}

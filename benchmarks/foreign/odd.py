@@ -35,7 +35,7 @@ def case(form: str = "image") -> Callable[[Callable[[], nn.Module]], Callable[[]
 
 
 def conv(inner: int = 16, outer: int = 16) -> nn.Conv2d:
-    """A 3x3 convolution that keeps the size."""
+    """Return a 3x3 convolution that keeps the size."""
     return nn.Conv2d(inner, outer, 3, padding=1)
 
 
@@ -300,7 +300,7 @@ AFTER: dict[str, Callable[[nn.Module], Any]] = {
 
 
 def digits(form: str) -> tuple[Tensor, Tensor]:
-    """The first digits in the form that a network takes."""
+    """Return the first digits in the form that a network takes."""
     data = load("digits")
     x, y = data.inputs[:SAMPLES].float() / 255, data.labels[:SAMPLES]
     forms = {
@@ -314,7 +314,7 @@ def digits(form: str) -> tuple[Tensor, Tensor]:
 
 
 def fit(model: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
-    """The network after some epochs, where its answers are ten logits a sample; else as it is."""
+    """Train a network whose answers are ten logits a sample; return others unchanged."""
 
     def logits(samples: Tensor) -> Any:
         output = model(samples)
@@ -336,7 +336,7 @@ def fit(model: nn.Module, x: Tensor, y: Tensor) -> nn.Module:
 
 
 def try_network(model: Any, x: Tensor, y: Tensor) -> dict[str, Any]:
-    """Diagnose it, and hold every cut against the network's own answers."""
+    """Diagnose a network, and compare every cut with the network's own answers."""
     start = time.perf_counter()
     line: dict[str, Any] = {"layers": "", "traced": "", "difference": "", "auc": "", "outcome": "works"}
     try:

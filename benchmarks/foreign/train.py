@@ -78,7 +78,7 @@ RECIPES = [
 
 
 def build(recipe: Recipe, n_classes: int) -> nn.Module:
-    """The architecture with random weights, as its users build it."""
+    """Return the architecture with random weights, as its users build it."""
     options: dict[str, object] = {"num_classes": n_classes}
     if recipe.arch == "vit_b_16":
         options["image_size"] = recipe.size
@@ -90,7 +90,7 @@ def build(recipe: Recipe, n_classes: int) -> nn.Module:
 
 
 def samples(recipe: Recipe, p: float, seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Training images (n, 3, size, size) uint8, their given labels, test images and labels."""
+    """Return training images (n, 3, size, size) uint8, their given labels, test images and labels."""
     train, test = load("cifar10", "train"), load("cifar10", "test")
     index, tested = stratified_subset(train.labels, recipe.n_train, seed), stratified_subset(test.labels, TESTED, seed)
     labels = randomize_labels(train.labels[index], p, train.n_classes, seed=seed).given
@@ -103,7 +103,7 @@ def samples(recipe: Recipe, p: float, seed: int) -> tuple[Tensor, Tensor, Tensor
 
 
 def resized(images: Tensor, size: int) -> Tensor:
-    """Bilinear, rounded to whole bytes again, so that a file of them holds what the network sees."""
+    """Resize bilinearly and round to bytes, so that a file holds what the network sees."""
     if images.shape[-1] == size:
         return images
     return F.interpolate(images.float(), size=(size, size), mode="bilinear").round().clamp(0, 255).to(torch.uint8)
@@ -142,7 +142,7 @@ def train(recipe: Recipe, model: nn.Module, x: Tensor, y: Tensor, seed: int) -> 
 
 
 def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
-    """Share of right answers in evaluation mode, in float32."""
+    """Return the share of correct answers in evaluation mode, in float32."""
     model.eval()
     with torch.inference_mode():
         answers = torch.cat([model(batch).argmax(1) for batch in x.split(EVAL_BATCH)])
@@ -150,7 +150,7 @@ def accuracy(model: nn.Module, x: Tensor, y: Tensor) -> float:
 
 
 def main(out: Path, names: list[str], seed: int = 0) -> None:
-    """Train what is not there yet, a line of the table for each."""
+    """Train the networks that are missing, and write a line of the table for each."""
     torch.set_num_threads(1)
     out.mkdir(parents=True, exist_ok=True)
     table = out / "training.csv"

@@ -164,7 +164,7 @@ def cache_file(content: bytes, folder: Path) -> object:
 
 
 def database() -> bytes:
-    """A sound database of one curve."""
+    """Return an intact database of one curve."""
     with tempfile.TemporaryDirectory() as name:
         cache = CurveCache(Path(name))
         cache.put("key", CURVE)
@@ -176,7 +176,7 @@ def database() -> bytes:
 
 
 def names(text: str, folder: Path) -> object:
-    """What is typed or named: no name leads out of a folder, and each proposed one is taken by the zoo."""
+    """Check typed names: none leads out of a folder, and the zoo accepts each proposed one."""
     (folder / "models" / "in").mkdir(parents=True)
     assert NAME.fullmatch(browse.proposed_name(text))
     with suppress(NmfdiagError):

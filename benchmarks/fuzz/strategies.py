@@ -18,7 +18,7 @@ TRAP_FILE = "ran"
 
 
 class Trap:
-    """Unpickles into what a call returns; where it is unpickled, a file is written."""
+    """An object whose unpickling writes a file."""
 
     def __reduce__(self) -> Any:
         return os.system, (f"touch {TRAP_FILE}",)
@@ -38,7 +38,7 @@ JSON = st.recursive(
 
 @st.composite
 def mutated_bytes(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A good file with some bytes changed, moved, taken out or cut off."""
+    """Draw a good file with some bytes changed, moved, removed or cut off."""
     content = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(0, 6))):
         position = draw(st.integers(0, max(len(content) - 1, 0)))
@@ -62,7 +62,7 @@ def mutated_bytes(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 
 @st.composite
 def changed_record(draw: st.DrawFn, record: Any) -> Any:
-    """A good record of JSON with some of its values replaced, added or taken out, at any depth."""
+    """Draw a good JSON record with values replaced, added or removed, at any depth."""
     copy = json.loads(json.dumps(record))
     for _ in range(draw(st.integers(1, 4))):
         part, path = copy, draw(st.lists(st.integers(0, 50), min_size=1, max_size=5))
@@ -91,33 +91,33 @@ def write_file(folder: Path, name: str, content: bytes) -> Path:
 
 
 def text_of(record: Any) -> bytes:
-    """A record as JSON."""
+    """Return a record as JSON."""
     return json.dumps(record).encode()
 
 
 def torch_bytes(value: Any, **options: Any) -> bytes:
-    """What torch.save writes."""
+    """Return what torch.save writes."""
     buffer = io.BytesIO()
     torch.save(value, buffer, **options)
     return buffer.getvalue()
 
 
 def npz(**arrays: Any) -> bytes:
-    """Arrays as NumPy packs them."""
+    """Return arrays as an .npz."""
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=True, **arrays)
     return buffer.getvalue()
 
 
 def image(kind: str, mode: str = "L") -> bytes:
-    """A small image."""
+    """Return a small image."""
     buffer = io.BytesIO()
     Image.new(mode, (5, 4), 7 if mode != "RGB" else (1, 2, 3)).save(buffer, kind)
     return buffer.getvalue()
 
 
 def zip_bytes(entries: dict[str, bytes], packing: int) -> bytes:
-    """A zip of entries."""
+    """Return a zip of entries."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", packing) as archive:
         for name, content in entries.items():
@@ -126,7 +126,7 @@ def zip_bytes(entries: dict[str, bytes], packing: int) -> bytes:
 
 
 def sound(kind: str, subtype: str = "PCM_16") -> bytes:
-    """A short recording of two channels."""
+    """Return a short recording of two channels."""
     import soundfile
 
     buffer = io.BytesIO()
@@ -148,7 +148,7 @@ HEADER = st.one_of(
 
 @st.composite
 def archives_of_arrays(draw: st.DrawFn, names: tuple[str, ...]) -> bytes:
-    """An .npz whose arrays have headers that say anything."""
+    """Draw an .npz whose arrays have arbitrary headers."""
     entries = {}
     for name in names:
         header = (draw(HEADER) + "\n").encode()

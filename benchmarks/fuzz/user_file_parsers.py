@@ -35,7 +35,7 @@ def safetensors_file(content: bytes, folder: Path) -> object:
 
 
 def pickled_file(content: bytes, folder: Path) -> object:
-    """As in the child process, but in this one: it may say anything, but run nothing."""
+    """Read pickled weights as the child process does, but in this one; no code may run."""
     path, output = write_file(folder, "w.pth", content), io.StringIO()
     limits, read_pickle_child.limit_memory = read_pickle_child.limit_memory, lambda n_bytes: None
     try:
@@ -48,7 +48,7 @@ def pickled_file(content: bytes, folder: Path) -> object:
 
 @st.composite
 def states(draw: st.DrawFn) -> tuple[str, dict[str, torch.Tensor]]:
-    """The tensors of one of our architectures, with names and shapes changed."""
+    """Draw the tensors of one of our architectures, with names and shapes changed."""
     arch = draw(st.sampled_from(["cnn", "mlp", "resnet", "audio_cnn"]))
     state = dict(build(arch, (1, 16, 16), 3, width=2).state_dict())
     sizes = st.lists(st.integers(0, 4) | st.sampled_from([10**3, 10**5]), max_size=4)
@@ -140,7 +140,7 @@ def mnist(contents: tuple[bytes, bytes], folder: Path) -> object:
 
 
 def idx(*shape: int) -> bytes:
-    """Zeros as MNIST packs them."""
+    """Return zeros in MNIST's format."""
     return gzip.compress(
         bytes([0, 0, 8, len(shape)]) + struct.pack(f">{len(shape)}I", *shape) + bytes(int(np.prod(shape)))
     )

@@ -31,7 +31,7 @@ COLUMNS = "network watched repeat epoch seconds monitor looked processor torch".
 
 
 def run(run_recipe: Recipe, watched: bool, repeat: int) -> tuple[str, list[dict[str, Any]]]:
-    """Train once; the weights' hash, and a line an epoch."""
+    """Train once; return the weights' hash and a line for each epoch."""
     monitor = None
     if watched:
         samples = training_set(run_recipe, load(run_recipe.dataset, "train"))
@@ -65,7 +65,7 @@ def run(run_recipe: Recipe, watched: bool, repeat: int) -> tuple[str, list[dict[
 
 
 def main(out: Path) -> None:
-    """Train all, in turns, and say what it cost."""
+    """Train all in turns, and print what it cost."""
     torch.set_num_threads(1)
     with out.open("w", encoding="utf-8", newline="") as file:
         table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -86,7 +86,7 @@ def main(out: Path) -> None:
 
 
 def summary(lines: list[dict[str, Any]]) -> str:
-    """The shares, in words."""
+    """Return the shares as text."""
     later = [line for line in lines if line["epoch"] > 1]  # the first one reads the data, imports and compiles
     watched_lines = [line for line in later if line["watched"]]
     own = sum(line["monitor"] for line in watched_lines) / sum(

@@ -37,7 +37,7 @@ SHIFTS = """() => {
 
 
 def serve(checkout: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """Start a checkout's dashboard on a free port; the process and its address."""
+    """Start a checkout's dashboard on a free port; return the process and its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -70,7 +70,7 @@ def open_overview(browser: Browser, address: str) -> tuple[Page, dict[str, float
 
 
 def switch_seconds(page: Page, name: str, heading: str) -> float:
-    """Seconds from a click in the navigation to the drawn page."""
+    """Return the seconds from a click in the navigation to the drawn page."""
     start = time.perf_counter()
     page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
     page.get_by_role("heading", name=heading).wait_for()

@@ -116,7 +116,7 @@ def serve(kills: int, folder: Path) -> tuple[int, str]:
 
 
 def report(name: str, kills: int, text: str) -> None:
-    """One line."""
+    """Print a line."""
     print(f"{time.strftime('%H:%M:%S')} {name:12} {kills} kills, nothing wrong: {text}", flush=True)
 
 

@@ -54,18 +54,18 @@ def main() -> int:
 
 
 def visit_once(base: str) -> None:
-    """One visitor comes and goes."""
+    """Let one visitor come and go."""
     asyncio.run(visit_together(base, 1, stay_for(5.0), seed=1_000_000))
 
 
 def stay_for(seconds: float) -> Callable[[int], bool]:
-    """Whether a visitor still stays, who stays so long from now on."""
+    """Return a check that is true for this many seconds from now on."""
     until = time.monotonic() + seconds
     return lambda steps: time.monotonic() < until
 
 
 async def visit_and_watch(base: str, process: int, arguments: argparse.Namespace) -> tuple[list[Visit], float]:
-    """The visits, and the largest memory meanwhile."""
+    """Let all visitors come; return their visits and the largest memory meanwhile."""
     largest = 0.0
     task = asyncio.create_task(
         visit_together(base, arguments.sessions, stay_for(60 * arguments.minutes), seed=arguments.seed)
@@ -77,13 +77,13 @@ async def visit_and_watch(base: str, process: int, arguments: argparse.Namespace
 
 
 def resident(process: int) -> float:
-    """MiB of a process."""
+    """Return the memory of a process in MiB."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
 def percentile(seconds: list[float], share: float) -> float:
-    """By linear interpolation; 0 of nothing."""
+    """Return a percentile by linear interpolation, 0 of no values."""
     return (
         statistics.quantiles(seconds, n=100, method="inclusive")[round(100 * share) - 1]
         if len(seconds) > 1
@@ -92,7 +92,7 @@ def percentile(seconds: list[float], share: float) -> float:
 
 
 def write(out: Path, visits: list[Visit]) -> None:
-    """A line for each session."""
+    """Write a line for each session."""
     out.parent.mkdir(parents=True, exist_ok=True)
     with out.open("w", newline="") as file:
         table = csv.writer(file)
@@ -119,7 +119,7 @@ def write(out: Path, visits: list[Visit]) -> None:
 
 
 def report(visits: list[Visit], keys: list[str], log: str, memory: tuple[float, float, float]) -> int:
-    """Print what was found; returns the exit code."""
+    """Print the results and return the exit code."""
     changes, loads = ([s for visit in visits for s in getattr(visit, attribute)] for attribute in ("changes", "loads"))
     errors, crossed = (
         [message for visit in visits for message in getattr(visit, attribute)] for attribute in ("errors", "crossed")

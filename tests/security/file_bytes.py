@@ -71,7 +71,7 @@ def lying_zip(entries: dict[str, tuple[bytes, int]]) -> bytes:
 
 
 def listed(n: int, name: str = "a.png") -> bytes:
-    """A zip that lists so many entries, and holds none of them."""
+    """Return a zip that lists n entries and holds none of them."""
     head = struct.pack("<6H3I5H2I", 20, 20, 0, 0, 0, 33, 0, 0, 0, len(name), 0, 0, 0, 0, 0, 0)
     entries = (b"PK\1\2" + head + name.encode()) * n
     return entries + b"PK\5\6" + struct.pack("<4H2IH", 0, 0, 65535, 65535, len(entries), 0, 0)
@@ -83,7 +83,7 @@ def gz(content: bytes) -> bytes:
 
 
 def png_of_depth(side: int, bits: int) -> bytes:
-    """A black image of so many bits a pixel."""
+    """Return a black image with a given number of bits per pixel."""
     header = struct.pack(">2I5B", side, side, bits, 0, 0, 0, 0)
     rows = zlib.compress(bytes((side * bits // 8 + 1) * side))
     chunks = ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b""))
@@ -93,7 +93,7 @@ def png_of_depth(side: int, bits: int) -> bytes:
 
 
 def jpeg_of_scans(n: int, side: int = 9000) -> bytes:
-    """A progressive image whose last scan, of some bytes, comes so many times: all pixels are gone through for each."""
+    """Return a progressive image whose short last scan is repeated: a decoder visits all pixels for each."""
     buffer = io.BytesIO()
     Image.new("L", (side, side)).save(buffer, "JPEG", progressive=True)
     content = buffer.getvalue()

@@ -41,7 +41,7 @@ def test_a_dead_survivor_is_freed_next_time() -> None:
 
 
 def test_it_goes_on_in_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A server whose cache is cleared starts it again: each further thread would cost as much as the first."""
+    """Start it twice, as a server whose cache is cleared does: each further thread would cost as much as the first."""
     n_left, third = 3, threading.Event()
 
     def collect() -> None:
