@@ -251,7 +251,7 @@ def opened(folder: Path, error: sqlite3.Error | None = None) -> tuple[Database |
 
     Args:
         folder: The folder; created if missing.
-        error: What SQLite has said about the database, which is checked and moved aside if it is damaged.
+        error: SQLite's error about the database, which is then checked, and moved aside if damaged.
 
     Returns:
         The database, None if it can't even be read, and the notice about it.

@@ -25,7 +25,7 @@ REQUEST = SupportRequest("digits-cnn-p1-s0", "conv2_1", 3, per_class=10, rows=20
 
 @pytest.fixture(scope="module")
 def support() -> SupportCover:
-    """Its cover."""
+    """Return the request's cover."""
     return cover(REQUEST, device="cpu")
 
 

@@ -48,7 +48,7 @@ def run_two(loop: str, folder: Path) -> list[dict[str, Any]]:
 
 
 def written(folder: Path) -> list[int]:
-    """The epochs of the only run of a folder, which has ended."""
+    """Return the epochs of the only run of a folder, which has ended."""
     [file] = folder.iterdir()
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert file.name == "run.jsonl" and "result" in lines[-1]

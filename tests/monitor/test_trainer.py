@@ -122,7 +122,7 @@ def test_the_command_line_watches(
 
 
 def script(code: str) -> Command:
-    """A stand-in for the training: a process that runs ``code`` with the name, the runs and the weights as arguments."""
+    """Return a command in place of the training: it runs ``code`` with the name, the runs and the weights as arguments."""
     return lambda name, runs, out: [sys.executable, "-c", code, name, str(runs), str(out)]
 
 

@@ -49,7 +49,7 @@ def garbage(database: Path) -> None:
 
 
 def torn(database: Path) -> None:
-    """Zeros in the middle: it opens, and fails at some row."""
+    """Write zeros into the middle: it opens, and fails at some row."""
     with database.open("r+b") as file:
         file.seek(database.stat().st_size // 3)
         file.write(bytes(database.stat().st_size // 3))

@@ -38,7 +38,7 @@ def own_zoo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def opened(own_zoo: Path) -> Opened:
-    """A shipped network as if it were a stranger's: its weights in a checkpoint, its samples in an .npz."""
+    """Open a shipped network as if it were a stranger's: its weights in a checkpoint, its samples in an .npz."""
     entry, place = lookup("digits-cnn-p0.6-s0"), own_zoo.parent
     np.savez(
         place / "digits.npz",
@@ -51,7 +51,7 @@ def opened(own_zoo: Path) -> Opened:
 
 @pytest.fixture(scope="module")
 def smooth(own_zoo: Path) -> Opened:
-    """A network whose activations can be negative, with random weights that float16 does not hold."""
+    """Open a network whose activations can be negative, with random weights that don't fit in float16."""
     model = build("mobilenet_v3_small", (3, 32, 32), SMOOTH_CLASSES, seed=3)
     torch.save(model.state_dict(), own_zoo.parent / "smooth.pth")
     rng = np.random.default_rng(0)

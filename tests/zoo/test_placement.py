@@ -30,14 +30,14 @@ def zoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def draft(zoo: Path, parameters: int) -> ZooEntry:
-    """A network whose files all hold its number of parameters."""
+    """Return a network whose files all hold its number of parameters."""
     shipped = lookup("digits-mlp-p0-s0")
     return replace(shipped, folder=zoo / NAME, called=NAME, pool=f"{NAME}-samples", n_parameters=parameters)
 
 
 @contextmanager
 def drafted(zoo: Path, parameters: int) -> Iterator[ZooEntry]:
-    """A draft in the folder aside that it is to be written into."""
+    """Return a draft in the temporary folder that it is written into."""
     entry = draft(zoo, parameters)
     with placed(entry.folder) as aside:
         yield replace(entry, folder=aside)
