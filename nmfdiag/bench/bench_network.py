@@ -134,9 +134,9 @@ def _shipped_fashion() -> tuple[Tensor, Tensor]:
 def _train(images: Tensor, labels: Tensor, recipe: BenchRecipe, path: Path, say: Say) -> None:
     """Train with Adam and a linear decay; write weights (float32), probe images and held-out accuracy."""
     training_rows = stratified_subset(labels, min(recipe.n_train, len(labels) - HELD_OUT), recipe.seed)
-    left = torch.ones(len(labels), dtype=torch.bool)
-    left[training_rows] = False
-    remaining_rows = left.nonzero().flatten()
+    is_remaining = torch.ones(len(labels), dtype=torch.bool)
+    is_remaining[training_rows] = False
+    remaining_rows = is_remaining.nonzero().flatten()
     held_out = remaining_rows[
         torch.randperm(len(remaining_rows), generator=torch.Generator().manual_seed(recipe.seed))[:HELD_OUT]
     ]

@@ -88,9 +88,9 @@ def load_subject(options: Options, say: Say) -> Subject:
         classes = range(1 if options.device == "cpu" else GPU_CLASSES)
         batches = [(images.to(options.device), labels) for images, labels in map(bench.batch, classes)]
         model, title = bench.model, f"bench network on {bench.data} (held-out accuracy {bench.accuracy:.2f})"
-    unknown = sorted(set(options.shapes) - set(layers))
-    if unknown:
-        raise NmfdiagError(f"Unknown shape {unknown[0]!r}: accepted are {', '.join(layers)}.")
+    unknown_shapes = sorted(set(options.shapes) - set(layers))
+    if unknown_shapes:
+        raise NmfdiagError(f"Unknown shape {unknown_shapes[0]!r}: accepted are {', '.join(layers)}.")
     selected_layers = tuple(layer for layer in layers if not options.shapes or layer in options.shapes)
     return Subject(title, model.to(options.device), selected_layers, tuple(batches))
 

@@ -59,12 +59,12 @@ def naive_curve(model: nn.Module, layer: str, images: Tensor, labels: Tensor, ra
         A = fold(activation[0], dim).contiguous()
         grid_ranks = default_ranks(min(A.shape)) if ranks is None else list(ranks)
         for k in grid_ranks:
-            solved = nmf(A, [k], solver="mu")
-            approximation = unfold(solved.reconstruct(k), shape, dim)
+            solution = nmf(A, [k], solver="mu")
+            approximation = unfold(solution.reconstruct(k), shape, dim)
             logits = _with_hook(module, partial(_replace_output, approximation), lambda: model(images))
             accuracies.append(float((logits.argmax(1).cpu() == labels.cpu()).double().mean()))
-            converged += solved.converged
-            errors += solved.relative_error
+            converged += solution.converged
+            errors += solution.relative_error
     return Points(grid_ranks, accuracies, converged, errors)
 
 
@@ -138,10 +138,10 @@ def _compare_ways(
             "ours": partial(our_curve, network, layer, images, labels, ranks),
             "naive": partial(naive_curve, model, layer, images, labels, ranks),
         }
-        timed = interleaved(
+        timings = interleaved(
             ways, options.repeats, device=options.device, inspect=lambda way, points: points_by_way[way].append(points)
         )
-        total = {way: total[way] + timing if total else timing for way, timing in timed.items()}
+        total = {way: total[way] + timing if total else timing for way, timing in timings.items()}
     differences = [auc_difference(a, b) for a, b in zip(points_by_way["ours"], points_by_way["naive"], strict=True)]
     agreement, facts = _agreement(row.case, [task[0] for task in tasks], differences)
     rows = [

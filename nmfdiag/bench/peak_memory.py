@@ -83,12 +83,14 @@ def child(path: str, n_rows: str, ranks: str) -> None:
         nmf(tile[:WARM_ROWS], [1, 2])  # so that compilation isn't measured
         A = tiled(tile, int(n_rows))
         before = resident()
-        solved, cpu, wall = once(lambda: nmf(A, json.loads(ranks)))
-        above = peak() - before
-    factors = sum(part.nbytes for k in solved.ranks for part in solved.factors(k))
-    error = float(np.mean(solved.relative_error))
+        solution, cpu, wall = once(lambda: nmf(A, json.loads(ranks)))
+        bytes_above = peak() - before
+    factors = sum(part.nbytes for k in solution.ranks for part in solution.factors(k))
+    error = float(np.mean(solution.relative_error))
     print(
-        json.dumps({"above": above, "matrix": A.nbytes, "factors": factors, "cpu": cpu, "wall": wall, "error": error})
+        json.dumps(
+            {"above": bytes_above, "matrix": A.nbytes, "factors": factors, "cpu": cpu, "wall": wall, "error": error}
+        )
     )
 
 

@@ -58,33 +58,33 @@ def compare_solvers(
     Returns:
         A row per solver; without times and with the reason for one that can't run here.
     """
-    missing = {name: SOLVERS[name].missing(device) for name in solvers}
+    missing_reasons = {name: SOLVERS[name].missing(device) for name in solvers}
     errors: dict[str, dict[int, float]] = {}
 
     def run(name: str) -> list[Factors]:
         return SOLVERS[name].run(case.A, case.ranks)
 
-    def look(name: str, factors_of_matrices: list[Factors]) -> None:
+    def keep_errors(name: str, factors_of_matrices: list[Factors]) -> None:
         errors[name] = {
             m * MATRIX + k: direct_error(A, *factors[k])
             for m, (A, factors) in enumerate(zip(case.A, factors_of_matrices, strict=True))
             for k in case.ranks
         }
 
-    tasks = {name: partial(run, name) for name in solvers if not missing[name]}
-    timings = interleaved(tasks, repeats, device=device, inspect=look, budget=budget)
+    tasks = {name: partial(run, name) for name in solvers if not missing_reasons[name]}
+    timings = interleaved(tasks, repeats, device=device, inspect=keep_errors, budget=budget)
     rows = []
     for name in solvers:
-        settings = "; ".join(filter(None, (missing[name] or SOLVERS[name].settings, note)))
+        settings = "; ".join(filter(None, (missing_reasons[name] or SOLVERS[name].settings, note)))
         row = replace(row_of(section, device, case, name), note=settings)
-        if not missing[name]:
+        if not missing_reasons[name]:
             row = replace(
                 row,
                 mean_relative_error=mean(errors[name].values()),
                 relative_errors=_by_rank(errors[name], case.ranks),
                 **timings[name].columns(),
             )
-        if not missing[name] and name not in (OURS, LOOPED):
+        if not missing_reasons[name] and name not in (OURS, LOOPED):
             gate = judge(errors[OURS], errors[name])
             worst_text = f"ours is worst at k = {gate.worst_rank % MATRIX}"
             row = replace(

@@ -42,8 +42,8 @@ class Solver:
 
 
 def _stacked(A: Tensor, ranks: Sequence[int]) -> list[Factors]:
-    together = nmf_batch(A, ranks, max_iter=MAX_ITER, seed=SEED)
-    return [{k: solved.factors(k) for k in ranks} for solved in together]
+    solutions = nmf_batch(A, ranks, max_iter=MAX_ITER, seed=SEED)
+    return [{k: solution.factors(k) for k in ranks} for solution in solutions]
 
 
 def _rank_by_rank(solver: str) -> RunSolver:

@@ -40,13 +40,13 @@ def direct_error(A: Tensor, W: Tensor, H: Tensor) -> float:
         W: (rows, k).
         H: (k, channels).
     """
-    left = total = 0.0
+    residual = total = 0.0
     H = H.double()
     for a, w in zip(A.split(CHUNK), W.split(CHUNK), strict=True):
         exact = a.double()
-        left += float((exact - w.double() @ H).square().sum())
+        residual += float((exact - w.double() @ H).square().sum())
         total += float(exact.square().sum())
-    return (left / total) ** 0.5
+    return (residual / total) ** 0.5
 
 
 def judge(our_errors: Mapping[int, float], peer_errors: Mapping[int, float]) -> Gate:

@@ -87,13 +87,13 @@ def _size_text(growth: str, row: Row) -> str:
 
 def exponents(rows: Sequence[Row]) -> dict[str, float]:
     """Return the exponent of each growth in the rows of this section."""
-    fitted = {}
+    by_growth = {}
     for growth in GROWTHS:
         grown = [row for row in rows if row.section == "scaling" and row.note == f"grows: {growth}"]
         sizes = [SIZES[growth](row) for row in grown]
         if len(set(sizes)) > 1:
-            fitted[growth] = exponent(sizes, [row.seconds for row in grown])[0]
-    return fitted
+            by_growth[growth] = exponent(sizes, [row.seconds for row in grown])[0]
+    return by_growth
 
 
 def _thread_rows(case: Case, options: Options) -> list[Row]:

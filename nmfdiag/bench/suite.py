@@ -72,9 +72,9 @@ def run(options: Options, say: Say = lambda text: None) -> Report:
     Raises:
         NmfdiagError: If a section, a shape or the device is unknown, or there are no repeats.
     """
-    unknown = sorted(set(options.only) - set(SECTIONS))
-    if unknown:
-        raise NmfdiagError(f"Unknown section {unknown[0]!r}: accepted are {', '.join(SECTIONS)}.")
+    unknown_sections = sorted(set(options.only) - set(SECTIONS))
+    if unknown_sections:
+        raise NmfdiagError(f"Unknown section {unknown_sections[0]!r}: accepted are {', '.join(SECTIONS)}.")
     if options.repeats < 1:
         raise NmfdiagError(f"The benchmark needs at least 1 repeat, got {options.repeats}.")
     if options.device not in devices():

@@ -36,5 +36,5 @@ def _bench(arguments: argparse.Namespace) -> Outcome:
     )
     report = run(options, say=say)
     paths = save(report, arguments.out, options)
-    written = f"Written: {', '.join(map(str, paths))}"
-    return OK, {**report.to_record(), "files": [str(path) for path in paths]}, f"{to_text(report)}\n{written}"
+    files_text = f"Written: {', '.join(map(str, paths))}"
+    return OK, {**report.to_record(), "files": [str(path) for path in paths]}, f"{to_text(report)}\n{files_text}"

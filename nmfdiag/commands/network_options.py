@@ -17,32 +17,32 @@ def add_network_options(parser: argparse.ArgumentParser, *, code: bool = True) -
     def of_code(text: str) -> str:
         return text if code else argparse.SUPPRESS
 
-    own = parser.add_argument_group("your own network")
-    own.add_argument(
+    group = parser.add_argument_group("your own network")
+    group.add_argument(
         "--arch", help=f"{', '.join(ARCHITECTURES)} or one of torchvision's; auto finds what fits --weights"
     )
-    own.add_argument("--weights", metavar="FILE", help="a checkpoint: .safetensors, .pt, .pth, .ckpt or .bin")
-    own.add_argument(
+    group.add_argument("--weights", metavar="FILE", help="a checkpoint: .safetensors, .pt, .pth, .ckpt or .bin")
+    group.add_argument(
         "--weights-key", metavar="NAME", help="key of the weights in a checkpoint with several, such as model_ema"
     )
-    own.add_argument(
+    group.add_argument(
         "--model", metavar="MODULE:NAME", help=of_code("your function that returns the network; runs your code")
     )
-    own.add_argument("--exported", metavar="FILE.pt2", help=of_code("a network saved by torch.export; needs --trust"))
-    own.add_argument("--trust", action="store_true", help=of_code("open the --exported file, which can run code"))
-    own.add_argument(
+    group.add_argument("--exported", metavar="FILE.pt2", help=of_code("a network saved by torch.export; needs --trust"))
+    group.add_argument("--trust", action="store_true", help=of_code("open the --exported file, which can run code"))
+    group.add_argument(
         "--activations", metavar="FILE.npz", help="activations and labels, with weight and bias of the last layer"
     )
-    own.add_argument(
+    group.add_argument(
         "--data",
         help=f"training samples: a data set ({', '.join(DATASETS)}), an image folder, a zip of one, or an .npz",
     )
-    own.add_argument(
+    group.add_argument(
         "--normalization",
         metavar="HOW",
         help="as in training: auto (the default), none, data, imagenet, half, bytes, or MEAN,.../STD,...",
     )
-    own.add_argument("--size", type=_size, metavar="PIXELS", help="resize images to this, such as 224 or 128x173")
+    group.add_argument("--size", type=_size, metavar="PIXELS", help="resize images to this, such as 224 or 128x173")
 
 
 def _size(text: str) -> int | tuple[int, int]:

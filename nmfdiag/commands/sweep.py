@@ -60,9 +60,9 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
     names = {name for name in arguments.names if name in zoo}  # a full name is not a prefix of others
     prefixes = tuple(set(arguments.names) - names)
     selected = [entry for name, entry in zoo.items() if name in names or name.startswith(prefixes)]
-    unknown = [prefix for prefix in arguments.names if not any(name.startswith(prefix) for name in zoo)]
-    if unknown:
-        raise NmfdiagError(f"No network's name begins with {unknown[0]!r}: available are {', '.join(zoo)}.")
+    unknown_names = [prefix for prefix in arguments.names if not any(name.startswith(prefix) for name in zoo)]
+    if unknown_names:
+        raise NmfdiagError(f"No network's name begins with {unknown_names[0]!r}: available are {', '.join(zoo)}.")
     requests = [
         request
         for entry in selected
@@ -96,8 +96,8 @@ def _sweep(arguments: argparse.Namespace) -> Outcome:
     if curves and arguments.csv:
         _write_csv(profile_table(curves, zoo), arguments.csv)
     if failure:
-        written = f", and in {arguments.csv}" if curves and arguments.csv else ""
-        raise NmfdiagError(f"{failure} {len(curves)} of {len(requests)} curves are finished{written}.")
+        csv_text = f", and in {arguments.csv}" if curves and arguments.csv else ""
+        raise NmfdiagError(f"{failure} {len(curves)} of {len(requests)} curves are finished{csv_text}.")
     if not curves:
         raise NmfdiagError(f"No curve could be computed: {'; '.join(sorted(errors))}")
     table = auc_table(curves, zoo)

@@ -60,11 +60,11 @@ class Target:
     ways: "Mapping[str, Normalization]" = field(default_factory=dict)
 
     @classmethod
-    def from_opened(cls, own: "Opened") -> "Target":
+    def from_opened(cls, opened: "Opened") -> "Target":
         """Return the target of an opened network."""
         return cls(
-            own.title, own.model, own.inputs, own.given_labels, own.class_names, own.provenance,
-            stored=own.stored, ways=own.alternatives,
+            opened.title, opened.model, opened.inputs, opened.given_labels, opened.class_names, opened.provenance,
+            stored=opened.stored, ways=opened.alternatives,
         )  # fmt: skip
 
     @property
@@ -152,8 +152,8 @@ def load_target(arguments: argparse.Namespace) -> Target:
     if way_of(arguments) == BY_NAME:
         target = _load_entry(arguments.name)
     else:
-        own = open_own_network(arguments, arguments.per_class * arguments.draws)
-        target = Target.from_opened(own)
+        opened = open_own_network(arguments, arguments.per_class * arguments.draws)
+        target = Target.from_opened(opened)
     if arguments.classes:
         target = _select_classes(target, arguments.classes)
     stored = None if target.stored is None else target.stored.to(device)

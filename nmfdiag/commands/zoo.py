@@ -64,18 +64,20 @@ def _add_own_commands(zoo: Commands, common: argparse.ArgumentParser) -> None:
     add.add_argument("--class-index", type=Path, help='JSON {"0": ["n01440764", "tench"], ...}, for WordNet ids')
     add.add_argument("--out", type=Path, help=OUT)
     add.set_defaults(run=_add)
-    own = zoo.add_parser(
+    open_command = zoo.add_parser(
         "open", parents=[common], help="add your own network with your own data, for use on every page"
     )
-    own.add_argument("called", metavar="NAME", help="name of the new zoo network")
-    add_network_options(own, code=False)
-    own.add_argument("--per-class", type=int, default=50, help="samples per class (default: 50)")
-    own.add_argument(
+    open_command.add_argument("called", metavar="NAME", help="name of the new zoo network")
+    add_network_options(open_command, code=False)
+    open_command.add_argument("--per-class", type=int, default=50, help="samples per class (default: 50)")
+    open_command.add_argument(
         "--signed", action="store_true", help="include layers with negative values, such as GELU, by signed NMF"
     )
-    own.add_argument("--replace", action="store_true", help="replace the network that was added under this name")
-    own.add_argument("--out", type=Path, help=OUT)
-    own.set_defaults(run=_open)
+    open_command.add_argument(
+        "--replace", action="store_true", help="replace the network that was added under this name"
+    )
+    open_command.add_argument("--out", type=Path, help=OUT)
+    open_command.set_defaults(run=_open)
 
 
 def _list(_: argparse.Namespace) -> Outcome:
@@ -172,21 +174,21 @@ def _open(arguments: argparse.Namespace) -> Outcome:
     free_folder(arguments.called, arguments.out or user_zoo(), replace=arguments.replace)
     with progress_bar() as show:
         show(0.0, "opening")
-        own = open_own_network(arguments, arguments.per_class)
+        opened = open_own_network(arguments, arguments.per_class)
         show(0.4, "checking")
-        target = Target.from_opened(own)
+        target = Target.from_opened(opened)
         wanted_methods = [leading_method("all")] if arguments.signed else None
         preflight, methods = check_network(target, per_class=arguments.per_class, methods=wanted_methods)
         kinds = activations_for(methods)
         entry = add_opened(
-            arguments.called, own, activations=kinds, replace=arguments.replace, zoo=arguments.out,
+            arguments.called, opened, activations=kinds, replace=arguments.replace, zoo=arguments.out,
             on_progress=lambda share, text: show(0.8 + 0.2 * share, text),
         )  # fmt: skip
     reasons = objections(preflight)
     record = {
         "name": entry.name, "classes": [entry.class_names[c] for c in entry.classes], "layers": list(entry.layers),
         "pool_accuracy": entry.pool_accuracy, "method": entry.method, "preflight": preflight.to_dict(), "problems": reasons,
-        "provenance": own.provenance, "folder": str(entry.folder), "other_weights": list(own.other_weights),
+        "provenance": opened.provenance, "folder": str(entry.folder), "other_weights": list(opened.other_weights),
     }  # fmt: skip
     lines = [preflight_text(target, preflight, methods), *reasons, f"{entry.name} is in {entry.folder}."]
     return OK, record, "\n".join(lines)
@@ -202,10 +204,10 @@ def _verify(arguments: argparse.Namespace) -> Outcome:
     results = {
         entry.name: verify(entry, root=arguments.data) for entry in tqdm(selected, unit="network", file=sys.stderr)
     }
-    wrong = {name: problems for name, problems in results.items() if problems}
-    lines = [f"{name}: {'; '.join(problems)}" for name, problems in wrong.items()]
-    lines.append(f"{len(results) - len(wrong)} of {len(results)} networks are as recorded.")
-    return WRONG if wrong else OK, results, "\n".join(lines)
+    problems_by_name = {name: problems for name, problems in results.items() if problems}
+    lines = [f"{name}: {'; '.join(problems)}" for name, problems in problems_by_name.items()]
+    lines.append(f"{len(results) - len(problems_by_name)} of {len(results)} networks are as recorded.")
+    return WRONG if problems_by_name else OK, results, "\n".join(lines)
 
 
 def _remove(arguments: argparse.Namespace) -> Outcome:

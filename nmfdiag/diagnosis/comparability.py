@@ -72,10 +72,10 @@ def difference_remarks(
             f"The references have {CLASSES} classes; here {n_classes} {'was' if n_classes == 1 else 'were'} measured. A network "
             "of fewer classes is right by chance more often, which makes AuC higher, one of more classes less often."
         )
-    missing = len(profile.network_layers or profile.layers) - len({m.curve.layer for m in single_class})
-    if missing:
+    n_missing = len(profile.network_layers or profile.layers) - len({m.curve.layer for m in single_class})
+    if n_missing:
         remarks.append(
-            f"{missing} of the layers {'has' if missing == 1 else 'have'} no curve and {'is' if missing == 1 else 'are'} left out of the mean."
+            f"{n_missing} of the layers {'has' if n_missing == 1 else 'have'} no curve and {'is' if n_missing == 1 else 'are'} left out of the mean."
         )
     if solvers := {m.curve.provenance.get("solver", SOLVER) for m in single_class} - {SOLVER}:
         remarks.append(

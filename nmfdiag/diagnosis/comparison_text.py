@@ -53,15 +53,15 @@ def range_text(place: Place) -> str:
     """Return a sentence on the compatible levels of p."""
     if not place.ranged:
         return "One data set alone can't say which p are compatible."
-    fits = place.compatible
-    if not fits:
+    compatible = place.compatible
+    if not compatible:
         return "No single p of the references is compatible with it."
-    if len(fits) == 1:
-        return f"Of the references' p, only {fits[0]:g} is compatible with it."
-    between = [level.level for level in place.levels if fits[0] <= level.level <= fits[-1]]
-    if list(fits) == between and len(fits) > 2:
-        return f"References of p from {fits[0]:g} to {fits[-1]:g} are compatible with it."
-    return f"References of p = {join(f'{p:g}' for p in fits)} are compatible with it."
+    if len(compatible) == 1:
+        return f"Of the references' p, only {compatible[0]:g} is compatible with it."
+    between = [level.level for level in place.levels if compatible[0] <= level.level <= compatible[-1]]
+    if list(compatible) == between and len(compatible) > 2:
+        return f"References of p from {compatible[0]:g} to {compatible[-1]:g} are compatible with it."
+    return f"References of p = {join(f'{p:g}' for p in compatible)} are compatible with it."
 
 
 def layers_below(comparison: Comparison) -> list[str]:
@@ -71,12 +71,12 @@ def layers_below(comparison: Comparison) -> list[str]:
 
 def layers_text(comparison: Comparison) -> str:
     """Return :func:`layers_below` as a sentence."""
-    layers, below = [layer.layer for layer in comparison.layers], layers_below(comparison)
-    if not below:
+    layers, low_layers = [layer.layer for layer in comparison.layers], layers_below(comparison)
+    if not low_layers:
         return "At no layer does it lie below every reference with clean labels at the same depth."
     return (
-        f"At {len(below)} of {len(layers)} layers it lies below every reference with clean labels at the same depth: "
-        f"{listed(below, layers)}."
+        f"At {len(low_layers)} of {len(layers)} layers it lies below every reference with clean labels at the same depth: "
+        f"{listed(low_layers, layers)}."
     )
 
 
@@ -132,13 +132,13 @@ def check_text(check: Check) -> str:
 
 def _side_text(value: float, group: Sequence[float], noun: str) -> str:
     low, high = group[0], group[-1]
-    alike = high - low <= ALIKE
-    span = f"({low:.3f})" if alike else f"({low:.3f} to {high:.3f})"
+    is_one_value = high - low <= ALIKE
+    span = f"({low:.3f})" if is_one_value else f"({low:.3f} to {high:.3f})"
     all_of_group = f"all {len(group)}" if len(group) > 1 else "the one"
     if value < low - ALIKE:
         side = f"below {all_of_group}"
     elif value > high + ALIKE:
         side = f"above {all_of_group}"
     else:
-        side = f"as high as {all_of_group}" if alike else f"among the {len(group)}"
+        side = f"as high as {all_of_group}" if is_one_value else f"among the {len(group)}"
     return f"{side} {noun} {span}"

@@ -71,9 +71,9 @@ def _check(kind: str, axis: str, left_out: str, folder: Path, _modified: tuple[i
             ends += 1
             nearer_own += place.nearer_end == reference.p
         if place.ranged:
-            fits = place.compatible
-            covered += bool(fits) and fits[0] <= reference.p <= fits[-1]
-            widths.append(fits[-1] - fits[0] if fits else 0.0)
+            compatible = place.compatible
+            covered += bool(compatible) and compatible[0] <= reference.p <= compatible[-1]
+            widths.append(compatible[-1] - compatible[0] if compatible else 0.0)
     correlation = rank_correlation([r.auc[axis] for r in recorded], [r.p for r in recorded])
     return Check(
         kind, axis, left_out, ends, nearer_own, len(widths), covered, fmean(widths) if widths else None, correlation

@@ -52,14 +52,14 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
         remarks.append(
             f"Only {plural(len(classes), 'class', 'classes')} measured: classes differ, and the error bars rest on them."
         )
-    full = [layer for layer, s in by_layer.items() if s.mean >= SATURATED]
-    if len(full) == len(by_layer):
+    saturated_layers = [layer for layer, s in by_layer.items() if s.mean >= SATURATED]
+    if len(saturated_layers) == len(by_layer):
         remarks.append(
             "Every layer is right from one direction on: layers and classes can't be told apart, and of memorising this tells little."
         )
-    elif full:
+    elif saturated_layers:
         remarks.append(
-            f"{len(full)} of {len(by_layer)} layers are right from one direction on ({full[0]}{' and on' * (len(full) > 1)}): "
+            f"{len(saturated_layers)} of {len(by_layer)} layers are right from one direction on ({saturated_layers[0]}{' and on' * (len(saturated_layers) > 1)}): "
             "they tell nothing of memorising, and classes are compared at the others."
         )
     if len(by_layer) < FEWEST_LAYERS:

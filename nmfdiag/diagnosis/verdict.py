@@ -73,11 +73,11 @@ def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[Profile
             "can't be higher than that."
         )
     curves = (m.curve for m in single_class)
-    partial = next((c for c in curves if c.ranks[0] != 1 or c.ranks[-1] != c.full_rank), None)
-    if partial is not None:
+    partial_curve = next((c for c in curves if c.ranks[0] != 1 or c.ranks[-1] != c.full_rank), None)
+    if partial_curve is not None:
         return (
-            f"The references' ranks go from 1 to the full rank, those of {partial.layer} here from {partial.ranks[0]} to "
-            f"{partial.ranks[-1]} of {partial.full_rank}."
+            f"The references' ranks go from 1 to the full rank, those of {partial_curve.layer} here from {partial_curve.ranks[0]} to "
+            f"{partial_curve.ranks[-1]} of {partial_curve.full_rank}."
         )
     return ""
 

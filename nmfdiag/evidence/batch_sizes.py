@@ -140,11 +140,11 @@ def _read(path: Path, _modified: int) -> "pd.DataFrame":
 
     try:
         table = pd.read_csv(path)
-        unknown = set(table["network"]) - RECIPES.keys()
+        unknown_names = set(table["network"]) - RECIPES.keys()
     except (OSError, ValueError, KeyError) as error:
         raise NmfdiagError(f"The record {path.name} can't be read: {error}") from None
-    if unknown or set(table.columns) != set(BATCH_SIZE_COLUMNS):
+    if unknown_names or set(table.columns) != set(BATCH_SIZE_COLUMNS):
         raise NmfdiagError(
-            f"The record {path.name} can't be read: it names {', '.join(sorted(unknown)) or 'other columns'}."
+            f"The record {path.name} can't be read: it names {', '.join(sorted(unknown_names)) or 'other columns'}."
         )
     return table

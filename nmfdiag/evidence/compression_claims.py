@@ -28,8 +28,8 @@ NOISIEST = "p = 1"
 
 def single(curves: pd.DataFrame, method: str = "nmf", operation: str = "compress") -> pd.DataFrame:
     """Return the single-class curves of one method."""
-    alike = (curves["method"] == method) & (curves["operation"] == operation)
-    return curves[alike & (curves["class"] != MULTI_CLASS)]
+    is_selected = (curves["method"] == method) & (curves["operation"] == operation)
+    return curves[is_selected & (curves["class"] != MULTI_CLASS)]
 
 
 def families(curves: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

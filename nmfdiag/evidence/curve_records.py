@@ -38,7 +38,7 @@ def requests_of(entry: ZooEntry) -> list[CurveRequest]:
     At p = 0 and 1, which most claims compare, also PCA, and all three methods with directions removed.
     """
     options: dict[str, Any] = {"per_class": PER_CLASS, "grid": GRID}
-    mixed = [
+    mixed_requests = [
         request
         for seed in range(MULTI_DRAWS)
         for request in profile_requests(entry, classes=[MULTI_CLASS], seed=seed, **options)
@@ -46,7 +46,7 @@ def requests_of(entry: ZooEntry) -> list[CurveRequest]:
     compared = entry.recipe.label_noise in COMPARED_NOISES
     return [
         *profile_requests(entry, methods=("nmf", "pca") if compared else ("nmf",), **options),
-        *mixed,
+        *mixed_requests,
         *(profile_requests(entry, operation="ablate", methods=PAPER_METHODS, **options) if compared else ()),
     ]
 
@@ -76,18 +76,18 @@ def record_curves(
     selected = [e for e in shipped if not only or e.name.startswith(tuple(only))]
     if not selected:
         raise NmfdiagError(f"No shipped network has a name that begins with {', '.join(only)}.")
-    left = [e for e in selected if not _file(folder, "curves", e.name).is_file()]
+    unrecorded = [e for e in selected if not _file(folder, "curves", e.name).is_file()]
     cache = CurveCache()
-    for i, entry in enumerate(left):
+    for i, entry in enumerate(unrecorded):
 
         def report(share: float, text: str, i: int = i, entry: ZooEntry = entry) -> None:
             if on_step is not None:
-                on_step(f"{entry.name}: {text}", (i + share) / len(left))
+                on_step(f"{entry.name}: {text}", (i + share) / len(unrecorded))
 
         if entry.recipe.label_noise in COMPARED_NOISES:
             _write(_file(folder, "supports", entry.name), _support_rows(entry, cache, device, report))
         _write(_file(folder, "curves", entry.name), _curve_rows(entry, cache, device, report))
-    return [e.name for e in left]
+    return [e.name for e in unrecorded]
 
 
 def recorded_curves(folder: Path = RECORDS_FOLDER) -> "pd.DataFrame":

@@ -85,11 +85,11 @@ def record(
         recorded_names = set(network_records(folder, name))
     else:
         recorded_names = {n for n, history in histories(name, folder).items() if history.finished}
-    left = {n: recipe for n, recipe in recipes.items() if n not in recorded_names}
-    for i, (network_name, recipe) in enumerate(left.items()):
+    unrecorded = {n: recipe for n, recipe in recipes.items() if n not in recorded_names}
+    for i, (network_name, recipe) in enumerate(unrecorded.items()):
 
         def report(text: str, share: float, network_name: str = network_name, i: int = i) -> None:
-            tell(f"{network_name}: {text}", (i + share) / len(left))
+            tell(f"{network_name}: {text}", (i + share) / len(unrecorded))
 
         dataset = load(recipe.dataset, root=root, download=download)
         options = {"root": root, "download": download, "device": device}
@@ -99,7 +99,7 @@ def record(
             _record_history(
                 name, network_name, recipe, dataset, folder / name / f"{network_name}.jsonl", options, report
             )
-    return list(left)
+    return list(unrecorded)
 
 
 def _record_network(
@@ -186,12 +186,14 @@ def measure(
     A dead layer, or a measure without any batch of two fitted samples, is left out.
     """
     network = SplitNetwork(model, batches[0][0][:2])
-    fitted = [(x[right], y[right]) for x, y in batches if int((right := predict(model, x).argmax(1) == y).sum()) > 1]
+    fitted_batches = [
+        (x[right], y[right]) for x, y in batches if int((right := predict(model, x).argmax(1) == y).sum()) > 1
+    ]
     values_by_measure: dict[str, dict[str, dict[str, float]]] = {}
     for measure_name in measures:
         method, measure_batches = (
             WATCH_MEASURES[measure_name].method,
-            fitted if WATCH_MEASURES[measure_name].fitted else batches,
+            fitted_batches if WATCH_MEASURES[measure_name].fitted else batches,
         )
         for layer in network.layers:
             curves = _curves_of_live_layers(

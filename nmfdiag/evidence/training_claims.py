@@ -100,15 +100,15 @@ def depth_of_memorisation(records: Mapping[str, NetworkRecord], curves: "pd.Data
             depth[int(str(seed_name)), ZOO_IMAGES] = _centre_of_gravity(list(means[0.0] - means[1.0]))
     units = []
     for (seed, n), network_depth in sorted(depth.items()):
-        fewer = max((m for s, m in depth if s == seed and m < n), default=None)
-        if fewer is not None:
-            step = network_depth - depth[seed, fewer]
+        n_before = max((m for s, m in depth if s == seed and m < n), default=None)
+        if n_before is not None:
+            step = network_depth - depth[seed, n_before]
             values = {
-                f"depth, {fewer:,} images": depth[seed, fewer],
+                f"depth, {n_before:,} images": depth[seed, n_before],
                 f"depth, {n:,} images": network_depth,
                 "step": step,
             }
-            units.append(Unit(f"seed {seed}, {fewer:,} to {n:,} images", step > SMALLEST_DIFFERENCE, values))
+            units.append(Unit(f"seed {seed}, {n_before:,} to {n:,} images", step > SMALLEST_DIFFERENCE, values))
     listed = "; ".join(f"seed {seed}, {n:,} images: {value:.2f}" for (seed, n), value in sorted(depth.items()))
     return Finding(f"Depth of the gap (0: first layer, 1: last): {listed}", tuple(units)) if units else NO_RECORD
 

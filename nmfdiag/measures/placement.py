@@ -17,12 +17,12 @@ def inputs_on(device: str | None, inputs: Tensor) -> Tensor:
         NmfdiagError: If the device can't be used.
     """
     try:
-        moved = inputs.to(device)
+        device_inputs = inputs.to(device)
     except Exception as error:  # its type depends on the device and the build of PyTorch
         raise NmfdiagError(f"device={device!r} can't be used here: {_first_line(error)} {DEVICES}") from error
-    if moved.is_meta:
+    if device_inputs.is_meta:
         raise NmfdiagError(f"device={device!r} keeps no values to compute with. {DEVICES}")
-    return moved
+    return device_inputs
 
 
 def model_on(device: str | None, model: nn.Module) -> nn.Module:

@@ -72,8 +72,8 @@ class Tail:
         parts = W.split([piece.activation.numel() // self.width for piece in pieces])
         with self._autocast():
             logits = [self.network.resume_factored(piece, w, H, offset) for piece, w in zip(pieces, parts, strict=True)]
-        together = torch.cat(logits)
-        return together.argmax(1).masked_fill_(together.isnan().any(1), NO_ANSWER)
+        all_logits = torch.cat(logits)
+        return all_logits.argmax(1).masked_fill_(all_logits.isnan().any(1), NO_ANSWER)
 
     def _share(self, answers: Tensor) -> float:
         return int((answers == self.labels).sum()) / len(self.labels)
@@ -84,18 +84,18 @@ class Tail:
 
 
 def approximations(
-    A: Tensor, solved: Factorization | RandomAblation, k: int, operation: str
+    A: Tensor, solution: Factorization | RandomAblation, k: int, operation: str
 ) -> Iterator[tuple[Tensor, Tensor] | tuple[Tensor, Tensor, Tensor | None]]:
     """Yield W, H and offset of the replacement of A at rank k; random ablation has one per draw."""
-    if isinstance(solved, RandomAblation):
+    if isinstance(solution, RandomAblation):
         identity = torch.eye(A.shape[1], dtype=A.dtype, device=A.device)
-        for mask in solved.masks(k):
+        for mask in solution.masks(k):
             channels = ~mask if operation == "ablate" else mask
             yield A[:, channels], identity[channels]
     elif operation == "ablate":
-        yield A, _complement(solved.factors(k)[1]).to(A.dtype)
+        yield A, _complement(solution.factors(k)[1]).to(A.dtype)
     else:
-        yield *solved.factors(k), solved.offset
+        yield *solution.factors(k), solution.offset
 
 
 def _complement(H: Tensor) -> Tensor:

@@ -239,8 +239,8 @@ def _coefficients(x: Floats, y: Floats, group: NDArray[np.int64], weights: Float
     member = (group[:, None] == np.unique(group)).astype(np.float64)  # (n, groups)
     if method == "spearman":
         x, y = (np.round(v / (EQUAL_SHARE * np.abs(v).max())) for v in (x, y))  # equal up to rounding is a tie
-        together = member @ member.T
-        a, b = (weights @ _rank_contributions(v, together) for v in (x, y))  # (draws, n): each draw has its own ranks
+        same_group = member @ member.T
+        a, b = (weights @ _rank_contributions(v, same_group) for v in (x, y))  # (draws, n): each draw has its own ranks
     else:
         a, b = x[None], y[None]
     size = np.maximum(weights @ member, 1)
@@ -251,9 +251,9 @@ def _coefficients(x: Floats, y: Floats, group: NDArray[np.int64], weights: Float
     return np.clip(r, -1, 1)
 
 
-def _rank_contributions(v: Floats, together: Floats) -> Floats:
+def _rank_contributions(v: Floats, same_group: Floats) -> Floats:
     """Return what pair j adds to the rank of pair i inside its group, as entry (j, i): 1 below it, 1/2 for a tie."""
-    return ((v[:, None] < v) + 0.5 * (v[:, None] == v)) * together
+    return ((v[:, None] < v) + 0.5 * (v[:, None] == v)) * same_group
 
 
 def _bootstrap_weights(unit: NDArray[np.int64], draws: int, seed: int) -> Floats:
