@@ -251,7 +251,7 @@ class SplitNetwork:
 
         Args:
             cut: What :meth:`cut` returned.
-            W: Matrix (rows, k), with the rows of :func:`fold` of the activation.
+            W: Matrix (rows, k), with the rows of :func:`nmfdiag.networks.fold.fold` of the activation.
             H: Matrix (k, channels).
             offset: A row (channels,) to add to every row.
 

@@ -69,7 +69,7 @@ def network_for(
 
 
 def options_for(arch: str, state: Mapping[str, Tensor], *, title: str = "the weights") -> dict[str, int]:
-    """Read the options with which :func:`build` makes an architecture for these weights, such as ``width``.
+    """Read the options with which :func:`nmfdiag.networks.architectures.build` makes an architecture for these weights, such as ``width``.
 
     Args:
         arch: One of :data:`ARCHITECTURES`, or a classifier of torchvision.

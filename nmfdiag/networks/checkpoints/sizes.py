@@ -12,7 +12,7 @@ USUAL_IMAGE = 224
 
 
 def options_in(arch: str, state: State, n_outputs: int) -> dict[str, int]:
-    """Return the options of :func:`build` that the shapes of the weights require, without the number of classes."""
+    """Return the options of :func:`nmfdiag.networks.architectures.build` that the shapes of the weights require, without the number of classes."""
     if arch in ARCHITECTURES:
         return ARCHITECTURES[arch].options_of(state)
     if arch.startswith("vit_"):

@@ -105,7 +105,7 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], *, title: str = 
 
     Args:
         model: The network, whose parameters and buffers are overwritten.
-        state: Tensors by name, as :func:`read_state_dict` returns them.
+        state: Tensors by name, as :func:`nmfdiag.networks.checkpoints.read.read_state_dict` returns them.
         title: The weights' name in errors.
 
     Raises:
