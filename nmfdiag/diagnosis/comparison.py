@@ -121,7 +121,7 @@ class Comparison:
         }
 
 
-def compare_with_references(
+def compare_network(
     profile: "LayerProfile", *, kind: str = "", without: Collection[str] = (), folder: Path = RECORDS_FOLDER
 ) -> Comparison:
     """Compare a network's single-class NMF AuC with the recorded networks of its kind.

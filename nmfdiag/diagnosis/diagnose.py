@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
 from nmfdiag.diagnosis.class_text import class_name
-from nmfdiag.diagnosis.comparison import Comparison, compare_with_references
+from nmfdiag.diagnosis.comparison import Comparison, compare_network
 from nmfdiag.diagnosis.remarks import remarks_on
 from nmfdiag.diagnosis.schema import SCHEMA
 from nmfdiag.diagnosis.verdict_text import verdict_text
@@ -301,13 +301,13 @@ def diagnosis_from_profile(
     Args:
         profile: All curves.
         provenance: Conditions of the computation.
-        kind: Kind of the network, as for :func:`nmfdiag.diagnosis.comparison.compare_with_references`.
+        kind: Kind of the network, as for :func:`nmfdiag.diagnosis.comparison.compare_network`.
         without: References to leave out.
         class_names: Names by class.
         title: Name of the network.
     """
     method, names = profile.main_method, tuple(map(str, class_names))
-    phases, comparison = profile.phases(method), compare_with_references(profile, kind=kind, without=without)
+    phases, comparison = profile.phases(method), compare_network(profile, kind=kind, without=without)
     return Diagnosis(
         profile,
         phases,

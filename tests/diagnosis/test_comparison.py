@@ -12,7 +12,7 @@ from headless_pages import ROOT
 from planted_references import FAMILIES, LAYERS, SHAPE, curve, profile, write_records
 
 from nmfdiag.diagnosis.comparability import auc_as_recorded
-from nmfdiag.diagnosis.comparison import compare_with_references
+from nmfdiag.diagnosis.comparison import compare_network
 from nmfdiag.diagnosis.reference_checks import check
 from nmfdiag.diagnosis.references import references
 from nmfdiag.diagnosis.verdict import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
@@ -28,7 +28,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def finding_at(records: Path, level: float, **options: object) -> str:
-    place = compare_with_references(profile(level), folder=records, **options).place  # type: ignore[arg-type]
+    place = compare_network(profile(level), folder=records, **options).place  # type: ignore[arg-type]
     assert place is not None
     return finding(place)
 
@@ -64,7 +64,7 @@ def test_families_that_differ_more_than_levels_can_not_decide(tmp_path: Path) ->
 
 
 def test_where_it_lies_is_counted(records: Path) -> None:
-    comparison = compare_with_references(profile(0.8), folder=records)
+    comparison = compare_network(profile(0.8), folder=records)
     place = comparison.place
     assert place is not None and place.value == pytest.approx(0.8, abs=1e-3) and place.compatible == (1.0,)
     assert [(level.level, level.n, level.below) for level in place.levels] == [(0.0, 6, 0), (0.4, 6, 0), (1.0, 6, 2)]
@@ -75,19 +75,17 @@ def test_where_it_lies_is_counted(records: Path) -> None:
 
 
 def test_a_network_is_not_compared_with_itself(records: Path) -> None:
-    names = {
-        r.network
-        for r in compare_with_references(profile(0.9), folder=records, without=("digits-cnn-p0-s0",)).references
-    }
+    comparison = compare_network(profile(0.9), folder=records, without=("digits-cnn-p0-s0",))
+    names = {r.network for r in comparison.references}
     assert len(names) == 17 and "digits-cnn-p0-s0" not in names
 
 
 def test_deeper_layers_than_were_measured_are_missed(records: Path) -> None:
     clean = profile(0.9)
-    reason = compare_with_references(replace(clean, network_layers=(*LAYERS, "conv5", "conv6")), folder=records).reason
+    reason = compare_network(replace(clean, network_layers=(*LAYERS, "conv5", "conv6")), folder=records).reason
     assert "only 4 of 6 were measured" in reason
-    one_dead = compare_with_references(replace(clean, network_layers=(*LAYERS, "conv5")), folder=records)
-    assert not one_dead.reason and any("1 of the layers has no curve" in reason for reason in one_dead.remarks)
+    one_dead = compare_network(replace(clean, network_layers=(*LAYERS, "conv5")), folder=records)
+    assert not one_dead.reason and any("1 of the layers has no curve" in remark for remark in one_dead.remarks)
     assert one_dead.layers[-1].depth == pytest.approx(0.75)
 
 
@@ -102,38 +100,37 @@ def test_deeper_layers_than_were_measured_are_missed(records: Path) -> None:
     ],
 )
 def test_what_can_not_be_compared_says_why(records: Path, changed: dict, kind: str, part: str) -> None:
-    comparison = compare_with_references(profile(0.6, **changed), kind=kind, folder=records)
+    comparison = compare_network(profile(0.6, **changed), kind=kind, folder=records)
     assert part in comparison.reason and not comparison.places and not comparison.references
 
 
 def test_mixtures_and_few_layers_are_not_compared(records: Path) -> None:
     clean = profile(0.9)
     mixed = replace(clean, measured=tuple(replace(m, class_idx=None) for m in clean.measured))
-    assert "mixtures" in compare_with_references(mixed, folder=records).reason
-    assert "2 ReLU layers" in compare_with_references(profile(0.9, layers=LAYERS[:2]), folder=records).reason
+    assert "mixtures" in compare_network(mixed, folder=records).reason
+    assert "2 ReLU layers" in compare_network(profile(0.9, layers=LAYERS[:2]), folder=records).reason
     assert (
-        "no residual reference networks"
-        in compare_with_references(clean, kind="residual", folder=records / "nothing").reason
+        "no residual reference networks" in compare_network(clean, kind="residual", folder=records / "nothing").reason
     )
 
 
 def test_what_is_different_is_said(records: Path) -> None:
     remarks = " ".join(
-        compare_with_references(
+        compare_network(
             profile(0.8, n_classes=4, n_samples=50, baseline_accuracy=0.96, ranks=[1, 3, 5, 10, 16]), folder=records
         ).remarks
     )
     for part in ("this network on 50", "96.0% of its samples", "here 4 were measured", "ranks are others"):
         assert part in remarks
-    mu = compare_with_references(profile(0.8, provenance={"solver": "mu"}), folder=records).remarks
-    assert any("Factorised with mu" in remarks for remarks in mu)
-    assert compare_with_references(profile(0.8), folder=records).remarks == ()
+    mu = compare_network(profile(0.8, provenance={"solver": "mu"}), folder=records).remarks
+    assert any("Factorised with mu" in remark for remark in mu)
+    assert compare_network(profile(0.8), folder=records).remarks == ()
 
 
 def test_fully_connected_networks_have_references_of_their_own(tmp_path: Path, records: Path) -> None:
     folder = write_records(tmp_path, arch="mlp", families={"digits": 0.0, "fashion_mnist": 0.01})
     write_records(folder)
-    comparison = compare_with_references(profile(0.9, shape=SHAPE["fc"]), folder=folder)
+    comparison = compare_network(profile(0.9, shape=SHAPE["fc"]), folder=folder)
     assert comparison.kind == "fully-connected" and {r.arch for r in comparison.references} == {"mlp"}
     assert any("know 2 data sets" in remark for remark in comparison.remarks)
     lonely = check("fully-connected", folder=folder)
@@ -165,11 +162,9 @@ def test_the_shipped_references_are_the_shipped_networks() -> None:
     shipped = {e.name for e in entries().values() if e.folder.parent == SHIPPED}
     assert not any(entries()[name].called for name in shipped)
     for kind in NETWORK_KINDS:
-        shipped_references = references(kind)
-        assert len(shipped_references) > 20 and {r.network for r in shipped_references} <= shipped
-        assert {0.0, 1.0} <= {r.p for r in shipped_references} and all(
-            0 < r.auc["linear"] <= 1 for r in shipped_references
-        )
+        networks = references(kind)
+        assert len(networks) > 20 and {r.network for r in networks} <= shipped
+        assert {0.0, 1.0} <= {r.p for r in networks} and all(0 < r.auc["linear"] <= 1 for r in networks)
 
 
 @pytest.mark.parametrize("kind", NETWORK_KINDS)
@@ -193,11 +188,9 @@ def test_checks_are_as_counted_by_hand(kind: str, axis: str) -> None:
 
 
 def test_everything_leaves_as_json(records: Path) -> None:
-    record = compare_with_references(profile(0.9), folder=records).to_dict()
+    record = compare_network(profile(0.9), folder=records).to_dict()
     assert [place["axis"] for place in record["places"]] == ["linear", "log"] and len(record["references"]) == 18
-    refused = compare_with_references(
-        LayerProfile(("a",), profile(0.9, layers=["a"]).measured, {}), folder=records
-    ).to_dict()
+    refused = compare_network(LayerProfile(("a",), profile(0.9, layers=["a"]).measured, {}), folder=records).to_dict()
     assert refused["reason"] and refused["places"] == refused["layers"] == []
 
 

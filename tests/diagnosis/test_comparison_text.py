@@ -7,7 +7,7 @@ import pytest
 from planted_references import curve, profile, write_records
 
 from nmfdiag.diagnosis.class_text import class_text, classes_text
-from nmfdiag.diagnosis.comparison import Comparison, compare_with_references
+from nmfdiag.diagnosis.comparison import Comparison, compare_network
 from nmfdiag.diagnosis.comparison_text import (
     agreement_text,
     certainty_sentences,
@@ -28,7 +28,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_where_it_lies(records: Path) -> None:
-    low, high = (place_text(compare_with_references(profile(level), folder=records)) for level in (0.7, 0.95))
+    low, high = (place_text(compare_network(profile(level), folder=records)) for level in (0.7, 0.95))
     assert "below all 6 references with clean labels (0.940 to 0.964)" in low
     assert "below all 6 with random ones (0.790 to 0.814)" in low and low.startswith("mean AuC 0.700 ± 0.00")
     assert "among the 6 references with clean labels" in high and "above all 6 with random ones" in high
@@ -49,12 +49,12 @@ def test_which_p(records: Path) -> None:
 
 
 def test_which_layers(records: Path) -> None:
-    assert "At 4 of 4 layers" in layers_text(compare_with_references(profile(0.8), folder=records))
-    assert "At no layer" in layers_text(compare_with_references(profile(0.95), folder=records))
+    assert "At 4 of 4 layers" in layers_text(compare_network(profile(0.8), folder=records))
+    assert "At no layer" in layers_text(compare_network(profile(0.95), folder=records))
 
 
 def test_how_sure_it_is(records: Path) -> None:
-    comparison = compare_with_references(profile(0.8), folder=records)
+    comparison = compare_network(profile(0.8), folder=records)
     text = " ".join(certainty_sentences(comparison))
     assert "differ between data sets by ± 0.010" in text and "between seeds by ± 0.003: that" in text
     assert "That agrees." in text and "12 of 12 at p = 0 or 1" in text
@@ -66,9 +66,9 @@ def test_how_sure_it_is(records: Path) -> None:
 
 
 def test_axes_that_do_not_agree_are_said_in_the_verdict(tmp_path: Path) -> None:
-    comparison = compare_with_references(profile(0.8), folder=write_records(tmp_path, level=lambda p: 0.95 - 0.15 * p))
+    comparison = compare_network(profile(0.8), folder=write_records(tmp_path, level=lambda p: 0.95 - 0.15 * p))
     assert agreement_text(comparison) == ""
-    early = compare_with_references(
+    early = compare_network(
         profile(0.8, accuracy=[1.0, 1.0, 0.9, 0.7, 0.75]), folder=tmp_path
     )  # 0.79 over k, 0.87 over log k
     assert agreement_text(early) == "AuC over log k does not agree: it looks like memorising some of its labels."

@@ -35,7 +35,7 @@ def diagnosis() -> Diagnosis:
     )  # fmt: skip
 
 
-def validated(diagnosis: Diagnosis) -> dict:
+def validate(diagnosis: Diagnosis) -> dict:
     record = json.loads(diagnosis.json())
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
@@ -81,7 +81,7 @@ def test_names_cannot_smuggle_markup_in(diagnosis: Diagnosis) -> None:
     assert evil not in tail and fat not in tail and "&lt;script&gt;" in tail
     # Plots interpret tags in text; JSON writes < as \\u003c.
     assert "\\u003cb\\u003efat" not in tail and "\\u003cscript" not in tail and "&lt;b&gt;fat&lt;\\u002fb" in tail
-    validated(hostile)
+    validate(hostile)
 
 
 def test_what_cannot_be_said_is_said() -> None:
@@ -98,7 +98,7 @@ def test_what_cannot_be_said_is_said() -> None:
         assert part in remarks
     mixed = nmfdiag.diagnose(model, x, y, by_class=False)
     assert "mixture of classes" in " ".join(mixed.remarks) and mixed.html().count("Plotly.newPlot(") == 2
-    assert validated(mixed)["comparison"]["reason"] and mixed.classes == ()
+    assert validate(mixed)["comparison"]["reason"] and mixed.classes == ()
 
 
 def test_report_and_check_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -118,47 +118,35 @@ def test_the_comparison_is_in_the_words_the_json_and_the_page(diagnosis: Diagnos
     comparison = diagnosis.comparison
     assert comparison is not None and comparison.place is not None and comparison.kind == "fully-connected"
     assert "digits-mlp-p0.4-s0" not in {r.network for r in comparison.references}
-    record = validated(diagnosis)
+    record = validate(diagnosis)
     assert f"mean AuC {comparison.place.value:.3f}" in record["verdict"] and record["title"] == "digits-mlp-p0.4-s0"
     assert [check["left_out"] for check in record["comparison"]["checks"]] == ["network", "data set"] * 2
     assert any("this network on 10" in sentence for sentence in record["comparison"]["remarks"])
     page = diagnosis.html()
-    for sentence in (
-        "Beside networks whose labels are known",
-        "references with clean labels",
-        "Rank correlation of AuC",
-    ):
-        assert sentence in page
+    for text in ("Beside networks whose labels are known", "references with clean labels", "Rank correlation of AuC"):
+        assert text in page
 
 
 def test_without_a_comparison_the_page_says_why() -> None:
-    small_batches = diagnosis_from_profile(planted_profile(0.8, n_samples=5), {})
-    assert (
-        small_batches.verdict.startswith("conv1 is the least linear layer")
-        and validated(small_batches)["comparison"]["places"] == []
-    )
-    assert "smallest batch here has 5" in small_batches.html() and small_batches.html().count("Plotly.newPlot(") == 3
-    assert "Beside networks" not in replace(small_batches, comparison=None).html() and validated(
-        replace(small_batches, comparison=None)
-    )
+    small = diagnosis_from_profile(planted_profile(0.8, n_samples=5), {})
+    assert small.verdict.startswith("conv1 is the least linear layer") and validate(small)["comparison"]["places"] == []
+    assert "smallest batch here has 5" in small.html() and small.html().count("Plotly.newPlot(") == 3
+    assert "Beside networks" not in replace(small, comparison=None).html() and validate(replace(small, comparison=None))
 
 
 def test_draws_give_every_class_an_error(diagnosis: Diagnosis) -> None:
-    assert validated(diagnosis)["class_readings"][0]["clear"] is None
-    diagnosis_of_draws = diagnosis_from_profile(planted_profile(0.8, n_draws=3), {}, class_names=["cat", "dog"])
-    record = validated(diagnosis_of_draws)
+    assert validate(diagnosis)["class_readings"][0]["clear"] is None
+    redraws = diagnosis_from_profile(planted_profile(0.8, n_draws=3), {}, class_names=["cat", "dog"])
+    record = validate(redraws)
     assert {c["draw"] for c in record["classes"]} == {0, 1, 2} and len(record["classes"]) == 4 * 10 * 3
     readings = record["class_readings"]
     assert all(r["n_draws"] == 3 and r["auc_standard_error"] >= 0 and r["clear"] is False for r in readings)
     assert {r["name"] for r in readings} == {"cat", "dog", *map(str, range(2, 10))}
-    assert (
-        "each averaged over 3 draws first" in diagnosis_of_draws.html()
-        and "no bootstrap over samples" in diagnosis_of_draws.html()
-    )
+    assert "each averaged over 3 draws first" in redraws.html() and "no bootstrap over samples" in redraws.html()
 
 
 def test_the_schema_refuses_what_is_not_of_its_form(diagnosis: Diagnosis) -> None:
-    good = validated(diagnosis)
+    good = validate(diagnosis)
     wrongs = {"schema": "nmfdiag-diagnosis/1", "layers": [{"layer": "fc1"}], "verdict": None, "extra": 1}
     for key, value in wrongs.items():
         with pytest.raises(jsonschema.ValidationError):
@@ -194,14 +182,11 @@ def curves() -> dict[CurveRequest, nmfdiag.CompressionCurve]:
 def test_a_page_s_results_make_a_diagnosis(curves: dict[CurveRequest, nmfdiag.CompressionCurve]) -> None:
     entry = lookup("digits-mlp-p1-s0")
     diagnosis = diagnosis_of(curves, entry)
-    assert (
-        diagnosis.title == entry.name
-        and diagnosis.class_names == entry.class_names
-        and len(diagnosis.profile.measured) == 10
-    )
+    assert diagnosis.title == entry.name and diagnosis.class_names == entry.class_names
+    assert len(diagnosis.profile.measured) == 10
     assert diagnosis.comparison is not None and diagnosis.comparison.place is not None
     assert entry.name not in {r.network for r in diagnosis.comparison.references}
-    assert validated(diagnosis)["provenance"]["weights (sha256)"] == entry.sha256["weights"]
+    assert validate(diagnosis)["provenance"]["weights (sha256)"] == entry.sha256["weights"]
     assert "digits-mlp-p1-s0" in diagnosis.html()
     mixture = {replace(request, class_idx=MULTI_CLASS): curve for request, curve in curves.items()}
     again = diagnosis_of({**curves, **mixture}, entry)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from planted_references import profile, write_records
 
-from nmfdiag.diagnosis.comparison import Comparison, compare_with_references
+from nmfdiag.diagnosis.comparison import Comparison, compare_network
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.measures.phases import Phases
 from nmfdiag.views.verdict_card import unseen_text, verdict
@@ -20,9 +20,7 @@ def records(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def diagnosis(records: Path, level: float) -> Diagnosis:
     curves = profile(level)
-    return Diagnosis(
-        curves, Phases((), (), (), "planted"), "", comparison=compare_with_references(curves, folder=records)
-    )
+    return Diagnosis(curves, Phases((), (), (), "planted"), "", comparison=compare_network(curves, folder=records))
 
 
 def test_low_and_high_auc_get_different_verdicts(records: Path) -> None:
