@@ -9,24 +9,12 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.ui.widgets import column_formats, select_one, set_widgets, start_run
-from nmfdiag.views.generalization import sentences as words
+from nmfdiag.views.generalization import sentences, tables
 from nmfdiag.views.generalization.figures import definitions_figure, layers_figure, scatter_figure
-from nmfdiag.views.generalization.tables import (
-    COMPARED,
-    DATASETS,
-    FITS,
-    STATISTICS,
-    Selection,
-    definition_table,
-    layer_table,
-    network_table,
-    select,
-    verdicts,
-)
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
 
 PAPER = {
-    "networks_of": DATASETS[0], "fits": FITS[0], "compared": COMPARED[0], "auc_layers": LAYER_SETS[0], "auc_axis": AXES[0],
+    "networks_of": tables.DATASETS[0], "fits": tables.FITS[0], "compared": tables.COMPARED[0], "auc_layers": LAYER_SETS[0], "auc_axis": AXES[0],
     "auc_batch": BATCHES[0],
 }  # fmt: skip
 PAPER_HELP = "Figure 5: all networks together, under the definition that was declared as primary."
@@ -37,14 +25,14 @@ COMPARED_HELP = (
 LAYERS_HELP = "A network's AuC is the mean over these of its layers."
 AXIS_HELP = "Of the ranks that the area is taken over."
 BATCH_HELP = "Single: samples that share a given label, mean over classes. Multi: a mixture of all classes."
-NONE, STATISTIC = "none", next(iter(STATISTICS))
+NONE, STATISTIC = "none", next(iter(tables.STATISTICS))
 
 page_guard()
 start_run()
 with st.sidebar:
-    dataset = select_one("data set", DATASETS, "networks_of")
-    fits = select_one("networks", FITS, "fits", segmented=True, help=FITS_HELP)
-    compared = select_one("compare", COMPARED, "compared", help=COMPARED_HELP)
+    dataset = select_one("data set", tables.DATASETS, "networks_of")
+    fits = select_one("networks", tables.FITS, "fits", segmented=True, help=FITS_HELP)
+    compared = select_one("compare", tables.COMPARED, "compared", help=COMPARED_HELP)
     layers = select_one("AuC over", LAYER_SETS, "auc_layers", help=LAYERS_HELP)
     axis = select_one("rank axis", AXES, "auc_axis", segmented=True, help=AXIS_HELP)
     batch = select_one("batches", BATCHES, "auc_batch", segmented=True, help=BATCH_HELP)
@@ -63,19 +51,19 @@ def draw() -> None:
     records = network_records()
     if not records:
         banner(TITLE, f"{len(GENERALIZATION)} networks", link)
-        st.info(words.NOTHING, icon=":material/info:")
+        st.info(sentences.NOTHING, icon=":material/info:")
         return
     definition = Definition(layers, axis, batch)
-    selection = select(records, dataset=dataset, fits=fits, definition=definition, compared=compared)
-    banner(TITLE, words.subject(selection, len(records)), link)
+    selection = tables.select(records, dataset=dataset, fits=fits, definition=definition, compared=compared)
+    banner(TITLE, sentences.subject(selection, len(records)), link)
     verdict = selection.verdict()
-    st.markdown(f"**{words.title_answer(verdict)}**")
-    st.markdown(f"{words.lead_text(verdict)} {words.paper_text(verdict)}")
-    if unfitted := words.fit_text(selection):
+    st.markdown(f"**{sentences.title_answer(verdict)}**")
+    st.markdown(f"{sentences.lead_text(verdict)} {sentences.paper_text(verdict)}")
+    if unfitted := sentences.fit_text(selection):
         st.markdown(unfitted)
-    if not words.is_declared(selection, dataset, fits):
-        st.markdown(words.declared_text(select(records).verdict()))
-    stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", network_table(selection)
+    if not sentences.is_declared(selection, dataset, fits):
+        st.markdown(sentences.declared_text(tables.select(records).verdict()))
+    stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", tables.network_table(selection)
     alt = "Generalisation error over AuC, one point a network, one panel a method"
     figure = scatter_figure(selection, ringed=name)
     clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
@@ -87,34 +75,34 @@ def draw() -> None:
     else:
         st.caption("Click a point to open its network." if name == NONE else f"Network {name} is not recorded yet.")
     draw_definitions(selection, stem)
-    tabs(words.how_to_read(), table, words.settings(selection, len(records)))
+    tabs(sentences.how_to_read(), table, sentences.settings(selection, len(records)))
 
 
-def draw_network(name: str, selection: Selection) -> None:
+def draw_network(name: str, selection: tables.Selection) -> None:
     record = network_records()[name]
     st.subheader(f"Network {name}", anchor=False)
     left, right = st.columns([2, 3])
     with left:
-        st.markdown(words.network_text(record))
-        st.markdown(words.accuracy_text(record, selection))
+        st.markdown(sentences.network_text(record))
+        st.markdown(sentences.accuracy_text(record, selection))
         st.caption("Train and measure it again, into the folder recorded/:")
-        st.code(f"{words.COMMAND} --only {name}", language=None, wrap_lines=True)
+        st.code(f"{sentences.COMMAND} --only {name}", language=None, wrap_lines=True)
     with right:
-        figure, table = layers_figure(record, selection.definition), layer_table(record, selection.definition)
+        figure, table = layers_figure(record, selection.definition), tables.layer_table(record, selection.definition)
         charts.plot(figure, f"{name}_auc-by-layer", lambda: table, "layers", f"AuC by layer of network {name}")
 
 
-def draw_definitions(selection: Selection, stem: str) -> None:
+def draw_definitions(selection: tables.Selection, stem: str) -> None:
     st.subheader("Does the answer hinge on the choices?", anchor=False)
-    by_definition = verdicts(selection)
-    table = definition_table(by_definition)
+    by_definition = tables.verdicts(selection)
+    table = tables.definition_table(by_definition)
     parts = [
-        *words.definitions_text(by_definition),
-        words.noise_text(selection),
-        words.combination_text(selection),
+        *sentences.definitions_text(by_definition),
+        sentences.noise_text(selection),
+        sentences.combination_text(selection),
     ]
     st.markdown("\n".join(f"- {part}" for part in parts if part))
-    statistic = select_one("correlation", list(STATISTICS), "statistic", segmented=True)
+    statistic = select_one("correlation", list(tables.STATISTICS), "statistic", segmented=True)
     figure, figure_key = definitions_figure(by_definition, statistic), "definitions"
     charts.plot(
         figure, f"{stem}_definitions", lambda: table, figure_key, "r under every declared definition, with intervals"

@@ -14,23 +14,9 @@ from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.ui.training_controls import follow, offer_training, select_started_run, trainer
 from nmfdiag.ui.widgets import select_one, select_several, start_run
 from nmfdiag.views.epochs import SMOOTHINGS
+from nmfdiag.views.training_runs import tables
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
 from nmfdiag.views.training_runs.sentences import THREE_LINES, answers, empty_text, how_to_read, rule_text
-from nmfdiag.views.training_runs.tables import (
-    MONITORED_MEASURES,
-    WATCHED_BY,
-    epoch_table,
-    file_stem,
-    has_seeds,
-    layer_options,
-    layers_of,
-    lines_of,
-    map_table,
-    reading,
-    reading_table,
-    run_settings,
-    runs_by_label,
-)
 
 TITLE = "Is this run memorising yet?"
 EACH, MEAN = "each run", "mean and band"
@@ -43,7 +29,7 @@ def draw() -> None:
     folder = runs_folder()
     files, training = run_files(folder), trainer().state()
     monitored, problems = monitored_runs(folder)
-    runs = runs_by_label(monitored)
+    runs = tables.runs_by_label(monitored)
     if not runs:
         banner(TITLE, f"no run in {folder}", [])
         follow(folder, files, training, runs)
@@ -57,47 +43,47 @@ def draw() -> None:
             "runs", list(runs), "runs", list(runs)[:1], help="Newest first.", max_selections=MOST_RUNS
         )
         selected = {label: runs[label] for label in labels}
-        default = WATCHED_BY.get(str(selected[labels[0]].run.probe.get("measure")), "relative")
-        measure = select_one(
-            "measure",
-            list(MONITORED_MEASURES),
-            "by",
-            default=list(MONITORED_MEASURES).index(default),
-            help=MEASURE_HELP,
-        )
-        layer_names = layer_options(layers_of([monitored.run for monitored in selected.values()]))
+        measures = list(tables.MONITORED_MEASURES)
+        default = tables.WATCHED_BY.get(str(selected[labels[0]].run.probe.get("measure")), "relative")
+        measure_name = select_one("measure", measures, "by", default=measures.index(default), help=MEASURE_HELP)
+        layer_names = tables.layer_options(tables.layers_of([monitored.run for monitored in selected.values()]))
         layers = select_one("layers", list(layer_names), "layer_of", help="Their mean.")
         offer_training(folder, training, problems)
     head = st.container()
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        show = select_one("show", [EACH, MEAN], "runs_as", segmented=True) if has_seeds(labels) else EACH
+        show = select_one("show", [EACH, MEAN], "runs_as", segmented=True) if tables.has_seeds(labels) else EACH
         smoothing = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
-    run_measure, now = MONITORED_MEASURES[measure], time.time()
-    readings = [reading(label, monitored, run_measure, layers, now) for label, monitored in selected.items()]
+    measure, now = tables.MONITORED_MEASURES[measure_name], time.time()
+    readings = [tables.reading(label, monitored, measure, layers, now) for label, monitored in selected.items()]
     with head:
-        link = [*(("runs", label) for label in labels), ("by", measure), ("layer_of", layers), ("smooth", smoothing)]
+        link = [
+            *(("runs", label) for label in labels),
+            ("by", measure_name),
+            ("layer_of", layers),
+            ("smooth", smoothing),
+        ]
         samples = " or ".join(dict.fromkeys(str(m.run.probe.get("per_class", "?")) for m in selected.values()))
         subject = f"{', '.join(labels)} · single-class batches of up to {samples} training samples"
         banner(TITLE, subject, [*link, ("runs_as", show)], topic=tuple(labels))
-        st.markdown("\n\n".join(f"**{answer}**" for answer in answers(readings, selected, measure, layers)))
-        st.caption(rule_text(readings, measure, layers))
+        st.markdown("\n\n".join(f"**{answer}**" for answer in answers(readings, selected, measure_name, layers)))
+        st.caption(rule_text(readings, measure_name, layers))
         follow(folder, files, training, runs)
-    stem = file_stem(labels, measure, layers)
+    stem = tables.file_stem(labels, measure_name, layers)
     figure = live_figure(
-        lines_of(selected, mean=show == MEAN), run_measure, readings, layers=layers, window=SMOOTHINGS[smoothing],
+        tables.lines_of(selected, mean=show == MEAN), measure, readings, layers=layers, window=SMOOTHINGS[smoothing],
         growing=any(reading.state == "under way" for reading in readings),
     )  # fmt: skip
-    charts.plot(figure, f"{stem}_over-epochs", lambda: epoch_table(selected, run_measure, layers), "live", TITLE)
+    charts.plot(figure, f"{stem}_over-epochs", lambda: tables.epoch_table(selected, measure, layers), "live", TITLE)
     label = select_one("map of", labels, "map_of") if len(labels) > 1 else labels[0]
     run = runs[label].run
     if run.layers:
-        data, alt = partial(map_table, label, run, run_measure), f"{run_measure.title} of every layer at every epoch"
-        clicked = charts.plot(map_figure(label, run, run_measure), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
+        data, alt = partial(tables.map_table, label, run, measure), f"{measure.title} of every layer at every epoch"
+        clicked = charts.plot(map_figure(label, run, measure), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
         if clicked and clicked[0] in run.layers:
             option = next(option for option in reversed(layer_names) if layer_names[option] == clicked[0])
             st.session_state["_clicked_layer_of"] = option
             rerun_page()
-    tabs(how_to_read(), reading_table(readings, selected), run_settings(selected))
+    tabs(how_to_read(), tables.reading_table(readings, selected), tables.run_settings(selected))
 
 
 page_guard()
