@@ -74,30 +74,21 @@ def add(
     model, n_outputs, options = _network(arch, weights, preset)
     names = _class_list(n_outputs, preset.class_names, Path(data), class_index)
     pool, labels = _pool(folders_named(Path(data), names, classes), names, per_class, ImageReader(preset), report)
-    present = tuple(labels.unique().tolist())
-    draft = ZooEntry(
-        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=options),
+    draft = _draft(
+        name, arch, options, model, labels,
         class_names=names.names,
         input_shape=(3, preset.crop, preset.crop),
         mean=preset.normalization.mean,
         std=preset.normalization.std,
         layers={layer.name: layer.width for layer in find_relu_layers(model, preset.normalization(pool[:2]))},
-        n_parameters=sum(p.numel() for p in model.parameters()),
-        train_accuracy=0.0,
-        test_accuracy=None,
-        test_accuracy_by_class=(),
-        pool_accuracy=0.0,
-        log=(),
         pool=f"{name}-images",
-        sha256={},
         trained_with={"torch": torch.__version__, "weights": preset.title, "images": printable(str(data))},
         folder=folder,
-        pool_classes=present,
-        pool_per_class=int(labels.bincount().max()),
-        called=name,
-    )
+    )  # fmt: skip
     accuracies = (
-        {} if test is None else _test_accuracies(model, Path(test), names, present, ImageReader(preset), report)
+        {}
+        if test is None
+        else _test_accuracies(model, Path(test), names, draft.pool_classes, ImageReader(preset), report)
     )
     report(0.95, "writing")
     entry = store(_replaced(draft, **accuracies), model, pool, labels, labels)
@@ -138,34 +129,35 @@ def add_opened(
     report(0.0, "layers")
     network = SplitNetwork(opened.model, opened.inputs[:2], activations)
     c, h, w = (*opened.inputs.shape[1:], 1, 1)[:3]
-    draft = ZooEntry(
-        recipe=Recipe(name, opened.arch, label_noise=0.0, seed=0, n_train=0, arch_options=opened.arch_options),
+    draft = _draft(
+        name, opened.arch, opened.arch_options, opened.model, opened.given_labels,
         class_names=opened.class_names,
         input_shape=(c, h, w),
         mean=opened.scaling.mean,
         std=opened.scaling.std,
         layers={layer.name: layer.width for layer in network.layers},
-        n_parameters=sum(p.numel() for p in opened.model.parameters()),
-        train_accuracy=0.0,
-        test_accuracy=None,
-        test_accuracy_by_class=(),
-        pool_accuracy=0.0,
-        log=(),
         pool=f"{name}-samples",
-        sha256={},
         trained_with={"torch": torch.__version__, **opened.provenance},
         folder=folder,
-        pool_classes=tuple(opened.given_labels.unique().tolist()),
-        pool_per_class=int(opened.given_labels.bincount().max()),
-        called=name,
         activations=activations,
-    )
+    )  # fmt: skip
     report(0.3, "writing")
     samples = opened.inputs if opened.stored is None else opened.stored
     entry = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
     refresh()
     report(1.0, "done")
     return entry
+
+
+def _draft(name: str, arch: str, options: dict[str, int], model: nn.Module, labels: Tensor, **fields: Any) -> ZooEntry:
+    """Return the record of a network to be added, without the hashes and accuracies that storing it brings."""
+    return ZooEntry(
+        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=options),
+        n_parameters=sum(p.numel() for p in model.parameters()),
+        train_accuracy=0.0, test_accuracy=None, test_accuracy_by_class=(), pool_accuracy=0.0, log=(), sha256={},
+        pool_classes=tuple(labels.unique().tolist()), pool_per_class=int(labels.bincount().max()), called=name,
+        **fields,
+    )  # fmt: skip
 
 
 def free_folder(name: str, zoo: Path, *, replace: bool = False) -> Path:
