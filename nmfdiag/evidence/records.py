@@ -88,5 +88,5 @@ def _network_records(path: Path, _modified: int) -> dict[str, NetworkRecord]:
 def _history(path: Path, _modified: int) -> History:
     run = run_from_lines(path.name, raw_lines(path))
     if run.recipe is None:
-        raise NmfdiagError(f"{path.name} is not a record of a training run: it has no recipe.")
+        raise NmfdiagError(f"{path.name} is not the record of a training run: it has no recipe.")
     return History(**vars(run))

@@ -189,13 +189,13 @@ def test_a_run_that_was_killed_before_its_first_epoch_has_no_layers(tmp_path: Pa
 )
 def test_a_wrong_header_is_refused(tmp_path: Path, head: Any) -> None:
     write_history(tmp_path, head, *EPOCHS)
-    with pytest.raises(NmfdiagError, match=r"run-s0\.jsonl is (no|not a) record of a training run"):
+    with pytest.raises(NmfdiagError, match=r"run-s0\.jsonl is not the record of a training run"):
         histories("early-stopping", tmp_path)
 
 
 def test_a_run_without_a_line_is_refused(tmp_path: Path) -> None:
     write_history(tmp_path)
-    with pytest.raises(NmfdiagError, match=r"(no|not a) record of a training run"):
+    with pytest.raises(NmfdiagError, match="not the record of a training run"):
         histories("early-stopping", tmp_path)
 
 
