@@ -16,11 +16,7 @@ from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
 settings.register_profile(
-    "the same everywhere",
-    derandomize=True,
-    deadline=None,
-    database=None,
-    suppress_health_check=[HealthCheck.too_slow],
+    "the same everywhere", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("the same everywhere")
 

@@ -35,58 +35,23 @@ def recordings() -> Iterator[Hostile]:
             lambda path, bait, entries=spoken: write_folder(path, entries), f"spoken digits, {description}"
         )  # type: ignore[misc]
         yield Hostile("root", ROOT, write, message, data="spoken_digits", only_path=True)
-    entries = {
-        "UrbanSound8K/audio/fold1/1-0-0-0.wav": wav(),
-        "UrbanSound8K/metadata/UrbanSound8K.csv": table.replace(b"1-0", b"../../1-0"),
-    }
-    yield Hostile(
-        "root",
-        ROOT,
-        describe(lambda path, bait: write_folder(path, entries), "a table whose names lead out"),
-        "where it is not",
-        data="urban_sound",
-        only_path=True,
-    )
     bomb = lying_zip({"recordings/0_ann_7.wav": (wav(), 2**31)})
-    yield Hostile(
-        "root",
-        ROOT,
-        describe(lambda path, bait: write_folder(path, {"fsdd_wav.zip": bomb}), "a zip of a recording of 2 GiB"),
-        "expands to more than",
-        data="spoken_digits",
-        only_path=True,
-    )
     packer = zlib.compressobj(9, wbits=31)
     first, block = (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
-    zeros = {f"MNIST/raw/train-{part}-ubyte.gz": first + block * 256 for part in PARTS}
-    yield Hostile(
-        "root",
-        ROOT,
-        describe(lambda path, bait: write_folder(path, zeros), "257 MiB of nothing, gzipped"),
-        "unpacks to more than",
-        data="mnist",
-        only_path=True,
-    )
-    axes = {
-        f"MNIST/raw/train-{part}-ubyte.gz": gz(b"\0\0\x08\xff" + struct.pack(">I", 1) * 255 + b"1") for part in PARTS
-    }
-    yield Hostile(
-        "root",
-        ROOT,
-        describe(lambda path, bait: write_folder(path, axes), "an image of 255 axes"),
-        "is not an IDX file",
-        data="mnist",
-        only_path=True,
-    )
-    raw = {f"MNIST/raw/{split}-{part}-ubyte": bytes(50) for split in ("train", "t10k") for part in PARTS}
-    yield Hostile(
-        "root",
-        ROOT,
-        describe(lambda path, bait: write_folder(path, raw), "files that torchvision reads"),
-        "was not found",
-        data="mnist",
-        only_path=True,
-    )
+    axes = gz(b"\0\0\x08\xff" + struct.pack(">I", 1) * 255 + b"1")
+    folders = (
+        ("a table whose names lead out", "urban_sound", "where it is not",
+         {"UrbanSound8K/audio/fold1/1-0-0-0.wav": wav(), "UrbanSound8K/metadata/UrbanSound8K.csv": table.replace(b"1-0", b"../../1-0")}),
+        ("a zip of a recording of 2 GiB", "spoken_digits", "expands to more than", {"fsdd_wav.zip": bomb}),
+        ("257 MiB of nothing, gzipped", "mnist", "unpacks to more than",
+         {f"MNIST/raw/train-{part}-ubyte.gz": first + block * 256 for part in PARTS}),
+        ("an image of 255 axes", "mnist", "is not an IDX file", {f"MNIST/raw/train-{part}-ubyte.gz": axes for part in PARTS}),
+        ("files that torchvision reads", "mnist", "was not found",
+         {f"MNIST/raw/{split}-{part}-ubyte": bytes(50) for split in ("train", "t10k") for part in PARTS}),
+    )  # fmt: skip
+    for description, data, message, entries in folders:
+        write = describe(lambda path, bait, entries=entries: write_folder(path, entries), description)  # type: ignore[misc]
+        yield Hostile("root", ROOT, write, message, data=data, only_path=True)
     trap = describe(
         lambda path, bait: write_folder(
             path,

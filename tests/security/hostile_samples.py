@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -49,55 +49,25 @@ def arrays() -> Iterator[Hostile]:
     yield Hostile("trap.npz", SAMPLES, trap, r"array x\.npy is of objects")
     large = npy("{'descr': '|i1', 'fortran_order': False, 'shape': (1610612736, 1), }")
     bomb = lying_zip({"x.npy": (large, len(large) + 3 * 2**29), "y.npy": (labels, len(labels))})
-    yield Hostile(
-        "bomb.npz",
-        SAMPLES,
-        content_writer(bomb, "1.5 GiB that would be 6 as floats"),
-        "x takes more than 4 GiB|can't be read|not a readable",
-    )
-    yield Hostile(
-        "huge.npz",
-        SAMPLES,
-        content_writer(lying_zip({"x.npy": (large, 2**34), "y.npy": (labels, len(labels))}), "16 GiB in 1 MB"),
-        "expands to more than|is not a readable",
-    )
+    huge = lying_zip({"x.npy": (large, 2**34), "y.npy": (labels, len(labels))})
     over = {"x": np.full((4, 3), 1e300), "y": np.array([0, 1, 0, 1])}
-    yield Hostile(
-        "over.npz",
-        SAMPLES,
-        describe(lambda path, bait: np.savez(path.open("wb"), **over), "numbers that no float32 holds"),
-        "too large for float32",
-    )  # type: ignore[arg-type]
-    yield Hostile(
-        "listed.npz",
-        SAMPLES,
-        describe(lambda path, bait: path.write_bytes(listed(2 * 10**6)), "an .npz of two million names"),
-        "lists its entries in .* accepted are",
-    )
-    yield Hostile(
-        "many.npz",
-        ACTIVATIONS,
-        content_writer(listed(10_000, "a.npy"), "an .npz of names alone"),
-        "has no array called activations or x",
-    )
-    big = {
-        "activations": np.ones((4, 3), ">f4"),
-        "labels": np.array([0, 1, 0, 1], ">i2"),
-        "weight": np.ones((2, 3), ">f8"),
-    }
-    yield Hostile(
-        "big.npz",
-        ACTIVATIONS,
-        describe(lambda path, bait: np.savez(path.open("wb"), **big), "the other order of bytes"),
-        "",
-    )  # type: ignore[arg-type]
+    big = {"activations": np.ones((4, 3), ">f4"), "labels": np.array([0, 1, 0, 1], ">i2"), "weight": np.ones((2, 3), ">f8")}  # fmt: skip
     odd = big | {"labels": np.array([0, 1, 0, 1], np.longdouble)}
-    yield Hostile(
-        "odd.npz",
-        ACTIVATIONS,
-        describe(lambda path, bait: np.savez(path.open("wb"), **odd), "labels of sixteen bytes"),
-        "Labels must be whole numbers",
-    )  # type: ignore[arg-type]
+    files = {
+        "bomb.npz": (SAMPLES, content_writer(bomb, "1.5 GiB that would be 6 as floats"), "x takes more than 4 GiB|can't be read|not a readable"),
+        "huge.npz": (SAMPLES, content_writer(huge, "16 GiB in 1 MB"), "expands to more than|is not a readable"),
+        "over.npz": (SAMPLES, array_writer(over, "numbers that no float32 holds"), "too large for float32"),
+        "listed.npz": (SAMPLES, describe(lambda path, bait: path.write_bytes(listed(2 * 10**6)), "an .npz of two million names"), "lists its entries in .* accepted are"),
+        "many.npz": (ACTIVATIONS, content_writer(listed(10_000, "a.npy"), "an .npz of names alone"), "has no array called activations or x"),
+        "big.npz": (ACTIVATIONS, array_writer(big, "the other order of bytes"), ""),
+        "odd.npz": (ACTIVATIONS, array_writer(odd, "labels of sixteen bytes"), "Labels must be whole numbers"),
+    }  # fmt: skip
+    for name, (role, write, message) in files.items():
+        yield Hostile(name, role, write, message)
+
+
+def array_writer(arrays: dict[str, np.ndarray], description: str) -> Callable[[Path, Path], None]:
+    return describe(lambda path, bait: np.savez(path.open("wb"), **arrays), description)  # type: ignore[arg-type]
 
 
 def images() -> Iterator[Hostile]:
@@ -157,30 +127,18 @@ def images() -> Iterator[Hostile]:
         "",
         only_path=True,
     )
-    for description, write, message in (
-        ("a folder in itself a thousand times", deep, "No images as"),
-        ("pipes, links to a device and around", devices, "No images as"),
-        (
-            "an image file of 10 GiB",
-            lambda path: write_sparse(write_folder(path, good) / "a" / "0.png", 10 * 2**30),
-            "has more than 64 MiB",
-        ),
-        ("links that lead out", links_out, "No images as"),
-    ):
-        yield Hostile(
-            "folder",
-            SAMPLES,
-            describe(lambda path, bait, write=write: write(path), description),
-            message,
-            only_path=True,
-        )  # type: ignore[misc]
-    yield Hostile(
-        "x" * 5000,
-        SAMPLES,
-        describe(lambda path, bait: None, "a name of five thousand letters"),
-        "Unknown data set",
-        only_path=True,
-    )
+    sparse = (lambda path: write_sparse(write_folder(path, good) / "a" / "0.png", 10 * 2**30), "has more than 64 MiB")
+    folders = {
+        "a folder in itself a thousand times": (deep, "No images as"),
+        "pipes, links to a device and around": (devices, "No images as"),
+        "an image file of 10 GiB": sparse,
+        "links that lead out": (links_out, "No images as"),
+    }
+    for description, (write, message) in folders.items():
+        writer = describe(lambda path, bait, write=write: write(path), description)  # type: ignore[misc]
+        yield Hostile("folder", SAMPLES, writer, message, only_path=True)
+    nothing = describe(lambda path, bait: None, "a name of five thousand letters")
+    yield Hostile("x" * 5000, SAMPLES, nothing, "Unknown data set", only_path=True)
 
 
 def deep(path: Path) -> None:

@@ -99,41 +99,16 @@ def checkpoints() -> Iterator[Hostile]:
             content_writer(content, f"safetensors, {description}"),
             prefix + "can't be read|have 0 bytes)",
         )
-    yield Hostile(
-        "zero.pth",
-        WEIGHTS,
-        describe(lambda path, bait: path.symlink_to("/dev/zero"), "a link to an endless device"),
-        "There is no weights file",
-        only_path=True,
-    )
-    yield Hostile(
-        "self.pth",
-        WEIGHTS,
-        describe(lambda path, bait: path.symlink_to(path), "a link to itself"),
-        "There is no weights file|can't be read",
-        only_path=True,
-    )
-    yield Hostile(
-        "pipe.pth",
-        WEIGHTS,
-        describe(lambda path, bait: os.mkfifo(path), "a pipe that nobody writes into"),
-        "There is no weights file",
-        only_path=True,
-    )
-    yield Hostile(
-        "large.pth",
-        WEIGHTS,
-        describe(lambda path, bait: write_sparse(path, 2**33 + 1), "a file of 8 GiB of nothing"),
-        "have 8,589,934,593 bytes",
-        only_path=True,
-    )
-    yield Hostile(
-        "x" * 300,
-        WEIGHTS,
-        describe(lambda path, bait: None, "a name that is too long"),
-        "can't be read|no weights file",
-        only_path=True,
-    )
+    missing = "There is no weights file"
+    paths = {
+        "zero.pth": (lambda path, bait: path.symlink_to("/dev/zero"), "a link to an endless device", missing),
+        "self.pth": (lambda path, bait: path.symlink_to(path), "a link to itself", f"{missing}|can't be read"),
+        "pipe.pth": (lambda path, bait: os.mkfifo(path), "a pipe that nobody writes into", missing),
+        "large.pth": (lambda path, bait: write_sparse(path, 2**33 + 1), "a file of 8 GiB of nothing", "have 8,589,934,593 bytes"),
+        "x" * 300: (lambda path, bait: None, "a name that is too long", "can't be read|no weights file"),
+    }  # fmt: skip
+    for name, (write, description, message) in paths.items():
+        yield Hostile(name, WEIGHTS, describe(write, description), message, only_path=True)
     for name in (*NAMES, os.fsdecode(b"a\xff\xfe")):
         write = describe(lambda path, bait: torch.save(STATE, path), f"weights called {name!r}")
         yield Hostile(f"{name.replace('/', '')}.pt", WEIGHTS, write, "fit no known architecture", only_path=True)

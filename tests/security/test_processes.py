@@ -215,10 +215,7 @@ def test_a_server_is_reached_from_this_machine_only_and_contacts_nobody(
     connections = tmp_path / "asked"
     with serve(
         tmp_path, {"ASKED": str(connections)}, program=(str(ROOT / "tests" / "support" / "streamlit_audit.py"),)
-    ) as (
-        base,
-        process,
-    ):
+    ) as (base, process):
         port = int(base.rpartition(":")[2])
         own = f"127.0.0.1:{port}"
         assert listening_addresses(process.pid) == {"0100007F"}  # 127.0.0.1
