@@ -3,7 +3,6 @@
 import os
 import random
 import shutil
-import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 from pickle_reader import read_in_process
+from queues import drop_all
 from xdist.scheduler import LoadFileScheduling
 
 torch.set_num_threads(1)
@@ -62,8 +62,7 @@ def pickles_read_here() -> Iterator[None]:
 def no_requests_left() -> Iterator[None]:
     """Cancel requests of pages that no test waits for any more."""
     yield
-    if "headless_pages" in sys.modules:
-        sys.modules["headless_pages"].drop_all()
+    drop_all()
 
 
 @pytest.fixture(scope="session")

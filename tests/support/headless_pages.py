@@ -3,42 +3,13 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-from weakref import WeakSet
 
+from queues import QUEUES, pending
 from streamlit.testing.v1 import AppTest
 from timeouts import CEILING, wait_until
 
-from nmfdiag.jobs.queue import Jobs
-from nmfdiag.ui import live_results
-
 ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
-QUEUES: WeakSet[Jobs] = WeakSet()
-"""Queues of all pages, including those removed from Streamlit's cache."""
-
-
-class Queue(Jobs):
-    """A page's queue that is listed in :data:`QUEUES`."""
-
-    def __init__(self, *arguments: Any, **options: Any):
-        super().__init__(*arguments, **options)
-        QUEUES.add(self)
-
-
-live_results.Jobs = Queue  # type: ignore[misc]
-
-
-def pending(queue: Jobs) -> dict[str, Any]:
-    with queue._lock:
-        return queue._waiting | queue._running
-
-
-def drop_all() -> None:
-    """Cancel all requests of pages, which would be computed during the next tests."""
-    for queue in QUEUES:
-        for owner in {owner for task in pending(queue).values() for owner in task.owners}:
-            queue.cancel(owner)
 
 
 def open_page(page: str = "overview", **link: str | list[str]) -> AppTest:

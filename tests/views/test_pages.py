@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from headless_pages import SMALL, Queue, open_page, pending, plots, run_until, settled, visit
+from headless_pages import SMALL, open_page, plots, run_until, settled, visit
+from queues import pending
 from streamlit.testing.v1 import AppTest
 from timeouts import wait_until
 
 from nmfdiag.jobs import time_nmf as runtime_module
+from nmfdiag.jobs.queue import Jobs
 from nmfdiag.ui import live_results
 from nmfdiag.zoo.registry import refresh
 
@@ -132,13 +134,13 @@ def test_a_reload_continues_running_requests_even_if_one_ends_while_it_reads(
     monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     link: dict[str, str | list[str]] = {"over": "channels", "rank": ["2"], "layer": "fc2"}  # of no other test
-    measure, read, points = runtime_module.measure, Queue.results, threading.Semaphore(0)
+    measure, read, points = runtime_module.measure, Jobs.results, threading.Semaphore(0)
 
     def measure_when_told(*arguments: Any, **options: Any) -> Any:
         points.acquire()
         return measure(*arguments, **options)
 
-    def read_before_another_ends(queue: Queue, requests: Any) -> dict[Any, Any]:
+    def read_before_another_ends(queue: Jobs, requests: Any) -> dict[Any, Any]:
         results = read(queue, requests)
         if len(results) == 1:
             points.release()
@@ -152,7 +154,7 @@ def test_a_reload_continues_running_requests_even_if_one_ends_while_it_reads(
     requests = [task.request for task in pending(queue).values() if task.request.unit == "points"]
     points.release()
     wait_until(lambda: read(queue, requests))
-    monkeypatch.setattr(Queue, "results", read_before_another_ends)
+    monkeypatch.setattr(Jobs, "results", read_before_another_ends)
     reloaded = runtime(**link)
     points.release(len(requests))
     assert "Measure" not in [button.label for button in reloaded.button]
