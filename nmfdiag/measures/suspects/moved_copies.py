@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
@@ -65,20 +66,20 @@ def moved_margins(
     """
     for name, move in moves.items():
         yield name, torch.cat([
-            margins(network.logits(network.prepared.copy_in_layout(move(inputs[start : start + BATCH]))).float(), labels[start : start + BATCH])
+            margins(network.logits(network.prepared.copy_in_layout(move(inputs[start : start + BATCH]))).float(), labels[start : start + BATCH].to(inputs.device))
             for start in range(0, len(inputs), BATCH)
         ])  # fmt: skip
 
 
-def mirror_fits(network: SplitNetwork, inputs: Tensor, labels: Tensor, probe_margins: Tensor) -> bool:
+def mirror_fits(network: SplitNetwork, inputs: Tensor, labels: Tensor, probe_scores: np.ndarray) -> bool:
     """Return whether mirrored copies tell the classes: on some samples, their margins are ranked like the probe's.
 
     No truth is needed: the probe has not seen a sample's label, so that both agree only where a mirrored copy keeps its class.
     """
     from scipy.stats import spearmanr
 
-    step = max(1, len(inputs) // TRIED)
+    step = -(-len(inputs) // TRIED)
     mirrored = {"mirrored": lambda batch: batch.flip(-1)}
     _, moved = next(moved_margins(network, inputs[::step], labels[::step], mirrored))
-    correlation = spearmanr(moved.numpy(), probe_margins[::step].numpy()).statistic
+    correlation = spearmanr(moved.cpu().numpy(), probe_scores[::step]).statistic
     return bool(correlation >= AGREEING)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 SHRINKAGE = 0.1
+"""Weight of the identity in the within-class scatter."""
 FLAT = 1e-7
 """Columns whose standard deviation is below this, relative to the largest, say nothing and are left out."""
 
@@ -111,13 +112,16 @@ def margins(values: Tensor, labels: Tensor) -> Tensor:
     return other_values.amax(1) - values[rows, labels]
 
 
+def finite(values: Tensor) -> Tensor:
+    """Return values with a very low one in place of minus infinity, which has no product with zero."""
+    return values.clamp(min=-1e30)
+
+
 def temperature(values: Tensor, labels: Tensor) -> float:
     """Return the factor that makes ``softmax(t * values)`` most likely to give the labels, between .001 and 10."""
     from scipy.optimize import minimize_scalar
 
-    finite = values.clamp(min=-1e30)
-
     def loss(exponent: float) -> float:
-        return float(torch.nn.functional.cross_entropy(finite * 10**exponent, labels))
+        return float(torch.nn.functional.cross_entropy(finite(values) * 10**exponent, labels))
 
     return float(10 ** minimize_scalar(loss, bounds=(-3, 1), method="bounded").x)
