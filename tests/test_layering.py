@@ -81,18 +81,18 @@ def faults(path: str, source: str) -> list[str]:
     room = room_of_file(path)
     if room not in ROOMS:
         return [f"{path}: there is no room {room!r}; the rooms are {', '.join(ROOMS)}"]
-    found = []
+    problems = []
     for line, name in imports(source):
-        at, package, target = f"{path}:{line}", name.split(".")[0], room_of_name(name)
+        position, package, target = f"{path}:{line}", name.split(".")[0], room_of_name(name)
         if name.startswith("."):
-            found.append(f"{at}: relative import {name}")
+            problems.append(f"{position}: relative import {name}")
         elif target and ROOMS.index(target) < ROOMS.index(room):
-            found.append(f"{at}: {room} is below {target} and imports {name}")
+            problems.append(f"{position}: {room} is below {target} and imports {name}")
         elif package == "streamlit" and not path.startswith(DRAWS):
-            found.append(f"{at}: only {', '.join(DRAWS)} import streamlit")
+            problems.append(f"{position}: only {', '.join(DRAWS)} import streamlit")
         elif package in NOT_ON_A_SCREEN and room == "screen":
-            found.append(f"{at}: a page asks the core for results and leaves {package} to it")
-    return found
+            problems.append(f"{position}: a page asks the core for results and leaves {package} to it")
+    return problems
 
 
 def project_files() -> list[str]:
@@ -191,9 +191,9 @@ def heavy_after_import(module: str, folder: Path = ROOT) -> list[str]:
     code = f"import sys, json, {module}; print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     env = {**os.environ, "PYTHONPATH": str(folder)}
     command = [sys.executable, "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder, check=False)
-    assert done.returncode == 0, done.stderr
-    return list(json.loads(done.stdout))
+    process = subprocess.run(command, capture_output=True, text=True, env=env, cwd=folder, check=False)
+    assert process.returncode == 0, process.stderr
+    return list(json.loads(process.stdout))
 
 
 REGISTRIES = (

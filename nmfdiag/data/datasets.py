@@ -116,7 +116,7 @@ def load(
 
     from nmfdiag.data.files import load_image_folder, load_npz
     from nmfdiag.data.labels import check_labels
-    from nmfdiag.data.resizing import checked_size, resize
+    from nmfdiag.data.resize import checked_size, resize
 
     if split not in SPLITS:
         raise NmfdiagError(f"Unknown split {split!r}: accepted are {', '.join(SPLITS)}.")

@@ -64,7 +64,7 @@ def difference_remarks(
     baseline = fmean(m.curve.baseline_accuracy for m in single_class)
     if baseline < FITTED:
         remarks.append(
-            f"The network gets {baseline:.1%} of its samples right, the references all: its AuC is too low by up to {1 - baseline:.2f}."
+            f"The network gets {baseline:.1%} of its samples right, the references all: that alone makes its AuC lower, by about {1 - baseline:.2f}."
         )
     n_classes = len({m.class_idx for m in single_class})
     if n_classes != CLASSES:

@@ -32,13 +32,11 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
     if baseline < FITTED:
         remarks.append(
             f"The network gets {baseline:.0%} of these samples right by their given labels. Either it has not fitted them yet, or "
-            "they are not prepared as in training (normalisation, labels): a curve can't be higher than this."
+            "they are not prepared as in training (normalisation, labels): a low AuC may reflect only that."
         )
     unfitted = sorted({c for c in classes if c is not None and _baseline(profile_curves, c) < FITTED})
     if unfitted and baseline >= FITTED:
-        remarks.append(
-            f"Not fitted: class {_listed(unfitted, names)}. Its AuC can't be higher than the share that is right."
-        )
+        remarks.append(f"Not fitted: class {_listed(unfitted, names)}. A low AuC may reflect only that.")
     fewest = min(m.curve.n_samples for m in profile_curves)
     if fewest < FEWEST_SAMPLES:
         remarks.append(

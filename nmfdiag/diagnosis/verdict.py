@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 MEMORISING, CLEAN, PARTLY, UNDECIDED = "memorising", "clean", "partly", "undecided"
 
 MOST_MISSING = 0.2
-"""Largest share of unmeasured layers: the compared value is a mean over layers, which bears few dead ones."""
+"""Largest share of unmeasured layers: the compared value is a mean over layers, of which only a few may be missing."""
 FEWEST_COMPARED_LAYERS = 3
 """Measured layers below which a mean over layers says too little."""
 FEWEST_SAMPLES = 10
 """Samples per batch: with fewer, one sample is worth more than 0.1 of an accuracy."""
 LEAST_BASELINE = 0.95
-"""Accuracy on the given labels: a curve can't exceed it, so that below this AuC may be too low by more than 0.05."""
+"""Accuracy on the given labels: curves hardly exceed it, so that below this AuC may be low only because the labels are not fitted."""
 
 
 def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[ProfileCurve]", kind: str) -> str:
@@ -47,10 +47,10 @@ def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[Profile
         if any(m.curve.method == "nmf" for m in profile.measured):
             return "The references were measured on batches of a single class, this network on mixtures."
         used = sorted({m.curve.method for m in profile.measured})
-        methods = ", ".join(METHODS[method].phrase if METHODS[method].leads else method for method in used)
+        methods = ", ".join(METHODS[method].phrase for method in used)
         return f"The references were measured with NMF of ReLU layers, this network with {methods}."
     if kind not in NETWORK_KINDS:
-        return f"There are no references of this kind of network: those there are, are {join(NETWORK_KINDS, 'or')}."
+        return f"There are no references of this kind of network: they are {join(NETWORK_KINDS, 'or')}."
     layers, measured_layers = profile.network_layers or profile.layers, {m.curve.layer for m in single_class}
     n_measured = len(measured_layers)
     if n_measured < len(layers) * (1 - MOST_MISSING):
@@ -69,8 +69,8 @@ def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[Profile
     baseline = fmean(m.curve.baseline_accuracy for m in single_class)
     if baseline < LEAST_BASELINE:
         return (
-            f"The references have fitted their labels; this network gets {baseline:.0%} of its samples right, and a curve "
-            "can't be higher than that."
+            f"The references have fitted their labels; this network gets {baseline:.0%} of its samples right, so that "
+            "a low AuC may reflect only that."
         )
     curves = (m.curve for m in single_class)
     partial_curve = next((c for c in curves if c.ranks[0] != 1 or c.ranks[-1] != c.full_rank), None)
@@ -85,8 +85,8 @@ def reason_not_compared(profile: "LayerProfile", single_class: "Sequence[Profile
 def finding(place: Place) -> str:
     """Return the finding of a place among references: ``"memorising"``, ``"clean"``, ``"partly"`` or ``"undecided"``.
 
-    It follows from the compatible levels of p. Without any, or where they can't be computed, it follows from the group of
-    references that the value lies next to or beyond.
+    Both ends of p compatible: undecided; only p = 0: clean; only p = 1: memorising; neither: partly. If no level is compatible, or none can be
+    computed, it follows from the group of references that the value lies next to or beyond.
     """
     lowest_p, highest_p = place.levels[0], place.levels[-1]
     if place.compatible:

@@ -81,11 +81,11 @@ def _private_part(folder: Path) -> Path:
 
 
 class CurveCache:
-    """Results by key, for many threads and processes at once. No method fails for what is wrong with the disk."""
+    """Results by key, for many threads and processes at once. No method fails because of disk errors."""
 
     def __init__(self, folder: Path | None = None):
         self.folder = folder or cache_folder()
-        self._lock = threading.RLock()
+        self._lock, self._saving = threading.RLock(), threading.Lock()
         self._moved = self._trouble = ""
         self._unsaved: dict[str, bytes] = {}
         self._dropped: set[str] = set()
@@ -102,16 +102,15 @@ class CurveCache:
         return self.get_many([key]).get(key)
 
     def get_many(self, keys: Iterable[str]) -> dict[str, Any]:
-        """Return the stored ones of these results."""
+        """Return those of these results that are stored."""
         keys = list(dict.fromkeys(keys))
+        with self._lock:  # before the disk is read: what is written meanwhile is in one of both
+            unsaved, dropped = {key: self._unsaved[key] for key in keys if key in self._unsaved}, set(self._dropped)
         nothing: list[Row] = []
-        rows = dict(self._on_disk(lambda disk: disk.read(keys), nothing))
-        with self._lock:
-            stored = {
-                key: self._unsaved.get(key) or rows[key]
-                for key in keys
-                if key in self._unsaved or (key in rows and key not in self._dropped)
-            }
+        rows = {
+            key: content for key, content in self._on_disk(lambda disk: disk.read(keys), nothing) if key not in dropped
+        }
+        stored = {key: (rows | unsaved)[key] for key in keys if key in rows or key in unsaved}
         results, damaged = {}, []
         for key, content in stored.items():
             try:
@@ -147,7 +146,7 @@ class CurveCache:
         self._save()
 
     def stats(self) -> dict[str, Any]:
-        """Return the number of results (most of them curves), the bytes on disk and the folder."""
+        """Return the number of results under ``curves`` (most of them are), the bytes on disk and the folder."""
         curves, volume = self._on_disk(lambda disk: (len(disk), disk.volume()), (0, 0))
         return {"curves": curves + len(self._unsaved), "bytes": volume, "folder": str(self.folder)}
 
@@ -246,17 +245,18 @@ class CurveCache:
         self._on_disk(self._save_to, None)
 
     def _save_to(self, disk: Database) -> None:
-        with self._lock:
-            unsaved, dropped = dict(self._unsaved), set(self._dropped)
-        for key in dropped:
-            disk.delete(key)
-            self._dropped.discard(key)
-        for key, content in unsaved.items():
-            disk.set(key, content)
+        with self._saving:  # else one thread would delete what another has written since
             with self._lock:
-                if self._unsaved.get(key) is content:
-                    del self._unsaved[key]
-        self._trouble = ""
+                unsaved, dropped = dict(self._unsaved), set(self._dropped)
+            for key in dropped:
+                disk.delete(key)
+                self._dropped.discard(key)
+            for key, content in unsaved.items():
+                disk.set(key, content)
+                with self._lock:
+                    if self._unsaved.get(key) is content:
+                        del self._unsaved[key]
+            self._trouble = ""
 
 
 def _check_origin(key: str, result: Any) -> None:

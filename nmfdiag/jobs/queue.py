@@ -199,7 +199,7 @@ class Jobs:
             return
         request = next(iter(tasks.values())).request
 
-        def report(_done: float, text: str) -> None:
+        def report(_share: float, text: str) -> None:
             if all(task.stop.is_set() for task in tasks.values()):
                 raise Cancelled
             self._activity = f"{request.layer} of {request.entry}: {text}"

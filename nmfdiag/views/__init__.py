@@ -1,1 +1,1 @@
-"""Results -> figures and tables; what Streamlit draws in charts, controls, opening_form, rerunning, waiting and widgets alone."""
+"""Results -> figures, tables and sentences, one module or folder per page. Streamlit is imported in ``ui/`` only."""

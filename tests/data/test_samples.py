@@ -149,7 +149,7 @@ def test_every_door_takes_and_refuses_alike(door: str) -> None:
 def test_labels_counted_from_one_are_not_shifted_in_silence() -> None:
     for measure in (
         nmfdiag.layer_profile,
-        lambda *given: nmfdiag.compression_curve(given[0], "1", *given[1:], method="pca"),
+        lambda *arguments: nmfdiag.compression_curve(arguments[0], "1", *arguments[1:], method="pca"),
     ):
         with pytest.raises(NmfdiagError, match=r"0 \.\. 2, got 1 \.\. 3\. They seem to be counted from 1.*labels - 1"):
             measure(network(), X, Y + 1)

@@ -58,7 +58,7 @@ def test_a_record_is_written_of_what_is_measured(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(batch_sizes, "DRAWS", 2)
     monkeypatch.setattr(batch_sizes, "profile_requests", partial(profile_requests, classes=[0, 1, 2]))
     shares: list[float] = []
-    path = record_batch_sizes(tmp_path, device="cpu", on_step=lambda _words, share: shares.append(share))
+    path = record_batch_sizes(tmp_path, device="cpu", on_step=lambda _step, share: shares.append(share))
     table = pd.read_csv(path)
     assert table[["per_class", "draw"]].to_numpy().tolist() == [[5, 0], [10, 0], [10, 1]] and shares == [
         0,

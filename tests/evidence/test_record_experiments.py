@@ -101,7 +101,7 @@ def test_a_killed_run_stays_readable_counts_as_unfinished_and_starts_again(
 ) -> None:
     """Compare the second record with that of an uninterrupted run."""
 
-    def killed(_words: str, share: float) -> None:
+    def killed(_step: str, share: float) -> None:
         if share > 0.5:
             raise KeyboardInterrupt
 

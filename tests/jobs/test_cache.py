@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from nobody import as_nobody, close, open_folder
@@ -90,6 +91,26 @@ OLD_REQUESTS: dict[str, Request] = {
     "5f8a9b370a6fd84f0af97037b6abd964a9b2b2c39dc962955e8a3d31bafa405a": replace(OLD_CURVE, operation="ablate", method="pca"),
     "a3b9d731613f0766ea0814c000557ce60d63e0a0c6521f558e947b753ee44121": SupportRequest("digits-mlp-p0-s0", "fc1", 3, 10, 8, 8),
 }  # fmt: skip
+
+
+def test_a_result_that_is_measured_again_outlives_the_drop_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One thread drops a result; another puts the new one while the old one is being deleted."""
+    cache = CurveCache(tmp_path)
+    cache.put("key", CURVE)
+    again, delete = replace(CURVE, layer="conv2_1"), type(cache._disk).delete
+    other = Thread(target=cache.put, args=("key", again))
+
+    def delete_late(disk: object, key: str) -> None:
+        other.start()
+        other.join(0.2)  # it has written, or waits for this thread
+        delete(disk, key)
+
+    monkeypatch.setattr(type(cache._disk), "delete", delete_late)
+    cache.drop(["key"])
+    other.join()
+    assert cache.get("key") == again and CurveCache(tmp_path).get("key") == again
 
 
 def check_old_cache(folder: Path) -> None:

@@ -76,7 +76,7 @@ def test_the_queue_computes_and_keeps_them(support: SupportCover, tmp_path: Path
 
 
 def test_it_can_be_cancelled() -> None:
-    def stop(_done: float, _words: str) -> None:
+    def stop(_share: float, _step: str) -> None:
         raise Cancelled
 
     with pytest.raises(Cancelled):

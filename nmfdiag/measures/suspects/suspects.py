@@ -181,7 +181,7 @@ def _score_by_layer(
         for name, z in batch.by_layer.items():
             values = probes[name].values(z.cpu(), given_labels)
             margin[name][batch.rows] = margins(values, given_labels).float()
-            calibration[name].append(values[_every(step, batch.rows)])
+            calibration[name].append(values[_strided(step, batch.rows)])
     agreement = {name: float((values < 0).float().mean()) for name, values in margin.items()}
     temperatures = {name: temperature(torch.cat(parts), labels[::step]) for name, parts in calibration.items()}
     return margin, agreement, temperatures
@@ -223,7 +223,7 @@ def _control(features: LayerFeatures, probes: Mapping[str, Probe], labels: Tenso
     if first in probes and len(features.network.layer(first).output_shape) > 1:
         probe = probes[first]
         parts = [
-            probe.values(batch.by_layer[first].cpu(), labels[batch.rows])[_every(step, batch.rows)]
+            probe.values(batch.by_layer[first].cpu(), labels[batch.rows])[_strided(step, batch.rows)]
             for batch in features
         ]
         values, given_labels = torch.cat(parts), labels[::step]
@@ -268,7 +268,7 @@ def _chance_remark(agreement: Mapping[str, float], counts: Tensor, n: int) -> li
     ]
 
 
-def _every(step: int, rows: slice) -> slice:
+def _strided(step: int, rows: slice) -> slice:
     """Return the part of a batch that holds each ``step``-th of all samples."""
     return slice((-rows.start) % step, None, step)
 

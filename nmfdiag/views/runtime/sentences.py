@@ -17,7 +17,7 @@ Timings = Mapping[RuntimeRequest, RuntimeResult]
 
 
 def how_to_read(kind: str) -> str:
-    """Return the text on a plot: one of :data:`nmfdiag.jobs.timing_request.KINDS`, or ``"benchmark"``."""
+    """Return the text on a plot: one of :data:`nmfdiag.jobs.requests.KINDS`, or ``"benchmark"``."""
     return help_text(f"runtime-{kind}", shared=help_text("runtime-shared"))
 
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from nmfdiag.data import resizing
+from nmfdiag.data import resize as resize_module
 from nmfdiag.data.datasets import load
-from nmfdiag.data.resizing import checked_size, resize
+from nmfdiag.data.resize import checked_size, resize
 from nmfdiag.errors import NmfdiagError
 
 
@@ -45,7 +45,7 @@ def test_sizes_that_are_none(size: object) -> None:
 
 
 def test_what_would_fill_the_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(resizing, "MAX_RESIZED_BYTES", 1000)
+    monkeypatch.setattr(resize_module, "MAX_RESIZED_BYTES", 1000)
     with pytest.raises(NmfdiagError, match="2 images take more than 0 GiB at 40x40 pixels: take fewer of each class"):
         resize(torch.zeros(2, 1, 8, 8, dtype=torch.uint8), (40, 40))
     assert checked_size(8) == (8, 8) and checked_size((3, 4)) == (3, 4)
