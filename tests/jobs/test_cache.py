@@ -100,16 +100,16 @@ def test_a_result_that_is_measured_again_outlives_the_drop_before(
     cache = CurveCache(tmp_path)
     cache.put("key", CURVE)
     again, delete = replace(CURVE, layer="conv2_1"), type(cache._disk).delete
-    other = Thread(target=cache.put, args=("key", again))
+    writer = Thread(target=cache.put, args=("key", again))
 
     def delete_late(disk: object, key: str) -> None:
-        other.start()
-        other.join(0.2)  # it has written, or waits for this thread
+        writer.start()
+        writer.join(0.2)  # it has written, or waits for this thread
         delete(disk, key)
 
     monkeypatch.setattr(type(cache._disk), "delete", delete_late)
     cache.drop(["key"])
-    other.join()
+    writer.join()
     assert cache.get("key") == again and CurveCache(tmp_path).get("key") == again
 
 
