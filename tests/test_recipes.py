@@ -105,7 +105,9 @@ def test_a_report(variables: dict[str, Any], tmp_path: Path, capsys: pytest.Capt
     assert variables["layers"] == list(lookup(ENTRY).layers)
     assert variables["curve"].layer == variables["layers"][-1] and 0 < variables["curve"].auc <= 1
     diagnosis = variables["diagnosis"]
-    assert capsys.readouterr().out.strip() == diagnosis.verdict
+    statement = variables["suspects"].noise_rate.statement
+    assert capsys.readouterr().out.split("\n") == [diagnosis.verdict, statement, ""]
+    assert (tmp_path / "suspects.csv").read_text().count("\n") == 1 + len(variables["labels"])
     assert diagnosis.verdict in html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
 
 

@@ -144,7 +144,8 @@ import json, sys
 outside = []
 def note_open(event, arguments):
     path = str(arguments[0]) if event == "open" else ""
-    if path.startswith({str(ROOT)!r}) and not path.startswith({str(ROOT / "nmfdiag")!r}):
+    ours = path.startswith({str(ROOT)!r}) and not path.endswith(".pyc")
+    if ours and not path.startswith(({str(ROOT / "nmfdiag")!r}, {str(ROOT / ".venv")!r})):
         outside.append(path)
 sys.addaudithook(note_open)
 from nmfdiag.evidence.claims import findings
