@@ -89,6 +89,7 @@ class CurveCache:
         self._moved = self._trouble = ""
         self._unsaved: dict[str, bytes] = {}
         self._dropped: set[str] = set()
+        self._writing: set[str] = set()
         self._disk: Database | None = None
         self._open()
 
@@ -105,7 +106,8 @@ class CurveCache:
         """Return those of these results that are stored."""
         keys = list(dict.fromkeys(keys))
         with self._lock:  # before the disk is read: what is written meanwhile is in one of both
-            unsaved, dropped = {key: self._unsaved[key] for key in keys if key in self._unsaved}, set(self._dropped)
+            unsaved = {key: self._unsaved[key] for key in keys if key in self._unsaved and key not in self._writing}
+            dropped = set(self._dropped)
         nothing: list[Row] = []
         rows = {
             key: content for key, content in self._on_disk(lambda disk: disk.read(keys), nothing) if key not in dropped
@@ -122,7 +124,7 @@ class CurveCache:
         return results
 
     def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
-        """Keep a result.
+        """Keep a result; others see it once it is on the disk, or can't be written.
 
         Raises:
             NmfdiagError: If its provenance says that it was computed from something else than what the key stands for.
@@ -134,7 +136,11 @@ class CurveCache:
             self._unsaved[key] = hashlib.sha256(content).hexdigest().encode() + content
             while len(self._unsaved) > 1 and sum(map(len, self._unsaved.values())) > UNSAVED_BYTES:
                 del self._unsaved[next(iter(self._unsaved))]
-        self._save()
+            self._writing.add(key)
+        try:
+            self._save()
+        finally:
+            self._writing.discard(key)
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget some results."""

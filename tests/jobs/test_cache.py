@@ -113,6 +113,20 @@ def test_a_result_that_is_measured_again_outlives_the_drop_before(
     assert cache.get("key") == again and CurveCache(tmp_path).get("key") == again
 
 
+def test_a_result_is_seen_once_it_is_on_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that is killed while it writes has told nobody that it was done."""
+    cache, seen_early = CurveCache(tmp_path), []
+    write = type(cache._disk).set
+
+    def write_late(disk: object, key: str, content: bytes) -> None:
+        seen_early.append(cache.get(key))
+        write(disk, key, content)
+
+    monkeypatch.setattr(type(cache._disk), "set", write_late)
+    cache.put("key", CURVE)
+    assert seen_early == [None] and cache.get("key") == CURVE
+
+
 def check_old_cache(folder: Path) -> None:
     cache = CurveCache(folder)
     results = cache.get_many(OLD_REQUESTS)

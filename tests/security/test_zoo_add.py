@@ -40,7 +40,7 @@ WEIGHTS, SAMPLES = list(checkpoints()), list(images())
 FOLDERS = [case for case in SAMPLES if case.only_path]
 IMAGES = [case for case in SAMPLES if case.name == "images.zip" and case.message != "No images as"]
 OTHER_MESSAGES = {
-    "No images as": "needs at least 2 images|has no image of the 2 classes|was not recognised",
+    "No images as": "needs at least 2 images|has no image of the 2 chosen classes|was not recognised",
     "Unknown data set": "Expected a folder CLASS/IMAGE",
     "fit no known architecture": f"don't fit {ARCH}",
 }
