@@ -117,7 +117,7 @@ def _source(inputs: Any, *, alone: bool) -> _Source:
     """
     if isinstance(inputs, DataLoader):
         batched = inputs.batch_size is not None or inputs.batch_sampler is not None
-        return _read_all(inputs, batched, shuffled=not isinstance(inputs.sampler, SequentialSampler))
+        return _read_all(inputs, batched, shuffled=is_shuffled(inputs))
     if isinstance(inputs, Dataset) or _is_dataset(inputs):
         return _read_all(inputs, False)
     if isinstance(inputs, list) and inputs and all(_is_pair(value) for value in inputs):
@@ -138,6 +138,11 @@ def _source(inputs: Any, *, alone: bool) -> _Source:
             "module whose forward takes one."
         )
     return _Source(inputs)
+
+
+def is_shuffled(inputs: Any) -> bool:
+    """Return whether samples come in another order each time that they are read."""
+    return isinstance(inputs, DataLoader) and not isinstance(inputs.sampler, SequentialSampler)
 
 
 def _read_all(source: Any, batched: bool, *, shuffled: bool = False) -> _Source:

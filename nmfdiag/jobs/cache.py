@@ -9,6 +9,7 @@ import os
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -89,7 +90,7 @@ class CurveCache:
         self._moved = self._trouble = ""
         self._unsaved: dict[str, bytes] = {}
         self._dropped: set[str] = set()
-        self._writing: set[str] = set()
+        self._writing = Counter[str]()
         self._disk: Database | None = None
         self._open()
 
@@ -106,7 +107,7 @@ class CurveCache:
         """Return those of these results that are stored."""
         keys = list(dict.fromkeys(keys))
         with self._lock:  # before the disk is read: what is written meanwhile is in one of both
-            unsaved = {key: self._unsaved[key] for key in keys if key in self._unsaved and key not in self._writing}
+            unsaved = {key: self._unsaved[key] for key in keys if key in self._unsaved and not self._writing[key]}
             dropped = set(self._dropped)
         nothing: list[Row] = []
         rows = {
@@ -134,13 +135,15 @@ class CurveCache:
         with self._lock:
             self._unsaved.pop(key, None)
             self._unsaved[key] = hashlib.sha256(content).hexdigest().encode() + content
-            while len(self._unsaved) > 1 and sum(map(len, self._unsaved.values())) > UNSAVED_BYTES:
-                del self._unsaved[next(iter(self._unsaved))]
-            self._writing.add(key)
+            self._writing[key] += 1
+            idle = [other_key for other_key in self._unsaved if not self._writing[other_key]]
+            while idle and sum(map(len, self._unsaved.values())) > UNSAVED_BYTES:
+                del self._unsaved[idle.pop(0)]
         try:
             self._save()
         finally:
-            self._writing.discard(key)
+            with self._lock:
+                self._writing[key] -= 1
 
     def drop(self, keys: Iterable[str]) -> None:
         """Forget some results."""
@@ -185,11 +188,12 @@ class CurveCache:
         Raises:
             NmfdiagError: If the cache can't be written.
         """
-        with self._lock:
-            unsaved, self._unsaved = len(self._unsaved), {}
-        cleared = self._on_disk(Database.clear, None)
-        if cleared is None:
-            raise NmfdiagError(self.notice or f"The cache in {self.folder} can't be written.")
+        with self._saving:
+            cleared = self._on_disk(Database.clear, None)
+            if cleared is None:
+                raise NmfdiagError(self.notice or f"The cache in {self.folder} can't be written.")
+            with self._lock:
+                unsaved, self._unsaved = len(self._unsaved), {}
         return cleared + unsaved
 
     def close(self) -> None:

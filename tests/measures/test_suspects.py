@@ -8,6 +8,7 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import nmfdiag
 from nmfdiag.errors import NmfdiagError
@@ -200,6 +201,62 @@ def test_series_and_tables_and_activations_that_are_not_relu(
     assert moved or any("No moved copies" in remark for remark in result.remarks)
 
 
+def test_a_sample_has_its_number(pool: ProbePool, result: Suspects) -> None:
+    model = lookup(NOISY).load_model()
+    dataset = TensorDataset(pool.inputs, pool.given_labels)
+    with pytest.raises(NmfdiagError, match="shuffles"):
+        nmfdiag.suspects(model, DataLoader(dataset, 50, shuffle=True))
+    in_order = nmfdiag.suspects(model, DataLoader(dataset, 50))
+    assert np.array_equal(in_order.score, result.score) and np.array_equal(in_order.given, pool.given_labels.numpy())
+    mask = np.zeros(len(result.given), bool)
+    mask[[3, 8]] = True
+    assert set(np.setdiff1d(np.arange(len(mask)), result.cleaned(mask))) == {3, 8}
+    for wrong_indices in ([-1], [len(mask)], [1.5], mask[:-1]):
+        with pytest.raises(NmfdiagError, match="named by whole numbers"):
+            result.relabelled(wrong_indices)
+
+
+def test_where_nothing_is_known_nothing_is_cleaned(pool: ProbePool) -> None:
+    model = lookup(NOISY).load_model()
+    result = nmfdiag.suspects(model, pool.inputs[:1].repeat(100, 1, 1, 1), pool.given_labels[:100])
+    assert result.noise_rate.reason and (result.noise_rate.low, result.noise_rate.high) == (0, 1)
+    assert "can't be told" in result.noise_rate.statement
+    assert len(result.cleaned()) == 100 and np.array_equal(result.relabelled(), result.given)
+
+
+def test_precision_falls_with_the_number(result: Suspects) -> None:
+    expected = [result.expected_precision(n) for n in (1, 5, 20, 100, 200, 500, 1000)]
+    assert expected == sorted(expected, reverse=True) and expected[0] > 0.8
+
+
+class SometimesSkips(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.last = nn.Linear(6, 12), nn.Linear(12, 12), nn.Linear(12, 3)
+        self.relu, self.rare = nn.ReLU(), nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.relu(self.first(x))
+        return self.last(self.rare(self.second(h)) if x[0, 0] > 0 else h)
+
+
+def test_a_layer_that_some_samples_miss_is_left_out() -> None:
+    torch.manual_seed(0)
+    inputs, labels = torch.randn(200, 6), torch.arange(200) % 3
+    result = nmfdiag.suspects(SometimesSkips(), inputs, labels)
+    assert set(result.layers) == {"relu"} and any("rare" in remark for remark in result.remarks)
+
+
+@pytest.mark.parametrize(
+    "model", [Series(), nn.Sequential(nn.Flatten(), nn.Linear(40, 12), nn.ReLU(), nn.Linear(12, 3))]
+)
+def test_labels_that_the_network_has_no_output_for(model: nn.Module) -> None:
+    torch.manual_seed(0)
+    labels = torch.tensor([0, 2, 7]).repeat(40)
+    result = nmfdiag.suspects(model, torch.randn(120, 1, 40) + labels[:, None, None], labels)
+    assert any("3 outputs" in remark for remark in result.remarks) and np.isfinite(result.score).all()
+
+
 def test_what_can_not_be_said_is_said(pool: ProbePool) -> None:
     model, inputs, labels = lookup(NOISY).load_model(), pool.inputs[:300], pool.given_labels[:300]
     broken = inputs.clone()
@@ -208,6 +265,12 @@ def test_what_can_not_be_said_is_said(pool: ProbePool) -> None:
         nmfdiag.suspects(model, broken, labels)
     with pytest.raises(NmfdiagError, match="at least two classes"):
         nmfdiag.suspects(model, inputs, torch.zeros(300, dtype=torch.long))
+    for strange in (labels - 1, labels + 200_000):
+        with pytest.raises(NmfdiagError, match="accepted are"):
+            nmfdiag.suspects(model, inputs, strange)
+    with pytest.raises(NmfdiagError, match="layers is empty"):
+        nmfdiag.suspects(model, inputs, labels, layers=[])
+    assert nmfdiag.suspects(model, inputs, labels, layers="fc2").layers == ("fc2",)
     with pytest.raises(NmfdiagError, match="Unknown layer"):
         nmfdiag.suspects(model, inputs, labels, layers=["fc9"])
     torch.manual_seed(1)

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from nmfdiag.measures.suspects.features import BATCH
-from nmfdiag.measures.suspects.probe import margins
+from nmfdiag.measures.suspects.probe import margins, with_classes
 from nmfdiag.networks.split import SplitNetwork
 
 Move = Callable[[Tensor], Tensor]
@@ -65,10 +65,12 @@ def moved_margins(
         NmfdiagError: If the network can't take a copy.
     """
     for name, move in moves.items():
-        yield name, torch.cat([
-            margins(network.logits(network.prepared.copy_in_layout(move(inputs[start : start + BATCH]))).float(), labels[start : start + BATCH].to(inputs.device))
-            for start in range(0, len(inputs), BATCH)
-        ])  # fmt: skip
+        parts = []
+        for start in range(0, len(inputs), BATCH):
+            given_labels = labels[start : start + BATCH].to(inputs.device)
+            logits = network.logits(network.prepared.copy_in_layout(move(inputs[start : start + BATCH])))
+            parts.append(margins(with_classes(logits.float(), given_labels), given_labels))
+        yield name, torch.cat(parts)
 
 
 def mirror_fits(network: SplitNetwork, inputs: Tensor, labels: Tensor, probe_scores: np.ndarray) -> bool:

@@ -1,10 +1,10 @@
-"""How many labels are wrong at least: the samples with their labels swapped show what wrong labels look like.
+"""How many labels are wrong: the samples with their labels swapped show what wrong labels look like.
 
 For each sample ``i`` and class ``c``, ``s_ic = max_{d != c} log P_id - log P_ic`` says how much a probe speaks against ``c``. Given labels have the
 scores ``G = {s_i,y_i}``, swapped ones ``F = {s_ic : c != y_i}``, weighted so that each sample counts once and classes by their size. Above any
 threshold ``t`` at most ``p F(t)`` of the wrong labels can lie, hence ``p <= G(t) / F(t)``; the rate is the least of these over thresholds, each with
-one standard error of ``G(t)`` added. A label that was swapped at random is easier to tell than a person's error, so that the rate is a lower
-bound where errors are look-alikes.
+one standard error of ``G(t)`` added. Two things it can't know: where classes overlap, right labels look like swapped ones and the rate is too high; a
+label that was swapped at random is easier to tell than a person's error, so that the rate is too low where errors are look-alikes.
 """
 
 from dataclasses import dataclass
@@ -19,6 +19,10 @@ SWAPS = 20
 MOST_SAMPLES = 50_000
 """Samples that the rate is measured on at most."""
 SEED = 0
+CLEAR_RATE = 0.005
+"""Lower end of the interval from which on labels are said to look wrong."""
+FEWEST_RANKED = 20
+"""Most suspicious samples below which the share of wrong ones is that of so many: fewer swapped labels tell nothing."""
 
 
 @dataclass(frozen=True)
@@ -26,26 +30,35 @@ class NoiseRate:
     """The share of wrong labels.
 
     Attributes:
-        estimate: In [0, 1]; a lower bound where errors look alike.
+        estimate: In [0, 1]; too high where classes overlap, too low where errors look alike; 0 where there is a ``reason``.
         low: Lower end of the 95 % interval (bootstrap over samples).
         high: Its upper end.
         n_samples: Samples that it was measured on.
+        reason: Why the rate can't be told; then the interval is 0 to 1.
     """
 
     estimate: float
     low: float
     high: float
     n_samples: int
+    reason: str = ""
 
     @property
     def statement(self) -> str:
         """The rate in a sentence."""
-        if self.low <= 0.005:
-            return f"No sign of wrong labels (95 %: at most {_percent(self.high)})."
+        if self.reason:
+            return f"How many labels are wrong can't be told: {self.reason}."
+        if not self.is_clear:
+            return f"No sign of labels swapped at random (95 %: at most {_percent(self.high)})."
         return (
-            f"At least {_percent(self.estimate)} of the labels look wrong (95 %: {_percent(self.low)} to {_percent(self.high)}), "
-            "up to about twice that if the errors are look-alikes."
+            f"About {_percent(self.estimate)} of the labels look wrong (95 %: {_percent(self.low)} to {_percent(self.high)}): fewer where "
+            "classes overlap, up to about twice as many where the errors are look-alikes."
         )
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval is clearly above zero."""
+        return not self.reason and self.low > CLEAR_RATE
 
 
 @dataclass(frozen=True)
@@ -90,9 +103,13 @@ class SwapControl:
             share: Of the samples that count as most suspicious, in (0, 1].
             rate: The share of wrong labels among all.
         """
-        threshold = np.quantile(self.given_scores, 1 - share)
-        swapped = float((self.weights * (self.swapped_scores >= threshold)).sum() / len(self.weights))
-        return float(min(1.0, rate * swapped / max(share, 1e-12)))
+        n = len(self.given_scores)
+        counts = np.unique(
+            np.linspace(min(FEWEST_RANKED, n), max(FEWEST_RANKED, share * n), 20).round().clip(1, n).astype(int)
+        )
+        thresholds = np.sort(self.given_scores)[n - counts]
+        swapped = np.array([(self.weights * (self.swapped_scores >= t)).sum() / n for t in thresholds])
+        return float(np.minimum(1.0, rate * swapped / (counts / n)).min())
 
     def _thresholds(self) -> np.ndarray:
         scores, weights = self.swapped_scores.ravel(), self.weights.ravel()

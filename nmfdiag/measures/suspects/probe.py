@@ -13,6 +13,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nmfdiag.errors import NmfdiagError
+
 SHRINKAGE = 0.1
 """Weight of the identity in the within-class scatter."""
 FLAT = 1e-7
@@ -73,9 +75,22 @@ class Moments:
         self._sums.index_add_(0, labels, z)
         self._squares += z.T @ z
 
+    @property
+    def count(self) -> int:
+        """Number of samples taken."""
+        return 0 if self._origin is None else round(float(self._counts.sum()))
+
     def fit(self) -> Probe:
-        """Return the probe."""
+        """Return the probe.
+
+        Raises:
+            NmfdiagError: If features are infinite.
+        """
         assert self._origin is not None
+        if not bool(torch.isfinite(self._squares).all()):
+            raise NmfdiagError(
+                "A layer's activations are infinite, or too large to be squared: nothing can be read from them."
+            )
         n = self._counts.sum()
         total = self._sums.sum(0) / n
         variance = (self._squares.diagonal() / n - total**2).clamp(min=0)
@@ -110,6 +125,12 @@ def margins(values: Tensor, labels: Tensor) -> Tensor:
     other_values = values.clone()
     other_values[rows, labels] = -math.inf
     return other_values.amax(1) - values[rows, labels]
+
+
+def with_classes(logits: Tensor, labels: Tensor) -> Tensor:
+    """Return logits with columns of minus infinity for labels that the network has no output for."""
+    n_missing = int(labels.max()) + 1 - logits.shape[1]
+    return torch.nn.functional.pad(logits, (0, n_missing), value=-torch.inf) if n_missing > 0 else logits
 
 
 def finite(values: Tensor) -> Tensor:

@@ -132,13 +132,13 @@ class Suspects:
         )
 
     def cleaned(self, indices: Sequence[int] | None = None) -> np.ndarray:
-        """Return the samples that are left without these; default without as many of the most suspicious as the rate says."""
-        left_out = self._wrong() if indices is None else np.asarray(indices, int)
+        """Return the samples that are left without these; default without as many of the most suspicious as the rate says, if it is clear."""
+        left_out = self._wrong() if indices is None else self._checked(indices)
         return np.setdiff1d(np.arange(len(self.given)), left_out)
 
     def relabelled(self, indices: Sequence[int] | None = None) -> np.ndarray:
-        """Return labels (n,) with the suggestion for these samples; default for as many of the most suspicious as the rate says."""
-        changed = self._wrong() if indices is None else np.asarray(indices, int)
+        """Return labels (n,) with the suggestion for these samples; default for as many of the most suspicious as the rate says, if it is clear."""
+        changed = self._wrong() if indices is None else self._checked(indices)
         labels = self.given.copy()
         labels[changed] = self.suggested[changed]
         return labels
@@ -169,7 +169,17 @@ class Suspects:
         self.to_frame().to_csv(path, index=False)
 
     def _wrong(self) -> np.ndarray:
-        return self.order[: round(self.noise_rate.estimate * len(self.given))]
+        n = round(self.noise_rate.estimate * len(self.given)) if self.noise_rate.is_clear else 0
+        return self.order[:n]
+
+    def _checked(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return indices of samples; a mask (n,) of booleans is taken, too."""
+        array, n = np.asarray(indices), len(self.given)
+        if array.dtype == bool and array.shape == (n,):
+            return np.flatnonzero(array)
+        if array.size and (array.ndim != 1 or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= n):
+            raise NmfdiagError(f"Samples are named by whole numbers from 0 to {n - 1}, or by a mask of {n} booleans.")
+        return array.astype(int)
 
     def _nearest(self, index: int, class_idx: int, n_nearest: int) -> tuple[int, ...]:
         assert self._sketch is not None

@@ -15,14 +15,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nmfdiag.data.samples import as_samples
+from nmfdiag.data.samples import as_samples, is_shuffled
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures
 from nmfdiag.measures.suspects.moved_copies import mirror_fits, moved_margins, moves_of
-from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, SwapControl, swap_control
-from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature
+from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, SwapControl, swap_control
+from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.split import SplitNetwork
@@ -31,6 +31,7 @@ from nmfdiag.text import join
 
 SEPARATED = 0.95
 """Share of samples whose given label a layer's probe predicts, from which on the layer already separates the given labels."""
+MOST_CLASSES = 100_000
 FEW_IN_CLASS, MANY_IN_CLASS = 5, 50
 """Samples of a class below which its scores say little, and below which the probe finds less (AUROC .74 at 25 samples per class of CIFAR-10)."""
 CALIBRATION_SAMPLES = 5000
@@ -74,6 +75,13 @@ def suspects(
         NmfdiagError: If the samples don't fit the network, hold NaN, or have labels of one class only.
     """
     report = on_progress or (lambda share, step: None)
+    if is_shuffled(inputs):
+        raise NmfdiagError(
+            "The DataLoader shuffles, so that no sample has a number: give it with shuffle=False, or its data set."
+        )
+    layers = [layers] if isinstance(layers, str) else layers
+    if layers is not None and not len(layers):
+        raise NmfdiagError("layers is empty: name at least one, or leave it out for all.")
     network = model.model if isinstance(model, SplitNetwork) else model
     inputs, labels = as_samples(inputs, labels, network)
     inputs = inputs_on(device, inputs)
@@ -94,11 +102,14 @@ def suspects(
         for name, z in batch.by_layer.items():
             moments.setdefault(name, Moments(n_classes)).add(z.cpu(), given_labels)
         losses[batch.rows] = _loss(batch.logits.cpu(), given_labels)
-    probes = {name: moments[name].fit() for name in features.layers if name in moments}
+        n_outputs = batch.logits.shape[1]
+    probes = {name: moments[name].fit() for name in features.layers if name in moments and moments[name].count == n}
+    remarks += [f"{name} is left out: not all samples reach it." for name in features.layers if name not in probes]
+    if not probes:
+        raise NmfdiagError("No layer is reached by all samples.")
     report(0.3, "probes")
     margin, agreement, temperatures = _score_by_layer(features, probes, labels)
     layers_probed = [name for name in probes if agreement[name] < SEPARATED] or [min(probes, key=agreement.__getitem__)]
-    remarks += _chance_remark(agreement, counts, n)
     suggested, confidence, sketch = _suggest(features, probes, temperatures, layers_probed, labels)
     probe_rank = np.mean([_ranks(margin[name].numpy()) for name in layers_probed], 0)
     components = {"probe": probe_rank}
@@ -120,7 +131,14 @@ def suspects(
         if len(set(labels[list(group)].tolist())) > 1:
             score[list(group)] = 1.0
     report(0.9, "swap control")
+    if n_outputs < n_classes:
+        remarks.append(
+            f"The network has {n_outputs} outputs, the labels go up to {n_classes - 1}: labels beyond count as contradicted."
+        )
+    knows_nothing = _chance_remark(agreement, counts, n)
+    remarks += knows_nothing
     control = _control(features, probes, labels, counts)
+    reason = "no layer's features tell the given labels better than chance"
     report(1.0, "done")
     return Suspects(
         given=labels.numpy(),
@@ -129,7 +147,7 @@ def suspects(
         confidence=confidence,
         layers_against=np.sum([margin[name].numpy() > 0 for name in layers_probed], 0),
         components=components | {"loss": losses.numpy()},
-        noise_rate=control.rate(),
+        noise_rate=NoiseRate(0.0, 0.0, 1.0, n, reason) if knows_nothing else control.rate(),
         layers=tuple(layers_probed),
         duplicates=duplicates,
         class_names=tuple(map(str, class_names)),
@@ -154,6 +172,10 @@ def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, l
     Raises:
         NmfdiagError: If all labels are the same.
     """
+    if int(labels.min()) < 0 or int(labels.max()) >= MOST_CLASSES:
+        raise NmfdiagError(
+            f"Labels go from {int(labels.min())} to {int(labels.max())}: accepted are class numbers from 0 to {MOST_CLASSES - 1:,}."
+        )
     counts = torch.bincount(labels, minlength=len(class_names))
     present = counts[counts > 0]
     if len(present) < 2:
@@ -178,8 +200,8 @@ def _score_by_layer(
     calibration: dict[str, list[Tensor]] = defaultdict(list)
     for batch in features:
         given_labels = labels[batch.rows]
-        for name, z in batch.by_layer.items():
-            values = probes[name].values(z.cpu(), given_labels)
+        for name, probe in probes.items():
+            values = probe.values(batch.by_layer[name].cpu(), given_labels)
             margin[name][batch.rows] = margins(values, given_labels).float()
             calibration[name].append(values[_strided(step, batch.rows)])
     agreement = {name: float((values < 0).float().mean()) for name, values in margin.items()}
@@ -245,14 +267,17 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
 
     flat = inputs.flatten(1).cpu().double().numpy()
     n_components = min(n_components, *flat.shape)
-    return torch.from_numpy(PCA(n_components, svd_solver="auto", random_state=SEED).fit_transform(flat))
+    with np.errstate(divide="ignore", invalid="ignore"):  # all samples are the same
+        return torch.from_numpy(PCA(n_components, svd_solver="auto", random_state=SEED).fit_transform(flat))
 
 
 def _duplicates(inputs: Tensor, labels: Tensor) -> tuple[tuple[int, ...], ...]:
     """Return groups of samples with the very same input, those with several labels first."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for i, sample in enumerate(inputs.cpu()):
-        groups[hashlib.blake2b(sample.contiguous().numpy().tobytes(), digest_size=16).digest()].append(i)
+        groups[
+            hashlib.blake2b(sample.contiguous().flatten().view(torch.uint8).numpy().tobytes(), digest_size=16).digest()
+        ].append(i)
     repeated = [tuple(group) for group in groups.values() if len(group) > 1]
     return tuple(sorted(repeated, key=lambda group: (len(set(labels[list(group)].tolist())) == 1, group)))
 
@@ -281,6 +306,5 @@ def _ranks(values: np.ndarray) -> np.ndarray:
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:
     """Return the cross-entropy (m,); infinite where the network has no output for the given class."""
-    if logits.shape[1] <= int(labels.max()):
-        logits = torch.nn.functional.pad(logits, (0, int(labels.max()) + 1 - logits.shape[1]), value=-torch.inf)
+    logits = with_classes(logits, labels)
     return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
