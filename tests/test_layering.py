@@ -1,6 +1,7 @@
 """The arrows between rooms only point down, the screen stays out of the core, and importing the package is cheap."""
 
 import ast
+import importlib
 import json
 import os
 import subprocess
@@ -212,3 +213,15 @@ def test_a_heavy_import_is_noticed(name: str, tmp_path: Path) -> None:
     (tmp_path / "offender.py").write_text("import helper\n")
     (tmp_path / "helper.py").write_text(f"import {name}\n")
     assert heavy_after_import("offender", tmp_path) == [name]
+
+
+@pytest.mark.parametrize("room", ["networks", "data", "measures.preflight", "measures.support", "networks.checkpoints"])
+def test_a_room_hands_its_main_names_on_without_importing_them(room: str) -> None:
+    module = importlib.import_module(f"nmfdiag.{room}")
+    homes = module._HOMES.items()
+    assert homes and all(
+        getattr(module, name).__module__.startswith(f"nmfdiag.{room}") for name, _ in homes if name[1:2].islower()
+    )
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        module.nothing  # noqa: B018
+    assert heavy_after_import(f"nmfdiag.{room}") == []

@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 import nmfdiag
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.zoo.open_network import open_checkpoint
 
 NAMES = ("resnet18-p0", "densenet121-p0", "googlenet-p0", "vgg11_bn-p0")

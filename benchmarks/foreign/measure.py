@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 import nmfdiag
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.zoo.open_network import Opened, open_checkpoint
 
 PER_CLASS, LAYERS, SEED = 20, 12, 0

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from nmfdiag.bench.bench_network import LAYERS, Say, bench_network
 from nmfdiag.bench.table import Row
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.networks.fold import fold
+from nmfdiag.networks.matrix_fold import fold
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 

@@ -22,7 +22,7 @@ from nmfdiag.factorize import default_ranks, nmf
 from nmfdiag.jobs.timer import Timing, interleaved
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.compression import compression_curve
-from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.matrix_fold import fold, unfold
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 

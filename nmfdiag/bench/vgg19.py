@@ -13,7 +13,7 @@ from nmfdiag.bench.peer_comparison import compare_solvers
 from nmfdiag.bench.peers import warm_up
 from nmfdiag.bench.table import Section
 from nmfdiag.networks.architectures import build
-from nmfdiag.networks.fold import fold
+from nmfdiag.networks.matrix_fold import fold
 
 LAYER, PATH = "conv4_4", "features.26"
 SIDE = 224

@@ -7,7 +7,7 @@ from nmfdiag.commands.target import Target
 from nmfdiag.measures.methods import activations_for, leading_method
 
 if TYPE_CHECKING:
-    from nmfdiag.measures.preflight.preflight import Preflight
+    from nmfdiag.measures.preflight.network_check import Preflight
 
 LEAST_ACCURACY = 0.5
 """Accuracy on the given labels below which a network, or a class, counts as guessed."""
@@ -30,9 +30,9 @@ def check_network(
         The result and the methods.
 
     Raises:
-        NmfdiagError: As :func:`nmfdiag.measures.preflight.preflight`.
+        NmfdiagError: As :func:`nmfdiag.measures.preflight.network_check`.
     """
-    from nmfdiag.measures.preflight.preflight import preflight
+    from nmfdiag.measures.preflight.network_check import preflight
 
     def check(methods: Sequence[str]) -> "Preflight":
         return preflight(

@@ -25,7 +25,7 @@ def cover(request: SupportRequest, *, device: str = "auto", on_progress: "Progre
         NmfdiagError: If the network, layer, class or device is unknown, or the class has fewer than two samples.
     """
     from nmfdiag.jobs.compute import loaded, probe_batch, resolve
-    from nmfdiag.networks.fold import fold
+    from nmfdiag.networks.matrix_fold import fold
 
     began, report = time.perf_counter(), on_progress or (lambda share, text: None)
     device, entry = resolve(device), lookup(request.entry)

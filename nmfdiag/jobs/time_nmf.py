@@ -181,7 +181,7 @@ def _activations(digest: str, request: RuntimeRequest) -> "Tensor":
     from nmfdiag.factorize import activation_matrix
     from nmfdiag.factorize.signed import has_negative, parts_of
     from nmfdiag.jobs.compute import probe_batch, resolve
-    from nmfdiag.networks.fold import fold
+    from nmfdiag.networks.matrix_fold import fold
     from nmfdiag.networks.split import SplitNetwork
 
     entry, device = lookup(request.entry), resolve(request.device)

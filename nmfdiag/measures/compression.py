@@ -19,7 +19,7 @@ from nmfdiag.measures.methods import activations_for, method_of
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.tail import TAIL_DTYPES, Tail, approximations
 from nmfdiag.networks.evaluation import plainly
-from nmfdiag.networks.fold import fold
+from nmfdiag.networks.matrix_fold import fold
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.provenance import provenance as made_with
 

@@ -30,7 +30,7 @@ from nmfdiag.measures.stopping import Curves
 from nmfdiag.measures.tail import Tail, approximations
 from nmfdiag.networks.activations import kinds_of
 from nmfdiag.networks.evaluation import plainly
-from nmfdiag.networks.fold import fold
+from nmfdiag.networks.matrix_fold import fold
 from nmfdiag.networks.split import SplitNetwork
 
 METHODS: tuple[Curves, ...] = ("nmf", "random", "signed")

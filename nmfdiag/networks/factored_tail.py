@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 
 from nmfdiag.networks.activations import RELU_FUNCTIONS
 from nmfdiag.networks.channels import function_name
-from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.matrix_fold import fold, unfold
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)

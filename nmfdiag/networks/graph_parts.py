@@ -9,8 +9,8 @@ from torch import Tensor, fx
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.factored_tail import factored_tail, merge_affine
-from nmfdiag.networks.fold import unfold
 from nmfdiag.networks.graph_cut import cut_graph, halves, writes_outside
+from nmfdiag.networks.matrix_fold import unfold
 from nmfdiag.networks.outputs import same_logits
 from nmfdiag.networks.prepare import SIZES, PreparedNetwork
 from nmfdiag.networks.trace import OtherWay

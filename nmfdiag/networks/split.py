@@ -20,10 +20,10 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.activations import RELUS
 from nmfdiag.networks.evaluation import evaluating, plainly
 from nmfdiag.networks.factored_tail import pays, product
-from nmfdiag.networks.fold import unfold
 from nmfdiag.networks.graph_parts import GraphParts, checked_parts
 from nmfdiag.networks.intercept import not_reached
 from nmfdiag.networks.layers import ReluLayer, apart, together
+from nmfdiag.networks.matrix_fold import unfold
 from nmfdiag.networks.outputs import same_logits
 from nmfdiag.networks.passages import Shapes
 from nmfdiag.networks.prepare import WAYS, PreparedNetwork
@@ -251,7 +251,7 @@ class SplitNetwork:
 
         Args:
             cut: What :meth:`cut` returned.
-            W: Matrix (rows, k), with the rows of :func:`nmfdiag.networks.fold.fold` of the activation.
+            W: Matrix (rows, k), with the rows of :func:`nmfdiag.networks.matrix_fold.fold` of the activation.
             H: Matrix (k, channels).
             offset: A row (channels,) to add to every row.
 

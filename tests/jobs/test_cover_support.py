@@ -16,7 +16,7 @@ from nmfdiag.jobs.cover_support import cover
 from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, SupportRequest, support_requests
 from nmfdiag.measures.support.cover import SupportCover
-from nmfdiag.networks.fold import fold
+from nmfdiag.networks.matrix_fold import fold
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.zoo.registry import lookup
 

@@ -11,7 +11,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.compute import compute
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.methods import METHODS, leading_method, method_of, methods_for
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_tables import data_table
 from nmfdiag.views.selection import methods_of

@@ -16,7 +16,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compute_profile import layer_profile
 from nmfdiag.measures.preflight import accuracy, cost
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.zoo.registry import lookup
 
 CLASSES, EACH = 4, 12
@@ -231,7 +231,7 @@ def test_the_time_is_that_of_the_work(
 MEMORY = """
 import ctypes, gc, sys, torch
 from pathlib import Path
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.measures.compute_profile import layer_profile
 from nmfdiag.networks.architectures import build
 from nmfdiag.networks.split import relu_layers

@@ -15,8 +15,8 @@ from torchvision.models.mobilenetv3 import InvertedResidualConfig
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize import signed_full_rank, signed_nmf
 from nmfdiag.networks.activations import KINDS
-from nmfdiag.networks.fold import fold
 from nmfdiag.networks.layers import Call, call_names
+from nmfdiag.networks.matrix_fold import fold
 from nmfdiag.networks.prepare import PreparedNetwork
 from nmfdiag.networks.split import SplitNetwork, find_relu_layers, relu_layers
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.architectures import build
 from nmfdiag.networks.factored_tail import pays
-from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.matrix_fold import fold, unfold
 from nmfdiag.networks.split import Cut, SplitNetwork
 
 LARGE = ["resnet18", "vgg11_bn", "googlenet", "densenet121"]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.architectures import ARCHITECTURES, build
-from nmfdiag.networks.fold import fold, unfold
+from nmfdiag.networks.matrix_fold import fold, unfold
 from nmfdiag.networks.split import SplitNetwork
 
 TORCHVISION = {

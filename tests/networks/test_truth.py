@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.compression import compression_curve
 from nmfdiag.measures.compute_profile import layer_profile
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.networks.split import SplitNetwork, relu_layers
 
 X = torch.randn(40, 6, generator=torch.Generator().manual_seed(0))

@@ -21,7 +21,7 @@ from snapshots import comparable, differences, full_snapshot
 from torch import Tensor, nn
 
 import nmfdiag
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 
 X = torch.rand(24, 12, generator=torch.Generator().manual_seed(0))
 Y = torch.arange(24) % 2

@@ -14,7 +14,7 @@ from streamlit.testing.v1 import AppTest
 from nmfdiag.data.normalization import NORMALIZATIONS
 from nmfdiag.jobs import open_process
 from nmfdiag.jobs.open_process import EXAMPLE_NAME, Opening
-from nmfdiag.measures.preflight.preflight import preflight
+from nmfdiag.measures.preflight.network_check import preflight
 from nmfdiag.networks.architectures import ARCHITECTURES, TORCHVISION_NAMES
 from nmfdiag.ui.frame import INSIDE_APP
 from nmfdiag.views import your_network

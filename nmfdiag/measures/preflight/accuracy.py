@@ -114,7 +114,7 @@ def answer_remarks(
         inputs: Samples (n, ...) of the diagnosis.
         labels: Their given labels (n,).
         answers: Its answers.
-        alternatives: As for :func:`nmfdiag.measures.preflight.preflight`.
+        alternatives: As for :func:`nmfdiag.measures.preflight.network_check`.
         pick: Function that finds the logits in the network's output.
 
     Returns:

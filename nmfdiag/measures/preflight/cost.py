@@ -23,8 +23,8 @@ from nmfdiag.factorize.signed import has_negative, parts_of
 from nmfdiag.measures.compression import STARTS
 from nmfdiag.measures.methods import method_of
 from nmfdiag.measures.tail import Tail
-from nmfdiag.networks.fold import fold
 from nmfdiag.networks.layers import ReluLayer
+from nmfdiag.networks.matrix_fold import fold
 from nmfdiag.networks.split import PIECE_BYTES, SplitNetwork
 
 MOMENT, AFFORDABLE, BUDGET = 0.05, 0.4, 6.0
