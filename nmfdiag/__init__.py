@@ -1,9 +1,9 @@
 """Detect memorisation in ReLU networks without a validation set (Collins, Bigdeli, Suesstrunk 2018)."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.lazy_names import lazy_getattr
 from nmfdiag.version import __version__
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from nmfdiag.networks.split import relu_layers
 
 _HOMES = {
-    "CompressionCurve": "nmfdiag.measures.curve",
-    "Diagnosis": "nmfdiag.diagnosis.diagnose",
-    "Factorization": "nmfdiag.factorize",
-    "Suspects": "nmfdiag.measures.suspects.result",
-    "LayerProfile": "nmfdiag.measures.compute_profile",
-    "MemorizationMonitor": "nmfdiag.monitor.callback",
-    "ablation_curve": "nmfdiag.measures.compression",
-    "compression_curve": "nmfdiag.measures.compression",
-    "diagnose": "nmfdiag.diagnosis.diagnose",
-    "layer_profile": "nmfdiag.measures.compute_profile",
-    "nmf": "nmfdiag.factorize",
-    "relu_layers": "nmfdiag.networks.split",
-    "suspects": "nmfdiag.measures.suspects.suspects",
+    "CompressionCurve": "measures.curve",
+    "Diagnosis": "diagnosis.diagnose",
+    "Factorization": "factorize",
+    "LayerProfile": "measures.compute_profile",
+    "MemorizationMonitor": "monitor.callback",
+    "Suspects": "measures.suspects.result",
+    "ablation_curve": "measures.compression",
+    "compression_curve": "measures.compression",
+    "diagnose": "diagnosis.diagnose",
+    "layer_profile": "measures.compute_profile",
+    "nmf": "factorize",
+    "relu_layers": "networks.split",
+    "suspects": "measures.suspects.suspects",
 }
 
 __all__ = [
@@ -51,9 +51,4 @@ __all__ = [
     "suspects",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: ``import nmfdiag`` must not load torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module 'nmfdiag' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+__getattr__ = lazy_getattr(__name__, _HOMES)

@@ -38,6 +38,7 @@ ROOMS = (
     "provenance",
     "text",
     "version",
+    "lazy_names",
     "errors",
 )
 DRAWS = ("app.py", "pages/", "nmfdiag/ui/")
@@ -122,7 +123,8 @@ def import_graph() -> dict[str, set[str]]:
 
 
 def test_no_files_import_each_other_in_a_circle() -> None:
-    TopologicalSorter(import_graph()).prepare()  # raises CycleError, which names the files
+    graph = import_graph()
+    assert set(TopologicalSorter(graph).static_order()) == set(graph)  # CycleError names the files of a circle
 
 
 def test_a_circle_is_noticed() -> None:

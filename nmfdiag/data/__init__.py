@@ -1,7 +1,6 @@
 """Data sets, label randomisation, probe batches and the audio front end."""
 
-from importlib import import_module
-from typing import Any
+from nmfdiag.lazy_names import lazy_getattr
 
 _HOMES = {
     "DATASETS": "datasets",
@@ -20,9 +19,4 @@ _HOMES = {
     "stratified_subset": "probe",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: pages read parts of this room without torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_getattr(__name__, _HOMES)

@@ -1,7 +1,6 @@
 """Architectures, their ReLU layers, and cutting a network at one of them."""
 
-from importlib import import_module
-from typing import Any
+from nmfdiag.lazy_names import lazy_getattr
 
 _HOMES = {
     "ARCHITECTURES": "architectures",
@@ -16,9 +15,4 @@ _HOMES = {
     "unfold": "matrix_fold",
 }
 
-
-def __getattr__(name: str) -> Any:
-    """Import what is asked for only then: pages read parts of this room without torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy_getattr(__name__, _HOMES)

@@ -1,6 +1,6 @@
-"""How a network answers copies of its own samples that are moved a little: an answer that was memorised does not survive it."""
+"""The network's margin on slightly moved copies of its training samples: a memorised answer does not survive the move."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 import torch
@@ -37,6 +37,11 @@ def shifted(inputs: Tensor, steps: tuple[int, ...]) -> Tensor:
     return padded
 
 
+def mirrored(inputs: Tensor) -> Tensor:
+    """Return images mirrored from left to right."""
+    return inputs.flip(-1)
+
+
 def moves_of(inputs: Tensor) -> dict[str, Move]:
     """Return the moves that fit the samples, by name: images two ways along both axes, series (n, channels, steps) in time; none for others."""
     if not inputs.is_floating_point():
@@ -57,7 +62,7 @@ def _shift_by(steps: tuple[int, ...]) -> Move:
 
 
 def moved_margins(
-    network: SplitNetwork, inputs: Tensor, labels: Tensor, moves: dict[str, Move]
+    network: SplitNetwork, inputs: Tensor, labels: Tensor, moves: Mapping[str, Move]
 ) -> Iterator[tuple[str, Tensor]]:
     """Yield, for each move, by how much the best other class lies above the given one in the logits (n,) of the moved copies.
 
@@ -81,7 +86,6 @@ def mirror_fits(network: SplitNetwork, inputs: Tensor, labels: Tensor, probe_sco
     from scipy.stats import spearmanr
 
     step = -(-len(inputs) // TRIED)
-    mirrored = {"mirrored": lambda batch: batch.flip(-1)}
-    _, moved = next(moved_margins(network, inputs[::step], labels[::step], mirrored))
+    _, moved = next(moved_margins(network, inputs[::step], labels[::step], {"mirrored": mirrored}))
     correlation = spearmanr(moved.cpu().numpy(), probe_scores[::step]).statistic
     return bool(correlation >= AGREEING)

@@ -20,7 +20,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures
-from nmfdiag.measures.suspects.moved_copies import mirror_fits, moved_margins, moves_of
+from nmfdiag.measures.suspects.moved_copies import Move, mirror_fits, mirrored, moved_margins, moves_of
 from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, SwapControl, swap_control
 from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
@@ -42,6 +42,8 @@ SKETCH = 64
 """Numbers kept of each sample for finding its neighbours."""
 CHANCE_ERRORS = 3.0
 """Standard errors above chance that some layer's probe must reach."""
+AT_CHANCE = "no layer's features tell the given labels better than chance"
+"""Reason why there is no noise rate."""
 SEED = 0
 
 
@@ -117,12 +119,8 @@ def suspects(
     moves = moves_of(inputs)
     if moves:
         if inputs.ndim == 4 and mirror_fits(split, inputs, labels, probe_rank):
-            moves["mirrored"] = lambda batch: batch.flip(-1)
-        moved = torch.zeros(n)
-        for n_moved, (name, values) in enumerate(moved_margins(split, inputs, labels, moves), 1):
-            moved += values.cpu() / len(moves)
-            report(0.5 + 0.4 * n_moved / len(moves), f"copies moved: {name}")
-        components["shift"] = _ranks(moved.numpy())
+            moves["mirrored"] = mirrored
+        components["shift"] = _shift_ranks(split, inputs, labels, moves, report)
     else:
         remarks.append("No moved copies fit these samples: the score is the probes' alone.")
     score = np.mean(list(components.values()), 0)
@@ -135,10 +133,9 @@ def suspects(
         remarks.append(
             f"The network has {n_outputs} outputs, the labels go up to {n_classes - 1}: labels beyond count as contradicted."
         )
-    knows_nothing = _chance_remark(agreement, counts, n)
-    remarks += knows_nothing
+    chance_remarks = _chance_remark(agreement, counts, n)
     control = _control(features, probes, labels, counts)
-    reason = "no layer's features tell the given labels better than chance"
+    noise_rate = NoiseRate(0.0, 0.0, 1.0, n, AT_CHANCE) if chance_remarks else control.rate()
     report(1.0, "done")
     return Suspects(
         given=labels.numpy(),
@@ -147,11 +144,11 @@ def suspects(
         confidence=confidence,
         layers_against=np.sum([margin[name].numpy() > 0 for name in layers_probed], 0),
         components=components | {"loss": losses.numpy()},
-        noise_rate=NoiseRate(0.0, 0.0, 1.0, n, reason) if knows_nothing else control.rate(),
+        noise_rate=noise_rate,
         layers=tuple(layers_probed),
         duplicates=duplicates,
         class_names=tuple(map(str, class_names)),
-        remarks=(*split.remarks, *remarks),
+        remarks=(*split.remarks, *remarks, *chance_remarks),
         provenance=provenance(
             "nmfdiag",
             "torch",
@@ -188,6 +185,17 @@ def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, l
     if float(present.double().median()) < MANY_IN_CLASS:
         remarks.append(f"Most classes have fewer than {MANY_IN_CLASS} samples: wrong labels are found less reliably.")
     return counts, remarks
+
+
+def _shift_ranks(
+    network: SplitNetwork, inputs: Tensor, labels: Tensor, moves: Mapping[str, Move], report: Progress
+) -> np.ndarray:
+    """Return the ranks (n,) of the mean margin over moved copies."""
+    total = torch.zeros(len(inputs))
+    for n_moved, (name, values) in enumerate(moved_margins(network, inputs, labels, moves), 1):
+        total += values.cpu()
+        report(0.5 + 0.4 * n_moved / len(moves), f"copies moved: {name}")
+    return _ranks(total.numpy())
 
 
 def _score_by_layer(
