@@ -16,6 +16,8 @@ BLOCK = 2**16
 """Bytes that are read at a time, from the end of a file."""
 MOST_TRIES = 10_000
 """Names tried for a file, before giving up."""
+FOLDER_READS = 2
+"""Times that a folder is read for a run's own file: a file that is renamed while it is read may be missed, and is renamed only once."""
 
 
 class RunFile:
@@ -84,13 +86,14 @@ class RunFile:
 
     def _reopened(self) -> BinaryIO | None:
         """Return the run's own file, whatever its name; it stays open, so that a line goes into it even if it is put aside meanwhile."""
-        for path in (self._path, *sorted(self.folder.glob("run*.jsonl"))):
-            with suppress(OSError):
-                file = path.open("rb+", buffering=0)
-                if file.read(len(self._header)) == self._header:
-                    self._path = path
-                    return file
-                file.close()
+        for _ in range(FOLDER_READS):
+            for path in (self._path, *sorted(self.folder.glob("run*.jsonl"))):
+                with suppress(OSError):
+                    file = path.open("rb+", buffering=0)
+                    if file.read(len(self._header)) == self._header:
+                        self._path = path
+                        return file
+                    file.close()
         return None
 
     def _created(self) -> BinaryIO:

@@ -63,6 +63,25 @@ def test_runs_begun_at_once_in_one_folder_keep_all_their_lines(tmp_path: Path, m
     assert len(list(tmp_path.iterdir())) == 6
 
 
+def test_a_file_that_is_missed_while_it_is_renamed_is_not_written_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = (RunFile(tmp_path, HEADER | {"name": name}) for name in ("first", "second"))
+    first.write({"epoch": 1, "curves": {}})
+    second.begin()  # puts the first one's file aside
+    read, n_reads = Path.glob, 0
+
+    def missing_once(folder: Path, pattern: str) -> list[Path]:
+        nonlocal n_reads
+        n_reads += 1
+        return list(read(folder, pattern)) if n_reads > 1 else []
+
+    monkeypatch.setattr(Path, "glob", missing_once)
+    first.write({"epoch": 2, "curves": {}})
+    assert n_reads == 2
+    assert sorted(len(lines_of(path)) for path in tmp_path.iterdir()) == [1, 3]
+
+
 def test_a_run_goes_on_in_its_own_file_when_another_takes_the_name(tmp_path: Path) -> None:
     first = RunFile(tmp_path / "f", HEADER | {"name": "first"})
     first.write({"epoch": 1, "curves": {}})
