@@ -216,6 +216,33 @@ def test_a_sample_has_its_number(pool: ProbePool, result: Suspects) -> None:
             result.relabelled(wrong_indices)
 
 
+def test_a_part_of_the_samples_keeps_its_numbers(pool: ProbePool) -> None:
+    inputs, labels = pool.inputs[100:400], pool.given_labels[100:400].clone()
+    inputs = torch.cat([inputs, inputs[-1:]])  # a contradiction, with numbers 299 and 300
+    labels = torch.cat([labels, (labels[-1:] + 1) % 10])
+    model = lookup(NOISY).load_model()
+    part = nmfdiag.suspects(model, inputs, labels, per_class=20)
+    counts = np.bincount(labels[part.indices].numpy())
+    assert counts.max() == 20 and np.array_equal(part.given, labels[part.indices].numpy())
+    assert part.duplicates == ((299, 300),) and part.reasons(300).contradicts == (299,)
+    frame = part.to_frame()
+    assert set(frame["index"][:2]) == {299, 300} and set(frame["index"]) == set(part.indices)
+    alone = nmfdiag.suspects(model, inputs[part.indices], labels[part.indices])
+    assert np.array_equal(part.score, alone.score)
+    first = int(frame["index"][5])
+    assert first not in part.cleaned([first]) and len(part.cleaned([first])) == len(part.given) - 1
+    assert part.relabelled([first])[part.rows([first])] == frame["suggested"][5]
+    assert set(part.reasons(first).nearest_given) <= set(part.indices)
+    missing = int(np.setdiff1d(np.arange(301), part.indices)[0])
+    with pytest.raises(NmfdiagError, match="as far as they were scored"):
+        part.reasons(missing)
+    assert set(part.against_by_layer) >= set(part.layers)
+    assert ((part.against_by_layer[part.layers[0]] > 0) <= (part.layers_against > 0)).all()
+    for wrong_number in (0, True, 2.5):
+        with pytest.raises(NmfdiagError, match="per_class"):
+            nmfdiag.suspects(model, inputs, labels, per_class=wrong_number)  # type: ignore[arg-type]
+
+
 def test_where_nothing_is_known_nothing_is_cleaned(pool: ProbePool) -> None:
     model = lookup(NOISY).load_model()
     result = nmfdiag.suspects(model, pool.inputs[:1].repeat(100, 1, 1, 1), pool.given_labels[:100])
@@ -280,5 +307,5 @@ def test_what_can_not_be_said_is_said(pool: ProbePool) -> None:
     assert any("fewer than 50" in remark for remark in small_result.remarks)
     with pytest.raises(NmfdiagError, match="accepted are 1 to 60"):
         small_result.expected_precision(0)
-    with pytest.raises(NmfdiagError, match="no sample 60"):
+    with pytest.raises(NmfdiagError, match="named by whole numbers from 0 to 59"):
         small_result.reasons(60)

@@ -44,6 +44,8 @@ class Reasons:
 class Suspects:
     """What a network says about the labels of its training samples.
 
+    ``n`` samples were scored. A *row* is a place among them, an *index* a sample's number in what was given: the same unless only some were scored.
+
     Attributes:
         given: Given labels (n,).
         score: In [0, 1], higher is more suspicious (n,); 1 where the same input has two labels.
@@ -53,7 +55,10 @@ class Suspects:
         components: Parts of the score as ranks in [0, 1], and the loss, by name (n,).
         noise_rate: The share of wrong labels.
         layers: The layers asked.
-        duplicates: Groups of samples with the same input, those with several labels first.
+        indices: The samples' numbers in what was given (n,), ascending.
+        against_by_layer: How strongly each probed layer speaks against the given label, as log odds for the best other class (n,), by layer in
+            execution order; ``layers`` are those whose probes make the score.
+        duplicates: Groups of indices of samples with the same input, those with several labels first.
         class_names: Names by class, where they are known.
         remarks: What can't be said, or only with care.
         provenance: What it was computed with.
@@ -67,6 +72,8 @@ class Suspects:
     components: Mapping[str, np.ndarray]
     noise_rate: NoiseRate
     layers: tuple[str, ...]
+    indices: np.ndarray
+    against_by_layer: Mapping[str, np.ndarray] = field(default_factory=dict)
     duplicates: tuple[tuple[int, ...], ...] = ()
     class_names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
@@ -76,7 +83,7 @@ class Suspects:
 
     @property
     def order(self) -> np.ndarray:
-        """Samples, the most suspicious first (n,)."""
+        """Rows, the most suspicious first (n,)."""
         return np.lexsort((np.arange(len(self.score)), -self.score))
 
     def to_frame(self) -> "pd.DataFrame":
@@ -85,7 +92,7 @@ class Suspects:
 
         order = self.order
         columns = {
-            "index": order,
+            "index": self.indices[order],
             "given": self.given[order],
             "score": self.score[order],
             "rank": np.arange(1, len(order) + 1),
@@ -116,29 +123,31 @@ class Suspects:
         Raises:
             NmfdiagError: If there is no such sample.
         """
-        if not 0 <= index < len(self.given):
-            raise NmfdiagError(f"There is no sample {index}: accepted are 0 to {len(self.given) - 1}.")
-        given_class, suggested = int(self.given[index]), int(self.suggested[index])
+        (row,) = self.rows([index])
+        given_class, suggested = int(self.given[row]), int(self.suggested[row])
         group = next((group for group in self.duplicates if index in group), ())
         return Reasons(
-            index,
+            int(index),
             given_class,
             suggested,
-            self._nearest(index, given_class, n_nearest),
-            self._nearest(index, suggested, n_nearest),
-            int(self.layers_against[index]),
+            self._nearest(row, given_class, n_nearest),
+            self._nearest(row, suggested, n_nearest),
+            int(self.layers_against[row]),
             len(self.layers),
-            tuple(i for i in group if self.given[i] != given_class),
+            tuple(
+                i
+                for i, repeated_row in zip(group, self.rows(group), strict=True)
+                if self.given[repeated_row] != given_class
+            ),
         )
 
     def cleaned(self, indices: Sequence[int] | None = None) -> np.ndarray:
-        """Return the samples that are left without these; default without as many of the most suspicious as the rate says, if it is clear."""
-        left_out = self._wrong() if indices is None else self._checked(indices)
-        return np.setdiff1d(np.arange(len(self.given)), left_out)
+        """Return the indices that are left without these; default without as many of the most suspicious as the rate says, if it is clear."""
+        return np.delete(self.indices, self._wrong() if indices is None else self.rows(indices))
 
     def relabelled(self, indices: Sequence[int] | None = None) -> np.ndarray:
-        """Return labels (n,) with the suggestion for these samples; default for as many of the most suspicious as the rate says, if it is clear."""
-        changed = self._wrong() if indices is None else self._checked(indices)
+        """Return the labels of :attr:`indices` (n,) with the suggestion for these; default for as many of the most suspicious as the rate says, if it is clear."""
+        changed = self._wrong() if indices is None else self.rows(indices)
         labels = self.given.copy()
         labels[changed] = self.suggested[changed]
         return labels
@@ -172,19 +181,29 @@ class Suspects:
         n = round(self.noise_rate.estimate * len(self.given)) if self.noise_rate.is_clear else 0
         return self.order[:n]
 
-    def _checked(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
-        """Return indices of samples; a mask (n,) of booleans is taken, too."""
+    def rows(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the rows of samples; a mask (n,) of booleans is taken, too.
+
+        Raises:
+            NmfdiagError: If a sample was not scored.
+        """
         array, n = np.asarray(indices), len(self.given)
         if array.dtype == bool and array.shape == (n,):
             return np.flatnonzero(array)
-        if array.size and (array.ndim != 1 or array.dtype.kind not in "iu" or array.min() < 0 or array.max() >= n):
-            raise NmfdiagError(f"Samples are named by whole numbers from 0 to {n - 1}, or by a mask of {n} booleans.")
-        return array.astype(int)
+        if array.size == 0:
+            return np.zeros(0, int)
+        if array.ndim != 1 or array.dtype.kind not in "iu" or not np.isin(array, self.indices).all():
+            first, last = self.indices[[0, -1]]
+            scored = ", as far as they were scored" if last - first >= n else ""
+            raise NmfdiagError(
+                f"Samples are named by whole numbers from {first} to {last}{scored}, or by a mask of {n} booleans."
+            )
+        return np.searchsorted(self.indices, array)
 
-    def _nearest(self, index: int, class_idx: int, n_nearest: int) -> tuple[int, ...]:
+    def _nearest(self, row: int, class_idx: int, n_nearest: int) -> tuple[int, ...]:
         assert self._sketch is not None
         trusted = (self.score <= np.median(self.score)) & (self.given == class_idx)
-        trusted[index] = False
+        trusted[row] = False
         places = np.flatnonzero(trusted)
-        distances = ((self._sketch[places] - self._sketch[index]) ** 2).sum(1)
-        return tuple(map(int, places[np.argsort(distances, kind="stable")[:n_nearest]]))
+        distances = ((self._sketch[places] - self._sketch[row]) ** 2).sum(1)
+        return tuple(map(int, self.indices[places][np.argsort(distances, kind="stable")[:n_nearest]]))

@@ -54,6 +54,7 @@ def suspects(
     labels: Tensor | None = None,
     *,
     layers: Sequence[str] | None = None,
+    per_class: int | None = None,
     class_names: Sequence[str] = (),
     activations: str = "all",
     device: str | None = None,
@@ -67,6 +68,7 @@ def suspects(
         inputs: Training samples (n, ...), prepared as in training, in any form that :func:`nmfdiag.data.samples.as_samples` takes.
         labels: Their given labels (n,); None where ``inputs`` bring them.
         layers: Names of the layers to probe; default all.
+        per_class: Samples of each class to score at most, spread evenly; default all.
         class_names: Names by class.
         activations: As for :func:`nmfdiag.relu_layers`; layers of any activation function can be probed.
         device: Where to compute; default where the network is.
@@ -86,7 +88,8 @@ def suspects(
         raise NmfdiagError("layers is empty: name at least one, or leave it out for all.")
     network = model.model if isinstance(model, SplitNetwork) else model
     inputs, labels = as_samples(inputs, labels, network)
-    inputs = inputs_on(device, inputs)
+    indices = _indices(labels, per_class)
+    inputs, labels = inputs_on(device, inputs[indices]), labels[indices]
     counts, remarks = _class_counts(labels, class_names)
     split = (
         model
@@ -124,10 +127,10 @@ def suspects(
     else:
         remarks.append("No moved copies fit these samples: the score is the probes' alone.")
     score = np.mean(list(components.values()), 0)
-    duplicates = _duplicates(inputs, labels)
-    for group in duplicates:
-        if len(set(labels[list(group)].tolist())) > 1:
-            score[list(group)] = 1.0
+    repeated_rows = _duplicates(inputs, labels)
+    for rows in repeated_rows:
+        if len(set(labels[rows].tolist())) > 1:
+            score[rows] = 1.0
     report(0.9, "swap control")
     if n_outputs < n_classes:
         remarks.append(
@@ -146,7 +149,9 @@ def suspects(
         components=components | {"loss": losses.numpy()},
         noise_rate=noise_rate,
         layers=tuple(layers_probed),
-        duplicates=duplicates,
+        indices=indices,
+        against_by_layer={name: temperatures[name] * margin[name].numpy() for name in probes},
+        duplicates=tuple(tuple(indices[rows].tolist()) for rows in repeated_rows),
         class_names=tuple(map(str, class_names)),
         remarks=(*split.remarks, *remarks, *chance_remarks),
         provenance=provenance(
@@ -161,6 +166,21 @@ def suspects(
         _control=control,
         _sketch=sketch,
     )
+
+
+def _indices(labels: Tensor, per_class: int | None) -> np.ndarray:
+    """Return the samples that are scored, ascending.
+
+    Raises:
+        NmfdiagError: If ``per_class`` is not a positive whole number.
+    """
+    if per_class is None:
+        return np.arange(len(labels))
+    if isinstance(per_class, bool) or not isinstance(per_class, int) or per_class < 1:
+        raise NmfdiagError(f"per_class is {per_class!r}: accepted are whole numbers from 1.")
+    by_class = [np.flatnonzero(labels.numpy() == c) for c in labels.unique().tolist()]
+    spread = [rows[np.linspace(0, len(rows) - 1, min(per_class, len(rows))).round().astype(int)] for rows in by_class]
+    return np.sort(np.concatenate(spread))
 
 
 def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, list[str]]:
@@ -279,15 +299,15 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
         return torch.from_numpy(PCA(n_components, svd_solver="auto", random_state=SEED).fit_transform(flat))
 
 
-def _duplicates(inputs: Tensor, labels: Tensor) -> tuple[tuple[int, ...], ...]:
-    """Return groups of samples with the very same input, those with several labels first."""
+def _duplicates(inputs: Tensor, labels: Tensor) -> list[list[int]]:
+    """Return groups of rows with the very same input, those with several labels first."""
     groups: dict[bytes, list[int]] = defaultdict(list)
     for i, sample in enumerate(inputs.cpu()):
         groups[
             hashlib.blake2b(sample.contiguous().flatten().view(torch.uint8).numpy().tobytes(), digest_size=16).digest()
         ].append(i)
-    repeated = [tuple(group) for group in groups.values() if len(group) > 1]
-    return tuple(sorted(repeated, key=lambda group: (len(set(labels[list(group)].tolist())) == 1, group)))
+    repeated = [group for group in groups.values() if len(group) > 1]
+    return sorted(repeated, key=lambda group: (len(set(labels[group].tolist())) == 1, group))
 
 
 def _chance_remark(agreement: Mapping[str, float], counts: Tensor, n: int) -> list[str]:
