@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from nmfdiag.measures.compression import ablation_curve, compression_curve
     from nmfdiag.measures.compute_profile import LayerProfile, layer_profile
     from nmfdiag.measures.curve import CompressionCurve
+    from nmfdiag.measures.suspects.history import TrainingHistory
     from nmfdiag.measures.suspects.result import Suspects
     from nmfdiag.measures.suspects.suspects import suspects
     from nmfdiag.monitor.callback import MemorizationMonitor
@@ -24,6 +25,7 @@ _HOMES = {
     "LayerProfile": "measures.compute_profile",
     "MemorizationMonitor": "monitor.callback",
     "Suspects": "measures.suspects.result",
+    "TrainingHistory": "measures.suspects.history",
     "ablation_curve": "measures.compression",
     "compression_curve": "measures.compression",
     "diagnose": "diagnosis.diagnose",
@@ -41,6 +43,7 @@ __all__ = [
     "MemorizationMonitor",
     "NmfdiagError",
     "Suspects",
+    "TrainingHistory",
     "__version__",
     "ablation_curve",
     "compression_curve",

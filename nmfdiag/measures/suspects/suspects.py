@@ -9,6 +9,7 @@ every layer that does not yet separate them (:mod:`nmfdiag.measures.suspects.pro
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures
+from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
 from nmfdiag.measures.suspects.moved_copies import Move, mirror_fits, mirrored, moved_margins, moves_of
 from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, SwapControl, swap_control
 from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature, with_classes
@@ -56,6 +58,7 @@ def suspects(
     layers: Sequence[str] | None = None,
     per_class: int | None = None,
     class_names: Sequence[str] = (),
+    history: TrainingHistory | str | Path | Mapping[str, Any] | None = None,
     activations: str = "all",
     device: str | None = None,
     on_progress: Progress | None = None,
@@ -70,13 +73,15 @@ def suspects(
         layers: Names of the layers to probe; default all.
         per_class: Samples of each class to score at most, spread evenly; default all.
         class_names: Names by class.
+        history: What the training saw of each sample, matched by its number: a :class:`TrainingHistory` (as
+            :meth:`nmfdiag.MemorizationMonitor.on_batch` records it), its file, or arrays by name, of which only ``margin`` must be there.
         activations: As for :func:`nmfdiag.relu_layers`; layers of any activation function can be probed.
         device: Where to compute; default where the network is.
         on_progress: Called with the share done and a few words; may raise to cancel.
         **options: ``logits`` and ``channel_dim``, as for :func:`nmfdiag.relu_layers`.
 
     Raises:
-        NmfdiagError: If the samples don't fit the network, hold NaN, or have labels of one class only.
+        NmfdiagError: If the samples don't fit the network, hold NaN, or have labels of one class only, or the history is not theirs.
     """
     report = on_progress or (lambda share, step: None)
     if is_shuffled(inputs):
@@ -89,8 +94,13 @@ def suspects(
     network = model.model if isinstance(model, SplitNetwork) else model
     inputs, labels = as_samples(inputs, labels, network)
     indices = _indices(labels, per_class)
+    n_samples = len(inputs)
     inputs, labels = inputs_on(device, inputs[indices]), labels[indices]
     counts, remarks = _class_counts(labels, class_names)
+    margin_ranks: dict[str, np.ndarray] = {}
+    if history is not None:
+        margin_ranks["history"], history_remarks = history_ranks(history, labels.numpy(), indices, n_samples)
+        remarks += history_remarks
     split = (
         model
         if isinstance(model, SplitNetwork)
@@ -125,8 +135,9 @@ def suspects(
             moves["mirrored"] = mirrored
         components["shift"] = _shift_ranks(split, inputs, labels, moves, report)
     else:
-        remarks.append("No moved copies fit these samples: the score is the probes' alone.")
-    score = np.mean(list(components.values()), 0)
+        remarks.append("No moved copies fit these samples: the score is without them.")
+    components |= margin_ranks
+    score = combined_score(components)
     repeated_rows = _duplicates(inputs, labels)
     for rows in repeated_rows:
         if len(set(labels[rows].tolist())) > 1:
@@ -166,6 +177,11 @@ def suspects(
         _control=control,
         _sketch=sketch,
     )
+
+
+def combined_score(components: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return the mean (n,) of the components' ranks; of a sample that lacks one, that of its others."""
+    return np.asarray(np.nanmean(list(components.values()), 0))
 
 
 def _indices(labels: Tensor, per_class: int | None) -> np.ndarray:
