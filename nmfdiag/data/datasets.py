@@ -45,6 +45,8 @@ class Dataset:
         labels: (n,) int64.
         class_names: One per class.
         notes: Sentences on what was skipped in reading it.
+        rows: The samples' numbers (n,) in the split, the ``.npz`` or the sorted list of images, ascending; None for 0, 1, ...
+        file_names: The samples' paths in the folder or zip; empty where they have none.
     """
 
     name: str
@@ -53,6 +55,8 @@ class Dataset:
     labels: "Tensor"
     class_names: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    rows: "Tensor | None" = None
+    file_names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -125,24 +129,30 @@ def load(
     sides = None if size is None else checked_size(size)
     folder = Path(root or os.environ.get("NMFDIAG_DATA") or "data")
     notes: list[str] = []
+    files: list[tuple[int, str]] = []
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
     elif _passes(path := checked_path(name, "data"), Path.is_file) and is_arrays(path):
         inputs, labels, class_names = load_npz(path, as_stored=as_stored)
     elif _passes(path, Path.is_file) or _passes(path, Path.is_dir):
         inputs, labels, class_names = load_image_folder(
-            path, split, size=sides, limit_per_class=limit_per_class, on_note=notes.append
-        )
+            path, split, size=sides, limit_per_class=limit_per_class, on_note=notes.append,
+            on_image=lambda *file: files.append(file),
+        )  # fmt: skip
     else:
         raise NmfdiagError(f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of {FILES}.")
     if (inputs.ndim not in (2, 4) and not as_stored) or labels.ndim != 1 or len(inputs) != len(labels):
         raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not match.")
-    if limit_per_class is not None:
+    rows = np.array([place for place, _ in files]) if files else np.arange(len(labels))
+    if limit_per_class is not None and not files:
         rows = _first_rows(labels, limit_per_class)
         inputs, labels = inputs[rows], labels[rows]
     y = check_labels(torch.from_numpy(labels.astype(np.int64)), len(class_names))
     x = torch.from_numpy(inputs)
-    return Dataset(name, split, x if sides is None else resize(x, sides), y, class_names, tuple(notes))
+    return Dataset(
+        name, split, x if sides is None else resize(x, sides), y, class_names, tuple(notes),
+        torch.from_numpy(rows), tuple(file_name for _, file_name in files),
+    )  # fmt: skip
 
 
 def _passes(path: Path, check: Callable[[Path], bool]) -> bool:

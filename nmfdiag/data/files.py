@@ -51,6 +51,7 @@ def load_image_folder(
     size: tuple[int, int] | None = None,
     limit_per_class: int | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_image: Callable[[int, str], None] | None = None,
 ) -> Arrays:
     """Read ``class/image`` (or ``split/class/image``) from a folder or zip.
 
@@ -60,6 +61,8 @@ def load_image_folder(
         size: Height and width to which images are resized; by default those of the first image.
         limit_per_class: Largest number of images per class; the first by name are read.
         on_note: Called with a sentence for everything that is skipped.
+        on_image: Called for each image that is read, with its place in the sorted list of all images, and its path in the folder or zip, where
+            bytes that are not UTF-8 are written out.
 
     Returns:
         Images (n, c, h, w) uint8, labels (n,), and class names, with those of empty folders; c is 1 if every image is grey.
@@ -74,13 +77,15 @@ def load_image_folder(
     if on_note is not None:
         for note in notes:
             on_note(note)
+    parent = PurePosixPath()
     if any(len(name.parts) == 3 and name.parts[0] == split for name in readers):
+        parent = PurePosixPath(split)
         readers = {PurePosixPath(*name.parts[1:]): read for name, read in readers.items() if name.parts[0] == split}
     images: list[np.ndarray] = []
     labels: list[int] = []
-    work = 0
+    work = n_before = 0
     for label, names in enumerate(by_class.values()):
-        for name in names[:limit_per_class]:
+        for place, name in enumerate(names[:limit_per_class], n_before):
             try:
                 content = readers[name]()
             except NmfdiagError:
@@ -100,6 +105,9 @@ def load_image_folder(
                 )
             images.append(image)
             labels.append(label)
+            if on_image is not None:
+                on_image(place, str(parent / name).encode(errors="backslashreplace").decode())
+        n_before += len(names)
     if any(image.ndim == 3 for image in images):
         images = [np.repeat(i[..., None], 3, 2) if i.ndim == 2 else i for i in images]
         stacked = np.stack(images).transpose(0, 3, 1, 2)

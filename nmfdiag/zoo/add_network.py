@@ -143,7 +143,10 @@ def add_opened(
     )  # fmt: skip
     report(0.3, "writing")
     samples = opened.inputs if opened.stored is None else opened.stored
-    entry = store(draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False)
+    entry = store(
+        draft, opened.model, samples, opened.given_labels, opened.given_labels, half=False,
+        sample_rows=opened.sample_rows, file_names=opened.file_names,
+    )  # fmt: skip
     refresh()
     report(1.0, "done")
     return entry

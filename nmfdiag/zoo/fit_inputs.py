@@ -188,8 +188,8 @@ def as_outputs(dataset: Dataset, n_outputs: int, output_names: Sequence[str] = (
     return dataset.labels, _all_different([*names, *map(str, range(len(names), n_outputs))])
 
 
-def drawn_rows(labels: Tensor, per_class: int, seed: int) -> Tensor:
-    """Return the rows of up to ``per_class`` samples of each class, drawn at random, ascending."""
+def drawn_rows(labels: Tensor, per_class: int | None, seed: int) -> Tensor:
+    """Return the rows of up to ``per_class`` samples of each class (all for None), drawn at random, ascending."""
     random = torch.Generator().manual_seed(seed)
     of_class = [torch.nonzero(labels == c).flatten() for c in labels.unique()]
     rows_by_class = [rows[torch.randperm(len(rows), generator=random)[:per_class]] for rows in of_class]

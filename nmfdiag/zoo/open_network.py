@@ -56,6 +56,9 @@ class Opened:
         class_names: A name for each output.
         normalization: Description of the inputs' normalisation.
         provenance: Origin of network, weights and samples.
+        sample_rows: The samples' numbers in the user's data (n,), ascending: rows of the ``.npz``, places in the sorted list of images, or
+            numbers in the data set.
+        file_names: The samples' paths in the user's folder or zip (n,); empty where they have none.
         arch: Name of the architecture that builds the network again; empty for the user's code.
         arch_options: Its options.
         stored: The samples before normalisation, as they were read; None where ``inputs`` are these.
@@ -71,6 +74,8 @@ class Opened:
     class_names: tuple[str, ...]
     normalization: str
     provenance: dict[str, str]
+    sample_rows: Tensor = field(kw_only=True)
+    file_names: tuple[str, ...] = ()
     arch: str = ""
     arch_options: dict[str, int] = field(default_factory=dict)
     stored: Tensor | None = None
@@ -86,7 +91,7 @@ def open_checkpoint(
     *,
     normalization: str = AUTO,
     size: int | tuple[int, int] | None = None,
-    per_class: int = 50,
+    per_class: int | None = 50,
     seed: int = 0,
     weights_key: str = "",
 ) -> Opened:
@@ -99,7 +104,7 @@ def open_checkpoint(
         data: Samples that the network was trained on, as :func:`nmfdiag.data.datasets.load` takes them.
         normalization: How inputs were prepared in training: one of :data:`NORMALIZATIONS`, or ``"MEAN,.../STD,..."``.
         size: Height and width to which images are resized.
-        per_class: Samples per class at most.
+        per_class: Samples per class at most, drawn at random; None for all.
         seed: Seeds their choice.
         weights_key: Key of the set of weights in a checkpoint that holds several, such as ``"model_ema"``.
 
@@ -136,7 +141,7 @@ def open_factory(
     weights: str | Path | None = None,
     normalization: str = AUTO,
     size: int | tuple[int, int] | None = None,
-    per_class: int = 50,
+    per_class: int | None = 50,
     seed: int = 0,
     weights_key: str = "",
 ) -> Opened:
@@ -174,7 +179,7 @@ def open_exported(
     trust: bool = False,
     normalization: str = AUTO,
     size: int | tuple[int, int] | None = None,
-    per_class: int = 50,
+    per_class: int | None = 50,
     seed: int = 0,
 ) -> Opened:
     """Open a network that ``torch.export`` has saved (``.pt2``); such a file can run code.
@@ -245,7 +250,7 @@ def open_activations(path: str | Path) -> Opened:
     }
     return Opened(
         printable(path.stem), model, inputs, given_labels, tuple(map(str, range(len(w)))), "none: the inputs are activations", provenance,
-        arch=RECORDED, arch_options=options,
+        sample_rows=torch.arange(len(inputs)), arch=RECORDED, arch_options=options,
     )  # fmt: skip
 
 
@@ -255,7 +260,7 @@ def _of_module(
     data: str | Path,
     normalization: str,
     size: int | tuple[int, int] | None,
-    per_class: int,
+    per_class: int | None,
     seed: int,
 ) -> Opened:
     channels = next((module.in_channels for module in model.modules() if isinstance(module, nn.Conv2d)), None)
@@ -273,11 +278,14 @@ def _of_module(
     return _opened(title, model, dataset, labels, names, note, normalization, per_class, seed)
 
 
-def _read(data: str | Path, size: int | tuple[int, int] | None, per_class: int, *, as_stored: bool = False) -> Dataset:
+def _read(
+    data: str | Path, size: int | tuple[int, int] | None, per_class: int | None, *, as_stored: bool = False
+) -> Dataset:
     """Return samples of a data set, :data:`READ_PER_USED` times as many as will be used."""
-    if per_class < 2:
+    limit = None if per_class is None else READ_PER_USED * per_class
+    if per_class is not None and per_class < 2:
         raise NmfdiagError(f"Every class needs at least 2 samples, got per_class={per_class}.")
-    return load(str(data), "train", size=size, limit_per_class=READ_PER_USED * per_class, as_stored=as_stored)
+    return load(str(data), "train", size=size, limit_per_class=limit, as_stored=as_stored)
 
 
 def _opened(
@@ -288,7 +296,7 @@ def _opened(
     names: tuple[str, ...],
     note: str,
     normalization: str,
-    per_class: int,
+    per_class: int | None,
     seed: int,
 ) -> Opened:
     rows = drawn_rows(labels, per_class, seed)
@@ -313,8 +321,9 @@ def _opened(
         inputs = scaling(samples)
         other_scalings = {} if normalization == AUTO else alternatives(dataset.inputs, scaling)
     shape = "x".join(map(str, dataset.inputs.shape[1:]))
+    drawn_text = "all of them" if per_class is None else f"up to {per_class} a class (seed {seed})"
     provenance = {
-        "samples": f"{len(rows):,} of {printable(Path(dataset.name).name)}, up to {per_class} a class (seed {seed}), each {shape}",
+        "samples": f"{len(rows):,} of {printable(Path(dataset.name).name)}, {drawn_text}, each {shape}",
         **({"images": note} if note else {}),
         **({"files": "; ".join(dataset.notes)} if dataset.notes else {}),
         "normalization": description,
@@ -327,6 +336,8 @@ def _opened(
         names,
         description,
         provenance,
+        sample_rows=rows if dataset.rows is None else dataset.rows[rows],
+        file_names=tuple(dataset.file_names[row] for row in rows) if dataset.file_names else (),
         stored=samples,
         scaling=scaling,
         alternatives=other_scalings,

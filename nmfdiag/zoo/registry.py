@@ -21,6 +21,7 @@ from nmfdiag.errors import NmfdiagError, harmless, printable
 from nmfdiag.zoo.files import ENTRY_FILE, LABELS_FILE, POOLS, WEIGHTS_FILE, sha256_of
 from nmfdiag.zoo.placement import restore
 from nmfdiag.zoo.recipes import Recipe
+from nmfdiag.zoo.sample_names import recorded_samples
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -37,12 +38,16 @@ UNFINISHED_ENTRY = f"{ENTRY_FILE}.part"
 class ProbePool:
     """Training samples of one network, from which its probe batches are drawn.
 
-    ``inputs`` (n, c, h, w) float32, normalised as in training; ``given_labels`` and ``true_labels`` (n,) int64.
+    ``inputs`` (n, c, h, w) float32, normalised as in training; ``given_labels`` and ``true_labels`` (n,) int64; ``sample_rows`` (n,) int64 are
+    the samples' numbers in the training data, ascending, where they were recorded, else in the pool; ``file_names`` are their paths
+    in the folder or zip that they came from, empty where there are none.
     """
 
     inputs: "Tensor"
     given_labels: "Tensor"
     true_labels: "Tensor"
+    sample_rows: "Tensor"
+    file_names: tuple[str, ...] = ()
 
 
 class UnknownNoise(float):
@@ -169,8 +174,9 @@ class ZooEntry:
         labels, pool = self._tensors("labels"), self._tensors("pool")
         try:
             inputs = Normalization(self.mean, self.std)(pool["inputs"])
-            return ProbePool(inputs, labels["given"].long(), labels["true"].long())
-        except (KeyError, RuntimeError) as error:
+            rows, file_names = recorded_samples(labels, len(inputs))
+            return ProbePool(inputs, labels["given"].long(), labels["true"].long(), rows, file_names)
+        except (KeyError, RuntimeError, ValueError, TypeError, RecursionError) as error:
             raise NmfdiagError(f"The probe pool of {self.name} lacks a tensor, or it does not fit: {error}") from None
 
     def _tensors(self, part: str) -> "dict[str, Tensor]":

@@ -1,5 +1,6 @@
 """Write a trained network into a zoo folder, and check that its files are still those that were written."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from nmfdiag.zoo.files import sha256_of
 from nmfdiag.zoo.placement import placed
 from nmfdiag.zoo.recipes import Recipe
 from nmfdiag.zoo.registry import ZooEntry, write_entry
+from nmfdiag.zoo.sample_names import record_samples
 from nmfdiag.zoo.training import Trained, TrainingSet, accuracy, predict, training_set
 
 POOL_SIZE, POOL_BYTES = 1000, 2**21
@@ -61,11 +63,27 @@ def keep(recipe: Recipe, trained: Trained, samples: TrainingSet, train: Dataset,
         trained_with=provenance("torch", "processor", seconds=f"{trained.seconds:.0f}"),
         folder=zoo / recipe.name,
     )
-    return store(draft, trained.model, samples.inputs[pool], samples.labels.given[pool], samples.labels.true[pool])
+    labels = samples.labels
+    return store(
+        draft,
+        trained.model,
+        samples.inputs[pool],
+        labels.given[pool],
+        labels.true[pool],
+        sample_rows=samples.index[pool],
+    )
 
 
 def store(
-    draft: ZooEntry, model: nn.Module, inputs: Tensor, given_labels: Tensor, true_labels: Tensor, *, half: bool = True
+    draft: ZooEntry,
+    model: nn.Module,
+    inputs: Tensor,
+    given_labels: Tensor,
+    true_labels: Tensor,
+    *,
+    half: bool = True,
+    sample_rows: Tensor | None = None,
+    file_names: Sequence[str] = (),
 ) -> ZooEntry:
     """Write a network's files and its record, all of them or none, in place of an earlier one.
 
@@ -76,6 +94,8 @@ def store(
         given_labels: Their given labels (n,).
         true_labels: Their true labels (n,).
         half: Whether weights and inputs are stored in float16 where they fit; else in their precision.
+        sample_rows: The samples' numbers in the training data (n,), ascending, where they are known.
+        file_names: Their paths in the folder or zip that they came from (n,), where there are any.
 
     Returns:
         The draft with hashes and the accuracy of the stored weights; for a user's network that is also its accuracy
@@ -84,8 +104,10 @@ def store(
     Raises:
         NmfdiagError: If a label is above :data:`MAX_LABEL`, or a file can't be written.
     """
+    labels = {"given": given_labels, "true": true_labels}
+    names = record_samples(sample_rows, file_names)
     with placed(draft.folder) as aside:
-        written = _written(replace(draft, folder=aside), model, inputs, given_labels, true_labels, in_half=half)
+        written = _written(replace(draft, folder=aside), model, inputs, labels, names, in_half=half)
     return replace(written, folder=draft.folder)
 
 
@@ -93,19 +115,19 @@ def _written(
     draft: ZooEntry,
     model: nn.Module,
     inputs: Tensor,
-    given_labels: Tensor,
-    true_labels: Tensor,
+    labels: dict[str, Tensor],
+    names: dict[str, Tensor],
     *,
     in_half: bool = True,
 ) -> ZooEntry:
-    largest = int(torch.cat([given_labels, true_labels]).max()) if len(given_labels) else 0
+    largest = max(int(values.max()) if len(values) else 0 for values in labels.values())
     if largest > MAX_LABEL:
         raise NmfdiagError(f"{draft.name} has samples of class {largest:,}, accepted are up to {MAX_LABEL:,}.")
     for path in draft.files.values():
         path.parent.mkdir(parents=True, exist_ok=True)
     convert = _halved if in_half else _copied
     _save({name: convert(value) for name, value in model.state_dict().items()}, draft.files["weights"])
-    _save({"given": given_labels.short(), "true": true_labels.short()}, draft.files["labels"])
+    _save({name: values.short() for name, values in labels.items()} | names, draft.files["labels"])
     _save({"inputs": convert(inputs)}, draft.files["pool"])
     hashed = replace(draft, sha256={part: sha256_of(path) for part, path in draft.files.items()})
     accuracy_on_pool = pool_accuracy(hashed)

@@ -46,7 +46,17 @@ def entry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ZooEntry]:
         torch.manual_seed(0)
         model, inputs = make((1, 8, 8), 3).eval(), torch.randn(24, 1, 8, 8)
         labels = torch.arange(24) % 3
-        opened = Opened("own", model, inputs, labels, ("a", "b", "c"), "none", {"from": "a test"}, arch=ARCH)
+        opened = Opened(
+            "own",
+            model,
+            inputs,
+            labels,
+            ("a", "b", "c"),
+            "none",
+            {"from": "a test"},
+            sample_rows=torch.arange(len(inputs)),
+            arch=ARCH,
+        )
         yield add_opened(NAME, opened, activations="all")
     refresh()
 

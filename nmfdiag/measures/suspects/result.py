@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Suspects:
             execution order; ``layers`` are those whose probes make the score.
         duplicates: Groups of indices of samples with the same input, those with several labels first.
         class_names: Names by class, where they are known.
+        file_names: Paths of the samples (n,), where they are known.
         remarks: What can't be said, or only with care.
         provenance: What it was computed with.
     """
@@ -76,6 +77,7 @@ class Suspects:
     against_by_layer: Mapping[str, np.ndarray] = field(default_factory=dict)
     duplicates: tuple[tuple[int, ...], ...] = ()
     class_names: tuple[str, ...] = ()
+    file_names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     _control: SwapControl | None = field(default=None, repr=False)
@@ -86,13 +88,40 @@ class Suspects:
         """Rows, the most suspicious first (n,)."""
         return np.lexsort((np.arange(len(self.score)), -self.score))
 
+    def numbered(self, numbers: Sequence[int] | np.ndarray, file_names: Sequence[str] = ()) -> "Suspects":
+        """Return the same with other numbers for the samples, such as those that they have in a file of which a part was read.
+
+        Args:
+            numbers: The new number of each sample that was given, ascending.
+            file_names: The path of each sample that was given, where it has one.
+
+        Raises:
+            NmfdiagError: If the numbers don't ascend, or there are too few.
+        """
+        new = np.asarray(numbers)
+        last = int(self.indices[-1])
+        if new.ndim != 1 or new.dtype.kind not in "iu" or len(new) <= last or (np.diff(new) <= 0).any():
+            raise NmfdiagError(f"The samples' numbers must be at least {last + 1} whole numbers that ascend.")
+        if file_names and len(file_names) != len(new):
+            raise NmfdiagError(f"There are {len(file_names)} file names for {len(new)} samples.")
+        return replace(
+            self,
+            indices=new[self.indices],
+            duplicates=tuple(tuple(new[list(group)].tolist()) for group in self.duplicates),
+            file_names=tuple(file_names[i] for i in self.indices) if file_names else (),
+        )
+
     def to_frame(self) -> "pd.DataFrame":
-        """Return one row per sample, the most suspicious first: index, given, score, rank, suggested, confidence, layers_against, components."""
+        """Return one row per sample, the most suspicious first: index, given, score, rank, suggested, confidence, layers_against, components.
+
+        Where file names are known, they are the column ``file`` behind ``index``.
+        """
         import pandas as pd
 
         order = self.order
         columns = {
             "index": self.indices[order],
+            **({"file": [self.file_names[row] for row in order]} if self.file_names else {}),
             "given": self.given[order],
             "score": self.score[order],
             "rank": np.arange(1, len(order) + 1),
