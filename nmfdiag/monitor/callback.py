@@ -18,10 +18,12 @@ from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import leading_method
 from nmfdiag.measures.stopping import ALARM_VALUES, PATIENCE, Standing
+from nmfdiag.measures.suspects.history import TrainingHistory
 from nmfdiag.monitor.distributed import Ranks, runnable_alone, without_collectives
 from nmfdiag.monitor.epoch_probe import LayerValues, Probe
 from nmfdiag.monitor.run_file import RunFile
 from nmfdiag.monitor.run_reader import MOST_EPOCHS, current_epochs, layer_means
+from nmfdiag.monitor.sample_recorder import SampleRecorder
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.recipes import Recipe
 
@@ -29,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 OVERHEAD = 0.05
 """Default of the share of the training time that measuring may take."""
+RECORDED = 0.5
+"""Part of that share that :meth:`MemorizationMonitor.on_batch` may take; measuring epochs takes the rest."""
 OWN_KEYS = ("self", "model", "epoch", "curves", "seconds", "should_stop", "put_aside")
 """Names in a line that logged values don't get: they become ``logged_epoch``, for instance."""
 Writer = Callable[[dict[str, float], int], None]
@@ -44,6 +48,9 @@ class MemorizationMonitor:
         train_one_epoch(model)
         monitor.on_epoch_end(model, epoch)
     ```
+
+    With one more line in the loop, ``monitor.on_batch(indices, logits, labels)``, the training's history of each sample is recorded as well, for
+    :func:`nmfdiag.suspects`; :class:`nmfdiag.monitor.Indexed` adds the samples' numbers to a data set.
 
     Measuring never affects the training: the network's mode, gradients, buffers and every random state are left as they
     were, and an error while measuring is logged, once for each kind, not raised.
@@ -62,7 +69,8 @@ class MemorizationMonitor:
         measure: Value that :attr:`should_stop` uses: ``"relative"`` (AuC over the batch's uncompressed accuracy, mean over layers),
             ``"auc"``, or ``"first"`` (accuracy at k = 1).
         patience: Number of consecutive measurements without a higher value before :attr:`should_stop` is set.
-        overhead: Share of the training time that measuring may take at most: epochs are skipped where it would take more.
+        overhead: Share of the training time that measuring and :meth:`on_batch` may take at most: epochs are skipped where they would take
+            more.
         methods: ``"nmf"``, ``"signed"`` (signed NMF, our extension to activations that can be negative), and ``"random"`` for the
             baseline; default NMF, signed where ``activations`` is ``"all"``, and the baseline.
         writers: Functions that get the values of every measurement; one that fails is logged and called again at the next.
@@ -117,6 +125,7 @@ class MemorizationMonitor:
         self.alarm = ""
         self._since, self._trained, self._cost = time.perf_counter(), 0.0, 0.0
         self._reported: set[tuple[str, str]] = set()
+        self._recorder, self._recorded = SampleRecorder(RECORDED * overhead), 0.0
         self._ranks = Ranks()
         self._file: RunFile | None = None
         if folder is not None:
@@ -138,7 +147,8 @@ class MemorizationMonitor:
         Returns:
             The epoch's line.
         """
-        self._trained += time.perf_counter() - self._since
+        seconds = time.perf_counter() - self._since
+        self._trained += seconds
         line: dict[str, Any] = {"epoch": epoch, "curves": {}}
         measures, number = False, -1
         try:
@@ -148,6 +158,8 @@ class MemorizationMonitor:
                 number = whole_number(epoch)
                 line = {"epoch": number, **_numbers(logs), "curves": {}}
                 self.history.append(line)
+                with self._harmless("record all samples of", number):
+                    self._recorder.end_epoch(number, seconds, self._history_path() if measures else None)
             if measures and number >= 0:
                 self._record(model, line)
             elif self._file is not None and not measures:
@@ -160,8 +172,46 @@ class MemorizationMonitor:
             self._since = time.perf_counter()
         return line
 
+    def on_batch(self, indices: Any, logits: Any, labels: Any) -> None:
+        """Record how surely the samples of a training batch are predicted as given, for :attr:`training_history`.
+
+        ```python
+        for indices, x, y in DataLoader(nmfdiag.monitor.Indexed(training_set), 64, shuffle=True):
+            logits = model(x)
+            monitor.on_batch(indices, logits, y)
+        ```
+
+        It costs a copy of the logits; a GPU is not waited for. Where it would take more than half of ``overhead``, whole epochs are skipped and
+        counted. After each recorded epoch the history is written beside the run's file, as ``history-ID.npz`` with the ``id`` of its header. Where
+        several processes train one network, each records the samples that it sees, and the one that measures writes its own.
+
+        Args:
+            indices: The samples' numbers (m,) in the training set: a tensor, an array or a list. A sample that comes several times in an
+                epoch counts by its mean, and as fitted if it is predicted as given each time.
+            logits: The network's logits (m, classes), or its output if one tensor in it may be the logits; of any precision, on any device.
+            labels: The labels (m,) that they are trained with, or one-hot rows (m, classes). Samples with other rows, as mixup makes them, have no
+                given label and are left out.
+        """
+        with self._harmless("record a batch after", len(self.history)):
+            self._recorder.add(indices, logits, labels)
+
+    @property
+    def training_history(self) -> TrainingHistory:
+        """What :meth:`on_batch` recorded in the epochs that have ended.
+
+        Raises:
+            NmfdiagError: If nothing was recorded.
+        """
+        return self._recorder.history()
+
+    def _history_path(self) -> Path | None:
+        return None if self._file is None else self._file.neighbour("history", "npz")
+
     def finish(self, **result: float) -> None:
         """Write that training has ended, and its result: the dashboard then no longer waits for the next epoch."""
+        with self._harmless("write the samples' history after", len(self.history)):
+            if self._ranks.measures and (path := self._history_path()) is not None:
+                self._recorder.write(path)
         with self._harmless("write the end of the run after", len(self.history)):
             if self._file is not None and self._ranks.measures:
                 self._file.write({"result": {"epochs": len(current_epochs(self.history)), **_numbers(result)}})
@@ -212,7 +262,8 @@ class MemorizationMonitor:
                 log("nmfdiag could not %s epoch %s%s; training goes on.", task, epoch, reason, exc_info=not is_ours)
 
     def _is_affordable(self) -> bool:
-        return not self._cost or self._cost <= self.overhead * self._trained
+        recorded = self._recorder.spent - self._recorded
+        return not self._cost or self._cost + recorded <= self.overhead * (self._trained - recorded)
 
     def _record(self, model: nn.Module, line: dict[str, Any]) -> None:
         """Measure an epoch, update the alarm, write the line and call the writers."""
@@ -221,7 +272,7 @@ class MemorizationMonitor:
             began = time.perf_counter()
             with self._harmless("measure", epoch):
                 line["curves"] = self._measure(runnable_alone(model))
-            self._cost, self._trained = time.perf_counter() - began, 0.0
+            self._cost, self._trained, self._recorded = time.perf_counter() - began, 0.0, self._recorder.spent
             if line["curves"]:
                 line["seconds"] = round(self._cost, 4)
         with self._harmless("judge", epoch):

@@ -51,11 +51,14 @@ class RunFile:
         Raises:
             OSError: If they can't be written.
         """
-        if self._process != os.getpid():  # a copy of a monitor in another process is another run
-            self.discard()
-            self._become_new()
+        self._own_process()
         self._lines.append(dict(line))
         self._write_pending()
+
+    def neighbour(self, stem: str, suffix: str) -> Path:
+        """Return the path of another file of this run, in its folder: ``STEM-ID.SUFFIX``, with the ``id`` of the run's header."""
+        self._own_process()
+        return self.folder / f"{stem}-{self._lines[0]['id']}.{suffix}"
 
     def discard(self) -> None:
         """Remove the file if it has only a header."""
@@ -65,6 +68,12 @@ class RunFile:
             if is_own:
                 self._path.unlink()
         self._written = 0
+
+    def _own_process(self) -> None:
+        """Become another run if this is a copy in another process."""
+        if self._process != os.getpid():
+            self.discard()
+            self._become_new()
 
     def _become_new(self) -> None:
         self._process = os.getpid()

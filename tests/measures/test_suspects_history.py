@@ -53,7 +53,7 @@ def test_a_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     record = TrainingHistory.from_arrays({"margin": MARGIN, "epochs": [4, 4, 3, 4], "n_epochs": 4, "n_skipped": 17})
     record.save(tmp_path / "history-1.npz")
     again = TrainingHistory.load(str(tmp_path))
-    for name in ("margin", "epochs", "confidence", "stayed", "given"):
+    for name in ("margin", "epochs", "confidence", "forgotten", "given"):
         assert np.array_equal(getattr(again, name), getattr(record, name), equal_nan=name == "confidence")
     assert "4 samples over 4 recorded epochs; 17 skipped batches" in again.statement
     record.save(tmp_path / "history-2.npz")
@@ -77,7 +77,6 @@ def test_samples_that_were_trained_with_another_label_have_no_history() -> None:
         ({"margin": [1.0, np.nan, 2, 3]}, "NaN or infinite for 1 sample with"),
         ({"margin": MARGIN, "epochs": [1, 2, 3]}, r"epochs has the shape \(3,\)"),
         ({"margin": MARGIN, "epochs": [1, 2, -3, 1]}, "count from 0"),
-        ({"margin": MARGIN, "stayed": [0, 1, 1, 1]}, "stayed must be booleans"),
         ({"margin": MARGIN, "given": [0.5, 1, 0, 1]}, "given must be whole numbers"),
         ({"margin": ["a", "b", "c", "d"]}, "margin must be numbers"),
         ({"margin": [[1.0, 2], [3, 4]]}, "one number per sample"),

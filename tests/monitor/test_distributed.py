@@ -1,5 +1,6 @@
 """Trainings that processes share: one measures and writes, all stop together or none, and nobody waits for who doesn't come."""
 
+import itertools
 import json
 import socket
 from pathlib import Path
@@ -99,6 +100,7 @@ class Group:
         )  # fmt: skip
         monkeypatch.setattr(distributed, "dist", stand_in)
         monkeypatch.setattr(distributed, "LONGEST_WAIT", 0.2)
+        monkeypatch.setattr(distributed, "_numbers", itertools.count(1))  # 0 is the members' own
 
     def member(self, rank: int) -> Ranks:
         self.rank = rank

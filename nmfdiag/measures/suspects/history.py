@@ -28,7 +28,6 @@ class TrainingHistory:
         confidence: Softmax probability of the given label, mean over epochs; NaN where unknown.
         loss: Cross-entropy, mean over epochs, in nats; NaN where unknown.
         first_fitted: First epoch in which it was predicted as given; -1 if never.
-        stayed: Whether it was predicted as given in every epoch after that in which it was seen.
         forgotten: How often it was no longer predicted as given after an epoch in which it was.
         given: The label that it was trained with last; -1 where unknown.
         n_epochs: Number of epochs that were recorded.
@@ -46,7 +45,6 @@ class TrainingHistory:
     confidence: np.ndarray
     loss: np.ndarray
     first_fitted: np.ndarray
-    stayed: np.ndarray
     forgotten: np.ndarray
     given: np.ndarray
     n_epochs: int = 0
@@ -57,8 +55,8 @@ class TrainingHistory:
         for name, kinds in KINDS.items():
             values = np.asarray(getattr(self, name))
             if values.dtype.kind not in kinds:
-                article = "numbers" if "f" in kinds else "whole numbers" if "i" in kinds else "booleans"
-                raise NmfdiagError(f"A history's {name} must be {article}, got {values.dtype}.")
+                accepted = "numbers" if "f" in kinds else "whole numbers"
+                raise NmfdiagError(f"A history's {name} must be {accepted}, got {values.dtype}.")
             if values.shape != (n,):
                 raise NmfdiagError(
                     f"A history has one row per sample: {name} has the shape {values.shape}, margin has {np.shape(self.margin)}."
@@ -72,6 +70,11 @@ class TrainingHistory:
 
     def __len__(self) -> int:
         return len(self.margin)
+
+    @property
+    def stayed(self) -> np.ndarray:
+        """Whether each sample (n,) was predicted as given from its first fitted epoch on, whenever it was seen."""
+        return (self.first_fitted != NEVER) & (self.forgotten == 0)
 
     @property
     def statement(self) -> str:
@@ -101,7 +104,6 @@ class TrainingHistory:
             "confidence": np.full(len(margin), np.nan),
             "loss": np.full(len(margin), np.nan),
             "first_fitted": np.full(len(margin), NEVER),
-            "stayed": np.zeros(len(margin), bool),
             "forgotten": np.zeros(len(margin), np.int64),
             "given": np.full(len(margin), NEVER),
         }
@@ -158,8 +160,8 @@ class TrainingHistory:
 
 
 KINDS = {
-    "epochs": "iu", "margin": "fiu", "confidence": "fiu", "loss": "fiu", "first_fitted": "iu", "stayed": "b",
-    "forgotten": "iu", "given": "iu",
+    "epochs": "iu", "margin": "fiu", "confidence": "fiu", "loss": "fiu", "first_fitted": "iu", "forgotten": "iu",
+    "given": "iu",
 }  # fmt: skip
 """Kinds of NumPy's types that each array may have."""
 NAMES = tuple(entry.name for entry in fields(TrainingHistory))
