@@ -235,3 +235,38 @@ def test_a_second_network_is_drawn_beside_and_opened_by_a_click(page: Page) -> N
     columns.nth(1).locator(".scatterlayer .point").first.click(force=True)
     expect(page.get_by_role("heading", name="How robust is fc1")).to_be_visible()
     expect(page.get_by_text("digits · mlp · p = 1 · seed 1")).to_be_visible()
+
+
+def test_a_suspect_is_looked_at_marked_and_exported(page: Page) -> None:
+    page.goto("/suspects?arch=mlp&p=0.2")
+    wait_until_computed(page)
+    cards = page.locator(".st-key-suspects_grid button")
+    expect(cards).to_have_count(30)
+    page.wait_for_function(
+        "[...document.querySelectorAll('.st-key-suspects_grid img')].every(e => e.naturalWidth == 96)"
+    )
+    page.get_by_role("combobox", name="given class").fill("7")
+    page.get_by_role("option", name="7", exact=True).click()
+    page.wait_for_url("**given=7**")
+    wait_until_idle(page)
+    expect(cards.first).to_contain_text("7 →")
+    cards.nth(1).click()
+    page.wait_for_url("**sample=**")
+    sample = page.url.partition("sample=")[2].partition("&")[0]
+    expect(page.get_by_text(f"Sample {sample}:")).to_be_visible()
+    expect(page.get_by_role("img", name=f"image of sample {sample}").first).to_be_visible()
+    wait_until_idle(page)
+    page.keyboard.press("w")
+    expect(page.get_by_text("1 of 1 marked labels are wrong: 100 %")).to_be_visible()
+    expect(cards.nth(1)).to_contain_text("wrong")
+    wait_until_idle(page)
+    page.get_by_role("button", name="Fine").click()
+    expect(page.get_by_text("1 of 2 marked labels are wrong: 50 %")).to_be_visible()
+    wait_until_idle(page)
+    page.get_by_role("button", name="Export samples").click()
+    with page.expect_download() as table:
+        page.get_by_role("button", name="Marks (CSV)").click()
+    assert table.value.suggested_filename == "digits-mlp-p0.2-s0_marks.csv"
+    rows = list(csv.DictReader(table.value.path().open()))
+    assert {row["index"]: row["mark"] for row in rows}[sample] == "wrong" and {row["given"] for row in rows} == {"7"}
+    assert [row["new_label"] != "" for row in rows] == [row["mark"] == "wrong" for row in rows]

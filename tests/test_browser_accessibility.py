@@ -22,6 +22,7 @@ PAGES = {
     "phases": [f"/phases?{LIGHT}"],
     "classes": [f"/classes?{LIGHT}"],
     "reconstruction": [f"/reconstruction?{LIGHT}"],
+    "suspects": [f"/suspects?{LIGHT}"],
     "stopping": ["/stopping"],
     "evidence": ["/evidence"],
     "generalization": ["/generalization"],

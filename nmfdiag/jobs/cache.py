@@ -21,9 +21,13 @@ from nmfdiag.jobs.requests import RuntimeResult
 from nmfdiag.jobs.safe_disk import DATABASE, FAILURES, KEPT, Database, Row, is_damage, opened
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
+from nmfdiag.measures.suspects.result import Suspects
 
-RESULTS: dict[str, Any] = {c.__name__: c for c in (CompressionCurve, RuntimeResult, SupportCover)}
-"""Each kind of result under the name in its record; a record without a name is a curve."""
+RESULTS: dict[str, Any] = {
+    **{kind.__name__: kind.from_dict for kind in (CompressionCurve, RuntimeResult, SupportCover)},
+    Suspects.__name__: Suspects.from_payload,
+}
+"""The function that reads each kind of result, under the name in its record; a record without a name is a curve."""
 HASH_LENGTH = 64
 UNSAVED_BYTES = 64 * 2**20
 """Bytes of results that could not be written and are held in memory."""
@@ -124,14 +128,15 @@ class CurveCache:
             self.drop(damaged)
         return results
 
-    def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover) -> None:
+    def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover | Suspects) -> None:
         """Keep a result; others see it once it is on the disk, or can't be written.
 
         Raises:
             NmfdiagError: If its provenance says that it was computed from something else than what the key stands for.
         """
         _check_origin(key, result)
-        content = json.dumps({"result": type(result).__name__, **result.to_dict()}).encode()
+        record = result.to_payload() if isinstance(result, Suspects) else result.to_dict()
+        content = json.dumps({"result": type(result).__name__, **record}).encode()
         with self._lock:
             self._unsaved.pop(key, None)
             self._unsaved[key] = hashlib.sha256(content).hexdigest().encode() + content
@@ -297,7 +302,7 @@ def _result(key: str, stored: bytes | Exception) -> Any:
         if hashlib.sha256(content).hexdigest().encode() != stored[:HASH_LENGTH]:
             raise NmfdiagError("Its content is not what was written.")
     record = json.loads(content)
-    result = RESULTS[record.pop("result", "CompressionCurve")].from_dict(record)
+    result = RESULTS[record.pop("result", "CompressionCurve")](record)
     _check_origin(key, result)
     return result
 

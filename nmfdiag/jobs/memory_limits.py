@@ -145,16 +145,17 @@ def release_memory() -> None:
 
 def _advice(request: Any, share: float, device: str) -> str:
     samples = int(getattr(request, "per_class", 0) * share)
-    tips = []
+    tips, is_whole = [], getattr(request, "unit", "") == "networks"
     if samples >= 2:
         tips.append(f"at most {samples} samples a batch (now {request.per_class})")
     if getattr(request, "grid", "") == "full":
         tips.append("the coarse rank grid")
-    if getattr(request, "method", "nmf") != "random":
+    if getattr(request, "method", "nmf") != "random" and not is_whole:
         tips.append("a deeper layer, which has fewer rows")
     if device != "cpu":
         tips.append("the CPU")
-    return f"Take {', or '.join(tips or ['a smaller layer'])}."
+    fallback = "fewer samples" if is_whole else "a smaller layer"
+    return f"Take {', or '.join(tips or [fallback])}."
 
 
 def _system_bytes(root: Path) -> int | None:

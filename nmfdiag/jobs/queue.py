@@ -12,18 +12,19 @@ from typing import Any, TypeVar
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.memory_limits import memory_message, out_of_memory, release_memory
-from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest
+from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest, SuspectsRequest
 
 CLOSING_SECONDS = 3
 """Seconds to wait for the worker when a queue is closed."""
 _COMPUTING = threading.Lock()
 """Lock of all queues of the process: memory and time of a computation are known only if it runs alone."""
-R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest)
+R = TypeVar("R", CurveRequest, RuntimeRequest, SupportRequest, SuspectsRequest)
 
 COMPUTED_BY = {
     "CurveRequest": ("nmfdiag.jobs.compute", "compute"),
     "RuntimeRequest": ("nmfdiag.jobs.time_nmf", "measure"),
     "SupportRequest": ("nmfdiag.jobs.cover_support", "cover"),
+    "SuspectsRequest": ("nmfdiag.jobs.score_labels", "score"),
 }
 """Module and function that answer a type of request. By name: only the worker imports them, because they import torch, and a
 request is recognised even after Streamlit has reloaded its edited module."""
@@ -40,12 +41,16 @@ class _Task:
 
 @dataclass(frozen=True)
 class Status:
-    """Progress of a list of requests. ``running`` describes the one that is being computed; empty if none is."""
+    """Progress of a list of requests.
+
+    ``running`` describes the one that is being computed; empty if none is. ``share`` is how much of that one is done, in [0, 1].
+    """
 
     done: int
     total: int
     running: str
     failed: dict[str, str]
+    share: float = 0.0
 
     @property
     def finished(self) -> bool:
@@ -64,7 +69,7 @@ class Jobs:
         self._lock = threading.Condition()
         self._waiting: dict[str, _Task] = {}
         self._running: dict[str, _Task] = {}
-        self._activity = ""
+        self._activity, self._share = "", 0.0
         self._failed: dict[str, str] = {}
         self._closed = False
         self._worker = threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True)
@@ -122,9 +127,10 @@ class Jobs:
         with self._lock:
             pending = self._waiting.keys() | self._running.keys()
             failed = {key: self._failed[key] for key in keys if key in self._failed}
-            running = self._activity if any(key in self._running for key in keys) else ""
+            is_running = any(key in self._running for key in keys)
+            running, share = (self._activity, self._share) if is_running else ("", 0.0)
             left = sum(key in pending for key in keys)
-        return Status(len(keys) - left - len(failed), len(keys), running, failed)
+        return Status(len(keys) - left - len(failed), len(keys), running, failed, share)
 
     def busy(self, requests: Iterable[Request]) -> bool:
         """Return whether any of these is queued or being computed."""
@@ -189,7 +195,7 @@ class Jobs:
             }
         for key in group:
             del self._waiting[key]
-        self._activity = f"{task.request.layer} of {task.request.entry}"
+        self._activity, self._share = f"{task.request.layer} of {task.request.entry}", 0.0
         return group
 
     def _compute(self, group: dict[str, _Task]) -> None:
@@ -199,9 +205,10 @@ class Jobs:
             return
         request = next(iter(tasks.values())).request
 
-        def report(_share: float, text: str) -> None:
+        def report(share: float, text: str) -> None:
             if all(task.stop.is_set() for task in tasks.values()):
                 raise Cancelled
+            self._share = min(max(share, 0.0), 1.0)
             self._activity = f"{request.layer} of {request.entry}: {text}"
 
         if len(tasks) > 1:

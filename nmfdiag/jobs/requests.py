@@ -1,7 +1,8 @@
 """What can be computed, as frozen records of primitives that can be hashed, sent and stored, and the key of each in the cache.
 
 Nothing here needs torch. Answers: :class:`nmfdiag.measures.curve.CompressionCurve` for a :class:`CurveRequest`,
-:class:`nmfdiag.measures.support.cover.SupportCover` for a :class:`SupportRequest`, :class:`RuntimeResult` for a :class:`RuntimeRequest`.
+:class:`nmfdiag.measures.support.cover.SupportCover` for a :class:`SupportRequest`, :class:`RuntimeResult` for a :class:`RuntimeRequest`,
+:class:`nmfdiag.measures.suspects.result.Suspects` for a :class:`SuspectsRequest`.
 """
 
 import hashlib
@@ -18,8 +19,8 @@ from nmfdiag.measures.support.cover import CHANNELS, ROWS
 from nmfdiag.version import __version__
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
-SCHEMA, SUPPORT_SCHEMA = 3, 1
-"""Version of the code's answers, of curves and timings and of supports: raise it when the same request gets another answer."""
+SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA = 3, 1, 1
+"""Version of the code's answers, of curves and timings, of supports and of suspects: raise it when the same request gets another answer."""
 MULTI_CLASS = -1
 """``class_idx`` of a batch of all classes."""
 GRIDS = ("full", "coarse")
@@ -130,7 +131,19 @@ class RuntimeRequest(_Request):
     seed: int = 0
 
 
-Request = CurveRequest | SupportRequest | RuntimeRequest
+@dataclass(frozen=True)
+class SuspectsRequest(_Request):
+    """The wrong labels among all samples that are kept of a network; ``layer`` stands for it in sentences."""
+
+    unit: ClassVar[str] = "networks"
+    schema: ClassVar[int] = SUSPECTS_SCHEMA
+    prefix: ClassVar[tuple[str, ...]] = ("suspects",)
+    layer: ClassVar[str] = "labels"
+
+    entry: str
+
+
+Request = CurveRequest | SupportRequest | RuntimeRequest | SuspectsRequest
 
 
 @dataclass(frozen=True)

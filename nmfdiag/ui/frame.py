@@ -36,6 +36,7 @@ def pages() -> dict[str, list]:
             st.Page("pages/curves.py", title="k vs accuracy", icon=":material/show_chart:"),
             st.Page("pages/phases.py", title="Layer phases", icon=":material/layers:"),
             st.Page("pages/classes.py", title="Classes", icon=":material/category:"),
+            st.Page("pages/suspects.py", title="Suspects", icon=":material/flag:"),
             st.Page("pages/reconstruction.py", title="Reconstruction error", icon=":material/compress:"),
             st.Page("pages/stopping.py", title="Early stopping", icon=":material/stop_circle:"),
         ],

@@ -161,8 +161,9 @@ def _draw_progress(queue: Jobs, requests: Requests, n_results: int, n_failed: in
     status = queue.status(requests)
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")
-        text = f"{status.done} of {status.total} {requests[0].unit}. {status.running or 'Waiting its turn.'}"
-        left.progress(status.done / status.total, for_markdown(text))
+        so_far = f"{status.done} of {status.total} {requests[0].unit}. " if status.total > 1 else ""
+        text = f"{so_far}{status.running or 'Waiting its turn.'}"
+        left.progress(min(1.0, (status.done + status.share) / status.total), for_markdown(text))
         if right.button(
             "Cancel", key=f"_{place}Cancel", width="stretch", on_click=_cancel, args=(queue, requests, place)
         ):

@@ -22,6 +22,7 @@ from nmfdiag.zoo.registry import ZooEntry
 PAGES = {
     "curves": ("k vs accuracy", ":material/show_chart:"),
     "classes": ("Classes", ":material/category:"),
+    "suspects": ("Suspects", ":material/flag:"),
     "phases": ("Layer phases", ":material/layers:"),
     "ablation": ("Ablation", ":material/content_cut:"),
     "support": ("Support", ":material/apps:"),

@@ -13,6 +13,7 @@ from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
 BATCH_HELP = "Samples that share a given label, once for each class (the band is over classes), or a mixture of all."
 GRID_HELP = "Full: two ranks a doubling. Coarse: one, in half the time."
+SOLVER_HELP = "HALS is fast; MU are the paper's multiplicative updates."
 BESIDE_HELP = "A second network, drawn to the right of these."
 AXIS_HELP = (
     "Of the plots, and of the area under them: AuC over log k tells curves apart that are right from small ranks on."
@@ -56,13 +57,15 @@ def sidebar(without: Collection[str] = ()) -> Choice:
                 counterpart = zoo.get(select_one("beside", [ALONE, *zoo], "beside", help=BESIDE_HELP))
             if "methods" not in without:
                 methods = select_several("methods", all_methods, "methods", methods, help=METHODS[methods[0]].help)
-            axis = select_one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
-            per_class = select_one("samples a batch", [10, 20, 30, 50], "n", default=1)
+            axis, per_class, solver = "linear", 20, "hals"
+            if "axis" not in without:
+                axis = select_one("rank axis", ["linear", "log"], "axis", help=AXIS_HELP)
+            if "n" not in without:
+                per_class = select_one("samples a batch", [10, 20, 30, 50], "n", default=1)
             if "grid" not in without:
                 grid = select_one("rank grid", GRIDS, "grid", help=GRID_HELP)
-            solver = select_one(
-                "NMF solver", ["hals", "mu"], "solver", help="HALS is fast; MU are the paper's multiplicative updates."
-            )
+            if "solver" not in without:
+                solver = select_one("NMF solver", ["hals", "mu"], "solver", help=SOLVER_HELP)
             device = select_one("device", ["auto", "cpu"], "device", help="auto: the GPU where there is one.")
     per_class = min(per_class, networks[0].pool_per_class or per_class)
     return Choice(networks, layer, batch, tuple(methods), per_class, grid, solver, axis, device, counterpart)

@@ -107,6 +107,28 @@ def select_several(
     return list(values) or list(default[:1])
 
 
+def select_number(label: str, key: str, high: int, *, placeholder: str = "", help: str | None = None) -> int | None:
+    """Draw a field for a whole number from 0 to ``high``.
+
+    Returns:
+        The URL's number, the last one, or None where none was entered.
+    """
+    numbers = st.session_state["_link"].pop(key, [])
+    if numbers and not (numbers[-1].isascii() and numbers[-1].isdigit() and int(numbers[-1][:18]) <= high):
+        note = f"The link asks for {label} {numbers[-1][:MOST_CHARACTERS]}: there are 0 to {high:,}."
+        st.session_state.setdefault("_new_notes", []).append(note)
+    has_value = _restore_value(key)
+    if isinstance(value := st.session_state.get(key), int) and not 0 <= value <= high:
+        set_widgets({key: None})
+        has_value = True
+    number = st.number_input(
+        label, 0, high, step=1, key=key, bind="query-params", placeholder=placeholder, help=help,
+        **({} if has_value else {"value": None}),
+    )  # fmt: skip
+    _keep_value(key, number)
+    return number
+
+
 def _restore_value(key: str, format_func: Callable[[Any], str] = str) -> bool:
     """Return whether the widget was set and not drawn since, so that it must not get a default too.
 

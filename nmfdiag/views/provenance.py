@@ -14,9 +14,10 @@ def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
     seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
     long = f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
-    return (
-        f"{len(results)} {unit}, {choice.batch_text}; {long} s of computing on {', '.join(devices)}, kept in the cache."
-    )
+    subject = f"{len(results)} {unit}, {choice.batch_text}"
+    if unit == "networks":
+        subject = f"{sum(len(r.given) for r in results.values()):,} samples"
+    return f"{subject}; {long} s of computing on {', '.join(devices)}, kept in the cache."
 
 
 def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:

@@ -184,7 +184,7 @@ def test_another_page_is_opened_with_this_network(home: Path) -> None:
     assert app.title[0].value == "Which classes are memorised?" and "mine · mlp" in texts(app)
 
 
-@pytest.mark.parametrize("name", ["curves", "phases", "classes", "reconstruction", "ablation", "support"])
+@pytest.mark.parametrize("name", ["curves", "phases", "classes", "reconstruction", "ablation", "support", "suspects"])
 def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None:
     copy_network("mine", home / "zoo")
     app = settled(

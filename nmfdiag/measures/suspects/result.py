@@ -10,6 +10,7 @@ import numpy as np
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.suspects.noise_rate import NoiseRate, SwapControl
+from nmfdiag.measures.suspects.stored import PrecisionTable, StoredSuspects
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,7 +42,7 @@ class Reasons:
 
 
 @dataclass(frozen=True)
-class Suspects:
+class Suspects(StoredSuspects):
     """What a network says about the labels of its training samples.
 
     ``n`` samples were scored. A *row* is a place among them, an *index* a sample's number in what was given: the same unless only some were scored.
@@ -80,7 +81,7 @@ class Suspects:
     file_names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
-    _control: SwapControl | None = field(default=None, repr=False)
+    _control: SwapControl | PrecisionTable | None = field(default=None, repr=False)
     _sketch: np.ndarray | None = field(default=None, repr=False)
 
     @property

@@ -1,0 +1,149 @@
+"""Sentences of the page *Suspects*."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from nmfdiag.measures.suspects.ranking_quality import RankingQuality
+from nmfdiag.measures.suspects.result import Reasons, Suspects
+from nmfdiag.text import join, plural
+from nmfdiag.views.suspects.marks import Mark, precision_of
+from nmfdiag.views.suspects.tables import SCORE, class_name, counts_by_class, n_look_wrong
+from nmfdiag.zoo.registry import ZooEntry
+
+CHANCE = 0.05
+"""Probability, shared by all classes, below which a class's excess of suspects is more than chance."""
+SESSION_NOTE = (
+    "Marks stay in this tab, also when you look at another page; a reload of the tab loses them, an export keeps them."
+)
+
+NOTHING_MARKED = "Nothing is marked yet. Mark samples wrong, fine or unsure, by button or by key (W, F, U): their precision stands here."
+
+
+def class_sentence(suspects: Suspects) -> str:
+    """Return the given class with clearly more than its share of the labels that look wrong, or that none stands out; empty without a rate."""
+    from scipy.stats import hypergeom
+
+    n, n_wrong = len(suspects.given), n_look_wrong(suspects)
+    if not n_wrong:
+        return ""
+    by_class = counts_by_class(suspects, suspects.order[:n_wrong])
+    surprise = {c: float(hypergeom.sf(count - 1, n, n_wrong, size)) for c, (count, size) in by_class.items()}
+    c = min(surprise, key=lambda c: (surprise[c], c))
+    if surprise[c] * len(by_class) > CHANCE:
+        return f"No class has clearly more than its share of the {n_wrong:,} most suspicious labels."
+    count, size = by_class[c]
+    return (
+        f"Most suspicious class: {class_name(suspects, c)}, with {count:,} of its {size:,} labels among the {n_wrong:,} most suspicious "
+        f"({percent(count / size)}; of all labels {percent(n_wrong / n)})."
+    )
+
+
+def percent(share: float) -> str:
+    """Return a share in per cent.
+
+    >>> percent(0.123), percent(0.012), percent(1.0)
+    ('12 %', '1.2 %', '100 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
+
+
+def list_sentence(n_listed: int, n_samples: int, sort: str) -> str:
+    """Return how many samples are listed, and by what they are sorted."""
+    return f"{n_listed:,} of {n_samples:,} samples, the highest {sort} first."
+
+
+def empty_sentence(list_name: str, suspects: Suspects) -> str:
+    """Return why no sample is listed."""
+    if list_name == "look wrong" and not n_look_wrong(suspects):
+        return "By the rate no label looks wrong for certain. Choose *all* to look at the most suspicious ones."
+    reasons = {
+        "marked": "Nothing is marked yet.",
+        "not marked": "All of these are marked.",
+        "repeated": "No input occurs twice.",
+    }
+    return reasons.get(list_name, "No sample of this class is in this list.")
+
+
+def sample_sentence(suspects: Suspects, row: int, reasons: Reasons) -> str:
+    """Return a sample's score, its rank and the layers against its label."""
+    rank = 1 + int(np.flatnonzero(suspects.order == row)[0])
+    against = f"{reasons.layers_against} of {plural(reasons.layers, 'layer')}"
+    return (
+        f"Score {suspects.score[row]:.2f}, rank {rank:,} of {len(suspects.given):,}. {against} "
+        f"{'speaks' if reasons.layers_against == 1 else 'speak'} against the given label. "
+        f"Probability of the suggestion {percent(float(suspects.confidence[row]))}."
+    )
+
+
+def repeat_sentence(suspects: Suspects, reasons: Reasons) -> str:
+    """Return which samples have the very same input, and their labels; empty for none."""
+    group = next((group for group in suspects.duplicates if reasons.index in group), ())
+    same = [index for index in group if index != reasons.index]
+    if not same:
+        return ""
+    if reasons.contradicts:
+        rows = suspects.rows(list(reasons.contradicts))
+        labels = join(
+            f"{index:,} ({class_name(suspects, suspects.given[row])})"
+            for index, row in zip(reasons.contradicts[:5], rows, strict=False)
+        )
+        return f"The same input has another label: sample {labels}. One of them must be wrong."
+    return f"The same input, with the same label: sample {join(f'{index:,}' for index in same[:5])}."
+
+
+def precision_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
+    """Return the share of wrong labels among marked samples, beside what the swap control expects as deep in the list."""
+    precision = precision_of(marks)
+    if precision is None:
+        n = len(marks)
+        return f"{plural(n, 'sample')} marked unsure, none wrong or fine." if n else NOTHING_MARKED
+    n_unsure = len(marks) - precision.n_decided
+    unsure = f", {n_unsure:,} unsure" if n_unsure else ""
+    text = (
+        f"**{precision.n_wrong:,} of {precision.n_decided:,} marked labels are wrong: {percent(precision.share)}** "
+        f"(95 %: {percent(precision.low)} to {percent(precision.high)}){unsure}. "
+    )
+    return text + expected_sentence(marks, suspects)
+
+
+def expected_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
+    """Return the expected precision among as many of the most suspicious samples as lie above the last one that was marked."""
+    rate = suspects.noise_rate
+    if rate.reason:
+        return "What to expect is not known, since the rate isn't."
+    if not rate.is_clear:
+        return "By the swap control there is no clear share to expect."
+    ranks = np.empty(len(suspects.given), int)
+    ranks[suspects.order] = np.arange(1, len(ranks) + 1)
+    deepest = int(ranks[suspects.rows(sorted(marks))].max())
+    expected = percent(suspects.expected_precision(deepest))
+    if deepest == len(marks):
+        return f"The swap control expects {expected} of these {deepest:,}, the most suspicious."
+    return f"The swap control expects {expected} of the {deepest:,} most suspicious, as far down as you have marked."
+
+
+def truth_sentence(suspects: Suspects, truth: np.ndarray, by_name: Mapping[str, RankingQuality]) -> str:
+    """Return how many labels are wrong in truth, how well the score finds them, and how often the suggestion is the true label."""
+    wrong = suspects.given != truth
+    n, n_wrong = len(wrong), int(wrong.sum())
+    if SCORE not in by_name:
+        state = "all right: there is nothing to find" if not n_wrong else "all wrong: there is nothing to tell apart"
+        return f"The true labels are known here: these {n:,} given labels are {state}."
+    quality = by_name[SCORE]
+    right = float((suspects.suggested == truth)[wrong].mean())
+    return (
+        f"The true labels are known here: {n_wrong:,} of {n:,} are wrong ({percent(n_wrong / n)}). Of a wrong and a right label the score puts the "
+        f"wrong one first in {percent(quality.auroc)} of all pairs (AUROC {quality.auroc:.2f}, 95 %: {quality.low:.2f} to {quality.high:.2f}); "
+        f"the suggestion is the true label for {percent(right)} of the wrong ones."
+    )
+
+
+def scope_sentence(entry: ZooEntry, n: int) -> str:
+    """Return which samples are scored, and what their numbers count."""
+    if entry.called:
+        return (
+            f"Scored are the {n:,} samples that were kept when the network was opened, at most {entry.pool_per_class:,} of a class. Their numbers "
+            "count these, in the order of your data. To keep more of each class: nmfdiag zoo open with --per-class."
+        )
+    return f"Scored are the {n:,} training samples that the zoo keeps of this network. Their numbers count these."

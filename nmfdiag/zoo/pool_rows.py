@@ -1,0 +1,59 @@
+"""A few samples of a network's probe pool as they are stored, and its true labels: read from the file, without torch."""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.zoo.files import sha256_of
+from nmfdiag.zoo.registry import ZooEntry
+
+
+def pool_rows(entry: ZooEntry, rows: Sequence[int]) -> np.ndarray:
+    """Return samples (len(rows), ...) before normalisation; only these are read.
+
+    Raises:
+        NmfdiagError: If the file is missing, damaged, or not the one that the entry was written with, or has no such row.
+    """
+    path = _checked(entry, "pool")
+    try:
+        with safe_open(path, "numpy") as file:
+            inputs = file.get_slice("inputs")
+            return np.concatenate([inputs[row : row + 1] for row in rows]) if len(rows) else inputs[:0]
+    except (OSError, SafetensorError, TypeError, ValueError, IndexError) as error:
+        raise NmfdiagError(f"The samples of {entry.name} can't be read: {error}") from None
+
+
+def true_labels(entry: ZooEntry) -> np.ndarray | None:
+    """Return the true labels (n,) of the pool; None for a user's network, whose true labels nobody knows.
+
+    Raises:
+        NmfdiagError: As :func:`pool_rows`.
+    """
+    if entry.called:
+        return None
+    try:
+        with safe_open(_checked(entry, "labels"), "numpy") as file:
+            return np.asarray(file.get_tensor("true"), int)
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise NmfdiagError(f"The true labels of {entry.name} can't be read: {error}") from None
+
+
+def _checked(entry: ZooEntry, part: str) -> Path:
+    """Return the path of a file after comparing its hash with the entry's."""
+    path = entry.files[part]
+    try:
+        status = path.stat()
+    except OSError:
+        raise NmfdiagError(f"The zoo file {path.name} of {entry.name} is missing.") from None
+    if _hash_of(path, status.st_mtime_ns, status.st_size, status.st_ino) != entry.sha256.get(part):
+        raise NmfdiagError(f"The zoo file {path.name} of {entry.name} is not the one that its entry was written with.")
+    return path
+
+
+@lru_cache(maxsize=64)
+def _hash_of(path: Path, _modified: int, _size: int, _inode: int) -> str:
+    return sha256_of(path)
