@@ -59,12 +59,8 @@ def draw() -> None:
     live_results.answer(suspects.noise_rate.statement, results, requests)
     if text := sentences.class_sentence(suspects):
         st.markdown(for_markdown(text))
-    live_results.progress(choice, requests, results)
-    st.caption(
-        "\n\n".join(
-            for_markdown(text) for text in (*suspects.remarks, sentences.scope_sentence(entry, len(suspects.given)))
-        )
-    )
+    for remark in suspects.remarks:
+        st.caption(for_markdown(remark))
     with st.container(horizontal=True, vertical_alignment="bottom"):
         classes = options_of((tables.ALL_CLASSES,), [entry.class_names[c] for c in entry.classes])
         option = select_one("given class", list(classes), "given")
@@ -78,6 +74,7 @@ def draw() -> None:
     rows = tables.listed_rows(suspects, sort=sort, list_name=list_name, class_idx=class_idx, marks=marks)
     truth = true_labels(entry)
     draw_review(Review(entry, suspects, rows, list_name, sort, class_idx, marks, truth), sample)
+    live_results.progress(choice, requests, results)
     if truth is not None:
         draw_truth(suspects, truth)
     tabs(help_text("suspects"), tables.sample_table(suspects, rows[:N_TABLE], marks), tables.settings(suspects, entry))

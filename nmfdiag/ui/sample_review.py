@@ -22,6 +22,7 @@ from nmfdiag.views.suspects.sentences import (
     precision_sentence,
     repeat_sentence,
     sample_sentence,
+    scope_sentence,
 )
 from nmfdiag.views.suspects.tables import class_name
 from nmfdiag.views.suspects.thumbnails import LARGE, kind_of, thumbnails
@@ -40,6 +41,7 @@ VERDICTS = {
 }
 """The key on the keyboard and the icon of each mark."""
 COLOURS = {WRONG: "red", FINE: "green", UNSURE: "gray"}
+SAMPLE_HELP = "By its number, counted from 0 among the samples that are kept with the network."
 KIND_NAMES = {"image": "image", "spectrogram": "spectrogram", "values": "feature values"}
 
 
@@ -86,7 +88,7 @@ def marks_of(key: str) -> MutableMapping[int, Mark]:
 
 def select_sample(suspects: Suspects) -> int | None:
     """Draw the field of the sample to look at; None while none was chosen."""
-    return select_number(SAMPLE, SAMPLE, int(suspects.indices[-1]), placeholder="first listed", help="By its number.")
+    return select_number(SAMPLE, SAMPLE, int(suspects.indices[-1]), placeholder="first listed", help=SAMPLE_HELP)
 
 
 def draw_review(review: Review, number: int | None) -> None:
@@ -276,6 +278,7 @@ def _draw_marks(review: Review) -> None:
                 lambda: pd.DataFrame({"index": suspects.cleaned(left_out)}).to_csv(index=False), f"{stem}_cleaned.csv",
             )  # fmt: skip
             st.caption(f"Cleaned: {plural(len(suspects.given) - n_left, 'sample')}, {remainder}.")
+            st.caption(scope_sentence(review.entry, len(suspects.given)))
 
 
 def _download(label: str, content: Callable[[], str], name: str, **options: Any) -> None:
