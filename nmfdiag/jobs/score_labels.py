@@ -34,5 +34,6 @@ def score(request: SuspectsRequest, *, device: str = "auto", on_progress: "Progr
     result = suspects(
         network, pool.inputs, pool.given_labels, class_names=entry.class_names, device=device, on_progress=report
     )
+    result = result.numbered(pool.sample_rows.numpy(), pool.file_names)
     computed_with = provenance("torch", "numpy", "threads", "date", began=began, device=device)
     return replace(result, provenance=result.provenance | stamp(request, entry.digest) | computed_with)

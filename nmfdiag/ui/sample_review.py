@@ -14,7 +14,7 @@ from nmfdiag.text import for_markdown, plural
 from nmfdiag.ui import charts
 from nmfdiag.ui.widgets import select_number, set_widgets
 from nmfdiag.views.suspects.figures import layers_figure
-from nmfdiag.views.suspects.marks import FINE, UNSURE, WRONG, Mark, marks_json, marks_table, new_label
+from nmfdiag.views.suspects.marks import FINE, UNSURE, WRONG, Mark, marks_json, marks_table
 from nmfdiag.views.suspects.sentences import (
     SESSION_NOTE,
     empty_sentence,
@@ -41,7 +41,6 @@ VERDICTS = {
 }
 """The key on the keyboard and the icon of each mark."""
 COLOURS = {WRONG: "red", FINE: "green", UNSURE: "gray"}
-SAMPLE_HELP = "By its number, counted from 0 among the samples that are kept with the network."
 KIND_NAMES = {"image": "image", "spectrogram": "spectrogram", "values": "feature values"}
 
 
@@ -88,7 +87,12 @@ def marks_of(key: str) -> MutableMapping[int, Mark]:
 
 def select_sample(suspects: Suspects) -> int | None:
     """Draw the field of the sample to look at; None while none was chosen."""
-    return select_number(SAMPLE, SAMPLE, int(suspects.indices[-1]), placeholder="first listed", help=SAMPLE_HELP)
+    first, last = map(int, suspects.indices[[0, -1]])
+    number = select_number(SAMPLE, SAMPLE, first, last, placeholder="first listed", help="By its number.")
+    if number is None or number in suspects.indices:
+        return number
+    st.info(f"Sample {number:,} was not kept with the network.", icon=":material/info:")
+    return None
 
 
 def draw_review(review: Review, number: int | None) -> None:
@@ -167,6 +171,8 @@ def _draw_sample(review: Review, indices: Sequence[int], index: int) -> None:
         st.image(picture, width=PICTURE, alt=_alt(review, row))
         with st.container(width="stretch", gap="xsmall"):
             st.markdown(f"**Sample {index:,}**: given **{given_name}**, suggested **{suggested_name}**")
+            if suspects.file_names:
+                st.caption(for_markdown(suspects.file_names[row]))
             st.caption(sample_sentence(suspects, row, reasons))
             if repeat := repeat_sentence(suspects, reasons):
                 st.warning(for_markdown(repeat), icon=":material/content_copy:")
@@ -212,8 +218,9 @@ def _draw_verdicts(review: Review, indices: Sequence[int], index: int, row: int)
         classes = [
             c for c in range(max(len(suspects.class_names), int(suspects.given.max()) + 1)) if c != suspects.given[row]
         ]
+        right = int(suspects.suggested[row]) if mark.label is None else mark.label
         label = st.selectbox(
-            "right label", classes, index=classes.index(new_label(mark, suspects, row)), key=f"_label_{review.entry.name}_{index}",
+            "right label", classes, index=classes.index(right), key=f"_label_{review.entry.name}_{index}",
             format_func=lambda c: class_name(suspects, c), help="Exported as new_label.",
         )  # fmt: skip
         review.marks[index] = Mark(WRONG, label)

@@ -11,6 +11,8 @@ from streamlit.errors import StreamlitAPIException
 
 MOST_NAMED, MOST_CHARACTERS = 15, 200
 """Values that a note about a link lists at most, and the length of each."""
+LONGEST_NUMBER = 16
+"""Digits that a number in a link must stay below."""
 NUMBER_FORMATS = {"f": "%.3f", "i": "localized"}
 """By NumPy's kind: three decimals for measured shares, thousands separators for counts."""
 
@@ -107,26 +109,28 @@ def select_several(
     return list(values) or list(default[:1])
 
 
-def select_number(label: str, key: str, high: int, *, placeholder: str = "", help: str | None = None) -> int | None:
-    """Draw a field for a whole number from 0 to ``high``.
+def select_number(
+    label: str, key: str, low: int, high: int, *, placeholder: str = "", help: str | None = None
+) -> int | None:
+    """Draw a field for a whole number from ``low`` to ``high``.
 
     Returns:
         The URL's number, the last one, or None where none was entered.
     """
-    numbers = st.session_state["_link"].pop(key, [])
-    if numbers and not (numbers[-1].isascii() and numbers[-1].isdigit() and int(numbers[-1][:18]) <= high):
-        note = f"The link asks for {label} {numbers[-1][:MOST_CHARACTERS]}: there are 0 to {high:,}."
+    [text] = st.session_state["_link"].pop(key, [])[-1:] or [""]
+    if text and not (text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER and low <= int(text) <= high):
+        note = f"The link asks for {label} {text[:MOST_CHARACTERS]}: there are {low:,} to {high:,}."
         st.session_state.setdefault("_new_notes", []).append(note)
     has_value = _restore_value(key)
-    if isinstance(value := st.session_state.get(key), int) and not 0 <= value <= high:
+    if isinstance(value := st.session_state.get(key), int) and not low <= value <= high:
         set_widgets({key: None})
         has_value = True
+    default: dict[str, Any] = {} if has_value else {"value": None}
     number = st.number_input(
-        label, 0, high, step=1, key=key, bind="query-params", placeholder=placeholder, help=help,
-        **({} if has_value else {"value": None}),
-    )  # fmt: skip
+        label, low, high, step=1, key=key, bind="query-params", placeholder=placeholder, help=help, **default
+    )
     _keep_value(key, number)
-    return number
+    return None if number is None else int(number)
 
 
 def _restore_value(key: str, format_func: Callable[[Any], str] = str) -> bool:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.files import sha256_of
 from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.sample_names import ROWS
 
 
 def pool_rows(entry: ZooEntry, rows: Sequence[int]) -> np.ndarray:
@@ -40,6 +41,19 @@ def true_labels(entry: ZooEntry) -> np.ndarray | None:
             return np.asarray(file.get_tensor("true"), int)
     except (OSError, SafetensorError, TypeError, ValueError) as error:
         raise NmfdiagError(f"The true labels of {entry.name} can't be read: {error}") from None
+
+
+def has_numbers(entry: ZooEntry) -> bool:
+    """Return whether the samples' numbers in the training data were recorded.
+
+    Raises:
+        NmfdiagError: As :func:`pool_rows`.
+    """
+    try:
+        with safe_open(_checked(entry, "labels"), "numpy") as file:
+            return ROWS in file.keys()  # noqa: SIM118 - it is no dictionary
+    except (OSError, SafetensorError) as error:
+        raise NmfdiagError(f"The labels of {entry.name} can't be read: {error}") from None
 
 
 def _checked(entry: ZooEntry, part: str) -> Path:

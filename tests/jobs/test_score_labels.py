@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from own_network import copy_network
 from timeouts import wait_until
 
@@ -15,8 +16,11 @@ from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.score_labels import score
-from nmfdiag.zoo.pool_rows import pool_rows, true_labels
+from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.views.suspects.marks import WRONG, Mark, marks_table
+from nmfdiag.zoo.pool_rows import has_numbers, pool_rows, true_labels
 from nmfdiag.zoo.registry import lookup, refresh
+from nmfdiag.zoo.store import store
 
 REQUEST = SuspectsRequest("digits-mlp-p0.2-s0")
 
@@ -72,6 +76,26 @@ def test_rows_of_the_pool_are_those_that_torch_reads(tmp_path: Path, monkeypatch
         pool_rows(users_entry, [1])
     with pytest.raises(NmfdiagError, match="is missing"):
         pool_rows(replace(users_entry, pool="gone"), [1])
+    refresh()
+
+
+def test_samples_keep_the_numbers_that_they_have_in_the_users_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = lookup(REQUEST.entry)
+    pool = entry.load_pool()
+    numbers, file_names = torch.arange(len(pool.inputs)) * 3 + 5, [f"{i}.png" for i in range(len(pool.inputs))]
+    monkeypatch.setenv("NMFDIAG_ZOO", str(tmp_path))
+    draft = replace(entry, called="numbered", pool="numbered", folder=tmp_path / "numbered")
+    labels = pool.given_labels
+    store(draft, entry.load_model(), pool.inputs, labels, labels, sample_rows=numbers, file_names=file_names)
+    refresh()
+    suspects = score(SuspectsRequest("numbered"), device="cpu")
+    assert suspects.indices.tolist() == numbers.tolist() and has_numbers(lookup("numbered")) and not has_numbers(entry)
+    copy = Suspects.from_payload(suspects.to_payload())
+    first = int(copy.indices[copy.order[0]])
+    table = marks_table({first: Mark(WRONG)}, copy)
+    assert table.to_dict("records")[0]["file"] == f"{(first - 5) // 3}.png" and table["index"].tolist() == [first]
     refresh()
 
 

@@ -75,7 +75,7 @@ class StoredSuspects:
         by_sample = [record["score"], record["suggested"], record["indices"], *record["components"].values()]
         if any(values.shape != (n,) for values in by_sample) or (sketch is not None and len(sketch) != n):
             raise ValueError("The arrays differ in length.")
-        return cls(**record, _control=table, _sketch=None if sketch is None else sketch.astype(np.float32))
+        return cls(**record, _control=table, _sketch=None if sketch is None else sketch.astype(np.float32))  # type: ignore[call-arg]
 
 
 def _encoded(value: Any) -> Any:

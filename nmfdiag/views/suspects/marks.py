@@ -51,9 +51,9 @@ def precision_of(marks: Mapping[int, Mark]) -> MarkedPrecision | None:
 
 
 def marks_table(marks: Mapping[int, Mark], suspects: Suspects) -> pd.DataFrame:
-    """Return one row per marked sample, by index; ``new_label`` is empty unless the label is wrong."""
+    """Return one row per marked sample, by index, with its file where it has one; ``new_label`` is empty unless the label is wrong."""
     rows = suspects.rows(sorted(marks))
-    return pd.DataFrame(
+    table = pd.DataFrame(
         [
             (
                 index,
@@ -66,6 +66,9 @@ def marks_table(marks: Mapping[int, Mark], suspects: Suspects) -> pd.DataFrame:
         ],
         columns=COLUMNS,
     ).astype({"new_label": "Int64"})
+    if suspects.file_names:
+        table.insert(1, "file", [suspects.file_names[row] for row in rows])
+    return table
 
 
 def new_label(mark: Mark, suspects: Suspects, row: int) -> int | None:

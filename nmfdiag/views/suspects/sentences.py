@@ -9,6 +9,7 @@ from nmfdiag.measures.suspects.result import Reasons, Suspects
 from nmfdiag.text import join, plural
 from nmfdiag.views.suspects.marks import Mark, precision_of
 from nmfdiag.views.suspects.tables import SCORE, class_name, counts_by_class, n_look_wrong
+from nmfdiag.zoo.pool_rows import has_numbers
 from nmfdiag.zoo.registry import ZooEntry
 
 CHANCE = 0.05
@@ -141,9 +142,14 @@ def truth_sentence(suspects: Suspects, truth: np.ndarray, by_name: Mapping[str, 
 
 def scope_sentence(entry: ZooEntry, n: int) -> str:
     """Return which samples are scored, and what their numbers count."""
+    numbers = (
+        "Their numbers are those in the training data, from 0."
+        if has_numbers(entry)
+        else "Their numbers count these, from 0."
+    )
     if entry.called:
         return (
-            f"Scored are the {n:,} samples that were kept when the network was opened, at most {entry.pool_per_class:,} of a class. Their numbers "
-            "count these, in the order of your data. To keep more of each class: nmfdiag zoo open with --per-class."
+            f"Scored are the {n:,} samples that were kept when the network was opened, at most {entry.pool_per_class:,} of a class. {numbers} "
+            "To keep more of each class: nmfdiag zoo open with --per-class."
         )
-    return f"Scored are the {n:,} training samples that the zoo keeps of this network. Their numbers count these."
+    return f"Scored are the {n:,} training samples that the zoo keeps of this network. {numbers}"
