@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from contextlib import redirect_stdout
 from typing import Any
 
-from nmfdiag.commands import bench, cache, check, diagnose, evidence, info, record, report, sweep, zoo
+from nmfdiag.commands import bench, cache, check, diagnose, evidence, info, record, report, suspects, sweep, zoo
 from nmfdiag.commands.outcome import OK, WRONG
 from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.version import __version__
@@ -22,7 +22,7 @@ __all__ = ["INTERRUPTED", "MISTAKE", "OK", "UNWRITTEN", "WRONG", "main"]
 MISTAKE, UNWRITTEN, INTERRUPTED = 2, 3, 130
 MOST_CHARACTERS = 300
 """Of a message."""
-COMMANDS = (info, zoo, diagnose, report, check, sweep, record, evidence, cache, bench)
+COMMANDS = (info, zoo, diagnose, report, check, suspects, sweep, record, evidence, cache, bench)
 """Modules of the commands, in the order of ``--help``."""
 
 

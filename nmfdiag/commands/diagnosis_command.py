@@ -79,6 +79,9 @@ def _check_options(arguments: argparse.Namespace) -> None:
     below = getattr(arguments, "below", None)
     if below is not None and not 0 < below <= 1:
         raise NmfdiagError(f"--below must lie in (0, 1], got {below}.")
+    n_suspects = getattr(arguments, "suspects", None)
+    if n_suspects is not None and (n_suspects < 0 or n_suspects == 1):
+        raise NmfdiagError(f"--suspects must be 0, or 2 or more, got {n_suspects}.")
     if arguments.draws < 1:
         raise NmfdiagError(f"--draws must be 1 or more, got {arguments.draws}.")
     paths: list[Path | None] = [getattr(arguments, "html", None), getattr(arguments, "to_json", None)]

@@ -111,12 +111,12 @@ def way_of(arguments: argparse.Namespace) -> str:
     return name
 
 
-def open_own_network(arguments: argparse.Namespace, per_class: int) -> "Opened":
+def open_own_network(arguments: argparse.Namespace, per_class: int | None) -> "Opened":
     """Open the user's own network.
 
     Args:
         arguments: Parsed options of :func:`nmfdiag.commands.network_options.add_network_options`.
-        per_class: Samples of each class at most.
+        per_class: Samples of each class at most; None for all.
 
     Raises:
         NmfdiagError: As :func:`way_of`, and if a file, the network or the data can't be read, or they don't fit together.

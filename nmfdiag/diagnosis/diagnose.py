@@ -27,6 +27,8 @@ from nmfdiag.zoo.registry import ZooEntry
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nmfdiag.diagnosis.suspects_section import SuspectsSection
+
 
 @dataclass(frozen=True)
 class Diagnosis:
@@ -134,19 +136,23 @@ class Diagnosis:
         """Return :meth:`to_dict` as text."""
         return json.dumps(self.to_dict(), indent=1, allow_nan=False) + "\n"
 
-    def html(self) -> str:
-        """Return one self-contained page: text, interactive plots, tables and provenance; it needs no internet connection."""
+    def html(self, suspects: "SuspectsSection | None" = None) -> str:
+        """Return one self-contained page: text, interactive plots, tables and provenance; it needs no internet connection.
+
+        Args:
+            suspects: Its section on samples whose label looks wrong (:func:`nmfdiag.diagnosis.suspects_section.suspects_section`).
+        """
         from nmfdiag.diagnosis.report import report_html
 
-        return report_html(self.to_dict(), self.profile, self.comparison, self.class_names)
+        return report_html(self.to_dict(), self.profile, self.comparison, self.class_names, suspects)
 
     def to_json(self, path: str | Path) -> None:
         """Write :meth:`to_dict` to a file."""
         Path(path).write_text(self.json(), encoding="utf-8")
 
-    def to_html(self, path: str | Path) -> None:
+    def to_html(self, path: str | Path, suspects: "SuspectsSection | None" = None) -> None:
         """Write :meth:`html` to a file."""
-        Path(path).write_text(self.html(), encoding="utf-8")
+        Path(path).write_text(self.html(suspects), encoding="utf-8")
 
 
 def diagnose(

@@ -14,6 +14,7 @@ from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.comparison_text import certainty_sentences, layers_text
 from nmfdiag.diagnosis.remarks import error_bar_text
 from nmfdiag.diagnosis.report_figures import classes_figure, curves_figure, profile_figure, reference_figure
+from nmfdiag.diagnosis.suspects_section import SuspectsSection
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.text import span
 
@@ -28,6 +29,7 @@ def report_html(
     profile: LayerProfile,
     comparison: Comparison | None = None,
     class_names: Sequence[str] = (),
+    suspects: SuspectsSection | None = None,
 ) -> str:
     """Return the whole document.
 
@@ -36,6 +38,7 @@ def report_html(
         profile: Its curves.
         comparison: Its comparison with reference networks.
         class_names: Names by class, if known.
+        suspects: Its section on samples whose label looks wrong; None for a report without one.
 
     Returns:
         HTML that includes the plots, their script, style and data.
@@ -60,6 +63,7 @@ def report_html(
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
         record=record,
+        suspects=suspects,
         name=name,
         plotly_script=get_plotlyjs(),
         numeric_columns=_numeric_columns,

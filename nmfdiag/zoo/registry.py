@@ -1,8 +1,9 @@
 """The zoo on disk: a record of each trained network that is read without loading it; torch is imported only to load one.
 
 A network is a folder ``NAME/`` with ``entry.json`` (recipe, log, accuracies, hashes), ``weights.safetensors`` and
-``labels.safetensors`` (given and true labels of its probe pool). The pool's inputs are training samples; every network
-of one data set and seed shares them, so that curves of different p use the same inputs: ``pools/POOL.safetensors``.
+``labels.safetensors`` (given and true labels of its probe pool; where they are known, the samples' numbers and files). The pool's
+inputs are training samples; every network of one data set and seed shares them, so that curves of different p use the same inputs:
+``pools/POOL.safetensors``.
 """
 
 import hashlib
