@@ -53,7 +53,8 @@ class Suspects(StoredSuspects):
         suggested: The label suggested instead (n,).
         confidence: Probability of the suggestion by the probes (n,).
         layers_against: How many of the layers speak against the given label (n,).
-        components: Parts of the score as ranks in [0, 1], and the loss, by name (n,); ``history`` is NaN for samples that have none.
+        components: Parts of the score as ranks in [0, 1], and beside it ``loss`` and where asked for ``nmf_ratio`` (a rank), by name (n,);
+            ``history`` is NaN for samples that have none.
         noise_rate: The share of wrong labels.
         layers: The layers asked.
         indices: The samples' numbers in what was given (n,), ascending.

@@ -23,6 +23,7 @@ from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures
 from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
 from nmfdiag.measures.suspects.moved_copies import Move, mirror_fits, mirrored, moved_margins, moves_of
+from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
 from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, SwapControl, swap_control
 from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
@@ -59,6 +60,7 @@ def suspects(
     per_class: int | None = None,
     class_names: Sequence[str] = (),
     history: TrainingHistory | str | Path | Mapping[str, Any] | None = None,
+    nmf_ratio: bool = False,
     activations: str = "all",
     device: str | None = None,
     on_progress: Progress | None = None,
@@ -75,6 +77,8 @@ def suspects(
         class_names: Names by class.
         history: What the training saw of each sample, matched by its number: a :class:`TrainingHistory` (as
             :meth:`nmfdiag.MemorizationMonitor.on_batch` records it), its file, or arrays by name, of which only ``margin`` must be there.
+        nmf_ratio: Whether to show each sample's NMF error in its own class over that in the best other one as well, as a component that is not
+            part of the score.
         activations: As for :func:`nmfdiag.relu_layers`; layers of any activation function can be probed.
         device: Where to compute; default where the network is.
         on_progress: Called with the share done and a few words; may raise to cancel.
@@ -142,6 +146,13 @@ def suspects(
     for rows in repeated_rows:
         if len(set(labels[rows].tolist())) > 1:
             score[rows] = 1.0
+    shown_components = {"loss": losses.numpy()}
+    if nmf_ratio:
+        ratio_ranks, ratio_remarks = nmf_ratios(
+            split, inputs, labels, layers_probed, lambda share, step: report(0.8 + 0.1 * share, step)
+        )
+        shown_components |= {} if ratio_ranks is None else {"nmf_ratio": ratio_ranks}
+        remarks += ratio_remarks
     report(0.9, "swap control")
     if n_outputs < n_classes:
         remarks.append(
@@ -157,7 +168,7 @@ def suspects(
         suggested=suggested,
         confidence=confidence,
         layers_against=np.sum([margin[name].numpy() > 0 for name in layers_probed], 0),
-        components=components | {"loss": losses.numpy()},
+        components=components | shown_components,
         noise_rate=noise_rate,
         layers=tuple(layers_probed),
         indices=indices,
@@ -230,7 +241,7 @@ def _shift_ranks(
     total = torch.zeros(len(inputs))
     for n_moved, (name, values) in enumerate(moved_margins(network, inputs, labels, moves), 1):
         total += values.cpu()
-        report(0.5 + 0.4 * n_moved / len(moves), f"copies moved: {name}")
+        report(0.5 + 0.3 * n_moved / len(moves), f"copies moved: {name}")
     return _ranks(total.numpy())
 
 
