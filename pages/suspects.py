@@ -7,6 +7,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
+from nmfdiag.diagnosis.suspects_text import class_sentence
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown
@@ -57,7 +58,7 @@ def draw() -> None:
         raise
     suspects = results[requests[0]]
     live_results.answer(suspects.noise_rate.statement, results, requests)
-    if text := sentences.class_sentence(suspects):
+    if text := class_sentence(suspects):
         st.markdown(for_markdown(text))
     for remark in suspects.remarks:
         st.caption(for_markdown(remark))

@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from nmfdiag.measures.suspects.history import TrainingHistory
     from nmfdiag.measures.suspects.result import Suspects
 
-SOUND = ("audio", "spoken", "urban")
-"""Beginnings of the names of architectures and data sets whose samples are spectrograms."""
-
 
 @dataclass(frozen=True)
 class LabelledNetwork:
@@ -62,12 +59,12 @@ class ScoredNetwork:
 
     def pictures(self, rows: np.ndarray) -> list[str]:
         """Return samples as ``data:`` addresses of PNGs, by rows of the suspects; none where they are no images."""
-        from nmfdiag.plots.sample_images import is_image, png_uri
+        from nmfdiag.plots.sample_images import image_pixels, is_image, png_uri
 
         stored = self.network.stored
         if not is_image(stored.shape[1:]):
             return []
-        return [png_uri(stored[self.places[row]], is_sound=self.network.is_sound) for row in rows]
+        return [png_uri(image_pixels(stored[self.places[row]], sound=self.network.is_sound)) for row in rows]
 
 
 def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> LabelledNetwork:
@@ -82,6 +79,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
     """
     from safetensors.numpy import load_file
 
+    from nmfdiag.plots.sample_images import is_sound
     from nmfdiag.zoo.registry import entries, lookup
 
     if way_of(arguments) != BY_NAME:
@@ -90,7 +88,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         return LabelledNetwork(
             opened.title, opened.model, opened.inputs, opened.given_labels, stored.numpy(), opened.class_names,
             opened.sample_rows.numpy(), opened.file_names, provenance=opened.provenance,
-            is_sound=_is_sound(opened.arch, str(arguments.data)),
+            is_sound=is_sound(opened.arch, str(arguments.data)),
         )  # fmt: skip
     if arguments.name not in entries() and os.path.exists(arguments.name):
         raise _not_a_network(arguments.name)
@@ -100,7 +98,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         entry.name, entry.load_model(), pool.inputs, pool.given_labels, load_file(entry.files["pool"])["inputs"],
         entry.class_names, pool.sample_rows.numpy(), pool.file_names,
         true_labels=None if entry.called else pool.true_labels.numpy(),
-        is_sound=_is_sound(entry.recipe.arch, entry.recipe.dataset),
+        is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset),
     )  # fmt: skip
 
 
@@ -159,7 +157,3 @@ def _not_a_network(path: str) -> NmfdiagError:
             f"--history {path if os.path.isdir(path) else os.path.dirname(path) or '.'} where the run recorded its samples' history."
         )
     return NmfdiagError(f"{path} is a file or folder, not the name of a zoo network: give --weights FILE --data DATA.")
-
-
-def _is_sound(*names: str) -> bool:
-    return any(name.startswith(SOUND) for name in names)

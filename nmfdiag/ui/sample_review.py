@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
+from nmfdiag.measures.suspects.exports import class_name
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown, plural
 from nmfdiag.ui import charts
@@ -24,7 +25,6 @@ from nmfdiag.views.suspects.sentences import (
     sample_sentence,
     scope_sentence,
 )
-from nmfdiag.views.suspects.tables import class_name
 from nmfdiag.views.suspects.thumbnails import LARGE, kind_of, thumbnails
 from nmfdiag.zoo.registry import ZooEntry
 

@@ -73,7 +73,9 @@ def add(
     report(0.0, f"weights of {arch}")
     model, n_outputs, options = _network(arch, weights, preset)
     names = _class_list(n_outputs, preset.class_names, Path(data), class_index)
-    pool, labels = _pool(folders_named(Path(data), names, classes), names, per_class, ImageReader(preset), report)
+    pool, labels, files = _pool(
+        folders_named(Path(data), names, classes), names, per_class, ImageReader(preset), report
+    )
     draft = _draft(
         name, arch, options, model, labels,
         class_names=names.names,
@@ -91,7 +93,8 @@ def add(
         else _test_accuracies(model, Path(test), names, draft.pool_classes, ImageReader(preset), report)
     )
     report(0.95, "writing")
-    entry = store(_replaced(draft, **accuracies), model, pool, labels, labels)
+    file_names = [path.relative_to(data).as_posix().encode(errors="backslashreplace").decode() for path in files]
+    entry = store(_replaced(draft, **accuracies), model, pool, labels, labels, file_names=file_names)
     refresh()
     report(1.0, "done")
     return entry
@@ -235,8 +238,8 @@ def _class_list(n_outputs: int, preset_names: tuple[str, ...], data: Path, class
 
 def _pool(
     folders: dict[int, Path], names: ClassList, per_class: int, reader: ImageReader, report: Progress
-) -> tuple[Tensor, Tensor]:
-    """Return images (n, 3, crop, crop) uint8 and their classes (n,)."""
+) -> tuple[Tensor, Tensor, list[Path]]:
+    """Return images (n, 3, crop, crop) uint8, their classes (n,) and their files."""
     files = {c: image_files(path, per_class) for c, path in folders.items()}
     for c, paths in files.items():
         if len(paths) < 2:
@@ -252,7 +255,7 @@ def _pool(
         report(0.1 + 0.4 * i / n_images, names.names[c])
         images.append(reader.read(path))
     labels = [c for c, paths in files.items() for _ in paths]
-    return torch.stack(images), torch.tensor(labels)
+    return torch.stack(images), torch.tensor(labels), [path for paths in files.values() for path in paths]
 
 
 def _test_accuracies(

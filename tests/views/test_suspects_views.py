@@ -9,14 +9,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nmfdiag.diagnosis.suspects_text import class_sentence, percent
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.score_labels import score
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.plots.sample_images import SMALL
 from nmfdiag.views.suspects import sentences, tables
 from nmfdiag.views.suspects.figures import components_figure, layers_figure, precision_recall_figure
 from nmfdiag.views.suspects.marks import FINE, UNSURE, WRONG, Mark, marks_json, marks_table, precision_of
-from nmfdiag.views.suspects.thumbnails import LARGE, SMALL, kind_of, pixels_of, thumbnails
+from nmfdiag.views.suspects.thumbnails import LARGE, kind_of, pixels_of, thumbnails
 from nmfdiag.zoo.pool_rows import pool_rows, true_labels
 from nmfdiag.zoo.registry import lookup
 
@@ -70,13 +72,10 @@ def test_marks(suspects: Suspects) -> None:
     assert precision.high == pytest.approx((centre + half) / (1 + z**2 / n), abs=1e-4)
     text = sentences.precision_sentence(marks, suspects)
     assert text.startswith("**8 of 9 marked labels are wrong: 89 %** (95 %: 57 % to 98 %), 1 unsure. ")
-    assert text.endswith(
-        f"expects {sentences.percent(suspects.expected_precision(10))} of these 10, the most suspicious."
-    )
+    assert text.endswith(f"expects {percent(suspects.expected_precision(10))} of these 10, the most suspicious.")
     deeper = int(suspects.indices[suspects.order[199]])
-    assert (
-        f"expects {sentences.percent(suspects.expected_precision(200))} of the 200 most"
-        in sentences.precision_sentence(marks | {deeper: Mark(FINE)}, suspects)
+    assert f"expects {percent(suspects.expected_precision(200))} of the 200 most" in sentences.precision_sentence(
+        marks | {deeper: Mark(FINE)}, suspects
     )
     unknown = replace(suspects, noise_rate=NoiseRate(0.0, 0.0, 1.0, 1000, "nothing is known"))
     assert sentences.precision_sentence(marks, unknown).endswith("What to expect is not known, since the rate isn't.")
@@ -91,13 +90,13 @@ def test_marks(suspects: Suspects) -> None:
 
 
 def test_the_most_suspicious_class_is_named_where_one_stands_out(suspects: Suspects) -> None:
-    assert sentences.class_sentence(suspects).startswith("No class has clearly more")  # labels were drawn evenly
+    assert class_sentence(suspects).startswith("No class has clearly more")  # labels were drawn evenly
     n = 1000
     planted_score = np.where(suspects.given == 3, 0.9, 0.1) + np.arange(n) / (100 * n)
     planted = replace(suspects, score=planted_score, noise_rate=NoiseRate(0.05, 0.03, 0.07, n))
     size = int((suspects.given == 3).sum())
-    assert f"class: 3, with 50 of its {size} labels among the 50 most" in sentences.class_sentence(planted)
-    assert sentences.class_sentence(replace(suspects, noise_rate=NoiseRate(0, 0, 1, n, "why"))) == ""
+    assert f"class: 3, with 50 of its {size} labels among the 50 most" in class_sentence(planted)
+    assert class_sentence(replace(suspects, noise_rate=NoiseRate(0, 0, 1, n, "why"))) == ""
 
 
 def test_what_is_said_of_a_sample(suspects: Suspects) -> None:

@@ -77,6 +77,7 @@ def test_what_is_stored(added: ZooEntry, network: nn.Module, place: Path) -> Non
     first = prepare(Image.open(place / "train" / "tench" / "0.jpg"))
     assert torch.allclose(pool.inputs[0], first, atol=1e-5)
     assert pool.given_labels.tolist() == [TENCH] * 3 + [GOLDFISH] * 3 == pool.true_labels.tolist()
+    assert pool.file_names[:2] == ("tench/0.jpg", "tench/1.jpg") and len(pool.file_names) == 6
     loaded = added.load_model()
     assert not loaded.training
     with torch.no_grad():

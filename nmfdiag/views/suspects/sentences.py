@@ -4,49 +4,21 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from nmfdiag.diagnosis.suspects_text import n_look_wrong, percent
+from nmfdiag.measures.suspects.exports import class_name
 from nmfdiag.measures.suspects.ranking_quality import RankingQuality
 from nmfdiag.measures.suspects.result import Reasons, Suspects
 from nmfdiag.text import join, plural
 from nmfdiag.views.suspects.marks import Mark, precision_of
-from nmfdiag.views.suspects.tables import SCORE, class_name, counts_by_class, n_look_wrong
+from nmfdiag.views.suspects.tables import SCORE
 from nmfdiag.zoo.pool_rows import has_numbers
 from nmfdiag.zoo.registry import ZooEntry
 
-CHANCE = 0.05
-"""Probability, shared by all classes, below which a class's excess of suspects is more than chance."""
 SESSION_NOTE = (
     "Marks stay in this tab, also when you look at another page; a reload of the tab loses them, an export keeps them."
 )
 
 NOTHING_MARKED = "Nothing is marked yet. Mark samples wrong, fine or unsure, by button or by key (W, F, U): their precision stands here."
-
-
-def class_sentence(suspects: Suspects) -> str:
-    """Return the given class with clearly more than its share of the labels that look wrong, or that none stands out; empty without a rate."""
-    from scipy.stats import hypergeom
-
-    n, n_wrong = len(suspects.given), n_look_wrong(suspects)
-    if not n_wrong:
-        return ""
-    by_class = counts_by_class(suspects, suspects.order[:n_wrong])
-    surprise = {c: float(hypergeom.sf(count - 1, n, n_wrong, size)) for c, (count, size) in by_class.items()}
-    c = min(surprise, key=lambda c: (surprise[c], c))
-    if surprise[c] * len(by_class) > CHANCE:
-        return f"No class has clearly more than its share of the {n_wrong:,} most suspicious labels."
-    count, size = by_class[c]
-    return (
-        f"Most suspicious class: {class_name(suspects, c)}, with {count:,} of its {size:,} labels among the {n_wrong:,} most suspicious "
-        f"({percent(count / size)}; of all labels {percent(n_wrong / n)})."
-    )
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent.
-
-    >>> percent(0.123), percent(0.012), percent(1.0)
-    ('12 %', '1.2 %', '100 %')
-    """
-    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
 
 
 def list_sentence(n_listed: int, n_samples: int, sort: str) -> str:

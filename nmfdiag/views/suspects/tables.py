@@ -1,11 +1,13 @@
 """Which samples the page *Suspects* lists and in what order, and its tables."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from nmfdiag.diagnosis.suspects_text import n_look_wrong
+from nmfdiag.measures.suspects.exports import class_name
 from nmfdiag.measures.suspects.ranking_quality import RankingQuality, precision_recall, ranking_quality
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.views.option_names import Reserved
@@ -23,12 +25,6 @@ N_TOP = 100
 def sort_options(suspects: Suspects) -> list[str]:
     """Return what samples can be sorted by: the score, its components, and the confidence of the suggestion."""
     return [SCORE, *suspects.components, CONFIDENCE]
-
-
-def n_look_wrong(suspects: Suspects) -> int:
-    """Return how many labels look wrong by the rate; 0 where it is not clearly above zero, or can't be told."""
-    rate = suspects.noise_rate
-    return round(rate.estimate * len(suspects.given)) if rate.is_clear else 0
 
 
 def listed_rows(
@@ -74,12 +70,6 @@ def sample_table(suspects: Suspects, rows: np.ndarray, marks: Mapping[int, Mark]
     return table
 
 
-def class_name(suspects: Suspects, class_idx: int) -> str:
-    """Return the name of a class, its number where it has none."""
-    names = suspects.class_names
-    return names[class_idx] if class_idx < len(names) else str(class_idx)
-
-
 def qualities(suspects: Suspects, truth: np.ndarray) -> dict[str, RankingQuality]:
     """Return how well the score and each component find the wrong labels; empty where all labels are right, or all wrong."""
     wrong = suspects.given != truth
@@ -117,11 +107,3 @@ def settings(suspects: Suspects, entry: ZooEntry) -> dict[str, str]:
         "versions": ", ".join(f"{name} {facts.get(name)}" for name in ("nmfdiag", "torch", "numpy")),
         "computed": f"{facts.get('date')}, on {facts.get('device')}",
     }
-
-
-def counts_by_class(suspects: Suspects, rows: Collection[int]) -> dict[int, tuple[int, int]]:
-    """Return for each given class how many of these rows are of it, and its samples."""
-    of_class, sizes = np.bincount(suspects.given[list(rows)], minlength=1), np.bincount(suspects.given)
-    padded = np.zeros_like(sizes)
-    padded[: len(of_class)] = of_class
-    return {c: (int(padded[c]), int(size)) for c, size in enumerate(sizes) if size}
