@@ -174,8 +174,8 @@ def _draw_sample(review: Review, indices: Sequence[int], index: int) -> None:
             if suspects.file_names:
                 st.caption(for_markdown(suspects.file_names[row]))
             st.caption(sample_sentence(suspects, row, reasons))
-            if repeat := repeat_sentence(suspects, reasons):
-                st.warning(for_markdown(repeat), icon=":material/content_copy:")
+    if repeat := repeat_sentence(suspects, reasons):
+        st.warning(for_markdown(repeat), icon=":material/content_copy:")
     _draw_verdicts(review, indices, index, row)
     for class_idx, nearest in ((reasons.given, reasons.nearest_given), (reasons.suggested, reasons.nearest_suggested)):
         st.caption(f"Nearest trusted samples of **{for_markdown(class_name(suspects, class_idx))}**")

@@ -13,8 +13,8 @@ from nmfdiag.zoo.registry import ZooEntry
 from nmfdiag.zoo.sample_names import ROWS
 
 
-def pool_rows(entry: ZooEntry, rows: Sequence[int]) -> np.ndarray:
-    """Return samples (len(rows), ...) before normalisation; only these are read.
+def pool_rows(entry: ZooEntry, rows: Sequence[int] | slice) -> np.ndarray:
+    """Return samples (n, ...) before normalisation; only these are read.
 
     Raises:
         NmfdiagError: If the file is missing, damaged, or not the one that the entry was written with, or has no such row.
@@ -23,6 +23,8 @@ def pool_rows(entry: ZooEntry, rows: Sequence[int]) -> np.ndarray:
     try:
         with safe_open(path, "numpy") as file:
             inputs = file.get_slice("inputs")
+            if isinstance(rows, slice):
+                return np.asarray(inputs[rows.start : min(rows.stop, inputs.get_shape()[0])])
             return np.concatenate([inputs[row : row + 1] for row in rows]) if len(rows) else inputs[:0]
     except (OSError, SafetensorError, TypeError, ValueError, IndexError) as error:
         raise NmfdiagError(f"The samples of {entry.name} can't be read: {error}") from None

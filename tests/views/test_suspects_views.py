@@ -18,7 +18,7 @@ from nmfdiag.plots.sample_images import SMALL
 from nmfdiag.views.suspects import sentences, tables
 from nmfdiag.views.suspects.figures import components_figure, layers_figure, precision_recall_figure
 from nmfdiag.views.suspects.marks import FINE, UNSURE, WRONG, Mark, marks_json, marks_table, precision_of
-from nmfdiag.views.suspects.thumbnails import LARGE, kind_of, pixels_of, thumbnails
+from nmfdiag.views.suspects.thumbnails import LARGE, _bars, kind_of, pixels_of, thumbnails
 from nmfdiag.zoo.pool_rows import pool_rows, true_labels
 from nmfdiag.zoo.registry import lookup
 
@@ -124,6 +124,10 @@ def test_pictures_are_the_samples() -> None:
     pixels = pixels_of(sound, spectrum)
     darkness = 255 - pixels.mean(-1)
     assert kind_of(sound) == "spectrogram" and np.corrcoef(darkness[::-1].ravel(), spectrum[0].ravel())[0, 1] > 0.9
+    maps = replace(sound, input_shape=(7, 64, 64))  # fewer samples than those that tell the range of a value
+    assert kind_of(maps) == "values" and pixels_of(maps, spectrum).shape == (64, 64, 3)
+    bars = _bars(np.array([0.0, 0.5, 1.0]))
+    assert (bars[..., 3] > 0).sum(0)[[0, 32, 64]].tolist() == [1, 30, 60] and not bars[:, 31].any()
     wide = replace(entry, input_shape=(3, 200, 100))
     photo = np.random.default_rng(0).integers(0, 256, (3, 200, 100)).astype(np.uint8)
     assert kind_of(wide) == "image" and np.array_equal(pixels_of(wide, photo), photo.transpose(1, 2, 0))

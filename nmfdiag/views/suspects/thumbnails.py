@@ -1,4 +1,4 @@
-"""Samples -> small PNGs, as data URIs: images, spectrograms, or a strip of feature values. Made for what is on the screen only."""
+"""Samples -> small PNGs, as data URIs: images, spectrograms, or feature values as bars or tiles. Made for what is on the screen only."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -11,8 +11,10 @@ from nmfdiag.zoo.registry import ZooEntry
 
 LARGE = 2 * SMALL
 """Pixels of the longer side, as :data:`SMALL`."""
-RANGE_ROWS, WIDEST_ROW = 500, 16
-"""Samples that tell the range of each feature, and features in a row of a strip."""
+RANGE_ROWS = 500
+"""Samples that tell the range of each feature."""
+MOST_BARS, BAR_HEIGHT, BAR_COLOUR = 48, 60, (0x22, 0x90, 0x8C)
+"""Features that are drawn as bars, and not as the tiles of a square; pixels of the highest bar; its colour, seen on white and on black."""
 
 
 def thumbnails(entry: ZooEntry, rows: Sequence[int], side: int = SMALL) -> list[str]:
@@ -37,7 +39,10 @@ def kind_of(entry: ZooEntry) -> str:
 
 
 def pixels_of(entry: ZooEntry, sample: np.ndarray) -> np.ndarray:
-    """Return a sample's pixels (h, w, 3) or (h, w), uint8: images as they are stored, others in the theme's colours."""
+    """Return a sample's pixels (h, w, 3) or (h, w), uint8: images as they are stored, others in the theme's colours.
+
+    Bars have a fourth channel, how opaque they are.
+    """
     kind = kind_of(entry)
     if kind != "values":
         return image_pixels(sample, sound=kind == "spectrogram")
@@ -45,14 +50,28 @@ def pixels_of(entry: ZooEntry, sample: np.ndarray) -> np.ndarray:
     low, high = (np.reshape(bound, values.shape) for bound in _ranges(entry))
     scaled = np.clip((values - low) / np.maximum(high - low, 1e-12), 0, 1)
     if scaled.size == max(scaled.shape):  # one value per feature
-        width = min(scaled.size, max(WIDEST_ROW, int(np.ceil(scaled.size**0.5))))
-        height = -(-scaled.size // width)
-        padded = np.full(height * width, np.nan)
-        padded[: scaled.size] = scaled.ravel()
-        return coloured(padded.reshape(height, width))
+        return _bars(scaled.ravel()) if scaled.size <= MOST_BARS else _tiles(scaled.ravel())
     return coloured(
         scaled.mean(0) if scaled.ndim == 3 and min(scaled.shape[1:]) > 1 else scaled.reshape(len(scaled), -1)
     )
+
+
+def _bars(shares: np.ndarray) -> np.ndarray:
+    """Return a bar (h, w, 4) for each share in [0, 1], on a transparent ground."""
+    width = max(2, SMALL // len(shares))
+    filled = np.arange(BAR_HEIGHT, 0, -1)[:, None] <= 1 + shares * (BAR_HEIGHT - 1)
+    pixels = np.zeros((BAR_HEIGHT, len(shares) * width, 4), np.uint8)
+    for i in range(width - 1):  # the last column is the gap
+        pixels[:, i::width] = np.where(filled[..., None], (*BAR_COLOUR, 255), 0)
+    return pixels
+
+
+def _tiles(shares: np.ndarray) -> np.ndarray:
+    """Return shares in [0, 1] as the tiles of a square, row by row."""
+    width = int(np.ceil(len(shares) ** 0.5))
+    tiles = np.full(-(-len(shares) // width) * width, np.nan)
+    tiles[: len(shares)] = shares
+    return coloured(tiles.reshape(-1, width))
 
 
 @lru_cache(maxsize=16)
@@ -60,7 +79,7 @@ def _ranges_of_pool(name: str, digest: str) -> tuple[np.ndarray, np.ndarray]:
     from nmfdiag.zoo.registry import lookup
 
     entry = lookup(name)
-    samples = pool_rows(entry, range(RANGE_ROWS)).astype(float)
+    samples = pool_rows(entry, slice(0, RANGE_ROWS)).astype(float)
     return samples.min(0), samples.max(0)
 
 
