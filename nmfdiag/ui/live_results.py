@@ -21,6 +21,8 @@ POLL_SECONDS, MOST_SECONDS = 0.7, 5.0
 """Shortest and longest time between two draws of the progress."""
 TIMES_DRAWING = 5
 """Time between two draws of the progress, in times that drawing the page takes."""
+WAITING = {"networks": "The labels are being scored"}
+"""What is said by unit while there is nothing to draw."""
 
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
@@ -82,7 +84,8 @@ def get_results(choice: Choice, requests: Requests, results: Results | None = No
         requested, status = st.session_state.get(f"_{place}asked") == batch, queue.status(requests)
         container = st.container()
         if not (status.finished and status.failed):
-            text = f"The first of the {requests[0].unit} is being computed" if requested else "Not measured here yet"
+            waiting = WAITING.get(requests[0].unit, f"The first of the {requests[0].unit} is being computed")
+            text = waiting if requested else "Not measured here yet"
             alt = "The plot, as soon as there is something to draw"
             st.plotly_chart(placeholder_figure(text), config={"staticPlot": True}, alt=alt, key=f"_{place}waiting")
         with st.container() if requested else container:  # the button that starts the work is above an empty plot
@@ -113,7 +116,8 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
                 button("Measure again", _measure_again, icon=":material/replay:")
     elif st.session_state.get(f"_{place}cancelled") == batch:
         left, right = st.columns([5, 1], vertical_alignment="center")
-        left.info(f"Stopped with {len(results)} of {len(batch)} {unit}.", icon=":material/pause:")
+        so_far = f" with {len(results)} of {len(batch)} {unit}" if len(batch) > 1 else ""
+        left.info(f"Stopped{so_far}.", icon=":material/pause:")
         with right:
             button("Resume", _request, width="stretch")
     elif requested:
