@@ -50,6 +50,11 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="what a monitored training run recorded of each sample, or the folder of the run",
     )
+    command.add_argument(
+        "--nmf-ratio",
+        action="store_true",
+        help="also give each sample's NMF error in its own class over that in the best other one, in CSV and JSON; not part of the score",
+    )
     command.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
     command.add_argument("--top", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
     command.add_argument(
@@ -103,7 +108,8 @@ def _run(arguments: argparse.Namespace) -> Outcome:
         raise NmfdiagError("FiftyOne shows files, and these samples have none: give an image folder or a zip of one.")
     if network.provenance and not arguments.json:
         say("\n".join(f"  {key:14} {value}" for key, value in network.provenance.items()))
-    options = {"layers": arguments.layers} if arguments.layers else {}
+    options: dict[str, Any] = {"nmf_ratio": arguments.nmf_ratio}
+    options |= {"layers": arguments.layers} if arguments.layers else {}
     scored = score_labels(network, device=device, per_class=arguments.per_class, history=arguments.history, **options)
     result = replace(scored.suspects, provenance=scored.suspects.provenance | (network.provenance or {}))
     scored = replace(scored, suspects=result)

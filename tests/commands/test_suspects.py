@@ -141,8 +141,11 @@ def test_what_is_printed_in_another_form(capsys: Capture, own: Path) -> None:
 
 def test_a_history_belongs_to_the_samples_own_numbers(capsys: Capture, own: Path, tmp_path: Path) -> None:
     TrainingHistory.from_arrays({"margin": np.arange(N - 50.0)}).save(tmp_path / "history.npz")
-    record = answer(capsys, *by_weights(own, "digits.npz"), "--per-class", "10", "--history", str(tmp_path))
+    record = answer(
+        capsys, *by_weights(own, "digits.npz"), "--per-class", "10", "--history", str(tmp_path), "--nmf-ratio"
+    )
     by_number = sorted(record["suspects"], key=lambda s: s["index"])
+    assert all("nmf_ratio" in s for s in by_number)
     recorded = [s["history"] for s in by_number if s["index"] < N - 50]
     assert recorded == sorted(recorded, reverse=True) and len(set(recorded)) == len(recorded) > 50
     assert [s["history"] for s in by_number if s["index"] >= N - 50] == [None] * (100 - len(recorded))
