@@ -27,7 +27,7 @@ class Indexed(Dataset[Any]):
     def __init__(self, dataset: Any):
         if not (hasattr(dataset, "__getitem__") and hasattr(dataset, "__len__")):
             raise NmfdiagError(
-                f"A {type(dataset).__name__} is not read by number, so its samples have none: give a data set with __len__ and __getitem__."
+                f"Samples of the type {type(dataset).__name__} are not read by number: give a data set with __len__ and __getitem__."
             )
         self.dataset = dataset
 

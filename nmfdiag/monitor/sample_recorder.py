@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmfdiag.data.arrays import as_tensor
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.suspects.history import NEVER, TrainingHistory
 from nmfdiag.networks.outputs import named_logits
@@ -27,6 +28,8 @@ WRITTEN = 0.2
 """Part of the share that writing the file may take; recording may take the rest."""
 GRACE = 1.0
 """Seconds that recording may take in an epoch beyond its share, before batches are skipped."""
+ACCEPTED_NUMBERS = "accepted are whole numbers (m,), one for each sample of the batch"
+ACCEPTED_LABELS = "accepted are whole numbers (m,) or one-hot rows (m, classes)"
 EPOCH_SUMS = ("n_seen", "n_right", "margin", "confidence", "loss")
 """What is summed in an epoch."""
 RUN_SUMS = {
@@ -263,12 +266,8 @@ class SampleRecorder:
 
 
 def _numbers_of(indices: Any) -> Tensor:
-    numbers = indices.detach() if isinstance(indices, Tensor) else torch.as_tensor(np.asarray(indices))
-    if numbers.is_floating_point() or numbers.is_complex() or numbers.dtype == torch.bool or numbers.ndim != 1:
-        raise NmfdiagError(
-            f"Sample numbers must be whole numbers (m,), got {str(numbers.dtype).removeprefix('torch.')} {tuple(numbers.shape)}."
-        )
-    return numbers.to(torch.int64, copy=True)
+    values = indices if type(indices) is Tensor else as_tensor(indices, "sample numbers", ACCEPTED_NUMBERS)
+    return _whole(values, "sample numbers", ACCEPTED_NUMBERS)
 
 
 def _logits_of(output: Any) -> Tensor:
@@ -291,12 +290,18 @@ def _logits_of(output: Any) -> Tensor:
 
 def _labels_of(labels: Any) -> Tensor:
     """Return labels (m,); -1 for rows that are not one-hot. Nothing waits for a GPU."""
-    values = labels.detach() if isinstance(labels, Tensor) else torch.as_tensor(np.asarray(labels))
+    values = labels.detach() if type(labels) is Tensor else as_tensor(labels, "labels", ACCEPTED_LABELS)
     if values.ndim == 2 and values.shape[1] > 1:
         is_one_hot = ((values == 0) | (values == 1)).all(1) & (values.sum(1) == 1)
         return torch.where(is_one_hot, values.to(torch.float32).argmax(1), NEVER)
-    if values.is_floating_point() or values.is_complex() or values.dtype == torch.bool or values.ndim != 1:
+    return _whole(values, "labels", ACCEPTED_LABELS)
+
+
+def _whole(values: Tensor, role: str, accepted: str) -> Tensor:
+    """Return a copy of whole numbers (m,); an empty list is of floats and holds none."""
+    is_whole = not (values.is_floating_point() or values.is_complex() or values.dtype == torch.bool)
+    if values.ndim != 1 or not (is_whole or not len(values)):
         raise NmfdiagError(
-            f"Labels must be whole numbers (m,) or one-hot rows (m, classes), got {str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}."
+            f"The {role} are {str(values.dtype).removeprefix('torch.')} {tuple(values.shape)}: {accepted}."
         )
     return values.to(torch.int64, copy=True)

@@ -85,6 +85,7 @@ def test_samples_that_were_trained_with_another_label_have_no_history() -> None:
         ({"epochs": [1, 1, 1, 1]}, "needs margin"),
         ({"margin": MARGIN, "n_epochs": -1}, "whole number from 0"),
         ({"margin": np.ones(5)}, "goes up to sample 4, and there are 4"),
+        ({"margin": np.ones(3)}, "3 rows and no labels, and there are 4"),
         ({"margin": MARGIN, "epochs": [0, 0, 0, 0]}, "holds none of these samples"),
         ({"margin": MARGIN, "given": [1, 0, 1, 0]}, "another label for 4 of 4 samples"),
         ("no-such-file.npz", "There is no history"),

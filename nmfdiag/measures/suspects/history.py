@@ -192,6 +192,10 @@ def history_ranks(
             f"The history goes up to sample {len(record) - 1:,}, and there are {n_samples:,} samples: give the samples that it was "
             "recorded on, in the order of their numbers."
         )
+    if len(record) < n_samples and (record.given == NEVER).all():
+        raise NmfdiagError(
+            f"The history has {plural(len(record), 'row')} and no labels, and there are {n_samples:,} samples: give one row per sample."
+        )
     rows = np.minimum(indices, len(record) - 1)
     has_history = (indices < len(record)) & (record.epochs[rows] > 0)
     if not has_history.any():
