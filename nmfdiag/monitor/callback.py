@@ -181,8 +181,8 @@ class MemorizationMonitor:
             monitor.on_batch(indices, logits, y)
         ```
 
-        It costs a copy of the logits; a GPU is not waited for. Where it would take more than half of ``overhead``, whole epochs are skipped and
-        counted. After each recorded epoch the history is written beside the run's file, as ``history-ID.npz`` with the ``id`` of its header. Where
+        It costs a copy of the logits; a GPU is not waited for. Where it would take more than half of ``overhead`` and a second, whole epochs are
+        skipped and counted. After each recorded epoch the history is written beside the run's file, as ``history-ID.npz`` with the ``id`` of its header. Where
         several processes train one network, each records the samples that it sees, and the one that measures writes its own.
 
         Args:

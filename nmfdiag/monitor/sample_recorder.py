@@ -27,7 +27,7 @@ MOST_SAMPLES = 2**24
 WRITTEN = 0.2
 """Part of the share that writing the file may take; recording may take the rest."""
 GRACE = 1.0
-"""Seconds that recording may take in an epoch beyond its share, before batches are skipped."""
+"""Seconds that recording may take beyond its share, so that short trainings are recorded as a whole; and once more within an epoch."""
 ACCEPTED_NUMBERS = "accepted are whole numbers (m,), one for each sample of the batch"
 ACCEPTED_LABELS = "accepted are whole numbers (m,) or one-hot rows (m, classes)"
 EPOCH_SUMS = ("n_seen", "n_right", "margin", "confidence", "loss")
@@ -41,9 +41,10 @@ RUN_SUMS = {
 
 @dataclass
 class Budget:
-    """Seconds that a repeated task may take, as a share of the training's."""
+    """Seconds that a repeated task may take: a share of the training's, and some more in all; the first time is free."""
 
     share: float
+    grace: float = 0.0
     spent: float = 0.0
     trained: float = 0.0
     n_times: int = 0
@@ -53,9 +54,9 @@ class Budget:
         self.spent, self.n_times = self.spent + seconds, self.n_times + 1
 
     def allows(self, seconds: float = 0.0) -> bool:
-        """Whether the task, at its mean cost, keeps to its share if training goes on for ``seconds``; the first time is free."""
+        """Whether the task, at its mean cost, keeps to its budget if training goes on for ``seconds``."""
         expected = self.spent / max(1, self.n_times)
-        return not self.n_times or self.spent + expected <= self.share * (self.trained + seconds)
+        return not self.n_times or self.spent + expected <= self.share * (self.trained + seconds) + self.grace
 
 
 class SampleRecorder:
@@ -69,7 +70,7 @@ class SampleRecorder:
     """
 
     def __init__(self, share: float):
-        self._record, self._write = Budget((1 - WRITTEN) * share), Budget(WRITTEN * share)
+        self._record, self._write = Budget((1 - WRITTEN) * share, GRACE), Budget(WRITTEN * share)
         self._epoch_cost = self._began = 0.0
         self._skips = False
         self._waiting: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -114,7 +115,7 @@ class SampleRecorder:
 
         Args:
             epoch: Its number. Where it goes back to the first one or before, a new training has begun.
-            seconds: What the epoch took, recording included.
+            seconds: Seconds since the last epoch was measured, recording included.
             path: File of the history; None if it isn't written.
 
         Raises:
@@ -129,7 +130,8 @@ class SampleRecorder:
             self._fetch()
         finally:
             self._add_epoch(epoch)
-            trained = max(0.0, seconds - self._epoch_cost)
+            is_first = not self._record.n_times  # what came before the first batch was preparation
+            trained = max(0.0, (began - self._began if is_first else seconds) - self._epoch_cost)
             self._record.trained += trained
             self._write.trained += trained
             if not self._skips:
