@@ -137,17 +137,17 @@ def draw_cards(review: Review, indices: Sequence[int], place: str, selected: int
     pictures = thumbnails(review.entry, rows.tolist())
     for index, row, picture in zip(indices, rows, pictures, strict=True):
         st.button(
-            _card_text(review, index, row, picture, short=place != "card"), key=f"_{place}_{index}",
+            _card_text(review, index, row, picture, short=place != "card", selected=index == selected), key=f"_{place}_{index}",
             type="primary" if index == selected else "secondary", on_click=_look_at, args=(index,),
         )  # fmt: skip
 
 
-def _card_text(review: Review, index: int, row: int, picture: str, *, short: bool) -> str:
+def _card_text(review: Review, index: int, row: int, picture: str, *, short: bool, selected: bool) -> str:
     suspects = review.suspects
     given_name, suggested_name = (
         for_markdown(class_name(suspects, c[row])) for c in (suspects.given, suspects.suggested)
     )
-    image = f"![{_alt(review, row)}]({picture})"
+    image = f"![{_alt(review, row)}{', looked at' if selected else ''}]({picture})"
     if short:
         return f"{image} **{given_name}**"
     mark = review.marks.get(index)

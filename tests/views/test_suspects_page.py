@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from nmfdiag.jobs import score_labels
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
+from nmfdiag.ui.frame import INSIDE_APP
 
 
 def visit(**link: str | list[str]) -> AppTest:
@@ -47,6 +48,15 @@ def test_it_answers_lists_and_marks() -> None:
     assert "**0 of 1 marked labels are wrong: 0 %**" in texts(settled(app))
     app.selectbox(key="list").select("marked").run()
     assert len(cards(app)) == 1 and ":green-badge[fine]" in cards(app)[0].label and not app.exception
+
+
+def test_a_sample_leads_to_its_class_on_the_map() -> None:
+    app = visit()
+    suspect_class = cards(app)[0].label.rpartition("**")[0].rpartition("**")[2].partition(" →")[0]
+    app.session_state[INSIDE_APP] = True  # as app.py leaves it while it runs a page; the test runs the page alone
+    app = clicked(app, "_to_class")
+    assert app.title[0].value == "Which classes are memorised?" and not app.exception
+    assert app.selectbox(key="class").value == suspect_class
 
 
 def test_a_link_sets_every_choice_and_errors_are_reported() -> None:

@@ -22,8 +22,8 @@ NOTHING_MARKED = "Nothing is marked yet. Mark samples wrong, fine or unsure, by 
 
 
 def list_sentence(n_listed: int, n_samples: int, sort: str) -> str:
-    """Return how many samples are listed, and by what they are sorted."""
-    return f"{n_listed:,} of {n_samples:,} samples, the highest {sort} first."
+    """Return how many samples are listed, by what they are sorted, and what the cards say."""
+    return f"{n_listed:,} of {n_samples:,} samples, the highest {sort} first. On a card: given → suggested, score · layers against."
 
 
 def empty_sentence(list_name: str, suspects: Suspects) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from nmfdiag.plots.sample_images import SMALL, coloured, image_pixels, is_image, is_sound, png_uri
 from nmfdiag.zoo.pool_rows import pool_rows
-from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.registry import ZooEntry, lookup
 
 LARGE = 2 * SMALL
 """Pixels of the longer side, as :data:`SMALL`."""
@@ -28,7 +28,15 @@ def thumbnails(entry: ZooEntry, rows: Sequence[int], side: int = SMALL) -> list[
     Raises:
         NmfdiagError: If the samples can't be read.
     """
-    return [png_uri(pixels_of(entry, sample), side) for sample in pool_rows(entry, rows)]
+    return [_thumbnail(entry.name, entry.digest, int(row), side) for row in rows]
+
+
+@lru_cache(maxsize=1024)
+def _thumbnail(name: str, _digest: str, row: int, side: int) -> str:
+    """Return a sample's picture; cached, since a page sends the same ones each time it is drawn."""
+    entry = lookup(name)
+    [sample] = pool_rows(entry, [row])
+    return png_uri(pixels_of(entry, sample), side)
 
 
 def kind_of(entry: ZooEntry) -> str:
@@ -47,7 +55,7 @@ def pixels_of(entry: ZooEntry, sample: np.ndarray) -> np.ndarray:
     if kind != "values":
         return image_pixels(sample, sound=kind == "spectrogram")
     values = sample.astype(float)
-    low, high = (np.reshape(bound, values.shape) for bound in _ranges(entry))
+    low, high = (np.reshape(bound, values.shape) for bound in _ranges(entry.name, entry.digest))
     scaled = np.clip((values - low) / np.maximum(high - low, 1e-12), 0, 1)
     if scaled.size == max(scaled.shape):  # one value per feature
         return _bars(scaled.ravel()) if scaled.size <= MOST_BARS else _tiles(scaled.ravel())
@@ -75,14 +83,7 @@ def _tiles(shares: np.ndarray) -> np.ndarray:
 
 
 @lru_cache(maxsize=16)
-def _ranges_of_pool(name: str, digest: str) -> tuple[np.ndarray, np.ndarray]:
-    from nmfdiag.zoo.registry import lookup
-
-    entry = lookup(name)
-    samples = pool_rows(entry, slice(0, RANGE_ROWS)).astype(float)
-    return samples.min(0), samples.max(0)
-
-
-def _ranges(entry: ZooEntry) -> tuple[np.ndarray, np.ndarray]:
+def _ranges(name: str, _digest: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the least and the largest value of each feature among the first samples."""
-    return _ranges_of_pool(entry.name, entry.digest)
+    samples = pool_rows(lookup(name), slice(0, RANGE_ROWS)).astype(float)
+    return samples.min(0), samples.max(0)
