@@ -33,7 +33,7 @@ def result(pool: ProbePool) -> Suspects:
 
 
 @pytest.mark.parametrize(
-    ("name", "auroc"), [(NOISY, 0.97), ("digits-cnn-p0.2-s1", 0.97), ("fashion_mnist-mlp-p0.4-s0", 0.9)]
+    ("name", "auroc"), [(NOISY, 0.99), ("digits-cnn-p0.2-s1", 0.99), ("fashion_mnist-mlp-p0.4-s0", 0.95)]
 )
 def test_wrong_labels_come_first_and_the_suggestion_is_the_true_one(name: str, auroc: float) -> None:
     entry = lookup(name)
@@ -48,7 +48,8 @@ def test_wrong_labels_come_first_and_the_suggestion_is_the_true_one(name: str, a
     assert abs(suspects.noise_rate.estimate - wrong.mean()) < 0.06
     assert suspects.noise_rate.low - 0.02 <= wrong.mean() <= suspects.noise_rate.high + 0.02
     n = int(wrong.sum())
-    assert abs(suspects.expected_precision(n) - wrong[suspects.order[:n]].mean()) < 0.15
+    true_precision = wrong[suspects.order[:n]].mean()  # the control reads less than the score does
+    assert true_precision - 0.3 < suspects.expected_precision(n) < true_precision + 0.05
 
 
 @pytest.mark.parametrize("name", ["digits-mlp-p0-s0", "digits-cnn-p0-s1", "fashion_mnist-mlp-p0-s0"])

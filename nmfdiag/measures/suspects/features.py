@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from nmfdiag.networks.split import SplitNetwork
@@ -13,7 +14,11 @@ BATCH = 64
 KEPT_BYTES = 256 * 2**20
 """Largest size of the features of all samples that is kept; above it they are computed again for each pass."""
 FEW_SAMPLES = 8
-"""Samples per channel up to which a layer's features are the means only."""
+"""Samples per channel up to which a layer's own probe reads the channels' means only."""
+CONSTANT = 1e-6
+"""Variance, in parts of the mean square, below which a channel counts as constant over its places: it is rounding."""
+HALVES = (None, F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
+"""Means over each half of the places, by number of their axes."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class BatchFeatures:
     Attributes:
         rows: Where they stand among all samples.
         logits: The network's logits (m, classes).
-        by_layer: Features (m, d) of each layer, in execution order.
+        by_layer: Features (m, d) of each layer, in execution order, as :func:`pooled` makes them.
     """
 
     rows: slice
@@ -31,11 +36,29 @@ class BatchFeatures:
     by_layer: dict[str, Tensor]
 
 
+def pooled(activation: Tensor, channel_dim: int) -> Tensor:
+    """Return a layer's features (m, d): of an activation without places itself, else each channel's mean and standard deviation over its places, then
+    its means over the halves of the places along each axis (quarters of an image), ``d = 6 C`` for images.
+
+    Args:
+        activation: Activation (m, ...).
+        channel_dim: Axis of its channels.
+    """
+    if activation.ndim == 2:
+        return activation.float().clone()
+    places = activation.movedim(channel_dim, 1).float()
+    halve = HALVES[places.ndim - 2] if places.ndim - 2 < len(HALVES) else None
+    axes = tuple(range(2, places.ndim))
+    means, squares = places.mean(axes), places.square().mean(axes)
+    variances = squares - means.square()
+    parts = [means, torch.where(variances > CONSTANT * squares, variances, 0.0).sqrt()]
+    if halve is not None:
+        parts.append(halve(places, 2).flatten(1))
+    return torch.cat(parts, 1)
+
+
 class LayerFeatures:
     """Features of every layer and sample, batch by batch.
-
-    A layer's features are the mean and the standard deviation of each channel over its places (``2 C`` numbers), or the means alone where there
-    are at most :data:`FEW_SAMPLES` samples per channel; of a layer without places they are its activations.
 
     Args:
         network: The network.
@@ -58,7 +81,8 @@ class LayerFeatures:
             self._kept = []
         n_bytes = 0
         for start in range(0, len(self.inputs), BATCH):
-            batch = self._features(slice(start, min(start + BATCH, len(self.inputs))))
+            rows = slice(start, min(start + BATCH, len(self.inputs)))
+            batch = BatchFeatures(rows, *self.run(self.inputs[rows], self.layers))
             n_bytes += sum(z.nbytes for z in batch.by_layer.values())
             if n_bytes > KEPT_BYTES:
                 self._kept = None
@@ -66,19 +90,16 @@ class LayerFeatures:
                 self._kept.append(batch)
             yield batch
 
-    def _features(self, rows: slice) -> BatchFeatures:
-        with_deviations = {
-            name: len(self.inputs) > FEW_SAMPLES * self.network.layer(name).width for name in self.layers
-        }
-
-        def reduce(name: str, activation: Tensor, channel_dim: int) -> Tensor:
-            if activation.ndim == 2:
-                return activation.float().clone()
-            places = activation.movedim(channel_dim, 1).flatten(2).float()
-            means = places.mean(2)
-            return torch.cat([means, places.std(2, correction=0)], 1) if with_deviations[name] else means
-
+    def run(self, inputs: Tensor, layers: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return logits (m, classes) of samples (m, ...) and the features (m, d) of those layers that they reach."""
         logits, by_layer = self.network.prepared.reduce_layers(
-            self.network.prepared.copy_in_layout(self.inputs[rows]), self.layers, reduce
+            self.network.prepared.copy_in_layout(inputs), layers, lambda _, activation, axis: pooled(activation, axis)
         )
-        return BatchFeatures(rows, logits.float(), by_layer)
+        return logits.float(), by_layer
+
+    def for_linear_probe(self, name: str, z: Tensor) -> Tensor:
+        """Return the features (m, d) that a layer's own linear probe reads: means and standard deviations, or means alone of few samples."""
+        width = self.network.layer(name).width
+        if z.shape[1] <= width:
+            return z
+        return z[:, : 2 * width if len(self.inputs) > FEW_SAMPLES * width else width]

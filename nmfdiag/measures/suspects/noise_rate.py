@@ -21,6 +21,8 @@ MOST_SAMPLES = 50_000
 SEED = 0
 CLEAR_RATE = 0.005
 """Lower end of the interval from which on labels are said to look wrong."""
+PRECISION_POINTS = 40
+"""Numbers of most suspicious samples at which the precision is computed; it never rises with the number."""
 FEWEST_RANKED = 20
 """Most suspicious samples below which the share of wrong ones is that of so many: fewer swapped labels tell nothing."""
 
@@ -50,9 +52,14 @@ class NoiseRate:
             return f"How many labels are wrong can't be told: {self.reason}."
         if not self.is_clear:
             return f"No sign of labels swapped at random (95 %: at most {_percent(self.high)})."
+        limit = (
+            f", up to about {_percent(2 * self.estimate)} where the errors are look-alikes"
+            if self.estimate < 0.5
+            else ""
+        )
         return (
             f"About {_percent(self.estimate)} of the labels look wrong (95 %: {_percent(self.low)} to {_percent(self.high)}): fewer where "
-            "classes overlap, up to about twice as many where the errors are look-alikes."
+            f"classes overlap{limit}."
         )
 
     @property
@@ -104,12 +111,11 @@ class SwapControl:
             rate: The share of wrong labels among all.
         """
         n = len(self.given_scores)
-        counts = np.unique(
-            np.linspace(min(FEWEST_RANKED, n), max(FEWEST_RANKED, share * n), 20).round().clip(1, n).astype(int)
-        )
+        counts = np.unique(np.geomspace(min(FEWEST_RANKED, n), n, PRECISION_POINTS).round().astype(int))
         thresholds = np.sort(self.given_scores)[n - counts]
         swapped = np.array([(self.weights * (self.swapped_scores >= t)).sum() / n for t in thresholds])
-        return float(np.minimum(1.0, rate * swapped / (counts / n)).min())
+        precisions = np.minimum.accumulate(np.minimum(1.0, rate * swapped / (counts / n)))
+        return float(np.interp(share * n, counts, precisions))
 
     def _thresholds(self) -> np.ndarray:
         scores, weights = self.swapped_scores.ravel(), self.weights.ravel()

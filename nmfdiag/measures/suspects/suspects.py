@@ -1,9 +1,10 @@
 """Find training labels that a trained network contradicts: a score for each sample, a suggested label, and how many labels are wrong.
 
-The score is the mean rank of two things that need no clean data and no other training: a leave-one-out linear probe of the given labels on
-every layer that does not yet separate them (:mod:`nmfdiag.measures.suspects.probe`), and the network's own margin on moved copies
-(:mod:`nmfdiag.measures.suspects.moved_copies`). How many labels are wrong comes from a control with swapped labels
-(:mod:`nmfdiag.measures.suspects.noise_rate`). No true label is used anywhere.
+The score needs no clean data and no other training. Layers that do not yet separate the given labels are read, by a leave-one-out linear probe of each
+(:mod:`nmfdiag.measures.suspects.probe`); the features of all of them, averaged over the sample and some moved copies
+(:mod:`nmfdiag.measures.suspects.views`), go to one leave-one-out kernel probe (:mod:`nmfdiag.measures.suspects.kernel_probe`). Its margin against the
+given label counts three quarters, the network's own margin on the copies a quarter. How many labels are wrong comes from a control with swapped
+labels (:mod:`nmfdiag.measures.suspects.noise_rate`). No true label is used anywhere.
 """
 
 import hashlib
@@ -22,11 +23,13 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures
 from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
-from nmfdiag.measures.suspects.moved_copies import Move, mirror_fits, mirrored, moved_margins, moves_of
+from nmfdiag.measures.suspects.joint_scores import joint_scores, ranks
+from nmfdiag.measures.suspects.moved_copies import mirror_fits, moves_of, with_mirror
 from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
 from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, SwapControl, swap_control
 from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.views import ViewFeatures
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.provenance import provenance
@@ -41,8 +44,9 @@ CALIBRATION_SAMPLES = 5000
 """Samples that a probe's temperature is fitted on at most."""
 COMPONENTS_OF_INPUT, SAMPLES_PER_COMPONENT = 64, 10
 """Principal components of the inputs, used to estimate the noise rate when the first layer is not spatial, and samples per component."""
-SKETCH = 64
-"""Numbers kept of each sample for finding its neighbours."""
+WEIGHTS = {"probe": 3.0}
+"""Weight of a component's ranks in the score; 1 where none is given. The probe of all views carries most: on photographs with look-alike errors the others
+add nothing to it, on small networks they add .01."""
 CHANCE_ERRORS = 3.0
 """Standard errors above chance that some layer's probe must reach."""
 AT_CHANCE = "no layer's features tell the given labels better than chance"
@@ -119,7 +123,8 @@ def suspects(
     for batch in features:
         given_labels = labels[batch.rows]
         for name, z in batch.by_layer.items():
-            moments.setdefault(name, Moments(n_classes)).add(z.cpu(), given_labels)
+            linear = features.for_linear_probe(name, z).cpu()
+            moments.setdefault(name, Moments(n_classes)).add(linear, given_labels)
         losses[batch.rows] = _loss(batch.logits.cpu(), given_labels)
         n_outputs = batch.logits.shape[1]
     probes = {name: moments[name].fit() for name in features.layers if name in moments and moments[name].count == n}
@@ -129,15 +134,17 @@ def suspects(
     report(0.3, "probes")
     margin, agreement, temperatures = _score_by_layer(features, probes, labels)
     layers_probed = [name for name in probes if agreement[name] < SEPARATED] or [min(probes, key=agreement.__getitem__)]
-    suggested, confidence, sketch = _suggest(features, probes, temperatures, layers_probed, labels)
-    probe_rank = np.mean([_ranks(margin[name].numpy()) for name in layers_probed], 0)
-    components = {"probe": probe_rank}
-    report(0.5, "moved copies")
-    moves = moves_of(inputs)
+    report(0.4, "moved copies")
+    moves = moves_of(inputs, split.layer(features.layers[0]).channel_dim)
+    if moves and inputs.ndim == 4:
+        rank_by_layer = np.mean([ranks(margin[name].numpy()) for name in layers_probed], 0)
+        if mirror_fits(split, inputs, labels, rank_by_layer, (moves["up"], moves["left"])):
+            moves = with_mirror(moves, n)
+    views = ViewFeatures(features, layers_probed, labels, moves)
+    joint = joint_scores(views, labels, counts, lambda share, step: report(0.4 + 0.4 * share, step))
+    components = {"probe": ranks(joint.margin)}
     if moves:
-        if inputs.ndim == 4 and mirror_fits(split, inputs, labels, probe_rank):
-            moves["mirrored"] = mirrored
-        components["shift"] = _shift_ranks(split, inputs, labels, moves, report)
+        components["shift"] = ranks(joint.moved_margin)
     else:
         remarks.append("No moved copies fit these samples: the score is without them.")
     components |= margin_ranks
@@ -165,8 +172,8 @@ def suspects(
     return Suspects(
         given=labels.numpy(),
         score=score,
-        suggested=suggested,
-        confidence=confidence,
+        suggested=joint.suggested,
+        confidence=joint.confidence,
         layers_against=np.sum([margin[name].numpy() > 0 for name in layers_probed], 0),
         components=components | shown_components,
         noise_rate=noise_rate,
@@ -183,16 +190,18 @@ def suspects(
             "date",
             network=type(network).__name__,
             samples=n,
-            moves=", ".join(moves) or "none",
+            moves="; ".join(moves) or "none",
         ),
         _control=control,
-        _sketch=sketch,
+        _sketch=joint.sketch,
     )
 
 
 def combined_score(components: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the mean (n,) of the components' ranks; of a sample that lacks one, that of its others."""
-    return np.asarray(np.nanmean(list(components.values()), 0))
+    """Return the weighted mean (n,) of the components' ranks; of a sample that lacks one, that of its others."""
+    ranks = np.stack(list(components.values()))
+    weights = np.array([WEIGHTS.get(name, 1.0) for name in components])[:, None] * ~np.isnan(ranks)
+    return np.asarray((weights * np.nan_to_num(ranks)).sum(0) / weights.sum(0))
 
 
 def _indices(labels: Tensor, per_class: int | None) -> np.ndarray:
@@ -234,17 +243,6 @@ def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, l
     return counts, remarks
 
 
-def _shift_ranks(
-    network: SplitNetwork, inputs: Tensor, labels: Tensor, moves: Mapping[str, Move], report: Progress
-) -> np.ndarray:
-    """Return the ranks (n,) of the mean margin over moved copies."""
-    total = torch.zeros(len(inputs))
-    for n_moved, (name, values) in enumerate(moved_margins(network, inputs, labels, moves), 1):
-        total += values.cpu()
-        report(0.5 + 0.3 * n_moved / len(moves), f"copies moved: {name}")
-    return _ranks(total.numpy())
-
-
 def _score_by_layer(
     features: LayerFeatures, probes: Mapping[str, Probe], labels: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, float], dict[str, float]]:
@@ -256,40 +254,12 @@ def _score_by_layer(
     for batch in features:
         given_labels = labels[batch.rows]
         for name, probe in probes.items():
-            values = probe.values(batch.by_layer[name].cpu(), given_labels)
+            values = probe.values(features.for_linear_probe(name, batch.by_layer[name]).cpu(), given_labels)
             margin[name][batch.rows] = margins(values, given_labels).float()
             calibration[name].append(values[_strided(step, batch.rows)])
     agreement = {name: float((values < 0).float().mean()) for name, values in margin.items()}
     temperatures = {name: temperature(torch.cat(parts), labels[::step]) for name, parts in calibration.items()}
     return margin, agreement, temperatures
-
-
-def _suggest(
-    features: LayerFeatures,
-    probes: Mapping[str, Probe],
-    temperatures: Mapping[str, float],
-    layers_probed: Sequence[str],
-    labels: Tensor,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the best other class of each sample (n,), its probability (n,), and a sketch of the sample at the last layer asked (n, 64)."""
-    n, last = len(labels), probes[layers_probed[-1]]
-    suggested, confidence = torch.empty(n, dtype=torch.long), torch.empty(n)
-    width = min(SKETCH, len(last.whiten))
-    generator = torch.Generator().manual_seed(SEED)
-    projection = torch.randn(width, len(last.whiten), generator=generator, dtype=torch.float64) / width**0.5
-    sketch = torch.empty(n, width)
-    for batch in features:
-        given_labels = labels[batch.rows]
-        log_mean = torch.stack([
-            torch.log_softmax(temperatures[name] * probes[name].values(batch.by_layer[name].cpu(), given_labels), 1) for name in layers_probed
-        ]).mean(0)  # fmt: skip
-        probability = torch.softmax(log_mean, 1)
-        log_mean[torch.arange(len(given_labels)), given_labels] = -torch.inf
-        suggested[batch.rows] = log_mean.argmax(1)
-        confidence[batch.rows] = probability.gather(1, suggested[batch.rows][:, None])[:, 0].float()
-        whitened = (batch.by_layer[layers_probed[-1]].cpu().double() - last.centre) @ last.whiten.T
-        sketch[batch.rows] = (whitened @ projection.T).float()
-    return suggested.numpy(), confidence.numpy(), sketch.numpy()
 
 
 def _control(features: LayerFeatures, probes: Mapping[str, Probe], labels: Tensor, counts: Tensor) -> SwapControl:
@@ -300,7 +270,9 @@ def _control(features: LayerFeatures, probes: Mapping[str, Probe], labels: Tenso
     if first in probes and len(features.network.layer(first).output_shape) > 1:
         probe = probes[first]
         parts = [
-            probe.values(batch.by_layer[first].cpu(), labels[batch.rows])[_strided(step, batch.rows)]
+            probe.values(features.for_linear_probe(first, batch.by_layer[first]).cpu(), labels[batch.rows])[
+                _strided(step, batch.rows)
+            ]
             for batch in features
         ]
         values, given_labels = torch.cat(parts), labels[::step]
@@ -329,9 +301,12 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
 def _duplicates(inputs: Tensor, labels: Tensor) -> list[list[int]]:
     """Return groups of rows with the very same input, those with several labels first."""
     groups: dict[bytes, list[int]] = defaultdict(list)
+    zero = 0.0 if inputs.is_floating_point() else 0  # minus zero is zero
     for i, sample in enumerate(inputs.cpu()):
         groups[
-            hashlib.blake2b(sample.contiguous().flatten().view(torch.uint8).numpy().tobytes(), digest_size=16).digest()
+            hashlib.blake2b(
+                (sample + zero).contiguous().flatten().view(torch.uint8).numpy().tobytes(), digest_size=16
+            ).digest()
         ].append(i)
     repeated = [group for group in groups.values() if len(group) > 1]
     return sorted(repeated, key=lambda group: (len(set(labels[group].tolist())) == 1, group))
@@ -351,12 +326,6 @@ def _chance_remark(agreement: Mapping[str, float], counts: Tensor, n: int) -> li
 def _strided(step: int, rows: slice) -> slice:
     """Return the part of a batch that holds each ``step``-th of all samples."""
     return slice((-rows.start) % step, None, step)
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    from scipy.stats import rankdata
-
-    return rankdata(np.nan_to_num(values, nan=0.0)) / len(values)
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -1,0 +1,90 @@
+"""What the unsaturated layers make of each sample and of its moved copies, averaged: a memorised answer does not survive the move, a class does."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nmfdiag.measures.suspects.features import BATCH, KEPT_BYTES, BatchFeatures, LayerFeatures
+from nmfdiag.measures.suspects.moved_copies import Move, margins_against
+
+
+@dataclass(frozen=True)
+class ViewBatch:
+    """Averaged features of some neighbouring samples.
+
+    Attributes:
+        rows: Where they stand among all samples.
+        features: Features of all layers side by side, averaged over the sample and its copies (m, d).
+        margins: By how much the best other class lies above the given one, mean over copies (m,); 0 without copies.
+    """
+
+    rows: slice
+    features: Tensor
+    margins: Tensor
+
+
+class ViewFeatures:
+    """Averaged features of every sample, batch by batch, kept where that is little.
+
+    Args:
+        features: Features of the samples themselves.
+        layers: Names of the layers.
+        labels: Given labels (n,).
+        moves: Makes the copies, by name.
+    """
+
+    def __init__(self, features: LayerFeatures, layers: list[str], labels: Tensor, moves: Mapping[str, Move]):
+        self.features, self.layers, self.labels, self.moves = features, layers, labels, moves
+        self._kept: list[ViewBatch] | None = []
+
+    def __iter__(self) -> Iterator[ViewBatch]:
+        n = len(self.labels)
+        if self._kept and self._kept[-1].rows.stop == n:
+            yield from self._kept
+            return
+        if self._kept is not None:
+            self._kept = []
+        for batch in self.features:
+            view = self._view(batch)
+            if self._kept is not None and view.features.nbytes * n > KEPT_BYTES * len(view.features):
+                self._kept = None
+            if self._kept is not None:
+                self._kept.append(view)
+            yield view
+
+    @property
+    def can_be_kept(self) -> bool:
+        """Whether the features of all samples are little."""
+        first, n = self._view(next(iter(self.features))), len(self.labels)
+        return first.features.nbytes * n <= KEPT_BYTES * len(first.features)
+
+    def sampled(self, rows: Tensor) -> Tensor:
+        """Return averaged features (m, d) of any samples."""
+        if self._kept and self._kept[-1].rows.stop == len(self.labels):
+            return torch.cat([view.features for view in self._kept])[rows]
+        parts = []
+        for chunk in rows.split(BATCH):
+            inputs = self.features.inputs[chunk]
+            batch = BatchFeatures(slice(0, len(chunk)), *self.features.run(inputs, self.layers))
+            parts.append(self._averaged(batch, inputs, self.labels[chunk]).features)
+        return torch.cat(parts)
+
+    def _view(self, batch: BatchFeatures) -> ViewBatch:
+        return self._averaged(batch, self.features.inputs[batch.rows], self.labels[batch.rows])
+
+    def _averaged(self, batch: BatchFeatures, inputs: Tensor, labels: Tensor) -> ViewBatch:
+        total = torch.cat([batch.by_layer[name] for name in self.layers], 1)
+        total = total.clone() if len(self.layers) == 1 else total
+        against = torch.zeros(len(labels))
+        for move in self.moves.values():
+            logits, by_layer = self.features.run(move(inputs), self.layers)
+            total += torch.cat([self._reached(batch.by_layer[name], by_layer.get(name)) for name in self.layers], 1)
+            against += margins_against(logits.cpu(), labels)
+        return ViewBatch(batch.rows, (total / (1 + len(self.moves))).cpu(), against / max(1, len(self.moves)))
+
+    @staticmethod
+    def _reached(own: Tensor, moved: Tensor | None) -> Tensor:
+        """Return a copy's features, or the sample's own where the copy takes another way through the network."""
+        return moved if moved is not None and moved.shape == own.shape else own

@@ -1,0 +1,106 @@
+"""The probe of all layers together: exactly what refits without each sample would say, on features averaged over moved copies."""
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import nmfdiag
+from nmfdiag.measures.suspects import kernel_probe, views
+from nmfdiag.measures.suspects.features import pooled
+from nmfdiag.measures.suspects.kernel_probe import fit_kernel_probe, landmark_rows
+from nmfdiag.measures.suspects.moved_copies import moves_of, with_mirror
+from nmfdiag.zoo.registry import lookup
+
+
+def test_the_value_of_a_sample_is_that_of_a_fit_without_it() -> None:
+    pool = lookup("digits-mlp-p0.2-s0").load_pool()
+    z, labels = pool.inputs[:120].flatten(1), pool.given_labels[:120]
+    landmarks = z[landmark_rows(120, 0)]
+    probe = fit_kernel_probe(landmarks, [(z[:50], labels[:50]), (z[50:], labels[50:])], torch.bincount(labels))
+    k = kernel_probe._kernel(probe.standardised(z), probe.landmarks)
+    gram = kernel_probe._kernel(probe.landmarks, probe.landmarks) + kernel_probe.JITTER * torch.eye(90).double()
+    features = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), k.T, upper=False).T
+    ridge = kernel_probe.STRONGEST * float((features.T @ features).trace()) / 90 * torch.eye(90).double()
+    targets = torch.nn.functional.one_hot(labels).double()
+    values = probe.values(z, labels)
+    for i in (0, 60, 119):
+        other_rows = torch.arange(120) != i
+        weights = torch.linalg.solve(
+            features[other_rows].T @ features[other_rows] + ridge, features[other_rows].T @ targets[other_rows]
+        )
+        torch.testing.assert_close(values[i], features[i] @ weights, rtol=1e-4, atol=1e-5)
+
+
+def test_features_of_maps_vectors_and_constants() -> None:
+    activation = torch.arange(16.0).reshape(1, 1, 4, 4)
+    mean, deviation, *quarters = pooled(activation, 1)[0].tolist()
+    assert (mean, quarters) == (7.5, [2.5, 4.5, 10.5, 12.5]) and deviation == pytest.approx(np.arange(16).std())
+    assert torch.equal(pooled(activation.movedim(1, -1), 3), pooled(activation, 1))
+    assert pooled(torch.full((2, 3, 5, 5), 1e4), 1)[:, 3:6].abs().max() == 0
+    assert torch.equal(pooled(torch.eye(3), 1), torch.eye(3))
+    assert pooled(torch.rand(2, 3, 8), 1).shape == (2, 12) and pooled(torch.rand(2, 3, 4, 4, 4), 1).shape == (2, 30)
+
+
+@pytest.mark.parametrize(("name", "is_mirrored"), [("cifar10-cnn-p0.2-s0", True), ("fashion_mnist-mlp-p0.4-s0", False)])
+def test_images_are_mirrored_where_a_mirror_keeps_the_class(name: str, is_mirrored: bool) -> None:
+    entry = lookup(name)
+    pool = entry.load_pool()
+    suspects = nmfdiag.suspects(entry.load_model(), pool.inputs[:150], pool.given_labels[:150])
+    assert ("mirrored" in suspects.provenance["moves"]) == is_mirrored
+
+
+def test_many_images_are_copied_less_often() -> None:
+    image = torch.rand(1, 3, 16, 16)
+    moves = moves_of(image)
+    assert len(with_mirror(moves, 100)) == 9 and len(with_mirror(moves, 10_000)) == 3
+    copy = with_mirror(moves, 10_000)["up and mirrored"](image)
+    assert torch.equal(copy, moves["up"](image.flip(-1)))
+
+
+def test_steps_are_not_taken_for_features() -> None:
+    """Of (n, steps, features) the last axis has no order: it is not moved."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(20, 16), nn.ReLU(), nn.Flatten(), nn.Linear(16 * 6, 3))
+    inputs, labels = torch.rand(90, 6, 20), torch.arange(90) % 3
+    assert "shift" not in nmfdiag.suspects(model, inputs, labels).components
+
+
+class TurnsOff(nn.Module):
+    """A network of which copies whose first pixel is dark take another way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        self.relu, self.rare, self.last = nn.ReLU(), nn.ReLU(), nn.Linear(4, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.relu(self.first(x))
+        h = self.rare(self.second(h)) if x[0, 0, 0, 0] > 0.5 else h
+        return self.last(h.mean((2, 3)))
+
+
+def test_a_copy_may_take_another_way_through_the_network() -> None:
+    torch.manual_seed(0)
+    inputs, labels = torch.rand(60, 1, 8, 8) / 2, torch.arange(60) % 3
+    inputs[:, 0, 0, 0] = 1.0
+    suspects = nmfdiag.suspects(TurnsOff(), inputs, labels)
+    assert np.isfinite(suspects.score).all() and "shift" in suspects.components
+
+
+def test_features_that_are_not_kept_give_the_same_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = lookup("digits-cnn-p0.2-s1")
+    pool = entry.load_pool()
+    kept_result = nmfdiag.suspects(entry.load_model(), pool.inputs[:200], pool.given_labels[:200])
+    monkeypatch.setattr(views, "KEPT_BYTES", 0)
+    again = nmfdiag.suspects(entry.load_model(), pool.inputs[:200], pool.given_labels[:200])
+    np.testing.assert_allclose(again.components["probe"], kept_result.components["probe"], atol=0.02)
+    assert (again.suggested == kept_result.suggested).mean() > 0.98
+
+
+def test_minus_zero_is_zero() -> None:
+    pool = lookup("digits-mlp-p0.2-s0").load_pool()
+    inputs = torch.cat([pool.inputs[:60], pool.inputs[:1] * 0, pool.inputs[:1] * -0.0])
+    labels = torch.cat([pool.given_labels[:60], torch.tensor([1, 2])])
+    suspects = nmfdiag.suspects(lookup("digits-mlp-p0.2-s0").load_model(), inputs, labels)
+    assert suspects.duplicates[0] == (60, 61)
