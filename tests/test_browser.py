@@ -250,18 +250,18 @@ def test_a_suspect_is_looked_at_marked_and_exported(page: Page) -> None:
     page.wait_for_url("**given=7**")
     wait_until_idle(page)
     expect(cards.first).to_contain_text("7 →")
+    sample = re.findall(r"sample (\d+)", cards.nth(1).inner_html())[0]
     cards.nth(1).click()
-    page.wait_for_url("**sample=**")
-    sample = page.url.partition("sample=")[2].partition("&")[0]
+    page.wait_for_url(f"**sample={sample}**")
     expect(page.get_by_text(f"Sample {sample}:")).to_be_visible()
     expect(page.get_by_role("img", name=f"image of sample {sample}").first).to_be_visible()
     wait_until_idle(page)
     page.keyboard.press("w")
-    expect(page.get_by_text("1 of 1 marked labels are wrong: 100 %")).to_be_visible()
+    expect(page.get_by_text("Marked wrong: 1 of 1, 100 %")).to_be_visible()
     expect(cards.nth(1)).to_contain_text("wrong")
     wait_until_idle(page)
     page.get_by_role("button", name="Fine").click()
-    expect(page.get_by_text("1 of 2 marked labels are wrong: 50 %")).to_be_visible()
+    expect(page.get_by_text("Marked wrong: 1 of 2, 50 %")).to_be_visible()
     wait_until_idle(page)
     page.get_by_role("button", name="Export samples").click()
     with page.expect_download() as table:

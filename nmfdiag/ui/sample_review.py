@@ -128,7 +128,7 @@ def _draw_grid(review: Review, indices: Sequence[int], selected: int | None) -> 
     with st.container(horizontal=True, gap="small", key="suspects_grid"):
         draw_cards(review, indices[first : first + PER_PAGE], "card", selected)
     if n_pages > 1:
-        st.pagination(n_pages, key=PAGE)
+        st.pagination(n_pages, key=PAGE, on_change=_look_at_page, args=(indices,))
 
 
 def draw_cards(review: Review, indices: Sequence[int], place: str, selected: int | None = None) -> None:
@@ -245,6 +245,12 @@ def _look_at(index: int | None) -> None:
     if index is not None:
         set_widgets({SAMPLE: index})
         st.session_state[TURN] = True
+
+
+def _look_at_page(indices: Sequence[int]) -> None:
+    """Look at the first sample of the page that was turned to, so that a mark goes to what is on the screen."""
+    first = (int(st.session_state[PAGE]) - 1) * PER_PAGE
+    set_widgets({SAMPLE: indices[min(first, len(indices) - 1)]})
 
 
 def _link_to_class(review: Review, class_idx: int) -> None:

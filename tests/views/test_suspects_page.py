@@ -38,14 +38,14 @@ def test_it_answers_lists_and_marks() -> None:
     first, second = (int(card.key.removeprefix("_card_")) for card in cards(app)[:2])
     assert f"**Sample {first:,}**" in texts(app)
     app = clicked(app, "_mark_wrong")
-    assert "**1 of 1 marked labels are wrong: 100 %**" in texts(app) and f"**Sample {second:,}**" in texts(app)
+    assert "**Marked wrong: 1 of 1, 100 %**" in texts(app) and f"**Sample {second:,}**" in texts(app)
     app = clicked(app, "_mark_fine")
-    assert "**1 of 2 marked labels are wrong: 50 %**" in texts(app)
+    assert "**Marked wrong: 1 of 2, 50 %**" in texts(app)
     app = clicked(clicked(clicked(app, "_previous"), "_previous"), "_mark_wrong")  # the same mark again
-    assert "**0 of 1 marked labels are wrong: 0 %**" in texts(app)
+    assert "**Marked wrong: 0 of 1, 0 %**" in texts(app)
     app.switch_page("pages/how.py").run()
     app.switch_page("pages/suspects.py").run()
-    assert "**0 of 1 marked labels are wrong: 0 %**" in texts(settled(app))
+    assert "**Marked wrong: 0 of 1, 0 %**" in texts(settled(app))
     app.selectbox(key="list").select("marked").run()
     assert len(cards(app)) == 1 and ":green-badge[fine]" in cards(app)[0].label and not app.exception
 

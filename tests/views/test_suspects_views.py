@@ -71,8 +71,8 @@ def test_marks(suspects: Suspects) -> None:
     assert precision.low == pytest.approx((centre - half) / (1 + z**2 / n), abs=1e-4)
     assert precision.high == pytest.approx((centre + half) / (1 + z**2 / n), abs=1e-4)
     text = sentences.precision_sentence(marks, suspects)
-    assert text.startswith("**8 of 9 marked labels are wrong: 89 %** (95 %: 57 % to 98 %), 1 unsure. ")
-    assert text.endswith(f"expects {percent(suspects.expected_precision(10))} of these 10, the most suspicious.")
+    assert text.startswith("**Marked wrong: 8 of 9, 89 %** (95\u00a0%: 57 % to 98 %), 1 unsure. ")
+    assert text.endswith(f"expects {percent(suspects.expected_precision(10))} of the 10 most suspicious.")
     deeper = int(suspects.indices[suspects.order[199]])
     assert f"expects {percent(suspects.expected_precision(200))} of the 200 most" in sentences.precision_sentence(
         marks | {deeper: Mark(FINE)}, suspects

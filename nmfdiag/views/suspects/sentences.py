@@ -74,8 +74,8 @@ def precision_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
     n_unsure = len(marks) - precision.n_decided
     unsure = f", {n_unsure:,} unsure" if n_unsure else ""
     text = (
-        f"**{precision.n_wrong:,} of {precision.n_decided:,} marked labels are wrong: {percent(precision.share)}** "
-        f"(95 %: {percent(precision.low)} to {percent(precision.high)}){unsure}. "
+        f"**Marked wrong: {precision.n_wrong:,} of {precision.n_decided:,}, {percent(precision.share)}** "
+        f"(95\u00a0%: {percent(precision.low)} to {percent(precision.high)}){unsure}. "
     )
     return text + expected_sentence(marks, suspects)
 
@@ -92,7 +92,7 @@ def expected_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
     deepest = int(ranks[suspects.rows(sorted(marks))].max())
     expected = percent(suspects.expected_precision(deepest))
     if deepest == len(marks):
-        return f"The swap control expects {expected} of these {deepest:,}, the most suspicious."
+        return f"The swap control expects {expected} of the {f'{deepest:,} ' if deepest > 1 else ''}most suspicious."
     return f"The swap control expects {expected} of the {deepest:,} most suspicious, as far down as you have marked."
 
 
