@@ -249,6 +249,7 @@ def test_a_suspect_is_looked_at_marked_and_exported(page: Page) -> None:
     page.get_by_role("option", name="7", exact=True).click()
     page.wait_for_url("**given=7**")
     wait_until_idle(page)
+    expect(page.get_by_text(re.compile(r"^\d+ of 1,000 samples"))).to_be_visible()  # no longer all 1,000
     expect(cards.first).to_contain_text("7 →")
     sample = re.findall(r"sample (\d+)", cards.nth(1).inner_html())[0]
     cards.nth(1).click()
