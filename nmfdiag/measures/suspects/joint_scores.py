@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.suspects.kernel_probe import fit_kernel_probe, landmark_rows
-from nmfdiag.measures.suspects.probe import margins, temperature
+from nmfdiag.measures.suspects.probe import finite, margins, temperature
 from nmfdiag.measures.suspects.views import ViewFeatures
 
 SKETCH = 64
@@ -21,17 +21,32 @@ SEED = 0
 
 @dataclass(frozen=True)
 class JointScores:
-    """What the probe of all unsaturated layers says of each sample (n,): arrays as in :class:`Suspects`, margins against the given labels."""
+    """What the probe of all unsaturated layers says of each sample (n,): arrays as in :class:`Suspects`, margins against the given labels.
+
+    ``log_probabilities`` (s, K) are those of a second probe, of the first layers alone, of every ``step``-th sample; None where there are none.
+    """
 
     margin: np.ndarray
     moved_margin: np.ndarray
     suggested: np.ndarray
     confidence: np.ndarray
     sketch: np.ndarray
+    log_probabilities: np.ndarray | None
 
 
-def joint_scores(views: ViewFeatures, labels: Tensor, counts: Tensor, report: Progress) -> JointScores:
-    """Fit and ask the probe of all unsaturated layers together, on features averaged over each sample and its copies."""
+def joint_scores(
+    views: ViewFeatures, labels: Tensor, counts: Tensor, report: Progress, *, n_first: int = 0, step: int = 1
+) -> JointScores:
+    """Fit and ask the probe of all unsaturated layers together, on features averaged over each sample and its copies.
+
+    Args:
+        views: The features.
+        labels: Given labels (n,).
+        counts: Samples of each class (K,).
+        report: Called with the share done and a few words; may raise to cancel.
+        n_first: Number of first layers that are read by a second probe as well.
+        step: Of how many samples the second probe reads one.
+    """
     n = len(labels)
     rows = landmark_rows(n, SEED)
     if views.can_be_kept:
@@ -48,11 +63,19 @@ def joint_scores(views: ViewFeatures, labels: Tensor, counts: Tensor, report: Pr
     sharpness = temperature(SHARPEST * probe.values(landmarks, labels[rows]), labels[rows])
     generator = torch.Generator().manual_seed(SEED)
     projection = torch.randn(landmarks.shape[1], SKETCH, generator=generator)
+    width = views.width(n_first)
+    first_probe = fit_kernel_probe(
+        landmarks[::2, :width], ((features[:, :width], given_labels) for features, given_labels in batches()), counts
+    ) if n_first else None  # fmt: skip
+    first_values: list[Tensor] = []
     margin, moved_margin, confidence = torch.empty(3, n)
     suggested, sketch = torch.empty(n, dtype=torch.long), torch.empty(n, SKETCH)
     for view in views:
         given_labels, values = labels[view.rows], probe.values(view.features, labels[view.rows])
         margin[view.rows], moved_margin[view.rows] = margins(values, given_labels).float(), view.margins
+        if first_probe is not None:
+            strided = slice((-view.rows.start) % step, None, step)
+            first_values.append(first_probe.values(view.features[strided, :width], given_labels[strided]))
         probability = torch.softmax(SHARPEST * sharpness * values, 1)
         values[torch.arange(len(values)), given_labels] = -torch.inf
         best_other = values.argmax(1)
@@ -60,7 +83,20 @@ def joint_scores(views: ViewFeatures, labels: Tensor, counts: Tensor, report: Pr
         confidence[view.rows] = probability.gather(1, best_other[:, None])[:, 0].float()
         sketch[view.rows] = probe.standardised(view.features) @ projection
         report(0.8 + 0.2 * view.rows.stop / n, "scores")
-    return JointScores(*(values.numpy() for values in (margin, moved_margin, suggested, confidence, sketch)))
+    return JointScores(
+        margin.numpy(),
+        moved_margin.numpy(),
+        suggested.numpy(),
+        confidence.numpy(),
+        sketch.numpy(),
+        log_probabilities(SHARPEST * torch.cat(first_values), labels[::step]) if first_values else None,
+    )
+
+
+def log_probabilities(values: Tensor, labels: Tensor) -> np.ndarray:
+    """Return ``log P`` (m, K) of a probe's values, at the temperature that fits the labels (m,) best."""
+    values = finite(values)
+    return np.asarray(torch.log_softmax(temperature(values, labels) * values, 1).numpy())
 
 
 def ranks(values: np.ndarray) -> np.ndarray:

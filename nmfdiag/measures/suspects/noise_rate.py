@@ -4,7 +4,7 @@ For each sample ``i`` and class ``c``, ``s_ic = max_{d != c} log P_id - log P_ic
 scores ``G = {s_i,y_i}``, swapped ones ``F = {s_ic : c != y_i}``, weighted so that each sample counts once and classes by their size. Above any
 threshold ``t`` at most ``p F(t)`` of the wrong labels can lie, hence ``p <= G(t) / F(t)``; the rate is the least of these over thresholds, each with
 one standard error of ``G(t)`` added. Two things it can't know: where classes overlap, right labels look like swapped ones and the rate is too high; a
-label that was swapped at random is easier to tell than a person's error, so that the rate is too low where errors are look-alikes.
+label that was swapped at random is easier to tell than a person's error, so that errors between look-alike classes count in part only.
 """
 
 from dataclasses import dataclass
@@ -51,15 +51,10 @@ class NoiseRate:
         if self.reason:
             return f"How many labels are wrong can't be told: {self.reason}."
         if not self.is_clear:
-            return f"No sign of labels swapped at random (95 %: at most {_percent(self.high)})."
-        limit = (
-            f", up to about {_percent(2 * self.estimate)} where the errors are look-alikes"
-            if self.estimate < 0.5
-            else ""
-        )
+            return f"No sign of labels swapped at random (95 %: at most {_percent(self.high)}). Errors between look-alike classes hardly show here."
         return (
             f"About {_percent(self.estimate)} of the labels look wrong (95 %: {_percent(self.low)} to {_percent(self.high)}): fewer where "
-            f"classes overlap{limit}."
+            f"classes overlap{'' if self.estimate > 0.5 else ', twice as many and more where errors are between look-alike classes'}."
         )
 
     @property

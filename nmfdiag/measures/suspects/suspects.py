@@ -23,11 +23,11 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures
 from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
-from nmfdiag.measures.suspects.joint_scores import joint_scores, ranks
+from nmfdiag.measures.suspects.joint_scores import joint_scores, log_probabilities, ranks
 from nmfdiag.measures.suspects.moved_copies import mirror_fits, moves_of, with_mirror
 from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
-from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, SwapControl, swap_control
-from nmfdiag.measures.suspects.probe import Moments, Probe, finite, margins, temperature, with_classes
+from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, swap_control
+from nmfdiag.measures.suspects.probe import Moments, Probe, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.measures.suspects.views import ViewFeatures
 from nmfdiag.networks.evaluation import plainly
@@ -43,10 +43,13 @@ FEW_IN_CLASS, MANY_IN_CLASS = 5, 50
 CALIBRATION_SAMPLES = 5000
 """Samples that a probe's temperature is fitted on at most."""
 COMPONENTS_OF_INPUT, SAMPLES_PER_COMPONENT = 64, 10
-"""Principal components of the inputs, used to estimate the noise rate when the first layer is not spatial, and samples per component."""
+"""Principal components of the inputs, used to estimate the noise rate when the first layer has no places, and samples per component."""
 WEIGHTS = {"probe": 3.0}
 """Weight of a component's ranks in the score; 1 where none is given. The probe of all views carries most: on photographs with look-alike errors the others
 add nothing to it, on small networks they add .01."""
+REMEMBERED = 0.1
+"""Largest share of the labels that the first layer does not name that a further layer may name without counting as one that remembers them. Zoo and
+benchmark, 9 networks: mean error of the rate .03, of the first layer's linear probe alone .06."""
 CHANCE_ERRORS = 3.0
 """Standard errors above chance that some layer's probe must reach."""
 AT_CHANCE = "no layer's features tell the given labels better than chance"
@@ -141,7 +144,15 @@ def suspects(
         if mirror_fits(split, inputs, labels, rank_by_layer, (moves["up"], moves["left"])):
             moves = with_mirror(moves, n)
     views = ViewFeatures(features, layers_probed, labels, moves)
-    joint = joint_scores(views, labels, counts, lambda share, step: report(0.4 + 0.4 * share, step))
+    step = -(-n // MOST_SAMPLES)
+    joint = joint_scores(
+        views,
+        labels,
+        counts,
+        lambda share, task: report(0.4 + 0.4 * share, task),
+        n_first=_first_layers(features, agreement, layers_probed),
+        step=step,
+    )
     components = {"probe": ranks(joint.margin)}
     if moves:
         components["shift"] = ranks(joint.moved_margin)
@@ -166,7 +177,10 @@ def suspects(
             f"The network has {n_outputs} outputs, the labels go up to {n_classes - 1}: labels beyond count as contradicted."
         )
     chance_remarks = _chance_remark(agreement, counts, n)
-    control = _control(features, probes, labels, counts)
+    log_p = joint.log_probabilities
+    if log_p is None:
+        log_p = _input_log_probabilities(inputs[::step], labels[::step], counts)
+    control = swap_control(log_p, labels[::step].numpy(), counts.numpy())
     noise_rate = NoiseRate(0.0, 0.0, 1.0, n, AT_CHANCE) if chance_remarks else control.rate()
     report(1.0, "done")
     return Suspects(
@@ -262,31 +276,24 @@ def _score_by_layer(
     return margin, agreement, temperatures
 
 
-def _control(features: LayerFeatures, probes: Mapping[str, Probe], labels: Tensor, counts: Tensor) -> SwapControl:
-    """Return the swap control at the first layer if it has places, else on principal components of the inputs."""
-    first = features.layers[0]
-    n = len(labels)
-    step = -(-n // MOST_SAMPLES)
-    if first in probes and len(features.network.layer(first).output_shape) > 1:
-        probe = probes[first]
-        parts = [
-            probe.values(features.for_linear_probe(first, batch.by_layer[first]).cpu(), labels[batch.rows])[
-                _strided(step, batch.rows)
-            ]
-            for batch in features
-        ]
-        values, given_labels = torch.cat(parts), labels[::step]
-    else:
-        given_labels = labels[::step]
-        z = _principal_components(
-            features.inputs[::step], min(COMPONENTS_OF_INPUT, max(1, len(given_labels) // SAMPLES_PER_COMPONENT))
-        )
-        moments = Moments(len(counts))
-        moments.add(z, given_labels)
-        values = moments.fit().values(z, given_labels)
-    values = finite(values)
-    log_probabilities = torch.log_softmax(temperature(values, given_labels) * values, 1).numpy()
-    return swap_control(log_probabilities, given_labels.numpy(), counts.numpy())
+def _first_layers(features: LayerFeatures, agreement: Mapping[str, float], layers_probed: Sequence[str]) -> int:
+    """Return how many of the probed layers don't remember given labels: those from the first on that name hardly more of them than it does.
+
+    0 where the first layer has no places: it may memorise itself.
+    """
+    first = layers_probed[0]
+    if first != features.layers[0] or len(features.network.layer(first).output_shape) < 2:
+        return 0
+    limit = agreement[first] + REMEMBERED * (1 - agreement[first])
+    return next((i for i, name in enumerate(layers_probed) if agreement[name] > limit), len(layers_probed))
+
+
+def _input_log_probabilities(inputs: Tensor, labels: Tensor, counts: Tensor) -> np.ndarray:
+    """Return ``log P`` (m, K) of a linear probe on principal components of the inputs."""
+    z = _principal_components(inputs, min(COMPONENTS_OF_INPUT, max(1, len(labels) // SAMPLES_PER_COMPONENT)))
+    moments = Moments(len(counts))
+    moments.add(z, labels)
+    return log_probabilities(moments.fit().values(z, labels), labels)
 
 
 def _principal_components(inputs: Tensor, n_components: int) -> Tensor:

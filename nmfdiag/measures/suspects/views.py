@@ -60,6 +60,11 @@ class ViewFeatures:
         first, n = self._view(next(iter(self.features))), len(self.labels)
         return first.features.nbytes * n <= KEPT_BYTES * len(first.features)
 
+    def width(self, n_layers: int) -> int:
+        """Return the number of features of the first layers."""
+        by_layer = next(iter(self.features)).by_layer
+        return sum(by_layer[name].shape[1] for name in self.layers[:n_layers])
+
     def sampled(self, rows: Tensor) -> Tensor:
         """Return averaged features (m, d) of any samples."""
         if self._kept and self._kept[-1].rows.stop == len(self.labels):
