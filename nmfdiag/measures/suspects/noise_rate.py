@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SHARES = tuple(np.arange(0.15, 1.001, 0.05))
+SHARES = tuple(np.arange(0.05, 1.001, 0.05))
 """Shares of the swapped labels above the thresholds."""
 RESAMPLES = 200
 SWAPS = 20
