@@ -14,6 +14,7 @@ from nmfdiag.views.evidence import (
     evidence_answer,
     heading_of,
     how_to_read,
+    paper_text,
     settings,
     subject,
     units_table,
@@ -34,7 +35,7 @@ def draw() -> None:
             continue
         with st.expander(heading_of(claim, finding), key=f"claim_{number}"):
             left, right = st.columns(2)
-            left.markdown(f"**The paper** (figure {claim.figure[1:]}): {claim.paper}.")
+            left.markdown(paper_text(claim))
             right.markdown(f"**Here**: {finding.measured}.")
             if claim.why:
                 st.markdown(claim.why)

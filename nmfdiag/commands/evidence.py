@@ -1,4 +1,4 @@
-"""``evidence``: the paper's claims, and whether they hold on our records."""
+"""``evidence``: the paper's claims and ours, and whether they hold on our records."""
 
 import argparse
 
@@ -8,7 +8,9 @@ from nmfdiag.commands.outcome import OK, Commands, Outcome
 def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command."""
     evidence = commands.add_parser(
-        "evidence", parents=[common], help="list the paper's claims and whether they hold on our records"
+        "evidence",
+        parents=[common],
+        help="list the paper's claims, and ours about wrong labels, and whether they hold on our records",
     )
     evidence.add_argument("--markdown", action="store_true", help="print the table of the reproduction log")
     evidence.set_defaults(run=_evidence)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from nmfdiag.bench import last_results
 from nmfdiag.evidence.curve_records import recorded_curves, recorded_supports
 from nmfdiag.evidence.records import RECORDS_FOLDER, History, NetworkRecord, histories, network_records
+from nmfdiag.evidence.suspects_records import RATES, REPAIRS, RESULTS, suspects_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -57,3 +58,16 @@ class Records:
 
         table, path = last_results(), self.folder / "benchmark.csv"
         return pd.read_csv(path) if table is None and path.is_file() else table
+
+    @cached_property
+    def suspects(self) -> "pd.DataFrame":
+        """AUROC and cost of each score on networks whose wrong labels are known."""
+        return suspects_table(RESULTS, self.folder)
+
+    @cached_property
+    def suspects_rates(self) -> "pd.DataFrame":
+        return suspects_table(RATES, self.folder)
+
+    @cached_property
+    def suspects_repairs(self) -> "pd.DataFrame":
+        return suspects_table(REPAIRS, self.folder)

@@ -1,46 +1,17 @@
-"""The paper's claims, each with its measure on our records; findings are computed on request. Add a claim: one :class:`Claim`."""
+"""The paper's claims, each with its measure on our records, and ours; findings are computed on request. Add a claim: one :class:`Claim`."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from nmfdiag.evidence import ablation_claims, compression_claims, training_claims
 from nmfdiag.evidence.all_records import Records
+from nmfdiag.evidence.claim import Claim
 from nmfdiag.evidence.findings import Finding
 from nmfdiag.evidence.records import RECORDS_FOLDER
+from nmfdiag.evidence.suspects_claims import SUSPECTS_CLAIMS
 from nmfdiag.measures.stopping import CLOSE_EPOCHS
 
 CURVES = "nmfdiag record curves"
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Claim:
-    """One claim of the paper.
-
-    Attributes:
-        figure: The paper's figure.
-        claim: Its statement, in one sentence.
-        paper: The figures that the paper reports, if any.
-        measure: Function from our records to the finding.
-        unit: Description of a unit of the finding.
-        page: Name of the page that shows it, without folder and suffix.
-        command: Command that makes the records behind it.
-        why: Known reason for a difference from the paper.
-        link: Settings of the page that show it as in the paper.
-    """
-
-    figure: str
-    claim: str
-    paper: str
-    measure: Callable[[Records], Finding]
-    unit: str
-    page: str
-    command: str
-    why: str
-    link: dict[str, str | list[str]] = field(default_factory=dict)
-
-
 FAMILY = "networks of one data set, architecture and seed"
 PAPER_CORRELATIONS = "r: NMF −0.82, PCA −0.64, random −0.61"
 INTERVAL_REACHES_PAPER = "all networks, or those of one data set; shows it if the interval of r reaches −0.82"
@@ -333,11 +304,12 @@ CLAIMS: tuple[Claim, ...] = (
         why="Measured on the device that it names.",
         link={"over": "rank", "solvers": "MU", "scale": "linear"},
     ),
+    *SUSPECTS_CLAIMS,
 )
 
 
 def findings(folder: Path = RECORDS_FOLDER) -> dict[Claim, Finding]:
-    """Return the finding of every claim."""
+    """Return the finding of every claim, the paper's first."""
     return _findings(folder, tuple(path.stat().st_mtime_ns for path in sorted(folder.rglob("*.*"))))
 
 

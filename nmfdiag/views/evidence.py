@@ -1,4 +1,4 @@
-"""The page *Evidence*: the paper's claims and the findings of our records, in sentences and tables."""
+"""The page *Evidence*: the paper's claims, ours about suspects, and the findings of our records, in sentences and tables."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from nmfdiag.evidence.all_records import Records
-from nmfdiag.evidence.claims import Claim
+from nmfdiag.evidence.claim import Claim
 from nmfdiag.evidence.findings import HOLDS, IN_PART, NOT, RULE, UNMEASURED, Finding
 from nmfdiag.text import join
 from nmfdiag.views.help_text import help_text
@@ -29,15 +29,27 @@ def heading_of(claim: Claim, finding: Finding) -> str:
 
 
 def evidence_answer(results: Findings) -> str:
-    """Return how many claims hold, hold in part and don't hold, and which don't."""
+    """Return how many claims hold, hold in part and don't hold, and which don't: the paper's, then ours about suspects."""
+    parts = [{c: f for c, f in results.items() if c.is_of_a_figure is is_paper} for is_paper in (True, False)]
+    nouns = ("Of {} claims about the paper's figures", "Of {} claims of our own about wrong labels")
+    return " ".join(_counted(noun.format(len(part)), part) for noun, part in zip(nouns, parts, strict=True) if part)
+
+
+def _counted(intro: str, results: Findings) -> str:
+    """Return how many claims have each verdict, and the figures of those that don't hold."""
     counts = Counter(finding.verdict for finding in results.values())
     parts = [f"{counts[verdict]} {phrase}" for verdict, phrase in _PLURALS.items() if counts[verdict]]
     failed = dict.fromkeys(claim.figure for claim, finding in results.items() if finding.verdict == NOT)
     suffix = f" What does not hold belongs to {join(list(failed))}." if failed else ""
-    return f"Of {len(results)} claims, {join(parts)}.{suffix}"
+    return f"{intro}, {join(parts)}.{suffix}"
 
 
 _PLURALS = {HOLDS: "hold", IN_PART: "hold in part", NOT: "do not hold", UNMEASURED: "are not measured"}
+
+
+def paper_text(claim: Claim) -> str:
+    """Return what the paper reports."""
+    return f"**The paper**{f' (figure {claim.figure[1:]})' if claim.is_of_a_figure else ''}: {claim.paper}."
 
 
 def subject(results: Findings) -> str:
@@ -47,7 +59,7 @@ def subject(results: Findings) -> str:
     runs = len(records.watched) + len(records.few_shot)
     return (
         f"{len(results)} claims · {networks} networks of the zoo · {len(records.networks)} networks of figure 5 · "
-        f"{runs} watched training runs"
+        f"{runs} watched training runs · {records.suspects_rates['title'].nunique()} networks with known label errors"
     )
 
 
@@ -93,4 +105,5 @@ def settings() -> dict[str, str]:
     if records.networks:
         first = next(iter(records.networks.values())).provenance
         rows |= {key: str(first.get(key, "")) for key in ("nmfdiag", "torch", "processor", "date")}
+    rows["claims about wrong labels"] = "`benchmarks/suspects` makes their records again; each row has its versions"
     return rows

@@ -27,6 +27,8 @@ from nmfdiag.views.evidence import claims_markdown, evidence_answer, units_table
 from nmfdiag.zoo.registry import SHIPPED, entries, lookup
 
 LAYERS = ("conv1", "conv2", "conv3", "conv4")
+AWAITED = {"S2", "S3"}
+"""Claims about suspects whose networks are still being trained: none once the tables of the benchmark are complete."""
 STEP = 17
 """One of so many curves of a network is recorded again: some of each method, with directions kept and removed."""
 
@@ -149,13 +151,14 @@ def note_open(event, arguments):
         outside.append(path)
 sys.addaudithook(note_open)
 from nmfdiag.evidence.claims import findings
-unmeasured = [claim.claim for claim, finding in findings().items() if not finding.units]
+unmeasured = [claim.figure for claim, finding in findings().items() if not finding.units]
 print(json.dumps([unmeasured, outside]))
 """
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "NMFDIAG_CACHE": str(tmp_path)}
     command = [sys.executable, "-c", code]
     output = subprocess.run(command, capture_output=True, check=True, cwd=tmp_path, env=environment).stdout
-    assert json.loads(output) == [[], []]
+    unmeasured, outside = json.loads(output)
+    assert set(unmeasured) <= AWAITED and outside == []
 
 
 def test_the_shipped_records_cover_the_zoo_and_every_claim() -> None:
@@ -164,10 +167,13 @@ def test_the_shipped_records_cover_the_zoo_and_every_claim() -> None:
     assert curves["auc"].between(0, 1).all() and curves["depth"].between(0, 1).all()
     assert set(recorded_supports()["p"]) == {0.0, 1.0}
     results = findings()
-    assert all(finding.units for finding in results.values()), [c.claim for c, f in results.items() if not f.units]
-    assert {claim.figure[:2] for claim in CLAIMS} == {"F1", "F2", "F3", "F4", "F5", "F6", "F7", "F8", "F9"}
+    assert {claim.figure for claim, finding in results.items() if not finding.units} <= AWAITED
+    assert {c.figure[:2] for c in CLAIMS if c.is_of_a_figure} == {f"F{number}" for number in range(1, 10)}
+    assert [c.figure for c in CLAIMS if not c.is_of_a_figure] == [f"S{number}" for number in range(1, 9)]
     assert all(
-        list(units_table(finding)["shows it"]) == [u.shows for u in finding.units] for finding in results.values()
+        list(units_table(finding)["shows it"]) == [u.shows for u in finding.units]
+        for finding in results.values()
+        if finding.units
     )
 
 
@@ -189,8 +195,11 @@ def test_the_answer_counts_verdicts() -> None:
         claims[2]: Finding(""),
     }
     text = evidence_answer(results)
-    assert text.startswith("Of 3 claims, 1 hold") and "1 do not hold and 1 are not measured" in text
+    assert text.startswith("Of 3 claims about the paper's figures, 1 hold")
+    assert "1 do not hold and 1 are not measured" in text
     assert text.endswith(f"What does not hold belongs to {claims[1].figure}.")
+    text = evidence_answer(results | {CLAIMS[-1]: Finding("", (Unit("a", False),))})
+    assert text.endswith("Of 1 claims of our own about wrong labels, 1 do not hold. What does not hold belongs to S8.")
 
 
 def test_recording_curves_writes_every_curve_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
