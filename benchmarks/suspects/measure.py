@@ -28,7 +28,6 @@ HERE = Path(__file__).parent
 RESULTS, RATES = HERE / "results.csv", HERE / "rates.csv"
 NEIGHBOURS = 20
 PIXEL_SIDE = 16
-SMALLEST = 1e-12
 
 
 def opened(folder: Path, setting: Setting) -> tuple[nn.Module, Tensor, dict[str, np.ndarray]]:
@@ -55,7 +54,7 @@ def pixel_disagreement(inputs: Tensor, labels: np.ndarray) -> np.ndarray:
 
 
 def layer_ranks(result: nmfdiag.Suspects) -> np.ndarray:
-    """Return the rule of the trial (n,): mean rank of each layer's own probe, and of the margin on moved copies."""
+    """Return the rule of the trial (n,): mean rank of each layer's own probe, and of the margin on moved copies (today's, not the trial's five)."""
     from scipy.stats import rankdata
 
     n = len(result.given)

@@ -41,7 +41,7 @@ DATA = {
     "spoken_digits": Data("audio_cnn", 16, 2_000, 20, seeds=(0,)),
 }
 AUGMENTED = ("cifar10", "fashion_mnist")
-"""Data sets whose networks are trained a second time with augmentation: moved by up to 4 pixels (2 for Fashion-MNIST) and mirrored."""
+"""Data sets whose networks are trained a second time with augmentation: moved by up to 4 pixels (3 for Fashion-MNIST) and mirrored."""
 CROSS_VALIDATED = (("cifar10", "look_alike", 0.2), ("cifar10", "look_alike", 0.4))
 """Settings on which cleanlab runs, with :data:`FOLDS` further trainings (seed 0, without augmentation)."""
 

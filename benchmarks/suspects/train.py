@@ -49,7 +49,8 @@ def given_labels(setting: Setting, true: Tensor, n_classes: int, teacher: Tensor
     if setting.kind == "look_alike":
         assert teacher is not None
         rows = torch.multinomial(teacher.sum(1) + 1e-6, n_wrong, generator=generator)
-        noisy[rows] = torch.multinomial(teacher[rows] + 1e-9 * (teacher[rows] >= 0), 1, generator=generator)[:, 0]
+        weights = (teacher[rows] + 1e-9).scatter(1, true[rows][:, None], 0.0)
+        noisy[rows] = torch.multinomial(weights, 1, generator=generator)[:, 0]
         return noisy
     rows = torch.randperm(len(true), generator=generator)[:n_wrong]
     steps = (

@@ -77,9 +77,8 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
     Raises:
         NmfdiagError: As :func:`nmfdiag.commands.target.way_of`, and if a file, the network or the data can't be read, or don't fit together.
     """
-    from safetensors.numpy import load_file
-
     from nmfdiag.plots.sample_images import is_sound
+    from nmfdiag.zoo.pool_rows import pool_rows
     from nmfdiag.zoo.registry import entries, lookup
 
     if way_of(arguments) != BY_NAME:
@@ -95,7 +94,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
     entry = lookup(arguments.name)
     pool = entry.load_pool()
     return LabelledNetwork(
-        entry.name, entry.load_model(), pool.inputs, pool.given_labels, load_file(entry.files["pool"])["inputs"],
+        entry.name, entry.load_model(), pool.inputs, pool.given_labels, pool_rows(entry, slice(0, len(pool.inputs))),
         entry.class_names, pool.sample_rows.numpy(), pool.file_names,
         true_labels=None if entry.called else pool.true_labels.numpy(),
         is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset),

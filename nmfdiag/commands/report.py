@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_SCORED, MOST_VALUES = 3000, 3000 * 32 * 32 * 3
 """Samples, and numbers in their inputs, whose labels the report judges by default: about half a minute."""
-FEWEST_PER_CLASS, PATIENCE = 20, 4
+FEWEST_PER_CLASS, MOST_TIMES = 20, 4
 """Samples of each class that are judged at least, and how many times :data:`MOST_VALUES` they may have; else none are."""
 
 
@@ -33,7 +33,7 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--suspects",
         type=int,
         metavar="N",
-        help="samples of each class among which the HTML lists those whose label looks wrong (default: as many as take half a minute; 0 for none)",
+        help="samples of each class among which the HTML lists the 50 with the most suspicious labels (default: as many as take half a minute; 0 for none)",
     )
 
 
@@ -61,7 +61,7 @@ def _affordable(n_classes: int, n_values: int) -> int:
     if per_class >= FEWEST_PER_CLASS:
         return per_class
     n = FEWEST_PER_CLASS * n_classes
-    return FEWEST_PER_CLASS if n <= MOST_SCORED and n * n_values <= PATIENCE * MOST_VALUES else 0
+    return FEWEST_PER_CLASS if n <= MOST_SCORED and n * n_values <= MOST_TIMES * MOST_VALUES else 0
 
 
 def _suspects(arguments: argparse.Namespace, n_classes: int, n_values: int) -> "SuspectsSection | None":

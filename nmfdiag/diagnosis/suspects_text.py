@@ -55,9 +55,7 @@ def expected_sentence(suspects: Suspects, n: int) -> str:
     if not n_look_wrong(suspects) or not n:
         return ""
     expected = percent(suspects.expected_precision(n))
-    return (
-        f"If the errors are labels swapped at random, about {expected} of the {n:,} most suspicious labels are wrong."
-    )
+    return f"If the errors are labels swapped at random, about {expected} or more of the {n:,} most suspicious labels are wrong."
 
 
 def repeat_sentences(suspects: Suspects) -> list[str]:

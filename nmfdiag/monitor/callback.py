@@ -176,13 +176,15 @@ class MemorizationMonitor:
         """Record how surely the samples of a training batch are predicted as given, for :attr:`training_history`.
 
         ```python
-        for indices, x, y in DataLoader(nmfdiag.monitor.Indexed(training_set), 64, shuffle=True):
+        from nmfdiag.monitor import Indexed
+
+        for indices, x, y in DataLoader(Indexed(training_set), 64, shuffle=True):
             logits = model(x)
             monitor.on_batch(indices, logits, y)
         ```
 
-        It costs a copy of the logits; a GPU is not waited for. Where it would take more than half of ``overhead`` and a second, whole epochs are
-        skipped and counted. After each recorded epoch the history is written beside the run's file, as ``history-ID.npz`` with the ``id`` of its header. Where
+        It costs a copy of the logits; a GPU is not waited for. Where it would take more than half of ``overhead`` and a second, batches are
+        skipped and counted, whole epochs where possible. After each recorded epoch the history is written beside the run's file, as ``history-ID.npz`` with the ``id`` of its header. Where
         several processes train one network, each records the samples that it sees, and the one that measures writes its own.
 
         Args:

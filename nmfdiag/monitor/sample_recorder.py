@@ -62,7 +62,8 @@ class Budget:
 class SampleRecorder:
     """Sums over epochs of what a training sees of its samples.
 
-    Whole epochs are recorded or skipped, so that all samples are judged in the same epochs. The file is written after a recorded epoch, unless
+    Whole epochs are recorded or skipped where possible, so that all samples are judged in the same epochs; in one that costs far more than its
+    share the remaining batches are skipped. The file is written after a recorded epoch, unless
     that would take more than :data:`WRITTEN` of the share.
 
     Args:

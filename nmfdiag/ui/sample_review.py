@@ -187,7 +187,7 @@ def _draw_sample(review: Review, indices: Sequence[int], index: int) -> None:
     table = pd.DataFrame({
         "layer": list(suspects.against_by_layer),
         "log odds against": [float(values[row]) for values in suspects.against_by_layer.values()],
-        "makes the score": [layer in suspects.layers for layer in suspects.against_by_layer],
+        "read for the score": [layer in suspects.layers for layer in suspects.against_by_layer],
     })  # fmt: skip
     figure, stem = layers_figure(suspects, row, entry.label_noise), f"{entry.name}_sample-{index}_by-layer"
     alt = f"How strongly each layer speaks against the label of sample {index}"
@@ -282,15 +282,14 @@ def _draw_marks(review: Review) -> None:
                 disabled=not marks,
             )
             _download("All samples (CSV)", lambda: suspects.to_frame().to_csv(index=False), f"{stem}_suspects.csv")
-            n_wrong = sum(mark.verdict == WRONG for mark in marks.values())
             left_out = [index for index, mark in marks.items() if mark.verdict == WRONG] if marks else None
-            n_left = len(suspects.given) - len(suspects.cleaned(left_out))
-            remainder = f"without the {n_wrong:,} marked wrong" if marks else f"without the {n_left:,} that look wrong"
+            n_removed = len(suspects.given) - len(suspects.cleaned(left_out))
+            remainder = f"without the {n_removed:,} {'marked wrong' if marks else 'that look wrong'}"
             _download(
                 "Cleaned indices (CSV)",
                 lambda: pd.DataFrame({"index": suspects.cleaned(left_out)}).to_csv(index=False), f"{stem}_cleaned.csv",
             )  # fmt: skip
-            st.caption(f"Cleaned: {plural(len(suspects.given) - n_left, 'sample')}, {remainder}.")
+            st.caption(f"Cleaned: {plural(len(suspects.given) - n_removed, 'sample')}, {remainder}.")
             st.caption(scope_sentence(review.entry, len(suspects.given)))
 
 

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 import nmfdiag
-from nmfdiag.measures.suspects import kernel_probe, views
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.suspects import kernel_probe, noise_rate, views
 from nmfdiag.measures.suspects.features import pooled
 from nmfdiag.measures.suspects.kernel_probe import fit_kernel_probe, landmark_rows
 from nmfdiag.measures.suspects.moved_copies import moves_of, with_mirror
@@ -104,3 +105,70 @@ def test_minus_zero_is_zero() -> None:
     labels = torch.cat([pool.given_labels[:60], torch.tensor([1, 2])])
     suspects = nmfdiag.suspects(lookup("digits-mlp-p0.2-s0").load_model(), inputs, labels)
     assert suspects.duplicates[0] == (60, 61)
+
+
+def test_the_rate_does_not_hang_on_which_layers_are_asked() -> None:
+    """Deep layers remember the labels: asked alone they would say that none is wrong."""
+    entry = lookup("digits-cnn-p0.2-s0")
+    pool = entry.load_pool()
+    model, inputs, labels = entry.load_model(), pool.inputs, pool.given_labels
+    n_wrong = float((labels != pool.true_labels).float().mean())
+    everywhere = nmfdiag.suspects(model, inputs, labels)
+    deep_only = nmfdiag.suspects(model, inputs, labels, layers=["conv2_2"])
+    assert all(abs(result.noise_rate.estimate - n_wrong) < 0.08 for result in (everywhere, deep_only))
+    reversed_layers = nmfdiag.suspects(model, inputs, labels, layers=list(everywhere.against_by_layer)[::-1])
+    assert (
+        np.array_equal(reversed_layers.score, everywhere.score) and reversed_layers.noise_rate == everywhere.noise_rate
+    )
+
+
+def test_errors_of_one_kind_are_counted_by_the_samples_that_are_surely_of_a_class() -> None:
+    """Labels of which a fifth became the next class: a probe takes that for a trait of the classes, its surest samples don't."""
+    random = np.random.default_rng(0)
+    true = random.integers(0, 4, 4000)
+    labels = np.where(random.random(4000) < 0.2, (true + 1) % 4, true)
+    probabilities = np.full((4000, 4), 0.01)
+    probabilities[np.arange(4000), true], probabilities[np.arange(4000), (true + 1) % 4] = 0.79, 0.19
+    log_probabilities = np.log(probabilities + 0.001 * random.random((4000, 4)))
+    n_wrong, n_sure = noise_rate.sure_and_wrong(log_probabilities, labels, 0.1)
+    assert n_wrong / n_sure == pytest.approx(0.2, abs=0.05) and n_sure == pytest.approx(400, abs=4)
+    swap = noise_rate.swap_control(log_probabilities, labels, np.bincount(labels)).rate()
+    rate = noise_rate.bounded_rate(swap, log_probabilities, log_probabilities, labels, 0.0)
+    assert swap.high < 0.1 and rate.estimate == pytest.approx(0.2, abs=0.05)
+    assert noise_rate.bounded_rate(swap, log_probabilities, log_probabilities, labels, 0.6).low == 0.6
+    clean_rate = noise_rate.bounded_rate(
+        noise_rate.swap_control(log_probabilities, true, np.bincount(true)).rate(),
+        log_probabilities,
+        log_probabilities,
+        true,
+        0.0,
+    )
+    assert clean_rate.estimate == 0 and clean_rate.high < 0.02
+
+
+def test_the_same_input_with_two_labels_is_certainly_an_error() -> None:
+    pool = lookup("digits-mlp-p0-s0").load_pool()
+    inputs, labels = pool.inputs[:300], pool.given_labels[:300]
+    suspects = nmfdiag.suspects(
+        lookup("digits-mlp-p0-s0").load_model(), torch.cat([inputs, inputs]), torch.cat([labels, (labels + 1) % 10])
+    )
+    assert suspects.noise_rate.low >= 0.5 and any("very same input" in remark for remark in suspects.remarks)
+
+
+def test_wrong_arguments_are_sentences() -> None:
+    pool = lookup("digits-mlp-p0-s0").load_pool()
+    inputs, labels, model = pool.inputs[:100], pool.given_labels[:100], lookup("digits-mlp-p0-s0").load_model()
+    with pytest.raises(NmfdiagError, match="accepted is a torch"):
+        nmfdiag.suspects(None, inputs, labels)  # type: ignore[arg-type]
+    with pytest.raises(NmfdiagError, match="no option 'logit'"):
+        nmfdiag.suspects(model, inputs, labels, logit=0)
+    with pytest.raises(NmfdiagError, match="3 class names"):
+        nmfdiag.suspects(model, inputs, labels, class_names=["a", "b", "c"])
+    few_samples = nmfdiag.suspects(model, inputs[:20], labels[:20])
+    assert "fewer than 5 samples" in few_samples.noise_rate.statement
+    shifted_labels = nmfdiag.suspects(model, inputs, (labels + 1) % 10)
+    assert any("predicts 0% of the labels as given" in remark for remark in shifted_labels.remarks)
+    with torch.no_grad():
+        model.classifier.bias[0] = torch.inf
+    with pytest.raises(NmfdiagError, match="NaN or infinite"):
+        nmfdiag.suspects(model, inputs, labels)

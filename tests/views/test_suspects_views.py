@@ -138,9 +138,9 @@ def test_figures_draw_what_was_measured(suspects: Suspects) -> None:
     row = int(suspects.order[0])
     figure = layers_figure(suspects, row, 0.2)
     by_name = {trace.name: trace for trace in figure.data if trace.name}
-    assert list(by_name["makes the score"].x) == list(suspects.layers)
+    assert list(by_name["read for the score"].x) == list(suspects.layers)
     log_odds = [suspects.against_by_layer[layer][row] for layer in suspects.layers]
-    assert list(by_name["makes the score"].y) == pytest.approx(1 / (1 + np.exp(-np.array(log_odds))), rel=1e-5)
+    assert list(by_name["read for the score"].y) == pytest.approx(1 / (1 + np.exp(-np.array(log_odds))), rel=1e-5)
     truth = true_labels(lookup(NAME))
     assert truth is not None
     qualities = tables.qualities(suspects, truth)

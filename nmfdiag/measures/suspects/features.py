@@ -63,14 +63,21 @@ class LayerFeatures:
     Args:
         network: The network.
         inputs: Samples (n, ...), as the network takes them.
-        layers: Names of the layers; default all that can be measured.
+        layers: Names of the layers, in any order; default all that can be measured.
+
+    Attributes:
+        layers: Their names in execution order.
+        first: Name of the network's first layer that can be measured.
     """
 
     def __init__(self, network: SplitNetwork, inputs: Tensor, layers: list[str] | None = None):
         self.network, self.inputs = network, inputs
-        self.layers = [layer.name for layer in network.checked_layers()] if layers is None else layers
-        for name in self.layers:
-            network.layer(name)
+        names = [layer.name for layer in network.checked_layers()]
+        self.first = names[0] if names else ""
+        asked_layers = {network.layer(name).name for name in layers or ()}
+        self.layers = (
+            names if layers is None else [layer.name for layer in network.layers if layer.name in asked_layers]
+        )
         self._kept: list[BatchFeatures] | None = []
 
     def __iter__(self) -> Iterator[BatchFeatures]:
@@ -103,3 +110,8 @@ class LayerFeatures:
         if z.shape[1] <= width:
             return z
         return z[:, : 2 * width if len(self.inputs) > FEW_SAMPLES * width else width]
+
+
+def strided(step: int, rows: slice) -> slice:
+    """Return the part of a batch that holds each ``step``-th of all samples."""
+    return slice((-rows.start) % step, None, step)

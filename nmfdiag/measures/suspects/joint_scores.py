@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from nmfdiag.factorize.progress import Progress
+from nmfdiag.measures.suspects.features import strided
 from nmfdiag.measures.suspects.kernel_probe import fit_kernel_probe, landmark_rows
 from nmfdiag.measures.suspects.probe import finite, margins, temperature
 from nmfdiag.measures.suspects.views import ViewFeatures
@@ -16,6 +17,8 @@ SKETCH = 64
 """Numbers kept of each sample for finding its neighbours."""
 SHARPEST = 10.0
 """Factor of the probe's values, which lie between 0 and 1, before their temperature is fitted, .001 to 10."""
+FIRST_LANDMARKS = 2
+"""The probe of the first layers takes one landmark in so many: it reads a few features."""
 SEED = 0
 
 
@@ -23,7 +26,8 @@ SEED = 0
 class JointScores:
     """What the probe of all unsaturated layers says of each sample (n,): arrays as in :class:`Suspects`, margins against the given labels.
 
-    ``log_probabilities`` (s, K) are those of a second probe, of the first layers alone, of every ``step``-th sample; None where there are none.
+    ``log_probabilities`` (s, K) are the probe's of every ``step``-th sample, ``first_log_probabilities`` those of a second probe, of the first layers
+    alone; None where there are none.
     """
 
     margin: np.ndarray
@@ -31,7 +35,8 @@ class JointScores:
     suggested: np.ndarray
     confidence: np.ndarray
     sketch: np.ndarray
-    log_probabilities: np.ndarray | None
+    log_probabilities: np.ndarray
+    first_log_probabilities: np.ndarray | None
 
 
 def joint_scores(
@@ -45,7 +50,7 @@ def joint_scores(
         counts: Samples of each class (K,).
         report: Called with the share done and a few words; may raise to cancel.
         n_first: Number of first layers that are read by a second probe as well.
-        step: Of how many samples the second probe reads one.
+        step: The second probe is asked about every ``step``-th sample.
     """
     n = len(labels)
     rows = landmark_rows(n, SEED)
@@ -54,41 +59,44 @@ def joint_scores(
             report(0.7 * view.rows.stop / n, "features of moved copies")
     landmarks = views.sampled(rows)
 
-    def batches() -> Iterator[tuple[Tensor, Tensor]]:
+    def batches(share: float) -> Iterator[tuple[Tensor, Tensor]]:
         for view in views:
             yield view.features, labels[view.rows]
-            report(0.7 + 0.1 * view.rows.stop / n, "probe of all layers")
+            report(share + 0.1 * view.rows.stop / n, "probe of all layers")
 
-    probe = fit_kernel_probe(landmarks, batches(), counts)
+    probe = fit_kernel_probe(landmarks, batches(0.7), counts)
     sharpness = temperature(SHARPEST * probe.values(landmarks, labels[rows]), labels[rows])
     generator = torch.Generator().manual_seed(SEED)
     projection = torch.randn(landmarks.shape[1], SKETCH, generator=generator)
     width = views.width(n_first)
     first_probe = fit_kernel_probe(
-        landmarks[::2, :width], ((features[:, :width], given_labels) for features, given_labels in batches()), counts
+        landmarks[::FIRST_LANDMARKS, :width], ((features[:, :width], given_labels) for features, given_labels in batches(0.8)), counts
     ) if n_first else None  # fmt: skip
     first_values: list[Tensor] = []
+    joint_values: list[Tensor] = []
     margin, moved_margin, confidence = torch.empty(3, n)
     suggested, sketch = torch.empty(n, dtype=torch.long), torch.empty(n, SKETCH)
     for view in views:
         given_labels, values = labels[view.rows], probe.values(view.features, labels[view.rows])
         margin[view.rows], moved_margin[view.rows] = margins(values, given_labels).float(), view.margins
+        selection = strided(step, view.rows)
+        joint_values.append(values[selection].clone())
         if first_probe is not None:
-            strided = slice((-view.rows.start) % step, None, step)
-            first_values.append(first_probe.values(view.features[strided, :width], given_labels[strided]))
+            first_values.append(first_probe.values(view.features[selection, :width], given_labels[selection]))
         probability = torch.softmax(SHARPEST * sharpness * values, 1)
         values[torch.arange(len(values)), given_labels] = -torch.inf
         best_other = values.argmax(1)
         suggested[view.rows] = best_other
         confidence[view.rows] = probability.gather(1, best_other[:, None])[:, 0].float()
         sketch[view.rows] = probe.standardised(view.features) @ projection
-        report(0.8 + 0.2 * view.rows.stop / n, "scores")
+        report(0.9 + 0.1 * view.rows.stop / n, "scores")
     return JointScores(
         margin.numpy(),
         moved_margin.numpy(),
         suggested.numpy(),
         confidence.numpy(),
         sketch.numpy(),
+        log_probabilities(SHARPEST * torch.cat(joint_values), labels[::step]),
         log_probabilities(SHARPEST * torch.cat(first_values), labels[::step]) if first_values else None,
     )
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-SHARES = tuple(np.arange(0.05, 1.001, 0.05))
+SHARES = tuple(np.arange(0.15, 1.001, 0.05))
 """Shares of the swapped labels above the thresholds."""
 RESAMPLES = 200
 SWAPS = 20
@@ -19,6 +19,10 @@ SWAPS = 20
 MOST_SAMPLES = 50_000
 """Samples that the rate is measured on at most."""
 SEED = 0
+SURE_SHARES = (0.05, 0.1, 0.2, 0.3)
+"""Shares of a class's number among which the samples count as those that a probe is most sure are of the class."""
+FEW_WRONG = 0.25
+"""Upper end of the interval up to which there is said to be no sign of wrong labels."""
 CLEAR_RATE = 0.005
 """Lower end of the interval from which on labels are said to look wrong."""
 PRECISION_POINTS = 40
@@ -34,7 +38,7 @@ class NoiseRate:
     Attributes:
         estimate: In [0, 1]; too high where classes overlap, too low where errors look alike; 0 where there is a ``reason``.
         low: Lower end of the 95 % interval (bootstrap over samples).
-        high: Its upper end.
+        high: Its upper end, at least the exact binomial limit.
         n_samples: Samples that it was measured on.
         reason: Why the rate can't be told; then the interval is 0 to 1.
     """
@@ -51,16 +55,62 @@ class NoiseRate:
         if self.reason:
             return f"How many labels are wrong can't be told: {self.reason}."
         if not self.is_clear:
+            if self.high > FEW_WRONG:
+                return f"Whether labels are wrong can't be told from these samples: 0 to {_percent(self.high)} may be."
             return f"No sign of labels swapped at random (95 %: at most {_percent(self.high)}). Errors between look-alike classes hardly show here."
         return (
             f"About {_percent(self.estimate)} of the labels look wrong (95 %: {_percent(self.low)} to {_percent(self.high)}): fewer where "
-            f"classes overlap{'' if self.estimate > 0.5 else ', twice as many and more where errors are between look-alike classes'}."
+            f"classes overlap{'' if self.estimate > 0.4 else ', twice as many or more where errors are between look-alike classes'}."
         )
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval is clearly above zero."""
         return not self.reason and self.low > CLEAR_RATE
+
+
+def sure_and_wrong(log_probabilities: np.ndarray, labels: np.ndarray, share: float) -> tuple[int, int]:
+    """Return of how many of the samples that a probe is most sure are of a class the given label is another one, and how many there are.
+
+    Whatever turned the labels of a class into others, also into a certain other one: of samples that are surely of the class, the share of other labels is
+    that of the wrong ones. A probe of layers that don't remember labels is less sure and says too many, one of layers that do says too few.
+
+    Args:
+        log_probabilities: The probe's ``log P`` (m, K).
+        labels: Given labels (m,).
+        share: How many are taken of each class, in parts of its number.
+    """
+    n_wrong = n_sure = 0
+    for c, n_class in enumerate(np.bincount(labels, minlength=log_probabilities.shape[1])):
+        if n_class:
+            surest = np.argsort(-log_probabilities[:, c], kind="stable")[: max(1, round(share * n_class))]
+            n_wrong += int((labels[surest] != c).sum())
+            n_sure += len(surest)
+    return n_wrong, n_sure
+
+
+def bounded_rate(rate: NoiseRate, first: np.ndarray, joint: np.ndarray, labels: np.ndarray, least: float) -> NoiseRate:
+    """Return the swap control's rate with an interval that holds for labels that were not swapped at random, too.
+
+    Args:
+        rate: The swap control's.
+        first: ``log P`` (m, K) of a probe of layers that don't remember labels, or of the inputs: says too many.
+        joint: ``log P`` (m, K) of a probe of all unseparated layers: says too few.
+        labels: Given labels (m,).
+        least: Share of labels that are certainly wrong.
+    """
+    from scipy.stats import beta
+
+    sure_counts = [sure_and_wrong(first, labels, share) for share in SURE_SHARES]
+    share = min(wrong / n for wrong, n in sure_counts)
+    upper = min(float(beta.ppf(0.975, wrong + 1, n - wrong)) if wrong < n else 1.0 for wrong, n in sure_counts)
+    n_wrong, n_sure = sure_and_wrong(joint, labels, SURE_SHARES[1])
+    lower = float(beta.ppf(0.025, n_wrong, n_sure - n_wrong + 1)) if n_wrong else 0.0
+    estimate, low = rate.estimate, rate.low
+    if lower > estimate:  # errors that the probe takes for a trait of the class
+        estimate, low = max(share, lower), lower
+    estimate, low = max(estimate, least), max(low, least)
+    return NoiseRate(estimate, low, max(rate.high, upper, estimate), rate.n_samples)
 
 
 @dataclass(frozen=True)

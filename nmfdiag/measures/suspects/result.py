@@ -41,7 +41,7 @@ class Reasons:
     contradicts: tuple[int, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Suspects(StoredSuspects):
     """What a network says about the labels of its training samples.
 
@@ -59,7 +59,7 @@ class Suspects(StoredSuspects):
         layers: The layers asked.
         indices: The samples' numbers in what was given (n,), ascending.
         against_by_layer: How strongly each probed layer speaks against the given label, as log odds for the best other class (n,), by layer in
-            execution order; ``layers`` are those whose probes make the score.
+            execution order; ``layers`` are those whose features the score is read from.
         duplicates: Groups of indices of samples with the same input, those with several labels first.
         class_names: Names by class, where they are known.
         file_names: Paths of the samples (n,), where they are known.
@@ -134,7 +134,9 @@ class Suspects(StoredSuspects):
         return pd.DataFrame(columns | {name: values[order] for name, values in self.components.items()})
 
     def expected_precision(self, n: int) -> float:
-        """Return the expected share of wrong labels among the n most suspicious samples, by the swap control.
+        """Return the expected share of wrong labels among the n most suspicious samples by the swap control's own probe, that of the first layers.
+
+        The score ranks better, as a rule, so that more of its n most suspicious samples are wrong.
 
         Raises:
             NmfdiagError: If n is not between 1 and the number of samples.

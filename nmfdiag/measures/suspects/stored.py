@@ -43,7 +43,7 @@ class StoredSuspects:
     """What :class:`nmfdiag.measures.suspects.result.Suspects` has to be stored with. It adds no field."""
 
     def to_payload(self) -> dict[str, Any]:
-        """Return a record of JSON's types from which :meth:`from_payload` makes an equal object.
+        """Return a record of JSON's types from which :meth:`from_payload` makes the object again.
 
         Of the swap control only the expected precision is kept, and the sketch in float16.
         """
@@ -72,7 +72,8 @@ class StoredSuspects:
         lists = {key: tuple(value) for key, value in record.items() if isinstance(value, list)}
         record |= lists | {"duplicates": tuple(map(tuple, record["duplicates"]))}
         record["noise_rate"] = NoiseRate(**record["noise_rate"])
-        by_sample = [record["score"], record["suggested"], record["indices"], *record["components"].values()]
+        by_sample = [record[name] for name in ("score", "suggested", "confidence", "layers_against", "indices")]
+        by_sample += [*record["components"].values(), *record["against_by_layer"].values()]
         if any(values.shape != (n,) for values in by_sample) or (sketch is not None and len(sketch) != n):
             raise ValueError("The arrays differ in length.")
         return cls(**record, _control=table, _sketch=None if sketch is None else sketch.astype(np.float32))  # type: ignore[call-arg]

@@ -3,8 +3,9 @@
 The score needs no clean data and no other training. Layers that do not yet separate the given labels are read, by a leave-one-out linear probe of each
 (:mod:`nmfdiag.measures.suspects.probe`); the features of all of them, averaged over the sample and some moved copies
 (:mod:`nmfdiag.measures.suspects.views`), go to one leave-one-out kernel probe (:mod:`nmfdiag.measures.suspects.kernel_probe`). Its margin against the
-given label counts three quarters, the network's own margin on the copies a quarter. How many labels are wrong comes from a control with swapped
-labels (:mod:`nmfdiag.measures.suspects.noise_rate`). No true label is used anywhere.
+given label counts three times, the network's own margin on the copies once, a training's history once: the score is the mean of their ranks. How many labels
+are wrong comes from a control with swapped labels (:mod:`nmfdiag.measures.suspects.noise_rate`) on a second probe, of the first layers, which don't
+remember labels; where there are none, on a linear probe of the inputs' principal components. No true label is used anywhere.
 """
 
 import hashlib
@@ -21,12 +22,12 @@ from nmfdiag.data.samples import as_samples, is_shuffled
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
-from nmfdiag.measures.suspects.features import LayerFeatures
+from nmfdiag.measures.suspects.features import LayerFeatures, strided
 from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
 from nmfdiag.measures.suspects.joint_scores import joint_scores, log_probabilities, ranks
 from nmfdiag.measures.suspects.moved_copies import mirror_fits, moves_of, with_mirror
 from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
-from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, swap_control
+from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, bounded_rate, swap_control
 from nmfdiag.measures.suspects.probe import Moments, Probe, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.measures.suspects.views import ViewFeatures
@@ -38,12 +39,17 @@ from nmfdiag.text import join
 SEPARATED = 0.95
 """Share of samples whose given label a layer's probe predicts, from which on the layer already separates the given labels."""
 MOST_CLASSES = 100_000
+"""Largest label."""
+MOST_PROBABILITIES = 2 * 10**7
+"""Samples times classes that the rate is read from at most."""
+FEW_PREDICTED = 0.5
+"""Share of the labels as given by the network below which it is said how many it predicts."""
 FEW_IN_CLASS, MANY_IN_CLASS = 5, 50
 """Samples of a class below which its scores say little, and below which the probe finds less (AUROC .74 at 25 samples per class of CIFAR-10)."""
 CALIBRATION_SAMPLES = 5000
 """Samples that a probe's temperature is fitted on at most."""
 COMPONENTS_OF_INPUT, SAMPLES_PER_COMPONENT = 64, 10
-"""Principal components of the inputs, used to estimate the noise rate when the first layer has no places, and samples per component."""
+"""Principal components of the inputs, used to estimate the noise rate where no first layer can be read: it has no places, already separates the labels or was not asked, and samples per component."""
 WEIGHTS = {"probe": 3.0}
 """Weight of a component's ranks in the score; 1 where none is given. The probe of all views carries most: on photographs with look-alike errors the others
 add nothing to it, on small networks they add .01."""
@@ -52,8 +58,11 @@ REMEMBERED = 0.1
 benchmark, 9 networks: mean error of the rate .03, of the first layer's linear probe alone .06."""
 CHANCE_ERRORS = 3.0
 """Standard errors above chance that some layer's probe must reach."""
+FEW_PER_CLASS = "most classes have fewer than 5 samples"
 AT_CHANCE = "no layer's features tell the given labels better than chance"
 """Reason why there is no noise rate."""
+MANY_REPEATED = 0.01
+"""Share of samples with the same input as another from which on it is said."""
 SEED = 0
 
 
@@ -103,10 +112,15 @@ def suspects(
     if layers is not None and not len(layers):
         raise NmfdiagError("layers is empty: name at least one, or leave it out for all.")
     network = model.model if isinstance(model, SplitNetwork) else model
+    if not isinstance(network, nn.Module):
+        raise NmfdiagError(f"The model is a {type(network).__name__}: accepted is a torch.nn.Module.")
+    if unknown := sorted(set(options) - {"logits", "channel_dim"}):
+        raise NmfdiagError(f"suspects has no option {unknown[0]!r}: further options are logits and channel_dim.")
     inputs, labels = as_samples(inputs, labels, network)
     indices = _indices(labels, per_class)
     n_samples = len(inputs)
     inputs, labels = inputs_on(device, inputs[indices]), labels[indices]
+    class_names = tuple(map(str, class_names or ()))
     counts, remarks = _class_counts(labels, class_names)
     margin_ranks: dict[str, np.ndarray] = {}
     if history is not None:
@@ -122,20 +136,30 @@ def suspects(
 
     report(0.0, "features of all layers")
     moments: dict[str, Moments] = {}
-    losses = torch.empty(n)
+    losses, n_predicted = torch.empty(n), 0
     for batch in features:
         given_labels = labels[batch.rows]
         for name, z in batch.by_layer.items():
             linear = features.for_linear_probe(name, z).cpu()
             moments.setdefault(name, Moments(n_classes)).add(linear, given_labels)
-        losses[batch.rows] = _loss(batch.logits.cpu(), given_labels)
+        logits = batch.logits.cpu()
+        losses[batch.rows] = _loss(logits, given_labels)
+        n_predicted += int((logits.argmax(1) == given_labels).sum())
+        report(0.3 * batch.rows.stop / n, "features of all layers")
         n_outputs = batch.logits.shape[1]
     probes = {name: moments[name].fit() for name in features.layers if name in moments and moments[name].count == n}
     remarks += [f"{name} is left out: not all samples reach it." for name in features.layers if name not in probes]
+    if bool(losses.isnan().any()):
+        raise NmfdiagError("The network's logits are NaN or infinite: it tells nothing of these samples.")
+    if n_predicted < FEW_PREDICTED * n:
+        remarks.append(
+            f"The network predicts {n_predicted / n:.0%} of the labels as given: if it was trained on them, check their order, their numbers and how the "
+            "inputs were prepared."
+        )
     if not probes:
         raise NmfdiagError("No layer is reached by all samples.")
     report(0.3, "probes")
-    margin, agreement, temperatures = _score_by_layer(features, probes, labels)
+    margin, agreement, temperatures = _score_by_layer(features, probes, labels, report)
     layers_probed = [name for name in probes if agreement[name] < SEPARATED] or [min(probes, key=agreement.__getitem__)]
     report(0.4, "moved copies")
     moves = moves_of(inputs, split.layer(features.layers[0]).channel_dim)
@@ -144,7 +168,7 @@ def suspects(
         if mirror_fits(split, inputs, labels, rank_by_layer, (moves["up"], moves["left"])):
             moves = with_mirror(moves, n)
     views = ViewFeatures(features, layers_probed, labels, moves)
-    step = -(-n // MOST_SAMPLES)
+    step = max(-(-n // MOST_SAMPLES), -(-n * n_classes // MOST_PROBABILITIES))
     joint = joint_scores(
         views,
         labels,
@@ -161,13 +185,18 @@ def suspects(
     components |= margin_ranks
     score = combined_score(components)
     repeated_rows = _duplicates(inputs, labels)
+    n_repeated = sum(map(len, repeated_rows))
+    if n_repeated > MANY_REPEATED * n:
+        remarks.append(
+            f"{n_repeated} samples have the very same input as another one: their labels vouch for each other."
+        )
     for rows in repeated_rows:
         if len(set(labels[rows].tolist())) > 1:
             score[rows] = 1.0
     shown_components = {"loss": losses.numpy()}
     if nmf_ratio:
         ratio_ranks, ratio_remarks = nmf_ratios(
-            split, inputs, labels, layers_probed, lambda share, step: report(0.8 + 0.1 * share, step)
+            split, inputs, labels, layers_probed, lambda share, task: report(0.8 + 0.1 * share, task)
         )
         shown_components |= {} if ratio_ranks is None else {"nmf_ratio": ratio_ranks}
         remarks += ratio_remarks
@@ -177,11 +206,23 @@ def suspects(
             f"The network has {n_outputs} outputs, the labels go up to {n_classes - 1}: labels beyond count as contradicted."
         )
     chance_remarks = _chance_remark(agreement, counts, n)
-    log_p = joint.log_probabilities
+    log_p, asked_labels = joint.first_log_probabilities, labels[::step].numpy()
     if log_p is None:
         log_p = _input_log_probabilities(inputs[::step], labels[::step], counts)
-    control = swap_control(log_p, labels[::step].numpy(), counts.numpy())
-    noise_rate = NoiseRate(0.0, 0.0, 1.0, n, AT_CHANCE) if chance_remarks else control.rate()
+    control = swap_control(log_p, asked_labels, counts.numpy())
+    least = sum(len(rows) - int(labels[rows].bincount().max()) for rows in repeated_rows) / n
+    reason = (
+        AT_CHANCE
+        if chance_remarks
+        else FEW_PER_CLASS
+        if float(counts[counts > 0].double().median()) < FEW_IN_CLASS
+        else ""
+    )
+    noise_rate = (
+        NoiseRate(0.0, 0.0, 1.0, n, reason)
+        if reason
+        else bounded_rate(control.rate(), log_p, joint.log_probabilities, asked_labels, least)
+    )
     report(1.0, "done")
     return Suspects(
         given=labels.numpy(),
@@ -195,7 +236,7 @@ def suspects(
         indices=indices,
         against_by_layer={name: temperatures[name] * margin[name].numpy() for name in probes},
         duplicates=tuple(tuple(indices[rows].tolist()) for rows in repeated_rows),
-        class_names=tuple(map(str, class_names)),
+        class_names=class_names,
         remarks=(*split.remarks, *remarks, *chance_remarks),
         provenance=provenance(
             "nmfdiag",
@@ -244,6 +285,8 @@ def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, l
             f"Labels go from {int(labels.min())} to {int(labels.max())}: accepted are class numbers from 0 to {MOST_CLASSES - 1:,}."
         )
     counts = torch.bincount(labels, minlength=len(class_names))
+    if class_names and len(counts) > len(class_names):
+        raise NmfdiagError(f"There are {len(class_names)} class names, but labels up to {len(counts) - 1}.")
     present = counts[counts > 0]
     if len(present) < 2:
         raise NmfdiagError("All samples have the same given label: suspects need at least two classes.")
@@ -258,7 +301,7 @@ def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, l
 
 
 def _score_by_layer(
-    features: LayerFeatures, probes: Mapping[str, Probe], labels: Tensor
+    features: LayerFeatures, probes: Mapping[str, Probe], labels: Tensor, report: Progress
 ) -> tuple[dict[str, Tensor], dict[str, float], dict[str, float]]:
     """Return each layer's margins against the given labels (n,), the share of labels that it names, and its temperature."""
     n = len(labels)
@@ -270,19 +313,20 @@ def _score_by_layer(
         for name, probe in probes.items():
             values = probe.values(features.for_linear_probe(name, batch.by_layer[name]).cpu(), given_labels)
             margin[name][batch.rows] = margins(values, given_labels).float()
-            calibration[name].append(values[_strided(step, batch.rows)])
+            calibration[name].append(values[strided(step, batch.rows)])
+        report(0.3 + 0.1 * batch.rows.stop / n, "probes")
     agreement = {name: float((values < 0).float().mean()) for name, values in margin.items()}
     temperatures = {name: temperature(torch.cat(parts), labels[::step]) for name, parts in calibration.items()}
     return margin, agreement, temperatures
 
 
 def _first_layers(features: LayerFeatures, agreement: Mapping[str, float], layers_probed: Sequence[str]) -> int:
-    """Return how many of the probed layers don't remember given labels: those from the first on that name hardly more of them than it does.
+    """Return how many of the unseparated layers don't remember given labels: those from the first on that name hardly more of them than it does.
 
-    0 where the first layer has no places: it may memorise itself.
+    0 where the network's first layer is not among them, or has no places: it may itself have memorised.
     """
     first = layers_probed[0]
-    if first != features.layers[0] or len(features.network.layer(first).output_shape) < 2:
+    if first != features.first or len(features.network.layer(first).output_shape) < 2:
         return 0
     limit = agreement[first] + REMEMBERED * (1 - agreement[first])
     return next((i for i, name in enumerate(layers_probed) if agreement[name] > limit), len(layers_probed))
@@ -328,11 +372,6 @@ def _chance_remark(agreement: Mapping[str, float], counts: Tensor, n: int) -> li
         f"No layer's features tell the given labels better than chance ({best:.0%}; the largest class has {chance:.0%}): scores and suggestions "
         "mean nothing for this network."
     ]
-
-
-def _strided(step: int, rows: slice) -> slice:
-    """Return the part of a batch that holds each ``step``-th of all samples."""
-    return slice((-rows.start) % step, None, step)
 
 
 def _loss(logits: Tensor, labels: Tensor) -> Tensor:

@@ -44,12 +44,9 @@ class ViewFeatures:
         if self._kept and self._kept[-1].rows.stop == n:
             yield from self._kept
             return
-        if self._kept is not None:
-            self._kept = []
+        self._kept = [] if self.can_be_kept else None
         for batch in self.features:
             view = self._view(batch)
-            if self._kept is not None and view.features.nbytes * n > KEPT_BYTES * len(view.features):
-                self._kept = None
             if self._kept is not None:
                 self._kept.append(view)
             yield view
@@ -57,8 +54,7 @@ class ViewFeatures:
     @property
     def can_be_kept(self) -> bool:
         """Whether the features of all samples are little."""
-        first, n = self._view(next(iter(self.features))), len(self.labels)
-        return first.features.nbytes * n <= KEPT_BYTES * len(first.features)
+        return 4 * self.width(len(self.layers)) * len(self.labels) <= KEPT_BYTES
 
     def width(self, n_layers: int) -> int:
         """Return the number of features of the first layers."""
@@ -81,7 +77,6 @@ class ViewFeatures:
 
     def _averaged(self, batch: BatchFeatures, inputs: Tensor, labels: Tensor) -> ViewBatch:
         total = torch.cat([batch.by_layer[name] for name in self.layers], 1)
-        total = total.clone() if len(self.layers) == 1 else total
         against = torch.zeros(len(labels))
         for move in self.moves.values():
             logits, by_layer = self.features.run(move(inputs), self.layers)

@@ -37,7 +37,7 @@ def layers_figure(suspects: Suspects, row: int, p: float) -> go.Figure:
         x=layers, y=values, mode="lines", line={"color": colour_of(p), "width": 2}, hoverinfo="skip", showlegend=False
     )
     for name, symbol, is_in_score in (
-        ("makes the score", "circle", True),
+        ("read for the score", "circle", True),
         ("left out of it", "circle-open", False),
     ):
         points = [
