@@ -79,6 +79,24 @@ def signed(value: float, digits: int = 2) -> str:
     return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
+def percent(share: float) -> str:
+    """Return a share in per cent.
+
+    >>> percent(0.123), percent(0.012), percent(1.0)
+    ('12 %', '1.2 %', '100 %')
+    """
+    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
+
+
+def class_name(class_idx: int, names: Sequence[str]) -> str:
+    """Return a class's name if it has one, else its number.
+
+    >>> class_name(1, ("cat", "dog")), class_name(7, ("cat", "dog"))
+    ('dog', '7')
+    """
+    return str(names[class_idx]) if 0 <= class_idx < len(names) else str(class_idx)
+
+
 def seconds_text(seconds: float) -> str:
     """Return a measured time with two or three digits.
 

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import streamlit as st
 
-from nmfdiag.diagnosis.suspects_text import class_sentence
+from nmfdiag.diagnosis.suspects_text import class_sentence, truth_sentence
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown
@@ -20,7 +20,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import column_formats, select_one
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
-from nmfdiag.views.suspects import sentences, tables
+from nmfdiag.views.suspects import tables
 from nmfdiag.views.suspects.figures import components_figure, precision_recall_figure
 from nmfdiag.zoo.pool_rows import true_labels
 
@@ -84,7 +84,9 @@ def draw() -> None:
 def draw_truth(suspects: Suspects, truth: np.ndarray) -> None:
     """Draw how well the score and its components find the labels that are known to be wrong."""
     by_name = tables.qualities(suspects, truth)
-    st.markdown(f"#### Against the true labels\n\n{for_markdown(sentences.truth_sentence(suspects, truth, by_name))}")
+    st.markdown(
+        f"#### Against the true labels\n\n{for_markdown(truth_sentence(suspects, truth, by_name.get(tables.SCORE)))}"
+    )
     if not by_name:
         return
     p, table = entry.label_noise, tables.quality_table(by_name)

@@ -1,6 +1,6 @@
 """Measure how well wrong labels are found on the networks that ``train.py`` made.
 
-``NMFDIAG_DATA=... python benchmarks/suspects/measure.py OUT`` adds the rows of each network that has none yet to ``results.csv`` and ``rates.csv`` here.
+``NMFDIAG_DATA=... python benchmarks/suspects/measure.py OUT`` adds the rows of each network that has none yet (cleanlab has to be installed where folds were trained) to ``results.csv`` and ``rates.csv`` here.
 """
 
 import csv

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from measure import HERE, opened
+from measure import HERE, add, opened
 from recipe import CLEAN, DATA, settings
 from train import fit
 
@@ -53,7 +53,7 @@ def main(folder: Path, names: list[str]) -> None:
             "as many removed at random": (np.setdiff1d(all_rows, random_rows), saved["given"]),
         }
         scaled = Normalization.measure(train.inputs[torch.from_numpy(saved["index"])])(test.inputs)
-        accuracies = {"as given": float(saved["test_accuracy"])}
+        accuracies = {"as given": round(float(saved["test_accuracy"]), 4)}
         for name, (rows, labels) in trainings.items():
             again, _ = fit(
                 data, inputs[rows], torch.from_numpy(labels[rows]), train, setting.seed, augmented=setting.augmented
@@ -65,12 +65,7 @@ def main(folder: Path, names: list[str]) -> None:
             **accuracies,
             **provenance("nmfdiag", "torch", "date", machine=processor_model()),
         }
-        is_new = not TABLE.exists()
-        with TABLE.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if is_new:
-                writer.writeheader()
-            writer.writerow(row)
+        add(TABLE, [row])
         print(setting.name, accuracies, flush=True)
 
 

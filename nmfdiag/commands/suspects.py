@@ -11,6 +11,7 @@ from nmfdiag.errors import NmfdiagError
 
 if TYPE_CHECKING:
     from nmfdiag.commands.labelled_network import ScoredNetwork
+    from nmfdiag.measures.suspects.ranking_quality import RankingQuality
     from nmfdiag.measures.suspects.result import Suspects
 
 TABLE, CSV, JSON = "table", "csv", "json"
@@ -61,7 +62,7 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
         "--fail-above",
         type=float,
         metavar="SHARE",
-        help="exit with code 1 if the lower end of the share of wrong labels is above this",
+        help="exit with code 1 if the lower end of the interval of the share of wrong labels is above this",
     )
     output = command.add_argument_group("output")
     output.add_argument(
@@ -108,17 +109,23 @@ def _run(arguments: argparse.Namespace) -> Outcome:
         raise NmfdiagError("FiftyOne shows files, and these samples have none: give an image folder or a zip of one.")
     if network.provenance and not arguments.json:
         say("\n".join(f"  {key:14} {value}" for key, value in network.provenance.items()))
-    options: dict[str, Any] = {"nmf_ratio": arguments.nmf_ratio}
-    options |= {"layers": arguments.layers} if arguments.layers else {}
-    scored = score_labels(network, device=device, per_class=arguments.per_class, history=arguments.history, **options)
+    scored = score_labels(
+        network,
+        device=device,
+        per_class=arguments.per_class,
+        history=arguments.history,
+        layers=arguments.layers,
+        nmf_ratio=arguments.nmf_ratio,
+    )
     result = replace(scored.suspects, provenance=scored.suspects.provenance | (network.provenance or {}))
     scored = replace(scored, suspects=result)
+    by_truth = _by_truth(scored)
     code, check = _check(arguments.fail_above, result)
-    record = {"name": network.name, **result.to_dict(), **_findings(scored), "check": check}
+    record = {"name": network.name, **result.to_dict(), **_findings(scored, by_truth), "check": check}
     record["files"] = _write_files(arguments, scored, json_file, record)
     if arguments.format in (CSV, *TOOLS):
         return code, record, _exported(arguments, scored, arguments.format)
-    lines = [*_answer_lines(scored, arguments.top), *([check["text"]] if check else [])]
+    lines = [*_answer_lines(scored, by_truth, arguments.top), *([check["text"]] if check else [])]
     if record["files"]:
         lines.append(f"Written: {', '.join(record['files'])}")
     if network.file_names and not arguments.files_at and any(tool == LABEL_STUDIO for tool, _ in arguments.export):
@@ -160,34 +167,33 @@ def _check_options(arguments: argparse.Namespace, json_file: Path | None) -> Non
 
 def _check(threshold: float | None, suspects: "Suspects") -> tuple[int, dict[str, Any] | None]:
     """Return the exit code, and the check's record; None where none was asked for."""
-    from nmfdiag.diagnosis.suspects_text import percent
+    from nmfdiag.text import percent
 
     if threshold is None:
         return OK, None
     rate = suspects.noise_rate
-    if rate.reason:
+    if not rate.is_known:
         failed, text = True, "The check fails: how many labels are wrong can't be told."
     else:
         failed = rate.low > threshold
-        text = f"The lower end of the share of wrong labels, {percent(rate.low)}, is {'above' if failed else 'not above'} {percent(threshold)}."
+        text = f"The lower end of the interval of the share of wrong labels, {percent(rate.low)}, is {'above' if failed else 'not above'} {percent(threshold)}."
     return WRONG if failed else OK, {"fail_above": threshold, "low": rate.low, "failed": failed, "text": text}
 
 
-def _findings(scored: "ScoredNetwork") -> dict[str, Any]:
+def _findings(scored: "ScoredNetwork", by_truth: "RankingQuality | None") -> dict[str, Any]:
     """Return what JSON says beyond :meth:`nmfdiag.Suspects.to_dict`: the most suspicious class, and the score by the true labels."""
     from dataclasses import asdict
 
     from nmfdiag.diagnosis.suspects_text import most_suspicious_class
 
     worst = most_suspicious_class(scored.suspects)
-    by_truth = _by_truth(scored)
     return {
         "most_suspicious_class": worst and dict(zip(("class", "n_suspicious", "n_samples"), worst, strict=True)),
         "by_true_labels": by_truth and asdict(by_truth),
     }
 
 
-def _by_truth(scored: "ScoredNetwork") -> Any:
+def _by_truth(scored: "ScoredNetwork") -> "RankingQuality | None":
     """Return how well the score finds the wrong labels; None where the true ones are unknown, all are right, or all wrong."""
     from nmfdiag.measures.suspects.ranking_quality import ranking_quality
 
@@ -195,30 +201,14 @@ def _by_truth(scored: "ScoredNetwork") -> Any:
     return None if truth is None else ranking_quality(suspects.score, suspects.given != truth[scored.places])
 
 
-def _truth_lines(scored: "ScoredNetwork") -> list[str]:
-    from nmfdiag.diagnosis.suspects_text import percent
+def _answer_lines(scored: "ScoredNetwork", by_truth: "RankingQuality | None", n_rows: int) -> list[str]:
+    from nmfdiag.diagnosis.suspects_text import class_sentence, expected_sentence, repeat_sentences, truth_sentence
 
-    truth, suspects = scored.network.true_labels, scored.suspects
-    if truth is None:
-        return []
-    wrong = suspects.given != truth[scored.places]
-    start = f"The true labels are known here: {wrong.sum():,} of {len(wrong):,} given labels are wrong ({percent(wrong.mean())})."
-    quality = _by_truth(scored)
-    if quality is None:
-        return [start]
-    right = (suspects.suggested == truth[scored.places])[wrong].mean()
-    return [
-        f"{start} AUROC of the score {quality.auroc:.3f} (95 %: {quality.low:.3f} to {quality.high:.3f}); of the {quality.n_wrong:,} most "
-        f"suspicious {percent(quality.precision_at_number)} are wrong; the suggestion is right for {percent(right)} of the wrong ones."
-    ]
-
-
-def _answer_lines(scored: "ScoredNetwork", n_rows: int) -> list[str]:
-    from nmfdiag.diagnosis.suspects_text import class_sentence, expected_sentence, repeat_sentences
-
-    suspects = scored.suspects
+    suspects, truth = scored.suspects, scored.network.true_labels
     n = min(n_rows, len(suspects.given))
-    sentences = [suspects.noise_rate.statement, class_sentence(suspects), *_truth_lines(scored)]
+    sentences = [suspects.noise_rate.statement, class_sentence(suspects)]
+    if truth is not None:
+        sentences.append(truth_sentence(suspects, truth[scored.places], by_truth))
     return [
         *filter(None, sentences),
         *(["", *_table(suspects, n), ""] if n else []),
@@ -230,15 +220,13 @@ def _answer_lines(scored: "ScoredNetwork", n_rows: int) -> list[str]:
 
 def _table(suspects: "Suspects", n: int) -> list[str]:
     """Return the n most suspicious samples as lines of a table."""
-    from nmfdiag.measures.suspects.exports import class_name
-
     head = ["sample", "file", "given", "suggested", "score", "confidence", "layers against"]
     rows = [
         [
             str(suspects.indices[row]),
             _end_of(suspects.file_names[row]) if suspects.file_names else "",
-            _start_of(class_name(suspects, int(suspects.given[row]))),
-            _start_of(class_name(suspects, int(suspects.suggested[row]))),
+            _start_of(suspects.class_name(int(suspects.given[row]))),
+            _start_of(suspects.class_name(int(suspects.suggested[row]))),
             f"{suspects.score[row]:.3f}",
             f"{suspects.confidence[row]:.2f}",
             f"{suspects.layers_against[row]} of {len(suspects.layers)}",

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import fmean
 
+from nmfdiag import text
 from nmfdiag.diagnosis.class_ranking import ClassReading
 from nmfdiag.measures.stats.summary import SMALLEST_DIFFERENCE
 from nmfdiag.text import plural
@@ -13,9 +14,7 @@ NAMED_CLASSES = 3
 
 def class_name(class_idx: int | None, names: Sequence[str] = ()) -> str:
     """Return a class's name if it has one, else its number."""
-    if class_idx is None:
-        return "mixture"
-    return str(names[class_idx]) if 0 <= class_idx < len(names) else str(class_idx)
+    return "mixture" if class_idx is None else text.class_name(class_idx, names)
 
 
 def is_lower(reading: ClassReading) -> bool:

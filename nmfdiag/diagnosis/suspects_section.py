@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from nmfdiag.diagnosis.suspects_text import class_sentence, expected_sentence, repeat_sentences
-from nmfdiag.measures.suspects.exports import class_name
 from nmfdiag.measures.suspects.result import Suspects
 
 MOST_SUSPECTS = 50
@@ -108,8 +107,8 @@ def suspects_section(
                 "" if pictures else _first_values(samples[i]),
                 int(suspects.indices[row]),
                 suspects.file_names[row] if suspects.file_names else "",
-                class_name(suspects, int(suspects.given[row])),
-                class_name(suspects, int(suspects.suggested[row])),
+                suspects.class_name(int(suspects.given[row])),
+                suspects.class_name(int(suspects.suggested[row])),
                 f"{suspects.score[row]:.3f}",
                 f"{suspects.confidence[row]:.2f}",
                 f"{suspects.layers_against[row]} of {len(suspects.layers)}",

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from nmfdiag.measures.suspects.exports import class_name
+from nmfdiag.measures.suspects.ranking_quality import RankingQuality
 from nmfdiag.measures.suspects.result import Suspects
-from nmfdiag.text import join, plural
+from nmfdiag.text import join, percent, plural
 
 CHANCE = 0.05
 """Probability, shared by all classes, below which a class's excess of suspects is more than chance."""
@@ -45,7 +45,7 @@ def class_sentence(suspects: Suspects) -> str:
         return f"No class has clearly more than its share of the {n_wrong:,} most suspicious labels."
     c, count, size = worst
     return (
-        f"Most suspicious class: {class_name(suspects, c)}, with {count:,} of its {size:,} labels among the {n_wrong:,} most suspicious "
+        f"Most suspicious class: {suspects.class_name(c)}, with {count:,} of its {size:,} labels among the {n_wrong:,} most suspicious "
         f"({percent(count / size)}; of all labels {percent(n_wrong / n)}). More of them are wrong, or they are harder to tell from another class's."
     )
 
@@ -58,6 +58,28 @@ def expected_sentence(suspects: Suspects, n: int) -> str:
     return f"If the errors are labels swapped at random, about {expected} or more of the {n:,} most suspicious labels are wrong."
 
 
+def truth_sentence(suspects: Suspects, truth: np.ndarray, quality: RankingQuality | None) -> str:
+    """Return how many labels are wrong in truth, how well the score finds them, and how often the suggestion is the true label.
+
+    Args:
+        suspects: The suspects.
+        truth: The true labels (n,).
+        quality: The score's; None where all labels are right, or all wrong.
+    """
+    wrong = suspects.given != truth
+    n, n_wrong = len(wrong), int(wrong.sum())
+    if quality is None:
+        state = "all wrong: there is nothing to tell apart" if n_wrong else "all right: there is nothing to find"
+        return f"The true labels are known here: these {n:,} given labels are {state}."
+    right = float((suspects.suggested == truth)[wrong].mean())
+    return (
+        f"The true labels are known here: {n_wrong:,} of {n:,} are wrong ({percent(n_wrong / n)}). Of a wrong and a right label the score puts the "
+        f"wrong one first in {percent(quality.auroc)} of all pairs (AUROC {quality.auroc:.2f}, 95 %: {quality.low:.2f} to {quality.high:.2f}); of the "
+        f"{n_wrong:,} most suspicious {percent(quality.precision_at_number)} are wrong; the suggestion is the true label for {percent(right)} of the "
+        "wrong ones."
+    )
+
+
 def repeat_sentences(suspects: Suspects) -> list[str]:
     """Return which samples have the very same input: those with several labels, then those with the same one."""
     contradictions: list[str] = []
@@ -66,7 +88,7 @@ def repeat_sentences(suspects: Suspects) -> list[str]:
         labels = suspects.given[suspects.rows(group)]
         several = len(set(labels.tolist())) > 1
         members = [
-            f"{index} ({class_name(suspects, label)})" if several else str(index)
+            f"{index} ({suspects.class_name(label)})" if several else str(index)
             for index, label in zip(group[:MOST_GROUPS], labels.tolist(), strict=False)
         ]
         (contradictions if several else repeats).append(join([*members, *["others"] * (len(group) > MOST_GROUPS)]))
@@ -79,12 +101,3 @@ def repeat_sentences(suspects: Suspects) -> list[str]:
         )
         if groups
     ]
-
-
-def percent(share: float) -> str:
-    """Return a share in per cent.
-
-    >>> percent(0.123), percent(0.012), percent(1.0)
-    ('12 %', '1.2 %', '100 %')
-    """
-    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"

@@ -22,10 +22,11 @@ from nmfdiag.jobs.safe_disk import DATABASE, FAILURES, KEPT, Database, Row, is_d
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.stored import from_payload, to_payload
 
 RESULTS: dict[str, Any] = {
     **{kind.__name__: kind.from_dict for kind in (CompressionCurve, RuntimeResult, SupportCover)},
-    Suspects.__name__: Suspects.from_payload,
+    Suspects.__name__: from_payload,
 }
 """The function that reads each kind of result, under the name in its record; a record without a name is a curve."""
 HASH_LENGTH = 64
@@ -135,7 +136,7 @@ class CurveCache:
             NmfdiagError: If its provenance says that it was computed from something else than what the key stands for.
         """
         _check_origin(key, result)
-        record = result.to_payload() if isinstance(result, Suspects) else result.to_dict()
+        record = to_payload(result) if isinstance(result, Suspects) else result.to_dict()
         content = json.dumps({"result": type(result).__name__, **record}).encode()
         with self._lock:
             self._unsaved.pop(key, None)

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from nmfdiag.measures.suspects.exports import class_name
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown, plural
 from nmfdiag.ui import charts
@@ -145,7 +144,7 @@ def draw_cards(review: Review, indices: Sequence[int], place: str, selected: int
 def _card_text(review: Review, index: int, row: int, picture: str, *, short: bool, selected: bool) -> str:
     suspects = review.suspects
     given_name, suggested_name = (
-        for_markdown(class_name(suspects, c[row])) for c in (suspects.given, suspects.suggested)
+        for_markdown(suspects.class_name(c[row])) for c in (suspects.given, suspects.suggested)
     )
     image = f"![{_alt(review, row)}{', looked at' if selected else ''}]({picture})"
     if short:
@@ -165,7 +164,7 @@ def _draw_sample(review: Review, indices: Sequence[int], index: int) -> None:
     suspects, entry = review.suspects, review.entry
     [row] = suspects.rows([index])
     reasons = suspects.reasons(index)
-    given_name, suggested_name = (for_markdown(class_name(suspects, c)) for c in (reasons.given, reasons.suggested))
+    given_name, suggested_name = (for_markdown(suspects.class_name(c)) for c in (reasons.given, reasons.suggested))
     with st.container(horizontal=True, gap="medium", key="suspects_sample"):
         [picture] = thumbnails(entry, [row], LARGE)
         st.image(picture, width=PICTURE, alt=_alt(review, row))
@@ -178,7 +177,7 @@ def _draw_sample(review: Review, indices: Sequence[int], index: int) -> None:
         st.warning(for_markdown(repeat), icon=":material/content_copy:")
     _draw_verdicts(review, indices, index, row)
     for class_idx, nearest in ((reasons.given, reasons.nearest_given), (reasons.suggested, reasons.nearest_suggested)):
-        st.caption(f"Nearest trusted samples of **{for_markdown(class_name(suspects, class_idx))}**")
+        st.caption(f"Nearest trusted samples of **{for_markdown(suspects.class_name(class_idx))}**")
         if nearest:
             with st.container(horizontal=True, gap="small", key=f"suspects_near_{class_idx}"):
                 draw_cards(review, nearest, f"near_{class_idx}")
@@ -215,17 +214,15 @@ def _draw_verdicts(review: Review, indices: Sequence[int], index: int, row: int)
             on_click=_look_at, args=(following,),
         )  # fmt: skip
     if mark and mark.verdict == WRONG:
-        classes = [
-            c for c in range(max(len(suspects.class_names), int(suspects.given.max()) + 1)) if c != suspects.given[row]
-        ]
+        classes = [c for c in range(suspects.n_classes) if c != suspects.given[row]]
         right = int(suspects.suggested[row]) if mark.label is None else mark.label
         label = st.selectbox(
             "right label", classes, index=classes.index(right), key=f"_label_{review.entry.name}_{index}",
-            format_func=lambda c: class_name(suspects, c), help="Exported as new_label.",
+            format_func=suspects.class_name, help="Exported as new_label.",
         )  # fmt: skip
         review.marks[index] = Mark(WRONG, label)
     if mark and review.truth is not None:
-        true_name = class_name(suspects, int(review.truth[row]))
+        true_name = suspects.class_name(int(review.truth[row]))
         verdict = "the given label is right" if review.truth[row] == suspects.given[row] else "the given label is wrong"
         st.caption(f"True label: {for_markdown(true_name)}, {verdict}.")
 
@@ -255,7 +252,7 @@ def _look_at_page(indices: Sequence[int]) -> None:
 
 def _link_to_class(review: Review, class_idx: int) -> None:
     """Offer the page *Classes* with the sample's given class."""
-    name = class_name(review.suspects, class_idx)
+    name = review.suspects.class_name(class_idx)
     if st.button(f"Class {for_markdown(name)} by layer", icon=":material/category:", type="tertiary", key="_to_class"):
         st.session_state.update({"_clicked_class": name, "_clicked_map": f"{review.entry.label_noise:g}"})
         st.switch_page("pages/classes.py", query_params={})

@@ -17,7 +17,7 @@ from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.score_labels import score
 from nmfdiag.measures.suspects.features import BATCH
-from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.stored import from_payload, to_payload
 from nmfdiag.views.suspects.marks import WRONG, Mark, marks_table
 from nmfdiag.zoo.pool_rows import has_numbers, pool_rows, true_labels
 from nmfdiag.zoo.registry import lookup, refresh
@@ -93,7 +93,7 @@ def test_samples_keep_the_numbers_that_they_have_in_the_users_data(
     refresh()
     suspects = score(SuspectsRequest("numbered"), device="cpu")
     assert suspects.indices.tolist() == numbers.tolist() and has_numbers(lookup("numbered")) and not has_numbers(entry)
-    copy = Suspects.from_payload(suspects.to_payload())
+    copy = from_payload(to_payload(suspects))
     first = int(copy.indices[copy.order[0]])
     table = marks_table({first: Mark(WRONG)}, copy)
     assert table.to_dict("records")[0]["file"] == f"{(first - 5) // 3}.png" and table["index"].tolist() == [first]

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nmfdiag.diagnosis.suspects_text import class_sentence, percent
+from nmfdiag.diagnosis.suspects_text import class_sentence, truth_sentence
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.score_labels import score
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.plots.sample_images import SMALL
+from nmfdiag.text import percent
 from nmfdiag.views.suspects import sentences, tables
 from nmfdiag.views.suspects.figures import components_figure, layers_figure, precision_recall_figure
 from nmfdiag.views.suspects.marks import FINE, UNSURE, WRONG, Mark, marks_json, marks_table, precision_of
@@ -148,5 +149,7 @@ def test_figures_draw_what_was_measured(suspects: Suspects) -> None:
     assert {trace.name for trace in precision_recall_figure(suspects, truth, 0.2).data} == {"chance", *qualities}
     dots = components_figure(qualities, 0.2).data[0]
     assert list(dots.x) == [quality.auroc for quality in qualities.values()] and list(dots.y) == list(qualities)
-    assert "187 of 1,000 are wrong" in sentences.truth_sentence(suspects, truth, qualities)
-    assert "all right" in sentences.truth_sentence(suspects, suspects.given, tables.qualities(suspects, suspects.given))
+    assert "187 of 1,000 are wrong" in truth_sentence(suspects, truth, qualities["score"])
+    assert "all right" in truth_sentence(
+        suspects, suspects.given, tables.qualities(suspects, suspects.given).get("score")
+    )

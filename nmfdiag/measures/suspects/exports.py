@@ -30,12 +30,6 @@ MAX_BYTES = 2**28
 """Bytes of an annotated export."""
 
 
-def class_name(suspects: Suspects, class_idx: int) -> str:
-    """Return the name of a class, its number where it has none."""
-    names = suspects.class_names
-    return names[class_idx] if 0 <= class_idx < len(names) else str(class_idx)
-
-
 def datalab_issues(suspects: Suspects) -> "pd.DataFrame":
     """Return the label issues as ``Datalab.get_issues("label")`` has them: one row per sample, in the order of the samples.
 
@@ -108,7 +102,7 @@ def label_studio_tasks(
     """
     tasks = []
     for row in suspects.order[:n]:
-        index, given_label = int(suspects.indices[row]), class_name(suspects, int(suspects.given[row]))
+        index, given_label = int(suspects.indices[row]), suspects.class_name(int(suspects.given[row]))
         view: dict[str, str] = {"text": f"Sample {index}, given label {given_label}"}
         if images is not None:
             if index not in images:
@@ -119,7 +113,7 @@ def label_studio_tasks(
         elif suspects.file_names:
             name = suspects.file_names[row]
             view = {"image": files_at + quote(name) if files_at else name}
-        choice = {"choices": [class_name(suspects, int(suspects.suggested[row]))]}
+        choice = {"choices": [suspects.class_name(int(suspects.suggested[row]))]}
         data: dict[str, Any] = {**view, "index": index, "given": given_label, "score": float(suspects.score[row])}
         tasks.append({
             "data": data,
@@ -139,8 +133,7 @@ def label_studio_config(suspects: Suspects, *, with_images: bool) -> str:
         suspects: The suspects.
         with_images: Whether the tasks show images: where the files are known, or images were given.
     """
-    last = int(max(suspects.given.max(), suspects.suggested.max()))
-    names = [class_name(suspects, c) for c in range(max(last + 1, len(suspects.class_names)))]
+    names = [suspects.class_name(c) for c in range(suspects.n_classes)]
     choices = "\n".join(f"    <Choice value={quoteattr(name)}/>" for name in names)
     view = '<Image name="sample" value="$image"/>' if with_images else '<Text name="sample" value="$text"/>'
     return f"""<View>
@@ -197,7 +190,7 @@ def read_label_studio(path: str | Path, suspects: Suspects) -> Decisions:
         raise (
             error if isinstance(error, NmfdiagError) else NmfdiagError(f"{path.name} can't be read as JSON: {error}")
         ) from None
-    numbers = {class_name(suspects, c): c for c in range(max(len(suspects.class_names), int(suspects.given.max()) + 1))}
+    numbers = {suspects.class_name(c): c for c in range(suspects.n_classes)}
     votes: dict[int, set[str | None]] = defaultdict(set)
     task: Any
     for task in tasks if isinstance(tasks, list) else [None]:
@@ -247,13 +240,12 @@ def _votes(task: Mapping[str, Any]) -> set[str | None]:
 def _labels(suspects: Suspects) -> dict[int, str | int]:
     """Return each class's name, or its number where classes are named by their numbers."""
     names = suspects.class_names
-    n = max(len(names), int(suspects.given.max()) + 1, int(suspects.suggested.max()) + 1)
     if names == tuple(map(str, range(len(names)))):
-        return {c: c for c in range(n)}
-    return {c: class_name(suspects, c) for c in range(n)}
+        return {c: c for c in range(suspects.n_classes)}
+    return {c: suspects.class_name(c) for c in range(suspects.n_classes)}
 
 
 def _classification(suspects: Suspects, class_idx: int, confidence: float | None = None) -> dict[str, Any]:
     """Return a label of FiftyOne."""
-    label = {"_cls": "Classification", "label": class_name(suspects, class_idx)}
+    label = {"_cls": "Classification", "label": suspects.class_name(class_idx)}
     return label if confidence is None else label | {"confidence": confidence}

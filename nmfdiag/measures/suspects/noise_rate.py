@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nmfdiag.text import percent
+
 SHARES = tuple(np.arange(0.15, 1.001, 0.05))
 """Shares of the swapped labels above the thresholds."""
 RESAMPLES = 200
@@ -22,11 +24,11 @@ SEED = 0
 SURE_SHARES = (0.05, 0.1, 0.2, 0.3)
 """Shares of a class's number among which the samples count as those that a probe is most sure are of the class."""
 FEW_WRONG = 0.25
-"""Upper end of the interval up to which there is said to be no sign of wrong labels."""
+"""Upper end of the interval up to which there is said to be no sign of wrong labels, if its lower end is near zero."""
 CLEAR_RATE = 0.005
 """Lower end of the interval from which on labels are said to look wrong."""
 PRECISION_POINTS = 40
-"""Numbers of most suspicious samples at which the precision is computed; it never rises with the number."""
+"""Numbers of most suspicious samples at which the precision is computed."""
 FEWEST_RANKED = 20
 """Most suspicious samples below which the share of wrong ones is that of so many: fewer swapped labels tell nothing."""
 
@@ -54,19 +56,41 @@ class NoiseRate:
         """The rate in a sentence."""
         if self.reason:
             return f"How many labels are wrong can't be told: {self.reason}."
+        if not self.is_known:
+            return f"Whether labels are wrong can't be told from these samples: 0 to {percent(self.high)} may be."
         if not self.is_clear:
-            if self.high > FEW_WRONG:
-                return f"Whether labels are wrong can't be told from these samples: 0 to {_percent(self.high)} may be."
-            return f"No sign of labels swapped at random (95 %: at most {_percent(self.high)}). Errors between look-alike classes hardly show here."
+            return f"No sign of labels swapped at random (95 %: at most {percent(self.high)}). Errors between look-alike classes hardly show here."
         return (
-            f"About {_percent(self.estimate)} of the labels look wrong (95 %: {_percent(self.low)} to {_percent(self.high)}): fewer where "
+            f"About {percent(self.estimate)} of the labels look wrong (95 %: {percent(self.low)} to {percent(self.high)}): fewer where "
             f"classes overlap{'' if self.estimate > 0.4 else ', twice as many or more where errors are between look-alike classes'}."
         )
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the interval tells many wrong labels from none."""
+        return not self.reason and (self.is_clear or self.high <= FEW_WRONG)
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval is clearly above zero."""
         return not self.reason and self.low > CLEAR_RATE
+
+
+@dataclass(frozen=True, eq=False)
+class PrecisionTable:
+    """The expected share of wrong labels among the most suspicious samples.
+
+    Attributes:
+        shares: Of the samples that count as most suspicious, ascending (t,).
+        values: The expected precision of each (t,); between them it is interpolated.
+    """
+
+    shares: np.ndarray
+    values: np.ndarray
+
+    def precision(self, share: float) -> float:
+        """Return the expected precision among a share of the samples."""
+        return float(np.interp(share, self.shares, self.values))
 
 
 def sure_and_wrong(log_probabilities: np.ndarray, labels: np.ndarray, share: float) -> tuple[int, int]:
@@ -148,19 +172,17 @@ class SwapControl:
         limits = beta.ppf(0.975, n_above + 1, np.maximum(n - n_above, 1e-9))
         return float(min(1.0, (limits / swapped_above).min()))
 
-    def precision(self, share: float, rate: float) -> float:
-        """Return the expected share of wrong labels among the most suspicious ones by this control's score.
+    def precision_table(self, rate: float) -> PrecisionTable:
+        """Return the expected share of wrong labels among the most suspicious samples by this control's score; it never rises with their number.
 
         Args:
-            share: Of the samples that count as most suspicious, in (0, 1].
             rate: The share of wrong labels among all.
         """
         n = len(self.given_scores)
         counts = np.unique(np.geomspace(min(FEWEST_RANKED, n), n, PRECISION_POINTS).round().astype(int))
         thresholds = np.sort(self.given_scores)[n - counts]
         swapped = np.array([(self.weights * (self.swapped_scores >= t)).sum() / n for t in thresholds])
-        precisions = np.minimum.accumulate(np.minimum(1.0, rate * swapped / (counts / n)))
-        return float(np.interp(share * n, counts, precisions))
+        return PrecisionTable(counts / n, np.minimum.accumulate(np.minimum(1.0, rate * swapped / (counts / n))))
 
     def _thresholds(self) -> np.ndarray:
         scores, weights = self.swapped_scores.ravel(), self.weights.ravel()
@@ -198,7 +220,3 @@ def _least_ratio(above: np.ndarray, swapped_above: np.ndarray, n: int) -> float:
     with np.errstate(divide="ignore", invalid="ignore"):
         bounds = (above + np.sqrt(above * (1 - above) / n)) / swapped_above
     return float(min(1.0, np.nanmin(bounds)))
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.suspects.noise_rate import NoiseRate, SwapControl
-from nmfdiag.measures.suspects.stored import PrecisionTable, StoredSuspects
+from nmfdiag.measures.suspects.noise_rate import NoiseRate, PrecisionTable
+from nmfdiag.text import class_name
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -42,7 +42,7 @@ class Reasons:
 
 
 @dataclass(frozen=True, eq=False)
-class Suspects(StoredSuspects):
+class Suspects:
     """What a network says about the labels of its training samples.
 
     ``n`` samples were scored. A *row* is a place among them, an *index* a sample's number in what was given: the same unless only some were scored.
@@ -51,15 +51,15 @@ class Suspects(StoredSuspects):
         given: Given labels (n,).
         score: In [0, 1], higher is more suspicious (n,); 1 where the same input has two labels.
         suggested: The label suggested instead (n,).
-        confidence: Probability of the suggestion by the probes (n,).
+        confidence: Probability of the suggestion by the probe of all these layers together (n,).
         layers_against: How many of the layers speak against the given label (n,).
         components: Parts of the score as ranks in [0, 1], and beside it ``loss`` and where asked for ``nmf_ratio`` (a rank), by name (n,);
             ``history`` is NaN for samples that have none.
         noise_rate: The share of wrong labels.
-        layers: The layers asked.
+        layers: The layers that the score is read from.
         indices: The samples' numbers in what was given (n,), ascending.
         against_by_layer: How strongly each probed layer speaks against the given label, as log odds for the best other class (n,), by layer in
-            execution order; ``layers`` are those whose features the score is read from.
+            execution order.
         duplicates: Groups of indices of samples with the same input, those with several labels first.
         class_names: Names by class, where they are known.
         file_names: Paths of the samples (n,), where they are known.
@@ -82,13 +82,27 @@ class Suspects(StoredSuspects):
     file_names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
-    _control: SwapControl | PrecisionTable | None = field(default=None, repr=False)
+    _precision: PrecisionTable | None = field(default=None, repr=False)
     _sketch: np.ndarray | None = field(default=None, repr=False)
 
     @property
     def order(self) -> np.ndarray:
         """Rows, the most suspicious first (n,)."""
         return np.lexsort((np.arange(len(self.score)), -self.score))
+
+    @property
+    def ranks(self) -> np.ndarray:
+        """Each sample's place in that order, from 1 (n,)."""
+        return np.argsort(self.order) + 1
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes that have a name or a sample."""
+        return max(len(self.class_names), int(self.given.max()) + 1)
+
+    def class_name(self, class_idx: int) -> str:
+        """Return the name of a class, its number where it has none."""
+        return class_name(class_idx, self.class_names)
 
     def numbered(self, numbers: Sequence[int] | np.ndarray, file_names: Sequence[str] = ()) -> "Suspects":
         """Return the same with other numbers for the samples, such as those that they have in a file of which a part was read.
@@ -126,7 +140,7 @@ class Suspects(StoredSuspects):
             **({"file": [self.file_names[row] for row in order]} if self.file_names else {}),
             "given": self.given[order],
             "score": self.score[order],
-            "rank": np.arange(1, len(order) + 1),
+            "rank": self.ranks[order],
             "suggested": self.suggested[order],
             "confidence": self.confidence[order],
             "layers_against": self.layers_against[order],
@@ -143,8 +157,8 @@ class Suspects(StoredSuspects):
         """
         if not 1 <= n <= len(self.given):
             raise NmfdiagError(f"n is {n}: accepted are 1 to {len(self.given)}.")
-        assert self._control is not None
-        return self._control.precision(n / len(self.given), self.noise_rate.estimate)
+        assert self._precision is not None
+        return self._precision.precision(n / len(self.given))
 
     def reasons(self, index: int, n_nearest: int = 5) -> Reasons:
         """Return why a sample is suspicious.

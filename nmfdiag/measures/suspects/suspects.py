@@ -49,7 +49,8 @@ FEW_IN_CLASS, MANY_IN_CLASS = 5, 50
 CALIBRATION_SAMPLES = 5000
 """Samples that a probe's temperature is fitted on at most."""
 COMPONENTS_OF_INPUT, SAMPLES_PER_COMPONENT = 64, 10
-"""Principal components of the inputs, used to estimate the noise rate where no first layer can be read: it has no places, already separates the labels or was not asked, and samples per component."""
+"""Principal components of the inputs, and samples per component: the noise rate is read from them where no first layer can be read, since it has no
+places, already separates the labels or was not asked."""
 WEIGHTS = {"probe": 3.0}
 """Weight of a component's ranks in the score; 1 where none is given. The probe of all views carries most: on photographs with look-alike errors the others
 add nothing to it, on small networks they add .01."""
@@ -58,9 +59,9 @@ REMEMBERED = 0.1
 benchmark, 9 networks: mean error of the rate .03, of the first layer's linear probe alone .06."""
 CHANCE_ERRORS = 3.0
 """Standard errors above chance that some layer's probe must reach."""
-FEW_PER_CLASS = "most classes have fewer than 5 samples"
+FEW_PER_CLASS = f"most classes have fewer than {FEW_IN_CLASS} samples"
 AT_CHANCE = "no layer's features tell the given labels better than chance"
-"""Reason why there is no noise rate."""
+"""Reasons why there is no noise rate."""
 MANY_REPEATED = 0.01
 """Share of samples with the same input as another from which on it is said."""
 SEED = 0
@@ -158,7 +159,6 @@ def suspects(
         )
     if not probes:
         raise NmfdiagError("No layer is reached by all samples.")
-    report(0.3, "probes")
     margin, agreement, temperatures = _score_by_layer(features, probes, labels, report)
     layers_probed = [name for name in probes if agreement[name] < SEPARATED] or [min(probes, key=agreement.__getitem__)]
     report(0.4, "moved copies")
@@ -210,19 +210,14 @@ def suspects(
     if log_p is None:
         log_p = _input_log_probabilities(inputs[::step], labels[::step], counts)
     control = swap_control(log_p, asked_labels, counts.numpy())
-    least = sum(len(rows) - int(labels[rows].bincount().max()) for rows in repeated_rows) / n
-    reason = (
-        AT_CHANCE
-        if chance_remarks
-        else FEW_PER_CLASS
-        if float(counts[counts > 0].double().median()) < FEW_IN_CLASS
-        else ""
-    )
-    noise_rate = (
-        NoiseRate(0.0, 0.0, 1.0, n, reason)
-        if reason
-        else bounded_rate(control.rate(), log_p, joint.log_probabilities, asked_labels, least)
-    )
+    reason = AT_CHANCE if chance_remarks else ""
+    if float(counts[counts > 0].double().median()) < FEW_IN_CLASS:
+        reason = FEW_PER_CLASS
+    if reason:
+        noise_rate = NoiseRate(0.0, 0.0, 1.0, n, reason)
+    else:
+        n_certain = sum(len(rows) - int(labels[rows].bincount().max()) for rows in repeated_rows)
+        noise_rate = bounded_rate(control.rate(), log_p, joint.log_probabilities, asked_labels, n_certain / n)
     report(1.0, "done")
     return Suspects(
         given=labels.numpy(),
@@ -247,16 +242,16 @@ def suspects(
             samples=n,
             moves="; ".join(moves) or "none",
         ),
-        _control=control,
+        _precision=control.precision_table(noise_rate.estimate),
         _sketch=joint.sketch,
     )
 
 
 def combined_score(components: Mapping[str, np.ndarray]) -> np.ndarray:
     """Return the weighted mean (n,) of the components' ranks; of a sample that lacks one, that of its others."""
-    ranks = np.stack(list(components.values()))
-    weights = np.array([WEIGHTS.get(name, 1.0) for name in components])[:, None] * ~np.isnan(ranks)
-    return np.asarray((weights * np.nan_to_num(ranks)).sum(0) / weights.sum(0))
+    rows = np.stack(list(components.values()))
+    weights = np.array([WEIGHTS.get(name, 1.0) for name in components])[:, None] * ~np.isnan(rows)
+    return np.asarray((weights * np.nan_to_num(rows)).sum(0) / weights.sum(0))
 
 
 def _indices(labels: Tensor, per_class: int | None) -> np.ndarray:

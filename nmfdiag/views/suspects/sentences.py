@@ -2,15 +2,10 @@
 
 from collections.abc import Mapping
 
-import numpy as np
-
-from nmfdiag.diagnosis.suspects_text import n_look_wrong, percent
-from nmfdiag.measures.suspects.exports import class_name
-from nmfdiag.measures.suspects.ranking_quality import RankingQuality
+from nmfdiag.diagnosis.suspects_text import n_look_wrong
 from nmfdiag.measures.suspects.result import Reasons, Suspects
-from nmfdiag.text import join, plural
+from nmfdiag.text import join, percent, plural
 from nmfdiag.views.suspects.marks import Mark, precision_of
-from nmfdiag.views.suspects.tables import SCORE
 from nmfdiag.zoo.pool_rows import has_numbers
 from nmfdiag.zoo.registry import ZooEntry
 
@@ -40,10 +35,9 @@ def empty_sentence(list_name: str, suspects: Suspects) -> str:
 
 def sample_sentence(suspects: Suspects, row: int, reasons: Reasons) -> str:
     """Return a sample's score, its rank and the layers against its label."""
-    rank = 1 + int(np.flatnonzero(suspects.order == row)[0])
     against = f"{reasons.layers_against} of {plural(reasons.layers, 'layer')}"
     return (
-        f"Score {suspects.score[row]:.2f}, rank {rank:,} of {len(suspects.given):,}. {against} "
+        f"Score {suspects.score[row]:.2f}, rank {suspects.ranks[row]:,} of {len(suspects.given):,}. {against} "
         f"{'speaks' if reasons.layers_against == 1 else 'speak'} against the given label. "
         f"Probability of the suggestion {percent(float(suspects.confidence[row]))}."
     )
@@ -58,7 +52,7 @@ def repeat_sentence(suspects: Suspects, reasons: Reasons) -> str:
     if reasons.contradicts:
         rows = suspects.rows(list(reasons.contradicts))
         labels = join(
-            f"{index:,} ({class_name(suspects, suspects.given[row])})"
+            f"{index:,} ({suspects.class_name(suspects.given[row])})"
             for index, row in zip(reasons.contradicts[:5], rows, strict=False)
         )
         return f"The same input has another label: sample {labels}. One of them must be wrong."
@@ -77,39 +71,21 @@ def precision_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
         f"**Marked wrong: {precision.n_wrong:,} of {precision.n_decided:,}, {percent(precision.share)}** "
         f"(95\u00a0%: {percent(precision.low)} to {percent(precision.high)}){unsure}. "
     )
-    return text + expected_sentence(marks, suspects)
+    return text + depth_sentence(marks, suspects)
 
 
-def expected_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
+def depth_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
     """Return the expected precision among as many of the most suspicious samples as lie above the last one that was marked."""
     rate = suspects.noise_rate
-    if rate.reason:
+    if not rate.is_known:
         return "What to expect is not known, since the rate isn't."
     if not rate.is_clear:
         return "By the swap control there is no clear share to expect."
-    ranks = np.empty(len(suspects.given), int)
-    ranks[suspects.order] = np.arange(1, len(ranks) + 1)
-    deepest = int(ranks[suspects.rows(sorted(marks))].max())
+    deepest = int(suspects.ranks[suspects.rows(sorted(marks))].max())
     expected = percent(suspects.expected_precision(deepest))
     if deepest == len(marks):
         return f"The swap control expects {expected} of the {f'{deepest:,} ' if deepest > 1 else ''}most suspicious."
     return f"The swap control expects {expected} of the {deepest:,} most suspicious, as far down as you have marked."
-
-
-def truth_sentence(suspects: Suspects, truth: np.ndarray, by_name: Mapping[str, RankingQuality]) -> str:
-    """Return how many labels are wrong in truth, how well the score finds them, and how often the suggestion is the true label."""
-    wrong = suspects.given != truth
-    n, n_wrong = len(wrong), int(wrong.sum())
-    if SCORE not in by_name:
-        state = "all right: there is nothing to find" if not n_wrong else "all wrong: there is nothing to tell apart"
-        return f"The true labels are known here: these {n:,} given labels are {state}."
-    quality = by_name[SCORE]
-    right = float((suspects.suggested == truth)[wrong].mean())
-    return (
-        f"The true labels are known here: {n_wrong:,} of {n:,} are wrong ({percent(n_wrong / n)}). Of a wrong and a right label the score puts the "
-        f"wrong one first in {percent(quality.auroc)} of all pairs (AUROC {quality.auroc:.2f}, 95 %: {quality.low:.2f} to {quality.high:.2f}); "
-        f"the suggestion is the true label for {percent(right)} of the wrong ones."
-    )
 
 
 def scope_sentence(entry: ZooEntry, n: int) -> str:
@@ -117,11 +93,11 @@ def scope_sentence(entry: ZooEntry, n: int) -> str:
     numbers = (
         "Their numbers are those in the training data, from 0."
         if has_numbers(entry)
-        else "Their numbers count these, from 0."
+        else "They are numbered among themselves, from 0."
     )
     if entry.called:
         return (
-            f"Scored are the {n:,} samples that were kept when the network was opened, at most {entry.pool_per_class:,} of a class. {numbers} "
+            f"Scored are the {n:,} samples that were kept when the network was opened, at most {entry.pool_per_class:,} per class. {numbers} "
             "To keep more of each class: nmfdiag zoo open with --per-class."
         )
     return f"Scored are the {n:,} training samples that the zoo keeps of this network. {numbers}"

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 
 from nmfdiag.diagnosis.suspects_text import n_look_wrong
-from nmfdiag.measures.suspects.exports import class_name
 from nmfdiag.measures.suspects.ranking_quality import RankingQuality, precision_recall, ranking_quality
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.views.option_names import Reserved
@@ -59,12 +58,9 @@ def listed_rows(
 
 def sample_table(suspects: Suspects, rows: np.ndarray, marks: Mapping[int, Mark]) -> pd.DataFrame:
     """Return the listed samples as a table: as :meth:`Suspects.to_frame` has them, with names of classes and marks."""
-    frame = suspects.to_frame().set_index("rank", drop=False)
-    ranks = np.empty(len(suspects.given), int)
-    ranks[suspects.order] = np.arange(1, len(ranks) + 1)
-    table = frame.loc[ranks[rows]].reset_index(drop=True)
+    table = suspects.to_frame().iloc[suspects.ranks[rows] - 1].reset_index(drop=True)
     for column in ("given", "suggested"):
-        table[column] = [class_name(suspects, c) for c in table[column]]
+        table[column] = [suspects.class_name(c) for c in table[column]]
     if marks:
         table.insert(1, "mark", [marks[i].verdict if i in marks else "" for i in table["index"]])
     return table
@@ -74,7 +70,10 @@ def qualities(suspects: Suspects, truth: np.ndarray) -> dict[str, RankingQuality
     """Return how well the score and each component find the wrong labels; empty where all labels are right, or all wrong."""
     wrong = suspects.given != truth
     scores = {SCORE: suspects.score, **suspects.components}
-    by_name = {name: ranking_quality(np.nan_to_num(values), wrong) for name, values in scores.items()}
+    by_name = {}
+    for name, values in scores.items():
+        is_known = ~np.isnan(values)  # not all samples have a history
+        by_name[name] = ranking_quality(values[is_known], wrong[is_known])
     return {name: quality for name, quality in by_name.items() if quality is not None}
 
 
@@ -90,7 +89,8 @@ def curve_table(suspects: Suspects, truth: np.ndarray) -> pd.DataFrame:
     """Return precision and recall of the score and of each component, one row a threshold."""
     parts = []
     for name, values in {SCORE: suspects.score, **suspects.components}.items():
-        precision, recall = precision_recall(np.nan_to_num(values), suspects.given != truth)
+        is_known = ~np.isnan(values)
+        precision, recall = precision_recall(values[is_known], (suspects.given != truth)[is_known])
         parts.append(pd.DataFrame({"sorted by": name, "recall": recall, "precision": precision}))
     return pd.concat(parts, ignore_index=True)
 
@@ -102,7 +102,7 @@ def settings(suspects: Suspects, entry: ZooEntry) -> dict[str, str]:
         "network": entry.name,
         "weights and samples (sha256)": entry.digest[:12],
         "samples": f"{len(suspects.given):,}",
-        "layers that make the score": ", ".join(suspects.layers),
+        "layers read for the score": ", ".join(suspects.layers),
         "moved copies": str(facts.get("moves")),
         "versions": ", ".join(f"{name} {facts.get(name)}" for name in ("nmfdiag", "torch", "numpy")),
         "computed": f"{facts.get('date')}, on {facts.get('device')}",
