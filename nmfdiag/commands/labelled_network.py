@@ -58,7 +58,7 @@ class ScoredNetwork:
     places: np.ndarray
 
     def pictures(self, rows: np.ndarray) -> list[str]:
-        """Return samples as ``data:`` addresses of PNGs, by rows of the suspects; none where they are no images."""
+        """Return samples as ``data:`` addresses of PNGs, for rows of the suspects; none where the samples are not images."""
         from nmfdiag.plots.sample_images import image_pixels, is_image, png_uri
 
         stored = self.network.stored

@@ -11,7 +11,7 @@ from nmfdiag.measures.suspects.result import Suspects
 MOST_SUSPECTS = 50
 """Samples in the report, at most."""
 MOST_VALUES = 6
-"""Feature values of a sample that is no image, at most."""
+"""Most feature values shown of a sample that is not an image."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class SuspectRow:
     """One suspicious sample.
 
     Attributes:
-        picture: ``data:`` address of a PNG, empty where the sample is no image.
+        picture: ``data:`` address of a PNG, empty where the sample is not an image.
         values: A few of its feature values as text, empty where it is an image.
         sample: Its number in the user's data.
         file: Its path, empty where it is unknown.
@@ -61,7 +61,7 @@ class SuspectsSection:
 
     @property
     def table(self) -> list[list[str]]:
-        """The samples as a table's rows, for those that are no images."""
+        """Rows of a table of the samples, where they are not images."""
         return [
             [
                 row.file or str(row.sample),

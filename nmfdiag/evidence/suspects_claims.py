@@ -38,7 +38,7 @@ RATE_ERROR, FALSE_ALARM = 0.06, 0.05
 MOST_COUNTED = 0.5
 """Largest share of look-alike errors that a rate counts if it counts them in part."""
 HARDEST_DATASET = "cifar10"
-"""Data set whose kinds of errors are told apart in sentences."""
+"""Data set of which sentences give each kind of errors by itself."""
 
 
 def against_history(results: "pd.DataFrame") -> Finding:

@@ -34,7 +34,7 @@ def plain() -> Suspects:
 
 @pytest.fixture(scope="module")
 def suspects(plain: Suspects) -> Suspects:
-    """Return suspects with names, files, and numbers that are no rows."""
+    """Return suspects with names, files, and numbers other than their rows."""
     files = [f"{i % 7}/é {i}.png" for i in range(N)]
     return replace(plain.numbered(2 * np.arange(N) + 10, files), class_names=NAMES)
 
