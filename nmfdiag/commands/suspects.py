@@ -224,7 +224,7 @@ def _table(suspects: "Suspects", n: int) -> list[str]:
     rows = [
         [
             str(suspects.indices[row]),
-            _end_of(suspects.file_names[row]) if suspects.file_names else "",
+            _end_of(suspects.file_text(row)),
             _start_of(suspects.class_name(int(suspects.given[row]))),
             _start_of(suspects.class_name(int(suspects.suggested[row]))),
             f"{suspects.score[row]:.3f}",

@@ -106,7 +106,7 @@ def suspects_section(
                 pictures[i] if pictures else "",
                 "" if pictures else _first_values(samples[i]),
                 int(suspects.indices[row]),
-                suspects.file_names[row] if suspects.file_names else "",
+                suspects.file_text(row),
                 suspects.class_name(int(suspects.given[row])),
                 suspects.class_name(int(suspects.suggested[row])),
                 f"{suspects.score[row]:.3f}",

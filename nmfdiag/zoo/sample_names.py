@@ -29,7 +29,7 @@ def recorded_samples(stored: "Mapping[str, Tensor]", n: int) -> "tuple[Tensor, t
         n: The number of its samples.
 
     Raises:
-        ValueError: If their number is another, numbers don't ascend, or names are not strings.
+        ValueError: If there are not n of them, numbers don't ascend, or names are not strings.
     """
     import torch
 

@@ -25,7 +25,7 @@ def page(rerun: str) -> None:
 
 @pytest.mark.parametrize(("rerun", "text"), [("nmfdiag", "fc2"), ("Streamlit", "the click was lost")])
 def test_a_click_survives_a_rerun(rerun: str, text: str) -> None:
-    app = AppTest.from_function(page, args=(rerun,)).run()
+    app = AppTest.from_function(page, args=(rerun,), default_timeout=60).run()
     assert not app.exception and app.text[0].value == text
 
 
@@ -38,7 +38,7 @@ def progress_page() -> None:
 
 
 def test_a_fragment_of_an_earlier_run_is_unknown() -> None:
-    app = AppTest.from_function(progress_page).run()
+    app = AppTest.from_function(progress_page, default_timeout=60).run()
     (fragment,) = app._fragment_storage._fragments
     assert app.run().text[0].value == "so far 3 of 7"
     assert len(app._fragment_storage._fragments) == 1

@@ -122,6 +122,8 @@ def test_scored_samples_take_the_users_numbers(result: Suspects, tmp_path: Path)
     numbers = np.arange(300) * 3 + 1000
     names = [f'a/{i}, "x.png' for i in range(300)]
     own = result.numbered(numbers, names)
+    assert own.file_text(2) == names[int(result.indices[2])] and result.file_text(2) == ""
+    assert result.numbered(numbers, ["a\x1b[2J"] * 300).file_text(0) == "a\\x1b[2J"
     plain, frame = result.to_frame(), own.to_frame()
     assert list(frame.columns[:3]) == ["index", "file", "given"]
     assert (frame["index"] == plain["index"] * 3 + 1000).all() and list(frame["file"]) == [

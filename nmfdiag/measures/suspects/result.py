@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nmfdiag.errors import NmfdiagError
+from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.measures.suspects.noise_rate import NoiseRate, PrecisionTable
 from nmfdiag.text import class_name
 
@@ -103,6 +103,10 @@ class Suspects:
     def class_name(self, class_idx: int) -> str:
         """Return the name of a class, its number where it has none."""
         return class_name(class_idx, self.class_names)
+
+    def file_text(self, row: int) -> str:
+        """Return a sample's path for reading, control characters written out; empty where it has none."""
+        return printable(self.file_names[row]) if self.file_names else ""
 
     def numbered(self, numbers: Sequence[int] | np.ndarray, file_names: Sequence[str] = ()) -> "Suspects":
         """Return the same with other numbers for the samples, such as those that they have in a file of which a part was read.
