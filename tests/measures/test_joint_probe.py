@@ -9,7 +9,7 @@ import nmfdiag
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.suspects import kernel_probe, noise_rate, views
 from nmfdiag.measures.suspects.features import pooled
-from nmfdiag.measures.suspects.kernel_probe import fit_kernel_probe, landmark_rows
+from nmfdiag.measures.suspects.kernel_probe import KernelMoments, landmark_rows
 from nmfdiag.measures.suspects.moved_copies import moves_of, with_mirror
 from nmfdiag.zoo.registry import lookup
 
@@ -18,7 +18,10 @@ def test_the_value_of_a_sample_is_that_of_a_fit_without_it() -> None:
     pool = lookup("digits-mlp-p0.2-s0").load_pool()
     z, labels = pool.inputs[:120].flatten(1), pool.given_labels[:120]
     landmarks = z[landmark_rows(120, 0)]
-    probe = fit_kernel_probe(landmarks, [(z[:50], labels[:50]), (z[50:], labels[50:])], torch.bincount(labels))
+    moments = KernelMoments(landmarks, torch.bincount(labels))
+    moments.add(z[:50], labels[:50])
+    moments.add(z[50:], labels[50:])
+    probe = moments.fit()
     k = kernel_probe._kernel(probe.standardised(z), probe.landmarks)
     gram = kernel_probe._kernel(probe.landmarks, probe.landmarks) + kernel_probe.JITTER * torch.eye(90).double()
     features = torch.linalg.solve_triangular(torch.linalg.cholesky(gram), k.T, upper=False).T

@@ -1,6 +1,5 @@
 """Scores of the probe of all unsaturated layers together."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +8,7 @@ from torch import Tensor
 
 from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.suspects.features import strided
-from nmfdiag.measures.suspects.kernel_probe import fit_kernel_probe, landmark_rows
+from nmfdiag.measures.suspects.kernel_probe import KernelMoments, landmark_rows
 from nmfdiag.measures.suspects.probe import finite, margins, temperature
 from nmfdiag.measures.suspects.views import ViewFeatures
 
@@ -59,19 +58,17 @@ def joint_scores(
             report(0.7 * view.rows.stop / n, "features of moved copies")
     landmarks = views.sampled(rows)
 
-    def batches(share: float) -> Iterator[tuple[Tensor, Tensor]]:
-        for view in views:
-            yield view.features, labels[view.rows]
-            report(share + 0.1 * view.rows.stop / n, "probe of all layers")
-
-    probe = fit_kernel_probe(landmarks, batches(0.7), counts)
-    sharpness = temperature(SHARPEST * probe.values(landmarks, labels[rows]), labels[rows])
-    generator = torch.Generator().manual_seed(SEED)
-    projection = torch.randn(landmarks.shape[1], SKETCH, generator=generator)
     width = views.width(n_first)
-    first_probe = fit_kernel_probe(
-        landmarks[::FIRST_LANDMARKS, :width], ((features[:, :width], given_labels) for features, given_labels in batches(0.8)), counts
-    ) if n_first else None  # fmt: skip
+    moments = KernelMoments(landmarks, counts)
+    first_moments = KernelMoments(landmarks[::FIRST_LANDMARKS, :width], counts) if n_first else None
+    for view in views:
+        moments.add(view.features, labels[view.rows])
+        if first_moments is not None:
+            first_moments.add(view.features[:, :width], labels[view.rows])
+        report(0.7 + 0.2 * view.rows.stop / n, "probe of all layers")
+    probe, first_probe = moments.fit(), None if first_moments is None else first_moments.fit()
+    sharpness = temperature(SHARPEST * probe.values(landmarks, labels[rows]), labels[rows])
+    projection = torch.randn(landmarks.shape[1], SKETCH, generator=torch.Generator().manual_seed(SEED))
     first_values: list[Tensor] = []
     joint_values: list[Tensor] = []
     margin, moved_margin, confidence = torch.empty(3, n)

@@ -5,7 +5,6 @@ samples (Nystroem). With ``k_i`` those values, ``h_i`` the leverage and ``f_i`` 
 ``(f_i - h_i y_i) / (1 - h_i)``, exactly: no fold is trained.
 """
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -65,35 +64,44 @@ def landmark_rows(n: int, seed: int) -> Tensor:
     return torch.randperm(n, generator=generator)[: min(LANDMARKS, -(-3 * n // 4))].sort().values
 
 
-def fit_kernel_probe(landmarks: Tensor, batches: Iterable[tuple[Tensor, Tensor]], counts: Tensor) -> KernelProbe:
-    """Fit a probe in one pass.
+class KernelMoments:
+    """Sums over samples that a probe is fitted from, so that no more than one batch of features is needed at a time.
 
     Args:
         landmarks: Features (m, d) of the samples that the kernel is taken at.
-        batches: Features (b, d) and given labels (b,) of all samples.
         counts: Samples of each class (K,).
     """
-    n, m = int(counts.sum()), len(landmarks)
-    landmarks = landmarks.float()
-    centre, deviation = landmarks.mean(0), landmarks.std(0, correction=0)
-    varies = deviation > 1e-6 * deviation.max().clamp(min=1e-30)
-    scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0.0) / max(1, int(varies.sum())) ** 0.5
-    landmarks = (landmarks - centre) * scale
-    squares = torch.zeros(m, m, dtype=torch.float64)
-    targets = torch.zeros(m, len(counts), dtype=torch.float64)
-    for features, labels in batches:
-        k = _kernel((features.float() - centre) * scale, landmarks)
-        squares += k.T @ k
-        targets.index_add_(1, labels, k.T)
-    identity = torch.eye(m, dtype=torch.float64)
-    root = torch.linalg.cholesky(_kernel(landmarks, landmarks) + JITTER * identity)
-    inverse_root = torch.linalg.solve_triangular(root, identity, upper=False)
-    moments = inverse_root @ squares @ inverse_root.T
-    ridge = min(STRONGEST, max(WEAKEST, (MANY_SAMPLES / n) ** 2)) * float(moments.trace()) / m
-    leverage = torch.linalg.solve_triangular(
-        torch.linalg.cholesky(moments + ridge * identity), inverse_root, upper=False
-    )
-    return KernelProbe(centre, scale, landmarks, leverage.T @ (leverage @ targets), leverage, counts == 0)
+
+    def __init__(self, landmarks: Tensor, counts: Tensor):
+        landmarks = landmarks.float()
+        self.counts = counts
+        self._centre, deviation = landmarks.mean(0), landmarks.std(0, correction=0)
+        varies = deviation > 1e-6 * deviation.max().clamp(min=1e-30)
+        self._scale = torch.where(varies, 1 / deviation.clamp(min=1e-30), 0.0) / max(1, int(varies.sum())) ** 0.5
+        self._landmarks = (landmarks - self._centre) * self._scale
+        m = len(landmarks)
+        self._squares = torch.zeros(m, m, dtype=torch.float64)
+        self._targets = torch.zeros(m, len(counts), dtype=torch.float64)
+
+    def add(self, features: Tensor, labels: Tensor) -> None:
+        """Take features (b, d) with their given labels (b,)."""
+        k = _kernel((features.float() - self._centre) * self._scale, self._landmarks)
+        self._squares += k.T @ k
+        self._targets.index_add_(1, labels, k.T)
+
+    def fit(self) -> KernelProbe:
+        """Return the probe."""
+        n, m = int(self.counts.sum()), len(self._landmarks)
+        identity = torch.eye(m, dtype=torch.float64)
+        root = torch.linalg.cholesky(_kernel(self._landmarks, self._landmarks) + JITTER * identity)
+        inverse_root = torch.linalg.solve_triangular(root, identity, upper=False)
+        moments = inverse_root @ self._squares @ inverse_root.T
+        ridge = min(STRONGEST, max(WEAKEST, (MANY_SAMPLES / n) ** 2)) * float(moments.trace()) / m
+        leverage = torch.linalg.solve_triangular(
+            torch.linalg.cholesky(moments + ridge * identity), inverse_root, upper=False
+        )
+        weights = leverage.T @ (leverage @ self._targets)
+        return KernelProbe(self._centre, self._scale, self._landmarks, weights, leverage, self.counts == 0)
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
