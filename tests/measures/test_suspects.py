@@ -88,6 +88,26 @@ def test_margins_and_temperature() -> None:
     )
 
 
+def test_accuracies_of_the_network_on_moved_copies_and_of_probes(pool: ProbePool, result: Suspects) -> None:
+    model, labels = lookup(NOISY).load_model(), pool.given_labels
+    with torch.no_grad():
+        answers = [
+            model(inputs).argmax(1)
+            for inputs in (pool.inputs, *(m(pool.inputs) for m in moves_of(pool.inputs).values()))
+        ]
+    right, *moved_right = [float((answer == labels).float().mean()) for answer in answers]
+    assert result.accuracies["network"] == pytest.approx(right) and len(moved_right) == 4
+    assert (
+        result.accuracies["moved copies"] == pytest.approx(np.mean(moved_right), abs=1e-3)
+        and moved_right[0] < 0.9 * right
+    )
+    assert list(result.accuracy_by_layer) == ["fc1", "fc2", "fc3", "fc4", "fc5"]
+    assert result.accuracy_by_layer["fc1"] < 0.85 < 0.99 < result.accuracy_by_layer["fc5"], (
+        "of .8 right labels, the last reads wrong ones"
+    )
+    assert json.loads(json.dumps(result.to_dict()))["accuracies"] == result.accuracies
+
+
 def test_features_are_the_same_whether_kept_or_computed_again(
     pool: ProbePool, result: Suspects, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -25,12 +25,14 @@ SEED = 0
 class JointScores:
     """What the probe of all unsaturated layers says of each sample (n,): arrays as in :class:`Suspects`, margins against the given labels.
 
+    ``moved_accuracy`` is the share of given labels that the network predicts for moved copies.
     ``log_probabilities`` (s, K) are the probe's of every ``step``-th sample, ``first_log_probabilities`` those of a second probe, of the first layers
     alone; None where there are none.
     """
 
     margin: np.ndarray
     moved_margin: np.ndarray
+    moved_accuracy: float
     suggested: np.ndarray
     confidence: np.ndarray
     sketch: np.ndarray
@@ -71,11 +73,12 @@ def joint_scores(
     projection = torch.randn(landmarks.shape[1], SKETCH, generator=torch.Generator().manual_seed(SEED))
     first_values: list[Tensor] = []
     joint_values: list[Tensor] = []
-    margin, moved_margin, confidence = torch.empty(3, n)
+    margin, moved_margin, answered_as_given, confidence = torch.empty(4, n)
     suggested, sketch = torch.empty(n, dtype=torch.long), torch.empty(n, SKETCH)
     for view in views:
         given_labels, values = labels[view.rows], probe.values(view.features, labels[view.rows])
         margin[view.rows], moved_margin[view.rows] = margins(values, given_labels).float(), view.margins
+        answered_as_given[view.rows] = view.answered_as_given
         selection = strided(step, view.rows)
         joint_values.append(values[selection].clone())
         if first_probe is not None:
@@ -90,6 +93,7 @@ def joint_scores(
     return JointScores(
         margin.numpy(),
         moved_margin.numpy(),
+        float(answered_as_given.mean()),
         suggested.numpy(),
         confidence.numpy(),
         sketch.numpy(),

@@ -65,6 +65,8 @@ class Suspects:
         file_names: Paths of the samples (n,), where they are known.
         remarks: What can't be said, or only with care.
         provenance: What it was computed with.
+        accuracies: On the given labels: of the ``network``, of the leave-one-out ``probe of all layers``, and of the network on ``moved copies``
+            where they fit the samples.
     """
 
     given: np.ndarray
@@ -82,8 +84,14 @@ class Suspects:
     file_names: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    accuracies: Mapping[str, float] = field(default_factory=dict)
     _precision: PrecisionTable | None = field(default=None, repr=False)
     _sketch: np.ndarray | None = field(default=None, repr=False)
+
+    @property
+    def accuracy_by_layer(self) -> dict[str, float]:
+        """Accuracy of each layer's leave-one-out probe on the given labels, by layer in execution order."""
+        return {layer: float((against < 0).mean()) for layer, against in self.against_by_layer.items()}
 
     @property
     def order(self) -> np.ndarray:
@@ -213,6 +221,8 @@ class Suspects:
                 "statement": rate.statement,
             },
             "layers": list(self.layers),
+            "accuracies": dict(self.accuracies),
+            "accuracy_by_layer": self.accuracy_by_layer,
             "duplicates": [list(group) for group in self.duplicates],
             "class_names": list(self.class_names),
             "remarks": list(self.remarks),

@@ -242,6 +242,11 @@ def suspects(
             samples=n,
             moves="; ".join(moves) or "none",
         ),
+        accuracies={
+            "network": n_predicted / n,
+            "probe of all layers": float((joint.margin < 0).mean()),
+            **({"moved copies": joint.moved_accuracy} if moves else {}),
+        },
         _precision=control.precision_table(noise_rate.estimate),
         _sketch=joint.sketch,
     )

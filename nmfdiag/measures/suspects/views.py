@@ -18,11 +18,13 @@ class ViewBatch:
         rows: Where they stand among all samples.
         features: Features of all layers side by side, averaged over the sample and its copies (m, d).
         margins: By how much the best other class lies above the given one, mean over copies (m,); 0 without copies.
+        answered_as_given: Share of the copies for which the network predicts the given label (m,); 0 without copies.
     """
 
     rows: slice
     features: Tensor
     margins: Tensor
+    answered_as_given: Tensor
 
 
 class ViewFeatures:
@@ -77,12 +79,16 @@ class ViewFeatures:
 
     def _averaged(self, batch: BatchFeatures, inputs: Tensor, labels: Tensor) -> ViewBatch:
         total = torch.cat([batch.by_layer[name] for name in self.layers], 1)
-        against = torch.zeros(len(labels))
+        against, answered_as_given = torch.zeros(2, len(labels))
         for move in self.moves.values():
             logits, by_layer = self.features.run(move(inputs), self.layers)
             total += torch.cat([self._reached(batch.by_layer[name], by_layer.get(name)) for name in self.layers], 1)
-            against += margins_against(logits.cpu(), labels)
-        return ViewBatch(batch.rows, (total / (1 + len(self.moves))).cpu(), against / max(1, len(self.moves)))
+            margins = margins_against(logits.cpu(), labels)
+            against += margins
+            answered_as_given += margins < 0
+        n_copies = max(1, len(self.moves))
+        features = (total / (1 + len(self.moves))).cpu()
+        return ViewBatch(batch.rows, features, against / n_copies, answered_as_given / n_copies)
 
     @staticmethod
     def _reached(own: Tensor, moved: Tensor | None) -> Tensor:
