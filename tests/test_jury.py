@@ -1,0 +1,97 @@
+"""The jury's recipe is what it says; one of its networks is trained and opened again."""
+
+import importlib
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+JURY = Path(__file__).parents[1] / "benchmarks" / "jury"
+FILES = ("recipe", "architectures", "samples", "train", "open_network")
+
+
+@pytest.fixture
+def jury(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Return the benchmark's modules; other benchmarks have files of the same names."""
+    monkeypatch.syspath_prepend(str(JURY))
+    for name in FILES:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    modules = {name: importlib.import_module(name) for name in FILES}
+    for name in FILES:
+        monkeypatch.delitem(sys.modules, name)
+    return modules
+
+
+def test_the_recipe_is_what_it_says(jury: dict[str, Any]) -> None:
+    recipe = jury["recipe"]
+    networks = recipe.networks()
+    assert (
+        len(networks)
+        == len({network.name for network in networks})
+        == len({network.seed for network in networks})
+        == 142
+    )
+    halves = {half: [network for network in networks if network.half == half] for half in recipe.HALVES}
+    pairs = {half: {(network.dataset, network.arch) for network in members} for half, members in halves.items()}
+    assert pairs["development"].isdisjoint(pairs["judged"])
+    for members in halves.values():
+        assert len(members) >= 70
+        assert {network.dataset for network in members} == set(recipe.DATA)
+        assert {network.arch for network in members} == set(recipe.ARCHITECTURES)
+        assert {network.training for network in members} == set(recipe.STYLES)
+        shares = Counter(network.p for network in members)
+        assert set(shares) == set(recipe.SHARES)
+        assert 0.3 < (shares[0] + shares[0.05]) / len(members) < 0.36 and shares[0] >= 16
+        assert {network.kind for network in members if 0 < network.p <= 0.4} == set(recipe.KINDS[1:])
+
+
+def test_each_network_can_be_trained(jury: dict[str, Any]) -> None:
+    recipe = jury["recipe"]
+    for network in recipe.networks():
+        data, style = recipe.DATA[network.dataset], network.style
+        assert (network.kind == recipe.CLEAN) == (network.p == 0)
+        assert network.kind == recipe.UNIFORM or network.p <= 0.4
+        assert network.n * (1.2 if style.patience else 1) <= data.pool
+        assert not (style.is_augmented and data.is_table)
+        assert network.p < 1 or network.training not in ("under_fitted", "early_stopped")
+
+
+def test_the_order_is_balanced_and_cheap_first(jury: dict[str, Any]) -> None:
+    recipe = jury["recipe"]
+    networks = recipe.networks()
+    tiers = [recipe.DATA[network.dataset].tier for network in networks]
+    assert tiers == sorted(tiers)
+    for n in range(1, len(networks)):
+        counts = Counter(network.half for network in networks[:n])
+        assert abs(counts["development"] - counts["judged"]) <= 6
+
+
+@pytest.mark.parametrize("arch", ["mlp", "cnn", "residual", "depthwise", "no_norm", "group_norm", "conv1d", "gelu"])
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 32, 32), (13,)])
+def test_each_architecture_takes_its_inputs(jury: dict[str, Any], arch: str, shape: tuple[int, ...]) -> None:
+    if len(shape) == 1 and arch not in ("mlp", "conv1d", "gelu"):
+        return
+    assert jury["architectures"].build(arch, shape, 4, 0.1)(torch.zeros(2, *shape)).shape == (2, 4)
+
+
+def test_a_network_is_trained_and_opened_again(
+    jury: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = "digits-mlp-n600-uniform-0.6-first_fit"
+    for _ in range(2):
+        jury["train"].main(tmp_path, [name])
+    assert capsys.readouterr().out.count(name) == 1  # what is there isn't trained again
+    network = next(network for network in jury["recipe"].networks() if network.name == name)
+    model, inputs, given_labels, record = jury["open_network"].opened(tmp_path, network)
+    assert float((given_labels.numpy() != record["true"]).mean()) == pytest.approx(0.6)
+    with torch.no_grad():
+        accuracy = (model(inputs).argmax(1) == given_labels).float().mean()
+    assert float(accuracy) == pytest.approx(float(record["eval_mode"])) and accuracy > 0.95
+
+
+def test_an_unknown_name_is_refused(jury: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no network 'digits'"):
+        jury["train"].main(tmp_path, ["digits"])
