@@ -120,7 +120,9 @@ def suspects(
     inputs, labels = as_samples(inputs, labels, network)
     indices = _indices(labels, per_class)
     n_samples = len(inputs)
-    inputs, labels = inputs_on(device, inputs[indices]), labels[indices]
+    if len(indices) < n_samples:  # of all samples no copy is made
+        inputs, labels = inputs[indices], labels[indices]
+    inputs = inputs_on(device, inputs)
     class_names = tuple(map(str, class_names or ()))
     counts, remarks = _class_counts(labels, class_names)
     margin_ranks: dict[str, np.ndarray] = {}

@@ -1,0 +1,66 @@
+"""Measure the controls of the jury's networks, from which the answers are made.
+
+``NMFDIAG_DATA=... python benchmarks/jury/measure.py OUT`` adds a line to ``OUT/measured.jsonl`` for each network that ``train.py`` has made: what a user would
+measure, nothing that needs a true label or a test sample, and beside it the truth.
+"""
+
+import json
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from open_network import opened
+from recipe import JuryNetwork, networks
+from train import restored
+
+import nmfdiag
+from nmfdiag.provenance import provenance
+
+LAG = 0.02
+"""Accuracy on the given labels that re-estimated statistics of batch norm must add to be used."""
+
+
+def measured(folder: Path, network: JuryNetwork) -> dict[str, Any]:
+    """Return a network's line."""
+    model, inputs, labels, truth = opened(folder, network)
+    lags = float(truth["eval_mode_restored"]) > float(truth["eval_mode"]) + LAG  # not if NaN
+    if lags:
+        model = restored(model, inputs) or model
+    start = time.process_time()
+    result = nmfdiag.suspects(model, inputs, labels)
+    rate = result.noise_rate
+    return {
+        "name": network.name,
+        "half": network.half,
+        **asdict(network),
+        **{key: float(value) for key, value in truth.items() if not value.ndim},
+        "re_estimated": lags,
+        "rate": [rate.estimate, rate.low, rate.high, rate.reason],
+        "accuracies": dict(result.accuracies),
+        "accuracy_by_layer": result.accuracy_by_layer,
+        "layers": list(result.layers),
+        "measured_in": time.process_time() - start,
+        **provenance("nmfdiag", "torch", "date"),
+    }
+
+
+def main(folder: Path) -> None:
+    """Measure what is trained and not measured yet."""
+    path = folder / "measured.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    names = {json.loads(line)["name"] for line in lines}
+    for network in networks():
+        if network.name in names or not (folder / f"{network.name}.npz").exists():
+            continue
+        line = measured(folder, network)
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        print(network.name, line["measured_in"], flush=True)
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    main(Path(sys.argv[1]))
