@@ -3,6 +3,7 @@
 All tests share one server: it takes seconds to start, and results of one test are available to the next.
 """
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,3 +121,13 @@ def wait_until_computed(page: Page) -> None:
     """Wait until everything is computed and drawn."""
     expect(page.get_by_text("s of computing on")).to_be_visible()
     wait_until_idle(page)
+
+
+def stop_computing(page: Page) -> None:
+    """Stop what a page computes, unless it ends by itself: on a busy machine a click may come too late."""
+    ended = page.get_by_text(re.compile("Stopped with|kept in the cache"))
+    expect(page.get_by_role("button", name="Cancel").or_(ended).first).to_be_visible()
+    page.evaluate(
+        "[...document.querySelectorAll('button')].find(button => button.innerText.trim() == 'Cancel')?.click()"
+    )
+    expect(ended.first).to_be_visible()
