@@ -8,7 +8,7 @@ NARROW, WIDE = 16, 64
 HIDDEN = 128
 """Units of a hidden layer."""
 LARGE_SIDE, SMALL_SIDE = 64, 8
-"""Sides of images from which on the first convolution has stride 2, and up to which the first stage isn't pooled."""
+"""Sides of images from which on the first convolution has stride 2, and up to which the first stage keeps it."""
 
 
 def build(arch: str, input_shape: tuple[int, ...], n_classes: int, dropout: float = 0.0) -> nn.Module:
@@ -54,9 +54,9 @@ def stem_stride(input_shape: tuple[int, ...]) -> int:
     return 2 if input_shape[-1] >= LARGE_SIDE else 1
 
 
-def pooled(input_shape: tuple[int, ...]) -> tuple[bool, bool]:
-    """Return whether the first and the second stage end with pooling."""
-    return input_shape[-1] > SMALL_SIDE, True
+def has_large_maps(input_shape: tuple[int, ...]) -> bool:
+    """Return whether the first stage halves its maps."""
+    return input_shape[-1] > SMALL_SIDE
 
 
 def convolutional(arch: str, input_shape: tuple[int, ...], n_classes: int, dropout: float) -> nn.Module:
@@ -74,11 +74,11 @@ def convolutional(arch: str, input_shape: tuple[int, ...], n_classes: int, dropo
         }.get(arch, lambda: nn.BatchNorm2d(n_out))
         return [nn.Conv2d(n_in, n_out, 3, stride, 1), norm(), nn.GELU() if arch == "gelu" else nn.ReLU()]
 
-    first, second = ([nn.MaxPool2d(2)] if is_pooled else [] for is_pooled in pooled(input_shape))
+    first = 2 if has_large_maps(input_shape) else 1
     return nn.Sequential(
         *block(input_shape[0], NARROW, stem_stride(input_shape)),
-        *(*block(NARROW, NARROW), *first),
-        *(*block(NARROW, 2 * NARROW), *block(2 * NARROW, 2 * NARROW), *second),
+        *block(NARROW, NARROW, first),
+        *(*block(NARROW, 2 * NARROW), *block(2 * NARROW, 2 * NARROW), nn.MaxPool2d(2)),
         *(*block(2 * NARROW, WIDE), nn.AdaptiveAvgPool2d(2), nn.Flatten()),
         *(nn.Linear(4 * WIDE, HIDDEN), nn.GELU() if arch == "gelu" else nn.ReLU(), nn.Dropout(dropout)),
         nn.Linear(HIDDEN, n_classes),
@@ -109,9 +109,8 @@ class Residual(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(input_shape[0], NARROW, 3, stem_stride(input_shape), 1, bias=False)
         self.bn = nn.BatchNorm2d(NARROW)
-        first, second = (1 + is_pooled for is_pooled in pooled(input_shape))
-        self.block1 = Block(NARROW, NARROW, first)
-        self.block2 = Block(NARROW, 2 * NARROW, second)
+        self.block1 = Block(NARROW, NARROW, 2 if has_large_maps(input_shape) else 1)
+        self.block2 = Block(NARROW, 2 * NARROW, 2)
         self.block3 = Block(2 * NARROW, WIDE, 1)
         self.dropout = nn.Dropout(dropout)
         self.fc = nn.Linear(WIDE, n_classes)
@@ -131,7 +130,7 @@ class Unnormalised(nn.Module):
         self.conv1 = nn.Conv2d(input_shape[0], NARROW, 5, stem_stride(input_shape), 2)
         self.conv2 = nn.Conv2d(NARROW, 2 * NARROW, 3, 1, 1)
         self.conv3 = nn.Conv2d(2 * NARROW, WIDE, 3, 1, 1)
-        self.is_pooled = pooled(input_shape)[0]
+        self.is_pooled = has_large_maps(input_shape)
         self.fc1 = nn.Linear(4 * WIDE, HIDDEN)
         self.dropout = nn.Dropout(dropout)
         self.fc2 = nn.Linear(HIDDEN, n_classes)

@@ -53,12 +53,12 @@ class Data:
 
 DATA = {
     "digits": Data(1_200, 100, 0),
-    "fashion_mnist": Data(10_000, 60, 1, is_mirrored=True),
-    "mnist": Data(10_000, 60, 1),
-    "spoken_digits": Data(2_700, 60, 1),
+    "fashion_mnist": Data(10_000, 50, 1, is_mirrored=True),
+    "mnist": Data(10_000, 50, 1),
+    "spoken_digits": Data(2_700, 50, 1),
     "wine": Data(120, 150, 0, is_table=True),
     "breast_cancer": Data(400, 150, 0, is_table=True),
-    "cifar10": Data(4_000, 40, 2, is_mirrored=True),
+    "cifar10": Data(4_000, 25, 2, is_mirrored=True),
 }
 
 
@@ -85,13 +85,14 @@ class Style:
 
 STYLES = {
     "first_fit": Style(),
-    "over_trained": Style(further_epochs=30),
-    "augmented": Style(epochs=40, is_augmented=True),
+    "over_trained": Style(further_epochs=20),
+    "augmented": Style(epochs=25, is_augmented=True),
     "weight_decay": Style(further_epochs=5, weight_decay=2e-3),
-    "dropout": Style(epochs=40, dropout=0.4),
+    "dropout": Style(epochs=25, dropout=0.4),
     "early_stopped": Style(patience=3),
     "under_fitted": Style(epochs=3),
 }
+RESNET_EPOCHS = 15
 FITTED = 0.99
 """Accuracy over an epoch, in training mode, from which the labels count as fitted."""
 
@@ -131,7 +132,13 @@ class JuryNetwork:
     @property
     def batch_size(self) -> int:
         """Samples of a step."""
-        return 32 if self.n <= 600 else 64
+        return 32 if self.n <= 600 and self.arch != "resnet18" else 64
+
+    @property
+    def max_epochs(self) -> int:
+        """Epochs at most: of its style if that has a number, else of its data set; few for ResNet-18, a hundred times as large as the others."""
+        epochs = self.style.epochs or DATA[self.dataset].max_epochs
+        return min(epochs, RESNET_EPOCHS) if self.arch == "resnet18" else epochs
 
 
 TABLE = """
@@ -143,7 +150,7 @@ digits cnn 600 clean 0 weight_decay
 digits cnn 1200 clean 0 first_fit
 digits cnn 1200 pair_flip 0.2 weight_decay
 digits cnn 600 uniform 1 over_trained
-digits residual 600 clean 0 first_fit
+digits residual 600 clean 0 over_trained
 digits residual 600 pair_flip 0.1 over_trained
 digits residual 300 uniform 0.2 first_fit
 digits residual 1200 look_alike 0.4 first_fit
@@ -175,13 +182,13 @@ fashion_mnist cnn 1000 clean 0 under_fitted
 fashion_mnist cnn 1000 pair_flip 0.1 weight_decay
 fashion_mnist cnn 300 pair_flip 0.4 augmented
 fashion_mnist cnn 300 uniform 0.6 weight_decay
-fashion_mnist residual 2000 clean 0 over_trained
-fashion_mnist residual 2000 uniform 0.05 augmented
+fashion_mnist residual 1500 clean 0 over_trained
+fashion_mnist residual 1500 uniform 0.05 augmented
 fashion_mnist residual 1000 pair_flip 0.2 dropout
 fashion_mnist residual 300 uniform 0.4 early_stopped
 fashion_mnist depthwise 600 uniform 0.05 early_stopped
 fashion_mnist depthwise 600 uniform 0.1 under_fitted
-fashion_mnist depthwise 2000 pair_flip 0.4 first_fit
+fashion_mnist depthwise 1500 pair_flip 0.4 first_fit
 fashion_mnist depthwise 300 uniform 0.6 first_fit
 fashion_mnist no_norm 600 look_alike 0.05 first_fit
 fashion_mnist no_norm 1000 uniform 0.1 over_trained
@@ -190,13 +197,13 @@ fashion_mnist no_norm 1000 uniform 0.6 augmented
 fashion_mnist group_norm 600 pair_flip 0.05 early_stopped
 fashion_mnist group_norm 1000 uniform 0.2 augmented
 fashion_mnist group_norm 1000 look_alike 0.2 first_fit
-fashion_mnist group_norm 2000 uniform 0.2 dropout
+fashion_mnist group_norm 1500 uniform 0.2 dropout
 fashion_mnist gelu 300 clean 0 first_fit
 fashion_mnist gelu 600 uniform 0.4 augmented
-fashion_mnist gelu 2000 uniform 0.6 weight_decay
-fashion_mnist gelu 2000 uniform 1 dropout
+fashion_mnist gelu 1500 uniform 0.6 weight_decay
+fashion_mnist gelu 1500 uniform 1 dropout
 fashion_mnist resnet18 300 pair_flip 0.05 augmented
-fashion_mnist resnet18 600 pair_flip 0.1 over_trained
+fashion_mnist resnet18 300 pair_flip 0.1 over_trained
 mnist mlp 10000 clean 0 first_fit
 mnist mlp 2000 look_alike 0.4 early_stopped
 mnist mlp 2000 uniform 1 weight_decay
@@ -206,41 +213,41 @@ mnist cnn 600 pair_flip 0.1 under_fitted
 mnist residual 300 clean 0 under_fitted
 mnist residual 1000 pair_flip 0.05 first_fit
 mnist residual 300 uniform 0.6 first_fit
-mnist depthwise 2000 clean 0 augmented
-mnist depthwise 2000 clean 0 dropout
-mnist depthwise 2000 uniform 0.6 early_stopped
+mnist depthwise 1500 clean 0 augmented
+mnist depthwise 1500 clean 0 dropout
+mnist depthwise 1500 uniform 0.6 early_stopped
 mnist no_norm 300 look_alike 0.05 first_fit
 mnist no_norm 600 uniform 0.4 augmented
 mnist no_norm 600 uniform 0.6 first_fit
 mnist group_norm 600 pair_flip 0.1 dropout
 mnist group_norm 1000 uniform 0.6 first_fit
 mnist group_norm 300 uniform 1 weight_decay
-mnist conv1d 10000 clean 0 over_trained
+mnist conv1d 10000 clean 0 first_fit
 mnist conv1d 1000 pair_flip 0.2 weight_decay
 mnist conv1d 1000 uniform 1 dropout
 mnist gelu 600 clean 0 under_fitted
 mnist gelu 300 look_alike 0.1 augmented
 mnist gelu 1000 look_alike 0.4 dropout
-mnist resnet18 600 pair_flip 0.2 under_fitted
-mnist resnet18 1000 look_alike 0.4 over_trained
+mnist resnet18 300 pair_flip 0.2 under_fitted
+mnist resnet18 300 look_alike 0.4 over_trained
 spoken_digits mlp 600 uniform 0.2 over_trained
-spoken_digits mlp 2000 uniform 0.4 early_stopped
+spoken_digits mlp 1500 uniform 0.4 early_stopped
 spoken_digits mlp 1000 uniform 1 over_trained
 spoken_digits cnn 1000 clean 0 early_stopped
-spoken_digits cnn 2000 pair_flip 0.05 over_trained
+spoken_digits cnn 1500 pair_flip 0.05 over_trained
 spoken_digits cnn 600 uniform 0.6 early_stopped
 spoken_digits residual 600 look_alike 0.2 dropout
 spoken_digits residual 1000 pair_flip 0.4 dropout
-spoken_digits residual 2000 uniform 0.6 early_stopped
-spoken_digits depthwise 2000 uniform 0.6 dropout
+spoken_digits residual 1500 uniform 0.6 early_stopped
+spoken_digits depthwise 1500 uniform 0.6 dropout
 spoken_digits depthwise 600 uniform 1 over_trained
 spoken_digits depthwise 1000 uniform 1 first_fit
 spoken_digits conv1d 600 clean 0 under_fitted
-spoken_digits conv1d 2000 uniform 0.6 over_trained
+spoken_digits conv1d 1500 uniform 0.6 over_trained
 spoken_digits conv1d 1000 uniform 1 first_fit
 spoken_digits gelu 1000 uniform 0.1 augmented
 spoken_digits gelu 600 uniform 0.2 augmented
-spoken_digits gelu 2000 pair_flip 0.2 first_fit
+spoken_digits gelu 1500 pair_flip 0.2 first_fit
 wine mlp 120 clean 0 over_trained
 wine mlp 120 clean 0 weight_decay
 wine mlp 120 pair_flip 0.1 weight_decay
@@ -267,7 +274,7 @@ cifar10 mlp 3000 uniform 0.4 first_fit
 cifar10 cnn 2000 clean 0 over_trained
 cifar10 cnn 2000 look_alike 0.1 over_trained
 cifar10 residual 3000 clean 0 augmented
-cifar10 residual 2000 pair_flip 0.2 first_fit
+cifar10 residual 2000 uniform 0.6 early_stopped
 cifar10 depthwise 2000 look_alike 0.05 early_stopped
 cifar10 depthwise 3000 look_alike 0.4 early_stopped
 cifar10 no_norm 3000 clean 0 over_trained
@@ -276,7 +283,7 @@ cifar10 group_norm 2000 clean 0 weight_decay
 cifar10 group_norm 3000 clean 0 over_trained
 cifar10 gelu 3000 uniform 0.2 under_fitted
 cifar10 gelu 3000 uniform 0.6 weight_decay
-cifar10 resnet18 2000 uniform 0.6 early_stopped
+cifar10 resnet18 2000 pair_flip 0.2 under_fitted
 """
 """Data set, architecture, n, kind of errors, p, style of training."""
 

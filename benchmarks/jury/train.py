@@ -51,6 +51,11 @@ def augmented(x: Tensor, dataset_name: str, generator: torch.Generator) -> Tenso
     return torch.where(is_mirrored[:, None, None, None], moved.flip(-1), moved)
 
 
+def faster(x: Tensor) -> Tensor:
+    """Return images with the channels last in memory, which a CPU takes a third faster; other inputs as they are."""
+    return x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+
+
 def batches(n: int, size: int, generator: torch.Generator | None = None) -> list[Tensor]:
     """Return random batches of about ``size`` row numbers each, none of a single row, as batch norm wants."""
     order = torch.arange(n) if generator is None else torch.randperm(n, generator=generator)
@@ -65,7 +70,7 @@ def epoch_accuracy(
     n_right = 0
     for rows in order:
         with torch.autocast("cpu", torch.bfloat16, enabled=x.ndim == 4):
-            logits = model(x[rows])
+            logits = model(faster(x[rows]))
         loss = F.cross_entropy(logits.float(), y[rows])
         optimizer.zero_grad()
         loss.backward()
@@ -81,12 +86,13 @@ def fit(
     torch.manual_seed(network.seed)
     generator, style = torch.Generator().manual_seed(network.seed), network.style
     model = build(network.arch, tuple(x.shape[1:]), n_classes, style.dropout)
+    model = model.to(memory_format=torch.channels_last)
     optimizer = (
         torch.optim.SGD(model.parameters(), SGD_RATE, MOMENTUM, weight_decay=style.weight_decay)
         if style.weight_decay
         else torch.optim.Adam(model.parameters(), ADAM_RATE)
     )
-    last_epoch = style.epochs or DATA[network.dataset].max_epochs
+    last_epoch = network.max_epochs
     is_fitted, best, best_epoch, best_state, epoch = False, -1.0, 0, {}, 0
     while epoch < last_epoch:
         epoch += 1
