@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from nmfdiag.measures.suspects.suspects import suspects
     from nmfdiag.monitor.callback import MemorizationMonitor
     from nmfdiag.networks.split import relu_layers
+    from nmfdiag.zoo.batch_norm import re_estimate_batch_norm
 
 _HOMES = {
     "CompressionCurve": "measures.curve",
@@ -31,6 +32,7 @@ _HOMES = {
     "diagnose": "diagnosis.diagnose",
     "layer_profile": "measures.compute_profile",
     "nmf": "factorize",
+    "re_estimate_batch_norm": "zoo.batch_norm",
     "relu_layers": "networks.split",
     "suspects": "measures.suspects.suspects",
 }
@@ -50,6 +52,7 @@ __all__ = [
     "diagnose",
     "layer_profile",
     "nmf",
+    "re_estimate_batch_norm",
     "relu_layers",
     "suspects",
 ]

@@ -94,6 +94,7 @@ def _diagnose_target(arguments: argparse.Namespace, target: "Target", methods: S
     from dataclasses import replace
 
     from nmfdiag.diagnosis.diagnose import diagnose
+    from nmfdiag.zoo.registry import batch_norm_remarks
 
     options: dict[str, Any] = {"per_class": arguments.per_class, "methods": methods}
     options |= {"layers": arguments.layers} if arguments.layers else {}
@@ -102,7 +103,8 @@ def _diagnose_target(arguments: argparse.Namespace, target: "Target", methods: S
     with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=target.name) as show:
         diagnosis = diagnose(target.model, target.inputs, target.labels, on_progress=show, **options)
         show(1.0, "done")
-    return replace(diagnosis, provenance=diagnosis.provenance | target.provenance)
+    remarks = (*batch_norm_remarks(target.provenance), *diagnosis.remarks)
+    return replace(diagnosis, remarks=remarks, provenance=diagnosis.provenance | target.provenance)
 
 
 def _diagnose_entry(arguments: argparse.Namespace) -> "tuple[ZooEntry, Diagnosis]":

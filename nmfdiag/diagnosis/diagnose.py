@@ -22,7 +22,7 @@ from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.networks.architectures import kind_of_architecture
 from nmfdiag.provenance import provenance
-from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.registry import ZooEntry, batch_norm_remarks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -167,8 +167,11 @@ def diagnose(
 ) -> Diagnosis:
     """Measure a network on single-class batches of its training samples and return the diagnosis.
 
+    Where the statistics of its batch norms lag behind its weights, a copy with re-estimated ones is measured
+    (:func:`nmfdiag.re_estimate_batch_norm`), and the first remark says so.
+
     Args:
-        model: The network; its mode is left as it was.
+        model: The network; it is left as it was.
         inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` takes.
         labels: Their given labels (n,); None if ``inputs`` include them.
         title: Name of the network; default its type.
@@ -183,15 +186,25 @@ def diagnose(
 
     from nmfdiag.data.samples import as_samples
     from nmfdiag.measures.compute_profile import layer_profile
+    from nmfdiag.measures.preflight.accuracy import alternative_normalizations
     from nmfdiag.networks.survey import kind_of_model
     from nmfdiag.networks.wrappers import unwrapped
+    from nmfdiag.zoo.measured_network import network_to_measure
 
     inputs, labels = as_samples(inputs, labels, model)
+    network_type = type(model).__name__
+    model, remark = network_to_measure(
+        model,
+        inputs,
+        labels,
+        alternatives=lambda: (inputs, alternative_normalizations(inputs)),
+        logits=options.get("logits"),
+    )
     profile = layer_profile(model, inputs, labels, **options)
     samples = inputs.cpu().contiguous()
     origin = {
         **provenance("nmfdiag", "torch", "numpy", "date"),
-        "network": type(model).__name__,
+        "network": network_type,
         "weights (sha256)": _weights_digest(unwrapped(model)),
         "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().data).hexdigest(),
         "samples": f"{len(inputs)} given, up to {options.get('per_class', 50)} a class used",
@@ -205,6 +218,7 @@ def diagnose(
         without=without,
         class_names=class_names,
         title=title,
+        remarks=[remark] if remark else [],
     )
 
 
@@ -290,6 +304,7 @@ def diagnosis_of(
         without=(entry.name, *without),
         class_names=entry.class_names,
         title=entry.name,
+        remarks=batch_norm_remarks(entry.trained_with),
     )
 
 
@@ -301,6 +316,7 @@ def diagnosis_from_profile(
     without: Collection[str] = (),
     class_names: Sequence[str] = (),
     title: str = "",
+    remarks: Sequence[str] = (),
 ) -> Diagnosis:
     """Return the diagnosis of a profile: phases, comparison with reference networks, verdict and remarks.
 
@@ -311,6 +327,7 @@ def diagnosis_from_profile(
         without: References to leave out.
         class_names: Names by class.
         title: Name of the network.
+        remarks: Remarks on the network, which come first.
     """
     method, names = profile.main_method, tuple(map(str, class_names))
     phases, comparison = profile.phases(method), compare_network(profile, kind=kind, without=without)
@@ -318,7 +335,7 @@ def diagnosis_from_profile(
         profile,
         phases,
         verdict_text(profile, phases, comparison, method),
-        remarks_on(profile, method, names),
+        (*remarks, *remarks_on(profile, method, names)),
         provenance,
         comparison,
         names,

@@ -24,7 +24,7 @@ def draw_check(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
             seconds = view.takes(preflight, per_class)
             st.metric("estimated time", estimated_time(seconds), width=170, help=view.COST_HELP)
             st.metric("memory", estimated_size(preflight["bytes"]), width=140)
-    if concerns := view.concerns(accuracy, preflight):
+    if concerns := view.concerns(accuracy, check):
         st.warning("\n\n".join(concerns), icon=":material/warning:")
     _offer_other_openings(entry, check)
 

@@ -18,7 +18,7 @@ from nmfdiag.text import for_code, for_markdown, plural, span
 from nmfdiag.views.classes.figures import map_figure
 from nmfdiag.views.classes.tables import ClassCurves
 from nmfdiag.zoo.recipes import FITTED
-from nmfdiag.zoo.registry import ZooEntry
+from nmfdiag.zoo.registry import ZooEntry, batch_norm_remarks
 
 GUESS = "auto"
 
@@ -133,9 +133,11 @@ def cost(n_curves: int, per_class: int) -> str:
     return f"{curves}. Nothing is measured before you ask for it; what is done stays, if you leave."
 
 
-def concerns(right: float, preflight: Mapping[str, Any]) -> list[str]:
-    """Return why a diagnosis would mean little: the check's remarks, and a low accuracy."""
-    remarks = [for_markdown(remark) for remark in preflight.get("remarks", ())]
+def concerns(right: float, check: Mapping[str, Any]) -> list[str]:
+    """Return why a diagnosis would mean little, or is not about the very network: the check's remarks, and a low accuracy."""
+    preflight = check.get("preflight", {})
+    texts = (*batch_norm_remarks(check.get("provenance", {})), *preflight.get("remarks", ()))
+    remarks = [for_markdown(remark) for remark in texts]
     if not preflight and right < FITTED:
         remarks.append(f"The network gets {right:.0%} of these samples right: no curve is higher than that.")
     elif LOW <= right < FITTED:

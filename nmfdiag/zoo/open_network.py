@@ -28,6 +28,8 @@ from nmfdiag.networks.checkpoints.read import (
 from nmfdiag.networks.zoo_networks import RECORDED, recorded_network
 from nmfdiag.zoo.fit_inputs import AUTO, alternatives, answers, as_outputs, choose, drawn_rows, in_channels
 from nmfdiag.zoo.input_shapes import accepted_form
+from nmfdiag.zoo.measured_network import network_to_measure
+from nmfdiag.zoo.registry import BATCH_NORM
 
 __all__ = ["NORMALIZATIONS", "Opened", "open_activations", "open_checkpoint", "open_exported", "open_factory"]
 
@@ -50,7 +52,7 @@ class Opened:
 
     Attributes:
         title: Its name.
-        model: The network, in evaluation mode, on the CPU.
+        model: The network, in evaluation mode, on the CPU; with re-estimated batch norm where the provenance says so.
         inputs: Samples (n, ...), normalised, float32.
         given_labels: Their given labels (n,), int64: numbers of the network's outputs.
         class_names: A name for each output.
@@ -320,6 +322,7 @@ def _opened(
         scaling, description = choose(model, samples, given_labels, normalization, dataset.inputs)
         inputs = scaling(samples)
         other_scalings = {} if normalization == AUTO else alternatives(dataset.inputs, scaling)
+    model, remark = network_to_measure(model, inputs, given_labels, alternatives=lambda: (samples, other_scalings))
     shape = "x".join(map(str, dataset.inputs.shape[1:]))
     drawn_text = "all of them" if per_class is None else f"up to {per_class} a class (seed {seed})"
     provenance = {
@@ -327,6 +330,7 @@ def _opened(
         **({"images": note} if note else {}),
         **({"files": "; ".join(dataset.notes)} if dataset.notes else {}),
         "normalization": description,
+        **({BATCH_NORM: printable(remark)} if remark else {}),
     }
     return Opened(
         title,

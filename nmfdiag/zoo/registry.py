@@ -13,6 +13,7 @@ import os
 import re
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
@@ -59,6 +60,15 @@ class UnknownNoise(float):
 
 
 UNKNOWN = UnknownNoise()
+
+
+BATCH_NORM = "batch norm"
+"""Entry of a network's provenance: that it was opened with re-estimated batch norm, and why, or why that was not checked."""
+
+
+def batch_norm_remarks(provenance: Mapping[str, str]) -> list[str]:
+    """Return that entry as a remark, where there is one."""
+    return [provenance[BATCH_NORM]] if BATCH_NORM in provenance else []
 
 
 def known_noise(label_noise: float) -> float | None:

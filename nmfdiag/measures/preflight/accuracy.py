@@ -12,6 +12,7 @@ from nmfdiag.data.normalization import FIXED, Normalization
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.survey import Survey, largest_values
+from nmfdiag.zoo.batch_norm import batch_norm_remark
 from nmfdiag.zoo.fit_inputs import compare
 
 LONGEST_RUN, BATCH_SIZE = 8.0, 32
@@ -140,16 +141,21 @@ def answer_remarks(
     if answers.accuracy < LOW_ACCURACY:
         moved_classes = _moved_classes_text(answers)
         sentence = f"The network gets {answers.accuracy:.0%} of these samples right by their given labels"
-        samples, normalizations = alternatives or (inputs, _alternative_normalizations(inputs))
+        samples, normalizations = alternatives or (inputs, alternative_normalizations(inputs))
         better = (
             None
             if moved_classes or not normalizations
             else _better_normalization(model, samples, labels, answers, normalizations, pick)
         )
+        lag_remark = (
+            "" if moved_classes else batch_norm_remark(model, inputs, labels, pick, better[1] if better else 0.0)
+        )
         if moved_classes:
             remarks.append(
                 f"{sentence}, but answers each class alike ({moved_classes}): its classes are in another order than these."
             )
+        elif lag_remark:
+            remarks.append(lag_remark)
         elif better:
             better_name, share, n = better
             meaning = "" if alternatives else f"; that is {MEANINGS[better_name]}"
@@ -210,7 +216,7 @@ def _better_normalization(
     return (best, best_result.accuracy, best_result.n) if best_result.accuracy > answers.accuracy + CLEAR_GAIN else None
 
 
-def _alternative_normalizations(inputs: Tensor) -> dict[str, Normalization]:
+def alternative_normalizations(inputs: Tensor) -> dict[str, Normalization]:
     """Return conversions of the inputs to each usual normalisation, from those that their range allows."""
     if not inputs.is_floating_point() or inputs.ndim < 2:
         return {}
