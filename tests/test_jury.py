@@ -80,16 +80,47 @@ def test_each_architecture_takes_its_inputs(jury: dict[str, Any], arch: str, sha
 def test_a_network_is_trained_and_opened_again(
     jury: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    name = "digits-mlp-n600-uniform-0.6-first_fit"
+    name = "wine-conv1d-n120-look_alike-0.4-first_fit"
     for _ in range(2):
         jury["train"].main(tmp_path, [name])
-    assert capsys.readouterr().out.count(name) == 1  # what is there isn't trained again
+    assert capsys.readouterr().out.count(f" {name}:") == 1  # what is there isn't trained again
     network = next(network for network in jury["recipe"].networks() if network.name == name)
     model, inputs, given_labels, record = jury["open_network"].opened(tmp_path, network)
-    assert float((given_labels.numpy() != record["true"]).mean()) == pytest.approx(0.6)
+    assert float((given_labels.numpy() != record["true"]).mean()) == pytest.approx(0.4)
     with torch.no_grad():
         accuracy = (model(inputs).argmax(1) == given_labels).float().mean()
-    assert float(accuracy) == pytest.approx(float(record["eval_mode"])) and accuracy > 0.95
+    assert float(accuracy) == pytest.approx(float(record["eval_mode"])) and accuracy > 0.9
+
+
+@pytest.mark.parametrize(("kind", "p"), [("uniform", 0.1), ("pair_flip", 0.4), ("look_alike", 0.2), ("uniform", 1.0)])
+def test_label_errors_are_of_their_kind(jury: dict[str, Any], kind: str, p: float) -> None:
+    network = jury["recipe"].JuryNetwork("digits", "mlp", 900, kind, p, "early_stopped")
+    rows, held_out_rows = jury["samples"].drawn_rows(network)
+    assert len(rows) == 900 and len(held_out_rows) == 180 and not set(rows.tolist()) & set(held_out_rows.tolist())
+    true = jury["samples"].dataset("digits", "train").labels[rows]
+    confusions = torch.zeros(len(true), 10)
+    confusions[::2, 7] = 1.0  # every second sample looks like a 7
+    noisy = jury["samples"].given_labels(network, true, 10, confusions)
+    is_wrong = noisy != true
+    if p == 1:
+        assert 0.85 < float(is_wrong.float().mean()) < 0.95  # one of ten is right by chance
+        return
+    assert int(is_wrong.sum()) == round(p * 900)
+    if kind == "pair_flip":
+        assert torch.equal(noisy[is_wrong], (true[is_wrong] + 1) % 10)
+    if kind == "look_alike":
+        assert set(noisy[is_wrong].tolist()) == {7} and not is_wrong[1::2].any()
+    if kind == "uniform":
+        assert set(((noisy - true) % 10).tolist()) == set(range(10))
+
+
+def test_spectrograms_move_in_time_only(jury: dict[str, Any]) -> None:
+    image = torch.zeros(50, 1, 16, 16)
+    image[:, 0, 8, 8] = 1.0
+    generator = torch.Generator().manual_seed(0)
+    for name, rows in (("spoken_digits", {8}), ("mnist", {6, 7, 8, 9, 10})):
+        places = torch.nonzero(jury["train"].augmented(image, name, generator))
+        assert set(places[:, 2].tolist()) == rows and set(places[:, 3].tolist()) == {6, 7, 8, 9, 10}
 
 
 def test_an_unknown_name_is_refused(jury: dict[str, Any], tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from samples import dataset, drawn_rows, given_labels, prepared
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.zoo.training import accuracy, predict
 
 ADAM_RATE, SGD_RATE, MOMENTUM = 1e-3, 0.02, 0.9
@@ -216,4 +217,7 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit("Usage: python benchmarks/jury/train.py OUT [NAME ...]")
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]), sys.argv[2:])
+    try:
+        main(Path(sys.argv[1]), sys.argv[2:])
+    except (NmfdiagError, OSError) as error:
+        sys.exit(str(error))
