@@ -46,6 +46,8 @@ class BatchNormLag:
         re_estimated: The same in evaluation mode of a copy whose statistics were re-estimated on the samples.
         p_value: Probability of that gain by chance (sign test over samples, one-sided).
         n_samples: Samples that the accuracies are of.
+        n_classes: Their classes.
+        n_outputs: Classes that the network tells apart.
     """
 
     evaluation: float
@@ -53,6 +55,8 @@ class BatchNormLag:
     re_estimated: float
     p_value: float
     n_samples: int
+    n_classes: int
+    n_outputs: int
 
     @property
     def lags(self) -> bool:
@@ -65,11 +69,13 @@ class BatchNormLag:
 
     @property
     def text(self) -> str:
-        """The three accuracies as a sentence."""
+        """The three accuracies in a sentence, and what to know of them."""
+        in_part = f" With samples of all {self.n_outputs:,} classes, not of {self.n_classes:,}, they would be others."
         return (
             f"Batch norm's stored statistics don't fit: of {self.n_samples:,} samples the network gets {self.evaluation:.1%} right in evaluation mode, "
             f"{self.batch:.1%} with batch norm in training mode, and {self.re_estimated:.1%} once mean and variance are re-estimated from the samples. "
             "As a rule they lag behind the weights; samples that are not prepared as in training look the same."
+            f"{in_part * (self.n_classes < self.n_outputs)}"
         )
 
 
@@ -177,7 +183,8 @@ def compared_copy(
     n_mended, n_changed = int((is_right & ~was_right).sum()), int((is_right ^ was_right).sum())
     by_chance = sum(comb(n_changed, k) for k in range(n_mended, n_changed + 1)) / 2**n_changed
     evaluation, batch, re_estimated = (float(x.float().mean()) for x in (was_right, right_by_batch, is_right))
-    return BatchNormLag(evaluation, batch, re_estimated, by_chance, len(rows)), network_copy
+    n_classes, n_outputs = len(labels.unique()), pick(outputs[0]).shape[1]
+    return BatchNormLag(evaluation, batch, re_estimated, by_chance, len(rows), n_classes, n_outputs), network_copy
 
 
 def _re_estimated(
@@ -185,7 +192,8 @@ def _re_estimated(
 ) -> tuple[nn.Module, list[Any]]:
     """Return a copy with the statistics of these rows, and where asked for its outputs by batches that were normalised by their own."""
     try:
-        network_copy = copy.deepcopy(network)
+        with plainly():
+            network_copy = copy.deepcopy(network)
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:  # a network may hold anything that can't be copied

@@ -164,7 +164,7 @@ def test_what_can_not_be_re_estimated_is_said(samples: Samples) -> None:
     [(0.36, 0.97, 0.0, True), (0.95, 0.971, 0.004, True), (0.955, 0.97, 0.0, False), (0.9, 0.94, 0.02, False), (0.97, 0.36, 1.0, False)],
 )  # fmt: skip
 def test_a_lag_is_a_clear_gain(evaluation: float, re_estimated: float, p_value: float, lags: bool) -> None:
-    assert BatchNormLag(evaluation, 1.0, re_estimated, p_value, N).lags is lags
+    assert BatchNormLag(evaluation, 1.0, re_estimated, p_value, N, 10, 10).lags is lags
 
 
 def test_the_lag_is_measured(lagging: nn.Module, samples: Samples) -> None:
@@ -220,6 +220,20 @@ def test_the_normalisation_of_a_lagging_network_is_found_by_copies(lagging: nn.M
     scaling, text = choose(lagging, x, y, "auto", x)
     assert by_evaluation == "bytes" and text.startswith("none: ") and "batch norm is re-estimated" in text
     assert scaling == normalizations(x)["none"]
+
+
+def test_statistics_of_some_classes_are_said_to_be_that(lagging: nn.Module, samples: Samples) -> None:
+    x, y = samples
+    _, remark = network_to_measure(lagging, x[y < 4], y[y < 4])
+    assert "With samples of all 10 classes, not of 4, they would be others" in remark
+    assert "With samples of all" not in network_to_measure(lagging, x, y)[1]
+
+
+def test_a_copy_made_in_inference_mode_can_be_trained(lagging: nn.Module, samples: Samples) -> None:
+    with torch.inference_mode():
+        re_estimated = nmfdiag.re_estimate_batch_norm(lagging, samples[0])
+    re_estimated(samples[0]).sum().backward()
+    assert all(parameter.grad is not None for parameter in re_estimated.parameters())
 
 
 def test_many_samples_are_compared_in_part_and_all_re_estimate(lagging: nn.Module) -> None:
