@@ -23,7 +23,7 @@ LAG = 0.02
 """Accuracy on the given labels that re-estimated statistics of batch norm must add to be used."""
 
 
-def measured(folder: Path, network: JuryNetwork) -> dict[str, Any]:
+def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
     """Return a network's line."""
     model, inputs, labels, truth = opened(folder, network)
     lags = float(truth["eval_mode_restored"]) > float(truth["eval_mode"]) + LAG  # not if NaN
@@ -55,7 +55,7 @@ def main(folder: Path) -> None:
     for network in networks():
         if network.name in names or not (folder / f"{network.name}.npz").exists():
             continue
-        line = measured(folder, network)
+        line = row_of(folder, network)
         with path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
         print(network.name, line["measured_in"], flush=True)

@@ -1,11 +1,12 @@
 """What the unsaturated layers make of each sample and of its moved copies, averaged: a memorised answer does not survive the move, a class does."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.suspects.features import BATCH, KEPT_BYTES, BatchFeatures, LayerFeatures
 from nmfdiag.measures.suspects.moved_copies import Move, margins_against
 
@@ -56,22 +57,28 @@ class ViewFeatures:
     @property
     def can_be_kept(self) -> bool:
         """Whether the features of all samples are little."""
-        return 4 * self.width(len(self.layers)) * len(self.labels) <= KEPT_BYTES
+        return 4 * len(self.columns(self.layers)) * len(self.labels) <= KEPT_BYTES
 
-    def width(self, n_layers: int) -> int:
-        """Return the number of features of the first layers."""
-        by_layer = next(iter(self.features)).by_layer
-        return sum(by_layer[name].shape[1] for name in self.layers[:n_layers])
+    def compute(self, report: Progress) -> None:
+        """Compute the features of all samples where they are little, so that :meth:`sampled` need not compute any of them twice."""
+        if self.can_be_kept:
+            for view in self:
+                report(view.rows.stop / len(self.labels), "features of moved copies")
 
-    def sampled(self, rows: Tensor) -> Tensor:
-        """Return averaged features (m, d) of any samples."""
+    def columns(self, layers: Collection[str]) -> Tensor:
+        """Return the columns (d') that hold the features of some of the layers."""
+        widths = {name: z.shape[1] for name, z in next(iter(self.features)).by_layer.items()}
+        return torch.cat([torch.full((widths[name],), name in layers) for name in self.layers]).nonzero()[:, 0]
+
+    def sampled(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return some columns of the averaged features (m, d') of any samples."""
         if self._kept and self._kept[-1].rows.stop == len(self.labels):
-            return torch.cat([view.features for view in self._kept])[rows]
+            return torch.cat([view.features[:, columns] for view in self._kept])[rows]
         parts = []
         for chunk in rows.split(BATCH):
             inputs = self.features.inputs[chunk]
             batch = BatchFeatures(slice(0, len(chunk)), *self.features.run(inputs, self.layers))
-            parts.append(self._averaged(batch, inputs, self.labels[chunk]).features)
+            parts.append(self._averaged(batch, inputs, self.labels[chunk]).features[:, columns])
         return torch.cat(parts)
 
     def _view(self, batch: BatchFeatures) -> ViewBatch:
