@@ -14,21 +14,16 @@ from typing import Any
 import torch
 from open_network import opened
 from recipe import JuryNetwork, networks
-from train import restored
 
 import nmfdiag
 from nmfdiag.provenance import provenance
-
-LAG = 0.02
-"""Accuracy on the given labels that re-estimated statistics of batch norm must add to be used."""
+from nmfdiag.zoo.measured_network import network_to_measure
 
 
 def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
     """Return a network's line."""
     model, inputs, labels, truth = opened(folder, network)
-    lags = float(truth["eval_mode_restored"]) > float(truth["eval_mode"]) + LAG  # not if NaN
-    if lags:
-        model = restored(model, inputs) or model
+    model, remark = network_to_measure(model, inputs, labels)
     start = time.process_time()
     result = nmfdiag.suspects(model, inputs, labels)
     rate = result.noise_rate
@@ -37,7 +32,7 @@ def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
         "half": network.half,
         **asdict(network),
         **{key: float(value) for key, value in truth.items() if not value.ndim},
-        "re_estimated": lags,
+        "remark": remark,
         "rate": [rate.estimate, rate.low, rate.high, rate.reason],
         "accuracies": dict(result.accuracies),
         "accuracy_by_layer": result.accuracy_by_layer,
