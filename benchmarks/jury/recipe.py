@@ -1,18 +1,19 @@
 """The jury: small networks as users train them, on which verdicts are judged. Declared before any of them was trained.
 
-Seven data sets, nine architectures (``architectures.py``), 100 to 10,000 training samples, seven shares of wrong labels and seven styles of training:
+Seven data sets, nine architectures (``architectures.py``), 120 to 10,000 training samples, seven shares of wrong labels and seven styles of training:
 142 networks, one a line of :data:`TABLE`. None is of the zoo, and no threshold of the package was chosen on them before.
 
 **Halves.** A pair of data set and architecture belongs to one half only, by the parity of their places in :data:`DATA` and :data:`ARCHITECTURES`.
-Thresholds are chosen on ``"development"``; ``"judged"`` is looked at once. Each half has all data sets, and all architectures but ResNet-18's and the
-one-dimensional network's data sets differ.
+Thresholds are chosen on ``"development"``; ``"judged"`` is judged once. Each half has all data sets, all architectures, all values of p and all styles.
 
 **Label errors.** For p < 1 exactly ``round(p n)`` labels are wrong: *uniform*, another class at random; *pair flip*, the next class; *look-alike*, drawn from
 out-of-fold predictions of a small network trained on the right labels, where it is least sure. For p = 1 every label is drawn from all classes at random, so that
 1 of K is right by chance. Above p = .4 errors are uniform, since a class's wrong labels would otherwise outnumber its right ones with one other class; two classes
-(breast cancer) have no p = .6 for that reason, and their *uniform* is *pair flip*. What is random is not under-fitted or stopped early: it would learn nothing.
+(breast cancer) have no p = .6 for that reason, and their *uniform* is *pair flip*. Networks with
+p = 1 are neither augmented nor under-fitted nor stopped early: they would learn nothing.
 
-**Training** (:data:`STYLES`) is a plain loop at a constant rate. A third of the networks is at p <= .05, and there sizes and styles vary test error.
+**Training** (:data:`STYLES`) is a plain loop at a constant rate. A third of the networks has p <= .05; their sizes and styles spread the test error. Some networks don't
+fit their labels within :attr:`Data.max_epochs` (random labels, dropout, augmentation), and batch norm lags in some: users have such networks, too.
 
 **Order** (:func:`networks`): cheap data sets first, the halves in turn, so that a run that is cut short is balanced.
 
