@@ -106,6 +106,7 @@ def test_accuracies_of_the_network_on_moved_copies_and_of_probes(pool: ProbePool
         "of .8 right labels, the last reads wrong ones"
     )
     assert json.loads(json.dumps(result.to_dict()))["accuracies"] == result.accuracies
+    assert result.accuracy_by_layer["fc2"] < 0.95 and result.layers == ("fc1",), "fc2 names more labels than are right"
 
 
 def test_features_are_the_same_whether_kept_or_computed_again(
