@@ -38,7 +38,8 @@ class NoiseRate:
     """The share of wrong labels.
 
     Attributes:
-        estimate: In [0, 1]; too high where classes overlap, too low where errors look alike; 0 where there is a ``reason``.
+        estimate: In [0, 1]; too high where classes overlap, too low where errors look alike; the lower end where that is no sign of wrong labels,
+            0 where there is a ``reason``.
         low: Lower end of the 95 % interval (bootstrap over samples).
         high: Its upper end, at least the exact binomial limit.
         n_samples: Samples that it was measured on.
@@ -133,8 +134,8 @@ def bounded_rate(rate: NoiseRate, first: np.ndarray, joint: np.ndarray, labels: 
     estimate, low = rate.estimate, rate.low
     if lower > estimate:  # errors that the probe takes for a trait of the class
         estimate, low = max(share, lower), lower
-    estimate, low = max(estimate, least), max(low, least)
-    return NoiseRate(estimate, low, max(rate.high, upper, estimate), rate.n_samples)
+    estimate, low, high = max(estimate, least), max(low, least), max(rate.high, upper, estimate)
+    return NoiseRate(estimate if low > CLEAR_RATE else low, low, high, rate.n_samples)
 
 
 @dataclass(frozen=True)
