@@ -67,6 +67,11 @@ def test_the_order_is_balanced_and_cheap_first(jury: dict[str, Any]) -> None:
     for n in range(1, len(networks)):
         counts = Counter(network.half for network in networks[:n])
         assert abs(counts["development"] - counts["judged"]) <= 6
+    for tier in (0, 1):
+        members = [network for network in networks if recipe.DATA[network.dataset].tier == tier]
+        first_shares = [network.p for network in members[: len(members) // 2]]
+        assert 0.25 < sum(p <= 0.05 for p in first_shares) / len(first_shares) < 0.45
+        assert sum(p >= 0.4 for p in first_shares) / len(first_shares) > 0.25
 
 
 @pytest.mark.parametrize("arch", ["mlp", "cnn", "residual", "depthwise", "no_norm", "group_norm", "conv1d", "gelu"])

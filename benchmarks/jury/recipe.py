@@ -21,7 +21,7 @@ Weights are not shipped. ``train.py OUT`` makes them again, ``open_network.py`` 
 """
 
 import zlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 HALVES = ("development", "judged")
@@ -290,17 +290,20 @@ cifar10 resnet18 2000 pair_flip 0.2 under_fitted
 
 
 def networks() -> list[JuryNetwork]:
-    """Return all networks in the order in which they are trained: within a tier a pair's first network, then all second ones, the halves in turn."""
-    by_tier: dict[int, dict[str, list[tuple[int, JuryNetwork]]]] = defaultdict(lambda: {half: [] for half in HALVES})
-    n_of_pair: dict[tuple[str, str], int] = defaultdict(int)
+    """Return all networks in the order of training: within a tier one network of each pair, then a second, the halves in turn; p is mixed by the seeds."""
+    members = []
     for line in TABLE.strip().splitlines():
         dataset, arch, n, kind, p, training = line.split()
-        network = JuryNetwork(dataset, arch, int(n), kind, float(p), training)
-        by_tier[DATA[dataset].tier][network.half].append((n_of_pair[dataset, arch], network))
-        n_of_pair[dataset, arch] += 1
+        members.append(JuryNetwork(dataset, arch, int(n), kind, float(p), training))
+    members.sort(key=lambda network: network.seed)
+    n_of_pair: Counter[tuple[str, str]] = Counter()
+    by_half: dict[tuple[int, str], list[tuple[int, JuryNetwork]]] = defaultdict(list)
+    for network in members:
+        pair = network.dataset, network.arch
+        by_half[DATA[network.dataset].tier, network.half].append((n_of_pair[pair], network))
+        n_of_pair[pair] += 1
     ordered: list[tuple[int, float, str, JuryNetwork]] = []
-    for tier, halves in by_tier.items():
-        for half, members in halves.items():
-            members.sort(key=lambda member: (member[0], member[1].seed))
-            ordered += [(tier, place / len(members), half, network) for place, (_, network) in enumerate(members)]
+    for (tier, half), turns in by_half.items():
+        turns.sort(key=lambda turn: turn[0])
+        ordered += [(tier, place / len(turns), half, network) for place, (_, network) in enumerate(turns)]
     return [network for *_, network in sorted(ordered, key=lambda entry: entry[:3])]
