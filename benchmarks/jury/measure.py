@@ -1,6 +1,6 @@
 """Measure the controls of the jury's networks, from which the answers are made.
 
-``NMFDIAG_DATA=... python benchmarks/jury/measure.py OUT`` adds a line to ``OUT/measured.jsonl`` for each network that ``train.py`` has made: what a user would
+``NMFDIAG_DATA=... python benchmarks/jury/measure.py OUT [HALF]`` adds a line to ``OUT/measured.jsonl`` for each network (of a half) that ``train.py`` has made: what a user would
 measure, nothing that needs a true label or a test sample, and beside it the truth.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from open_network import opened
-from recipe import JuryNetwork, networks
+from recipe import HALVES, JuryNetwork, networks
 
 import nmfdiag
 from nmfdiag.provenance import provenance
@@ -42,13 +42,17 @@ def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
     }
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, halves: list[str]) -> None:
     """Measure what is trained and not measured yet."""
     path = folder / "measured.jsonl"
     lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
     names = {json.loads(line)["name"] for line in lines}
     for network in networks():
-        if network.name in names or not (folder / f"{network.name}.npz").exists():
+        if (
+            network.name in names
+            or network.half not in (halves or HALVES)
+            or not (folder / f"{network.name}.npz").exists()
+        ):
             continue
         line = row_of(folder, network)
         with path.open("a", encoding="utf-8") as file:
@@ -58,4 +62,4 @@ def main(folder: Path) -> None:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
