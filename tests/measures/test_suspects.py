@@ -17,6 +17,7 @@ from nmfdiag.measures.suspects.moved_copies import moves_of, shifted
 from nmfdiag.measures.suspects.noise_rate import swap_control
 from nmfdiag.measures.suspects.probe import fit_probe, margins, temperature
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.text import percent
 from nmfdiag.zoo.registry import ProbePool, lookup
 
 NOISY = "digits-mlp-p0.2-s0"
@@ -47,6 +48,7 @@ def test_wrong_labels_come_first_and_the_suggestion_is_the_true_one(name: str, a
     assert right > 5 / entry.n_classes
     assert abs(suspects.noise_rate.estimate - wrong.mean()) < 0.06
     assert suspects.noise_rate.low - 0.02 <= wrong.mean() <= suspects.noise_rate.high + 0.02
+    assert suspects.noise_rate.contradicted > wrong.mean() - 0.02
     n = int(wrong.sum())
     true_precision = wrong[suspects.order[:n]].mean()  # the control reads less than the score does
     assert true_precision - 0.3 < suspects.expected_precision(n) < true_precision + 0.05
@@ -58,6 +60,9 @@ def test_a_clean_network_raises_no_alarm(name: str) -> None:
     pool = entry.load_pool()
     rate = nmfdiag.suspects(entry.load_model(), pool.inputs, pool.given_labels).noise_rate
     assert rate.low <= rate.estimate <= 0.05 and 0 < rate.high < 0.1
+    assert (
+        rate.estimate < rate.contradicted < 0.2 and f"the {percent(rate.contradicted)} of the labels" in rate.statement
+    )
 
 
 def test_the_probe_leaves_each_sample_out_of_its_classs_mean() -> None:

@@ -44,6 +44,8 @@ class NoiseRate:
         high: Its upper end, at least the exact binomial limit.
         n_samples: Samples that it was measured on.
         reason: Why the rate can't be told; then the interval is 0 to 1.
+        contradicted: Share of the labels that the probe of all layers contradicts: errors between look-alike classes, which the control hardly sees,
+            are among them, and right labels where classes overlap.
     """
 
     estimate: float
@@ -51,6 +53,7 @@ class NoiseRate:
     high: float
     n_samples: int
     reason: str = ""
+    contradicted: float = 1.0
 
     @property
     def statement(self) -> str:
@@ -60,10 +63,13 @@ class NoiseRate:
         if not self.is_known:
             return f"Whether labels are wrong can't be told from these samples: 0 to {percent(self.high)} may be."
         if not self.is_clear:
-            return f"No sign of labels swapped at random (95 %: at most {percent(self.high)}). Errors between look-alike classes hardly show here."
+            return (
+                f"No sign of labels swapped at random (95 %: at most {percent(self.high)}). Errors between look-alike classes hardly show here: they are among "
+                f"the {percent(self.contradicted)} of the labels that the layers contradict."
+            )
         return (
             f"About {percent(self.estimate)} of the labels look wrong (95 %: {percent(self.low)} to {percent(self.high)}): fewer where "
-            f"classes overlap{'' if self.estimate > 0.4 else ', twice as many or more where errors are between look-alike classes'}."
+            f"classes overlap{f', up to {percent(self.contradicted)} where errors are between look-alike classes' if self.contradicted > self.high else ''}."
         )
 
     @property

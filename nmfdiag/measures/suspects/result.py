@@ -217,7 +217,7 @@ class Suspects:
         return {
             "schema": "nmfdiag-suspects-1",
             "noise_rate": {
-                "estimate": rate.estimate, "low": rate.low, "high": rate.high, "n_samples": rate.n_samples,
+                "estimate": rate.estimate, "low": rate.low, "high": rate.high, "contradicted": rate.contradicted, "n_samples": rate.n_samples,
                 "statement": rate.statement,
             },
             "layers": list(self.layers),

@@ -11,6 +11,7 @@ remember labels; where there are none, on a linear probe of the inputs' principa
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -222,6 +223,7 @@ def suspects(
         n_certain = sum(len(rows) - int(labels[rows].bincount().max()) for rows in repeated_rows)
         joint_log_p = layer_log_probabilities(views, labels, n_classes, unseparated, step)
         noise_rate = bounded_rate(swap_rate, log_p, joint_log_p, labels[::step].numpy(), n_certain / n)
+        noise_rate = replace(noise_rate, contradicted=float((joint.margin > 0).mean()))
     report(1.0, "done")
     return Suspects(
         given=labels.numpy(),
