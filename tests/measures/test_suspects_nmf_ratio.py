@@ -36,13 +36,16 @@ def test_it_finds_wrong_labels_and_is_no_part_of_the_score(monkeypatch: pytest.M
     result = nmfdiag.suspects(model, pool.inputs, pool.given_labels, nmf_ratio=True)
     ratio = result.components["nmf_ratio"]
     assert roc_auc_score(wrong, ratio) > 0.96 and ratio.min() > 0 and ratio.max() <= 1
-    assert len(result.layers) > 1
-    monkeypatch.setattr(nmf_ratio, "MOST_BYTES", 1)
     split = SplitNetwork(model, pool.inputs[:2], "all")
-    in_groups, remarks = nmf_ratio.nmf_ratios(
-        split, pool.inputs, pool.given_labels, result.layers, lambda share, step: None
-    )
-    assert in_groups is not None and np.array_equal(in_groups, ratio) and not remarks
+
+    def ratios_of_two_layers() -> tuple[np.ndarray | None, list[str]]:
+        return nmf_ratio.nmf_ratios(split, pool.inputs, pool.given_labels, ("fc1", "fc2"), lambda share, step: None)
+
+    at_once, _ = ratios_of_two_layers()
+    monkeypatch.setattr(nmf_ratio, "MOST_BYTES", 1)
+    in_groups, remarks = ratios_of_two_layers()
+    assert in_groups is not None and at_once is not None and np.array_equal(in_groups, at_once) and not remarks
+    assert not np.array_equal(in_groups, ratio), "one of one layer"
     monkeypatch.setattr(nmf_ratio, "MOST_SOLUTIONS", 1000)
     left_out = nmfdiag.suspects(model, pool.inputs, pool.given_labels, nmf_ratio=True)
     assert "nmf_ratio" not in left_out.components and any("too many" in remark for remark in left_out.remarks)

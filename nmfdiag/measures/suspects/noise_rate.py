@@ -18,7 +18,7 @@ SHARES = tuple(np.arange(0.15, 1.001, 0.05))
 RESAMPLES = 200
 SWAPS = 20
 """Most classes that each sample's label is swapped to; of more they are drawn by their size."""
-MOST_SAMPLES = 20_000
+MOST_SAMPLES = 10_000
 """Samples that the rate is measured on at most."""
 SEED = 0
 SURE_SHARES = (0.05, 0.1, 0.2, 0.3)
