@@ -24,31 +24,24 @@ from architectures import build
 from recipe import DATA, FITTED, HALVES, LOOK_ALIKE, JuryNetwork, networks
 from samples import dataset, drawn_rows, given_labels, prepared
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
 
+import nmfdiag
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.zoo.training import accuracy, predict
+from nmfdiag.zoo.batch_norm import batch_norms
+from nmfdiag.zoo.training import accuracy, predict, shifted
 
 ADAM_RATE, SGD_RATE, MOMENTUM = 1e-3, 0.02, 0.9
-RESTORE_BATCH = 200
-"""Samples of which batch norm's statistics are estimated at once."""
 TEACHER_EPOCHS = 6
 """Epochs of the network whose confusions are the look-alike errors."""
 
 
 def augmented(x: Tensor, dataset_name: str, generator: torch.Generator) -> Tensor:
     """Return images (n, c, h, w) moved by up to an eighth of their side, the edges filled with zeros, and mirrored where the data set allows it."""
-    n, _, height, width = x.shape
-    limit = width // 8
-    padded = F.pad(x, (limit, limit, limit, limit))
-    down, right = torch.randint(0, 2 * limit + 1, (2, n), generator=generator)
-    if dataset_name == "spoken_digits":  # a band is a pitch: only time moves
-        down = torch.full_like(down, limit)
-    rows, columns = down[:, None] + torch.arange(height), right[:, None] + torch.arange(width)
-    moved = padded[torch.arange(n)[:, None, None], :, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+    is_spectrogram = dataset_name == "spoken_digits"  # a band is a pitch: only time moves
+    moved = shifted(x, x.shape[-1] // 8, generator, only_sideways=is_spectrogram)
     if not DATA[dataset_name].is_mirrored:
         return moved
-    is_mirrored = torch.rand(n, generator=generator) < 0.5
+    is_mirrored = torch.rand(len(x), generator=generator) < 0.5
     return torch.where(is_mirrored[:, None, None, None], moved.flip(-1), moved)
 
 
@@ -111,16 +104,6 @@ def fit(
     return model.eval(), epoch, running
 
 
-def restored(model: nn.Module, x: Tensor) -> nn.Module | None:
-    """Return a copy whose batch norm has the statistics of the training samples (cumulative, one pass); None without batch norm."""
-    if not any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules()):
-        return None
-    model = copy.deepcopy(model)
-    order = batches(len(x), RESTORE_BATCH, torch.Generator().manual_seed(0))  # spoken digits are sorted by class
-    update_bn((x[rows] for rows in order), model)
-    return model.eval()
-
-
 def train_mode_accuracy(network: JuryNetwork, model: nn.Module, x: Tensor, y: Tensor) -> float:
     """Return a copy's accuracy in training mode, on random batches of the training's size."""
     torch.manual_seed(network.seed)
@@ -179,7 +162,10 @@ def train_one(folder: Path, network: JuryNetwork) -> None:
     start = time.process_time()
     model, epochs, running = fit(network, x, y, held_out, pool.n_classes)
     seconds = time.process_time() - start
-    test_inputs, again = normalization(test.inputs), restored(model, x)
+    test_inputs, again = (
+        normalization(test.inputs),
+        nmfdiag.re_estimate_batch_norm(model, x) if batch_norms(model) else None,
+    )
     record = {
         "wrong": float((y != pool.labels[rows]).float().mean()),
         "running": running,

@@ -170,11 +170,12 @@ def _one_epoch(
     return losses / n_samples, hits / n_samples
 
 
-def shifted(images: Tensor, limit: int, generator: torch.Generator) -> Tensor:
-    """Move each image (n, c, h, w) by up to ``limit`` pixels up or down and left or right; the new pixels are zero."""
+def shifted(images: Tensor, limit: int, generator: torch.Generator, *, only_sideways: bool = False) -> Tensor:
+    """Move each image (n, c, h, w) by up to ``limit`` pixels left or right, and up or down unless only sideways; the new pixels are zero."""
     n, _, height, width = images.shape
     padded = F.pad(images, (limit, limit, limit, limit))
     dy, dx = torch.randint(0, 2 * limit + 1, (2, n), generator=generator).to(images.device)
+    dy = torch.full_like(dy, limit) if only_sideways else dy
     rows = dy[:, None, None, None] + torch.arange(height, device=images.device)[:, None]
     columns = dx[:, None, None, None] + torch.arange(width, device=images.device)
     samples = torch.arange(n, device=images.device)[:, None, None, None]

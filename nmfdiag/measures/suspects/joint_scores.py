@@ -37,12 +37,8 @@ class JointScores:
     sketch: np.ndarray
 
 
-def layer_log_probabilities(
-    views: ViewFeatures, labels: Tensor, n_classes: int, layers: Sequence[str], step: int
-) -> np.ndarray:
-    """Return ``log P`` (s, K) of one probe of several layers, fitted on every ``step``-th sample, without the sample itself."""
-    features = views.sampled(torch.arange(len(labels))[::step], views.columns(layers))
-    labels = labels[::step]
+def leave_one_out_log_probabilities(features: Tensor, labels: Tensor, n_classes: int) -> np.ndarray:
+    """Return ``log P`` (s, K) of one probe of features (s, d), each without the sample itself."""
     landmarks = features[landmark_rows(len(labels), SEED)[::RATE_LANDMARKS]]
     moments = KernelMoments(landmarks, torch.bincount(labels, minlength=n_classes))
     batches = list(zip(features.split(BATCH), labels.split(BATCH), strict=True))
@@ -65,7 +61,7 @@ def joint_scores(
         report: Called with the share done and a few words; may raise to cancel.
     """
     n, rows, columns = len(labels), landmark_rows(len(labels), SEED), views.columns(layers)
-    landmarks = views.sampled(rows, columns)
+    landmarks = views.sampled(rows)[:, columns]
     moments = KernelMoments(landmarks, counts)
     for view in views:
         moments.add(view.features[:, columns], labels[view.rows])

@@ -1,11 +1,12 @@
 """Find training labels that a trained network contradicts: a score for each sample, a suggested label, and how many labels are wrong.
 
-The score needs no clean data and no other training. Layers that do not yet separate the given labels are read, by a leave-one-out linear probe of each
-(:mod:`nmfdiag.measures.suspects.probe`); the features of all of them, averaged over the sample and some moved copies
-(:mod:`nmfdiag.measures.suspects.views`), go to one leave-one-out kernel probe (:mod:`nmfdiag.measures.suspects.kernel_probe`). Its margin against the
-given label counts six times, the network's own margin on the copies once, a training's history twice: the score is the mean of their ranks. How many labels
-are wrong comes from a control with swapped labels (:mod:`nmfdiag.measures.suspects.noise_rate`) on a second probe, of the first layers, which don't
-remember labels; where there are none, on a linear probe of the inputs' principal components. No true label is used anywhere.
+The score needs no clean data and no other training. Which layers do not yet separate the given labels is told by a leave-one-out linear probe of each
+(:mod:`nmfdiag.measures.suspects.probe`). How many labels are wrong comes from a control with swapped labels
+(:mod:`nmfdiag.measures.suspects.noise_rate`) on a kernel probe (:mod:`nmfdiag.measures.suspects.kernel_probe`) of the first of these layers, which don't
+remember labels; where there are none, on a linear probe of the inputs' principal components. A layer that names more labels than can be right by that rate
+has memorised and is left out. The features of the other ones, averaged over the sample and some moved copies (:mod:`nmfdiag.measures.suspects.views`), go to
+one leave-one-out kernel probe. Its margin against the given label counts six times, the network's own margin on the copies once, a training's history
+twice: the score is the mean of their ranks. No true label is used anywhere.
 """
 
 import hashlib
@@ -26,7 +27,12 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures, strided
 from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
-from nmfdiag.measures.suspects.joint_scores import joint_scores, layer_log_probabilities, log_probabilities, ranks
+from nmfdiag.measures.suspects.joint_scores import (
+    joint_scores,
+    leave_one_out_log_probabilities,
+    log_probabilities,
+    ranks,
+)
 from nmfdiag.measures.suspects.moved_copies import mirror_fits, moves_of, with_mirror
 from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
 from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, bounded_rate, swap_control
@@ -175,12 +181,13 @@ def suspects(
     views = ViewFeatures(features, unseparated, labels, moves)
     views.compute(lambda share, task: report(0.4 + 0.3 * share, task))
     step = max(-(-n // MOST_SAMPLES), -(-n * n_classes // MOST_PROBABILITIES))
-    first_layers = _first_layers(features, agreement, unseparated)
-    if first_layers:
-        log_p = layer_log_probabilities(views, labels, n_classes, first_layers, step)
+    sampled_views, sampled_labels = views.sampled(torch.arange(n)[::step]), labels[::step]
+    if first_layers := _first_layers(features, agreement, unseparated):
+        first_features = sampled_views[:, views.columns(first_layers)]
+        log_p = leave_one_out_log_probabilities(first_features, sampled_labels, n_classes)
     else:
-        log_p = _input_log_probabilities(inputs[::step], labels[::step], counts)
-    control = swap_control(log_p, labels[::step].numpy(), counts.numpy())
+        log_p = _input_log_probabilities(inputs[::step], sampled_labels, counts)
+    control = swap_control(log_p, sampled_labels.numpy(), counts.numpy())
     swap_rate = control.rate()
     most_named = SEPARATED * (1 - swap_rate.estimate)
     layers_probed = [name for name in unseparated if agreement[name] < most_named] or unseparated[:1]
@@ -221,8 +228,8 @@ def suspects(
         noise_rate = NoiseRate(0.0, 0.0, 1.0, n, reason)
     else:
         n_certain = sum(len(rows) - int(labels[rows].bincount().max()) for rows in repeated_rows)
-        joint_log_p = layer_log_probabilities(views, labels, n_classes, unseparated, step)
-        noise_rate = bounded_rate(swap_rate, log_p, joint_log_p, labels[::step].numpy(), n_certain / n)
+        joint_log_p = leave_one_out_log_probabilities(sampled_views, sampled_labels, n_classes)
+        noise_rate = bounded_rate(swap_rate, log_p, joint_log_p, sampled_labels.numpy(), n_certain / n)
         noise_rate = replace(noise_rate, contradicted=float((joint.margin > 0).mean()))
     report(1.0, "done")
     return Suspects(

@@ -70,15 +70,15 @@ class ViewFeatures:
         widths = {name: z.shape[1] for name, z in next(iter(self.features)).by_layer.items()}
         return torch.cat([torch.full((widths[name],), name in layers) for name in self.layers]).nonzero()[:, 0]
 
-    def sampled(self, rows: Tensor, columns: Tensor) -> Tensor:
-        """Return some columns of the averaged features (m, d') of any samples."""
+    def sampled(self, rows: Tensor) -> Tensor:
+        """Return averaged features (m, d) of any samples."""
         if self._kept and self._kept[-1].rows.stop == len(self.labels):
-            return torch.cat([view.features[:, columns] for view in self._kept])[rows]
+            return torch.cat([view.features for view in self._kept])[rows]
         parts = []
         for chunk in rows.split(BATCH):
             inputs = self.features.inputs[chunk]
             batch = BatchFeatures(slice(0, len(chunk)), *self.features.run(inputs, self.layers))
-            parts.append(self._averaged(batch, inputs, self.labels[chunk]).features[:, columns])
+            parts.append(self._averaged(batch, inputs, self.labels[chunk]).features)
         return torch.cat(parts)
 
     def _view(self, batch: BatchFeatures) -> ViewBatch:
