@@ -1,4 +1,4 @@
-"""``diagnose``: AuC by layer, phases and verdict of a network."""
+"""``diagnose``: three answers on a network, AuC by layer and phases."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -15,24 +15,27 @@ if TYPE_CHECKING:
 
 def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
     """Add the command."""
-    add_diagnosis_command(commands, common, "diagnose", "print AuC by layer, phases and verdict of a network", _answer)
+    add_diagnosis_command(
+        commands, common, "diagnose", "print the verdict on a network, three answers, and AuC by layer", _answer
+    )
 
 
 def _answer(_: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diagnosis") -> Outcome:
     profile = diagnosis.profile
     methods = dict.fromkeys([diagnosis.method, *(m.curve.method for m in profile.measured)])
     rows = [(method, layer, s) for method in methods for layer, s in profile.auc_by_layer(method).items()]
+    contents = diagnosis.to_dict()
     record = {
         "name": target.name,
         "train_accuracy": target.train_accuracy,
         "test_accuracy": target.test_accuracy,
-        "verdict": diagnosis.verdict,
+        **{key: contents[key] for key in ("code", "verdict", "answers", "expected_error", "second_opinion")},
         "layers": [
             {"layer": layer, "auc": s.mean, "standard_error": s.sem, "batches": s.n, "method": method}
             for method, layer, s in rows
         ],
         "remarks": list(diagnosis.remarks),
-        "comparison": diagnosis.comparison.to_dict() if diagnosis.comparison else None,
+        "comparison": contents["comparison"],
         "skipped": profile.skipped,
     }
     sizes = {
@@ -43,4 +46,6 @@ def _answer(_: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diag
         f"{f'{method:8}' * (len(methods) > 1)}{layer:12} AuC {s}  ({s.n} single-class batches of {sizes[method]})"
         for method, layer, s in rows
     ]
-    return OK, record, "\n".join([*lines, diagnosis.verdict, *diagnosis.remarks])
+    texts = [answer.text for answer in diagnosis.answers.values()] if diagnosis.suspects else []
+    sentences = dict.fromkeys([diagnosis.verdict, *texts, diagnosis.second_opinion])
+    return OK, record, "\n".join([*lines, *sentences, *diagnosis.remarks])

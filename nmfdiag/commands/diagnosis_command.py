@@ -14,6 +14,8 @@ from nmfdiag.measures.methods import METHODS
 if TYPE_CHECKING:
     from nmfdiag.commands.target import Target
     from nmfdiag.diagnosis.diagnose import Diagnosis
+    from nmfdiag.jobs.cache import CurveCache
+    from nmfdiag.measures.suspects.result import Suspects
     from nmfdiag.zoo.registry import ZooEntry
 
 Answer = Callable[[argparse.Namespace, "Target | ZooEntry", "Diagnosis"], Outcome]
@@ -148,9 +150,25 @@ def _diagnose_entry(arguments: argparse.Namespace) -> "tuple[ZooEntry, Diagnosis
             skipped[f"{request.layer}, class {request.class_idx}, {request.method}"] = str(answer)
     if not curves:
         raise NmfdiagError(f"No curve could be computed: {next(iter(skipped.values()))}")
-    diagnosis = diagnosis_of(curves, entry)
+    diagnosis = diagnosis_of(curves, entry, suspects=_scored(entry.name, cache, device))
     if cache.notice:
         say(f"nmfdiag: {cache.notice}")
     return entry, replace(
         diagnosis, profile=replace(diagnosis.profile, skipped=skipped)
     )  # layers not requested aren't skipped
+
+
+def _scored(name: str, cache: "CurveCache", device: str) -> "Suspects | None":
+    """Return what a zoo network says about its labels, cached or computed; None where that can't be measured."""
+    from nmfdiag.jobs.requests import SuspectsRequest
+    from nmfdiag.jobs.score_labels import score
+
+    request = SuspectsRequest(name)
+    if (suspects := cache.get(request.key)) is None:
+        try:
+            with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=f"labels of {name}") as show:
+                suspects = score(request, device=device, on_progress=show)
+            cache.put(request.key, suspects)
+        except NmfdiagError as error:
+            say(f"nmfdiag: what it says about the labels could not be measured: {error}")
+    return suspects

@@ -3,16 +3,19 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nmfdiag.diagnosis.answers import Answer, answers, code_of, headline
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
 from nmfdiag.diagnosis.class_text import class_name
 from nmfdiag.diagnosis.comparison import Comparison, compare_network
+from nmfdiag.diagnosis.expected_error import ExpectedError, expected_error
 from nmfdiag.diagnosis.remarks import remarks_on
 from nmfdiag.diagnosis.schema import SCHEMA
+from nmfdiag.diagnosis.scored_labels import scored_labels
 from nmfdiag.diagnosis.verdict_text import verdict_text
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
@@ -20,6 +23,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
+from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.networks.architectures import kind_of_architecture
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.registry import ZooEntry, batch_norm_remarks
@@ -29,20 +33,25 @@ if TYPE_CHECKING:
 
     from nmfdiag.diagnosis.suspects_section import SuspectsSection
 
+PROFILE_SHARE = 0.6
+"""Share of the progress that the curves are."""
+
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """A profile, its phases and the verdict in plain words.
+    """A profile, its phases, three answers from controls on the network's own samples, and the verdict in plain words.
 
     Attributes:
         profile: All curves.
         phases: Phases by the single-class NMF AuC by layer.
-        verdict: Whether it memorises, where, and with what certainty.
+        verdict: The one sentence above the answers; without :attr:`suspects` the :attr:`second_opinion`.
         remarks: What the profile can't show, or only with care, and why.
         provenance: Versions, date, settings, and hashes of weights and samples.
         comparison: Its place among reference networks, or why it has none; None if no comparison was requested.
         class_names: Names by class, if known.
         title: Name of the network.
+        suspects: What the network says about the labels of its training samples, which the answers are made from; None if that was not measured.
+        second_opinion: Its place among reference networks, and its phases by AuC, in a few sentences.
     """
 
     profile: LayerProfile
@@ -53,6 +62,23 @@ class Diagnosis:
     comparison: Comparison | None = None
     class_names: tuple[str, ...] = ()
     title: str = ""
+    suspects: Suspects | None = None
+    second_opinion: str = ""
+
+    @cached_property
+    def expected_error(self) -> ExpectedError | None:
+        """The error expected on new samples with right labels; None if it can't be told."""
+        return expected_error(self.suspects) if self.suspects else None
+
+    @cached_property
+    def answers(self) -> dict[str, Answer]:
+        """The answers to ``"labels"``, ``"memorising"`` and ``"where"``; see :mod:`nmfdiag.diagnosis.answers`."""
+        return answers(self.suspects, self.expected_error, self.phases)
+
+    @property
+    def code(self) -> str:
+        """``"generalises"``, ``"noisy_labels"``, ``"memorises"`` or ``"inconclusive"``."""
+        return code_of(self.answers)
 
     @property
     def method(self) -> str:
@@ -77,7 +103,9 @@ class Diagnosis:
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON record, all but the curves; :func:`nmfdiag.diagnosis.schema.schema` is its JSON Schema.
 
-        ``schema`` names this format, ``title`` the network. ``layers`` has one object per layer, from input to output:
+        ``schema`` names this format, ``title`` the network. ``code`` is the answer in a word, ``verdict`` in a sentence; ``answers`` has an
+        :class:`~nmfdiag.diagnosis.answers.Answer` for ``labels``, ``memorising`` and ``where``; ``expected_error``, null if it can't be told, has
+        ``estimate``, ``low`` and ``high``; ``second_opinion`` is the comparison in words. ``layers`` has one object per layer, from input to output:
         ``layer``, ``auc`` (mean over batches), ``auc_standard_error``, ``n_batches``. ``classes`` has one object per layer,
         class, method and draw: ``layer``, ``class`` (-1 for a mixture), ``method``, ``draw``, ``auc``, ``auc_log``,
         ``baseline_accuracy``, ``n_samples``, ``converged``. ``class_readings`` has one object per class, the lowest first: ``class``,
@@ -95,7 +123,11 @@ class Diagnosis:
         return {
             "schema": SCHEMA,
             "title": self.title,
+            "code": self.code,
             "verdict": self.verdict,
+            "answers": {name: asdict(answer) for name, answer in self.answers.items()},
+            "expected_error": asdict(self.expected_error) if self.expected_error else None,
+            "second_opinion": self.second_opinion,
             "remarks": list(self.remarks),
             "phases": {
                 "feature_extraction": list(self.phases.feature_extraction),
@@ -165,9 +197,11 @@ def diagnose(
     without: Collection[str] = (),
     **options: Any,
 ) -> Diagnosis:
-    """Measure a network on single-class batches of its training samples and return the diagnosis.
+    """Measure a network on its training samples and return the diagnosis.
 
-    Where the statistics of its batch norms lag behind its weights, a copy with re-estimated ones is measured
+    The answers come from what it says about their labels (:func:`nmfdiag.suspects`, on at most
+    :data:`~nmfdiag.diagnosis.scored_labels.MOST_SAMPLES` of them), AuC by layer and
+    class from single-class batches. Where the statistics of its batch norms lag behind its weights, a copy with re-estimated ones is measured
     (:func:`nmfdiag.re_estimate_batch_norm`), and the first remark says so.
 
     Args:
@@ -185,6 +219,7 @@ def diagnose(
     import torch
 
     from nmfdiag.data.samples import as_samples
+    from nmfdiag.diagnosis.weights_digest import weights_digest
     from nmfdiag.measures.compute_profile import layer_profile
     from nmfdiag.measures.preflight.accuracy import alternative_normalizations
     from nmfdiag.networks.survey import kind_of_model
@@ -200,16 +235,26 @@ def diagnose(
         alternatives=lambda: (inputs, alternative_normalizations(inputs)),
         logits=options.get("logits"),
     )
-    profile = layer_profile(model, inputs, labels, **options)
+    on_progress = options.pop("on_progress", None) or (lambda share, task: None)
+    profile = layer_profile(
+        model, inputs, labels, on_progress=lambda share, task: on_progress(PROFILE_SHARE * share, task), **options
+    )
+    scored, why_not = scored_labels(
+        model,
+        inputs,
+        labels,
+        options,
+        class_names,
+        lambda share, task: on_progress(PROFILE_SHARE + (1 - PROFILE_SHARE) * share, task),
+    )
     samples = inputs.cpu().contiguous()
     origin = {
         **provenance("nmfdiag", "torch", "numpy", "date"),
         "network": network_type,
-        "weights (sha256)": _weights_digest(unwrapped(model)),
+        "weights (sha256)": weights_digest(unwrapped(model)),
         "samples (sha256)": hashlib.sha256(samples.flatten().view(torch.uint8).numpy().data).hexdigest(),
         "samples": f"{len(inputs)} given, up to {options.get('per_class', 50)} a class used",
-        "settings": ", ".join(f"{key} = {value}" for key, value in options.items() if key != "on_progress")
-        or "defaults",
+        "settings": ", ".join(f"{key} = {value}" for key, value in options.items()) or "defaults",
     }
     return diagnosis_from_profile(
         profile,
@@ -218,39 +263,17 @@ def diagnose(
         without=without,
         class_names=class_names,
         title=title,
-        remarks=[remark] if remark else [],
+        remarks=[*filter(None, [remark, why_not])],
+        suspects=scored,
     )
 
 
-def _weights_digest(model: "nn.Module") -> str:
-    """Compute the SHA-256 of the names and values in a network's state dict."""
-    import torch
-
-    weights = hashlib.sha256()
-    for name, value in model.state_dict().items():
-        weights.update(name.encode())
-        for part in _dense_tensors(value):
-            weights.update(part.cpu().contiguous().flatten().view(torch.uint8).numpy().data)
-    return weights.hexdigest()
-
-
-def _dense_tensors(entry: Any) -> "list[Tensor]":
-    """Return the dense tensors of a state dict's entry: two for a sparse one, none for a non-tensor or one without values."""
-    import torch
-
-    if not isinstance(entry, torch.Tensor) or entry.is_meta:
-        return []
-    entry = entry.detach()
-    if entry.layout is not torch.strided:
-        sparse = entry.to_sparse_coo().coalesce()
-        return [sparse.indices(), sparse.values()]
-    if entry.is_quantized:
-        entry = entry.int_repr()
-    return [entry.resolve_conj().resolve_neg()]
-
-
 def diagnosis_of(
-    results: Mapping[CurveRequest, CompressionCurve], entry: ZooEntry, *, without: Collection[str] = ()
+    results: Mapping[CurveRequest, CompressionCurve],
+    entry: ZooEntry,
+    *,
+    without: Collection[str] = (),
+    suspects: Suspects | None = None,
 ) -> Diagnosis:
     """Return the diagnosis of a network of the zoo from computed curves, such as a page's.
 
@@ -259,6 +282,7 @@ def diagnosis_of(
             there are single-class batches. Seeds count as draws.
         entry: The network.
         without: Further reference networks to leave out of the comparison.
+        suspects: What the network says about the labels of its samples, if that was measured.
 
     Raises:
         NmfdiagError: If there is no curve of this network, or its curves were requested with different settings.
@@ -305,6 +329,7 @@ def diagnosis_of(
         class_names=entry.class_names,
         title=entry.name,
         remarks=batch_norm_remarks(entry.trained_with),
+        suspects=suspects,
     )
 
 
@@ -317,8 +342,9 @@ def diagnosis_from_profile(
     class_names: Sequence[str] = (),
     title: str = "",
     remarks: Sequence[str] = (),
+    suspects: Suspects | None = None,
 ) -> Diagnosis:
-    """Return the diagnosis of a profile: phases, comparison with reference networks, verdict and remarks.
+    """Return the diagnosis of a profile: answers, phases, comparison with reference networks, verdict and remarks.
 
     Args:
         profile: All curves.
@@ -328,16 +354,21 @@ def diagnosis_from_profile(
         class_names: Names by class.
         title: Name of the network.
         remarks: Remarks on the network, which come first.
+        suspects: What the network says about the labels of its samples; None leaves the answers open.
     """
     method, names = profile.main_method, tuple(map(str, class_names))
     phases, comparison = profile.phases(method), compare_network(profile, kind=kind, without=without)
-    return Diagnosis(
+    second_opinion = verdict_text(profile, phases, comparison, method)
+    diagnosis = Diagnosis(
         profile,
         phases,
-        verdict_text(profile, phases, comparison, method),
+        second_opinion,
         (*remarks, *remarks_on(profile, method, names)),
         provenance,
         comparison,
         names,
         title,
+        suspects,
+        second_opinion,
     )
+    return replace(diagnosis, verdict=headline(diagnosis.answers, diagnosis.expected_error)) if suspects else diagnosis

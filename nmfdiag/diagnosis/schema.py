@@ -2,8 +2,13 @@
 
 from typing import Any
 
-SCHEMA = "nmfdiag-diagnosis/2"
-"""Name of the format. It extends ``nmfdiag-diagnosis/1``: a class has one object per layer, method and draw."""
+from nmfdiag.diagnosis.answers import CODES, QUESTIONS
+
+SCHEMA = "nmfdiag-diagnosis/3"
+"""Name of the format. It adds ``code``, ``answers``, ``expected_error`` and ``second_opinion`` to ``nmfdiag-diagnosis/2``, where ``verdict`` was what the second
+opinion is now."""
+BEFORE_ANSWERS = "nmfdiag-diagnosis/2"
+"""Name of the format before; it extends ``nmfdiag-diagnosis/1``: a class has one object per layer, method and draw."""
 
 _TEXT, _TRUTH = {"type": "string"}, {"type": "boolean"}
 _WHOLE, _NUMBER = {"type": "integer"}, {"type": "number"}
@@ -12,13 +17,24 @@ _COUNT = {"type": "integer", "minimum": 0}
 _TEXTS = {"type": "array", "items": _TEXT}
 
 
-def schema() -> dict[str, Any]:
-    """Return the schema of :meth:`nmfdiag.Diagnosis.to_dict`: every key, its type, and whether it may be null."""
+def schema(name: str = SCHEMA) -> dict[str, Any]:
+    """Return the schema of :meth:`nmfdiag.Diagnosis.to_dict`: every key, its type, and whether it may be null.
+
+    Args:
+        name: Name of the format: the present one, or :data:`BEFORE_ANSWERS` for files that an earlier version wrote.
+    """
+    answers = {
+        "code": {"enum": list(CODES)},
+        "answers": _object(**dict.fromkeys(QUESTIONS, _answer())),
+        "expected_error": _or_null(_object(estimate=_SHARE, low=_SHARE, high=_SHARE)),
+        "second_opinion": _TEXT,
+    }
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": SCHEMA,
+        "title": name,
         **_object(
-            schema={"const": SCHEMA},
+            **(answers if name == SCHEMA else {}),
+            schema={"const": name},
             title=_TEXT,
             verdict=_TEXT,
             remarks=_TEXTS,
@@ -38,6 +54,11 @@ def schema() -> dict[str, Any]:
             provenance={"type": "object"},
         ),
     }  # fmt: skip
+
+
+def _answer() -> dict[str, Any]:
+    share = _or_null(_SHARE)
+    return _object(code=_TEXT, estimate=share, low=share, high=share, text=_TEXT, evidence=_TEXTS, limits=_TEXTS)
 
 
 def _comparison() -> dict[str, Any]:

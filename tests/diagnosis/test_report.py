@@ -119,7 +119,9 @@ def test_the_comparison_is_in_the_words_the_json_and_the_page(diagnosis: Diagnos
     assert comparison is not None and comparison.place is not None and comparison.kind == "fully-connected"
     assert "digits-mlp-p0.4-s0" not in {r.network for r in comparison.references}
     record = validate(diagnosis)
-    assert f"mean AuC {comparison.place.value:.3f}" in record["verdict"] and record["title"] == "digits-mlp-p0.4-s0"
+    assert (
+        f"mean AuC {comparison.place.value:.3f}" in record["second_opinion"] and record["title"] == "digits-mlp-p0.4-s0"
+    )
     assert [check["left_out"] for check in record["comparison"]["checks"]] == ["network", "data set"] * 2
     assert any("this network on 10" in sentence for sentence in record["comparison"]["remarks"])
     page = diagnosis.html()

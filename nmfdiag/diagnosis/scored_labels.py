@@ -1,0 +1,42 @@
+"""What a network says about the labels of its samples, for a diagnosis."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.suspects.result import Suspects
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from nmfdiag.factorize.progress import Progress
+
+MOST_SAMPLES = 10_000
+"""Samples, evenly of each class, whose labels are scored at most."""
+
+
+def scored_labels(
+    model: "nn.Module",
+    inputs: "Tensor",
+    labels: "Tensor",
+    options: Mapping[str, Any],
+    class_names: Sequence[str],
+    on_progress: "Progress",
+) -> tuple[Suspects | None, str]:
+    """Return what the network says about the labels, or None and a remark that says why that can't be measured."""
+    from nmfdiag.measures.suspects.suspects import suspects
+
+    names = {"logits", "channel_dim"} & set(options)
+    per_class = None if len(inputs) <= MOST_SAMPLES else MOST_SAMPLES // max(1, len(labels.unique()))
+    try:
+        return suspects(
+            model,
+            inputs,
+            labels,
+            per_class=per_class,
+            class_names=class_names if len(class_names) > int(labels.max()) else (),
+            on_progress=on_progress,
+            **{name: options[name] for name in names if not isinstance(options[name], Mapping)},
+        ), ""
+    except NmfdiagError as error:
+        return None, f"What it says about the labels could not be measured: {error}"
