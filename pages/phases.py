@@ -1,12 +1,16 @@
-"""Layers that extract features, memorise, and cluster (figure 2c)."""
+"""Layers that extract features, memorise, and cluster (figure 2c), and the layer where given labels become readable."""
 
-import pandas as pd
+import streamlit as st
 
+from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.measures.auc_sentences import reading
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import CLUSTERED, phases
+from nmfdiag.measures.suspects.probe_depth import SUDDEN, depth_of
+from nmfdiag.plots.probe_depth import probe_depth_figure
+from nmfdiag.text import for_markdown, percent
 from nmfdiag.ui import charts, live_results
-from nmfdiag.ui.details import details
+from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
@@ -14,8 +18,10 @@ from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.help_text import help_text
+from nmfdiag.views.phases import export_table, phase_table, probe_settings
+from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
-from nmfdiag.zoo.registry import known_noise
+from nmfdiag.zoo.registry import entries
 
 page_guard()
 choice = sidebar()
@@ -23,19 +29,32 @@ heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 
 def draw(choice: Choice) -> None:
-    requests = choice.requests()
+    curve_requests, network_requests = choice.requests(), [SuspectsRequest(n.name) for n in choice.networks]
+    requests = [*curve_requests, *network_requests]
     results = live_results.get_results(choice, requests)
-    by_method = auc_spreads(choice, results)
-    method = choice.method if choice.method in by_method else next(iter(by_method))
-    by_noise = by_method[method]
+    curves = {request: results[request] for request in curve_requests if request in results}
+    suspects = {request.entry: results[request] for request in network_requests if request in results}
+    depths = {name: depth_of(scored) for name, scored in suspects.items()}
+    depths_by_noise = {n.label_noise: depths[n.name] for n in choice.networks if n.name in depths}
+    by_method = auc_spreads(choice, curves)
+    method = choice.method if choice.method in by_method else next(iter(by_method), choice.method)
+    by_noise = by_method.get(method, {})
     by_noise_phases = {
         p: phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])
         for p, by_layer in by_noise.items()
     }
-    shaded_noise = max((p for p in by_noise_phases if by_noise_phases[p].clear), default=max(by_noise_phases))
-    sentence = f"{METHODS[method].title}, p = {shaded_noise:g}: {reading(by_noise[shaded_noise], by_noise_phases[shaded_noise])}"
-    live_results.answer(sentence, results, requests)
-    complete = len(by_noise[shaded_noise]) == len(choice.layers)
+    shaded_noise = max(
+        (p for p in by_noise_phases if by_noise_phases[p].clear), default=max(by_noise_phases or depths_by_noise)
+    )
+    auc_text = "not known yet."
+    if shaded_noise in by_noise:
+        auc_text = reading(by_noise[shaded_noise], by_noise_phases[shaded_noise])
+    live_results.answer(f"{METHODS[method].title}, p = {shaded_noise:g}: {auc_text}", curves, curve_requests)
+    depth = depths_by_noise.get(shaded_noise)
+    st.markdown(
+        for_markdown(f"Probe by depth (ours), p = {shaded_noise:g}: {depth.text if depth else 'not known yet.'}")
+    )
+    complete = len(by_noise.get(shaded_noise, ())) == len(choice.layers)
     figure = auc_figure(
         by_method,
         choice.layers,
@@ -43,19 +62,18 @@ def draw(choice: Choice) -> None:
         batch=choice.batch_text,
         axis=choice.axis,
     )
-    charts.chart(figure, choice, results, "layer-phases", "AuC by layer with phases shaded")
+    charts.chart(
+        probe_depth_figure(figure, depths_by_noise, choice.layers),
+        choice,
+        lambda: export_table(curves, depths, entries()),
+        "layer-phases",
+        "AuC by layer with phases shaded, and below it the probe's accuracy by layer with its jump ringed",
+    )
     live_results.progress(choice, requests, results)
-    rows = [
-        {
-            "p": known_noise(p),
-            "feature extraction": ", ".join(layer_phases.feature_extraction),
-            "memorisation": ", ".join(layer_phases.memorisation),
-            "clustering": ", ".join(layer_phases.clustering),
-            "no clear phases because": layer_phases.reason,
-        }
-        for p, layer_phases in by_noise_phases.items()
-    ]
-    details(help_text("phases", clustered=CLUSTERED, p=shaded_noise), pd.DataFrame(rows), choice, results)
+    if curves:
+        text = help_text("phases", clustered=CLUSTERED, p=shaded_noise, sudden=percent(SUDDEN))
+        rows = settings(choice, curves) | probe_settings(suspects.values())
+        tabs("" if choice.place else text, phase_table(by_noise_phases, depths_by_noise), rows)
 
 
 live_results.side_by_side(choice, draw)

@@ -19,7 +19,7 @@ from nmfdiag.zoo.registry import entries
 def chart(
     figure: go.Figure,
     choice: Choice,
-    results: Mapping[Any, Any] | pd.DataFrame,
+    results: Mapping[Any, Any] | pd.DataFrame | Callable[[], pd.DataFrame],
     figure_key: str,
     alt: str,
     click_page: str = "pages/curves.py",
@@ -30,7 +30,7 @@ def chart(
     Args:
         figure: Of the choice's networks.
         choice: The sidebar's.
-        results: What the figure was drawn from, or its table.
+        results: What the figure was drawn from, or its table, or what returns that.
         figure_key: Tells the figures of a page apart; part of the names of exported files.
         alt: Describes the figure to readers who don't see it.
         click_page: Shows the clicked layer.
@@ -38,6 +38,8 @@ def chart(
     """
 
     def data() -> pd.DataFrame:
+        if callable(results):
+            return results()
         return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
 
     clicked = plot(figure, f"{choice.file_stem}_{figure_key}", data, f"{choice.place}{figure_key}", alt, extra_control)

@@ -14,7 +14,7 @@ from nmfdiag.plots.theme import placeholder_figure
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.ui.widgets import run_seconds
-from nmfdiag.views.provenance import computed_with
+from nmfdiag.views.provenance import computed_with, unit_of
 from nmfdiag.views.selection import Choice
 
 POLL_SECONDS, MOST_SECONDS = 0.7, 5.0
@@ -98,7 +98,7 @@ def get_results(choice: Choice, requests: Requests, results: Results | None = No
 
 def progress(choice: Choice, requests: Requests, results: Results) -> None:
     """Draw the line below the plot: the progress and Cancel, or what the results were computed with."""
-    queue, batch, unit, place = jobs(choice.device), frozenset(requests), requests[0].unit, choice.place
+    queue, batch, unit, place = jobs(choice.device), frozenset(requests), unit_of(requests), choice.place
     status = queue.status(requests)
     for problem in dict.fromkeys(status.failed.values()):
         st.error(for_markdown(problem))
@@ -165,7 +165,7 @@ def _draw_progress(queue: Jobs, requests: Requests, n_results: int, n_failed: in
     status = queue.status(requests)
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")
-        so_far = f"{status.done} of {status.total} {requests[0].unit}. " if status.total > 1 else ""
+        so_far = f"{status.done} of {status.total} {unit_of(requests)}. " if status.total > 1 else ""
         text = f"{so_far}{status.running or 'Waiting its turn.'}"
         left.progress(min(1.0, (status.done + status.share) / status.total), for_markdown(text))
         if right.button(

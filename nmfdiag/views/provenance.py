@@ -1,16 +1,21 @@
 """The origin of results: one line below a plot, and the rows of the settings tab."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nmfdiag.text import span
 from nmfdiag.views.selection import Choice
 
 
+def unit_of(requests: Iterable[Any]) -> str:
+    """Return what requests ask for, in the plural."""
+    units = {request.unit for request in requests}
+    return str(units.pop()) if len(units) == 1 else "results"
+
+
 def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     """Return how many results there are, how long they took, and on which devices."""
-    units = {request.unit for request in results}
-    unit = units.pop() if len(units) == 1 else "results"
+    unit = unit_of(results)
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
     seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
     long = f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"

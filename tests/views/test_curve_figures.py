@@ -6,14 +6,18 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
+from nmfdiag.diagnosis.report_figures import profile_figure
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import phases
 from nmfdiag.measures.stats.summary import Spread, mean_curve, rank_needed
+from nmfdiag.measures.suspects.probe_depth import probe_depth
+from nmfdiag.plots.probe_depth import probe_depth_figure
 from nmfdiag.plots.theme import colour_of, marker_of, to_html
 from nmfdiag.views.curve_figures import auc_figure, curve_figure, error_by_rank_figure, error_figure
 from nmfdiag.views.curve_tables import auc_table, curve_table, network_table
-from nmfdiag.zoo.registry import entries, lookup
+from nmfdiag.views.phases import export_table
+from nmfdiag.zoo.registry import UNKNOWN, entries, lookup
 
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 
@@ -100,3 +104,36 @@ def test_tables() -> None:
     assert len(table) == 1 and table["batches"][0] == 2 and table["AuC"][0] == pytest.approx(curve([0.2, 0.6, 1.0]).auc)
     entry = lookup("digits-mlp-p1-s0")
     assert network_table([entry])["generalisation error"][0] == entry.train_accuracy - entry.test_accuracy
+
+
+def test_the_probe_by_depth_stands_on_the_layers_of_auc() -> None:
+    layers = ["conv1", "conv2", "conv3", "conv4"]
+    by_layer = {layer: Spread(0.8, 0.0, 0.0, 1) for layer in layers}
+    no_phases = phases(layers, [0.8] * 4, [0.0] * 4)
+    depth = probe_depth(dict(zip(layers, (0.12, 0.14, 0.9, 1.0), strict=True)), 0.1)
+    page = auc_figure({"nmf": {0.4: by_layer}}, layers, phases=None, batch="x", axis="linear")
+    report = profile_figure({"nmf": by_layer}, layers, no_phases)
+    for figure, x, p in ((page, layers, 0.4), (report, [0, 1, 2, 3], UNKNOWN)):
+        (auc,) = [t for t in figure.data if t.mode == "lines+markers"]
+        drawn = probe_depth_figure(figure, {p: depth}, layers)
+        assert list(auc.x) == x and auc.yaxis is None
+        probe, ring, *_ = [t for t in drawn.data if t.yaxis == "y2"]
+        assert list(probe.x) == x and list(probe.y) == [0.12, 0.14, 0.9, 1.0]
+        assert list(ring.x) == [x[2]] and list(ring.y) == [0.9] and ring.marker.line.width > 2
+        assert drawn.layout.yaxis.domain[0] > drawn.layout.yaxis2.domain[1] and drawn.layout.xaxis.anchor == "y2"
+        assert any(a.text.endswith("(ours, not the paper's)") for a in drawn.layout.annotations)
+    waiting = probe_depth_figure(profile_figure({"nmf": by_layer}, layers, no_phases), {}, layers)
+    assert waiting.layout.annotations[-1].text == "not known yet" and all(t.yaxis is None for t in waiting.data)
+
+
+def test_the_probe_is_exported_beside_the_curves() -> None:
+    name, other = "digits-mlp-p1-s0", "digits-mlp-p0-s0"
+    requests = [CurveRequest(network, "fc1", 0) for network in (name, other)]
+    results = {r: curve([0.2, 0.6, 1.0], layer="fc1") for r in requests}
+    depths = {name: probe_depth({"fc1": 0.25, "fc2": 0.6}, 0.1)}
+    table = export_table(results, depths, entries())
+    assert len(table) == 6 and set(table[table.network == name].probe_accuracy) == {0.25}
+    assert table[table.network == other].probe_accuracy.isna().all()
+    assert export_table({}, depths, entries()).to_dict("records")[1] == {
+        "network": name, "p": 1.0, "layer": "fc2", "probe_accuracy": 0.6,
+    }  # fmt: skip

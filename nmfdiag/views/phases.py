@@ -1,0 +1,60 @@
+"""AuC by layer and probe by depth, together: by p, and as tables."""
+
+from collections.abc import Iterable, Mapping
+
+import pandas as pd
+
+from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.suspects.probe_depth import ProbeDepth
+from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.text import join
+from nmfdiag.views.curve_groups import Curves
+from nmfdiag.views.curve_tables import curve_table
+from nmfdiag.zoo.registry import ZooEntry, known_noise
+
+PROBE_COLUMN = "probe by depth (ours)"
+
+
+def phase_table(phases_by_noise: Mapping[float, Phases], depths: Mapping[float, ProbeDepth]) -> pd.DataFrame:
+    """Return the layers of each phase, and what the probe by depth says, by p."""
+    rows = []
+    for p in sorted({*phases_by_noise, *depths}):
+        phases = phases_by_noise.get(p, Phases(reason="AuC is not known yet"))
+        rows.append(
+            {
+                "p": known_noise(p),
+                "feature extraction": ", ".join(phases.feature_extraction),
+                "memorisation": ", ".join(phases.memorisation),
+                "clustering": ", ".join(phases.clustering),
+                "no clear phases because": phases.reason,
+                PROBE_COLUMN: depths[p].text if p in depths else "not known yet",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def probe_settings(scored: Iterable[Suspects]) -> dict[str, str]:
+    """Return what the probe was computed from, as rows of the settings."""
+    sizes = join(dict.fromkeys(f"{len(suspects.given):,}" for suspects in scored))
+    return {"probe by depth": f"leave-one-out linear probe of each layer on {sizes} samples"} if sizes else {}
+
+
+def export_table(curves: Curves, depths: Mapping[str, ProbeDepth], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
+    """Return the curves' values, one row per curve and rank, and beside them the probe's accuracy at the layer.
+
+    Args:
+        curves: AuC's; without any there is one row per network and layer.
+        depths: By the network's name.
+        zoo: All networks.
+    """
+    probes = pd.DataFrame(
+        [
+            {"network": name, "p": known_noise(zoo[name].label_noise), "layer": layer, "probe_accuracy": accuracy}
+            for name, depth in depths.items()
+            for layer, accuracy in zip(depth.layers, depth.accuracies, strict=True)
+        ],
+        columns=["network", "p", "layer", "probe_accuracy"],
+    )
+    if not curves:
+        return probes
+    return curve_table(curves, zoo).merge(probes.drop(columns="p"), "left", ["network", "layer"])
