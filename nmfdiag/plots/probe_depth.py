@@ -36,6 +36,10 @@ def probe_depth_figure(
     figure.update_annotations(yref="y domain", selector={"yref": "paper"})
     figure.for_each_trace(lambda trace: trace.update(legendgroup=trace.name))  # one click hides a network in both
     auc_names = {trace.name for trace in figure.data}
+    for axis, has_lines in (("y", bool(auc_names)), ("y2", bool(depths))):
+        if not has_lines:  # an axis without a trace isn't drawn
+            first = layers[0] if is_named else 0
+            figure.add_scatter(x=[first], y=[None], yaxis=axis, mode="markers", showlegend=False, hoverinfo="skip")
     for p, depth in depths.items():
         name, is_unknown = f"p = {p:g}", isinstance(p, UnknownNoise)
         if is_unknown and name not in auc_names:  # in a report

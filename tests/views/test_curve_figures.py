@@ -115,25 +115,29 @@ def test_the_probe_by_depth_stands_on_the_layers_of_auc() -> None:
     report = profile_figure({"nmf": by_layer}, layers, no_phases)
     for figure, x, p in ((page, layers, 0.4), (report, [0, 1, 2, 3], UNKNOWN)):
         (auc,) = [t for t in figure.data if t.mode == "lines+markers"]
-        drawn = probe_depth_figure(figure, {p: depth}, layers)
+        extended = probe_depth_figure(figure, {p: depth}, layers)
         assert list(auc.x) == x and auc.yaxis is None
-        probe, ring, *_ = [t for t in drawn.data if t.yaxis == "y2"]
+        probe, ring, *_ = [t for t in extended.data if t.yaxis == "y2"]
         assert list(probe.x) == x and list(probe.y) == [0.12, 0.14, 0.9, 1.0]
         assert list(ring.x) == [x[2]] and list(ring.y) == [0.9] and ring.marker.line.width > 2
-        assert drawn.layout.yaxis.domain[0] > drawn.layout.yaxis2.domain[1] and drawn.layout.xaxis.anchor == "y2"
-        assert any(a.text.endswith("(ours, not the paper's)") for a in drawn.layout.annotations)
+        assert (
+            extended.layout.yaxis.domain[0] > extended.layout.yaxis2.domain[1] and extended.layout.xaxis.anchor == "y2"
+        )
+        assert any(a.text.endswith("(ours, not the paper's)") for a in extended.layout.annotations)
     waiting = probe_depth_figure(profile_figure({"nmf": by_layer}, layers, no_phases), {}, layers)
-    assert waiting.layout.annotations[-1].text == "not known yet" and all(t.yaxis is None for t in waiting.data)
+    assert waiting.layout.annotations[-1].text == "not known yet"
+    (placeholder,) = [t for t in waiting.data if t.yaxis == "y2"]  # without a trace, Plotly draws no axis
+    assert placeholder.y == (None,) and not placeholder.showlegend
 
 
 def test_the_probe_is_exported_beside_the_curves() -> None:
-    name, other = "digits-mlp-p1-s0", "digits-mlp-p0-s0"
-    requests = [CurveRequest(network, "fc1", 0) for network in (name, other)]
+    name, unprobed = "digits-mlp-p1-s0", "digits-mlp-p0-s0"
+    requests = [CurveRequest(network, "fc1", 0) for network in (name, unprobed)]
     results = {r: curve([0.2, 0.6, 1.0], layer="fc1") for r in requests}
     depths = {name: probe_depth({"fc1": 0.25, "fc2": 0.6}, 0.1)}
     table = export_table(results, depths, entries())
     assert len(table) == 6 and set(table[table.network == name].probe_accuracy) == {0.25}
-    assert table[table.network == other].probe_accuracy.isna().all()
+    assert table[table.network == unprobed].probe_accuracy.isna().all()
     assert export_table({}, depths, entries()).to_dict("records")[1] == {
         "network": name, "p": 1.0, "layer": "fc2", "probe_accuracy": 0.6,
     }  # fmt: skip
