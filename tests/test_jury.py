@@ -4,13 +4,15 @@ import importlib
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 JURY = Path(__file__).parents[1] / "benchmarks" / "jury"
-FILES = ("recipe", "architectures", "samples", "train", "open_network")
+FILES = ("recipe", "architectures", "samples", "train", "open_network", "controls", "before")
 
 
 @pytest.fixture
@@ -131,3 +133,59 @@ def test_spectrograms_move_in_time_only(jury: dict[str, Any]) -> None:
 def test_an_unknown_name_is_refused(jury: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no network 'digits'"):
         jury["train"].main(tmp_path, ["digits"])
+
+
+def test_the_controls_are_of_the_development_half(jury: dict[str, Any]) -> None:
+    members = jury["controls"].members()
+    assert {network.half for network in members} == {"development"} and len(members) == 40
+    names = {network.name for network in members}
+    for network in jury["recipe"].networks():
+        is_small = network.n <= 2000 and network.arch != "resnet18"
+        if network.half == "development" and network.p == 0:
+            assert (network.name in names) == is_small
+
+
+def test_the_controls_batches_are_as_declared(jury: dict[str, Any]) -> None:
+    controls, generator = jury["controls"], np.random.default_rng(0)
+    labels = np.repeat([0, 1, 2], [101, 40, 7])
+    score, places = generator.random(len(labels)), generator.permutation(len(labels))
+    trusted, suspected = controls.half_batches(labels, score, places)
+    for c, size in ((0, 30), (1, 20), (2, 3)):  # the sample in the middle of an odd class is in neither
+        middle = np.median(score[labels == c])
+        assert len(trusted[c]) == len(suspected[c]) == size
+        assert (score[trusted[c]] < middle + 1e-12).all() and (score[suspected[c]] > middle - 1e-12).all()
+        assert (labels[trusted[c]] == c).all() and (labels[suspected[c]] == c).all()
+
+    margin = np.where(np.arange(len(labels)) % 4 == 0, 1.0, -1.0) * (1 + generator.random(len(labels)))
+    result = SimpleNamespace(
+        given=labels,
+        suggested=(labels + 1) % 3,
+        components={"probe": margin.argsort().argsort() / len(labels)},
+        accuracies={"probe of all layers": float((margin < 0).mean())},
+    )
+    answered = controls.answers(result)
+    assert (answered == np.where(margin < 0, labels, (labels + 1) % 3)).all()
+    by_label, by_answer = controls.answer_batches(labels, answered, places)
+    assert [len(by_label[c]) for c in range(3)] == [len(by_answer[c]) for c in range(3)] == [30, 30, 7]
+    for c in range(3):
+        assert (labels[by_label[c]] == c).all() and (answered[by_answer[c]] == c).all()
+    by_label, by_answer = controls.answer_batches(
+        labels, labels, places
+    )  # one random order: the same samples, the same batch
+    assert all((by_label[c] == by_answer[c]).all() for c in range(3))
+
+
+def test_the_verdict_before_is_judged_by_its_rule(jury: dict[str, Any]) -> None:
+    lines = [
+        {"p": p, "finding": verdict, "half": "judged", "reason": ""}
+        for p, verdict in (
+            *((0.0, "clean"), (0.05, "undecided"), (0.1, "clean"), (0.2, "partly")),
+            *((0.2, "clean"), (0.4, "memorising"), (1.0, "refused"), (1.0, "skipped")),
+        )
+    ]
+    table = jury["before"].confusion(lines).splitlines()
+    right = {row.split(" | ")[0].strip("| "): row.split(" | ")[-1].strip("| ") for row in table[2:]}
+    assert right == {
+        **{"0": "1 of 1", "0.05": "0 of 1", "0.1": "-", "0.2": "1 of 2"},
+        **{"0.4": "1 of 1", "0.6": "-", "1": "0 of 2", "all": "3 of 7"},
+    }
