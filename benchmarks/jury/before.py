@@ -29,8 +29,6 @@ REFUSED, SKIPPED = "refused", "skipped"
 FINDINGS = (REFUSED, UNDECIDED, CLEAN, PARTLY, MEMORISING, SKIPPED)
 SECONDS = 20.0
 """CPU time from which on a network is skipped."""
-SHARE_JUDGED = 0.1
-"""Share of the work after which the rest's time is predicted."""
 
 
 class TooSlow(Exception):
@@ -44,7 +42,7 @@ def row_of(folder: Path, network: JuryNetwork, allowed: float) -> dict[str, Any]
 
     def check_time(share: float, _step: str) -> None:
         elapsed = time.process_time() - start
-        if elapsed > allowed or (share > SHARE_JUDGED and elapsed / share > allowed):
+        if elapsed > allowed / 2 and elapsed / share > allowed:  # the first seconds are a start's
             raise TooSlow
 
     line = {"name": network.name, "half": network.half, **asdict(network), "wrong": float(truth["wrong"])}

@@ -1,7 +1,7 @@
 """Controls for "does it memorise rather than generalise?" that need NMF or another training. Declared before they were measured.
 
 ``NMFDIAG_DATA=... python benchmarks/jury/controls.py OUT`` adds a line to ``OUT/controls.jsonl`` for each network of :func:`members` that ``train.py`` has made;
-``controls.py OUT table`` prints what they tell of the test accuracy. Only the half ``"development"`` is opened.
+``control_tables.py OUT`` prints what they tell of the test accuracy. Only the half ``"development"`` is opened.
 
 **Networks.** Those with at most 2,000 samples, without ResNet-18; of these 40: all with right labels, then the recipe's first. Measured as ``measure.py`` does,
 on a copy with re-estimated batch norm where that lags; the truth then is the copy's test accuracy.
@@ -35,7 +35,7 @@ import copy
 import json
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -167,11 +167,6 @@ def mean(areas: Areas, layers: Sequence[str], common: Areas | None = None) -> fl
     return float(np.mean(values)) if values else None
 
 
-def difference(minuend: float | None, subtrahend: float | None) -> float | None:
-    """Return the difference; None where a value is missing."""
-    return None if minuend is None or subtrahend is None else minuend - subtrahend
-
-
 def memorising_copy(network: JuryNetwork, model: nn.Module, x: Tensor, y: Tensor) -> tuple[nn.Module, dict[str, float]]:
     """Return a copy whose last two modules were trained on labels y (n,), and a record of that training."""
     model = copy.deepcopy(model).eval().requires_grad_(False)
@@ -267,104 +262,11 @@ def lines_of(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
 
 
-def place(network: float | None, copied: float | None) -> float | None:
-    """Return where a network lies between its memorising copy (0) and a perfect one (1); None where the copy is perfect."""
-    if network is None or copied is None or copied > 1 - 1e-9:
-        return None
-    return (network - copied) / (1 - copied)
-
-
-PLAIN: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
-    "moved copies": lambda line: line["plain"]["moved"],
-    "probe of all layers": lambda line: line["plain"]["probe"],
-    "first layer's probe": lambda line: line["plain"]["first_probe"],
-}
-CONTROLS: dict[str, Callable[[Mapping[str, Any]], float | None]] = {
-    **PLAIN,
-    "(a) halves: trusted - suspected": lambda line: difference(line.get("auc_trusted"), line.get("auc_suspected")),
-    "(a) suspected half's AuC": lambda line: line.get("auc_suspected"),
-    "(b) given - answered": lambda line: difference(line.get("auc_given"), line.get("auc_answered")),
-    "(b) answered batches' AuC": lambda line: line.get("auc_answered"),
-    "(c) AuC, unsaturated layers": lambda line: line.get("auc"),
-    "(c) AuC, all layers": lambda line: line.get("auc_all_layers"),
-    "(d) AuC - copy's": lambda line: difference(line.get("auc"), line.get("auc_copy")),
-    "(d) AuC, place": lambda line: place(line.get("auc"), line.get("auc_copy")),
-    "(d) moved copies - copy's": lambda line: difference(line["plain"]["moved"], line["copy"]["moved"]),
-    "(d) moved copies, place": lambda line: place(line["plain"]["moved"], line["copy"]["moved"]),
-    "(d) probe - copy's": lambda line: difference(line["plain"]["probe"], line["copy"]["probe"]),
-    "(d) probe, place": lambda line: place(line["plain"]["probe"], line["copy"]["probe"]),
-}
-
-
-def left_out_errors(x: np.ndarray, y: np.ndarray, datasets: np.ndarray, model: str) -> np.ndarray:
-    """Return the absolute errors (n,) of predicting y (n,) from x (n,) by the other data sets' ``"line"``, ``"isotonic"`` curve or ``"constant"``."""
-    from sklearn.isotonic import IsotonicRegression
-
-    predicted = np.empty(len(y))
-    for dataset in np.unique(datasets):
-        is_out = datasets == dataset
-        x_in, y_in = x[~is_out], y[~is_out]
-        if model == "constant" or np.ptp(x_in) == 0:
-            predicted[is_out] = y_in.mean()
-        elif model == "line":
-            predicted[is_out] = np.polyval(np.polyfit(x_in, y_in, 1), x[is_out])
-        else:
-            curve = IsotonicRegression(increasing="auto", out_of_bounds="clip")
-            predicted[is_out] = curve.fit(x_in, y_in).predict(x[is_out])
-    return np.abs(predicted.clip(0, 1) - y)
-
-
-def correlations(x: np.ndarray, y: np.ndarray) -> list[str]:
-    """Return Pearson's r and Spearman's as text; a dash where one is not defined."""
-    from scipy.stats import pearsonr, spearmanr
-
-    if len(x) < 4 or np.ptp(x) == 0 or np.ptp(y) == 0:
-        return ["-", "-"]
-    return [f"{float(coefficient(x, y).statistic):.2f}" for coefficient in (pearsonr, spearmanr)]
-
-
-def markdown(lines: Sequence[Mapping[str, Any]]) -> str:
-    """Return two tables: what each control tells of the test accuracy, and Spearman within data sets."""
-    all_datasets = sorted({line["dataset"] for line in lines})
-    rows = [
-        "| control | n | r | Spearman | n, p = 0 | r, p = 0 | Spearman, p = 0 | error, line | error, isotonic | p = 0: line | isotonic | best plain: all | p = 0 | constant |",
-        "|---" * 14 + "|",
-    ]
-    within_rows = ["| control | " + " | ".join(all_datasets) + " |", "|---" * (len(all_datasets) + 1) + "|"]
-    for name, control in CONTROLS.items():
-        kept_lines = [line for line in lines if control(line) is not None]
-        x, y = np.array([(control(line), line["test_accuracy"]) for line in kept_lines], float).T
-        datasets, is_right = (np.array([line[key] for line in kept_lines]) for key in ("dataset", "p"))
-        is_right = is_right == 0
-        errors = {model: left_out_errors(x, y, datasets, model) for model in ("line", "isotonic", "constant")}
-        plain_errors = [
-            left_out_errors(np.array([measure_of(line) for line in kept_lines], float), y, datasets, model)
-            for measure_of in PLAIN.values()
-            if all(measure_of(line) is not None for line in kept_lines)
-            for model in ("line", "isotonic")
-        ]
-        best_errors = min(plain_errors, key=lambda values: float(values.mean()))
-        figures = [str(len(x)), *correlations(x, y), str(is_right.sum()), *correlations(x[is_right], y[is_right])]
-        means = [errors["line"], errors["isotonic"], errors["line"][is_right], errors["isotonic"][is_right]]
-        means += [best_errors, best_errors[is_right], errors["constant"]]
-        rows.append(f"| {name} | " + " | ".join([*figures, *(f"{values.mean():.3f}" for values in means)]) + " |")
-        cells = [
-            f"{correlations(x[datasets == dataset], y[datasets == dataset])[1]} ({(datasets == dataset).sum()})"
-            for dataset in all_datasets
-        ]
-        within_rows.append(f"| {name} | " + " | ".join(cells) + " |")
-    return "\n".join([*rows, "", *within_rows])
-
-
 if __name__ == "__main__":
-    if len(sys.argv) not in (2, 3) or sys.argv[2:] not in ([], ["table"]):
-        sys.exit("Usage: python benchmarks/jury/controls.py OUT [table]")
+    if len(sys.argv) != 2:
+        sys.exit("Usage: python benchmarks/jury/controls.py OUT")
     torch.set_num_threads(1)
-    lines_path = Path(sys.argv[1]) / "controls.jsonl"
     try:
-        if sys.argv[2:]:
-            print(markdown(lines_of(lines_path)) if lines_path.exists() else f"There is no {lines_path}.")
-        else:
-            measure(lines_path)
+        measure(Path(sys.argv[1]) / "controls.jsonl")
     except (NmfdiagError, OSError) as error:
         sys.exit(str(error))
