@@ -42,7 +42,7 @@ def row_of(folder: Path, network: JuryNetwork, allowed: float) -> dict[str, Any]
 
     def check_time(share: float, _step: str) -> None:
         elapsed = time.process_time() - start
-        if elapsed > allowed / 2 and elapsed / share > allowed:  # the first seconds are a start's
+        if elapsed > max(allowed / 2, allowed * share):  # the first seconds are a start's
             raise TooSlow
 
     line = {"name": network.name, "half": network.half, **asdict(network), "wrong": float(truth["wrong"])}
