@@ -1,10 +1,13 @@
-"""The verdict on each network, and AuC by layer (figure 2c)."""
+"""The answers on each network, and AuC by layer (figure 2c)."""
 
 import streamlit as st
 
-from nmfdiag.measures.auc_sentences import comparison, reading
+from nmfdiag.diagnosis.answers import MEMORISED, NOISY
+from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
+from nmfdiag.measures.auc_sentences import comparison, least_linear
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.measures.phases import phases
+from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.text import percent
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
@@ -14,7 +17,7 @@ from nmfdiag.ui.report_button import report_button
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
-from nmfdiag.views.curve_groups import auc_spreads
+from nmfdiag.views.curve_groups import Curves, auc_spreads
 from nmfdiag.views.curve_tables import network_table
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
@@ -25,28 +28,39 @@ heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
 
 
 def draw(choice: Choice) -> None:
-    requests = choice.requests()
+    curve_requests, label_requests = choice.requests(), [SuspectsRequest(n.name) for n in choice.networks]
+    requests = [*label_requests, *curve_requests]  # the answers first
     results = live_results.finished_results(choice, requests)
-    draw_cards(choice, requests, results)
+    draw_cards(choice, curve_requests, results, live_results.failures(choice, label_requests))
     live_results.get_results(choice, requests, results)
-    by_method = auc_spreads(choice, results)
+    curves = {request: results[request] for request in curve_requests if request in results}
+    if curves:
+        draw_curves(choice, curve_requests, curves, {r.entry: results[r] for r in label_requests if r in results})
+    else:
+        live_results.draw_placeholder(choice)
+    live_results.progress(choice, requests, results)
+    if curves:
+        details(
+            help_text("overview", noisy=percent(NOISY), memorised=percent(MEMORISED)),
+            network_table(choice.networks),
+            choice,
+            curves,
+        )
+    st.caption(f"Device: {choice.device}. Cache: {live_results.cache_size()}.")
+
+
+def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves, scored: dict[str, Suspects]) -> None:
+    """Draw AuC by layer, with the reports of the networks."""
+    by_method = auc_spreads(choice, curves)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
-    if len(by_noise) > 1:
-        sentence = comparison(by_noise)
-    else:
-        by_layer = next(iter(by_noise.values()))
-        spreads = by_layer.values()
-        sentence = reading(by_layer, phases(list(by_layer), [s.mean for s in spreads], [s.sem for s in spreads]))
-    live_results.answer(f"{METHODS[method].title}: {sentence}", results, requests)
+    sentence = comparison(by_noise) if len(by_noise) > 1 else least_linear(next(iter(by_noise.values())))
+    live_results.answer(f"{METHODS[method].title}: {sentence}", curves, requests)
     figure = auc_figure(by_method, choice.layers, phases=None, batch=choice.batch_text, axis=choice.axis)
     charts.chart(
-        figure, choice, results, "auc-by-layer", "AuC by layer, one line for each p",
-        extra_control=lambda: report_button(choice, results, len(requests)),
+        figure, choice, curves, "auc-by-layer", "AuC by layer, one line for each p",
+        extra_control=lambda: report_button(choice, curves, scored, len(requests)),
     )  # fmt: skip
-    live_results.progress(choice, requests, results)
-    details(help_text("overview"), network_table(choice.networks), choice, results)
-    st.caption(f"Device: {choice.device}. Cache: {live_results.cache_size()}.")
 
 
 live_results.side_by_side(choice, draw)

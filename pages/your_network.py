@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmfdiag.jobs import open_process
-from nmfdiag.jobs.requests import GRIDS
+from nmfdiag.jobs.requests import GRIDS, SuspectsRequest
 from nmfdiag.ui import live_results
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
@@ -44,7 +44,11 @@ def draw_network(entry: ZooEntry) -> None:
     banner(TITLE, view.subject(entry, check.get("preflight", {})), link, topic=entry.name)
     requests, queue = choice.requests(), live_results.jobs(device)
     requested = st.session_state.get("_diagnose") == requests
-    if requested or queue.busy(requests) or len(queue.results(requests)) == len(requests):
+    if (
+        requested
+        or queue.busy([SuspectsRequest(entry.name), *requests])
+        or len(queue.results(requests)) == len(requests)
+    ):
         draw_diagnosis(choice, requests, check)
     else:
         draw_check(entry, check, per_class)

@@ -78,9 +78,10 @@ def _run(arguments: argparse.Namespace) -> Outcome:
 
 
 def _check_options(arguments: argparse.Namespace) -> None:
-    below = getattr(arguments, "below", None)
-    if below is not None and not 0 < below <= 1:
-        raise NmfdiagError(f"--below must lie in (0, 1], got {below}.")
+    for gate in ("below", "noise", "memorised", "error"):
+        limit = getattr(arguments, gate, None)
+        if limit is not None and not 0 < limit <= 1:
+            raise NmfdiagError(f"--{gate} must lie in (0, 1], got {limit}.")
     n_suspects = getattr(arguments, "suspects", None)
     if n_suspects is not None and (n_suspects < 0 or n_suspects == 1):
         raise NmfdiagError(f"--suspects must be 0, or 2 or more, got {n_suspects}.")

@@ -39,7 +39,7 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
 
 def _answer(arguments: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diagnosis") -> Outcome:
     path = arguments.html or Path(f"{re.sub(r'[^A-Za-z0-9_.-]+', '-', target.name).strip('-')}.html")
-    diagnosis.to_html(path, _suspects(arguments, *_extent(target)))
+    diagnosis.to_html(path, _suspects(arguments, target, diagnosis))
     if arguments.to_json:
         diagnosis.to_json(arguments.to_json)
     files = [str(file) for file in (path, arguments.to_json) if file]
@@ -64,14 +64,20 @@ def _affordable(n_classes: int, n_values: int) -> int:
     return FEWEST_PER_CLASS if n <= MOST_SCORED and n * n_values <= MOST_TIMES * MOST_VALUES else 0
 
 
-def _suspects(arguments: argparse.Namespace, n_classes: int, n_values: int) -> "SuspectsSection | None":
+def _suspects(
+    arguments: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diagnosis"
+) -> "SuspectsSection | None":
     """Return the section on suspects, or on why there are none; None if none was asked for."""
     from nmfdiag.commands.labelled_network import load_labelled, score_labels
-    from nmfdiag.diagnosis.suspects_section import SuspectsSection, listed_suspects, suspects_section
+    from nmfdiag.commands.target import Target
+    from nmfdiag.diagnosis.suspects_section import SuspectsSection, listed_suspects, suspects_section, zoo_section
     from nmfdiag.jobs.compute import resolve
 
     if arguments.suspects == 0:
         return None
+    if arguments.suspects is None and diagnosis.suspects is not None and not isinstance(target, Target):
+        return zoo_section(target, diagnosis.suspects)
+    n_classes, n_values = _extent(target)
     per_class = arguments.suspects or _affordable(n_classes, n_values)
     if not per_class:
         return SuspectsSection(

@@ -8,10 +8,20 @@ import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from plotly.offline import get_plotlyjs
 
+from nmfdiag.diagnosis.answer_text import (
+    QUESTION_TEXTS,
+    answers_to_show,
+    dip_name,
+    error_figure,
+    second_opinion_text,
+    share_figure,
+)
+from nmfdiag.diagnosis.answers import LABELS, NOT_MEASURED, UNKNOWN, WHERE, Answer
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
 from nmfdiag.diagnosis.class_text import class_name, class_text, classes_text, is_lower
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.comparison_text import certainty_sentences, layers_text
+from nmfdiag.diagnosis.expected_error import ExpectedError
 from nmfdiag.diagnosis.remarks import error_bar_text
 from nmfdiag.diagnosis.report_figures import classes_figure, curves_figure, profile_figure, reference_figure
 from nmfdiag.diagnosis.suspects_section import SuspectsSection
@@ -61,14 +71,21 @@ def report_html(
         loader=PackageLoader("nmfdiag.diagnosis", ""), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
+    answer_by_name = {key: Answer(**answer) for key, answer in record["answers"].items()}
+    error = ExpectedError(**record["expected_error"]) if record["expected_error"] else None
+    has_answers = any(answer.text != NOT_MEASURED for answer in answer_by_name.values())
     return environment.get_template("report.html.j2").render(
         record=record,
+        answers=_answer_sections(answer_by_name) if has_answers else [],
+        expected_error=error_figure(error),
+        opinion=second_opinion_text(record["code"], comparison) if has_answers else "",
+        labels_are_judged=has_answers and answer_by_name[LABELS].code != UNKNOWN,
         suspects=suspects,
         name=name,
         plotly_script=get_plotlyjs(),
         numeric_columns=_numeric_columns,
-        profile_plot=_plot_html(profile_figure(by_method, layers, phases, comparison)),
-        phases=f"Phases by the paper's reading, {spans}." if spans else f"No clear phases: {phases.reason}.",
+        profile_plot=_plot_html(profile_figure(by_method, layers, phases, comparison, dip=dip_name(answer_by_name))),
+        phases=f"Phases by the paper's reading, {spans}. They are named after the shape of the curve, in a network that generalises, too." if spans else f"No clear phases: {phases.reason}.",
         layers_beside=layers_text(compared) if compared else "",
         reference_plot=_plot_html(reference_figure(compared, name)) if compared else "",
         certainty=[*certainty_sentences(compared), *compared.remarks] if compared else [],
@@ -81,6 +98,14 @@ def report_html(
         error_bars=error_bar_text(profile, method),
         layer_table=_layer_table(profile, method, comparison),
     )  # fmt: skip
+
+
+def _answer_sections(answer_by_name: Mapping[str, Answer]) -> list[dict[str, Any]]:
+    """Return question, figure, sentence, evidence and limits of each answer that is shown."""
+    return [
+        {"question": QUESTION_TEXTS[name], "figure": "" if name == WHERE else share_figure(answer), "answer": answer}
+        for name, answer in answers_to_show(answer_by_name).items()
+    ]
 
 
 def _class_table(readings: Sequence[ClassReading], class_names: Sequence[str]) -> Table:

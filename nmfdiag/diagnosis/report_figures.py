@@ -37,6 +37,7 @@ def profile_figure(
     phases: Phases,
     comparison: Comparison | None = None,
     colour: str = ACCENT,
+    dip: str = "memorisation",
 ) -> go.Figure:
     """Return AuC by layer: mean over classes with a 95 % interval, phases shaded, and bands of references at the same depth.
 
@@ -46,6 +47,7 @@ def profile_figure(
         phases: Phases to shade.
         comparison: References to draw behind the network's line.
         colour: Colour of the network.
+        dip: Name of the phase at which AuC dips.
     """
     figure = go.Figure()
     if comparison is not None and comparison.layers:
@@ -61,11 +63,11 @@ def profile_figure(
             hovertemplate="%{customdata[0]}<br>AuC %{y:.3f} ± %{customdata[1]:.3f} (%{customdata[2]})<extra></extra>",
         )  # fmt: skip
     if phases.clear:
-        for phase_name, part in (("feature extraction", phases.feature_extraction), ("memorisation", phases.memorisation),
+        for phase_name, part in (("feature extraction", phases.feature_extraction), (dip, phases.memorisation),
                             ("clustering", phases.clustering)):  # fmt: skip
             if part:
                 x0, x1 = layers.index(part[0]) - 0.5, layers.index(part[-1]) + 0.5
-                shade = 0.12 if phase_name == "memorisation" else 0.04
+                shade = 0.12 if phase_name == dip else 0.04
                 figure.add_vrect(x0=x0, x1=x1, fillcolor=f"rgba(128,128,128,{shade})", line_width=0)
                 figure.add_annotation(
                     x=(x0 + x1) / 2,

@@ -7,6 +7,9 @@ import numpy as np
 
 from nmfdiag.diagnosis.suspects_text import class_sentence, expected_sentence, repeat_sentences
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.plots.sample_images import image_pixels, is_image, is_sound, png_uri
+from nmfdiag.zoo.pool_rows import pool_rows
+from nmfdiag.zoo.registry import ZooEntry
 
 MOST_SUSPECTS = 50
 """Samples in the report, at most."""
@@ -118,6 +121,18 @@ def suspects_section(
         f"{len(suspects.given):,} training samples" + (f", up to {per_class:,} of each class" if is_part else ""),
         suspects.remarks,
     )
+
+
+def zoo_section(entry: ZooEntry, suspects: Suspects) -> SuspectsSection:
+    """Return the section on a network of the zoo, all of whose samples were scored.
+
+    Raises:
+        NmfdiagError: If its samples can't be read.
+    """
+    samples = pool_rows(entry, listed_suspects(suspects).tolist())
+    sound = is_sound(entry.recipe.arch, entry.recipe.dataset)
+    pictures = [png_uri(image_pixels(sample, sound=sound)) for sample in samples] if is_image(entry.input_shape) else []
+    return suspects_section(suspects, samples, pictures)
 
 
 def _first_values(sample: np.ndarray) -> str:

@@ -3,7 +3,7 @@
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_text, check_summary, place_text
 from nmfdiag.diagnosis.verdict import CLEAN, finding, is_weak
-from nmfdiag.measures.auc_sentences import reading
+from nmfdiag.measures.auc_sentences import least_linear, reading
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.measures.phases import Phases
 
@@ -18,9 +18,7 @@ def verdict_text(profile: LayerProfile, phases: Phases, comparison: Comparison |
     else:
         opening = OPENINGS[finding(place)]
     if finding(place) == CLEAN:  # phases exist in any network, but one is named after memorising
-        by_layer = profile.auc_by_layer(method)
-        lowest = min(by_layer, key=lambda layer: by_layer[layer].mean)
-        layers_sentence = f"{lowest} is the least linear layer: AuC {by_layer[lowest]}."
+        layers_sentence = least_linear(profile.auc_by_layer(method))
     else:
         layers_sentence = reading(profile.auc_by_layer(method), phases)
     sentences = [

@@ -9,12 +9,17 @@ from nmfdiag.text import join, span
 
 
 def reading(auc_by_layer: Mapping[str, Spread], phases: Phases) -> str:
-    """Return a sentence on one network: its lowest AuC, and its phases."""
-    lowest = min(auc_by_layer, key=lambda layer: auc_by_layer[layer].mean)
-    text = f"{lowest} is the least linear layer: AuC {auc_by_layer[lowest]}"
+    """Return a sentence on one network: its lowest AuC, and where AuC dips, which in a network that generalises it may do, too."""
+    text = least_linear(auc_by_layer)
     if phases.clear:
-        return f"{text}. Memorisation shows from {span(phases.memorisation)}; from {phases.clustering[0]} on, classes cluster."
-    return f"{text}. No clear phases: {phases.reason}."
+        return f"{text} AuC dips from {span(phases.memorisation)}; from {phases.clustering[0]} on, classes cluster."
+    return f"{text} No clear phases: {phases.reason}."
+
+
+def least_linear(auc_by_layer: Mapping[str, Spread]) -> str:
+    """Return a sentence on one network: its lowest AuC."""
+    lowest = min(auc_by_layer, key=lambda layer: auc_by_layer[layer].mean)
+    return f"{lowest} is the least linear layer: AuC {auc_by_layer[lowest]}."
 
 
 def comparison(by_noise: Mapping[float, Mapping[str, Spread]]) -> str:

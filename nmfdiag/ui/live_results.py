@@ -1,6 +1,7 @@
 """Results of a page while they are computed: request them, draw the available ones, and show the progress."""
 
 import uuid
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -86,14 +87,24 @@ def get_results(choice: Choice, requests: Requests, results: Results | None = No
         if not (status.finished and status.failed):
             waiting = WAITING.get(requests[0].unit, f"The first of the {requests[0].unit} is being computed")
             text = waiting if requested else "Not measured here yet"
-            alt = "The plot, as soon as there is something to draw"
-            st.plotly_chart(placeholder_figure(text), config={"staticPlot": True}, alt=alt, key=f"_{place}waiting")
+            draw_placeholder(choice, text)
         with st.container() if requested else container:  # the button that starts the work is above an empty plot
             progress(choice, requests, results)
         if not status.finished and queue.status(requests).finished:  # it ended while this was drawn
             rerun_page()
         raise NothingYet
     return results
+
+
+def draw_placeholder(choice: Choice, text: str = "The first of the curves is being computed") -> None:
+    """Draw what stands in the place of a plot while there is nothing to draw."""
+    alt, key = "The plot, as soon as there is something to draw", f"_{choice.place}waiting"
+    st.plotly_chart(placeholder_figure(text), config={"staticPlot": True}, alt=alt, key=key)
+
+
+def failures(choice: Choice, requests: Requests) -> dict[str, str]:
+    """Return why requests failed, by their keys."""
+    return jobs(choice.device).status(requests).failed
 
 
 def progress(choice: Choice, requests: Requests, results: Results) -> None:
@@ -121,7 +132,8 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
         with right:
             button("Resume", _request, width="stretch")
     elif requested:
-        draw = partial(_draw_progress, queue, requests, len(results), len(status.failed), place)
+        n_drawn = Counter(request.unit for request in results)
+        draw = partial(_draw_progress, queue, requests, n_drawn, len(status.failed), place)
         draw_repeatedly(draw, poll_seconds(run_seconds()) if results else POLL_SECONDS)
     else:
         button("Measure", _request, type="primary", icon=":material/timer:")
@@ -160,8 +172,8 @@ def _owner(place: str) -> str:
     return place + st.session_state.setdefault("_owner", uuid.uuid4().hex)
 
 
-def _draw_progress(queue: Jobs, requests: Requests, n_results: int, n_failed: int, place: str) -> None:
-    """Draw the progress, and run the page again once enough results have come since it drew ``n_results``."""
+def _draw_progress(queue: Jobs, requests: Requests, n_drawn: Mapping[str, int], n_failed: int, place: str) -> None:
+    """Draw the progress, and run the page again once enough results of a unit have come since it drew ``n_drawn`` of it."""
     status = queue.status(requests)
     if not status.finished:
         left, right = st.columns([5, 1], vertical_alignment="center")
@@ -172,9 +184,13 @@ def _draw_progress(queue: Jobs, requests: Requests, n_results: int, n_failed: in
             "Cancel", key=f"_{place}Cancel", width="stretch", on_click=_cancel, args=(queue, requests, place)
         ):
             rerun_page()
-    step = 1 if status.finished or not n_results else max(1, status.total // 12)
-    if status.done >= n_results + step or (status.finished and len(status.failed) > n_failed):
+    if len(status.failed) > n_failed and status.finished:
         rerun_page()
+    for unit in {request.unit for request in requests}:
+        part = queue.status([request for request in requests if request.unit == unit])
+        step = 1 if status.finished or not n_drawn.get(unit) else max(1, part.total // 12)
+        if part.done >= n_drawn.get(unit, 0) + step:
+            rerun_page()
 
 
 def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:

@@ -1,48 +1,67 @@
 """The Overview page's cards, one a network."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import streamlit as st
 
-from nmfdiag.diagnosis.comparison_text import check_summary
+from nmfdiag.diagnosis.answer_text import SECOND_OPINION
+from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.diagnosis.diagnose import diagnosis_of
-from nmfdiag.jobs.requests import CurveRequest
-from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
 from nmfdiag.text import for_markdown
+from nmfdiag.views.answers import AnswersSoFar, answers_so_far
 from nmfdiag.views.selection import Choice
-from nmfdiag.views.verdict_card import TESTED_HELP, unseen_text, verdict
+from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, truth_of, truth_text
 from nmfdiag.zoo.registry import ZooEntry
 
-WIDTH = 272
+WIDTH = 312
 """Of a card, in pixels."""
+MARKS = {True: ":green[:material/check:]", False: ":red[:material/close:]", None: ""}
+"""Of an answer beside the truth: right, wrong, not given."""
+BASIS = (
+    "The estimates come from controls on each network's own training samples and given labels: no reference network, test sample or true "
+    "label takes part."
+)
 
-Results = Mapping[CurveRequest, CompressionCurve]
+Results = Mapping[Any, Any]
 
 
-def draw_cards(choice: Choice, requests: Sequence[CurveRequest], results: Results) -> None:
-    """Draw each network's verdict, and below them how reliable such verdicts are."""
+def draw_cards(choice: Choice, requests: Sequence[CurveRequest], results: Results, failed: Mapping[str, str]) -> None:
+    """Draw each network's answers as far as they are known.
+
+    Args:
+        choice: The sidebar's.
+        requests: Of all curves.
+        results: The curves and suspects that are available.
+        failed: Why suspects could not be scored, by the key of their request.
+    """
     with st.container(horizontal=True):
-        reliability = [
-            _draw_card(network, [request for request in requests if request.entry == network.name], results)
-            for network in choice.networks
-        ]
-    sentences = " ".join(filter(None, dict.fromkeys(reliability)))
-    st.caption(for_markdown(sentences) or "Compared with the zoo's other networks.")
+        for network in choice.networks:
+            label_request, own_requests = (
+                SuspectsRequest(network.name),
+                [r for r in requests if r.entry == network.name],
+            )
+            curves = {r: results[r] for r in own_requests if r in results}
+            suspects, is_complete = results.get(label_request), len(curves) == len(own_requests)
+            diagnosis = diagnosis_of(curves, network, suspects=suspects) if is_complete else None
+            state = answers_so_far(suspects, diagnosis, failed.get(label_request.key, ""))
+            truth = truth_of(network, suspects) if suspects else None
+            _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}")
+    st.caption(BASIS)
 
 
-def _draw_card(network: ZooEntry, requests: Sequence[CurveRequest], results: Results) -> str:
-    """Draw one card and return how reliable the verdict is; both need all curves of the network."""
-    curves = {request: results[request] for request in requests if request in results}
-    name, reliability = network.called or f"p = {network.label_noise:g}", ""
-    if len(curves) == len(requests):
-        diagnosis = diagnosis_of(curves, network)
-        card = verdict(diagnosis)
-        reliability = check_summary(diagnosis.comparison) if diagnosis.comparison else ""
-        answer, doubt = f"**{card.icon} {for_markdown(card.answer)}**\n\n{for_markdown(card.where)}", card.sure
-    else:
-        answer = "**:material/hourglass_empty: Not known yet**\n\nThe answer comes with the last curve."
-        doubt = f"{len(curves)} of {len(requests)} curves are there."
-    with st.container(border=True, width=WIDTH, gap="small"):
-        st.markdown(f"{for_markdown(name)}\n\n{answer}")
-        st.caption(for_markdown(f"{doubt} {unseen_text(network)}"), help=TESTED_HELP)
-    return reliability
+def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Figure], key: str) -> None:
+    has_truth = any(figure.truth for figure in card_figures)
+    head = ["", "estimate", *(["true"] if has_truth else [])]
+    rows = [
+        [figure.name, figure.text, *([f"{figure.truth} {MARKS[figure.is_right]}"] if has_truth else [])]
+        for figure in card_figures
+    ]
+    table = "\n".join(f"|{'|'.join(cells)}|" for cells in (head, ["-"] * len(head), *rows))
+    place = f"\n\n{for_markdown(state.answers[WHERE].text)}" if WHERE in state.answers else ""
+    name = network.called or f"p = {network.label_noise:g}"
+    with st.container(border=True, width=WIDTH, gap="small", key=key):
+        st.markdown(f"{for_markdown(name)}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}{place}")
+        st.caption(for_markdown(truth_text(network)), help=CHECK_HELP if has_truth else None)
+        st.caption(for_markdown(f"{SECOND_OPINION}. {state.opinion}"))

@@ -1,18 +1,26 @@
 """The diagnosis of an opened network, drawn as its curves come, with its report and the pages that show more of it."""
 
 from dataclasses import replace
+from functools import partial
 from html import unescape
 from typing import Any
 
 import streamlit as st
 
+from nmfdiag.diagnosis.answer_text import SECOND_OPINION
 from nmfdiag.diagnosis.comparison_text import certainty_sentences
 from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_of
 from nmfdiag.jobs import open_process
+from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown, for_plot
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.answers import draw_answers
 from nmfdiag.ui.details import tabs
+from nmfdiag.ui.report_button import HTML, JSON, MEDIA_TYPES, report_file
 from nmfdiag.views import your_network as view
+from nmfdiag.views.answers import answers_so_far
 from nmfdiag.views.classes.tables import single_class_curves
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.provenance import settings
@@ -29,32 +37,51 @@ PAGES = {
 }
 
 
-def draw_diagnosis(choice: Choice, requests: list[Any], check: dict[str, Any]) -> None:
-    """Draw the verdict, the figures it rests on, and what can be done with it."""
+def draw_diagnosis(choice: Choice, curve_requests: list[CurveRequest], check: dict[str, Any]) -> None:
+    """Draw the answers, the figures they rest on, and what can be done with them."""
     entry = choice.networks[0]
+    label_request = SuspectsRequest(entry.name)
+    requests = [label_request, *curve_requests]
     results = live_results.get_results(choice, requests)
-    # The example is a copy of a reference network.
-    without = (open_process.EXAMPLE,) if entry.name == open_process.EXAMPLE_NAME else ()
-    diagnosis = diagnosis_of(results, entry, without=without)
-    live_results.answer(diagnosis.verdict, results, requests)
+    suspects = results.get(label_request)
+    why_not = live_results.failures(choice, [label_request]).get(label_request.key, "")
+    curves = {request: results[request] for request in curve_requests if request in results}
+    if not curves:
+        draw_answers(answers_so_far(suspects, None, why_not))
+        live_results.draw_placeholder(choice)
+        live_results.progress(choice, requests, results)
+        return
+    diagnosis = diagnosis_of(curves, entry, without=_copied(entry), suspects=suspects)
+    complete = len(curves) == len(curve_requests)
+    state = answers_so_far(suspects, diagnosis if complete else None, why_not)
+    draw_answers(state)
     table = view.depth_table(diagnosis)
     figure = view.layers_figure(diagnosis, choice.layers, choice.batch_text)
     clicked = charts.plot(figure, f"{entry.name}_auc-by-layer", lambda: table, "own-layers", "AuC by layer")
     if clicked:
         _switch_page("curves", entry, unescape(clicked[0]))
     live_results.progress(choice, requests, results)
-    if len(results) == len(requests):  # remarks on a part would be about what is still missing
+    if complete:  # remarks on a part would be about what is still missing
         for remark in view.remarks(diagnosis):
             st.caption(for_markdown(remark))
-        _draw_downloads(diagnosis)
-    _draw_map(choice, results, diagnosis)
-    _draw_references(diagnosis)
-    tabs(help_text("your_network"), table, settings(choice, results) | check.get("provenance", {}))
+        if suspects or why_not:
+            _draw_downloads(entry, curves, suspects)
+    _draw_map(choice, curves, diagnosis)
+    _draw_references(diagnosis, state.opinion if complete else "")
+    tabs(help_text("your_network"), table, settings(choice, curves) | check.get("provenance", {}))
 
 
-def _draw_references(diagnosis: Diagnosis) -> None:
-    """Draw the mean over all layers among those of reference networks, and how sure that comparison is."""
+def _copied(entry: ZooEntry) -> tuple[str, ...]:
+    """Return the reference network that the example is a copy of."""
+    return (open_process.EXAMPLE,) if entry.name == open_process.EXAMPLE_NAME else ()
+
+
+def _draw_references(diagnosis: Diagnosis, opinion: str) -> None:
+    """Draw the second opinion: the mean over all layers among those of reference networks, and how sure that comparison is."""
+    st.markdown(f"#### {SECOND_OPINION}")
     comparison = diagnosis.comparison
+    if opinion:
+        st.markdown(for_markdown(f"{opinion} {diagnosis.second_opinion}"))
     if comparison is None or comparison.place is None:
         return
     table = view.reference_table(comparison)
@@ -78,23 +105,20 @@ def _draw_map(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:
         _switch_page("curves", entry, clicked[0], names.get(clicked[1], ""))
 
 
-def _draw_downloads(diagnosis: Diagnosis) -> None:
+def _draw_downloads(entry: ZooEntry, curves: dict[CurveRequest, CompressionCurve], suspects: Suspects | None) -> None:
     """Draw the buttons of the report, and of other pages with this network."""
+    buttons = ((HTML, "Report (HTML)", ":material/description:"), (JSON, "Numbers (JSON)", ":material/data_object:"))
     with st.container(horizontal=True, vertical_alignment="center"):
-        stem = f"{diagnosis.name}_diagnosis"
-        st.download_button(
-            "Report (HTML)", lambda: diagnosis.html().encode(), f"{stem}.html", "text/html", on_click="ignore",
-            icon=":material/description:", type="primary",
-        )  # fmt: skip
-        st.download_button(
-            "Numbers (JSON)", lambda: diagnosis.json().encode(), f"{stem}.json", "application/json", on_click="ignore",
-            icon=":material/data_object:",
-        )  # fmt: skip
+        for form, title, icon in buttons:
+            st.download_button(
+                title, partial(report_file, curves, entry, suspects, form, _copied(entry)), f"{entry.name}_diagnosis.{form.lower()}",
+                MEDIA_TYPES[form], on_click="ignore", icon=icon, type="primary" if form == HTML else "secondary",
+            )  # fmt: skip
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("See this network on:", width="content")
         for page, (title, icon) in PAGES.items():
             if st.button(title, icon=icon, type="tertiary", key=f"_to_{page}"):
-                _switch_page(page, open_process.opened_networks()[diagnosis.name])
+                _switch_page(page, open_process.opened_networks()[entry.name])
 
 
 def _switch_page(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -> None:

@@ -1,60 +1,91 @@
-"""One network's diagnosis on a card: whether it memorises, where, how sure, and its test accuracy."""
+"""A network's answers as figures on a card, beside the truth where that is known."""
 
 from dataclasses import dataclass
 
-from nmfdiag.diagnosis.comparison_text import OPENINGS, agreement_text, layers_below, range_text
-from nmfdiag.diagnosis.diagnose import Diagnosis
-from nmfdiag.diagnosis.verdict import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
-from nmfdiag.measures.auc_sentences import listed
+from nmfdiag.diagnosis.answer_text import EXPECTED_ERROR, NOT_KNOWN, error_figure, share_figure
+from nmfdiag.diagnosis.answers import LABELS, MEMORISED, MEMORISES, MEMORISING, NOISY, UNKNOWN, WRONG
+from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.text import percent
+from nmfdiag.views.answers import AnswersSoFar
+from nmfdiag.zoo.pool_rows import true_labels
 from nmfdiag.zoo.registry import ZooEntry
 
-ICONS = {
-    MEMORISING: ":material/error:",
-    PARTLY: ":material/rule:",
-    CLEAN: ":material/check_circle:",
-    UNDECIDED: ":material/help:",
-}
-TESTED_HELP = "Of samples that the network has never seen. Nothing above has seen one of them either."
-UNTESTED = "Its test accuracy is not known: it was opened without test samples."
+NAMES = "Wrong labels", "Memorised", EXPECTED_ERROR
+"""Of the figures."""
+CHECK_HELP = (
+    "From true labels and test samples. The estimates have seen neither: they come from the training samples and their given labels alone. "
+    "Memorised is the accuracy on the given labels less that on equally labelled samples that the network has never seen."
+)
+UNTESTED = "The truth is not known here."
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """The sentences of the card.
+class Figure:
+    """An answer as a figure.
 
     Attributes:
-        icon: The answer as an icon.
-        answer: Whether it memorises.
-        where: At which layers.
-        sure: Limits of the answer.
+        name: Of the answer.
+        text: The figure, with its interval.
+        truth: What is true, empty where that is not known.
+        is_right: Whether the answer is right; None where that can't be said.
     """
 
-    icon: str
-    answer: str
-    where: str
-    sure: str
+    name: str
+    text: str
+    truth: str = ""
+    is_right: bool | None = None
 
 
-def verdict(diagnosis: Diagnosis) -> Verdict:
-    """Return the diagnosis in three short sentences."""
-    layer, auc = diagnosis.lowest
-    least = f"least linear at {layer}: AuC {auc}"
-    comparison = diagnosis.comparison
-    if comparison is None or comparison.place is None:
-        reason = comparison.reason if comparison else "It was compared with no reference networks."
-        return Verdict(ICONS[UNDECIDED], "Not compared", f"{least[0].upper()}{least[1:]}.", reason)
-    code, below = finding(comparison.place), layers_below(comparison)
-    location = "At no layer below all references with clean labels"
-    if below:
-        location = f"Below every clean reference at {listed(below, [layer.layer for layer in comparison.layers])}"
-    doubts = [range_text(comparison.place), agreement_text(comparison)]
-    return Verdict(ICONS[code], OPENINGS[code], f"{location}; {least}.", " ".join(filter(None, doubts)))
+@dataclass(frozen=True)
+class Truth:
+    """What is true of a network of the zoo.
+
+    Attributes:
+        wrong: Share of wrong labels among the samples that were scored.
+        memorised: Accuracy on the given labels less that on equally labelled samples that it has never seen.
+        error: Share of test samples that it gets wrong.
+    """
+
+    wrong: float
+    memorised: float
+    error: float
 
 
-def unseen_text(network: ZooEntry) -> str:
-    """Return the test accuracy and its distance below the training accuracy."""
-    tested, gap = network.test_accuracy, network.generalization_error
-    if tested is None:
+def truth_of(network: ZooEntry, suspects: Suspects) -> Truth | None:
+    """Return what is true of a network; None where that is not known, as of a user's.
+
+    Raises:
+        NmfdiagError: If its labels can't be read.
+    """
+    labels = true_labels(network)
+    if labels is None or network.test_accuracy is None:
+        return None
+    wrong = float((suspects.given != labels).mean())
+    memorised = suspects.accuracies["network"] - (1 - wrong) * network.test_accuracy
+    return Truth(wrong, min(1.0, max(0.0, memorised)), 1 - network.test_accuracy)
+
+
+def truth_text(network: ZooEntry) -> str:
+    """Return how a network of the zoo was trained, and its test accuracy."""
+    if network.called or network.test_accuracy is None:
         return UNTESTED
-    gap_text = f", {gap:.2f} below training" if gap is not None and gap >= 0.005 else ""
-    return f"Test accuracy {tested:.2f}{gap_text}."
+    p = network.label_noise
+    labels = f"{percent(p)} random labels" if p else "no random labels"
+    return f"True: {labels}, test accuracy {network.test_accuracy:.2f}."
+
+
+def figures(state: AnswersSoFar, truth: Truth | None) -> tuple[Figure, ...]:
+    """Return the figures of a card: wrong labels, memorised answers, expected error."""
+    if not state.answers:
+        return tuple(Figure(name, NOT_KNOWN) for name in NAMES)
+    labels, memorising, error = state.answers[LABELS], state.answers[MEMORISING], state.error
+    texts = (share_figure(labels), share_figure(memorising), error_figure(error))
+    if truth is None:
+        return tuple(Figure(name, text) for name, text in zip(NAMES, texts, strict=True))
+    truths = (percent(truth.wrong), percent(truth.memorised), f"{truth.error:.2f}")
+    is_right = (
+        None if labels.code == UNKNOWN else (labels.code == WRONG) == (truth.wrong >= NOISY),
+        None if memorising.code == UNKNOWN else (memorising.code == MEMORISES) == (truth.memorised >= MEMORISED),
+        None if error is None else error.low <= truth.error <= error.high,
+    )
+    return tuple(Figure(*parts) for parts in zip(NAMES, texts, truths, is_right, strict=True))

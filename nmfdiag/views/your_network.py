@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 import plotly.graph_objects as go
 
+from nmfdiag.diagnosis.answer_text import dip_name
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.diagnosis.report_figures import profile_figure, reference_figure
@@ -179,7 +180,14 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
         batch: The batches as text, for the title.
     """
     by_method = {diagnosis.method: diagnosis.profile.auc_by_layer(diagnosis.method)}
-    figure = profile_figure(by_method, layers, diagnosis.phases, diagnosis.comparison, colour=OWN_COLOUR.format(1))
+    figure = profile_figure(
+        by_method,
+        layers,
+        diagnosis.phases,
+        diagnosis.comparison,
+        colour=OWN_COLOUR.format(1),
+        dip=dip_name(diagnosis.answers),
+    )
     return figure.update_layout(
         title_text="AuC by layer", title_subtitle_text=f"{batch}; bars are 95 % over classes", margin_t=100
     )

@@ -15,11 +15,13 @@ from torch import nn
 
 import nmfdiag
 from nmfdiag.cli import main
+from nmfdiag.diagnosis.answer_text import error_figure, share_figure
 from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_from_profile, diagnosis_of
 from nmfdiag.diagnosis.schema import SCHEMA, schema
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.compute import compute
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, profile_requests
+from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.zoo.registry import lookup
 
 EVIL = "<script>alert(1)</script>"
@@ -125,15 +127,33 @@ def test_the_comparison_is_in_the_words_the_json_and_the_page(diagnosis: Diagnos
     assert [check["left_out"] for check in record["comparison"]["checks"]] == ["network", "data set"] * 2
     assert any("this network on 10" in sentence for sentence in record["comparison"]["remarks"])
     page = diagnosis.html()
-    for text in ("Beside networks whose labels are known", "references with clean labels", "Rank correlation of AuC"):
+    for text in (
+        "Second opinion: beside networks whose labels are known",
+        "references with clean labels",
+        "Rank correlation of AuC",
+    ):
         assert text in page
+
+
+def test_the_page_has_the_answers_with_what_they_rest_on(diagnosis: Diagnosis) -> None:
+    page, answers = diagnosis.html(), diagnosis.answers
+    assert diagnosis.code == "noisy_labels" and escape(diagnosis.verdict) in page
+    sentences = [text for a in answers.values() for text in (a.text, *a.evidence, *a.limits)]
+    assert len(sentences) > 5 and all(escape(text) in page for text in sentences)
+    assert share_figure(answers["labels"]) in page and error_figure(diagnosis.expected_error) in page
+    assert page.index("Are labels wrong?") < page.index("Does it memorise?") < page.index("Plotly.newPlot(")
+    assert page.index("Plotly.newPlot(") < page.index("Second opinion") and escape(diagnosis.second_opinion) in page
+    assert diagnosis.suspects is not None
+    clean = replace(diagnosis.suspects, noise_rate=NoiseRate(0.0, 0.0, 0.01, 400), accuracies={"network": 1.0, "probe of all layers": 1.0, "moved copies": 1.0})  # fmt: skip
+    generalising = diagnosis_from_profile(diagnosis.profile, {}, suspects=clean)
+    assert generalising.code == "generalises" and "Where does it memorise?" not in generalising.html()
 
 
 def test_without_a_comparison_the_page_says_why() -> None:
     small = diagnosis_from_profile(planted_profile(0.8, n_samples=5), {})
     assert small.verdict.startswith("conv1 is the least linear layer") and validate(small)["comparison"]["places"] == []
     assert "smallest batch here has 5" in small.html() and small.html().count("Plotly.newPlot(") == 3
-    assert "Beside networks" not in replace(small, comparison=None).html() and validate(replace(small, comparison=None))
+    assert "Second opinion" not in replace(small, comparison=None).html() and validate(replace(small, comparison=None))
 
 
 def test_draws_give_every_class_an_error(diagnosis: Diagnosis) -> None:

@@ -138,6 +138,9 @@ def test_the_example_is_checked_diagnosed_reported_and_removed(home: Path, opene
     assert "(1 left out)" in texts(app) and "50 curves: every layer on every class, 10 samples a batch" in texts(app)
     app = settled(click(app, "Diagnose"))
     assert not app.error and len(plots(app)) == 3 and "is the least linear layer" in texts(app)
+    assert ":material/" in app.markdown[0].value and "Second opinion: reference networks" in texts(app)
+    assert all(question in texts(app) for question in ("Are labels wrong?", "Does it memorise?", "Expected error"))
+    assert [expander.label for expander in app.expander if "see" in expander.label] == ["What the answers can't see"]
     assert {"Report (HTML)", "Numbers (JSON)"} < {b.label for b in app.get("download_button")}
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
     app = click(app, f"Remove {EXAMPLE_NAME}")
