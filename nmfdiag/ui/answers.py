@@ -7,7 +7,7 @@ from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.text import for_markdown
 from nmfdiag.views.answers import AnswersSoFar
 
-WIDTH = 320
+WIDTH = 312
 """Of an answer, in pixels."""
 ERROR_TEXT = "Share of new samples with right labels that it is expected to get wrong."
 
