@@ -16,8 +16,14 @@ from open_network import opened
 from recipe import HALVES, JuryNetwork, networks
 
 import nmfdiag
+from nmfdiag.diagnosis.answers import answers, code_of
+from nmfdiag.diagnosis.expected_error import agreement, confirmed_accuracy, expected_error
+from nmfdiag.measures.phases import Phases
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.measured_network import network_to_measure
+
+NO_PHASES = Phases(reason="AuC was not measured")
+"""The jury's answers need none."""
 
 
 def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
@@ -26,7 +32,8 @@ def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
     model, remark = network_to_measure(model, inputs, labels)
     start = time.process_time()
     result = nmfdiag.suspects(model, inputs, labels)
-    rate = result.noise_rate
+    rate, error = result.noise_rate, expected_error(result)
+    answer_by_name = answers(result, error, NO_PHASES)
     return {
         "name": network.name,
         "half": network.half,
@@ -34,6 +41,13 @@ def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
         **{key: float(value) for key, value in truth.items() if not value.ndim},
         "remark": remark,
         "rate": [rate.estimate, rate.low, rate.high, rate.reason],
+        "code": code_of(answer_by_name),
+        "answers": {
+            key: [answer.code, answer.estimate, answer.low, answer.high] for key, answer in answer_by_name.items()
+        },
+        "expected_error": error and [error.estimate, error.low, error.high],
+        "agreement": agreement(result),
+        "confirmed": confirmed_accuracy(result),
         "accuracies": dict(result.accuracies),
         "accuracy_by_layer": result.accuracy_by_layer,
         "layers": list(result.layers),

@@ -1,9 +1,10 @@
 """The three answers on a network, from controls on its own samples: are labels wrong, does it memorise, and where.
 
-1. **labels**: the swap control's noise rate (:mod:`nmfdiag.measures.suspects.noise_rate`). From :data:`NOISY` on labels count as wrong.
+1. **labels**: the swap control's noise rate (:mod:`nmfdiag.measures.suspects.noise_rate`). From
+   :data:`~nmfdiag.measures.suspects.noise_rate.NOISY` on labels count as wrong.
 2. **memorising**: the share of the given labels that the network predicts for no other reason than that it was trained on them. It is its accuracy on
    them less that on equally labelled samples that it has never seen, ``(1 - rate) (1 - expected error)``. From :data:`MEMORISED` on it counts as memorising.
-3. **where**: the layer at which given labels become readable, by the probe of each layer, and the phases by AuC.
+3. **where**: the layer at which given labels become readable, by the probe of each (:mod:`nmfdiag.measures.suspects.probe_depth`), and the phases by AuC.
 
 No reference network takes part.
 """
@@ -11,10 +12,12 @@ No reference network takes part.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nmfdiag.diagnosis.expected_error import ExpectedError
+from nmfdiag.diagnosis.expected_error import MOVED, NETWORK, PROBE, ExpectedError, agreement
 from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.suspects.noise_rate import NOISY
+from nmfdiag.measures.suspects.probe_depth import depth_of
 from nmfdiag.measures.suspects.result import Suspects
-from nmfdiag.text import percent
+from nmfdiag.text import percent, span
 
 LABELS, MEMORISING, WHERE = QUESTIONS = "labels", "memorising", "where"
 """Names of the answers."""
@@ -25,10 +28,22 @@ RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
 AT_A_LAYER, GRADUALLY = "at_a_layer", "gradually"
 """Codes of the answer on where."""
 NOT_MEASURED = "The labels of this network's samples were not measured."
-NOISY = 0.1
-"""Estimated share of wrong labels from which on labels count as wrong."""
 MEMORISED = 0.15
 """Estimated share of memorised answers from which on the network counts as memorising."""
+
+
+LABELS_LIMITS = (
+    "Errors between look-alike classes count in part only: a label swapped at random is easier to tell.",
+    "Where classes overlap, right labels look swapped, too: then the share is too high, though its lower end allows for that.",
+)
+MEMORISING_LIMITS = (
+    "How a network's controls tell its error was learnt from other networks, small ones of images, sounds and tables: elsewhere it may be wrong.",
+    "New samples are taken to be like the training samples.",
+)
+WHERE_LIMITS = (
+    "A probe is linear: what a layer holds in another form it does not see.",
+    "Labels that become readable gradually may be wrong in part: the right ones among them hide the jump of the wrong ones.",
+)
 
 
 @dataclass(frozen=True)
@@ -58,14 +73,15 @@ class Answer:
 def labels_answer(suspects: Suspects) -> Answer:
     """Return whether labels are wrong, and how many."""
     rate = suspects.noise_rate
-    limits = (
-        "Errors between look-alike classes count in part only: a label swapped at random is easier to tell.",
-        "Where classes overlap, right labels look like wrong ones and the share is too high.",
-    )
     if rate.reason or not rate.is_known:
-        return Answer(UNKNOWN, None, None, None, rate.statement, limits=limits)
+        return Answer(UNKNOWN, None, None, None, rate.statement, limits=LABELS_LIMITS)
+    probe = suspects.accuracies[PROBE]
+    evidence = [
+        f"Labels swapped at random show what wrong ones look like: as many as if {percent(rate.estimate)} were wrong do ({rate.n_samples:,} samples).",
+        f"A probe that has not seen a sample's label contradicts {percent(1 - probe)} of the labels.",
+    ]
     code = WRONG if rate.estimate >= NOISY else RIGHT
-    return Answer(code, rate.estimate, rate.low, rate.high, rate.statement, (), limits)
+    return Answer(code, rate.estimate, rate.low, rate.high, rate.statement, tuple(evidence), LABELS_LIMITS)
 
 
 def memorising_answer(suspects: Suspects, error: ExpectedError | None) -> Answer:
@@ -75,33 +91,35 @@ def memorising_answer(suspects: Suspects, error: ExpectedError | None) -> Answer
         suspects: What it says about the labels of its training samples.
         error: Its expected error on new samples.
     """
-    rate, accuracy = suspects.noise_rate, suspects.accuracies["network"]
-    limits = (
-        "The expected error was learnt from other networks' controls: of other kinds of samples it may be wrong.",
-    )
-    if error is None:
+    rate, accuracy = suspects.noise_rate, suspects.accuracies[NETWORK]
+    if error is None or rate.reason:
+        why = rate.reason or "what it predicts was not kept"
         return Answer(
-            UNKNOWN,
-            None,
-            None,
-            None,
-            "Whether it memorises can't be told: how many labels are wrong isn't known.",
-            limits=limits,
+            UNKNOWN, None, None, None, f"Whether it memorises can't be told: {why}.", limits=MEMORISING_LIMITS
         )
     estimate, low, high = (
         min(1.0, max(0.0, accuracy - (1 - wrong) * (1 - share)))
-        for wrong, share in ((rate.estimate, error.estimate), (rate.low, error.low), (rate.high, error.high))
+        for wrong, share in (
+            (rate.estimate, error.estimate),
+            (rate.low, error.low),
+            (max(rate.estimate, rate.swapped_high), error.high),
+        )
     )
+    code = MEMORISES if estimate >= MEMORISED else GENERALISES
     spread = f"{percent(low)} to {percent(high)}"
     text = (
-        f"It memorises: about {percent(estimate)} of the given labels it predicts only since it was trained on them ({spread})."
-        if estimate >= MEMORISED
-        else f"It generalises: at most {percent(high)} of the given labels it predicts only since it was trained on them."
+        f"It memorises: about {percent(estimate)} of the given labels it predicts only because it was trained on them ({spread})."
+        if code == MEMORISES
+        else f"It generalises: about {percent(estimate)} of the given labels it predicts only because it was trained on them ({spread})."
     )
-    evidence = (
-        f"It predicts {percent(accuracy)} of the given labels; on new samples with right labels {percent(1 - error.high)} to {percent(1 - error.low)} are expected.",
-    )
-    return Answer(MEMORISES if estimate >= MEMORISED else GENERALISES, estimate, low, high, text, evidence, limits)
+    evidence = [
+        f"It predicts {percent(accuracy)} of the given labels; a probe of its layers that has not seen a sample's label predicts "
+        f"{percent(suspects.accuracies[PROBE])}, and both predict the same for {percent(agreement(suspects))} of the samples.",
+        f"On new samples with right labels {percent(error.low)} to {percent(error.high)} of its predictions are expected to be wrong.",
+    ]
+    if MOVED in suspects.accuracies:
+        evidence.append(f"Of moved copies of the samples it predicts {percent(suspects.accuracies[MOVED])} as given.")
+    return Answer(code, estimate, low, high, text, tuple(evidence), MEMORISING_LIMITS)
 
 
 def where_answer(suspects: Suspects, phases: Phases) -> Answer:
@@ -111,12 +129,16 @@ def where_answer(suspects: Suspects, phases: Phases) -> Answer:
         suspects: What the network says about the labels of its training samples.
         phases: Phases by AuC.
     """
-    layers = phases.memorisation
-    if not layers:
-        return Answer(UNKNOWN, None, None, None, f"Where it memorises can't be told: {phases.reason}.")
-    names = list(suspects.accuracy_by_layer)
-    estimate = names.index(layers[0]) / len(names) if layers[0] in names else None
-    return Answer(AT_A_LAYER, estimate, None, None, f"By AuC it memorises from {layers[0]} on.")
+    depth = depth_of(suspects)
+    evidence = (
+        f"By AuC it memorises at {span(phases.memorisation)}."
+        if phases.clear
+        else f"No clear phases by AuC: {phases.reason}.",
+    )
+    if not depth.clear:
+        return Answer(UNKNOWN, None, None, None, depth.text, evidence, WHERE_LIMITS)
+    share = depth.layers.index(depth.jump) / len(depth.layers)
+    return Answer(AT_A_LAYER if depth.is_sudden else GRADUALLY, share, None, None, depth.text, evidence, WHERE_LIMITS)
 
 
 def answers(suspects: Suspects | None, error: ExpectedError | None, phases: Phases) -> dict[str, Answer]:
@@ -141,13 +163,18 @@ def code_of(answer_by_name: Mapping[str, Answer]) -> str:
 def headline(answer_by_name: Mapping[str, Answer], error: ExpectedError | None) -> str:
     """Return the one sentence above the answers."""
     labels, memorising = answer_by_name[LABELS], answer_by_name[MEMORISING]
-    if labels.code == UNKNOWN or memorising.code == UNKNOWN or error is None:
+    expected = (
+        f"expected error {error.low:.2f} to {error.high:.2f}" if error else "its error on new samples can't be told"
+    )
+    if labels.code == UNKNOWN:
         return f"Can't tell. {labels.text}"
-    expected = f"expected error {error.low:.2f} to {error.high:.2f}"
+    fitted, share = memorising.code == MEMORISES, labels.estimate or 0.0
     if labels.code == WRONG:
-        fitted = "has fitted them" if memorising.code == MEMORISES else "has not memorised them"
-        return f"At least {percent(labels.low or 0.0)} of the labels look wrong, and the network {fitted}; {expected}."
-    opening = f"No sign of wrong labels (at most {percent(labels.high or 0.0)})"
-    if memorising.code == MEMORISES:
+        some = f"At least {percent(labels.low)}" if labels.low else f"About {percent(share)}"
+        return (
+            f"{some} of the labels look wrong, and the network has {'' if fitted else 'not '}fitted them; {expected}."
+        )
+    opening = f"Few labels look wrong (about {percent(share)})" if share else "No sign of wrong labels"
+    if fitted:
         return f"{opening}; it generalises less than its training accuracy says: {expected}."
-    return f"{opening}; it generalises: {expected}."
+    return f"{opening}; {'it generalises: ' if memorising.code == GENERALISES else ''}{expected}."

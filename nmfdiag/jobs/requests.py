@@ -19,7 +19,7 @@ from nmfdiag.measures.support.cover import CHANNELS, ROWS
 from nmfdiag.version import __version__
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
-SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA = 3, 1, 6
+SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA = 3, 1, 7
 """Version of the code's answers, of curves and timings, of supports and of suspects: raise it when the same request gets another answer."""
 MULTI_CLASS = -1
 """``class_idx`` of a batch of all classes."""

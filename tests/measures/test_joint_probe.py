@@ -1,5 +1,7 @@
 """The probe of all layers together: exactly what refits without each sample would say, on features averaged over moved copies."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -136,16 +138,22 @@ def test_errors_of_one_kind_are_counted_by_the_samples_that_are_surely_of_a_clas
     n_wrong, n_sure = noise_rate.sure_and_wrong(log_probabilities, labels, 0.1)
     assert n_wrong / n_sure == pytest.approx(0.2, abs=0.05) and n_sure == pytest.approx(400, abs=4)
     swap = noise_rate.swap_control(log_probabilities, labels, np.bincount(labels)).rate()
-    rate = noise_rate.bounded_rate(swap, log_probabilities, log_probabilities, labels, 0.0)
+    probes: dict[str, Any] = dict.fromkeys(("first", "inputs", "probed"), log_probabilities)
+    rate = noise_rate.bounded_rate(swap, labels, **probes, contradicted=0.2)
     assert swap.high < 0.1 and rate.estimate == pytest.approx(0.2, abs=0.05)
-    assert noise_rate.bounded_rate(swap, log_probabilities, log_probabilities, labels, 0.6).low == 0.6
-    clean_rate = noise_rate.bounded_rate(
-        noise_rate.swap_control(log_probabilities, true, np.bincount(true)).rate(),
-        log_probabilities,
-        log_probabilities,
-        true,
-        0.0,
+    assert (
+        0.1 < rate.low < rate.estimate and noise_rate.one_way_errors(log_probabilities, labels, 0.1).standard_errors > 5
     )
+    overlapping = np.where(
+        random.random(4000) < 0.1, (true + 1) % 4, np.where(random.random(4000) < 0.1, (true - 1) % 4, true)
+    )
+    assert (
+        noise_rate.one_way_errors(log_probabilities, overlapping, 0.3).standard_errors < noise_rate.ONE_WAY
+    )  # as many come back
+    assert noise_rate.bounded_rate(swap, labels, **probes, contradicted=0.6).high > 0.6
+    assert noise_rate.bounded_rate(swap, labels, **probes, contradicted=0.2, least=0.6).low == 0.6
+    clean_swap = noise_rate.swap_control(log_probabilities, true, np.bincount(true)).rate()
+    clean_rate = noise_rate.bounded_rate(clean_swap, true, **probes, contradicted=0.0)
     assert clean_rate.estimate == 0 and clean_rate.high < 0.02
 
 

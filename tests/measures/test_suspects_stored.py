@@ -31,7 +31,7 @@ def test_they_survive_json(suspects: Suspects) -> None:
             continue
         if isinstance(value, np.ndarray):
             assert np.array_equal(value, copied_value) and value.dtype == copied_value.dtype, entry.name
-        elif entry.name in ("components", "against_by_layer"):
+        elif entry.name in ("components", "against_by_layer", "predicted"):
             assert list(value) == list(copied_value)
             assert all(np.array_equal(value[name], copied_value[name]) for name in value)
         else:

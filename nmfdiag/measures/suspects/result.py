@@ -65,8 +65,9 @@ class Suspects:
         file_names: Paths of the samples (n,), where they are known.
         remarks: What can't be said, or only with care.
         provenance: What it was computed with.
-        accuracies: On the given labels: of the ``network``, of the leave-one-out ``probe of all layers``, and of the network on ``moved copies``
-            where they fit the samples.
+        accuracies: On the given labels: of the ``network``, of the leave-one-out ``probe of all layers``, of a linear one ``of the inputs``
+            (``probe of the inputs``), and of the network on ``moved copies`` where they fit the samples.
+        predicted: Labels (n,) that the ``network`` and the leave-one-out ``probe of all layers`` predict.
     """
 
     given: np.ndarray
@@ -85,6 +86,7 @@ class Suspects:
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     accuracies: Mapping[str, float] = field(default_factory=dict)
+    predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
     _precision: PrecisionTable | None = field(default=None, repr=False)
     _sketch: np.ndarray | None = field(default=None, repr=False)
 
@@ -217,7 +219,8 @@ class Suspects:
         return {
             "schema": "nmfdiag-suspects-1",
             "noise_rate": {
-                "estimate": rate.estimate, "low": rate.low, "high": rate.high, "contradicted": rate.contradicted, "n_samples": rate.n_samples,
+                "estimate": rate.estimate, "low": rate.low, "high": rate.high, "contradicted": rate.contradicted,
+                "swapped_high": rate.swapped_high, "n_samples": rate.n_samples,
                 "statement": rate.statement,
             },
             "layers": list(self.layers),

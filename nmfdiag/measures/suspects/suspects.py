@@ -12,7 +12,7 @@ twice: the score is the mean of their ranks. No true label is used anywhere.
 import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import cache
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,8 @@ from nmfdiag.factorize.progress import Progress
 from nmfdiag.measures.placement import inputs_on, model_on
 from nmfdiag.measures.suspects.features import LayerFeatures, strided
 from nmfdiag.measures.suspects.history import TrainingHistory, history_ranks
-from nmfdiag.measures.suspects.joint_scores import (
-    joint_scores,
-    leave_one_out_log_probabilities,
-    log_probabilities,
-    ranks,
-)
+from nmfdiag.measures.suspects.input_probe import input_log_probabilities
+from nmfdiag.measures.suspects.joint_scores import joint_scores, leave_one_out_log_probabilities, ranks
 from nmfdiag.measures.suspects.moved_copies import mirror_fits, moves_of, with_mirror
 from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
 from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, bounded_rate, swap_control
@@ -57,9 +53,6 @@ FEW_IN_CLASS, MANY_IN_CLASS = 5, 50
 """Samples of a class below which its scores say little, and below which the probe finds less (AUROC .74 at 25 samples per class of CIFAR-10)."""
 CALIBRATION_SAMPLES = 5000
 """Samples that a probe's temperature is fitted on at most."""
-COMPONENTS_OF_INPUT, SAMPLES_PER_COMPONENT = 64, 10
-"""Principal components of the inputs, and samples per component: the noise rate is read from them where no first layer can be read, since it has no
-places, already separates the labels or was not asked."""
 WEIGHTS = {"probe": 3.0, "shift": 0.5}
 """Weight of a component's ranks in the score; 1 where none is given. The probe of all views carries most: with the shift beside it AUROC is .001 to .002
 higher on photographs with look-alike errors, and .002 to .010 lower elsewhere."""
@@ -148,7 +141,7 @@ def suspects(
 
     report(0.0, "features of all layers")
     moments: dict[str, Moments] = {}
-    losses, n_predicted = torch.empty(n), 0
+    losses, predicted = torch.empty(n), torch.empty(n, dtype=torch.long)
     for batch in features:
         given_labels = labels[batch.rows]
         for name, z in batch.by_layer.items():
@@ -156,13 +149,14 @@ def suspects(
             moments.setdefault(name, Moments(n_classes)).add(linear, given_labels)
         logits = batch.logits.cpu()
         losses[batch.rows] = _loss(logits, given_labels)
-        n_predicted += int((logits.argmax(1) == given_labels).sum())
+        predicted[batch.rows] = logits.argmax(1)
         report(0.3 * batch.rows.stop / n, "features of all layers")
         n_outputs = batch.logits.shape[1]
     probes = {name: moments[name].fit() for name in features.layers if name in moments and moments[name].count == n}
     remarks += [f"{name} is left out: not all samples reach it." for name in features.layers if name not in probes]
     if bool(losses.isnan().any()):
         raise NmfdiagError("The network's logits are NaN or infinite: it tells nothing of these samples.")
+    n_predicted = int((predicted == labels).sum())
     if n_predicted < FEW_PREDICTED * n:
         remarks.append(
             f"The network predicts {n_predicted / n:.0%} of the labels as given: if it was trained on them, check their order, their numbers and how the "
@@ -182,11 +176,14 @@ def suspects(
     views.compute(lambda share, task: report(0.4 + 0.3 * share, task))
     step = max(-(-n // MOST_SAMPLES), -(-n * n_classes // MOST_PROBABILITIES))
     sampled_views, sampled_labels = views.sampled(torch.arange(n)[::step]), labels[::step]
-    if first_layers := _first_layers(features, agreement, unseparated):
-        first_features = sampled_views[:, views.columns(first_layers)]
-        log_p = leave_one_out_log_probabilities(first_features, sampled_labels, n_classes)
-    else:
-        log_p = _input_log_probabilities(inputs[::step], sampled_labels, counts)
+
+    @cache
+    def sampled_log_probabilities(layer_names: tuple[str, ...]) -> np.ndarray:
+        return leave_one_out_log_probabilities(sampled_views[:, views.columns(layer_names)], sampled_labels, n_classes)
+
+    input_log_p = input_log_probabilities(inputs[::step], sampled_labels, n_classes)
+    first_layers = _first_layers(features, agreement, unseparated)
+    log_p = sampled_log_probabilities(tuple(first_layers)) if first_layers else input_log_p
     control = swap_control(log_p, sampled_labels.numpy(), counts.numpy())
     swap_rate = control.rate()
     most_named = SEPARATED * (1 - swap_rate.estimate)
@@ -228,9 +225,15 @@ def suspects(
         noise_rate = NoiseRate(0.0, 0.0, 1.0, n, reason)
     else:
         n_certain = sum(len(rows) - int(labels[rows].bincount().max()) for rows in repeated_rows)
-        joint_log_p = leave_one_out_log_probabilities(sampled_views, sampled_labels, n_classes)
-        noise_rate = bounded_rate(swap_rate, log_p, joint_log_p, sampled_labels.numpy(), n_certain / n)
-        noise_rate = replace(noise_rate, contradicted=float((joint.margin > 0).mean()))
+        noise_rate = bounded_rate(
+            swap_rate,
+            sampled_labels.numpy(),
+            first=log_p,
+            inputs=input_log_p,
+            probed=sampled_log_probabilities(tuple(layers_probed)),
+            contradicted=float((joint.margin > 0).mean()),
+            least=n_certain / n,
+        )
     report(1.0, "done")
     return Suspects(
         given=labels.numpy(),
@@ -258,7 +261,12 @@ def suspects(
         accuracies={
             "network": n_predicted / n,
             "probe of all layers": float((joint.margin < 0).mean()),
+            "probe of the inputs": float((input_log_p.argmax(1) == sampled_labels.numpy()).mean()),
             **({"moved copies": joint.moved_accuracy} if moves else {}),
+        },
+        predicted={
+            "network": predicted.numpy(),
+            "probe of all layers": np.where(joint.margin < 0, labels.numpy(), joint.suggested),
         },
         _precision=control.precision_table(noise_rate.estimate),
         _sketch=joint.sketch,
@@ -343,23 +351,6 @@ def _first_layers(features: LayerFeatures, agreement: Mapping[str, float], unsep
         return []
     limit = agreement[first] + REMEMBERED * (1 - agreement[first])
     return list(takewhile(lambda name: agreement[name] <= limit, unseparated))
-
-
-def _input_log_probabilities(inputs: Tensor, labels: Tensor, counts: Tensor) -> np.ndarray:
-    """Return ``log P`` (m, K) of a linear probe on principal components of the inputs."""
-    z = _principal_components(inputs, min(COMPONENTS_OF_INPUT, max(1, len(labels) // SAMPLES_PER_COMPONENT)))
-    moments = Moments(len(counts))
-    moments.add(z, labels)
-    return log_probabilities(moments.fit().values(z, labels), labels)
-
-
-def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
-    from sklearn.decomposition import PCA
-
-    flat = inputs.flatten(1).cpu().double().numpy()
-    n_components = min(n_components, *flat.shape)
-    with np.errstate(divide="ignore", invalid="ignore"):  # all samples are the same
-        return torch.from_numpy(PCA(n_components, svd_solver="auto", random_state=SEED).fit_transform(flat))
 
 
 def _duplicates(inputs: Tensor, labels: Tensor) -> list[list[int]]:
