@@ -93,9 +93,9 @@ def memorising_answer(suspects: Suspects, error: ExpectedError | None) -> Answer
     """
     rate, accuracy = suspects.noise_rate, suspects.accuracies[NETWORK]
     if error is None or rate.reason:
-        why = rate.reason or "what it predicts was not kept"
+        reason = rate.reason or "what it predicts was not kept"
         return Answer(
-            UNKNOWN, None, None, None, f"Whether it memorises can't be told: {why}.", limits=MEMORISING_LIMITS
+            UNKNOWN, None, None, None, f"Whether it memorises can't be told: {reason}.", limits=MEMORISING_LIMITS
         )
     estimate, low, high = (
         min(1.0, max(0.0, accuracy - (1 - wrong) * (1 - share)))
@@ -170,9 +170,9 @@ def headline(answer_by_name: Mapping[str, Answer], error: ExpectedError | None) 
         return f"Can't tell. {labels.text}"
     fitted, share = memorising.code == MEMORISES, labels.estimate or 0.0
     if labels.code == WRONG:
-        some = f"At least {percent(labels.low)}" if labels.low else f"About {percent(share)}"
+        amount = f"At least {percent(labels.low)}" if labels.low else f"About {percent(share)}"
         return (
-            f"{some} of the labels look wrong, and the network has {'' if fitted else 'not '}fitted them; {expected}."
+            f"{amount} of the labels look wrong, and the network has {'' if fitted else 'not '}fitted them; {expected}."
         )
     opening = f"Few labels look wrong (about {percent(share)})" if share else "No sign of wrong labels"
     if fitted:

@@ -239,7 +239,7 @@ def diagnose(
     profile = layer_profile(
         model, inputs, labels, on_progress=lambda share, task: on_progress(PROFILE_SHARE * share, task), **options
     )
-    scored, why_not = scored_labels(
+    scored, remark_on_labels = scored_labels(
         model,
         inputs,
         labels,
@@ -263,7 +263,7 @@ def diagnose(
         without=without,
         class_names=class_names,
         title=title,
-        remarks=[*filter(None, [remark, why_not])],
+        remarks=[*filter(None, [remark, remark_on_labels])],
         suspects=scored,
     )
 
