@@ -131,9 +131,7 @@ def where_answer(suspects: Suspects, phases: Phases) -> Answer:
     """
     depth = depth_of(suspects)
     evidence = (
-        f"By AuC it memorises at {span(phases.memorisation)}."
-        if phases.clear
-        else f"No clear phases by AuC: {phases.reason}.",
+        f"AuC dips at {span(phases.memorisation)}." if phases.clear else f"No clear phases by AuC: {phases.reason}.",
     )
     if not depth.clear:
         return Answer(UNKNOWN, None, None, None, depth.text, evidence, WHERE_LIMITS)

@@ -23,6 +23,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
+from nmfdiag.measures.suspects.probe_depth import depth_of
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.networks.architectures import kind_of_architecture
 from nmfdiag.provenance import provenance
@@ -176,7 +177,8 @@ class Diagnosis:
         """
         from nmfdiag.diagnosis.report import report_html
 
-        return report_html(self.to_dict(), self.profile, self.comparison, self.class_names, suspects)
+        depth = depth_of(self.suspects) if self.suspects else None
+        return report_html(self.to_dict(), self.profile, self.comparison, self.class_names, suspects, depth)
 
     def to_json(self, path: str | Path) -> None:
         """Write :meth:`to_dict` to a file."""

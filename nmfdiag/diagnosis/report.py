@@ -26,7 +26,10 @@ from nmfdiag.diagnosis.remarks import error_bar_text
 from nmfdiag.diagnosis.report_figures import classes_figure, curves_figure, profile_figure, reference_figure
 from nmfdiag.diagnosis.suspects_section import SuspectsSection
 from nmfdiag.measures.layer_profile import LayerProfile
+from nmfdiag.measures.suspects.probe_depth import ProbeDepth
+from nmfdiag.plots.probe_depth import probe_depth_figure
 from nmfdiag.text import span
+from nmfdiag.zoo.registry import UNKNOWN as UNKNOWN_NOISE
 
 MOST_ROWS, MOST_SENTENCES = 60, 3
 """Rows of the table of classes, and sentences on classes, at most."""
@@ -40,6 +43,7 @@ def report_html(
     comparison: Comparison | None = None,
     class_names: Sequence[str] = (),
     suspects: SuspectsSection | None = None,
+    depth: ProbeDepth | None = None,
 ) -> str:
     """Return the whole document.
 
@@ -49,6 +53,7 @@ def report_html(
         comparison: Its comparison with reference networks.
         class_names: Names by class, if known.
         suspects: Its section on samples whose label looks wrong; None for a report without one.
+        depth: Where the given labels become readable; None where that was not measured.
 
     Returns:
         HTML that includes the plots, their script, style and data.
@@ -72,6 +77,7 @@ def report_html(
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     answer_by_name = {key: Answer(**answer) for key, answer in record["answers"].items()}
+    layers_plot = profile_figure(by_method, layers, phases, comparison, dip=dip_name(answer_by_name))
     error = ExpectedError(**record["expected_error"]) if record["expected_error"] else None
     has_answers = any(answer.text != NOT_MEASURED for answer in answer_by_name.values())
     return environment.get_template("report.html.j2").render(
@@ -84,7 +90,7 @@ def report_html(
         name=name,
         plotly_script=get_plotlyjs(),
         numeric_columns=_numeric_columns,
-        profile_plot=_plot_html(profile_figure(by_method, layers, phases, comparison, dip=dip_name(answer_by_name))),
+        profile_plot=_plot_html(probe_depth_figure(layers_plot, {UNKNOWN_NOISE: depth}, layers) if depth else layers_plot),
         phases=f"Phases by the paper's reading, {spans}. They are named after the shape of the curve, in a network that generalises, too." if spans else f"No clear phases: {phases.reason}.",
         layers_beside=layers_text(compared) if compared else "",
         reference_plot=_plot_html(reference_figure(compared, name)) if compared else "",

@@ -59,21 +59,21 @@ def test_zoo_networks_are_told_right(name: str, code: str) -> None:
 
 def planted(predicted: list[int], probe: list[int], rate: NoiseRate) -> Suspects:
     """Return suspects of ten samples with the labels 0, 1, 0, 1 ... and planted predictions."""
-    given, n = np.arange(10) % 2, 10
+    labels, n = np.arange(10) % 2, 10
     network, probed = np.array(predicted), np.array(probe)
     return Suspects(
-        given, np.zeros(n), 1 - given, np.ones(n), np.zeros(n, int), {}, rate, ("a",), np.arange(n),
+        labels, np.zeros(n), 1 - labels, np.ones(n), np.zeros(n, int), {}, rate, ("a",), np.arange(n),
         against_by_layer={name: np.where(np.arange(n) < share, -1.0, 1.0) for name, share in (("a", 6), ("b", 8), ("c", 10))},
-        accuracies={NETWORK: float((network == given).mean()), PROBE: float((probed == given).mean()), "probe of the inputs": 0.5},
+        accuracies={NETWORK: float((network == labels).mean()), PROBE: float((probed == labels).mean()), "probe of the inputs": 0.5},
         predicted={NETWORK: network, PROBE: probed},
     )  # fmt: skip
 
 
 def test_the_controls_of_the_error() -> None:
-    given = [0, 1] * 5
-    suspects = planted(given, [0, 1] * 4 + [1, 0], NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.05))
+    right = [0, 1] * 5
+    suspects = planted(right, [0, 1] * 4 + [1, 0], NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.05))
     assert agreement(suspects) == 0.8 and confirmed_accuracy(suspects) == 1
-    unfitted = planted([0, 0] * 5, given, suspects.noise_rate)
+    unfitted = planted([0, 0] * 5, right, suspects.noise_rate)
     assert agreement(unfitted) == 0.5 == confirmed_accuracy(unfitted)
     worse, better = expected_error(unfitted), expected_error(suspects)
     assert worse is not None and better is not None and worse.estimate > better.estimate
@@ -82,7 +82,7 @@ def test_the_controls_of_the_error() -> None:
 
 
 def test_each_strength_of_evidence_has_its_words() -> None:
-    given = [0, 1] * 5
+    right = [0, 1] * 5
     small, large = ExpectedError(0.02, 0.01, 0.05), ExpectedError(0.4, 0.3, 0.5)
     clean = NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.03)
     rates = {
@@ -94,38 +94,38 @@ def test_each_strength_of_evidence_has_its_words() -> None:
         "not told": NoiseRate(0.0, 0.0, 1.0, 10, "most classes have fewer than 5 samples"),
     }
 
-    def words(rate: str, error: ExpectedError | None, predicted: list[int] = given) -> tuple[str, str]:
-        by_name = a.answers(planted(predicted, given, rates[rate]), error, NO_PHASES)
+    def code_and_sentence(rate: str, error: ExpectedError | None, predicted: list[int] = right) -> tuple[str, str]:
+        by_name = a.answers(planted(predicted, right, rates[rate]), error, NO_PHASES)
         return a.code_of(by_name), a.headline(by_name, error)
 
-    assert words("clean", small) == (
+    assert code_and_sentence("clean", small) == (
         a.GENERALISES,
         "No sign of wrong labels; it generalises: expected error 0.01 to 0.05.",
     )
-    code, sentence = words("clean", large)
+    code, sentence = code_and_sentence("clean", large)
     assert (
         code == a.MEMORISES
         and "generalises less than its training accuracy says: expected error 0.30 to 0.50" in sentence
     )
-    assert words("few", small)[1].startswith("Few labels look wrong (about 5.0 %); it generalises")
-    code, sentence = words("many", large)
+    assert code_and_sentence("few", small)[1].startswith("Few labels look wrong (about 5.0 %); it generalises")
+    code, sentence = code_and_sentence("many", large)
     assert code == a.NOISY_LABELS and sentence.startswith(
         "At least 27 % of the labels look wrong, and the network has fitted them"
     )
-    assert "has not fitted them" in words("many", small, [0, 1] * 3 + [1, 0] * 2)[1]
-    assert words("unclear", large)[1].startswith("About 20 % of the labels look wrong")
+    assert "has not fitted them" in code_and_sentence("many", small, [0, 1] * 3 + [1, 0] * 2)[1]
+    assert code_and_sentence("unclear", large)[1].startswith("About 20 % of the labels look wrong")
     for rate in ("unknown", "not told"):
-        code, sentence = words(rate, small)
+        code, sentence = code_and_sentence(rate, small)
         assert code == a.INCONCLUSIVE and sentence.startswith("Can't tell.")
-    assert words("clean", None)[0] == a.INCONCLUSIVE
+    assert code_and_sentence("clean", None)[0] == a.INCONCLUSIVE
     assert a.code_of(a.answers(None, None, NO_PHASES)) == a.INCONCLUSIVE
 
 
 def test_where_has_the_layer_and_what_auc_says() -> None:
     suspects = planted([0, 1] * 5, [0, 1] * 5, NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.03))
-    where = a.where_answer(suspects, Phases(("a",), ("b",), ("c",)))
-    assert (where.code, where.estimate) == (a.AT_A_LAYER, pytest.approx(1 / 3)) and "at b" in where.text
-    assert where.evidence == ("By AuC it memorises at b.",)
+    answer = a.where_answer(suspects, Phases(("a",), ("b",), ("c",)))
+    assert (answer.code, answer.estimate) == (a.AT_A_LAYER, pytest.approx(1 / 3)) and "at b" in answer.text
+    assert answer.evidence == ("AuC dips at b.",)
     gradual = replace(
         suspects,
         against_by_layer={

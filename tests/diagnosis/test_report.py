@@ -144,7 +144,12 @@ def test_the_page_has_the_answers_with_what_they_rest_on(diagnosis: Diagnosis) -
     assert page.index("Are labels wrong?") < page.index("Does it memorise?") < page.index("Plotly.newPlot(")
     assert page.index("Plotly.newPlot(") < page.index("Second opinion") and escape(diagnosis.second_opinion) in page
     assert diagnosis.suspects is not None
-    clean = replace(diagnosis.suspects, noise_rate=NoiseRate(0.0, 0.0, 0.01, 400), accuracies={"network": 1.0, "probe of all layers": 1.0, "moved copies": 1.0})  # fmt: skip
+    clean = replace(
+        diagnosis.suspects,
+        noise_rate=NoiseRate(0.0, 0.0, 0.01, 400, swapped_high=0.01),
+        accuracies=dict.fromkeys(diagnosis.suspects.accuracies, 1.0),
+        predicted=dict.fromkeys(diagnosis.suspects.predicted, diagnosis.suspects.given),
+    )
     generalising = diagnosis_from_profile(diagnosis.profile, {}, suspects=clean)
     assert generalising.code == "generalises" and "Where does it memorise?" not in generalising.html()
 

@@ -183,9 +183,9 @@ def one_way_errors(log_probabilities: np.ndarray, labels: np.ndarray, share: flo
     classes, given_labels = classes[wrong_rows], given_labels[wrong_rows]
     pairs = np.stack([np.minimum(classes, given_labels), np.maximum(classes, given_labels)])
     _, pair = np.unique(pairs, axis=1, return_inverse=True)
-    there, back = np.bincount(pair, classes < given_labels), np.bincount(pair, classes > given_labels)
-    total = there + back
-    differences = float(np.abs(there - back).sum())
+    forward, backward = np.bincount(pair, classes < given_labels), np.bincount(pair, classes > given_labels)
+    total = forward + backward
+    differences = float(np.abs(forward - backward).sum())
     expected = sum(_mean_difference(int(n)) for n in total)
     spread = np.sqrt(max(1.0, HALF_NORMAL_VARIANCE * total.sum()))
     one_way, wrong = differences / n_sure, float(total.sum()) / n_sure
