@@ -17,6 +17,7 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sample_review import SAMPLE, Review, draw_review, marks_of, select_sample
 from nmfdiag.ui.sidebar import sidebar
+from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.ui.widgets import column_formats, select_one
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
@@ -62,6 +63,7 @@ def draw() -> None:
         st.markdown(for_markdown(text))
     for remark in suspects.remarks:
         st.caption(for_markdown(remark))
+    trust_link()
     with st.container(horizontal=True, vertical_alignment="bottom"):
         classes = options_of((tables.ALL_CLASSES,), [entry.class_names[c] for c in entry.classes])
         option = select_one("given class", list(classes), "given")

@@ -25,6 +25,7 @@ PAGES = {
     "suspects": [f"/suspects?{LIGHT}"],
     "stopping": ["/stopping"],
     "evidence": ["/evidence"],
+    "trust": ["/trust"],
     "generalization": ["/generalization"],
     "ablation": [f"/ablation?{LIGHT}"],
     "batches": [f"/batches?{LIGHT}&families=digits+mlp"],

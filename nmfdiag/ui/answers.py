@@ -5,6 +5,7 @@ import streamlit as st
 from nmfdiag.diagnosis.answer_text import EXPECTED_ERROR, QUESTION_TEXTS, error_figure, share_figure
 from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.text import for_markdown
+from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar
 
 WIDTH = 312
@@ -26,6 +27,7 @@ def draw_answers(state: AnswersSoFar) -> None:
     if limits:
         with st.expander("What the answers can't see", icon=":material/visibility_off:"):
             st.markdown("\n".join(f"- *{question}* {for_markdown(limit)}" for question, limit in limits))
+    trust_link()
 
 
 def _draw_block(title: str, text: str, evidence: tuple[str, ...] = ()) -> None:

@@ -42,6 +42,7 @@ def pages() -> dict[str, list]:
         ],
         "Evidence": [
             st.Page("pages/evidence.py", title="Evidence", icon=":material/fact_check:"),
+            st.Page("pages/trust.py", title="How far to trust it", icon=":material/verified:"),
             st.Page("pages/generalization.py", title="Generalisation", icon=":material/scatter_plot:"),
             st.Page("pages/ablation.py", title="Ablation", icon=":material/content_cut:"),
             st.Page("pages/batches.py", title="Single vs multi-class", icon=":material/grid_view:"),

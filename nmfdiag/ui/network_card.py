@@ -10,6 +10,7 @@ from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
 from nmfdiag.text import for_markdown
+from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar, answers_so_far
 from nmfdiag.views.selection import Choice
 from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, truth_of, truth_text
@@ -49,6 +50,8 @@ def draw_cards(choice: Choice, requests: Sequence[CurveRequest], results: Result
             truth = truth_of(network, suspects) if suspects else None
             _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}")
     st.caption(BASIS)
+    if not choice.place:  # once for two networks side by side
+        trust_link()
 
 
 def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Figure], key: str) -> None:

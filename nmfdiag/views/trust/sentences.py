@@ -1,0 +1,130 @@
+"""Sentences of the page *How far can you trust this?*"""
+
+import pandas as pd
+
+from nmfdiag.diagnosis.answers import MEMORISED, MEMORISES, NOISY_LABELS
+from nmfdiag.evidence.jury_records import DEVELOPMENT, HALVES
+from nmfdiag.evidence.suspects_records import LOOK_ALIKE
+from nmfdiag.text import join, percent, plural
+from nmfdiag.views.help_text import help_text
+from nmfdiag.views.trust.counts import (
+    FIFTH,
+    NOISY_FROM,
+    QUANTITIES,
+    RIGHT_UP_TO,
+    ROUNDING,
+    Agreement,
+    Quantity,
+    agreement,
+    calibration,
+    memorising_right,
+    reliability,
+)
+
+NOTHING = "No network of the jury is recorded here yet. `benchmarks/jury` trains and measures them."
+RARE, USUAL = 1 / 3, 0.8
+"""Shares of look-alike errors seen, below which they are hardly seen, and from which on as others are."""
+OPTIMISTIC = "Thresholds were chosen on these networks, so expect it to be right less often on yours. The judged half says how often."
+BRACKETS = "In brackets: how many of how many, and the exact 95 % interval."
+
+
+def subject(table: pd.DataFrame, half: str) -> str:
+    """Return which networks are shown."""
+    sizes = f"{table['n'].min():,} to {table['n'].max():,} training samples"
+    datasets, architectures = table["dataset"].nunique(), table["arch"].nunique()
+    return (
+        f"{half} half · {plural(len(table), 'network')} · {plural(datasets, 'data set')} · "
+        f"{plural(architectures, 'architecture')} · {sizes}"
+    )
+
+
+def trust_answer(table: pd.DataFrame, half: str) -> str:
+    """Return how often wrong labels are told right, with counts and intervals."""
+    counts = reliability(table)
+    owner = "that thresholds were chosen on" if half == DEVELOPMENT else "that no threshold was chosen on"
+    parts = [
+        f"calls {counts.noisy.text} of those with at least {_per_cent(NOISY_FROM)} wrong labels noisy",
+        f"finds few or no wrong labels in {counts.right.text} of those with at most {_per_cent(RIGHT_UP_TO)}",
+    ]
+    answers = [part for part, total in zip(parts, (counts.noisy.total, counts.right.total), strict=True) if total]
+    opening = f"Of {plural(len(table), 'network')} {owner}, "
+    told_right = f"nmfdiag {join(answers)}; " if answers else ""
+    return f"{opening}{told_right}it can't tell for {counts.unknown.text}."
+
+
+def _per_cent(share: float) -> str:
+    return f"{100 * share:.0f} %"
+
+
+def figures_text(table: pd.DataFrame) -> str:
+    """Return how often p = 0.2 is called noisy, the interval of wrong labels holds the truth, and how far the expected error is off; empty where nothing is known."""
+    noise, error = (agreement(calibration(table, QUANTITIES[name])) for name in ("wrong labels", "expected error"))
+    sentences, fifth = [], reliability(table).fifth
+    if fifth.total:
+        sentences.append(f"With p = {FIFTH:g} it calls {fifth.text} noisy.")
+    if noise.held.total:
+        sentences.append(f"The interval of the share of wrong labels holds the truth for {noise.held.text}.")
+    if error.held.total:
+        sentences.append(f"The expected error is {_off(error)}; its interval holds the truth for {error.held.text}.")
+    return " ".join(sentences)
+
+
+def _off(result: Agreement) -> str:
+    rank = "" if result.rank.r is None else f" (rank correlation {result.rank.r:.2f})"
+    return f"{result.mean_error:.2f} off on average{rank}"
+
+
+def weakness_text(table: pd.DataFrame) -> str:
+    """Return how often errors between look-alike classes are seen; empty where there are none."""
+    look_alike = reliability(table).look_alike
+    if not look_alike.total:
+        return ""
+    visibility = (
+        "are hardly seen"
+        if look_alike.share < RARE
+        else "are often missed"
+        if look_alike.share < USUAL
+        else "are seen here, though elsewhere they may be missed"
+    )
+    opening = f"**Errors between look-alike classes {visibility}**: called noisy are {look_alike.text} of the networks with at least {_per_cent(FIFTH)} of them."
+    is_missed = (table["kind"] == LOOK_ALIKE) & (table["p"] > FIFTH - ROUNDING) & (table["code"] != NOISY_LABELS)
+    n_missed, n_memorising = int(is_missed.sum()), int((table["code"][is_missed] == MEMORISES).sum())
+    if not n_missed:
+        return opening
+    return f"{opening} Where they are missed, the labels look right; of the {n_missed} missed, {n_memorising} are said to memorise."
+
+
+def memorising_text(table: pd.DataFrame) -> str:
+    """Return how often the answer on memorising is right, and that the answer on where is not judged."""
+    right = memorising_right(table)
+    answer = (
+        f"Whether at least {percent(MEMORISED)} of a network's answers are memorised is told right for {right.text}. "
+        if right.total
+        else ""
+    )
+    return f"{answer}*Where* a network memorises is not judged: nobody knows the true layer."
+
+
+def missing_text(table: pd.DataFrame, quantity: Quantity) -> str:
+    """Return how many networks are not drawn; empty for none."""
+    n = int(table[quantity.column].isna().sum())
+    return f"{plural(n, 'network')} without an estimate {'is' if n == 1 else 'are'} not drawn." if n else ""
+
+
+def how_to_read() -> str:
+    """Return the page's text on how to read it."""
+    return help_text(
+        "trust", noisy_from=_per_cent(NOISY_FROM), right_up_to=_per_cent(RIGHT_UP_TO), memorised=percent(MEMORISED)
+    )
+
+
+def settings(table: pd.DataFrame) -> dict[str, str]:
+    """Return what the page's numbers are made from."""
+    counts = table["half"].value_counts()
+    return {
+        "networks": ", ".join(f"{counts[half]} {half}" for half in HALVES if half in counts),
+        "halves": "a pair of data set and architecture belongs to one half only",
+        "record": "shipped with nmfdiag; benchmarks/jury declares, trains and measures the networks again",
+        "interval of a count": "exact binomial (Clopper and Pearson), 95 %",
+        "rank correlation": "Spearman's",
+    }
