@@ -50,12 +50,12 @@ def confirmed_accuracy(suspects: Suspects) -> float:
 
 
 def expected_error(suspects: Suspects) -> ExpectedError | None:
-    """Return the expected error; None where the predictions were not kept.
+    """Return the expected error; None where the noise rate can't be told, or the predictions were not kept.
 
     Args:
         suspects: What the network says about the labels of its training samples.
     """
-    if not suspects.predicted:
+    if suspects.noise_rate.reason or not suspects.predicted:
         return None
     explained = max(agreement(suspects), suspects.accuracies[INPUTS])
     log_odds = INTERCEPT + OF_AGREEMENT * _log_odds(explained) + OF_CONFIRMED * _log_odds(confirmed_accuracy(suspects))

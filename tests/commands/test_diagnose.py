@@ -50,7 +50,7 @@ def test_each_way_gives_what_the_library_gives(
     assert len(record["preflight"]["layers"]) == 3 and "normalization" in record["provenance"]
     assert "least linear layer" in record["second_opinion"]
     assert (
-        record["code"] == "noisy_labels" and record["answers"]["labels"]["low"] > 0.1
+        record["code"] == "noisy_labels" and record["answers"]["labels"]["estimate"] > 0.15
     )  # images of noise: no label follows from them
 
 

@@ -33,12 +33,13 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
 
 def _small(inputs: Tensor) -> Tensor:
     """Return samples (m, d) of few values, in float64."""
-    sides = [min(side, LARGEST_SIDE) for side in inputs.shape[2:]]
+    is_large_image = inputs.ndim == 4 and max(inputs.shape[2:]) > LARGEST_SIDE
     parts = []
     for batch in inputs.split(1000):
         values = batch.cpu().float()
-        if inputs.ndim == 4 and sides != list(inputs.shape[2:]):
-            values = torch.nn.functional.adaptive_avg_pool2d(values, sides)
+        if is_large_image:
+            height, width = (min(side, LARGEST_SIDE) for side in inputs.shape[2:])
+            values = torch.nn.functional.adaptive_avg_pool2d(values, (height, width))
         flat = values.flatten(1)
         parts.append(flat[:, :: -(-flat.shape[1] // MOST_VALUES)].double())
     return torch.cat(parts)
