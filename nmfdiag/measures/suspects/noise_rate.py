@@ -32,11 +32,11 @@ interval holds the truth in 62 of 62 zoo networks and 50 of 54 of the jury's dev
 FEW_WRONG = 0.25
 """Share of labels swapped at random that there may be at most where there is said to be no sign of wrong labels."""
 CLEAR_RATE = 0.005
-"""Lower end of the interval from which on labels are said to look wrong."""
+"""Lower end of the control's interval from which on labels are said to look wrong."""
 NOISY = 0.1
 """Estimated share of wrong labels from which on labels count as wrong."""
 LARGE_RATE = 0.15
-"""Estimate from which on labels are said to look wrong even if the interval's lower end is near zero."""
+"""Estimate from which on labels are said to look wrong even if that lower end is near zero."""
 ONE_WAY, DIRECTED = 3.0, 1 / 3
 """Standard errors, and share of the confusions beyond chance, from which on errors count as having one direction. Of networks with right, uniformly wrong or
 look-alike labels none has both (10,000 images of CIFAR-10 with right labels: 5.9 and .21), of 8 in which 20 % or more of a class were turned into another one
@@ -99,8 +99,8 @@ class NoiseRate:
 
     @property
     def is_clear(self) -> bool:
-        """Whether labels look wrong: the interval is clearly above zero, or the estimate is large."""
-        return not self.reason and (self.low > CLEAR_RATE or self.estimate >= LARGE_RATE)
+        """Whether labels look wrong."""
+        return not self.reason and self.estimate > CLEAR_RATE
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,18 +223,20 @@ def bounded_rate(
         rate: The swap control's.
         labels: Given labels (m,).
         first: ``log P`` (m, K) of the control's probe, of layers that don't remember labels, or of the inputs.
-        inputs: The same of a probe of the inputs.
+        inputs: The same of a probe of the inputs, which can't remember labels: no more can be wrong than among the samples that it is most sure of.
         probed: The same of a probe of the layers that the score is read from.
         contradicted: Share of the labels that the layers contradict.
         least: Share of labels that are certainly wrong.
     """
     shares = np.bincount(labels) / len(labels)
-    estimate, swapped_high = (
-        min(rate.estimate, 1 - float((shares**2).sum())),
-        rate.high,
-    )  # of random labels some are right
+    by_chance = 1 - float((shares**2).sum())  # of random labels some are right
+    input_limit = min(_limits(*sure_and_wrong(inputs, labels, share))[1] for share in SURE_SHARES[1:])
+    estimate, swapped_high = min(rate.estimate, by_chance, input_limit), rate.high
     sure_limits = [_limits(*sure_and_wrong(log_p, labels, SURE_SHARES[1]))[0] for log_p in (inputs, probed)]
-    low = min(SYSTEMATIC * rate.low, estimate, *sure_limits) - OVERLAP * max(0.0, contradicted - estimate)
+    low = min(SYSTEMATIC * rate.low, estimate) - OVERLAP * max(0.0, contradicted - estimate)
+    if low <= CLEAR_RATE and estimate < LARGE_RATE:
+        estimate = 0.0
+    low = max(0.0, min(low, *sure_limits))
     one_way = [
         errors
         for errors in (one_way_errors(log_p, labels, share) for log_p in (first, inputs) for share in SURE_SHARES[1:])
@@ -243,8 +245,6 @@ def bounded_rate(
     if one_way:
         errors = min(one_way, key=lambda errors: errors.overlap)
         estimate, low = max(estimate, errors.estimate), max(low, errors.low)
-    if low <= CLEAR_RATE:
-        estimate, low = estimate if estimate >= LARGE_RATE else 0.0, 0.0
     estimate, low = max(estimate, least), max(low, least)
     swapped_high = max(swapped_high, estimate)
     upper = min(_limits(*sure_and_wrong(first, labels, share))[1] for share in SURE_SHARES)
