@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nmfdiag.cli import OK, main
+from nmfdiag.cli import OK, WRONG, main
 from nmfdiag.zoo.registry import lookup
 
 README = Path(__file__).parents[1] / "README.md"
@@ -69,10 +69,12 @@ def test_a_checkpoint(
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     recipe, _ = blocks("sh")  # suspects: tests/commands/test_suspects.py
     if by_shell:
-        subprocess.run(["bash", "-euo", "pipefail", "-c", recipe], check=True)
+        tolerant = re.sub(r"^nmfdiag check [^#\n]*", r"\g<0> || test $? = 1 ", recipe, flags=re.MULTILINE)
+        subprocess.run(["bash", "-euo", "pipefail", "-c", tolerant], check=True)
     else:
         for command, *arguments in (shlex.split(line, comments=True) for line in recipe.splitlines()):
-            assert command == "nmfdiag" and main(arguments) == OK
+            accepted = (OK, WRONG) if arguments[0] == "check" else (OK,)  # 40 % of these labels are random
+            assert command == "nmfdiag" and main(arguments) in accepted
     report = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "Written: report.html" in capfd.readouterr().out
     for layer in entry.layers:
@@ -106,7 +108,7 @@ def test_a_report(variables: dict[str, Any], tmp_path: Path, capsys: pytest.Capt
     assert variables["curve"].layer == variables["layers"][-1] and 0 < variables["curve"].auc <= 1
     diagnosis = variables["diagnosis"]
     statement = variables["suspects"].noise_rate.statement
-    assert capsys.readouterr().out.split("\n") == [diagnosis.verdict, statement, ""]
+    assert capsys.readouterr().out.split("\n") == [f"{diagnosis.verdict} {diagnosis.code}", statement, ""]
     assert (tmp_path / "suspects.csv").read_text().count("\n") == 1 + len(variables["labels"])
     assert diagnosis.verdict in html.unescape((tmp_path / "report.html").read_text(encoding="utf-8"))
 

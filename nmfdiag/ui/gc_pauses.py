@@ -12,6 +12,8 @@ import time
 THREAD_NAME = "garbage"
 EVERY = 30.0
 """Seconds between two collections."""
+COLLECTING = threading.Lock()
+"""Held while nothing is set aside."""
 _STARTING = threading.Lock()
 
 
@@ -28,9 +30,10 @@ def start() -> threading.Thread:
 
 def set_aside() -> None:
     """Collect everything, earlier survivors included, and set aside what is still in use."""
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()
+    with COLLECTING:
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
 
 def _collect_regularly() -> None:

@@ -1,6 +1,7 @@
 """The Overview page's cards, one a network."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -47,6 +48,9 @@ def draw_cards(choice: Choice, requests: Sequence[CurveRequest], results: Result
             suspects, is_complete = results.get(label_request), len(curves) == len(own_requests)
             diagnosis = diagnosis_of(curves, network, suspects=suspects) if is_complete else None
             state = answers_so_far(suspects, diagnosis, failed.get(label_request.key, ""))
+            if not is_complete:
+                count = f"{len(curves)} of {len(own_requests)} curves are there."
+                state = replace(state, opinion=f"{state.opinion} {count}")
             truth = truth_of(network, suspects) if suspects else None
             _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}")
     st.caption(BASIS)

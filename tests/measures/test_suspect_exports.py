@@ -52,7 +52,7 @@ def test_datalab(plain: Suspects, suspects: Suspects) -> None:
     expected = np.where(frame["is_label_issue"], suspects.suggested, suspects.given)
     assert list(frame["predicted_label"]) == [NAMES[c] for c in expected]
     numbered = datalab_issues(
-        replace(plain, class_names=tuple("0123456789"), noise_rate=replace(plain.noise_rate, low=0.0))
+        replace(plain, class_names=tuple("0123456789"), noise_rate=replace(plain.noise_rate, estimate=0.0, low=0.0))
     )
     assert list(numbered["given_label"]) == plain.given.tolist() and not numbered["is_label_issue"].any()
     assert "file" not in numbered

@@ -28,6 +28,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.typing import Origin, Subprotocol
 
 from nmfdiag.jobs import safe_disk
+from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.safe_disk import Database
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.views.selection import Choice
@@ -36,7 +37,7 @@ from nmfdiag.zoo.registry import lookup
 TIMEOUT = CEILING
 MIN_FILE_SIZE = 200
 """Bytes above which a value is stored in a separate file, in a cache of :func:`make_cache_of_files`."""
-COUNT = re.compile(r"^(\d+) of (\d+) curves are there")
+COUNT = re.compile(r"(\d+) of (\d+) curves are there")
 ALERTS = (Alert.ERROR, Alert.WARNING)
 REPRODUCIBLE = {visitors.ONE_THREAD_VARIABLE: "1", "CUDA_VISIBLE_DEVICES": ""}
 """A server's variables that make its results equal, to the last bit, to those of another process."""
@@ -79,7 +80,7 @@ class Reader(visitors.Visit):
 
     def _ended(self) -> None:
         super()._ended()
-        counts = [int(match[1]) for text in self.texts() if (match := COUNT.match(text))]
+        counts = [int(match[1]) for text in self.texts() if (match := COUNT.search(text))]
         self.counts += counts or [len(self.choice.requests())]
         if not counts:
             self.complete = self._texts()
@@ -159,8 +160,9 @@ class Lives:
     def check(self) -> None:
         """Check a copy of the cache, since the next server has to open what this one left."""
         copy_cache(self.cache, self.folder / "copy")
-        process_kills.check_after_kill(self.folder / "copy", self.kept, self.fresh)
-        before, self.stored = self.stored, set(stored_keys(self.folder / "copy"))
+        scored = {SuspectsRequest(network.name).key for network in reader_choice().networks}
+        process_kills.check_after_kill(self.folder / "copy", self.kept, self.fresh, scored)
+        before, self.stored = self.stored, set(stored_keys(self.folder / "copy")) - scored
         assert before <= self.stored
 
 

@@ -82,7 +82,7 @@ def test_where_nothing_can_be_told_it_says_so(monkeypatch: pytest.MonkeyPatch) -
         return replace(result, noise_rate=rate, remarks=("A remark on *this*.",))
 
     monkeypatch.setattr(score_labels, "score", without_rate)
-    app = visit(seed="1", p=["0"])
+    app = visit(data="fashion_mnist", seed="1", p=["0"])  # of no other page, which would have scored it already
     assert "**How many labels are wrong can't be told: nothing is known.**" in texts(app)
     assert r"A remark on \*this\*." in texts(app) and "there is nothing to find" in texts(app)
     assert len(plots(app)) == 1 and not app.exception and not app.error

@@ -51,7 +51,7 @@ def test_lists(suspects: Suspects) -> None:
     assert all_rows[5] not in rows(suspects, list_name="not marked", marks={index: Mark(FINE)})
     twice = replace(suspects, duplicates=((int(suspects.indices[9]), int(suspects.indices[4])),))
     assert sorted(rows(twice, list_name="repeated")) == [4, 9] and rows(suspects, list_name="repeated") == []
-    unclear = replace(suspects, noise_rate=NoiseRate(0.01, 0.0, 0.02, 1000))
+    unclear = replace(suspects, noise_rate=NoiseRate(0.0, 0.0, 0.02, 1000))
     assert rows(unclear, list_name="look wrong") == []
     assert "no label looks wrong for certain" in sentences.empty_sentence("look wrong", unclear)
     with_nan = replace(suspects, components=suspects.components | {"history": np.full(1000, np.nan)})
