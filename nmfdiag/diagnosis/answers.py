@@ -28,6 +28,8 @@ RIGHT, WRONG, UNKNOWN = "right", "wrong", "unknown"
 AT_A_LAYER, GRADUALLY = "at_a_layer", "gradually"
 """Codes of the answer on where."""
 NOT_MEASURED = "The labels of this network's samples were not measured."
+LEARNT = 0.3
+"""Share of the labels that are right by the estimate that a network must predict before it is said what it memorises."""
 MEMORISED = 0.15
 """Estimated share of memorised answers from which on the network counts as memorising."""
 
@@ -54,7 +56,7 @@ class Answer:
         code: Of the labels ``"right"`` or ``"wrong"``, of memorising ``"generalises"`` or ``"memorises"``, of where ``"at_a_layer"`` or
             ``"gradually"``; of each also ``"unknown"``.
         estimate: Share of wrong labels, of memorised answers, or of the layers before the one that is named; None where it is unknown.
-        low: Lower end of its 95 % interval; None where there is none.
+        low: Lower end of its interval, of wrong labels 95 %, of memorised answers from that and the expected error's of 90 %; None where there is none.
         high: Its upper end.
         text: A sentence.
         evidence: What it rests on, a sentence each.
@@ -77,7 +79,8 @@ def labels_answer(suspects: Suspects) -> Answer:
         return Answer(UNKNOWN, None, None, None, rate.statement, limits=LABELS_LIMITS)
     probe = suspects.accuracies[PROBE]
     evidence = [
-        f"Labels swapped at random show what wrong ones look like: as many as if {percent(rate.estimate)} were wrong do ({rate.n_samples:,} samples).",
+        f"Labels swapped at random show what wrong ones look like; with the samples that are surely of a class and repeated inputs, the estimate "
+        f"is {percent(rate.estimate)} ({rate.n_samples:,} samples).",
         f"A probe that has not seen a sample's label contradicts {percent(1 - probe)} of the labels.",
     ]
     code = WRONG if rate.estimate >= NOISY else RIGHT
@@ -92,11 +95,14 @@ def memorising_answer(suspects: Suspects, error: ExpectedError | None) -> Answer
         error: Its expected error on new samples.
     """
     rate, accuracy = suspects.noise_rate, suspects.accuracies[NETWORK]
-    if error is None or rate.reason:
-        reason = rate.reason or "what it predicts was not kept"
+    if error is None:
+        reason = "how many labels are wrong can't be told" if not rate.is_known else "what it predicts was not kept"
         return Answer(
             UNKNOWN, None, None, None, f"Whether it memorises can't be told: {reason}.", limits=MEMORISING_LIMITS
         )
+    if accuracy < LEARNT * (1 - rate.estimate):
+        text = f"Whether it memorises can't be told: it predicts only {percent(accuracy)} of the given labels."
+        return Answer(UNKNOWN, None, None, None, text, limits=MEMORISING_LIMITS)
     estimate, low, high = (
         min(1.0, max(0.0, accuracy - (1 - wrong) * (1 - share)))
         for wrong, share in (
@@ -166,13 +172,12 @@ def headline(answer_by_name: Mapping[str, Answer], error: ExpectedError | None) 
     )
     if labels.code == UNKNOWN:
         return f"Can't tell. {labels.text}"
-    fitted, share = memorising.code == MEMORISES, labels.estimate or 0.0
+    share = labels.estimate or 0.0
     if labels.code == WRONG:
         amount = f"At least {percent(labels.low)}" if labels.low else f"About {percent(share)}"
-        return (
-            f"{amount} of the labels look wrong, and the network has {'' if fitted else 'not '}fitted them; {expected}."
-        )
+        deed = {MEMORISES: "memorises", GENERALISES: "has not memorised them"}.get(memorising.code)
+        return f"{amount} of the labels look wrong{f', and the network {deed}' if deed else ''}; {expected}."
     opening = f"Few labels look wrong (about {percent(share)})" if share else "No sign of wrong labels"
-    if fitted:
+    if memorising.code == MEMORISES:
         return f"{opening}; it generalises less than its training accuracy says: {expected}."
     return f"{opening}; {'it generalises: ' if memorising.code == GENERALISES else ''}{expected}."

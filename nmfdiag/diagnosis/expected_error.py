@@ -1,7 +1,7 @@
 """The error that a network is expected to make on new samples, from controls on its training samples alone.
 
 Two controls carry (``benchmarks/jury``): how often the network and a leave-one-out probe of its layers predict the same label, or how often a probe of the inputs
-predicts the given one, whichever is more; and how many of the labels that this probe confirms the network predicts. A network that has memorised its
+predicts the given one, whichever is more, but no more than the second; and how many of the labels that this probe confirms the network predicts. A network that has memorised its
 labels agrees with the probe on those alone that follow from the inputs; a network that has not fitted its labels misses some that the probe
 confirms. The log odds of the accuracy are a line in those of both, fitted on networks whose test accuracy is known.
 """
@@ -55,10 +55,11 @@ def expected_error(suspects: Suspects) -> ExpectedError | None:
     Args:
         suspects: What the network says about the labels of its training samples.
     """
-    if suspects.noise_rate.reason or not suspects.predicted:
+    if not suspects.noise_rate.is_known or not suspects.predicted:
         return None
-    explained = max(agreement(suspects), suspects.accuracies[INPUTS])
-    log_odds = INTERCEPT + OF_AGREEMENT * _log_odds(explained) + OF_CONFIRMED * _log_odds(confirmed_accuracy(suspects))
+    confirmed = confirmed_accuracy(suspects)
+    explained = min(confirmed, max(agreement(suspects), suspects.accuracies[INPUTS]))
+    log_odds = INTERCEPT + OF_AGREEMENT * _log_odds(explained) + OF_CONFIRMED * _log_odds(confirmed)
     half = HALF_WIDTH + HALF_WIDTH_PER_LOG_ODDS * max(0.0, log_odds)
     estimate, low, high = (float(1 / (1 + np.exp(log_odds + shift))) for shift in (0.0, half, -half))
     return ExpectedError(estimate, low, high)

@@ -49,9 +49,7 @@ def test_each_way_gives_what_the_library_gives(
     assert record["train_accuracy"] == record["preflight"]["accuracy"] == 1 and record["test_accuracy"] is None
     assert len(record["preflight"]["layers"]) == 3 and "normalization" in record["provenance"]
     assert "least linear layer" in record["second_opinion"]
-    assert (
-        record["code"] == "noisy_labels" and record["answers"]["labels"]["estimate"] > 0.15
-    )  # images of noise: no label follows from them
+    assert record["code"] == "inconclusive" and record["answers"]["labels"]["code"] == "unknown"  # 36 images of noise
 
 
 def test_recorded_activations(stranger: Stranger, expected: dict[str, float], capsys: Capture) -> None:

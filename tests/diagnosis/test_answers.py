@@ -110,9 +110,9 @@ def test_each_strength_of_evidence_has_its_words() -> None:
     assert code_and_sentence("few", small)[1].startswith("Few labels look wrong (about 5.0 %); it generalises")
     code, sentence = code_and_sentence("many", large)
     assert code == a.NOISY_LABELS and sentence.startswith(
-        "At least 27 % of the labels look wrong, and the network has fitted them"
+        "At least 27 % of the labels look wrong, and the network memorises"
     )
-    assert "has not fitted them" in code_and_sentence("many", small, [0, 1] * 3 + [1, 0] * 2)[1]
+    assert "has not memorised them" in code_and_sentence("many", small, [0, 1] * 3 + [1, 0] * 2)[1]
     assert code_and_sentence("unclear", large)[1].startswith("About 20 % of the labels look wrong")
     for rate in ("unknown", "not told"):
         code, sentence = code_and_sentence(rate, small)
@@ -133,3 +133,14 @@ def test_where_has_the_layer_and_what_auc_says() -> None:
         },
     )
     assert a.where_answer(gradual, NO_PHASES).code in (a.GRADUALLY, a.UNKNOWN)
+
+
+def test_a_network_that_predicts_little_is_not_said_to_generalise() -> None:
+    clean = NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.03)
+    suspects = planted([1, 0] * 4 + [0, 0], [0, 1] * 5, clean)
+    error = expected_error(suspects)
+    assert error is not None and error.estimate > 0.5
+    assert a.memorising_answer(suspects, error).code == a.UNKNOWN
+    assert a.code_of(a.answers(suspects, error, NO_PHASES)) == a.INCONCLUSIVE
+    wide = replace(suspects, noise_rate=NoiseRate(0.3, 0.0, 1.0, 10, swapped_high=0.9))
+    assert expected_error(wide) is None and a.labels_answer(wide).code == a.UNKNOWN

@@ -33,6 +33,8 @@ FEW_WRONG = 0.25
 """Share of labels swapped at random that there may be at most where there is said to be no sign of wrong labels."""
 CLEAR_RATE = 0.005
 """Lower end of the control's interval from which on labels are said to look wrong."""
+MANY_WRONG = 0.5
+"""Upper end from which on an interval that begins near zero tells nothing."""
 NOISY = 0.1
 """Estimated share of wrong labels from which on labels count as wrong."""
 LARGE_RATE = 0.15
@@ -95,7 +97,8 @@ class NoiseRate:
     @property
     def is_known(self) -> bool:
         """Whether the interval tells many wrong labels from none."""
-        return not self.reason and (self.is_clear or self.swapped_high <= FEW_WRONG)
+        is_wide = self.low <= CLEAR_RATE and self.swapped_high > MANY_WRONG
+        return not self.reason and (self.is_clear or self.swapped_high <= FEW_WRONG) and not is_wide
 
     @property
     def is_clear(self) -> bool:
