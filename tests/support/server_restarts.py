@@ -137,7 +137,9 @@ class Lives:
         kept_keys, computed_keys = (path / str(self.lives) for path in (self.kept, self.computed))
         planted_files = plant_orphans(self.cache, self.folder / "copy")
         key_files = {visitors.KEY_FILE_VARIABLE: str(computed_keys), visitors.STORED_KEY_FILE_VARIABLE: str(kept_keys)}
-        ready = process_kills.has_lines(kept_keys, 0) if computing else (lambda: True)
+        ready = (
+            process_kills.has_lines(kept_keys, 1) if computing else (lambda: True)
+        )  # the labels come first, then a curve
         with serve(self.cache, REPRODUCIBLE | key_files, visitors.PROGRAM) as (base, process):
             reader = Reader(base, reader_choice())
             hit = asyncio.run(follow_until_killed(reader, process, ready, after))
