@@ -25,11 +25,7 @@ def scored_labels(
 ) -> tuple[Suspects | None, str]:
     """Return what the network says about the labels, or None and a remark that says why that can't be measured."""
     from nmfdiag.measures.suspects.suspects import suspects
-    from nmfdiag.networks.wrappers import unwrapped
-    from nmfdiag.networks.zoo_networks import RecordedNetwork
 
-    if isinstance(unwrapped(model), RecordedNetwork):
-        return None, "Whether labels are wrong can't be told from a last layer's activations alone: it may have memorised them."
     names = {"logits", "channel_dim"} & set(options)
     per_class = None if len(inputs) <= MOST_SAMPLES else MOST_SAMPLES // max(1, len(labels.unique()))
     try:

@@ -1,7 +1,7 @@
 """A network's answers as far as they are known: those on labels and memorising come with its suspects, the others with its last curve."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from nmfdiag.diagnosis.answer_text import answers_to_show, second_opinion_text
 from nmfdiag.diagnosis.answers import (
@@ -9,8 +9,6 @@ from nmfdiag.diagnosis.answers import (
     INCONCLUSIVE,
     MEMORISES,
     NOISY_LABELS,
-    UNKNOWN,
-    WHERE,
     Answer,
     answers,
     code_of,
@@ -30,7 +28,6 @@ ICONS = {
 """Of a diagnosis, by its code."""
 WAITING_ICON = ":material/hourglass_empty:"
 WAITING = "Not known yet: the labels are being scored."
-PLACE_LATER = "Where it memorises comes with the last curve."
 OPINION_LATER = "It comes with the last curve."
 
 
@@ -70,7 +67,5 @@ def answers_so_far(suspects: Suspects | None, diagnosis: Diagnosis | None, why_n
     error = expected_error(suspects)
     by_name = diagnosis.answers if diagnosis else answers(suspects, error, Phases(reason="AuC is not known yet"))
     code, shown_answers = code_of(by_name), answers_to_show(by_name)
-    if diagnosis is None and WHERE in shown_answers and by_name[WHERE].code == UNKNOWN:
-        shown_answers[WHERE] = replace(by_name[WHERE], text=PLACE_LATER)
     opinion = second_opinion_text(code, diagnosis.comparison) if diagnosis else OPINION_LATER
     return AnswersSoFar(ICONS[code], headline(by_name, error), shown_answers, error, opinion)

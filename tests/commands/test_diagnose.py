@@ -57,6 +57,7 @@ def test_recorded_activations(stranger: Stranger, expected: dict[str, float], ca
     record = answer(capsys, "diagnose", "--activations", path, "--per-class", str(PER_CLASS))
     [row] = record["layers"]
     assert row["layer"] == "activations" and row["auc"] == pytest.approx(expected["fc3"], abs=1e-6)
+    assert record["code"] == "inconclusive" and "may have memorised" in record["answers"]["labels"]["text"]
 
 
 def test_the_preflight_comes_first_and_apart(stranger: Stranger, capsys: Capture) -> None:

@@ -143,7 +143,8 @@ def _surest(log_probabilities: np.ndarray, labels: np.ndarray, share: float) -> 
     classes, rows = [], []
     for c, n_class in enumerate(np.bincount(labels, minlength=log_probabilities.shape[1])):
         if n_class:
-            surest = np.argsort(-log_probabilities[:, c], kind="stable")[: max(1, round(share * n_class))]
+            n_surest = max(1, round(share * n_class))
+            surest = np.argpartition(log_probabilities[:, c], -n_surest)[-n_surest:]
             classes.append(np.full(len(surest), c))
             rows.append(surest)
     return np.concatenate(classes), labels[np.concatenate(rows)]

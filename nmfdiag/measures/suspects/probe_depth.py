@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.text import percent, plural
 
@@ -124,7 +126,4 @@ def probe_depth(accuracy_by_layer: Mapping[str, float], chance: float) -> ProbeD
 
 def depth_of(suspects: "Suspects") -> ProbeDepth:
     """Return where the given labels become readable in a network whose labels were scored."""
-    counts: dict[int, int] = {}
-    for label in suspects.given.tolist():
-        counts[label] = counts.get(label, 0) + 1
-    return probe_depth(suspects.accuracy_by_layer, max(counts.values()) / len(suspects.given))
+    return probe_depth(suspects.accuracy_by_layer, float(np.bincount(suspects.given).max()) / len(suspects.given))

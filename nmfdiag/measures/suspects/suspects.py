@@ -37,6 +37,8 @@ from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.measures.suspects.views import ViewFeatures
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.split import SplitNetwork
+from nmfdiag.networks.wrappers import unwrapped
+from nmfdiag.networks.zoo_networks import RecordedNetwork
 from nmfdiag.provenance import provenance
 from nmfdiag.text import join
 
@@ -63,6 +65,7 @@ CHANCE_ERRORS = 3.0
 """Standard errors above chance that some layer's probe must reach."""
 FEW_PER_CLASS = f"most classes have fewer than {FEW_IN_CLASS} samples"
 AT_CHANCE = "no layer's features tell the given labels better than chance"
+ONLY_ACTIVATIONS = "the inputs are a last layer's activations, which may have memorised them"
 """Reasons why there is no noise rate."""
 MANY_REPEATED = 0.01
 """Share of samples with the same input as another from which on it is said."""
@@ -221,6 +224,8 @@ def suspects(
     reason = AT_CHANCE if chance_remarks else ""
     if float(counts[counts > 0].double().median()) < FEW_IN_CLASS:
         reason = FEW_PER_CLASS
+    if isinstance(unwrapped(network), RecordedNetwork):
+        reason = ONLY_ACTIVATIONS
     if reason:
         noise_rate = NoiseRate(0.0, 0.0, 1.0, n, reason)
     else:
