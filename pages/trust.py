@@ -2,14 +2,14 @@
 
 import streamlit as st
 
-from nmfdiag.evidence.jury_records import HALVES, JURY, jury_table
+from nmfdiag.diagnosis.reliability import QUANTITIES, calibration, trust_answer, weakness_text
+from nmfdiag.evidence.jury_records import DEVELOPMENT, HALVES, JURY, jury_table
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.widgets import select_one, start_run
 from nmfdiag.views.trust import sentences, tables
-from nmfdiag.views.trust.counts import QUANTITIES, calibration
 from nmfdiag.views.trust.figures import calibration_figure
 
 TITLE = "How far can you trust this?"
@@ -31,10 +31,10 @@ def draw() -> None:
         title = select_one("answer drawn", list(QUANTITIES), "drawn")
     table, quantity = record[record["half"] == half], QUANTITIES[title]
     banner(TITLE, sentences.subject(table, half), [("half", half), ("drawn", title)])
-    st.markdown(f"**{sentences.trust_answer(table, half)}** {sentences.figures_text(table)}")
-    if half == sentences.DEVELOPMENT:
+    st.markdown(f"**{trust_answer(table, half)}** {sentences.figures_text(table)}")
+    if half == DEVELOPMENT:
         st.warning(sentences.OPTIMISTIC, icon=":material/info:")
-    st.markdown("\n\n".join(filter(None, [sentences.weakness_text(table), sentences.memorising_text(table)])))
+    st.markdown("\n\n".join(filter(None, [weakness_text(table), sentences.memorising_text(table)])))
     points = calibration(table, quantity)
     figure = calibration_figure(points, quantity, f"{half} half, {len(points)} networks")
     stem = f"trust_{half}_{title.replace(' ', '-')}"

@@ -67,22 +67,15 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
     )
     check.epilog, check.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     gates = check.add_argument_group("gates")
-    gates.add_argument(
-        "--noise",
-        type=float,
-        nargs="?",
-        const=NOISY,
-        metavar="SHARE",
-        help=f"fail if the estimated share of wrong labels reaches this ({NOISY:g})",
-    )
-    gates.add_argument(
-        "--memorised",
-        type=float,
-        nargs="?",
-        const=MEMORISED,
-        metavar="SHARE",
-        help=f"fail if the estimated share of memorised answers reaches this ({MEMORISED:g})",
-    )
+    for name, limit, quantity in (("noise", NOISY, "wrong labels"), ("memorised", MEMORISED, "memorised answers")):
+        gates.add_argument(
+            f"--{name}",
+            type=float,
+            nargs="?",
+            const=limit,
+            metavar="SHARE",
+            help=f"fail if the estimated share of {quantity} reaches this ({limit:g})",
+        )
     gates.add_argument(
         "--error", type=float, metavar="SHARE", help="fail if the expected error on new samples reaches this"
     )

@@ -79,8 +79,9 @@ def labels_answer(suspects: Suspects) -> Answer:
         return Answer(UNKNOWN, None, None, None, rate.statement, limits=LABELS_LIMITS)
     probe = suspects.accuracies[PROBE]
     evidence = [
-        f"Labels swapped at random show what wrong ones look like; with the samples that are surely of a class and repeated inputs, the estimate "
-        f"is {percent(rate.estimate)} ({rate.n_samples:,} samples).",
+        f"Labels swapped at random show what wrong ones look like; with the samples that are surely of a class"
+        f"{' and inputs that occur with several labels' if suspects.has_contradictions else ''}, the estimate is {percent(rate.estimate)} "
+        f"({rate.n_samples:,} samples).",
         f"A probe that has not seen a sample's label contradicts {percent(1 - probe)} of the labels.",
     ]
     code = WRONG if rate.estimate >= NOISY else RIGHT
@@ -177,7 +178,8 @@ def headline(answer_by_name: Mapping[str, Answer], error: ExpectedError | None) 
         amount = f"At least {percent(labels.low)}" if labels.low else f"About {percent(share)}"
         deed = {MEMORISES: "memorises", GENERALISES: "has not memorised them"}.get(memorising.code)
         return f"{amount} of the labels look wrong{f', and the network {deed}' if deed else ''}; {expected}."
-    opening = f"Few labels look wrong (about {percent(share)})" if share else "No sign of wrong labels"
+    limit = f" (at most {percent(labels.high)})" if labels.high is not None else ""
+    opening = f"Few labels look wrong (about {percent(share)})" if share else f"No sign of wrong labels{limit}"
     if memorising.code == MEMORISES:
         return f"{opening}; it generalises less than its training accuracy says: {expected}."
     return f"{opening}; {'it generalises: ' if memorising.code == GENERALISES else ''}{expected}."

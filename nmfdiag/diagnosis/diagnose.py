@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +45,6 @@ class Diagnosis:
     Attributes:
         profile: All curves.
         phases: Phases by the single-class NMF AuC by layer.
-        verdict: The one sentence above the answers; without :attr:`suspects` the :attr:`second_opinion`.
         remarks: What the profile can't show, or only with care, and why.
         provenance: Versions, date, settings, and hashes of weights and samples.
         comparison: Its place among reference networks, or why it has none; None if no comparison was requested.
@@ -57,7 +56,6 @@ class Diagnosis:
 
     profile: LayerProfile
     phases: Phases
-    verdict: str
     remarks: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     comparison: Comparison | None = None
@@ -75,6 +73,11 @@ class Diagnosis:
     def answers(self) -> dict[str, Answer]:
         """The answers to ``"labels"``, ``"memorising"`` and ``"where"``; see :mod:`nmfdiag.diagnosis.answers`."""
         return answers(self.suspects, self.expected_error, self.phases)
+
+    @property
+    def verdict(self) -> str:
+        """The one sentence above the answers; without :attr:`suspects` the :attr:`second_opinion`."""
+        return headline(self.answers, self.expected_error) if self.suspects else self.second_opinion
 
     @property
     def code(self) -> str:
@@ -360,17 +363,14 @@ def diagnosis_from_profile(
     """
     method, names = profile.main_method, tuple(map(str, class_names))
     phases, comparison = profile.phases(method), compare_network(profile, kind=kind, without=without)
-    second_opinion = verdict_text(profile, phases, comparison, method)
-    diagnosis = Diagnosis(
+    return Diagnosis(
         profile,
         phases,
-        second_opinion,
         (*remarks, *remarks_on(profile, method, names)),
         provenance,
         comparison,
         names,
         title,
         suspects,
-        second_opinion,
+        verdict_text(profile, phases, comparison, method),
     )
-    return replace(diagnosis, verdict=headline(diagnosis.answers, diagnosis.expected_error)) if suspects else diagnosis

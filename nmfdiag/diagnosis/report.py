@@ -22,6 +22,7 @@ from nmfdiag.diagnosis.class_text import class_name, class_text, classes_text, i
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.comparison_text import certainty_sentences, layers_text
 from nmfdiag.diagnosis.expected_error import ExpectedError
+from nmfdiag.diagnosis.reliability import trust_text
 from nmfdiag.diagnosis.remarks import error_bar_text
 from nmfdiag.diagnosis.report_figures import classes_figure, curves_figure, profile_figure, reference_figure
 from nmfdiag.diagnosis.suspects_section import SuspectsSection
@@ -84,6 +85,7 @@ def report_html(
         record=record,
         answers=_answer_sections(answer_by_name) if has_answers else [],
         expected_error=error_figure(error),
+        trust=trust_text(),
         opinion=second_opinion_text(record["code"], comparison) if has_answers else "",
         labels_are_judged=has_answers and answer_by_name[LABELS].code != UNKNOWN,
         suspects=suspects,

@@ -52,7 +52,9 @@ def phases(layers: Sequence[str], auc: Sequence[float], standard_error: Sequence
     ('b', 'c')
     """
     if len(layers) < FEWEST_LAYERS:
-        return Phases(reason=f"phases need at least {FEWEST_LAYERS} layers, {len(layers)} were measured")
+        return Phases(
+            reason=f"phases need at least {FEWEST_LAYERS} layers, and {len(layers)} {'was' if len(layers) == 1 else 'were'} measured"
+        )
     clustering = len(layers)
     while clustering and auc[clustering - 1] >= CLUSTERED:
         clustering -= 1

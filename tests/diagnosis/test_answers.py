@@ -100,7 +100,7 @@ def test_each_strength_of_evidence_has_its_words() -> None:
 
     assert code_and_sentence("clean", small) == (
         a.GENERALISES,
-        "No sign of wrong labels; it generalises: expected error 0.01 to 0.05.",
+        "No sign of wrong labels (at most 10 %); it generalises: expected error 0.01 to 0.05.",
     )
     code, sentence = code_and_sentence("clean", large)
     assert (

@@ -17,6 +17,7 @@ import nmfdiag
 from nmfdiag.cli import main
 from nmfdiag.diagnosis.answer_text import error_figure, share_figure
 from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_from_profile, diagnosis_of
+from nmfdiag.diagnosis.reliability import trust_text
 from nmfdiag.diagnosis.schema import SCHEMA, schema
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.compute import compute
@@ -141,6 +142,8 @@ def test_the_page_has_the_answers_with_what_they_rest_on(diagnosis: Diagnosis) -
     sentences = [text for a in answers.values() for text in (a.text, *a.evidence, *a.limits)]
     assert len(sentences) > 5 and all(escape(text) in page for text in sentences)
     assert share_figure(answers["labels"]) in page and error_figure(diagnosis.expected_error) in page
+    trust = escape(trust_text())
+    assert "that no threshold was chosen on" in trust and trust in page
     assert page.index("Are labels wrong?") < page.index("Does it memorise?") < page.index("Plotly.newPlot(")
     assert page.index("Plotly.newPlot(") < page.index("Second opinion") and escape(diagnosis.second_opinion) in page
     assert diagnosis.suspects is not None

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import nmfdiag
 from nmfdiag.errors import NmfdiagError
-from nmfdiag.measures.suspects import kernel_probe, noise_rate, views
+from nmfdiag.measures.suspects import kernel_probe, noise_rate, sure_samples, swap_control, views
 from nmfdiag.measures.suspects.features import pooled
 from nmfdiag.measures.suspects.kernel_probe import KernelMoments, landmark_rows
 from nmfdiag.measures.suspects.moved_copies import moves_of, with_mirror
@@ -135,24 +135,25 @@ def test_errors_of_one_kind_are_counted_by_the_samples_that_are_surely_of_a_clas
     probabilities = np.full((4000, 4), 0.01)
     probabilities[np.arange(4000), true], probabilities[np.arange(4000), (true + 1) % 4] = 0.79, 0.19
     log_probabilities = np.log(probabilities + 0.001 * random.random((4000, 4)))
-    n_wrong, n_sure = noise_rate.sure_and_wrong(log_probabilities, labels, 0.1)
+    n_wrong, n_sure = sure_samples.sure_and_wrong(log_probabilities, labels, 0.1)
     assert n_wrong / n_sure == pytest.approx(0.2, abs=0.05) and n_sure == pytest.approx(400, abs=4)
-    swap = noise_rate.swap_control(log_probabilities, labels, np.bincount(labels)).rate()
+    swap = swap_control.swap_control(log_probabilities, labels, np.bincount(labels)).rate()
     probes: dict[str, Any] = dict.fromkeys(("first", "inputs", "probed"), log_probabilities)
     rate = noise_rate.bounded_rate(swap, labels, **probes, contradicted=0.2)
     assert swap.high < 0.1 and rate.estimate == pytest.approx(0.2, abs=0.05)
     assert (
-        0.1 < rate.low < rate.estimate and noise_rate.one_way_errors(log_probabilities, labels, 0.1).standard_errors > 5
+        0.1 < rate.low < rate.estimate
+        and sure_samples.one_way_errors(log_probabilities, labels, 0.1).standard_errors > 5
     )
     overlapping = np.where(
         random.random(4000) < 0.1, (true + 1) % 4, np.where(random.random(4000) < 0.1, (true - 1) % 4, true)
     )
     assert (
-        noise_rate.one_way_errors(log_probabilities, overlapping, 0.3).standard_errors < noise_rate.ONE_WAY
+        sure_samples.one_way_errors(log_probabilities, overlapping, 0.3).standard_errors < sure_samples.ONE_WAY
     )  # as many come back
     assert noise_rate.bounded_rate(swap, labels, **probes, contradicted=0.6).high > 0.6
     assert noise_rate.bounded_rate(swap, labels, **probes, contradicted=0.2, least=0.6).low == 0.6
-    clean_swap = noise_rate.swap_control(log_probabilities, true, np.bincount(true)).rate()
+    clean_swap = swap_control.swap_control(log_probabilities, true, np.bincount(true)).rate()
     clean_rate = noise_rate.bounded_rate(clean_swap, true, **probes, contradicted=0.0)
     assert clean_rate.estimate == 0 and clean_rate.high < 0.02
 

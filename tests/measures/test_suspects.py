@@ -14,9 +14,9 @@ import nmfdiag
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.suspects import features
 from nmfdiag.measures.suspects.moved_copies import moves_of, shifted
-from nmfdiag.measures.suspects.noise_rate import swap_control
 from nmfdiag.measures.suspects.probe import fit_probe, margins, temperature
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.swap_control import swap_control
 from nmfdiag.text import percent
 from nmfdiag.zoo.registry import ProbePool, lookup
 

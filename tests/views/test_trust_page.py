@@ -7,10 +7,19 @@ import pandas as pd
 import pytest
 from headless_pages import open_page, plots
 
+from nmfdiag.diagnosis.reliability import (
+    QUANTITIES,
+    Count,
+    agreement,
+    calibration,
+    memorising_right,
+    reliability,
+    trust_answer,
+    weakness_text,
+)
 from nmfdiag.evidence import jury_records
 from nmfdiag.evidence.jury_records import COLUMNS
 from nmfdiag.views.trust import sentences, tables
-from nmfdiag.views.trust.counts import QUANTITIES, Count, agreement, calibration, memorising_right, reliability
 from nmfdiag.views.trust.figures import calibration_figure
 
 
@@ -92,7 +101,7 @@ def test_estimates_are_held_against_the_truth() -> None:
 
 
 def test_the_answer_says_counts_and_intervals() -> None:
-    text = sentences.trust_answer(TABLE, "judged")
+    text = trust_answer(TABLE, "judged")
     assert text.startswith(
         "Of 9 networks that no threshold was chosen on, nmfdiag calls 67 % (2 of 3; 9 to 99 %) of those"
     )
@@ -102,12 +111,12 @@ def test_the_answer_says_counts_and_intervals() -> None:
     assert estimates.startswith("With p = 0.2 it calls 50 % (1 of 2; 1 to 99 %) noisy. ")
     assert "holds the truth for 62 % (5 of 8;" in estimates
     assert "expected error is 0.03 off on average (rank correlation 1.00)" in estimates
-    assert "that thresholds were chosen on" in sentences.trust_answer(TABLE, "development")
+    assert "that thresholds were chosen on" in trust_answer(TABLE, "development")
 
 
 def test_the_answer_leaves_out_what_is_absent() -> None:
     table = TABLE[TABLE["name"] == "c"]
-    text = sentences.trust_answer(table, "judged")
+    text = trust_answer(table, "judged")
     assert "noisy" not in text and "nan" not in text and sentences.figures_text(table) == ""
     assert text.startswith(
         "Of 1 network that no threshold was chosen on, nmfdiag finds few or no wrong labels in 0 % (0 of 1;"
@@ -116,17 +125,15 @@ def test_the_answer_leaves_out_what_is_absent() -> None:
 
 
 def test_the_known_weakness_follows_the_counts() -> None:
-    text = sentences.weakness_text(TABLE)
+    text = weakness_text(TABLE)
     assert (
         "look-alike classes are hardly seen" in text
         and "0 % (0 of 2;" in text
         and "of the 2 missed, 2 are said to memorise" in text
     )
-    assert "often missed" in sentences.weakness_text(
-        TABLE.assign(code=TABLE["code"].where(TABLE["name"] != "g", "noisy_labels"))
-    )
-    assert "are seen here" in sentences.weakness_text(TABLE.assign(code="noisy_labels"))
-    assert sentences.weakness_text(TABLE[TABLE["kind"] != "look_alike"]) == ""
+    assert "often missed" in weakness_text(TABLE.assign(code=TABLE["code"].where(TABLE["name"] != "g", "noisy_labels")))
+    assert "are seen here" in weakness_text(TABLE.assign(code="noisy_labels"))
+    assert weakness_text(TABLE[TABLE["kind"] != "look_alike"]) == ""
 
 
 def test_points_carry_name_truth_and_interval() -> None:

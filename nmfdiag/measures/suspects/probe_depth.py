@@ -109,7 +109,7 @@ def probe_depth(accuracy_by_layer: Mapping[str, float], chance: float) -> ProbeD
     rises = [after - before for before, after in pairwise(highest)]
     whole = highest[-1] - chance
     if whole < SMALLEST_RISE:
-        reason = f"no layer's probe names more than {percent(max(accuracies))} of them, and chance is {percent(chance)}"
+        reason = f"the best layer's probe names {percent(max(accuracies))} of them, and always naming the largest class {percent(chance)}"
         return ProbeDepth(layers, accuracies, chance, reason=reason)
     reason = ""
     if len(layers) < FEWEST_LAYERS:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmfdiag.errors import NmfdiagError, printable
-from nmfdiag.measures.suspects.noise_rate import NoiseRate, PrecisionTable
+from nmfdiag.measures.suspects.noise_rate import NoiseRate
+from nmfdiag.measures.suspects.swap_control import PrecisionTable
 from nmfdiag.text import class_name
 
 if TYPE_CHECKING:
@@ -94,6 +95,11 @@ class Suspects:
     def accuracy_by_layer(self) -> dict[str, float]:
         """Accuracy of each layer's leave-one-out probe on the given labels, by layer in execution order."""
         return {layer: float((against < 0).mean()) for layer, against in self.against_by_layer.items()}
+
+    @property
+    def has_contradictions(self) -> bool:
+        """Whether an input occurs with several labels."""
+        return any(len(set(self.given[self.rows(group)].tolist())) > 1 for group in self.duplicates)
 
     @property
     def order(self) -> np.ndarray:

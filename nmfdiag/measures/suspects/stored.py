@@ -10,8 +10,9 @@ from typing import Any, cast
 
 import numpy as np
 
-from nmfdiag.measures.suspects.noise_rate import NoiseRate, PrecisionTable
+from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.swap_control import PrecisionTable
 
 ARRAY = "array"
 NUMBER_TYPES = ("<f2", "<f4", "<f8", "|i1", "<i2", "<i4", "<i8", "|u1", "|b1")

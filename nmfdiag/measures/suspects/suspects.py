@@ -31,9 +31,10 @@ from nmfdiag.measures.suspects.input_probe import input_log_probabilities
 from nmfdiag.measures.suspects.joint_scores import joint_scores, leave_one_out_log_probabilities, ranks
 from nmfdiag.measures.suspects.moved_copies import mirror_fits, moves_of, with_mirror
 from nmfdiag.measures.suspects.nmf_ratio import nmf_ratios
-from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, bounded_rate, swap_control
+from nmfdiag.measures.suspects.noise_rate import MOST_SAMPLES, NoiseRate, bounded_rate
 from nmfdiag.measures.suspects.probe import Moments, Probe, margins, temperature, with_classes
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.swap_control import swap_control
 from nmfdiag.measures.suspects.views import ViewFeatures
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.split import SplitNetwork

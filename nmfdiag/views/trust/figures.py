@@ -3,10 +3,10 @@
 import pandas as pd
 import plotly.graph_objects as go
 
+from nmfdiag.diagnosis.reliability import Quantity
 from nmfdiag.evidence.suspects_records import CLEAN, LOOK_ALIKE, PAIR_FLIP, UNIFORM
 from nmfdiag.plots.theme import GREY, HEIGHT, set_layout
 from nmfdiag.text import for_plot
-from nmfdiag.views.trust.counts import Quantity
 from nmfdiag.views.trust.tables import KIND_NAMES
 
 STYLES = {
@@ -23,7 +23,7 @@ def calibration_figure(points: pd.DataFrame, quantity: Quantity, subtitle: str) 
     """Draw estimates with their intervals over the truth, one point a network; on the dashed line they are right.
 
     Args:
-        points: By :func:`nmfdiag.views.trust.counts.calibration`.
+        points: By :func:`nmfdiag.diagnosis.reliability.calibration`.
         quantity: What is estimated.
         subtitle: Which networks.
     """

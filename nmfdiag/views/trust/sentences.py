@@ -2,28 +2,25 @@
 
 import pandas as pd
 
-from nmfdiag.diagnosis.answers import MEMORISED, MEMORISES, NOISY_LABELS
-from nmfdiag.evidence.jury_records import DEVELOPMENT, HALVES
-from nmfdiag.evidence.suspects_records import LOOK_ALIKE
-from nmfdiag.text import join, percent, plural
-from nmfdiag.views.help_text import help_text
-from nmfdiag.views.trust.counts import (
+from nmfdiag.diagnosis.answers import MEMORISED
+from nmfdiag.diagnosis.reliability import (
     FIFTH,
     NOISY_FROM,
     QUANTITIES,
     RIGHT_UP_TO,
-    ROUNDING,
     Agreement,
     Quantity,
     agreement,
     calibration,
     memorising_right,
     reliability,
+    whole_per_cent,
 )
+from nmfdiag.evidence.jury_records import HALVES
+from nmfdiag.text import percent, plural
+from nmfdiag.views.help_text import help_text
 
 NOTHING = "No network of the jury is recorded here yet. `benchmarks/jury` trains and measures them."
-RARE, USUAL = 1 / 3, 0.8
-"""Shares of look-alike errors seen, below which they are hardly seen, and from which on as others are."""
 OPTIMISTIC = "Thresholds were chosen on these networks, so expect it to be right less often on yours. The judged half says how often."
 BRACKETS = "In brackets: how many of how many, and the exact 95 % interval."
 
@@ -36,24 +33,6 @@ def subject(table: pd.DataFrame, half: str) -> str:
         f"{half} half · {plural(len(table), 'network')} · {plural(datasets, 'data set')} · "
         f"{plural(architectures, 'architecture')} · {sizes}"
     )
-
-
-def trust_answer(table: pd.DataFrame, half: str) -> str:
-    """Return how often wrong labels are told right, with counts and intervals."""
-    counts = reliability(table)
-    owner = "that thresholds were chosen on" if half == DEVELOPMENT else "that no threshold was chosen on"
-    parts = [
-        f"calls {counts.noisy.text} of those with at least {_per_cent(NOISY_FROM)} wrong labels noisy",
-        f"finds few or no wrong labels in {counts.right.text} of those with at most {_per_cent(RIGHT_UP_TO)}",
-    ]
-    answers = [part for part, total in zip(parts, (counts.noisy.total, counts.right.total), strict=True) if total]
-    opening = f"Of {plural(len(table), 'network')} {owner}, "
-    told_right = f"nmfdiag {join(answers)}; " if answers else ""
-    return f"{opening}{told_right}it can't tell for {counts.unknown.text}."
-
-
-def _per_cent(share: float) -> str:
-    return f"{100 * share:.0f} %"
 
 
 def figures_text(table: pd.DataFrame) -> str:
@@ -72,26 +51,6 @@ def figures_text(table: pd.DataFrame) -> str:
 def _off(result: Agreement) -> str:
     rank = "" if result.rank.r is None else f" (rank correlation {result.rank.r:.2f})"
     return f"{result.mean_error:.2f} off on average{rank}"
-
-
-def weakness_text(table: pd.DataFrame) -> str:
-    """Return how often errors between look-alike classes are seen; empty where there are none."""
-    look_alike = reliability(table).look_alike
-    if not look_alike.total:
-        return ""
-    visibility = (
-        "are hardly seen"
-        if look_alike.share < RARE
-        else "are often missed"
-        if look_alike.share < USUAL
-        else "are seen here, though elsewhere they may be missed"
-    )
-    opening = f"**Errors between look-alike classes {visibility}**: called noisy are {look_alike.text} of the networks with at least {_per_cent(FIFTH)} of them."
-    is_missed = (table["kind"] == LOOK_ALIKE) & (table["p"] > FIFTH - ROUNDING) & (table["code"] != NOISY_LABELS)
-    n_missed, n_memorising = int(is_missed.sum()), int((table["code"][is_missed] == MEMORISES).sum())
-    if not n_missed:
-        return opening
-    return f"{opening} Where they are missed, the labels look right; of the {n_missed} missed, {n_memorising} are said to memorise."
 
 
 def memorising_text(table: pd.DataFrame) -> str:
@@ -114,7 +73,10 @@ def missing_text(table: pd.DataFrame, quantity: Quantity) -> str:
 def how_to_read() -> str:
     """Return the page's text on how to read it."""
     return help_text(
-        "trust", noisy_from=_per_cent(NOISY_FROM), right_up_to=_per_cent(RIGHT_UP_TO), memorised=percent(MEMORISED)
+        "trust",
+        noisy_from=whole_per_cent(NOISY_FROM),
+        right_up_to=whole_per_cent(RIGHT_UP_TO),
+        memorised=percent(MEMORISED),
     )
 
 

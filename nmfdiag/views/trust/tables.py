@@ -5,8 +5,7 @@ import math
 import pandas as pd
 
 from nmfdiag.diagnosis.answers import GENERALISES, INCONCLUSIVE, MEMORISES, NOISY_LABELS
-from nmfdiag.evidence.suspects_records import CLEAN, KINDS
-from nmfdiag.views.trust.counts import (
+from nmfdiag.diagnosis.reliability import (
     NOISY_FROM,
     QUANTITIES,
     RIGHT_UP_TO,
@@ -15,6 +14,7 @@ from nmfdiag.views.trust.counts import (
     calibration,
     reliability,
 )
+from nmfdiag.evidence.suspects_records import CLEAN, KINDS
 
 LEVELS = {"at most 0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.4 to 0.6": 0.6, "1": 1.0}
 """Rows of p, each up to its value."""

@@ -6,14 +6,17 @@ from functools import cached_property
 
 import pandas as pd
 
-from nmfdiag.diagnosis.answers import INCONCLUSIVE, MEMORISED, NOISY_LABELS
+from nmfdiag.diagnosis.answers import INCONCLUSIVE, MEMORISED, MEMORISES, NOISY_LABELS
+from nmfdiag.evidence.jury_records import DEVELOPMENT, JUDGED, jury_table
 from nmfdiag.evidence.suspects_records import LOOK_ALIKE
 from nmfdiag.measures.stats.correlation import Correlation, correlation
-from nmfdiag.text import percent
+from nmfdiag.text import join, percent, plural
 
 NOISY_FROM, RIGHT_UP_TO, FIFTH = 0.35, 0.05, 0.2
 """True share of wrong labels from which on a network must be called noisy, and up to which it must not; p that must be called noisy, too."""
 ROUNDING = 1e-6
+RARE, USUAL = 1 / 3, 0.8
+"""Shares of look-alike errors seen, below which they are hardly seen, and from which on as others are."""
 
 
 @dataclass(frozen=True)
@@ -176,3 +179,49 @@ def memorising_right(table: pd.DataFrame) -> Count:
     """Return how often the answer whether a network memorises is that of its true share; unknown answers are left out."""
     points = calibration(table, QUANTITIES["memorised"])
     return count((points["estimate"] >= MEMORISED) == (points["truth"] >= MEMORISED))
+
+
+def trust_answer(table: pd.DataFrame, half: str) -> str:
+    """Return how often wrong labels are told right, with counts and intervals."""
+    counts = reliability(table)
+    owner = "that thresholds were chosen on" if half == DEVELOPMENT else "that no threshold was chosen on"
+    parts = [
+        f"calls {counts.noisy.text} of those with at least {whole_per_cent(NOISY_FROM)} wrong labels noisy",
+        f"finds few or no wrong labels in {counts.right.text} of those with at most {whole_per_cent(RIGHT_UP_TO)}",
+    ]
+    answers = [part for part, total in zip(parts, (counts.noisy.total, counts.right.total), strict=True) if total]
+    opening = f"Of {plural(len(table), 'network')} {owner}, "
+    told_right = f"nmfdiag {join(answers)}; " if answers else ""
+    return f"{opening}{told_right}it can't tell for {counts.unknown.text}."
+
+
+def whole_per_cent(share: float) -> str:
+    """Return a share in whole per cent, as text."""
+    return f"{100 * share:.0f} %"
+
+
+def weakness_text(table: pd.DataFrame) -> str:
+    """Return how often errors between look-alike classes are seen; empty where there are none."""
+    look_alike = reliability(table).look_alike
+    if not look_alike.total:
+        return ""
+    visibility = (
+        "are hardly seen"
+        if look_alike.share < RARE
+        else "are often missed"
+        if look_alike.share < USUAL
+        else "are seen here, though elsewhere they may be missed"
+    )
+    opening = f"Errors between look-alike classes {visibility}: called noisy are {look_alike.text} of the networks with at least {whole_per_cent(FIFTH)} of them."
+    is_missed = (table["kind"] == LOOK_ALIKE) & (table["p"] > FIFTH - ROUNDING) & (table["code"] != NOISY_LABELS)
+    n_missed, n_memorising = int(is_missed.sum()), int((table["code"][is_missed] == MEMORISES).sum())
+    if not n_missed:
+        return opening
+    return f"{opening} Where they are missed, the labels look right; of the {n_missed} missed, {n_memorising} are said to memorise."
+
+
+def trust_text() -> str:
+    """Return how far the answers on any network can be trusted, by the judged half of the jury; empty without its record."""
+    record = jury_table()
+    table = record[record["half"] == JUDGED]
+    return "" if table.empty else f"{trust_answer(table, JUDGED)} {weakness_text(table)}".rstrip()
