@@ -95,15 +95,15 @@ def main(folder: Path) -> None:
     print("intercept, agreement, confirmed:", fitted_weights(design, target, weights).round(3).tolist())
     predicted = np.zeros(len(lines))
     for dataset in np.unique(datasets):
-        others = datasets != dataset
-        predicted[~others] = design[~others] @ fitted_weights(design[others], target[others], weights[others])
+        is_other = datasets != dataset
+        predicted[~is_other] = design[~is_other] @ fitted_weights(design[is_other], target[is_other], weights[is_other])
     half = HALF_WIDTH + HALF_WIDTH_PER_LOG_ODDS * np.maximum(0, predicted)
     shares, low, high = (1 / (1 + np.exp(-(predicted + shift))) for shift in (0.0, -half, half))
     for title, rows in (("all", slice(None)), ("jury", slice(len(jury))), ("zoo", slice(len(jury), None))):
-        held = (truth >= low) & (truth <= high)
+        is_held = (truth >= low) & (truth <= high)
         print(
             f"{title}: mean absolute error {np.abs(shares - truth)[rows].mean():.3f}, "
-            f"Spearman {spearmanr(shares[rows], truth[rows]).statistic:.2f}, interval holds {held[rows].mean():.2f}"
+            f"Spearman {spearmanr(shares[rows], truth[rows]).statistic:.2f}, interval holds {is_held[rows].mean():.2f}"
         )
 
 
