@@ -6,6 +6,7 @@ Streamlit imports this file once for the server, and runs it as a script for eac
 import streamlit as st
 
 if __name__ == "__main__":
+    from nmfdiag.ui.address import write_address
     from nmfdiag.ui.frame import INSIDE_APP, frame
 
     page = frame()
@@ -14,6 +15,7 @@ if __name__ == "__main__":
         page.run()
     finally:
         st.session_state[INSIDE_APP] = False
+    write_address()
 else:
     from nmfdiag.ui.guard import MIDDLEWARE, lifespan
 

@@ -7,11 +7,12 @@ import streamlit as st
 from nmfdiag.measures.ablation import ablation_auc
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.ui.widgets import select_several, set_widgets
+from nmfdiag.ui.widgets import select_several
 from nmfdiag.views.ablation import (
     ablation_answer,
     ablation_auc_figure,
@@ -34,7 +35,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     methods = select_several(
         "remove", all_methods, "removed", all_methods, format_func=lambda method: METHODS[method].removed
     )
-    st.button("As in the paper", on_click=set_widgets, args=(paper,), help=PAPER_HELP)
+    st.button("As in the paper", on_click=choose, args=(paper,), help=PAPER_HELP)
 choice = replace(sidebar_choice, methods=tuple(m for m in all_methods if m in methods))
 with head:
     link = [("removed", METHODS[m].removed) for m in choice.methods]

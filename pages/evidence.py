@@ -4,10 +4,11 @@ import streamlit as st
 
 from nmfdiag.evidence.claims import findings
 from nmfdiag.ui import live_results
+from nmfdiag.ui.address import start_run
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
-from nmfdiag.ui.widgets import column_formats, select_several, start_run
+from nmfdiag.ui.widgets import column_formats, select_several
 from nmfdiag.views.evidence import (
     VERDICTS,
     claims_table,

@@ -4,11 +4,12 @@ import streamlit as st
 
 from nmfdiag.evidence.records import network_records
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose, start_run
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
-from nmfdiag.ui.widgets import column_formats, select_one, set_widgets, start_run
+from nmfdiag.ui.widgets import column_formats, select_one
 from nmfdiag.views.generalization import sentences, tables
 from nmfdiag.views.generalization.figures import definitions_figure, layers_figure, scatter_figure
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
@@ -36,7 +37,7 @@ with st.sidebar:
     layers = select_one("AuC over", LAYER_SETS, "auc_layers", help=LAYERS_HELP)
     axis = select_one("rank axis", AXES, "auc_axis", segmented=True, help=AXIS_HELP)
     batch = select_one("batches", BATCHES, "auc_batch", segmented=True, help=BATCH_HELP)
-    st.button("As in the paper", on_click=set_widgets, args=(PAPER,), help=PAPER_HELP, width="stretch")
+    st.button("As in the paper", on_click=choose, args=(PAPER,), help=PAPER_HELP, width="stretch")
     name = select_one(
         "network", [NONE, *GENERALIZATION], "network", help="It opens below the plots, as it does by a click."
     )
@@ -68,7 +69,7 @@ def draw() -> None:
     figure = scatter_figure(selection, ringed=name)
     clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
     if clicked and clicked[0] != name:
-        st.session_state["_clicked_network"] = clicked[0]
+        choose({"network": clicked[0]})
         rerun_page()
     if name in records:
         draw_network(name, selection)

@@ -58,11 +58,10 @@ def draw() -> None:
         charts.chart(figure, choice, curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
     st.markdown(AREA)
     with st.container(horizontal=True):
-        # A plain link would lose the choices that are in the URL.
         if st.button("See all layers", icon=":material/monitoring:", type="primary"):
-            st.switch_page("pages/overview.py", query_params={})
+            st.switch_page("pages/overview.py")
         if st.button("Try your own network", icon=":material/upload_file:"):
-            st.switch_page("pages/your_network.py", query_params={})
+            st.switch_page("pages/your_network.py")
 
 
 live_results.draw_safely(draw)

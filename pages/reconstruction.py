@@ -18,13 +18,15 @@ from nmfdiag.views.selection import Choice
 
 page_guard()
 choice = sidebar()
-heading("How well do k directions rebuild a layer?", choice, presets=presets.RECONSTRUCTION)
-
-
+head = st.container()
 left, right = st.columns(2)
 with left:
     kind = select_one("error", ["relative", "raw"], "error", segmented=True)
-k = right.select_slider("rank k", [1, 2, 4, 8, 16, 32], value=8, key="k", bind="query-params")
+with right:
+    k = select_one("rank k", [1, 2, 4, 8, 16, 32], "k", default=3, slider=True)
+with head:
+    link = [("error", kind), ("k", str(k))]
+    heading("How well do k directions rebuild a layer?", choice, link, presets=presets.RECONSTRUCTION)
 
 
 def draw(choice: Choice) -> None:

@@ -6,11 +6,12 @@ from nmfdiag.bench import last_results
 from nmfdiag.jobs.requests import KINDS
 from nmfdiag.jobs.time_nmf import runtime_requests
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.details import details, tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.ui.widgets import select_one, select_several, set_widgets
+from nmfdiag.ui.widgets import select_one, select_several
 from nmfdiag.views.curve_tables import runtime_table
 from nmfdiag.views.runtime.bench_figures import bench_answer, bench_figure, bench_settings, bench_table
 from nmfdiag.views.runtime.figures import runtime_figure
@@ -38,7 +39,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     ranks = select_several("ranks", rank_options, "rank", [default_rank], disabled=kind == "rank", help=RANKS_HELP)
     scale = select_one("axes", ["log", "linear"], "scale", segmented=True)
     source = select_one("measured by", ["this page", "last benchmark"], "source", segmented=True)
-    st.button("As in the paper", on_click=set_widgets, args=(PAPER,), help=PAPER_HELP)
+    st.button("As in the paper", on_click=choose, args=(PAPER,), help=PAPER_HELP)
 solver_link = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
 with head:
     link = [("over", kind), *solver_link, ("scale", scale), ("source", source)]

@@ -7,11 +7,12 @@ import streamlit as st
 from nmfdiag.evidence.records import histories
 from nmfdiag.measures.stopping import PRIMARY_RULES
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose, start_run
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
-from nmfdiag.ui.widgets import select_one, set_widgets, start_run
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.epochs import ALL, MEASURES, SMOOTHINGS
 from nmfdiag.views.stopping import sentences, tables
 from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
@@ -49,7 +50,7 @@ def draw() -> None:
     with st.container(horizontal=True, vertical_alignment="bottom"):
         show = select_one("show", [RUNS, MEAN], "show", segmented=True)
         smoothing = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
-        st.button("As in the paper", on_click=set_widgets, args=(paper | {"measure": primary},), help=PAPER_HELP)
+        st.button("As in the paper", on_click=choose, args=(paper | {"measure": primary},), help=PAPER_HELP)
     with head:
         link = {
             "experiment": title, "setting": setting_name, "of_layers": layers, "measure": measure_name, "show": show,
@@ -74,7 +75,7 @@ def draw() -> None:
     data, alt = partial(tables.map_table, setting, measure), f"{measure.title} of every layer at every epoch"
     clicked = charts.plot(map_figure(setting, measure), f"{stem}_by-layer-and-epoch", data, "stopping-map", alt)
     if clicked and clicked[0] in setting.layers:
-        st.session_state["_clicked_of_layers"] = clicked[0]
+        choose({"of_layers": clicked[0]})
         rerun_page()
     tabs(sentences.how_to_read(name), tables.every_rule_table(setting), tables.record_settings(setting))
 

@@ -6,11 +6,12 @@ import streamlit as st
 
 from nmfdiag.jobs.requests import support_requests
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.ui.widgets import select_one, set_widgets
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import EACH_CLASS, Choice
 from nmfdiag.views.support.figures import ORDERS, growth_figure, support_figure
@@ -40,9 +41,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     order = select_one("rows and columns ordered by", ORDERS, "order", segmented=True)
     part = select_one("rectangles by layer cover", list(PARTS), "part", segmented=True)
     rows = select_one("distinct rows at most", [40, 80, 120], "rows", default=1)
-    st.button(
-        "As in the paper", on_click=set_widgets, args=(PAPER,), help="Figure 1: the support with its rectangle cover."
-    )
+    st.button("As in the paper", on_click=choose, args=(PAPER,), help="Figure 1: the support with its rectangle cover.")
 with head:
     link = [("order", order), ("part", part), ("rows", str(rows))]
     heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)

@@ -7,12 +7,13 @@ import streamlit as st
 
 from nmfdiag.monitor.run_reader import monitored_runs, run_files, runs_folder
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose, start_run
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.ui.training_controls import follow, offer_training, select_started_run, trainer
-from nmfdiag.ui.widgets import select_one, select_several, start_run
+from nmfdiag.ui.widgets import select_one, select_several
 from nmfdiag.views.epochs import SMOOTHINGS
 from nmfdiag.views.training_runs import tables
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
@@ -81,7 +82,7 @@ def draw() -> None:
         clicked = charts.plot(map_figure(label, run, measure), f"{stem}_by-layer-and-epoch", data, "live-map", alt)
         if clicked and clicked[0] in run.layers:
             option = next(option for option in reversed(layer_names) if layer_names[option] == clicked[0])
-            st.session_state["_clicked_layer_of"] = option
+            choose({"layer_of": option})
             rerun_page()
     tabs(how_to_read(), tables.reading_table(readings, selected), tables.run_settings(selected))
 

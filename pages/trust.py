@@ -5,10 +5,11 @@ import streamlit as st
 from nmfdiag.diagnosis.reliability import QUANTITIES, calibration, trust_answer, weakness_text
 from nmfdiag.evidence.jury_records import DEVELOPMENT, HALVES, JURY, jury_table
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import start_run
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
-from nmfdiag.ui.widgets import select_one, start_run
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.trust import sentences, tables
 from nmfdiag.views.trust.figures import calibration_figure
 

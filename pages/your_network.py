@@ -5,13 +5,14 @@ import streamlit as st
 from nmfdiag.jobs import open_process
 from nmfdiag.jobs.requests import GRIDS, SuspectsRequest
 from nmfdiag.ui import live_results
+from nmfdiag.ui.address import start_run
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.network_check import draw_check, draw_details, offer_removal
 from nmfdiag.ui.network_diagnosis import draw_diagnosis
 from nmfdiag.ui.network_opening import OPEN, draw_opening, opener, select_network
 from nmfdiag.ui.sidebar import GRID_HELP
-from nmfdiag.ui.widgets import select_one, start_run
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import your_network as view
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry

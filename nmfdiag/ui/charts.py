@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from nmfdiag.plots.theme import to_html
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.views.curve_tables import data_table
 from nmfdiag.views.selection import ALONE, Choice
@@ -56,12 +57,10 @@ def chart(
                 "p": [recipe.label_noise],
             }
             widget_values |= {"beside": ALONE}
-        for key, value in widget_values.items():
-            st.session_state[f"_clicked_{key}"] = value
-        if (st.context.url or "").endswith(f"/{Path(click_page).stem}"):
-            rerun_page()  # switching to the page that is open would empty its URL
-        # Without query_params={} Streamlit 1.67 refuses to switch while a bound key is in the URL; the values travel anyway.
-        st.switch_page(click_page, query_params={})
+        choose(widget_values)
+        if st.session_state["_page"] == Path(click_page).stem:
+            rerun_page()
+        st.switch_page(click_page)
 
 
 def plot(

@@ -6,6 +6,7 @@ from typing import Any
 import streamlit as st
 
 from nmfdiag.ui import gc_pauses
+from nmfdiag.ui.address import ONE_ENTRY_A_PAGE
 
 ICON, LOGO, STYLE = (Path(__file__).with_name(name) for name in ("icon.svg", "logo.svg", "page.css"))
 INSIDE_APP = "_inside_app"
@@ -24,7 +25,10 @@ def frame() -> Any:
     st.set_page_config("nmfdiag", page_icon=str(ICON), layout="wide")
     st.logo(str(LOGO), size="large", icon_image=str(ICON))
     st.html(STYLE)
-    return st.navigation(pages(), expanded=True)
+    st.html(ONE_ENTRY_A_PAGE, unsafe_allow_javascript=True)
+    page = st.navigation(pages(), expanded=True)
+    st.session_state["_page"] = page.url_path
+    return page
 
 
 def pages() -> dict[str, list]:

@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 import streamlit as st
 
 from nmfdiag.text import for_markdown
-from nmfdiag.ui.widgets import set_widgets
+from nmfdiag.ui.address import choose
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
@@ -78,9 +78,9 @@ def heading(
         with st.container(horizontal=True, vertical_alignment="center", gap="small"):
             st.caption("As in the paper:", width="content")
             for figure, values in presets.items():
-                st.button(figure, type="tertiary", on_click=set_widgets, args=(values,))
+                st.button(figure, type="tertiary", on_click=choose, args=(values,))
 
 
 def _set_second_network() -> None:
-    set_widgets({"beside": st.session_state["_compare"]})
+    choose({"beside": st.session_state["_compare"]})
     st.session_state["_compare"] = None

@@ -13,8 +13,8 @@ from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.queue import Jobs
 from nmfdiag.plots.theme import placeholder_figure
 from nmfdiag.text import for_markdown
+from nmfdiag.ui.address import run_seconds
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
-from nmfdiag.ui.widgets import run_seconds
 from nmfdiag.views.provenance import computed_with, unit_of
 from nmfdiag.views.selection import Choice
 

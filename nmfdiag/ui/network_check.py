@@ -7,8 +7,9 @@ import streamlit as st
 
 from nmfdiag.text import estimated_size, estimated_time, for_markdown
 from nmfdiag.ui import live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.network_opening import OPEN, open_network
-from nmfdiag.ui.widgets import column_formats, set_widgets
+from nmfdiag.ui.widgets import column_formats
 from nmfdiag.views import your_network as view
 from nmfdiag.zoo.registry import ZooEntry, remove
 
@@ -63,7 +64,7 @@ def offer_removal(entry: ZooEntry, device: str) -> None:
     def remove_network() -> None:
         live_results.forget(device)
         remove(entry)
-        set_widgets({"network": OPEN})
+        choose({"network": OPEN})
 
     with st.popover("Remove", icon=":material/delete:", width="stretch"):
         st.markdown(view.removal(entry))

@@ -16,6 +16,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown, for_plot
 from nmfdiag.ui import charts, live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.answers import draw_answers
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.report_button import HTML, JSON, MEDIA_TYPES, report_file
@@ -125,6 +126,5 @@ def _switch_page(page: str, entry: ZooEntry, layer: str = "", batch: str = "") -
     """Open another page with this network, layer and batch chosen."""
     batch = Choice((entry,), layer, batch).batch_option if batch else ""
     widget_values = {"data": entry.recipe.dataset, "arch": entry.recipe.arch, "layer": layer, "batch": batch}
-    for key, value in widget_values.items():
-        st.session_state[f"_clicked_{key}"] = value or None
-    st.switch_page(f"pages/{page}.py", query_params={})
+    choose({key: value for key, value in widget_values.items() if value})
+    st.switch_page(f"pages/{page}.py")

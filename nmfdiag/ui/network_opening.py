@@ -9,9 +9,10 @@ from nmfdiag.jobs.child_process import State
 from nmfdiag.jobs.open_process import Opener, Prepare
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.ui.upload_form import form
-from nmfdiag.ui.widgets import select_one, set_widgets
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import your_network as view
 from nmfdiag.zoo.registry import ZooEntry
 
@@ -31,7 +32,7 @@ def select_network(state: State, networks: dict[str, ZooEntry]) -> ZooEntry | No
     """Draw the list of opened networks in the sidebar and return the chosen one; None shows the form."""
     if state.succeeded and st.session_state.get("_take_up") == state.name and state.name in networks:
         del st.session_state["_take_up"]
-        set_widgets({"network": state.name})
+        choose({"network": state.name})
     with st.sidebar:
         name = select_one(
             "network", [OPEN, *networks], "network", help="Those that were opened before, the last one first."
@@ -67,14 +68,14 @@ def open_network(prepare: Prepare) -> None:
         opener().start(prepare)
         name = st.session_state["_take_up"] = opener().state().name
         st.session_state["_opened_as"] = (name, prepare)
-        set_widgets({"network": OPEN})
+        choose({"network": OPEN})
 
     live_results.draw_safely(start)
 
 
 def _offer_example(networks: dict[str, ZooEntry]) -> None:
     if open_process.EXAMPLE_NAME in networks:
-        show_example = partial(set_widgets, {"network": open_process.EXAMPLE_NAME})
+        show_example = partial(choose, {"network": open_process.EXAMPLE_NAME})
     else:
         show_example = partial(open_network, open_process.example)
     with st.container(horizontal=True, vertical_alignment="center"):
@@ -86,7 +87,7 @@ def _list_networks(networks: dict[str, ZooEntry]) -> None:
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("Opened before:", width="content")
         for name in list(networks)[:MOST_LINKS]:
-            show_network = partial(set_widgets, {"network": name})
+            show_network = partial(choose, {"network": name})
             st.button(for_markdown(name), type="tertiary", key=f"_open_{name}", on_click=show_network)
 
 

@@ -12,7 +12,8 @@ import streamlit as st
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import for_markdown, plural
 from nmfdiag.ui import charts
-from nmfdiag.ui.widgets import select_number, set_widgets
+from nmfdiag.ui.address import choose
+from nmfdiag.ui.widgets import select_number
 from nmfdiag.views.suspects.figures import layers_figure
 from nmfdiag.views.suspects.marks import FINE, UNSURE, WRONG, Mark, marks_json, marks_table
 from nmfdiag.views.suspects.sentences import (
@@ -240,22 +241,22 @@ def _set_mark(review: Review, index: int, verdict: str, following: int | None) -
 def _look_at(index: int | None) -> None:
     """Look at a sample, and turn to its page of the grid."""
     if index is not None:
-        set_widgets({SAMPLE: index})
+        choose({SAMPLE: index})
         st.session_state[TURN] = True
 
 
 def _look_at_page(indices: Sequence[int]) -> None:
     """Look at the first sample of the page that was turned to, so that a mark goes to what is on the screen."""
     first = (int(st.session_state[PAGE]) - 1) * PER_PAGE
-    set_widgets({SAMPLE: indices[min(first, len(indices) - 1)]})
+    choose({SAMPLE: indices[min(first, len(indices) - 1)]})
 
 
 def _link_to_class(review: Review, class_idx: int) -> None:
     """Offer the page *Classes* with the sample's given class."""
     name = review.suspects.class_name(class_idx)
     if st.button(f"Class {for_markdown(name)} by layer", icon=":material/category:", type="tertiary", key="_to_class"):
-        st.session_state.update({"_clicked_class": name, "_clicked_map": f"{review.entry.label_noise:g}"})
-        st.switch_page("pages/classes.py", query_params={})
+        choose({"class": name, "map": f"{review.entry.label_noise:g}"})
+        st.switch_page("pages/classes.py")
 
 
 def _draw_marks(review: Review) -> None:

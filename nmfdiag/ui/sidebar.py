@@ -7,7 +7,8 @@ import streamlit as st
 from nmfdiag.jobs.requests import GRIDS
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.text import for_markdown
-from nmfdiag.ui.widgets import select_one, select_several, start_run
+from nmfdiag.ui.address import start_run
+from nmfdiag.ui.widgets import select_one, select_several
 from nmfdiag.views.selection import ALONE, EACH_CLASS, Choice, methods_of
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
 

@@ -13,8 +13,9 @@ from nmfdiag.monitor.run_reader import MonitoredRun, run_files
 from nmfdiag.monitor.trainer import TRAINABLE, Trainer, under_way
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
-from nmfdiag.ui.widgets import select_one, set_widgets
+from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.training_runs.sentences import following_text
 
 POLL_SECONDS = 1.0
@@ -52,7 +53,7 @@ def select_started_run(runs: Mapping[str, MonitoredRun]) -> None:
     name, start_time = st.session_state.get("_take_up", ("", 0.0))
     labels = [label for label, run in runs.items() if run.place == name and run.changed >= start_time]
     if name and labels:
-        set_widgets({"runs": labels[:1]})
+        choose({"runs": labels[:1]})
         del st.session_state["_take_up"]
 
 

@@ -1,13 +1,13 @@
-"""Widgets that live in the URL: their values survive page switches and reloads, and errors in a link are noted; table columns."""
+"""Widgets whose values live in the address, errors in which are noted; table columns."""
 
-import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 import streamlit as st
-from streamlit.errors import StreamlitAPIException
+
+from nmfdiag.text import for_markdown
+from nmfdiag.ui.address import keep, last_value, note, select, values_in_link
 
 MOST_NAMED, MOST_CHARACTERS = 15, 200
 """Values that a note about a link lists at most, and the length of each."""
@@ -26,51 +26,33 @@ def column_formats(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
-def start_run() -> None:
-    """Start a run of a page: note what its link sets, whether the page was switched to, and the time."""
-    st.session_state.setdefault("_link", {key: st.query_params.get_all(key) for key in st.query_params})
-    st.session_state.setdefault("_kept", {})
-    st.session_state.setdefault("_given", set())
-    st.session_state["_switched"] = st.session_state.get("_page") != st.context.url
-    st.session_state["_page"] = st.context.url
-    st.session_state["_began"] = time.monotonic()
-
-
-def run_seconds() -> float:
-    """Return the time that this run of the page has taken so far."""
-    return time.monotonic() - float(st.session_state["_began"])
-
-
-def set_widgets(values: Mapping[str, Any]) -> None:
-    """Set the widgets of these keys; for a button's callback."""
-    st.session_state.update(values)
-    st.session_state["_given"].update(values)
-
-
 def select_one(
-    label: str, options: Sequence[Any], key: str, *, default: int = 0, help: str | None = None, segmented: bool = False
+    label: str,
+    options: Sequence[Any],
+    key: str,
+    *,
+    default: int = 0,
+    help: str | None = None,
+    segmented: bool = False,
+    slider: bool = False,
 ) -> Any:
-    """Draw a choice of one option, as a list or side by side.
+    """Draw a choice of one option, as a list, side by side, or as a slider.
 
     Returns:
-        The URL's option, the last one, or the default.
+        The address's option, the last one, or the default.
     """
-    _note_link_errors(label, [str(option) for option in options], key, str(options[default]))
-    start: dict[str, Any] = {"default": options[default]} if segmented else {"index": default}
-    has_value = _restore_value(key)
-    if (clicked := st.session_state.pop(f"_clicked_{key}", None)) in options:
-        set_widgets({key: clicked})
-        has_value = True
-    elif key in st.session_state and st.session_state[key] not in options:
-        set_widgets({key: options[default]})
-        has_value = True
-    if has_value:
-        start = {}
+    first = options[default]
+    linked = _linked_options(label, options, key, [first], str, several=False)
+    value = linked[0] if linked else last_value(key, first)
+    value = value if value in options else first
+    select(key, value)
     if segmented:
-        value = st.segmented_control(label, options, key=key, bind="query-params", required=True, help=help, **start)
+        value = st.segmented_control(label, options, default=value, key=key, required=True, help=help)
+    elif slider:
+        value = st.select_slider(label, options, value, key=key, help=help)
     else:
-        value = st.selectbox(label, options, key=key, bind="query-params", help=help, **start)
-    _keep_value(key, value)
+        value = st.selectbox(label, options, list(options).index(value), key=key, help=help)
+    keep(key, value, [str(value)], is_default=value == first)
     return value
 
 
@@ -88,25 +70,24 @@ def select_several(
     """Draw a choice of one or more options: side by side, or with ``max_selections`` as a list.
 
     Returns:
-        The URL's options, the last ones, or the default; the first of the default where the reader has cleared all.
+        The address's options, the last ones, or the default; the first of the default where the reader has cleared all.
     """
-    _note_link_errors(label, [format_func(o) for o in options], key, ", ".join(map(format_func, default)))
-    has_value = _restore_value(key, format_func)
-    clicked = st.session_state.pop(f"_clicked_{key}", None)
-    if clicked and set(clicked) <= set(options):
-        set_widgets({key: clicked})
-        has_value = True
-    elif key in st.session_state and not set(st.session_state[key]) <= set(options):
-        set_widgets({key: [option for option in st.session_state[key] if option in options] or list(default)})
-        has_value = True
-    start: dict[str, Any] = {} if has_value else {"default": default}
-    start |= {"key": key, "bind": "query-params", "format_func": format_func, "help": help, "disabled": disabled}
+    last = _linked_options(label, options, key, default, format_func, several=True) or last_value(key, list(default))
+    offered = [option for option in last if option in options]
+    values = offered if offered or not last else list(default)
+    select(key, values)
+    widget_options: dict[str, Any] = {
+        "default": values, "key": key, "format_func": format_func, "help": help, "disabled": disabled,
+    }  # fmt: skip
     if max_selections:
-        values = st.multiselect(label, options, max_selections=max_selections, **start)
+        values = st.multiselect(label, options, max_selections=max_selections, **widget_options)
     else:
-        values = st.pills(label, options, selection_mode="multi", **start)
-    _keep_value(key, values)
-    return list(values) or list(default[:1])
+        values = st.pills(label, options, selection_mode="multi", **widget_options)
+    if not values and default:
+        st.caption(f"None is chosen: {for_markdown(format_func(default[0]))} is shown.")
+    selection = list(values) or list(default[:1])
+    keep(key, list(values), [format_func(value) for value in selection], is_default=list(values) == list(default))
+    return selection
 
 
 def select_number(
@@ -115,51 +96,43 @@ def select_number(
     """Draw a field for a whole number from ``low`` to ``high``.
 
     Returns:
-        The URL's number, the last one, or None where none was entered.
+        The address's number, the last one, or None where none was entered.
     """
-    [text] = st.session_state["_link"].pop(key, [])[-1:] or [""]
-    if text and not (text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER and low <= int(text) <= high):
-        note = f"The link asks for {label} {text[:MOST_CHARACTERS]}: there are {low:,} to {high:,}."
-        st.session_state.setdefault("_new_notes", []).append(note)
-    has_value = _restore_value(key)
-    if isinstance(value := st.session_state.get(key), int) and not low <= value <= high:
-        set_widgets({key: None})
-        has_value = True
-    default: dict[str, Any] = {} if has_value else {"value": None}
-    number = st.number_input(
-        label, low, high, step=1, key=key, bind="query-params", placeholder=placeholder, help=help, **default
-    )
-    _keep_value(key, number)
+    [text] = values_in_link(key)[-1:] or [""]
+    value: int | None = None
+    if text.isascii() and text.isdigit() and len(text) < LONGEST_NUMBER:
+        value = int(text)
+    elif not text:
+        value = last_value(key, None)
+    if value is not None and not low <= value <= high:
+        value = None
+    if text and value is None:
+        note(f'No {label} "{text[:MOST_CHARACTERS]}". Available: {low:,} to {high:,}.')
+    select(key, value)
+    number = st.number_input(label, low, high, value, step=1, key=key, placeholder=placeholder, help=help)
+    keep(key, number, [] if number is None else [str(int(number))], is_default=number is None)
     return None if number is None else int(number)
 
 
-def _restore_value(key: str, format_func: Callable[[Any], str] = str) -> bool:
-    """Return whether the widget was set and not drawn since, so that it must not get a default too.
-
-    After a page switch whose URL came without the widget's value, set the last one: Streamlit would fall back to the default.
-    """
-    values, new_keys = st.session_state["_kept"], st.session_state["_given"]
-    if st.session_state["_switched"] and key in values and not (key in st.query_params or key in new_keys):
-        value = values[key]
-        set_widgets({key: value})
-        with suppress(StreamlitAPIException):  # Streamlit refuses where it is going to write the URL itself
-            st.query_params[key] = [format_func(v) for v in value] if isinstance(value, list) else format_func(value)
-    return key in new_keys and key in st.session_state
-
-
-def _keep_value(key: str, value: Any) -> None:
-    """Note that the widget has been drawn; a run that ends before that leaves a new value to the next run."""
-    st.session_state["_kept"][key] = value
-    st.session_state["_given"].discard(key)
-
-
-def _note_link_errors(label: str, options: Sequence[str], key: str, default: str) -> None:
-    values = st.session_state["_link"].pop(key, [])
-    unknown = [value[:MOST_CHARACTERS] for value in values if value not in options][:MOST_NAMED]
-    if unknown:
-        value = ", ".join(value for value in values if value in options) or default
-        accepted = [*options[:MOST_NAMED]]
-        if len(options) > MOST_NAMED:
-            accepted.append(f"{len(options) - MOST_NAMED} more")
-        note = f"The link asks for {label} {', '.join(unknown)}: there are {', '.join(accepted)}. Shown is {value}."
-        st.session_state.setdefault("_new_notes", []).append(note)
+def _linked_options(
+    label: str,
+    options: Sequence[Any],
+    key: str,
+    default: Sequence[Any],
+    format_func: Callable[[Any], str],
+    *,
+    several: bool,
+) -> list[Any]:
+    """Return the options that a new address names, the default where it names none that is known, and nothing where it has no such key; note its errors."""
+    by_text, texts = {format_func(option): option for option in options}, values_in_link(key)
+    linked_texts = list(dict.fromkeys(text for text in texts if text in by_text))
+    unknown = [text for text in dict.fromkeys(texts) if text not in by_text]
+    surplus = [] if several else linked_texts[:-1]
+    shown_texts = linked_texts[len(surplus) :] or ([format_func(option) for option in default] if texts else [])
+    if unknown or surplus:
+        refused = ", ".join(f'"{text[:MOST_CHARACTERS]}"' for text in (unknown + surplus)[:MOST_NAMED])
+        accepted = ", ".join([*by_text][:MOST_NAMED])
+        more_text = f", {len(by_text) - MOST_NAMED} more" if len(by_text) > MOST_NAMED else ""
+        reason = f"No {label} {refused}" if unknown else f"One {label} can be shown, not {refused} as well"
+        note(f"{reason}. Showing {', '.join(shown_texts)}. Available: {accepted}{more_text}.")
+    return [by_text[text] for text in shown_texts]

@@ -38,9 +38,9 @@ def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> Non
 
 def test_ablation_reports_an_unknown_choice_in_a_link() -> None:
     app = settled(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
-    assert [message.value.split(":")[0] for message in app.info] == [
-        "The link asks for layer conv9",
-        "The link asks for remove ICA",
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+        'No layer "conv9"',
+        'No remove "ICA"',
     ]
     assert len(lines(plots(app)[0])) == 2 and not app.exception
 

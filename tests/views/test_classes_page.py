@@ -48,9 +48,9 @@ def test_a_multi_class_batch_is_replaced_with_a_note() -> None:
 
 def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = settled(opened(map="0.7", **{"class": "cat"}))
-    assert [message.value.split(":")[0] for message in app.info] == [
-        "The link asks for map of p 0.7",
-        "The link asks for curves of class cat",
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+        'No map of p "0.7"',
+        'No curves of class "cat"',
     ]
     assert len(plots(app)) == 3 and not app.exception
 

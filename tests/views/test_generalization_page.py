@@ -106,7 +106,7 @@ def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPa
     assert any("network=g17" in c.value for c in app.code)
     ring = [t for t in plots(app)[0]["data"] if t.get("name") == "g17"]
     assert len(ring) == len(PAPER_METHODS) and all(len(t["x"]) == 1 for t in ring)
-    app.session_state["_clicked_network"] = "g40"  # what the page notes when a point is clicked
+    app.session_state["_new"] = {"network": "g40"}  # what the page notes when a point is clicked
     app.run()
     assert "Network g40" in [s.value for s in app.subheader] and app.selectbox(key="network").value == "g40"
     app.selectbox(key="network").select("none").run()
@@ -151,8 +151,8 @@ def test_a_damaged_record_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_unknown_choice_in_a_link_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     record_networks(monkeypatch, planted_records(24))
     app = open_link(network="g99", auc_layers="last quarter")
-    assert [message.value.split(":")[0] for message in app.info] == [
-        "The link asks for AuC over last quarter",
-        "The link asks for network g99",
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+        'No AuC over "last quarter"',
+        'No network "g99"',
     ]
     assert not app.exception and len(plots(app)) == 2

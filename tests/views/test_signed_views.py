@@ -108,7 +108,7 @@ def test_each_network_offers_the_methods_that_fit_it(entry: ZooEntry) -> None:
 def test_pages_show_the_networks_own_method(page: str, entry: ZooEntry) -> None:
     app = settled(visit(page, entry, methods=["nmf"]))
     assert not app.exception and not app.error
-    assert "The link asks for methods nmf: there are signed, pca, random" in app.info[0].value
+    assert 'No methods "nmf". Showing signed. Available: signed, pca, random' in app.info[0].value
     assert list(app.session_state["methods"]) == ["signed"]
     assert any(markdown.value.startswith(f"**{TITLE}") for markdown in app.markdown)
     assert plots(app)

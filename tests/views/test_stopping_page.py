@@ -80,10 +80,10 @@ def test_the_other_experiment_has_its_own_settings_and_measures() -> None:
 @pytest.mark.usefixtures("planted")
 def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = opened(setting="imagenet vgg", of_layers="conv9", smooth="9 epochs")
-    assert [message.value.split(":")[0] for message in app.info] == [
-        "The link asks for setting imagenet vgg",
-        "The link asks for layers conv9",
-        "The link asks for smoothing 9 epochs",
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+        'No setting "imagenet vgg"',
+        'No layers "conv9"',
+        'No smoothing "9 epochs"',
     ]
     assert len(plots(app)) == 2 and not app.exception
 

@@ -40,11 +40,11 @@ def test_a_link_sets_every_choice_and_the_paper_is_a_click_away() -> None:
 def test_an_unknown_choice_in_a_link_is_reported() -> None:
     app = visit(order="alphabet", part="most", rows="7", layer="conv9", p="0")
     assert not app.exception and plots(app)
-    assert [message.value.split(":")[0] for message in app.info] == [
-        "The link asks for layer conv9",
-        "The link asks for rows and columns ordered by alphabet",
-        "The link asks for rectangles by layer cover most",
-        "The link asks for distinct rows at most 7",
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+        'No layer "conv9"',
+        'No rows and columns ordered by "alphabet"',
+        'No rectangles by layer cover "most"',
+        'No distinct rows at most "7"',
     ]
 
 

@@ -93,9 +93,9 @@ def test_unreadable_runs_are_reported_and_the_rest_is_drawn(folder: Path) -> Non
     write_run(folder, "bad").write_text("{oops\n{}\n")
     app = opened(runs="gone", layer_of="conv9")
     assert not app.exception and app.warning[0].value.startswith("bad: Line 1") and len(plots(app)) == 2
-    assert [message.value.split(":")[0] for message in app.info] == [
-        "The link asks for runs gone",
-        "The link asks for layers conv9",
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+        'No runs "gone"',
+        'No layers "conv9"',
     ]
 
 
