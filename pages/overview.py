@@ -1,66 +1,75 @@
-"""The answers on each network, and AuC by layer (figure 2c)."""
+"""What this is, the answers on a few networks, and all networks in a table."""
 
 import streamlit as st
 
 from nmfdiag.diagnosis.answers import MEMORISED, NOISY
-from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
-from nmfdiag.measures.auc_sentences import comparison, least_linear
-from nmfdiag.measures.methods import METHODS
-from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.text import percent
-from nmfdiag.ui import charts, live_results
-from nmfdiag.ui.details import details
+from nmfdiag.ui import live_results
+from nmfdiag.ui.address import choose
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.network_card import draw_cards
-from nmfdiag.ui.report_button import report_button
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.views import presets
-from nmfdiag.views.curve_figures import auc_figure
-from nmfdiag.views.curve_groups import Curves, auc_spreads
-from nmfdiag.views.curve_tables import network_table
+from nmfdiag.views import overview
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
+from nmfdiag.zoo.registry import entries
 
 page_guard()
-choice = sidebar()
-heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
+choice = sidebar(without=("layer", "batch", "methods", "axis", "n", "grid", "solver", "beside"))
+heading(overview.TITLE, choice, subject=choice.networks_text, compare=False)
 
 
-def draw(choice: Choice) -> None:
-    curve_requests, label_requests = choice.requests(), [SuspectsRequest(n.name) for n in choice.networks]
-    requests = [*label_requests, *curve_requests]  # the answers first
-    results = live_results.finished_results(choice, requests)
-    draw_cards(choice, curve_requests, results, live_results.failures(choice, label_requests))
-    live_results.get_results(choice, requests, results)
-    curves = {request: results[request] for request in curve_requests if request in results}
-    if curves:
-        draw_curves(choice, curve_requests, curves, {r.entry: results[r] for r in label_requests if r in results})
-    else:
-        live_results.draw_placeholder(choice)
-    live_results.progress(choice, requests, results)
-    if curves:
-        details(
-            help_text("overview", noisy=percent(NOISY), memorised=percent(MEMORISED)),
-            network_table(choice.networks),
-            choice,
-            curves,
-        )
-    st.caption(f"Device: {choice.device}. Cache: {live_results.cache_size()}.")
+def draw() -> None:
+    st.markdown(overview.INTRODUCTION)
+    label_requests, curve_requests = live_results.label_requests(choice), choice.requests()
+    results = live_results.finished_results(choice, [*label_requests, *curve_requests])
+    draw_cards(choice, curve_requests, results, live_results.failures(choice, label_requests), has_opinions=False)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        if st.button("Open these networks", icon=":material/hub:", type="primary"):
+            st.switch_page("pages/network.py")
+        if st.button("Add a network", icon=":material/upload_file:", help="Your own, trained in PyTorch."):
+            st.switch_page("pages/your_network.py")
+        if st.button("Watch one train", icon=":material/timeline:", help="About a minute, here."):
+            st.switch_page("pages/training_runs.py")
+    if label_requests and (missing := [r for r in label_requests if r not in results]):
+        live_results.get_results(choice, label_requests, {r: results[r] for r in label_requests if r not in missing})
+        live_results.progress(choice, label_requests, {r: results[r] for r in label_requests if r in results})
+    draw_table()
+    with st.expander("How to read it", icon=":material/help:"):
+        st.markdown(help_text("overview", noisy=percent(NOISY), memorised=percent(MEMORISED)))
 
 
-def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves, scored: dict[str, Suspects]) -> None:
-    """Draw AuC by layer, with the reports of the networks."""
-    by_method = auc_spreads(choice, curves)
-    method = choice.method if choice.method in by_method else next(iter(by_method))
-    by_noise = by_method[method]
-    sentence = comparison(by_noise) if len(by_noise) > 1 else least_linear(next(iter(by_noise.values())))
-    live_results.answer(f"{METHODS[method].title}: {sentence}", curves, requests)
-    figure = auc_figure(by_method, choice.layers, phases=None, batch=choice.batch_text, axis=choice.axis)
-    charts.chart(
-        figure, choice, curves, "auc-by-layer", "AuC by layer, one line for each p",
-        extra_control=lambda: report_button(choice, curves, scored, len(requests)),
+def draw_table() -> None:
+    """Draw the table of all networks; a click opens one."""
+    zoo = entries()
+    requests = {
+        name: Choice((entry,), next(iter(entry.layers)), methods=(entry.method,)).requests()
+        for name, entry in zoo.items()
+    }
+    labels = [SuspectsRequest(name) for name in zoo]
+    results = live_results.finished_results(
+        choice, [*labels, *(request for batch in requests.values() for request in batch)]
+    )
+    controls = live_results.controls_of(zoo.values(), results)
+    curves = {
+        name: {request: results[request] for request in batch}
+        for name, batch in requests.items()
+        if all(request in results for request in batch)
+    }
+    table = overview.network_table(zoo.values(), controls, curves)
+    st.markdown("#### All networks")
+    event = st.dataframe(
+        table.drop(columns=overview.NAME), hide_index=True, on_select="rerun", selection_mode="single-row", key=f"_all_{st.session_state.get('_opened', 0)}",
+        column_config=overview.column_config(st.column_config),
     )  # fmt: skip
+    if event["selection"]["rows"]:
+        entry = zoo[table[overview.NAME].iloc[event["selection"]["rows"][0]]]
+        st.session_state["_opened"] = st.session_state.get("_opened", 0) + 1  # the row is not selected when one is back
+        recipe = entry.recipe
+        choose({"data": recipe.dataset, "arch": recipe.arch, "seed": recipe.seed, "p": [recipe.label_noise]})
+        st.switch_page("pages/network.py")
 
 
-live_results.side_by_side(choice, draw)
+live_results.draw_safely(draw)

@@ -2,7 +2,6 @@
 
 import streamlit as st
 
-from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.measures.auc_sentences import reading
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import CLUSTERED, phases
@@ -29,12 +28,12 @@ heading("Which layers memorise?", choice, presets=presets.PHASES)
 
 
 def draw(choice: Choice) -> None:
-    curve_requests, network_requests = choice.requests(), [SuspectsRequest(n.name) for n in choice.networks]
-    requests = [*curve_requests, *network_requests]
+    curve_requests = choice.requests()
+    requests = [*curve_requests, *live_results.label_requests(choice)]
     results = live_results.get_results(choice, requests)
     curves = {request: results[request] for request in curve_requests if request in results}
-    suspects = {request.entry: results[request] for request in network_requests if request in results}
-    depths = {name: depth_of(scored) for name, scored in suspects.items()}
+    controls = live_results.controls_of(choice.networks, results)
+    depths = {name: depth_of(network_controls) for name, network_controls in controls.items()}
     depths_by_noise = {n.label_noise: depths[n.name] for n in choice.networks if n.name in depths}
     by_method = auc_spreads(choice, curves)
     method = choice.method if choice.method in by_method else next(iter(by_method), choice.method)
@@ -72,7 +71,7 @@ def draw(choice: Choice) -> None:
     live_results.progress(choice, requests, results)
     if curves:
         text = help_text("phases", clustered=CLUSTERED, p=shaded_noise, sudden=percent(SUDDEN))
-        rows = settings(choice, curves) | probe_settings(suspects.values())
+        rows = settings(choice, curves) | probe_settings(controls.values())
         tabs("" if choice.place else text, phase_table(by_noise_phases, depths_by_noise), rows)
 
 

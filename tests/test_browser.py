@@ -23,7 +23,7 @@ def test_a_cold_deep_link_shows_the_page_in_its_frame(page: Page) -> None:
 
 
 def test_choices_survive_a_page_switch_and_the_second_visit_is_instant(page: Page) -> None:
-    page.goto(f"/?{SMALL_LINK}")
+    page.goto(f"/network?{SMALL_LINK}")
     wait_until_computed(page)
     page.get_by_role("link", name="Reconstruction error").click()
     expect(page.get_by_role("heading", name="How well do k directions")).to_be_visible()
@@ -31,14 +31,14 @@ def test_choices_survive_a_page_switch_and_the_second_visit_is_instant(page: Pag
     wait_until_computed(page)
     wait_for_line(page)
     page.wait_for_url("**arch=mlp**")
-    page.get_by_role("link", name="Overview").click()
+    page.get_by_role("link", name="AuC by layer").click()
     expect(page.get_by_role("heading", name="Is this network memorising?")).to_be_visible()
     wait_until_computed(page)
     wait_for_line(page)
 
 
 def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> None:
-    page.goto("/?p=0&p=0.8&p=1&seed=1&n=50")
+    page.goto("/network?p=0&p=0.8&p=1&seed=1&n=50")
     progress = page.get_by_test_id("stProgress")
     expect(progress).to_contain_text(re.compile(r"\d+ of 213 results"))
     wait_for_line(page, TRACES)
@@ -215,7 +215,7 @@ def test_a_run_that_the_page_starts_is_watched_live(page: Page) -> None:
 
 @pytest.mark.soak  # tests/views has the same without a browser
 def test_a_second_network_is_drawn_beside_and_opened_by_a_click(page: Page) -> None:
-    page.goto(f"/?{SMALL_LINK}")
+    page.goto(f"/network?{SMALL_LINK}")
     page.get_by_role("button", name="Compare").click()
     page.get_by_test_id("stPopoverBody").get_by_role("combobox").fill("mlp-p1-s1")
     page.get_by_role("option", name="digits-mlp-p1-s1").click()

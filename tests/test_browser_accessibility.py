@@ -16,7 +16,8 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 LIGHT = "arch=mlp&p=0&n=10&grid=coarse"
 PAGES = {
-    "overview": [f"/?{LIGHT}"],
+    "overview": ["/"],
+    "network": [f"/network?{LIGHT}"],
     "how": [f"/how?{LIGHT}"],
     "curves": [f"/curves?{LIGHT}"],
     "phases": [f"/phases?{LIGHT}"],

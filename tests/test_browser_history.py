@@ -16,7 +16,7 @@ def entries(page: Page) -> int:
 
 
 def test_a_switch_of_pages_is_one_entry_and_back_shows_what_was_seen(page: Page) -> None:
-    page.goto(f"/?{LINK}")
+    page.goto(f"/network?{LINK}")
     wait_until_idle(page)
     expect(page.get_by_text(SUBJECT).first).to_be_visible()
     first = entries(page)
@@ -36,7 +36,7 @@ def test_a_switch_of_pages_is_one_entry_and_back_shows_what_was_seen(page: Page)
     page.go_back()
     expect(page.get_by_role("heading", name="Is this network memorising?")).to_be_visible()
     expect(page.get_by_text(f"{SUBJECT} · seed").first).to_be_visible()
-    assert page.url.endswith(f"/?{LINK}")
+    assert page.url.endswith(f"/network?{LINK}")
     page.go_forward()
     expect(page.get_by_text(f"{SUBJECT}, 1").first).to_be_visible()
     page.reload()

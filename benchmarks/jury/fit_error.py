@@ -17,14 +17,12 @@ from scipy.stats import spearmanr
 from nmfdiag.diagnosis.expected_error import (
     HALF_WIDTH,
     HALF_WIDTH_PER_LOG_ODDS,
-    INPUTS,
     LARGEST,
     SMALLEST,
-    agreement,
-    confirmed_accuracy,
 )
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.score_labels import score
+from nmfdiag.measures.suspects.controls import INPUTS
 from nmfdiag.zoo.registry import entries
 
 ZOO_WEIGHT, RIDGE = 0.5, 0.3
@@ -38,15 +36,15 @@ def zoo_lines(path: Path) -> list[dict[str, Any]]:
     for name, entry in entries().items():
         if name in names or entry.test_accuracy is None:
             continue
-        suspects = score(SuspectsRequest(name))
-        if not suspects.noise_rate.is_known or not suspects.predicted:
+        controls = score(SuspectsRequest(name)).controls
+        if not controls.noise_rate.is_known:
             continue
         line = {
             "name": name,
             "dataset": entry.recipe.dataset,
-            "agreement": agreement(suspects),
-            "confirmed": confirmed_accuracy(suspects),
-            "accuracies": dict(suspects.accuracies),
+            "agreement": controls.agreement,
+            "confirmed": controls.confirmed,
+            "accuracies": dict(controls.accuracies),
             "test_accuracy": entry.test_accuracy,
         }
         with path.open("a", encoding="utf-8") as file:

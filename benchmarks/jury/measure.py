@@ -17,7 +17,7 @@ from recipe import HALVES, JuryNetwork, networks
 
 import nmfdiag
 from nmfdiag.diagnosis.answers import answers, code_of
-from nmfdiag.diagnosis.expected_error import agreement, confirmed_accuracy, expected_error
+from nmfdiag.diagnosis.expected_error import expected_error
 from nmfdiag.measures.phases import Phases
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.measured_network import network_to_measure
@@ -32,8 +32,9 @@ def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
     model, remark = network_to_measure(model, inputs, labels)
     start = time.process_time()
     result = nmfdiag.suspects(model, inputs, labels)
-    rate, error = result.noise_rate, expected_error(result)
-    answer_by_name = answers(result, error, NO_PHASES)
+    controls = result.controls
+    rate, error = controls.noise_rate, expected_error(controls)
+    answer_by_name = answers(controls, error, NO_PHASES)
     return {
         "name": network.name,
         "half": network.half,
@@ -46,8 +47,8 @@ def row_of(folder: Path, network: JuryNetwork) -> dict[str, Any]:
             key: [answer.code, answer.estimate, answer.low, answer.high] for key, answer in answer_by_name.items()
         },
         "expected_error": error and [error.estimate, error.low, error.high],
-        "agreement": agreement(result),
-        "confirmed": confirmed_accuracy(result),
+        "agreement": controls.agreement,
+        "confirmed": controls.confirmed,
         "accuracies": dict(result.accuracies),
         "accuracy_by_layer": result.accuracy_by_layer,
         "layers": list(result.layers),

@@ -101,7 +101,7 @@ def _answer(arguments: argparse.Namespace, _: "Target | ZooEntry", diagnosis: "D
         }  # fmt: skip
     if not texts:
         failed = diagnosis.code != GENERALISES
-        texts = [diagnosis.verdict if diagnosis.suspects else diagnosis.answers[LABELS].text]
+        texts = [diagnosis.verdict if diagnosis.controls else diagnosis.answers[LABELS].text]
         texts.append(f"Code {diagnosis.code}: {'fails' if failed else 'passes'}.")
     return WRONG if failed else OK, record | {"passed": not failed}, "\n".join([*texts, *diagnosis.remarks])
 

@@ -46,6 +46,6 @@ def _answer(_: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diag
         f"{f'{method:8}' * (len(methods) > 1)}{layer:12} AuC {s}  ({s.n} single-class batches of {sizes[method]})"
         for method, layer, s in rows
     ]
-    texts = [answer.text for answer in diagnosis.answers.values()] if diagnosis.suspects else []
+    texts = [answer.text for answer in diagnosis.answers.values()] if diagnosis.controls else []
     sentences = dict.fromkeys([diagnosis.verdict, *texts, diagnosis.second_opinion])
     return OK, record, "\n".join([*lines, *sentences, *diagnosis.remarks])

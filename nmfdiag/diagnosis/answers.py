@@ -12,11 +12,11 @@ No reference network takes part.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from nmfdiag.diagnosis.expected_error import MOVED, NETWORK, PROBE, ExpectedError, agreement
+from nmfdiag.diagnosis.expected_error import ExpectedError
 from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.suspects.controls import MOVED, NETWORK, PROBE, Controls
 from nmfdiag.measures.suspects.noise_rate import NOISY
 from nmfdiag.measures.suspects.probe_depth import depth_of
-from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import percent, span
 
 LABELS, MEMORISING, WHERE = QUESTIONS = "labels", "memorising", "where"
@@ -72,15 +72,15 @@ class Answer:
     limits: tuple[str, ...] = ()
 
 
-def labels_answer(suspects: Suspects) -> Answer:
+def labels_answer(controls: Controls) -> Answer:
     """Return whether labels are wrong, and how many."""
-    rate = suspects.noise_rate
+    rate = controls.noise_rate
     if rate.reason or not rate.is_known:
         return Answer(UNKNOWN, None, None, None, rate.statement, limits=LABELS_LIMITS)
-    probe = suspects.accuracies[PROBE]
+    probe = controls.accuracies[PROBE]
     evidence = [
         f"Labels swapped at random show what wrong ones look like; with the samples that are surely of a class"
-        f"{' and inputs that occur with several labels' if suspects.has_contradictions else ''}, the estimate is {percent(rate.estimate)} "
+        f"{' and inputs that occur with several labels' if controls.has_contradictions else ''}, the estimate is {percent(rate.estimate)} "
         f"({rate.n_samples:,} samples).",
         f"A probe that has not seen a sample's label contradicts {percent(1 - probe)} of the labels.",
     ]
@@ -88,14 +88,14 @@ def labels_answer(suspects: Suspects) -> Answer:
     return Answer(code, rate.estimate, rate.low, rate.high, rate.statement, tuple(evidence), LABELS_LIMITS)
 
 
-def memorising_answer(suspects: Suspects, error: ExpectedError | None) -> Answer:
+def memorising_answer(controls: Controls, error: ExpectedError | None) -> Answer:
     """Return whether the network memorises, and which share of its answers.
 
     Args:
-        suspects: What it says about the labels of its training samples.
+        controls: Those of the network.
         error: Its expected error on new samples.
     """
-    rate, accuracy = suspects.noise_rate, suspects.accuracies[NETWORK]
+    rate, accuracy = controls.noise_rate, controls.accuracies[NETWORK]
     if error is None:
         reason = "how many labels are wrong can't be told" if not rate.is_known else "what it predicts was not kept"
         return Answer(
@@ -121,22 +121,22 @@ def memorising_answer(suspects: Suspects, error: ExpectedError | None) -> Answer
     )
     evidence = [
         f"It predicts {percent(accuracy)} of the given labels; a probe of its layers that has not seen a sample's label predicts "
-        f"{percent(suspects.accuracies[PROBE])}, and both predict the same for {percent(agreement(suspects))} of the samples.",
+        f"{percent(controls.accuracies[PROBE])}, and both predict the same for {percent(controls.agreement or 0.0)} of the samples.",
         f"On new samples with right labels {percent(error.low)} to {percent(error.high)} of its predictions are expected to be wrong.",
     ]
-    if MOVED in suspects.accuracies:
-        evidence.append(f"Of moved copies of the samples it predicts {percent(suspects.accuracies[MOVED])} as given.")
+    if MOVED in controls.accuracies:
+        evidence.append(f"Of moved copies of the samples it predicts {percent(controls.accuracies[MOVED])} as given.")
     return Answer(code, estimate, low, high, text, tuple(evidence), MEMORISING_LIMITS)
 
 
-def where_answer(suspects: Suspects, phases: Phases) -> Answer:
+def where_answer(controls: Controls, phases: Phases) -> Answer:
     """Return at which layer given labels become readable.
 
     Args:
-        suspects: What the network says about the labels of its training samples.
+        controls: Those of the network.
         phases: Phases by AuC.
     """
-    depth = depth_of(suspects)
+    depth = depth_of(controls)
     evidence = (
         f"AuC dips at {span(phases.memorisation)}." if phases.clear else f"No clear phases by AuC: {phases.reason}.",
     )
@@ -146,14 +146,14 @@ def where_answer(suspects: Suspects, phases: Phases) -> Answer:
     return Answer(AT_A_LAYER if depth.is_sudden else GRADUALLY, share, None, None, depth.text, evidence, WHERE_LIMITS)
 
 
-def answers(suspects: Suspects | None, error: ExpectedError | None, phases: Phases) -> dict[str, Answer]:
+def answers(controls: Controls | None, error: ExpectedError | None, phases: Phases) -> dict[str, Answer]:
     """Return the three answers by name."""
-    if suspects is None:
+    if controls is None:
         return dict.fromkeys(QUESTIONS, Answer(UNKNOWN, None, None, None, NOT_MEASURED))
     return {
-        LABELS: labels_answer(suspects),
-        MEMORISING: memorising_answer(suspects, error),
-        WHERE: where_answer(suspects, phases),
+        LABELS: labels_answer(controls),
+        MEMORISING: memorising_answer(controls, error),
+        WHERE: where_answer(controls, phases),
     }
 
 

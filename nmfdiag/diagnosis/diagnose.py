@@ -23,6 +23,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
+from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.measures.suspects.probe_depth import depth_of
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.networks.architectures import kind_of_architecture
@@ -50,8 +51,9 @@ class Diagnosis:
         comparison: Its place among reference networks, or why it has none; None if no comparison was requested.
         class_names: Names by class, if known.
         title: Name of the network.
-        suspects: What the network says about the labels of its training samples, which the answers are made from; None if that was not measured.
+        suspects: What the network says about the labels of its training samples; None if that was not measured, or only its controls are at hand.
         second_opinion: Its place among reference networks, and its phases by AuC, in a few sentences.
+        controls: Of these suspects, which the answers are made from.
     """
 
     profile: LayerProfile
@@ -63,21 +65,22 @@ class Diagnosis:
     title: str = ""
     suspects: Suspects | None = None
     second_opinion: str = ""
+    controls: Controls | None = None
 
     @cached_property
     def expected_error(self) -> ExpectedError | None:
         """The error expected on new samples with right labels; None if it can't be told."""
-        return expected_error(self.suspects) if self.suspects else None
+        return expected_error(self.controls) if self.controls else None
 
     @cached_property
     def answers(self) -> dict[str, Answer]:
         """The answers to ``"labels"``, ``"memorising"`` and ``"where"``; see :mod:`nmfdiag.diagnosis.answers`."""
-        return answers(self.suspects, self.expected_error, self.phases)
+        return answers(self.controls, self.expected_error, self.phases)
 
     @property
     def verdict(self) -> str:
-        """The one sentence above the answers; without :attr:`suspects` the :attr:`second_opinion`."""
-        return headline(self.answers, self.expected_error) if self.suspects else self.second_opinion
+        """The one sentence above the answers; without :attr:`controls` the :attr:`second_opinion`."""
+        return headline(self.answers, self.expected_error) if self.controls else self.second_opinion
 
     @property
     def code(self) -> str:
@@ -180,7 +183,7 @@ class Diagnosis:
         """
         from nmfdiag.diagnosis.report import report_html
 
-        depth = depth_of(self.suspects) if self.suspects else None
+        depth = depth_of(self.controls) if self.controls else None
         return report_html(self.to_dict(), self.profile, self.comparison, self.class_names, suspects, depth)
 
     def to_json(self, path: str | Path) -> None:
@@ -278,7 +281,7 @@ def diagnosis_of(
     entry: ZooEntry,
     *,
     without: Collection[str] = (),
-    suspects: Suspects | None = None,
+    suspects: Suspects | Controls | None = None,
 ) -> Diagnosis:
     """Return the diagnosis of a network of the zoo from computed curves, such as a page's.
 
@@ -287,7 +290,7 @@ def diagnosis_of(
             there are single-class batches. Seeds count as draws.
         entry: The network.
         without: Further reference networks to leave out of the comparison.
-        suspects: What the network says about the labels of its samples, if that was measured.
+        suspects: What the network says about the labels of its samples, or the controls of that, if it was measured.
 
     Raises:
         NmfdiagError: If there is no curve of this network, or its curves were requested with different settings.
@@ -347,7 +350,7 @@ def diagnosis_from_profile(
     class_names: Sequence[str] = (),
     title: str = "",
     remarks: Sequence[str] = (),
-    suspects: Suspects | None = None,
+    suspects: Suspects | Controls | None = None,
 ) -> Diagnosis:
     """Return the diagnosis of a profile: answers, phases, comparison with reference networks, verdict and remarks.
 
@@ -359,7 +362,7 @@ def diagnosis_from_profile(
         class_names: Names by class.
         title: Name of the network.
         remarks: Remarks on the network, which come first.
-        suspects: What the network says about the labels of its samples; None leaves the answers open.
+        suspects: What the network says about the labels of its samples, or its controls; None leaves the answers open.
     """
     method, names = profile.main_method, tuple(map(str, class_names))
     phases, comparison = profile.phases(method), compare_network(profile, kind=kind, without=without)
@@ -371,6 +374,7 @@ def diagnosis_from_profile(
         comparison,
         names,
         title,
-        suspects,
+        suspects if isinstance(suspects, Suspects) else None,
         verdict_text(profile, phases, comparison, method),
+        suspects.controls if isinstance(suspects, Suspects) else suspects,
     )

@@ -10,10 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.controls import INPUTS, Controls
 
-NETWORK, PROBE, INPUTS, MOVED = "network", "probe of all layers", "probe of the inputs", "moved copies"
-"""Names of accuracies of :class:`~nmfdiag.measures.suspects.result.Suspects`."""
 INTERCEPT, OF_AGREEMENT, OF_CONFIRMED = -1.7, 0.96, 0.41
 """Weights of the line, fitted on 62 networks of the zoo (at half weight) and 65 of the jury's development half."""
 HALF_WIDTH, HALF_WIDTH_PER_LOG_ODDS = 0.75, 0.2
@@ -38,28 +36,16 @@ class ExpectedError:
     high: float
 
 
-def agreement(suspects: Suspects) -> float:
-    """Return the share of samples for which the network and the leave-one-out probe of its layers predict the same label."""
-    return float((suspects.predicted[NETWORK] == suspects.predicted[PROBE]).mean())
-
-
-def confirmed_accuracy(suspects: Suspects) -> float:
-    """Return the network's accuracy on the given labels that the leave-one-out probe of its layers confirms; 0 where there are none."""
-    confirmed = suspects.predicted[PROBE] == suspects.given
-    return float((suspects.predicted[NETWORK] == suspects.given)[confirmed].mean()) if confirmed.any() else 0.0
-
-
-def expected_error(suspects: Suspects) -> ExpectedError | None:
+def expected_error(controls: Controls) -> ExpectedError | None:
     """Return the expected error; None where the noise rate can't be told, or the predictions were not kept.
 
     Args:
-        suspects: What the network says about the labels of its training samples.
+        controls: Those of the network.
     """
-    if not suspects.noise_rate.is_known or not suspects.predicted:
+    if not controls.noise_rate.is_known or controls.agreement is None or controls.confirmed is None:
         return None
-    confirmed = confirmed_accuracy(suspects)
-    explained = min(confirmed, max(agreement(suspects), suspects.accuracies[INPUTS]))
-    log_odds = INTERCEPT + OF_AGREEMENT * _log_odds(explained) + OF_CONFIRMED * _log_odds(confirmed)
+    explained = min(controls.confirmed, max(controls.agreement, controls.accuracies[INPUTS]))
+    log_odds = INTERCEPT + OF_AGREEMENT * _log_odds(explained) + OF_CONFIRMED * _log_odds(controls.confirmed)
     half = HALF_WIDTH + HALF_WIDTH_PER_LOG_ODDS * max(0.0, log_odds)
     estimate, low, high = (float(1 / (1 + np.exp(log_odds + shift))) for shift in (0.0, half, -half))
     return ExpectedError(estimate, low, high)

@@ -13,6 +13,7 @@ from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.memory_limits import memory_message, out_of_memory, release_memory
 from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest, SuspectsRequest
+from nmfdiag.jobs.shipped_results import shipped_curves
 
 CLOSING_SECONDS = 3
 """Seconds to wait for the worker when a queue is closed."""
@@ -71,6 +72,7 @@ class Jobs:
         self._running: dict[str, _Task] = {}
         self._activity, self._share = "", 0.0
         self._failed: dict[str, str] = {}
+        self._computed_again: set[str] = set()
         self._closed = False
         self._worker = threading.Thread(target=self._work, name=f"nmfdiag-{device}", daemon=True)
         self._worker.start()
@@ -95,7 +97,7 @@ class Jobs:
     def ask(self, requests: Iterable[Request], owner: str) -> None:
         """Queue what is not cached yet, ahead of the rest; forget earlier failures of the same requests."""
         requests_by_key = {request.key: request for request in requests}
-        cached = self.cache.get_many(requests_by_key)
+        cached = self._finished(requests_by_key)
         with self._lock:
             queued: dict[str, _Task] = {}
             for key, request in requests_by_key.items():
@@ -141,7 +143,22 @@ class Jobs:
     def results(self, requests: Iterable[R]) -> dict[R, Any]:
         """Return the finished results."""
         by_key = {request.key: request for request in requests}
-        return {by_key[key]: result for key, result in self.cache.get_many(by_key).items()}
+        finished = self._finished(by_key)
+        return {request: finished[key] for key, request in by_key.items() if key in finished}
+
+    def compute_again(self, requests: Iterable[Request], owner: str) -> None:
+        """Drop results, those that came with nmfdiag too, and queue their requests."""
+        requests = list(requests)
+        keys = [request.key for request in requests]
+        self._computed_again.update(keys)
+        self.cache.drop(keys)
+        self.ask(requests, owner)
+
+    def _finished(self, by_key: dict[str, Any]) -> dict[str, Any]:
+        """Return results by key: from the cache, else those that came with nmfdiag."""
+        results = self.cache.get_many(by_key)
+        missing = [request for key, request in by_key.items() if key not in results and key not in self._computed_again]
+        return results | shipped_curves(missing) if missing else results
 
     def _work(self) -> None:
         on_gpu = None

@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -11,12 +11,16 @@ import streamlit as st
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.queue import Jobs
+from nmfdiag.jobs.requests import SuspectsRequest
+from nmfdiag.jobs.shipped_results import SHIPPED, shipped_results
+from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.plots.theme import placeholder_figure
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import run_seconds
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.views.provenance import computed_with, unit_of
 from nmfdiag.views.selection import Choice
+from nmfdiag.zoo.registry import ZooEntry
 
 POLL_SECONDS, MOST_SECONDS = 0.7, 5.0
 """Shortest and longest time between two draws of the progress."""
@@ -102,6 +106,18 @@ def draw_placeholder(choice: Choice, text: str = "The first of the curves is bei
     st.plotly_chart(placeholder_figure(text), config={"staticPlot": True}, alt=alt, key=key)
 
 
+def label_requests(choice: Choice) -> list[SuspectsRequest]:
+    """Return the requests for the labels of networks whose controls are not shipped."""
+    return [SuspectsRequest(n.name) for n in choice.networks if shipped_results(n).controls is None]
+
+
+def controls_of(networks: Iterable[ZooEntry], results: Results) -> dict[str, Controls]:
+    """Return what the answers on networks are made from, by name: from these results, or as shipped."""
+    by_name = {n.name: shipped_results(n).controls for n in networks}
+    scored = {r.entry: result.controls for r, result in results.items() if isinstance(r, SuspectsRequest)}
+    return {name: controls for name, controls in (by_name | scored).items() if controls is not None}
+
+
 def failures(choice: Choice, requests: Requests) -> dict[str, str]:
     """Return why requests failed, by their keys."""
     return jobs(choice.device).status(requests).failed
@@ -125,6 +141,8 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
                 st.caption(for_markdown(computed_with(choice, results)), width="stretch")
             if unit == "points":
                 button("Measure again", _measure_again, icon=":material/replay:")
+            elif any(result.provenance.get(SHIPPED) for result in results.values()):
+                button("Compute again", _measure_again, icon=":material/replay:", type="tertiary")
     elif st.session_state.get(f"_{place}cancelled") == batch:
         left, right = st.columns([5, 1], vertical_alignment="center")
         so_far = f" with {len(results)} of {len(batch)} {unit}" if len(batch) > 1 else ""
@@ -152,8 +170,10 @@ def _request(queue: Jobs, requests: Requests, place: str) -> None:
 
 
 def _measure_again(queue: Jobs, requests: Requests, place: str) -> None:
-    queue.cache.drop(request.key for request in requests)
-    _request(queue, requests, place)
+    owner = _owner(place)
+    queue.cancel(owner)
+    queue.compute_again(requests, owner)
+    st.session_state[f"_{place}asked"], st.session_state[f"_{place}cancelled"] = frozenset(requests), None
 
 
 def _cancel(queue: Jobs, requests: Requests, place: str) -> None:

@@ -10,11 +10,13 @@ from nmfdiag.diagnosis.answer_text import SECOND_OPINION
 from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
+from nmfdiag.plots.theme import colour_of
 from nmfdiag.text import for_markdown
+from nmfdiag.ui import live_results
 from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar, answers_so_far
 from nmfdiag.views.selection import Choice
-from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, truth_of, truth_text
+from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, labels_text, truth_of, truth_text
 from nmfdiag.zoo.registry import ZooEntry
 
 WIDTH = 312
@@ -29,7 +31,14 @@ BASIS = (
 Results = Mapping[Any, Any]
 
 
-def draw_cards(choice: Choice, requests: Sequence[CurveRequest], results: Results, failed: Mapping[str, str]) -> None:
+def draw_cards(
+    choice: Choice,
+    requests: Sequence[CurveRequest],
+    results: Results,
+    failed: Mapping[str, str],
+    *,
+    has_opinions: bool = True,
+) -> None:
     """Draw each network's answers as far as they are known.
 
     Args:
@@ -37,22 +46,24 @@ def draw_cards(choice: Choice, requests: Sequence[CurveRequest], results: Result
         requests: Of all curves.
         results: The curves and suspects that are available.
         failed: Why suspects could not be scored, by the key of their request.
+        has_opinions: Draw below the cards where each network memorises, and what reference networks say.
     """
+    controls_by_name, states = live_results.controls_of(choice.networks, results), {}
     with st.container(horizontal=True):
         for network in choice.networks:
-            label_request, own_requests = (
-                SuspectsRequest(network.name),
-                [r for r in requests if r.entry == network.name],
-            )
+            own_requests = [r for r in requests if r.entry == network.name]
             curves = {r: results[r] for r in own_requests if r in results}
-            suspects, is_complete = results.get(label_request), len(curves) == len(own_requests)
-            diagnosis = diagnosis_of(curves, network, suspects=suspects) if is_complete else None
-            state = answers_so_far(suspects, diagnosis, failed.get(label_request.key, ""))
+            controls, is_complete = controls_by_name.get(network.name), len(curves) == len(own_requests)
+            diagnosis = diagnosis_of(curves, network, suspects=controls) if is_complete else None
+            state = answers_so_far(controls, diagnosis, failed.get(SuspectsRequest(network.name).key, ""))
             if not is_complete:
                 count = f"{len(curves)} of {len(own_requests)} curves are there."
                 state = replace(state, opinion=f"{state.opinion} {count}")
-            truth = truth_of(network, suspects) if suspects else None
+            truth = truth_of(network, controls) if controls else None
             _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}")
+            states[network.name] = state
+    if has_opinions:
+        _draw_opinions(choice, states)
     st.caption(BASIS)
     if not choice.place:  # once for two networks side by side
         trust_link()
@@ -66,9 +77,22 @@ def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Fi
         for figure in card_figures
     ]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in (head, ["-"] * len(head), *rows))
-    place = f"\n\n{for_markdown(state.answers[WHERE].text)}" if WHERE in state.answers else ""
-    name = network.called or f"p = {network.label_noise:g}"
-    with st.container(border=True, width=WIDTH, gap="small", key=key):
-        st.markdown(f"{for_markdown(name)}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}{place}")
+    stripe = colour_of(network.label_noise)
+    with st.container(border=True, width=WIDTH, height="stretch", gap="small", key=key):
+        st.html(f'<div style="height: 0.25rem; border-radius: 0.125rem; background: {stripe}"></div>')
+        text = f"{for_markdown(_name(network))}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}"
+        st.markdown(text.replace(" %", "\N{NO-BREAK SPACE}%"))
         st.caption(for_markdown(truth_text(network)), help=CHECK_HELP if has_truth else None)
-        st.caption(for_markdown(f"{SECOND_OPINION}. {state.opinion}"))
+
+
+def _draw_opinions(choice: Choice, states: Mapping[str, AnswersSoFar]) -> None:
+    with st.expander("Where, and a second opinion", icon=":material/compare_arrows:"):
+        for network in choice.networks:
+            state = states[network.name]
+            place = for_markdown(state.answers[WHERE].text) if WHERE in state.answers else ""
+            st.markdown(f"**{for_markdown(_name(network))}**\n\n{place}")
+            st.caption(for_markdown(f"{SECOND_OPINION}. {state.opinion}"))
+
+
+def _name(network: ZooEntry) -> str:
+    return network.called or f"p = {network.label_noise:g} · {labels_text(network)}"

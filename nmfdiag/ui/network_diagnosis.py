@@ -48,13 +48,13 @@ def draw_diagnosis(choice: Choice, curve_requests: list[CurveRequest], check: di
     why_not = live_results.failures(choice, [label_request]).get(label_request.key, "")
     curves = {request: results[request] for request in curve_requests if request in results}
     if not curves:
-        draw_answers(answers_so_far(suspects, None, why_not))
+        draw_answers(answers_so_far(suspects and suspects.controls, None, why_not))
         live_results.draw_placeholder(choice)
         live_results.progress(choice, requests, results)
         return
     diagnosis = diagnosis_of(curves, entry, without=_copied(entry), suspects=suspects)
     complete = len(curves) == len(curve_requests)
-    state = answers_so_far(suspects, diagnosis if complete else None, why_not)
+    state = answers_so_far(suspects and suspects.controls, diagnosis if complete else None, why_not)
     draw_answers(state)
     table = view.depth_table(diagnosis)
     figure = view.layers_figure(diagnosis, choice.layers, choice.batch_text)

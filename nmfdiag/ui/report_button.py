@@ -8,26 +8,29 @@ import streamlit as st
 
 from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.diagnosis.suspects_section import zoo_section
+from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry
 
 HTML, JSON = "HTML", "JSON"
+Scored = Mapping[str, Suspects | Controls]
+"""What is known of the labels, by network."""
 MEDIA_TYPES = {HTML: "text/html", JSON: "application/json"}
 
 
-def report_button(choice: Choice, curves: Mapping[Any, Any], scored: Mapping[str, Suspects], n_requests: int) -> None:
+def report_button(choice: Choice, curves: Mapping[Any, Any], scored: Scored, n_requests: int) -> None:
     """Offer the diagnosis of each network as one HTML file and as JSON, made from the results so far when it is clicked.
 
     Args:
         choice: The sidebar's.
         curves: The curves so far.
-        scored: The suspects so far, by network.
+        scored: The suspects so far, or their controls, by network.
         n_requests: How many curves there will be.
     """
     with st.popover("Report", icon=":material/description:"):
         st.caption(
-            "The answers, what they rest on and can't see, the curves, the labels that look wrong, and the second opinion."
+            "The answers, what they rest on and can't see, the curves and the second opinion; once *Suspects* was opened, the labels that look wrong, too."
             + _so_far(len(curves), n_requests, [n.name for n in choice.networks if n.name not in scored])
         )
         entries = {request.entry for request in curves}
@@ -44,7 +47,7 @@ def report_button(choice: Choice, curves: Mapping[Any, Any], scored: Mapping[str
 def report_file(
     curves: Mapping[Any, Any],
     network: ZooEntry,
-    suspects: Suspects | None,
+    suspects: Suspects | Controls | None,
     form: str = HTML,
     without: Sequence[str] = (),
 ) -> bytes:
@@ -53,14 +56,14 @@ def report_file(
     Args:
         curves: Its curves by request, among others'.
         network: The network.
-        suspects: What it says about the labels of its samples; None leaves the answers open.
+        suspects: What it says about the labels of its samples, which are listed then, or its controls; None leaves the answers open.
         form: :data:`HTML` or :data:`JSON`.
         without: Further reference networks to leave out of the comparison.
     """
     diagnosis = diagnosis_of(curves, network, without=without, suspects=suspects)
     if form == JSON:
         return diagnosis.json().encode()
-    return diagnosis.html(zoo_section(network, suspects) if suspects else None).encode()
+    return diagnosis.html(zoo_section(network, suspects) if isinstance(suspects, Suspects) else None).encode()
 
 
 def _so_far(n_curves: int, n_requests: int, not_scored: Sequence[str]) -> str:

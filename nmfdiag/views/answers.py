@@ -17,7 +17,7 @@ from nmfdiag.diagnosis.answers import (
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.diagnosis.expected_error import ExpectedError, expected_error
 from nmfdiag.measures.phases import Phases
-from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.controls import Controls
 
 ICONS = {
     GENERALISES: ":green[:material/check_circle:]",
@@ -50,22 +50,22 @@ class AnswersSoFar:
     opinion: str = OPINION_LATER
 
 
-def answers_so_far(suspects: Suspects | None, diagnosis: Diagnosis | None, why_not: str = "") -> AnswersSoFar:
+def answers_so_far(controls: Controls | None, diagnosis: Diagnosis | None, why_not: str = "") -> AnswersSoFar:
     """Return what is known of a network.
 
     Args:
-        suspects: What it says about the labels of its samples; None while that is not known.
+        controls: What the answers are made from; None while that is not known.
         diagnosis: Its diagnosis from all curves; None while some are missing.
         why_not: Why its labels can't be scored.
     """
-    if suspects is None:
+    if controls is None:
         opinion = second_opinion_text(INCONCLUSIVE, diagnosis.comparison) if diagnosis else OPINION_LATER
         if not why_not:
             return AnswersSoFar(WAITING_ICON, WAITING, opinion=opinion)
         sentence = f"Can't tell: its labels could not be scored. {why_not}"
         return AnswersSoFar(ICONS[INCONCLUSIVE], sentence, opinion=opinion)
-    error = expected_error(suspects)
-    by_name = diagnosis.answers if diagnosis else answers(suspects, error, Phases(reason="AuC is not known yet"))
+    error = expected_error(controls)
+    by_name = diagnosis.answers if diagnosis else answers(controls, error, Phases(reason="AuC is not known yet"))
     code, shown_answers = code_of(by_name), answers_to_show(by_name)
     opinion = second_opinion_text(code, diagnosis.comparison) if diagnosis else OPINION_LATER
     return AnswersSoFar(ICONS[code], headline(by_name, error), shown_answers, error, opinion)

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 import pandas as pd
 
 from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.measures.suspects.probe_depth import ProbeDepth
-from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import join
 from nmfdiag.views.curve_groups import Curves
 from nmfdiag.views.curve_tables import curve_table
@@ -33,9 +33,9 @@ def phase_table(phases_by_noise: Mapping[float, Phases], depths: Mapping[float, 
     return pd.DataFrame(rows)
 
 
-def probe_settings(scored: Iterable[Suspects]) -> dict[str, str]:
+def probe_settings(controls: Iterable[Controls]) -> dict[str, str]:
     """Return what the probe was computed from, as rows of the settings."""
-    sizes = join(dict.fromkeys(f"{len(suspects.given):,}" for suspects in scored))
+    sizes = join(dict.fromkeys(f"{network_controls.n_samples:,}" for network_controls in controls))
     return {"probe by depth": f"leave-one-out linear probe of each layer on {sizes} samples"} if sizes else {}
 
 

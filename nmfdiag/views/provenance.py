@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from nmfdiag.jobs.shipped_results import SHIPPED
 from nmfdiag.text import span
 from nmfdiag.views.selection import Choice
 
@@ -22,7 +23,11 @@ def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     subject = f"{len(results)} {unit}, {choice.batch_text}"
     if unit == "networks":
         subject = f"{sum(len(r.given) for r in results.values()):,} samples"
-    return f"{subject}; {long} s of computing on {', '.join(devices)}, kept in the cache."
+    n_shipped = sum(bool(r.provenance.get(SHIPPED)) for r in results.values())
+    source = "kept in the cache"
+    if n_shipped:
+        source = "shipped with nmfdiag" if n_shipped == len(results) else f"{n_shipped} of them shipped with nmfdiag"
+    return f"{subject}; {long} s of computing on {', '.join(devices)}, {source}."
 
 
 def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:

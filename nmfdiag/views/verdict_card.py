@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from nmfdiag.diagnosis.answer_text import EXPECTED_ERROR, NOT_KNOWN, error_figure, share_figure
 from nmfdiag.diagnosis.answers import LABELS, MEMORISED, MEMORISES, MEMORISING, NOISY, UNKNOWN, WRONG
-from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.suspects.controls import NETWORK, Controls
 from nmfdiag.text import percent
 from nmfdiag.views.answers import AnswersSoFar
-from nmfdiag.zoo.pool_rows import true_labels
+from nmfdiag.zoo.pool_rows import wrong_share
 from nmfdiag.zoo.registry import ZooEntry
 
 NAMES = "Wrong labels", "Memorised", EXPECTED_ERROR
@@ -51,17 +51,16 @@ class Truth:
     error: float
 
 
-def truth_of(network: ZooEntry, suspects: Suspects) -> Truth | None:
+def truth_of(network: ZooEntry, controls: Controls) -> Truth | None:
     """Return what is true of a network; None where that is not known, as of a user's.
 
     Raises:
         NmfdiagError: If its labels can't be read.
     """
-    labels = true_labels(network)
-    if labels is None or network.test_accuracy is None:
+    wrong = wrong_share(network)
+    if wrong is None or network.test_accuracy is None:
         return None
-    wrong = float((suspects.given != labels).mean())
-    memorised = suspects.accuracies["network"] - (1 - wrong) * network.test_accuracy
+    memorised = controls.accuracies[NETWORK] - (1 - wrong) * network.test_accuracy
     return Truth(wrong, min(1.0, max(0.0, memorised)), 1 - network.test_accuracy)
 
 
@@ -69,9 +68,13 @@ def truth_text(network: ZooEntry) -> str:
     """Return how a network of the zoo was trained, and its test accuracy."""
     if network.called or network.test_accuracy is None:
         return UNTESTED
+    return f"True: {labels_text(network)}, test accuracy {network.test_accuracy:.2f}."
+
+
+def labels_text(network: ZooEntry) -> str:
+    """Return which labels a network of the zoo was trained on."""
     p = network.label_noise
-    labels = f"{percent(p)} random labels" if p else "no random labels"
-    return f"True: {labels}, test accuracy {network.test_accuracy:.2f}."
+    return "all labels random" if p == 1 else f"{100 * p:g} % random labels" if p else "clean labels"
 
 
 def figures(state: AnswersSoFar, truth: Truth | None) -> tuple[Figure, ...]:
@@ -86,6 +89,8 @@ def figures(state: AnswersSoFar, truth: Truth | None) -> tuple[Figure, ...]:
     is_right = (
         None if labels.code == UNKNOWN else (labels.code == WRONG) == (truth.wrong >= NOISY),
         None if memorising.code == UNKNOWN else (memorising.code == MEMORISES) == (truth.memorised >= MEMORISED),
-        None if error is None else error.low <= truth.error <= error.high,
+        None
+        if error is None
+        else round(error.low, 2) <= round(truth.error, 2) <= round(error.high, 2),  # as they are shown
     )
     return tuple(Figure(*parts) for parts in zip(NAMES, texts, truths, is_right, strict=True))

@@ -45,6 +45,19 @@ def true_labels(entry: ZooEntry) -> np.ndarray | None:
         raise NmfdiagError(f"The true labels of {entry.name} can't be read: {error}") from None
 
 
+def wrong_share(entry: ZooEntry) -> float | None:
+    """Return the share of the pool's given labels that are wrong; None for a user's network, whose true labels nobody knows.
+
+    Raises:
+        NmfdiagError: As :func:`pool_rows`.
+    """
+    true = true_labels(entry)
+    if true is None:
+        return None
+    with safe_open(_checked(entry, "labels"), "numpy") as file:
+        return float((np.asarray(file.get_tensor("given"), int) != true).mean())
+
+
 def has_numbers(entry: ZooEntry) -> bool:
     """Return whether the samples' numbers in the training data were recorded.
 

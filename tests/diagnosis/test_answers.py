@@ -7,15 +7,9 @@ import pytest
 
 import nmfdiag
 from nmfdiag.diagnosis import answers as a
-from nmfdiag.diagnosis.expected_error import (
-    NETWORK,
-    PROBE,
-    ExpectedError,
-    agreement,
-    confirmed_accuracy,
-    expected_error,
-)
+from nmfdiag.diagnosis.expected_error import ExpectedError, expected_error
 from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.suspects.controls import NETWORK, PROBE
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.zoo.registry import lookup
@@ -43,9 +37,9 @@ def scored(name: str) -> tuple[Suspects, float, float]:
 )
 def test_zoo_networks_are_told_right(name: str, code: str) -> None:
     suspects, wrong, test_error = scored(name)
-    error = expected_error(suspects)
+    error = expected_error(suspects.controls)
     assert error is not None
-    by_name = a.answers(suspects, error, NO_PHASES)
+    by_name = a.answers(suspects.controls, error, NO_PHASES)
     labels, memorising = by_name[a.LABELS], by_name[a.MEMORISING]
     assert a.code_of(by_name) == code
     assert labels.low is not None and labels.high is not None and labels.low <= wrong <= labels.high
@@ -72,13 +66,13 @@ def planted(predicted: list[int], probe: list[int], rate: NoiseRate) -> Suspects
 def test_the_controls_of_the_error() -> None:
     right = [0, 1] * 5
     suspects = planted(right, [0, 1] * 4 + [1, 0], NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.05))
-    assert agreement(suspects) == 0.8 and confirmed_accuracy(suspects) == 1
+    assert suspects.controls.agreement == 0.8 and suspects.controls.confirmed == 1
     unfitted = planted([0, 0] * 5, right, suspects.noise_rate)
-    assert agreement(unfitted) == 0.5 == confirmed_accuracy(unfitted)
-    worse, better = expected_error(unfitted), expected_error(suspects)
+    assert unfitted.controls.agreement == 0.5 == unfitted.controls.confirmed
+    worse, better = expected_error(unfitted.controls), expected_error(suspects.controls)
     assert worse is not None and better is not None and worse.estimate > better.estimate
     assert 0 <= better.low < better.estimate < better.high <= 1
-    assert expected_error(replace(suspects, predicted={})) is None
+    assert expected_error(replace(suspects, predicted={}).controls) is None
 
 
 def test_each_strength_of_evidence_has_its_words() -> None:
@@ -95,7 +89,7 @@ def test_each_strength_of_evidence_has_its_words() -> None:
     }
 
     def code_and_sentence(rate: str, error: ExpectedError | None, predicted: list[int] = right) -> tuple[str, str]:
-        by_name = a.answers(planted(predicted, right, rates[rate]), error, NO_PHASES)
+        by_name = a.answers(planted(predicted, right, rates[rate]).controls, error, NO_PHASES)
         return a.code_of(by_name), a.headline(by_name, error)
 
     assert code_and_sentence("clean", small) == (
@@ -123,7 +117,7 @@ def test_each_strength_of_evidence_has_its_words() -> None:
 
 def test_where_has_the_layer_and_what_auc_says() -> None:
     suspects = planted([0, 1] * 5, [0, 1] * 5, NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.03))
-    answer = a.where_answer(suspects, Phases(("a",), ("b",), ("c",)))
+    answer = a.where_answer(suspects.controls, Phases(("a",), ("b",), ("c",)))
     assert (answer.code, answer.estimate) == (a.AT_A_LAYER, pytest.approx(1 / 3)) and "at b" in answer.text
     assert answer.evidence == ("AuC dips at b.",)
     gradual = replace(
@@ -132,15 +126,15 @@ def test_where_has_the_layer_and_what_auc_says() -> None:
             name: np.where(np.arange(10) < n, -1.0, 1.0) for name, n in zip("abcdef", (5, 6, 7, 8, 9, 10), strict=True)
         },
     )
-    assert a.where_answer(gradual, NO_PHASES).code in (a.GRADUALLY, a.UNKNOWN)
+    assert a.where_answer(gradual.controls, NO_PHASES).code in (a.GRADUALLY, a.UNKNOWN)
 
 
 def test_a_network_that_predicts_little_is_not_said_to_generalise() -> None:
     clean = NoiseRate(0.0, 0.0, 0.1, 10, swapped_high=0.03)
     suspects = planted([1, 0] * 4 + [0, 0], [0, 1] * 5, clean)
-    error = expected_error(suspects)
+    error = expected_error(suspects.controls)
     assert error is not None and error.estimate > 0.5
     assert a.memorising_answer(suspects, error).code == a.UNKNOWN
-    assert a.code_of(a.answers(suspects, error, NO_PHASES)) == a.INCONCLUSIVE
+    assert a.code_of(a.answers(suspects.controls, error, NO_PHASES)) == a.INCONCLUSIVE
     wide = replace(suspects, noise_rate=NoiseRate(0.3, 0.0, 1.0, 10, swapped_high=0.9))
-    assert expected_error(wide) is None and a.labels_answer(wide).code == a.UNKNOWN
+    assert expected_error(wide.controls) is None and a.labels_answer(wide.controls).code == a.UNKNOWN

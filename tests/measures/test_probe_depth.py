@@ -107,7 +107,7 @@ def test_figures_that_were_measured_on_zoo_networks(accuracies: list[float], jum
 
 
 def test_digits_with_right_and_with_random_labels() -> None:
-    right, random = (depth_of(score(SuspectsRequest(f"digits-cnn-p{p}-s0"), device="cpu")) for p in (0, 1))
+    right, random = (depth_of(score(SuspectsRequest(f"digits-cnn-p{p}-s0"), device="cpu").controls) for p in (0, 1))
     assert right.reason.startswith("the first layer, conv1_1, already separates them")  # so easy are digits
     assert right.chance == pytest.approx(0.1) and random.chance == pytest.approx(0.12)
     assert random.is_sudden and random.jump == "conv2_2"

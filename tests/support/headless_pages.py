@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"arch": "mlp", "p": ["0", "1"], "n": "10", "grid": "coarse"}
 
 
-def open_page(page: str = "overview", **link: str | list[str]) -> AppTest:
+def open_page(page: str = "network", **link: str | list[str]) -> AppTest:
     """Open a page by a link."""
     app = AppTest.from_file(str(ROOT / "app.py"), default_timeout=CEILING)
     if page != "overview":
@@ -45,7 +45,7 @@ def settled(app: AppTest) -> AppTest:
     return run_until(app, complete)
 
 
-def visit(page: str = "overview", **link: str | list[str]) -> AppTest:
+def visit(page: str = "network", **link: str | list[str]) -> AppTest:
     """Open a page by a link and wait for its curves."""
     return settled(open_page(page, **{**SMALL, **link}))
 

@@ -16,7 +16,7 @@ from nmfdiag.jobs.queue import Jobs
 from nmfdiag.ui import live_results
 from nmfdiag.zoo.registry import refresh
 
-PAGES = ("overview", "curves", "phases", "reconstruction")
+PAGES = ("network", "curves", "phases", "reconstruction")
 
 
 def subject(app: AppTest) -> str:
@@ -47,7 +47,7 @@ def test_a_link_sets_every_choice() -> None:
 
 
 def test_an_unknown_choice_in_a_link_is_reported() -> None:
-    app = visit("overview", data="imagenet", layer="conv9_9", p=["0", "1", "3"])
+    app = visit("network", data="imagenet", layer="conv9_9", p=["0", "1", "3"])
     assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
         'No data set "imagenet"',
         'No label noise p "3"',
@@ -66,7 +66,7 @@ def test_another_network_brings_its_own_layers() -> None:
 
 
 def test_no_label_noise_chosen_means_the_least() -> None:
-    app = visit("overview")
+    app = visit("network")
     app.pills(key="p").set_value([]).run()
     assert "p = 0 · seed" in subject(app) and not app.exception
 
@@ -77,7 +77,7 @@ def test_a_damaged_zoo_entry_is_named_and_the_rest_lives(private_folders: Path, 
     request.addfinalizer(lambda: ((folder / "entry.json").unlink(), folder.rmdir(), refresh()))
     (folder / "entry.json").write_text("{")
     refresh()  # the zoo is read once a second
-    app = visit("overview")
+    app = visit("network")
     assert any("mine can't be read" in warning.value for warning in app.warning)
     assert plots(app)
 

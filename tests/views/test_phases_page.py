@@ -36,12 +36,12 @@ def test_the_probe_stands_below_auc_on_the_same_layers() -> None:
         assert probe[name]["x"] == auc[name]["x"] == list(accuracies)
         assert probe[name]["y"] == pytest.approx(list(accuracies.values()))
         assert probe[name]["line"]["color"] == auc[name]["line"]["color"]
-    depth = depth_of(scored[requests["p = 1"]])
+    depth = depth_of(scored[requests["p = 1"]].controls)
     rings = [t for t in plots(app)[0]["data"] if t.get("name") == "jump"]
     assert [(t["x"], t["y"]) for t in rings] == [([depth.jump], [depth.after])]  # p = 0 has none: it can't be told
     assert f"Probe by depth (ours), p = 1: {depth.text}" in [text.replace("\\", "") for text in texts(app)]
     table = app.dataframe[0].value
-    assert list(table["probe by depth (ours)"]) == [depth_of(scored[r]).text for r in requests.values()]
+    assert list(table["probe by depth (ours)"]) == [depth_of(scored[r].controls).text for r in requests.values()]
 
 
 def test_without_one_of_them_the_other_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:

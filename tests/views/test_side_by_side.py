@@ -20,7 +20,7 @@ def headings(app: AppTest) -> list[str]:
     return [markdown.value for markdown in app.markdown if markdown.value.startswith("**digits · mlp")]
 
 
-@pytest.mark.parametrize("page", ["overview", "curves", "phases", "classes", "reconstruction", "ablation", "support"])
+@pytest.mark.parametrize("page", ["network", "curves", "phases", "classes", "reconstruction", "ablation", "support"])
 def test_both_are_drawn(page: str) -> None:
     app = draw_both(page, batch="3") if page in ("ablation", "support") else draw_both(page)
     assert not app.exception and not app.error

@@ -104,7 +104,7 @@ def test_each_network_offers_the_methods_that_fit_it(entry: ZooEntry) -> None:
     assert len({method.dash for method in METHODS.values()}) == len(METHODS)
 
 
-@pytest.mark.parametrize("page", ["overview", "curves", "reconstruction", "classes"])
+@pytest.mark.parametrize("page", ["network", "curves", "reconstruction", "classes"])
 def test_pages_show_the_networks_own_method(page: str, entry: ZooEntry) -> None:
     app = settled(visit(page, entry, methods=["nmf"]))
     assert not app.exception and not app.error

@@ -34,7 +34,7 @@ def comparisons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compariso
 
 
 def test_answers_come_before_the_curves(scored: dict[str, Suspects]) -> None:
-    clean, random = (answers_so_far(scored[name], None) for name in (CLEAN, RANDOM))
+    clean, random = (answers_so_far(scored[name].controls, None) for name in (CLEAN, RANDOM))
     assert (clean.icon, random.icon) == (ICONS[GENERALISES], ICONS[NOISY_LABELS])
     assert "generalises" in clean.sentence and "of the labels look wrong" in random.sentence
     assert WHERE not in clean.answers and "at once at fc" in random.answers[WHERE].text
@@ -43,23 +43,23 @@ def test_answers_come_before_the_curves(scored: dict[str, Suspects]) -> None:
 
 def test_figures_stand_beside_the_truth(scored: dict[str, Suspects]) -> None:
     entry, suspects = lookup(RANDOM), scored[RANDOM]
-    truth = truth_of(entry, suspects)
+    truth = truth_of(entry, suspects.controls)
     pool = entry.load_pool()
     wrong = float((pool.given_labels != pool.true_labels).float().mean())
     assert truth is not None and truth.wrong == pytest.approx(wrong) and truth.error == 1 - entry.test_accuracy  # type: ignore[operator]
     assert truth.memorised == pytest.approx(1 - (1 - wrong) * entry.test_accuracy, abs=1e-6)  # type: ignore[operator]
-    labels, memorised, _ = figures(answers_so_far(suspects, None), truth)
+    labels, memorised, _ = figures(answers_so_far(suspects.controls, None), truth)
     assert labels.is_right and memorised.is_right and labels.truth == f"{100 * wrong:.0f} %"
     fooled = replace(suspects, noise_rate=NoiseRate(0.0, 0.0, 0.02, 1000, swapped_high=0.02))
-    state = answers_so_far(fooled, None)
+    state = answers_so_far(fooled.controls, None)
     assert figures(state, truth)[0].is_right is False and figures(state, truth)[0].text == "at most 2.0 %"
     assert all(f.is_right is None and not f.truth for f in figures(state, None))
-    assert truth_of(replace(entry, called="mine"), suspects) is None
+    assert truth_of(replace(entry, called="mine"), suspects.controls) is None
 
 
 def test_what_cannot_be_told_is_neither_right_nor_wrong(scored: dict[str, Suspects]) -> None:
     unknown = replace(scored[RANDOM], noise_rate=NoiseRate(0.0, 0.0, 1.0, 1000, "too few samples"))
-    state, truth = answers_so_far(unknown, None), truth_of(lookup(RANDOM), unknown)
+    state, truth = answers_so_far(unknown.controls, None), truth_of(lookup(RANDOM), unknown.controls)
     assert state.icon == ICONS[INCONCLUSIVE] and state.sentence.startswith("Can't tell") and WHERE not in state.answers
     assert [(f.text, f.is_right) for f in figures(state, truth)] == [(NOT_KNOWN, None)] * 3
 
@@ -82,7 +82,7 @@ def test_no_sentence_of_a_network_that_generalises_says_that_it_memorises(scored
     )
     diagnoses = {name: diagnosis_from_profile(dipping, {}, suspects=scored[name]) for name in (CLEAN, RANDOM)}
     assert all(d.phases.memorisation == ("conv2", "conv3") for d in diagnoses.values())
-    clean, random = (answers_so_far(scored[name], d) for name, d in diagnoses.items())
+    clean, random = (answers_so_far(scored[name].controls, d) for name, d in diagnoses.items())
     assert WHERE not in clean.answers and "conv2" in random.answers[WHERE].evidence[0]
     assert dip_name(clean.answers) == "dip" and dip_name(random.answers) == "memorisation"
     assert "emoris" not in " ".join([clean.sentence, clean.answers[LABELS].text])
@@ -105,5 +105,5 @@ def test_the_second_opinion_agrees_or_says_that_it_does_not(comparisons: dict[st
 def test_the_truth_in_words() -> None:
     network = lookup("digits-mlp-p0.4-s0")
     assert truth_text(network) == "True: 40 % random labels, test accuracy 0.70."
-    assert truth_text(lookup(CLEAN)).startswith("True: no random labels")
+    assert truth_text(lookup(CLEAN)).startswith("True: clean labels")
     assert truth_text(replace(network, test_accuracy=None)) == truth_text(replace(network, called="mine")) == UNTESTED

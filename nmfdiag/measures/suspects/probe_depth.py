@@ -17,15 +17,10 @@ What it can't see: labels that become readable gradually may be wrong in part, s
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.text import percent, plural
-
-if TYPE_CHECKING:
-    from nmfdiag.measures.suspects.result import Suspects
 
 SUDDEN = 0.4
 """Least share of the whole rise, at one layer, that is sudden. Half was declared before a network was looked at; it missed 4 of 10 zoo networks with p = 1.
@@ -124,6 +119,6 @@ def probe_depth(accuracy_by_layer: Mapping[str, float], chance: float) -> ProbeD
     return ProbeDepth(layers, accuracies, chance, layers[i], highest[i], accuracies[i], rises[i] / whole, reason)
 
 
-def depth_of(suspects: "Suspects") -> ProbeDepth:
+def depth_of(controls: Controls) -> ProbeDepth:
     """Return where the given labels become readable in a network whose labels were scored."""
-    return probe_depth(suspects.accuracy_by_layer, float(np.bincount(suspects.given).max()) / len(suspects.given))
+    return probe_depth(controls.accuracy_by_layer, controls.largest_class)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmfdiag.errors import NmfdiagError, printable
+from nmfdiag.measures.suspects.controls import NETWORK, PROBE, Controls
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.measures.suspects.swap_control import PrecisionTable
 from nmfdiag.text import class_name
@@ -97,9 +98,24 @@ class Suspects:
         return {layer: float((against < 0).mean()) for layer, against in self.against_by_layer.items()}
 
     @property
-    def has_contradictions(self) -> bool:
-        """Whether an input occurs with several labels."""
-        return any(len(set(self.given[self.rows(group)].tolist())) > 1 for group in self.duplicates)
+    def controls(self) -> Controls:
+        """What the answers on the network are made from."""
+        agreement = confirmed_accuracy = None
+        if self.predicted:
+            by_network, by_probe = self.predicted[NETWORK], self.predicted[PROBE]
+            confirmed = by_probe == self.given
+            agreement = float((by_network == by_probe).mean())
+            confirmed_accuracy = float((by_network == self.given)[confirmed].mean()) if confirmed.any() else 0.0
+        return Controls(
+            self.noise_rate,
+            self.accuracies,
+            self.accuracy_by_layer,
+            agreement,
+            confirmed_accuracy,
+            float(np.bincount(self.given).max()) / len(self.given),
+            any(len(set(self.given[self.rows(group)].tolist())) > 1 for group in self.duplicates),
+            len(self.given),
+        )
 
     @property
     def order(self) -> np.ndarray:

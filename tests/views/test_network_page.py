@@ -22,15 +22,23 @@ def cards(app: AppTest) -> list[str]:
 def test_cards_have_answers_truth_and_second_opinion() -> None:
     app = settled(open_page(**SMALL))
     clean, random = cards(app)
-    assert clean.startswith("p = 0\n") and ":green[:material/check_circle:]" in clean and "it generalises" in clean
-    assert random.startswith("p = 1\n") and ":red[:material/error:]" in random and "of the labels look wrong" in random
+    assert (
+        clean.startswith("p = 0 · clean labels\n")
+        and ":green[:material/check_circle:]" in clean
+        and "it generalises" in clean
+    )
+    assert (
+        random.startswith("p = 1 · all labels random\n")
+        and ":red[:material/error:]" in random
+        and "of the labels look wrong" in random
+    )
     assert "memorises" not in clean
     for card in (clean, random):
         assert [row.split("|")[1] for row in card.splitlines() if row.startswith("|")][2:] == [
             "Wrong labels", "Memorised", "Expected error",
         ]  # fmt: skip
     captions = [caption.value for caption in app.caption]
-    assert captions.count("True: no random labels, test accuracy 0.98.") == 1
+    assert captions.count("True: clean labels, test accuracy 0.98.") == 1
     assert sum(caption.startswith("Second opinion: reference networks. ") for caption in captions) == 2
     assert not any(sentence in "".join([*cards(app), *captions]) for sentence in ("told right", "Memorisation shows"))
 

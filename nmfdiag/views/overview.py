@@ -1,0 +1,104 @@
+"""The Overview page: its words, and the table of all networks."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pandas as pd
+
+from nmfdiag.diagnosis.answers import (
+    GENERALISES,
+    INCONCLUSIVE,
+    LABELS,
+    MEMORISES,
+    NOISY_LABELS,
+    answers,
+    code_of,
+)
+from nmfdiag.diagnosis.expected_error import expected_error
+from nmfdiag.jobs.requests import CurveRequest
+from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.suspects.controls import Controls
+from nmfdiag.zoo.registry import ZooEntry, known_noise
+
+TITLE = "Which networks memorise?"
+INTRODUCTION = (
+    "From a trained network and its training samples alone, without a validation set, nmfdiag says whether labels are wrong, whether the network has "
+    "memorised them, and where. These demo networks were trained on labels of which a known share **p** was replaced by random ones: with p = 0 there is "
+    "something to learn, with p = 1 everything has to be memorised. Their truth stands beside each answer."
+)
+NAME = "name"
+"""Column with the name of the network in the zoo; it is not drawn."""
+CODE_TEXTS = {
+    GENERALISES: "generalises",
+    NOISY_LABELS: "wrong labels",
+    MEMORISES: "memorises",
+    INCONCLUSIVE: "can't tell",
+}
+NOT_MEASURED = "not measured yet"
+NO_PHASES = Phases(reason="not asked for")
+SHARE_HELP = {
+    "wrong labels": "Estimated share of wrong labels.",
+    "at least": "Lower end of its 95 % interval.",
+}
+
+
+def network_table(
+    networks: Iterable[ZooEntry],
+    controls: Mapping[str, Controls],
+    curves: Mapping[str, Mapping[CurveRequest, CompressionCurve]],
+) -> pd.DataFrame:
+    """Return one row per network: its answers, and AuC by layer where its curves are there.
+
+    Args:
+        networks: Of the zoo, the user's own among them.
+        controls: What the answers are made from, by network; none for one that was not measured.
+        curves: All curves of its default view, by network; none while some are missing.
+    """
+    in_order = sorted(networks, key=lambda entry: (not entry.called, entry.recipe.seed))  # the user's own first
+    return pd.DataFrame([_row(entry, controls.get(entry.name), curves.get(entry.name, {})) for entry in in_order])
+
+
+def _row(entry: ZooEntry, controls: Controls | None, curves: Mapping[CurveRequest, CompressionCurve]) -> dict[str, Any]:
+    recipe, error = entry.recipe, expected_error(controls) if controls else None
+    by_name = answers(controls, error, NO_PHASES)
+    aucs: dict[str, list[float]] = {layer: [] for layer in entry.layers}
+    for request, curve in curves.items():
+        aucs[request.layer].append(curve.auc)
+    means = [sum(values) / len(values) for values in aucs.values() if values]
+    return {
+        NAME: entry.name,
+        "network": entry.called or f"{recipe.dataset} {recipe.arch}",
+        "p": known_noise(entry.label_noise),
+        "seed": None if entry.called else recipe.seed,
+        "verdict": CODE_TEXTS[code_of(by_name)] if controls else NOT_MEASURED,
+        "wrong labels": _per_cent(by_name[LABELS].estimate),
+        "at least": _per_cent(by_name[LABELS].low),
+        "expected error": error.estimate if error else None,
+        "true error": None if entry.test_accuracy is None else 1 - entry.test_accuracy,
+        "mean AuC": sum(means) / len(means) if means else None,
+        "AuC by layer": means or None,
+        "trained": entry.trained_with.get("date", "")[:10],
+    }
+
+
+def _per_cent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
+
+
+def column_config(column: Any) -> dict[str, Any]:
+    """Return the formats of the table's columns.
+
+    Args:
+        column: The page's kinds of columns.
+    """
+    share = {name: column.NumberColumn(format="%.0f %%", help=text) for name, text in SHARE_HELP.items()}
+    return share | {
+        "p": column.NumberColumn(format="%g", help="Share of the training labels that were replaced by random ones."),
+        "expected error": column.NumberColumn(format="%.2f", help="On new samples, from its training samples alone."),
+        "true error": column.NumberColumn(format="%.2f", help="On test samples, which the answers have not seen."),
+        "mean AuC": column.NumberColumn(
+            format="%.2f", help="Over layers and classes; 1: one direction carries a class."
+        ),
+        "AuC by layer": column.LineChartColumn(y_min=0, y_max=1, help="From the first layer to the last."),
+    }
