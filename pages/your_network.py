@@ -53,9 +53,10 @@ def draw_network(entry: ZooEntry) -> None:
         draw_diagnosis(choice, requests, check)
     else:
         draw_check(entry, check, per_class)
+        doubtful = view.is_doubtful(check.get("preflight", {}).get("accuracy", entry.pool_accuracy), check)
         st.button(
-            "Diagnose", type="primary", icon=":material/troubleshoot:", on_click=st.session_state.update,
-            args=({"_diagnose": requests},),
+            "Diagnose anyway" if doubtful else "Diagnose", type="secondary" if doubtful else "primary", icon=":material/troubleshoot:",
+            on_click=st.session_state.update, args=({"_diagnose": requests},),
         )  # fmt: skip
         st.caption(view.cost(len(requests), per_class))
     draw_details(entry, check)

@@ -84,7 +84,7 @@ def test_opening_is_cancelled_at_once_and_the_page_says_so(page: Page) -> None:
 
 
 def test_a_wrong_file_is_explained(page: Page) -> None:
-    page.goto("/your_network?weights_from=upload")
+    page.goto("/your_network?samples_from=data+set")
     upload: FilePayload = {"name": "notes.pth", "mimeType": "application/octet-stream", "buffer": b"My notes.\n" * 20}
     page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(files=[upload])
     expect(page.get_by_role("textbox", name="name")).to_have_value("notes")
@@ -92,14 +92,14 @@ def test_a_wrong_file_is_explained(page: Page) -> None:
     problem = page.get_by_test_id("stAlert").filter(has_text="notes was not opened.")
     expect(problem).to_be_visible()
     text = problem.inner_text()
-    assert "weights.pth" in text and "Traceback" not in text and "Error:" not in text
+    assert "notes.pth can't be read" in text and "Traceback" not in text and "Error:" not in text
     page.get_by_role("button", name="Dismiss").click()
     expect(problem).to_be_hidden()
 
 
 @pytest.mark.soak  # the same page as the example's
 def test_recorded_activations_are_diagnosed(page: Page) -> None:
-    page.goto(f"/your_network?way=raw+activations&{LIGHT}")
+    page.goto(f"/your_network?way=raw+activations&activations_from=file+on+this+server&{LIGHT}")
     page.get_by_role("button", name="Open and check").click()
     wait_for_check(page, "recorded")
     page.get_by_role("button", name="Diagnose", exact=True).click()
@@ -115,7 +115,7 @@ def test_a_network_of_gelus_in_the_folder_of_models_is_diagnosed_by_signed_nmf(
     weights, samples = Path(environment["NMFDIAG_MODELS"]) / "gelus.pth", tmp_path / "samples.npz"
     write_gelus(weights, samples)
     request.addfinalizer(weights.unlink)
-    page.goto(f"/your_network?samples_from=upload&{LIGHT}")
+    page.goto(f"/your_network?weights_from=file+on+this+server&{LIGHT}")
     page.get_by_test_id("stFileUploaderDropzoneInput").first.set_input_files(samples)
     page.get_by_role("button", name="Open and check").click()
     wait_for_check(page, "gelus")

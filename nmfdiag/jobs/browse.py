@@ -105,12 +105,12 @@ def path_inside(folder: Path, name: str) -> Path:
 
 
 def save_upload(folder: Path, role: str, filename: str, content: bytes | memoryview, accepted: Sequence[str]) -> Path:
-    """Write an upload into a private folder, under a name that we choose.
+    """Write an upload into a private folder; errors name it as its owner does, but for characters that a name of ours can't have.
 
     Args:
         folder: The private folder.
-        role: Its role, which becomes its name.
-        filename: The owner's name for it, of which only the suffix is used.
+        role: Its role, a folder of its own.
+        filename: The owner's name for it.
         content: Its bytes.
         accepted: Accepted suffixes.
 
@@ -122,7 +122,9 @@ def save_upload(folder: Path, role: str, filename: str, content: bytes | memoryv
         raise NmfdiagError(f"An upload of {role} must be one of {', '.join(accepted)}.")
     if not len(content):
         raise NmfdiagError(f"The upload of {role} is empty.")
-    path = folder / f"{role}{suffix}"
+    stem = re.sub(r"[^A-Za-z0-9_.-]+", "-", filename[: -len(suffix)]).strip("-._")[:LONGEST_NAME] or role
+    path = folder / role / f"{stem}{suffix}"
+    path.parent.mkdir(exist_ok=True)
     path.write_bytes(content)
     return path
 

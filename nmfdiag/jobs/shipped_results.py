@@ -62,7 +62,7 @@ def _read(name: str, digest: str, path: str) -> ShippedResults:
         if controls is not None and record["schema"][1] == SuspectsRequest.schema:
             return ShippedResults(curves, Controls(**controls | {"noise_rate": NoiseRate(**controls["noise_rate"])}))
         return ShippedResults(curves)
-    except (OSError, ValueError, TypeError, KeyError, lzma.LZMAError):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, lzma.LZMAError):
         return ShippedResults()  # it is computed instead
 
 

@@ -41,21 +41,23 @@ def select_network(state: State, networks: dict[str, ZooEntry]) -> ZooEntry | No
 
 
 def draw_opening(state: State, networks: dict[str, ZooEntry]) -> None:
-    """Draw the form, or the progress of an opening that is under way."""
+    """Draw the form, and above it the progress of an opening that is under way, or why it failed; its files stay in the form."""
+    is_own = st.session_state.get("_opened_as", ("",))[0] == state.name
     if state.running:
-        draw_repeatedly(partial(_draw_progress, state.name), live_results.POLL_SECONDS)
-        return
-    if state.problem:
-        st.error(f"{for_markdown(state.name)} was not opened. {for_markdown(state.problem)}", icon=":material/error:")
-    elif state.cancelled:
-        st.info(f"Opening {for_markdown(state.name)} was cancelled.", icon=":material/info:")
-    if state.problem or state.cancelled:
+        draw_repeatedly(partial(_draw_progress, state.name, is_own), live_results.POLL_SECONDS)
+    elif is_own and (state.problem or state.cancelled):  # nobody else is told the names of this reader's files
+        if state.problem:
+            st.error(
+                f"{for_markdown(state.name)} was not opened. {for_markdown(state.problem)}", icon=":material/error:"
+            )
+        else:
+            st.info(f"Opening {for_markdown(state.name)} was cancelled.", icon=":material/info:")
         st.button("Dismiss", icon=":material/close:", type="tertiary", on_click=opener().dismiss)
-    if not networks:
+    if not networks and not state.running:
         _offer_example(networks)
         st.divider()
-    form(open_network)
-    if networks:
+    form(open_network, is_busy=state.running)
+    if networks and not state.running:
         st.divider()
         _list_networks(networks)
         _offer_example(networks)
@@ -91,11 +93,17 @@ def _list_networks(networks: dict[str, ZooEntry]) -> None:
             st.button(for_markdown(name), type="tertiary", key=f"_open_{name}", on_click=show_network)
 
 
-def _draw_progress(name: str) -> None:
+def _draw_progress(name: str, is_own: bool) -> None:
     state = opener().state()
     if not state.running or state.name != name:
         rerun_page()
     left, right = st.columns([5, 1], vertical_alignment="center")
     share, step = opener().progress()
-    left.progress(share, for_markdown(f"Opening {name}: {step}"))
-    right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
+    if is_own:
+        left.progress(share, for_markdown(f"Opening {name}: {step}"))
+        right.button("Cancel", icon=":material/stop:", width="stretch", on_click=opener().cancel)
+        return
+    left.progress(share, "Another reader's network is being opened. Yours can be opened after it.")
+    with right.popover("Cancel", icon=":material/stop:", width="stretch"):
+        st.markdown("It was started in another session, whose reader is waiting for it.")
+        st.button("Cancel it all the same", on_click=opener().cancel)

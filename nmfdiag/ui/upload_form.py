@@ -22,9 +22,11 @@ Source = tuple[str, Callable[[Path], Path]] | None
 """The name of a file, and a function that returns its path; it writes an upload into the given private folder."""
 
 
-def form(start: Callable[[Prepare], None]) -> None:
-    """Draw the form, whose button calls ``start``."""
-    kind = select_one("what there is", [CHECKPOINT, RAW], "way", segmented=True)
+def form(start: Callable[[Prepare], None], *, is_busy: bool = False) -> None:
+    """Draw the form, whose button calls ``start``; it waits while something else is being opened."""
+    kind = select_one("What do you have?", [CHECKPOINT, RAW], "way", segmented=True)
+    if kind == CHECKPOINT:
+        st.markdown(view.ACCEPTED)
     with st.container(horizontal=True, gap="large"):
         left, right = st.container(width=COLUMN_WIDTH), st.container(width=COLUMN_WIDTH)
     options: dict[str, Any] = {}
@@ -35,18 +37,25 @@ def form(start: Callable[[Prepare], None]) -> None:
         if kind == RAW:
             st.markdown(view.ACTIVATIONS)
     name = browse.proposed_name(Path(source[0]).stem) if source else ""
-    ready, key = bool(source and data), f"_name_{name}"
+    ready, key = bool(source and data) and not is_busy, f"_name_{name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("name", name, key=key, max_chars=60, width=260, disabled=not source)
         st.button(
             "Open and check", type="primary", icon=":material/search_check:", disabled=not ready, on_click=start,
             args=(_prepare(kind, key, source, data, options),) if ready else (),
         )  # fmt: skip
-        if not ready:
+        if not ready and not is_busy:
             st.caption(view.missing(kind == RAW, bool(source), bool(data)), width="content")
-    if kind == CHECKPOINT and not browse.files(browse.models_folder(), browse.WEIGHTS):
-        st.caption(view.no_models(browse.models_folder()))
-        st.code(view.save_lines(browse.models_folder(), browse.data_folder()), language="python", wrap_lines=True)
+    if kind == CHECKPOINT:
+        with st.expander("A network of your own code, or files on this server", icon=":material/code:"):
+            st.markdown(view.OWN_CODE)
+            st.code(
+                view.own_code_command(source[0] if source else "", data[0] if data else ""),
+                language="sh",
+                wrap_lines=True,
+            )
+            st.markdown(view.models_text(browse.models_folder()))
+            st.code(view.save_lines(browse.models_folder(), browse.data_folder()), language="python", wrap_lines=True)
 
 
 def _select_activations() -> Source:
@@ -89,7 +98,7 @@ def _select_source(
     role: str, folder: Path, files: list[str], suffixes: tuple[str, ...], data_sets: Sequence[str] = (), help: str = ""
 ) -> Source:
     """Draw the choice of a data set, a listed file, or an upload."""
-    kinds = [*([DATA_SET] if data_sets else []), *([SERVER] if files else []), UPLOAD]
+    kinds = [UPLOAD, *([DATA_SET] if data_sets else []), *([SERVER] if files else [])]
     kind = kinds[0] if len(kinds) == 1 else select_one(f"{role} from", kinds, f"{role}_from", segmented=True)
     if kind == UPLOAD:
         extensions = [suffix.removeprefix(".") for suffix in suffixes]

@@ -1,5 +1,6 @@
 """The page *Your network*: what can be opened, the result of the check, and the diagnosis in figures and tables."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,12 @@ LAYERS_HELP = (
     "part. Such values are not compared with reference networks."
 )
 
-LABELS = (
-    "Labels are taken as the data gives them. A network that was trained on other labels (noisy ones, say) needs these: give them as "
-    "`y` of an `.npz`."
+LABELS = "Use the labels that the network was trained on. If they differ from the data set's, as noisy ones do, upload an `.npz` with `x` and `y`."
+ACCEPTED = (
+    "A checkpoint of one of **torchvision's networks** or of this dashboard's is recognised by its weights. For a network of your own code use the command below, "
+    "or record a layer's activations."
 )
+OWN_CODE = "This page runs no code of yours. On the command line `function` is yours: it returns the network that the weights belong to."
 SAMPLES_HELP = (
     "Samples that the network was trained on, prepared as it was trained. An .npz has x (n, c, h, w), (n, h, w) or (n, features) and "
     "y (n,); a zip or folder has one folder of images a class."
@@ -65,15 +68,17 @@ ACTIVATIONS = """An `.npz` of one layer, where the network itself can't be had:
 - `weight` (classes, channels) and, if there is one, `bias` (classes,): the linear layer that answers"""
 
 EXAMPLE = (
-    "A small CNN of the zoo on scikit-learn's digits, trained with 60 % random labels, is exported as a stranger would bring it: weights as "
+    "A small CNN of the zoo on scikit-learn's digits, trained with 60 % random labels, packaged just as you would upload yours: weights as "
     ".safetensors, samples as .npz. It takes a minute."
 )
-SUBJECT = "Bring a trained network's weights and some of the samples that it was trained on. A process of its own reads them; no code of yours is run."
+SUBJECT = "Bring a trained network's weights and some of the samples that it was trained on. Files are read in a separate process; no code in them is run."
 ACCURACY_HELP = "Of the samples that were opened. A network that was trained to the end gets nearly all of its training samples right."
 COST_HELP = "From a few curves that the check has timed on this machine, right within a factor of about two."
 SIZE_HELP = "Height and width that images are resized to, such as 224 or 128x173. Type another one."
 NO_CHECK = "This network came into the zoo on the command line. `nmfdiag diagnose {name} --preflight` shows what the check finds."
 LOW = 0.9
+FEWEST_SAMPLES, FEWEST_RIGHT = 10, 0.5
+"""Samples of each class, and share of right answers, below which a diagnosis is doubtful."""
 
 SAVE = 'torch.save(model.state_dict(), "{folder}/mine.pt")\nnumpy.savez("{data}/mine.npz", x=x_train[:2000], y=y_train[:2000])'
 
@@ -84,10 +89,15 @@ def architectures() -> dict[str, str]:
     return {GUESS: "guess from the weights", **zoo_titles, **{name: name for name in TORCHVISION_NAMES}}
 
 
-def no_models(folder: Path) -> str:
+def models_text(folder: Path) -> str:
     """Return where weights have to be to be listed."""
-    state = "is not there" if not folder.is_dir() else "has no weights in it"
-    return f"The folder {for_code(str(folder.resolve()))} {state} (`$NMFDIAG_MODELS` names another). Two lines put a network and its samples where this page finds them:"
+    return f"Files in {for_code(str(folder.resolve()))} (`$NMFDIAG_MODELS` names another folder) are listed here. Two lines put a network and its samples there:"
+
+
+def own_code_command(weights: str, data: str) -> str:
+    """Return the command that diagnoses a network of the user's own code, with the names of the files that were chosen."""
+    files = f"--weights {shlex.quote(weights or 'mine.pt')} --data {shlex.quote(data or 'mine.npz')}"
+    return f"nmfdiag diagnose --model package.module:function {files}"
 
 
 def save_lines(models: Path, data: Path) -> str:
@@ -97,7 +107,7 @@ def save_lines(models: Path, data: Path) -> str:
 
 def upload(megabytes: int) -> str:
     """Return the size limit of an upload, and how long it is kept."""
-    return f"At most {megabytes} MB. It lies in a private folder, for as long as the check reads it."
+    return f"At most {megabytes} MB. Deleted after the check."
 
 
 def missing(raw: bool, has_weights: bool, has_samples: bool) -> str:
@@ -131,7 +141,15 @@ def takes(preflight: Mapping[str, Any], per_class: int) -> float:
 def cost(n_curves: int, per_class: int) -> str:
     """Return what a diagnosis measures, shown before it is started."""
     curves = f"{plural(n_curves, 'curve')}: every layer on every class, {per_class} samples a batch"
-    return f"{curves}. Nothing is measured before you ask for it; what is done stays, if you leave."
+    return f"{curves}. Nothing runs until you press Diagnose. You can leave; finished curves are kept."
+
+
+def is_doubtful(right: float, check: Mapping[str, Any]) -> bool:
+    """Return whether a diagnosis would mean so little that it should be asked for twice: a low accuracy, one class, or a handful of samples."""
+    batches = check.get("preflight", {}).get("batches", {})
+    return right < FEWEST_RIGHT or (
+        bool(batches) and (len(batches) < 2 or min(map(int, batches.values())) < FEWEST_SAMPLES)
+    )
 
 
 def concerns(right: float, check: Mapping[str, Any]) -> list[str]:

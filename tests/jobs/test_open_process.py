@@ -113,9 +113,9 @@ def test_a_data_set_counts_as_there_only_if_it_can_be_loaded(data_root: Path) ->
         load("svhn", root=data_root)
 
 
-def test_an_upload_gets_a_name_of_ours(tmp_path: Path) -> None:
+def test_an_upload_gets_a_safe_name_in_its_own_folder(tmp_path: Path) -> None:
     path = save_upload(tmp_path, "weights", "../../etc/p a\nsswd.PT", memoryview(b"abc"), WEIGHTS)
-    assert path == tmp_path / "weights.pt" and path.read_bytes() == b"abc"
+    assert path == tmp_path / "weights" / "etc-p-a-sswd.pt" and path.read_bytes() == b"abc"
     with pytest.raises(NmfdiagError, match=r"one of \.npz, \.zip"):
         save_upload(tmp_path, "samples", "x.npz.exe", b"abc", SAMPLES)
     with pytest.raises(NmfdiagError, match="is empty"):

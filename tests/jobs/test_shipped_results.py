@@ -26,15 +26,15 @@ def copy(tmp_path: Path) -> ZooEntry:
 
 def test_what_is_shipped_is_what_this_code_computes() -> None:
     [request] = profile_requests(lookup(NAME), layers=["fc2"], classes=[3], per_class=20)
-    [shipped], computed = shipped_curves([request]).values(), compute(request, device="cpu")
+    [shipped], curve = shipped_curves([request]).values(), compute(request, device="cpu")
     assert shipped.provenance[SHIPPED] and shipped.provenance["key"] == request.key
-    assert shipped.ranks == computed.ranks
-    assert shipped.accuracy == pytest.approx(computed.accuracy, abs=0.051)  # one sample of twenty, on another processor
-    assert shipped.relative_error == pytest.approx(computed.relative_error, abs=0.01)
-    controls, measured = shipped_results(lookup(NAME)).controls, score(SuspectsRequest(NAME), device="cpu").controls
+    assert shipped.ranks == curve.ranks
+    assert shipped.accuracy == pytest.approx(curve.accuracy, abs=0.051)  # one sample of twenty, on another processor
+    assert shipped.relative_error == pytest.approx(curve.relative_error, abs=0.01)
+    controls, reference = shipped_results(lookup(NAME)).controls, score(SuspectsRequest(NAME), device="cpu").controls
     assert controls is not None
-    assert controls.noise_rate.estimate == pytest.approx(measured.noise_rate.estimate, abs=0.02)
-    assert controls.agreement == pytest.approx(measured.agreement, abs=0.02)
+    assert controls.noise_rate.estimate == pytest.approx(reference.noise_rate.estimate, abs=0.02)
+    assert controls.agreement == pytest.approx(reference.agreement, abs=0.02)
 
 
 def test_every_network_of_ours_has_its_results() -> None:

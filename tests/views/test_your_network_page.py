@@ -75,7 +75,10 @@ def test_an_empty_server_explains_where_weights_go_and_offers_an_example(home: P
     assert app.title[0].value == "Does my network memorise?" and not app.exception and not plots(app)
     assert str(home / "models") in texts(app) and f'"{home}/models/mine.pt"' in app.code[-1].value
     assert button(app, "Try it with an example") and button(app, "Open and check").disabled  # type: ignore[attr-defined]
-    assert "Choose weights first." in texts(app) and "At most 200 MB" in texts(app)
+    assert "Choose weights and samples first." in texts(app) and "At most 200 MB. Deleted after the check." in texts(
+        app
+    )
+    assert "torchvision" in texts(app) and "--model package.module:function --weights mine.pt" in app.code[-2].value
 
 
 def test_files_are_listed_and_the_chosen_ones_are_opened(home: Path, opened: list[Opening]) -> None:
@@ -83,7 +86,7 @@ def test_files_are_listed_and_the_chosen_ones_are_opened(home: Path, opened: lis
     for name in ("models/first.pt", f"models/{hostile}", "data/a.npz", "data/b.zip"):
         (home / name).write_bytes(b"x")
     (home / "models" / "out.pt").symlink_to("/etc/hostname")
-    app = page(samples_from="file on this server")
+    app = page(weights_from="file on this server", samples_from="file on this server")
     assert app.selectbox(key="_pick_weights").options == [hostile, "first.pt"]
     app.selectbox(key="_pick_weights").select("first.pt")
     app.selectbox(key="_pick_samples").select("b.zip")
@@ -97,19 +100,20 @@ def test_files_are_listed_and_the_chosen_ones_are_opened(home: Path, opened: lis
 
 
 def test_uploads_go_to_a_private_folder_that_is_gone_afterwards(home: Path, opened: list[Opening]) -> None:
-    app = page(weights_from="upload", samples_from="upload")
+    app = page()
     app.file_uploader(key="_upload_weights").set_value(("../../x y.pt", b"abc", "application/octet-stream"))
     app.file_uploader(key="_upload_samples").set_value(("s.npz", b"abc", "application/octet-stream")).run()
     assert app.text_input(key="_name_x-y").value == "x-y"
     app = until(click(app, "Open and check"), "x-y")
     [opening] = opened
-    assert opening.weights is not None and opening.weights.name == "weights.pt" and not opening.weights.parent.exists()
-    assert Path(opening.data).parent == opening.weights.parent and Path(opening.data).name == "samples.npz"
+    assert opening.weights is not None and opening.weights.name == "x-y.pt" and not opening.weights.parent.exists()
+    folder = opening.weights.parents[1]
+    assert Path(opening.data) == folder / "samples" / "s.npz" and not folder.exists()
 
 
 def test_raw_activations_are_a_second_way(home: Path, opened: list[Opening]) -> None:
     (home / "data" / "a.npz").write_bytes(b"x")
-    app = page(way="raw activations")
+    app = page(way="raw activations", activations_from="file on this server")
     assert "after its ReLU" in texts(app)
     until(click(app, "Open and check"), "a · ")
     assert opened == [Opening("a", activations=home / "data" / "a.npz")]
@@ -126,7 +130,7 @@ def test_it_can_be_cancelled(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     code = "import sys, time; sys.stderr.write(' 50%|#| 00:01 checking'); sys.stderr.flush(); time.sleep(600)"
     monkeypatch.setattr(open_process, "open_command", lambda opening: [sys.executable, "-c", code])
     app = click(page(), "Try it with an example")
-    assert button(app, "Cancel") and not button(app, "Open and check")
+    assert button(app, "Cancel") and button(app, "Open and check").disabled  # type: ignore[attr-defined]
     app = click(app, "Cancel")
     assert button(app, "Open and check") and not app.error and not (home / "zoo" / EXAMPLE_NAME).exists()
 
