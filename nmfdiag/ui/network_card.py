@@ -19,8 +19,6 @@ from nmfdiag.views.selection import Choice
 from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, labels_text, truth_of, truth_text
 from nmfdiag.zoo.registry import ZooEntry
 
-WIDTH = 312
-"""Of a card, in pixels."""
 MARKS = {True: ":green[:material/check:]", False: ":red[:material/close:]", None: ""}
 """Of an answer beside the truth: right, wrong, not given."""
 BASIS = (
@@ -49,7 +47,7 @@ def draw_cards(
         has_opinions: Draw below the cards where each network memorises, and what reference networks say.
     """
     controls_by_name, states = live_results.controls_of(choice.networks, results), {}
-    with st.container(horizontal=True):
+    with st.container(key=f"{choice.place}network_cards"):
         for network in choice.networks:
             own_requests = [r for r in requests if r.entry == network.name]
             curves = {r: results[r] for r in own_requests if r in results}
@@ -78,7 +76,7 @@ def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Fi
     ]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in (head, ["-"] * len(head), *rows))
     stripe = colour_of(network.label_noise)
-    with st.container(border=True, width=WIDTH, height="stretch", gap="small", key=key):
+    with st.container(border=True, height="stretch", gap="small", key=key):
         st.html(f'<div style="height: 0.25rem; border-radius: 0.125rem; background: {stripe}"></div>')
         text = f"{for_markdown(_name(network))}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}"
         st.markdown(text.replace(" %", "\N{NO-BREAK SPACE}%"))
