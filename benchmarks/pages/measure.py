@@ -4,8 +4,8 @@ Each checkout serves its own dashboard, with an empty cache at first; they take 
 A line a measurement, in seconds:
 
 - ``first frame``: from a link to the page's question, in a new browser context; ``first plot``: to its first drawn line,
-- ``switch to PAGE``: from a click in the navigation to that page's plot, everything computed before,
-- ``jump``: how far the overview moves from there on while its results arrive (cumulative layout shift; 0.1 is the usual limit).
+- ``switch to PAGE``: from a click on its link to that page's plot, everything computed before,
+- ``jump``: how far the first page moves from there on while its results arrive (cumulative layout shift; 0.1 is the usual limit).
 
 It needs Playwright and a Chromium (NMFDIAG_CHROMIUM names one).
 """
@@ -25,10 +25,11 @@ from statistics import median
 from playwright.sync_api import Browser, Page, sync_playwright
 
 REPEATS = 7
-LINK = "arch=mlp&p=0&p=1&n=10&grid=coarse"
+START = ("network", "Is this network")
+"""The page that is opened first, in its default view, and its question; checkouts before it was a page of its own have it as the overview."""
 DRAWN = "[data-testid=stMain] .js-plotly-plot .trace"
 COMPUTED = "s of computing on"
-SWITCHES = {"k vs accuracy": "to compression?", "Layer phases": "Which layers", "Overview": "Is this network"}
+SWITCHES = {"k vs accuracy": "to compression?", "Layer phases": "Which layers", "Classes": "Which classes"}
 SHIFTS = """() => {
   window.shifted = 0;
   new PerformanceObserver(list => list.getEntries().forEach(e => { if (!e.hadRecentInput) window.shifted += e.value; }))
@@ -46,23 +47,23 @@ def serve(checkout: Path, folder: Path) -> tuple[subprocess.Popen[bytes], str]:
     process = subprocess.Popen(
         [sys.executable, *command.split()], cwd=checkout, env=environment, stdout=subprocess.DEVNULL
     )
-    address = f"http://127.0.0.1:{port}"
+    address, page = f"http://127.0.0.1:{port}", START[0] if (checkout / f"pages/{START[0]}.py").exists() else ""
     for _ in range(600):
         try:
             urllib.request.urlopen(f"{address}/_stcore/health")
             break
         except OSError:
             time.sleep(0.1)
-    return process, address
+    return process, f"{address}/{page}"
 
 
-def open_overview(browser: Browser, address: str) -> tuple[Page, dict[str, float]]:
-    """Open the overview in a new context, and time it."""
+def open_start(browser: Browser, address: str) -> tuple[Page, dict[str, float]]:
+    """Open the first page in a new context, and time it."""
     page = browser.new_context(viewport={"width": 1440, "height": 1000}).new_page()
     page.add_init_script(f"({SHIFTS})()")
     start = time.perf_counter()
-    page.goto(f"{address}/?{LINK}")
-    page.get_by_role("heading", name=SWITCHES["Overview"]).wait_for()
+    page.goto(address)
+    page.get_by_role("heading", name=START[1]).wait_for()
     frame = time.perf_counter() - start
     page.evaluate("window.shifted = 0")
     page.wait_for_selector(DRAWN, state="attached")
@@ -72,7 +73,7 @@ def open_overview(browser: Browser, address: str) -> tuple[Page, dict[str, float
 def switch_seconds(page: Page, name: str, heading: str) -> float:
     """Return the seconds from a click in the navigation to the drawn page."""
     start = time.perf_counter()
-    page.get_by_test_id("stSidebarNav").get_by_text(name, exact=True).click()
+    page.get_by_role("link", name=name, exact=True).first.click()
     page.get_by_role("heading", name=heading).wait_for()
     page.wait_for_selector(DRAWN, state="attached")
     return time.perf_counter() - start
@@ -88,7 +89,7 @@ def main(out: Path, checkouts: list[Path]) -> None:
         )
         servers = {c.name: serve(c, Path(folder) / str(i)) for i, c in enumerate(checkouts)}
         for name, (_, address) in servers.items():
-            page, took = open_overview(browser, address)
+            page, took = open_start(browser, address)
             page.get_by_text(COMPUTED).wait_for(timeout=120_000)
             took = {f"{quantity}, nothing computed yet": seconds for quantity, seconds in took.items()}
             for quantity, value in (took | {"jump": page.evaluate("window.shifted")}).items():
@@ -98,7 +99,7 @@ def main(out: Path, checkouts: list[Path]) -> None:
             page.context.close()
         for _ in range(REPEATS):
             for name, (_, address) in servers.items():
-                page, took = open_overview(browser, address)
+                page, took = open_start(browser, address)
                 page.wait_for_timeout(1500)
                 took |= {
                     f"switch to {title}": switch_seconds(page, title, heading) for title, heading in SWITCHES.items()
