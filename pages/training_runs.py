@@ -12,16 +12,16 @@ from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
-from nmfdiag.ui.training_controls import follow, offer_training, select_started_run, trainer
+from nmfdiag.ui.training_controls import follow, offer_training, select_new_run, trainer
 from nmfdiag.ui.widgets import select_one, select_several
 from nmfdiag.views.epochs import SMOOTHINGS
-from nmfdiag.views.training_runs import tables
+from nmfdiag.views.stopping.advice import gains_table, recorded_gains
+from nmfdiag.views.training_runs import sentences, tables
 from nmfdiag.views.training_runs.figures import MOST_RUNS, live_figure, map_figure
-from nmfdiag.views.training_runs.sentences import THREE_LINES, answers, empty_text, how_to_read, rule_text
 
 TITLE = "Is this run memorising yet?"
 EACH, MEAN = "each run", "mean and band"
-MEASURE_HELP = "Relative: AuC divided by what the network gets right. The answer goes by the one that is drawn."
+MEASURE_HELP = "Relative: AuC divided by what the network gets right. The first line does not depend on it."
 SMOOTH_HELP = "Of the thick lines, for the eye."
 
 
@@ -31,14 +31,14 @@ def draw() -> None:
     files, training = run_files(folder), trainer().state()
     monitored, problems = monitored_runs(folder)
     runs = tables.runs_by_label(monitored)
+    select_new_run(runs)
     if not runs:
-        banner(TITLE, f"no run in {folder}", [])
-        follow(folder, files, training, runs)
-        st.info(empty_text(folder), icon=":material/info:")
-        st.code(THREE_LINES.format(folder=folder), language="python", wrap_lines=True)
-        offer_training(folder, training, problems)
+        banner(TITLE, f"No runs in {folder}/ yet", [])
+        offer_training(folder, training, problems, primary=True)
+        follow(folder, files, training, runs, [])
+        st.markdown(sentences.watched_text(folder))
+        st.code(sentences.THREE_LINES.format(folder=folder), language="python", wrap_lines=True)
         return
-    select_started_run(runs)
     with st.sidebar:
         labels = select_several(
             "runs", list(runs), "runs", list(runs)[:1], help="Newest first.", max_selections=MOST_RUNS
@@ -66,15 +66,19 @@ def draw() -> None:
         samples = " or ".join(dict.fromkeys(str(m.run.probe.get("per_class", "?")) for m in selected.values()))
         subject = f"{', '.join(labels)} · single-class batches of up to {samples} training samples"
         banner(TITLE, subject, [*link, ("runs_as", show)], topic=tuple(labels))
-        st.markdown("\n\n".join(f"**{answer}**" for answer in answers(readings, selected, measure_name, layers)))
-        st.caption(rule_text(readings, measure_name, layers))
-        follow(folder, files, training, runs)
+        recorded = recorded_gains(measure.rule)
+        for line, reading in zip(sentences.state_lines(readings, selected), readings, strict=True):
+            st.markdown(f"**{line}**")
+            st.caption(sentences.explanation(reading, selected[reading.label].run, measure_name, layers, recorded))
+        follow(folder, files, training, runs, labels)
     stem = tables.file_stem(labels, measure_name, layers)
     figure = live_figure(
         tables.lines_of(selected, mean=show == MEAN), measure, readings, layers=layers, window=SMOOTHINGS[smoothing],
         growing=any(reading.state == "under way" for reading in readings),
     )  # fmt: skip
     charts.plot(figure, f"{stem}_over-epochs", lambda: tables.epoch_table(selected, measure, layers), "live", TITLE)
+    advice = sentences.advice(readings, selected, measure_name, recorded)
+    st.info("\n\n".join([*advice, gains_table(recorded)] if recorded else advice))
     label = select_one("map of", labels, "map_of") if len(labels) > 1 else labels[0]
     run = runs[label].run
     if run.layers:
@@ -84,7 +88,7 @@ def draw() -> None:
             option = next(option for option in reversed(layer_names) if layer_names[option] == clicked[0])
             choose({"layer_of": option})
             rerun_page()
-    tabs(how_to_read(), tables.reading_table(readings, selected), tables.run_settings(selected))
+    tabs(sentences.how_to_read(), sentences.state_table(readings, selected), tables.run_settings(selected))
 
 
 page_guard()

@@ -209,14 +209,26 @@ class MemorizationMonitor:
     def _history_path(self) -> Path | None:
         return None if self._file is None else self._file.neighbour("history", "npz")
 
-    def finish(self, **result: float) -> None:
-        """Write that training has ended, and its result: the dashboard then no longer waits for the next epoch."""
+    def finish(self, model: nn.Module | None = None, **result: float) -> None:
+        """Write that training has ended, and its result: the dashboard then no longer waits for the next epoch.
+
+        Args:
+            model: The network as the last epoch left it. It is measured now if that epoch was skipped to save time: a short training would else have but one measurement.
+            **result: Values to write, single numbers of any type.
+        """
         with self._harmless("write the samples' history after", len(self.history)):
             if self._ranks.measures and (path := self._history_path()) is not None:
                 self._recorder.write(path)
+        late: dict[str, Any] = {}
+        with self._harmless("measure at the end, after", len(self.history)):
+            if model is not None and self._ranks.measures and self.history and not self.history[-1]["curves"]:
+                late = self._timed_measurement(model)
+                self.history[-1] |= late
+                self._update_alarm()
         with self._harmless("write the end of the run after", len(self.history)):
             if self._file is not None and self._ranks.measures:
-                self._file.write({"result": {"epochs": len(current_epochs(self.history)), **_numbers(result)}})
+                end = {"epochs": len(current_epochs(self.history)), **_numbers(result)}
+                self._file.write({"result": end, **late})
 
     @property
     def method(self) -> str:
@@ -273,10 +285,8 @@ class MemorizationMonitor:
         if self._is_affordable():
             began = time.perf_counter()
             with self._harmless("measure", epoch):
-                line["curves"] = self._measure(runnable_alone(model))
+                line |= self._timed_measurement(model)
             self._cost, self._trained, self._recorded = time.perf_counter() - began, 0.0, self._recorder.spent
-            if line["curves"]:
-                line["seconds"] = round(self._cost, 4)
         with self._harmless("judge", epoch):
             self._update_alarm()
         with self._harmless("write", epoch):
@@ -285,6 +295,12 @@ class MemorizationMonitor:
         for number, writer in enumerate(self.writers if line["curves"] else ()):
             with self._harmless(f"tell writer {number} of", epoch):
                 writer(_flat(line["curves"]), epoch)
+
+    def _timed_measurement(self, model: nn.Module) -> dict[str, Any]:
+        """Return what a measured epoch's line has beside the logged values; empty where nothing could be measured."""
+        began = time.perf_counter()
+        curves = self._measure(runnable_alone(model))
+        return {"curves": curves, "seconds": round(time.perf_counter() - began, 4)} if curves else {}
 
     def _measure(self, model: nn.Module) -> LayerValues:
         parameter = next(model.parameters(), None)

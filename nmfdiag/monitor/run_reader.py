@@ -1,7 +1,7 @@
 """Read the files of monitored runs, yours or a stranger's: nothing is parsed before its size is checked. Without torch.
 
 A run is ``FOLDER/run.jsonl`` below :func:`runs_folder`, written by :mod:`nmfdiag.monitor.callback`: a header, one line per epoch, and a last
-line once it has ended. A run that was killed stays readable and counts as unfinished.
+line once it has ended, which may hold the measurement of the last epoch. A run that was killed stays readable and counts as unfinished.
 """
 
 import json
@@ -359,6 +359,8 @@ def run_from_lines(name: str, content: Sequence[str]) -> Run:
         epochs = [line for line in lines[1:] if "epoch" in line]
         current = current_epochs(epochs)
         end = {} if len(lines) == 1 or "epoch" in last else last  # an epoch's log may have a value of any name
+        if current and "curves" in end:  # measured when training had ended
+            current[-1] = current[-1] | {name: end[name] for name in ("curves", "seconds") if name in end}
         recipe = None if head["recipe"] is None else Recipe(**head["recipe"])
         return Run(
             head["name"], head["experiment"], recipe, head["probe"], head["provenance"],

@@ -89,9 +89,14 @@ def add_line(
 def add_error_band(
     figure: go.Figure, epochs: Sequence[int], spreads: Sequence[Spread | None], colour: str, *, row: int
 ) -> None:
-    """Add a band of one standard error; none for a single run."""
-    points = [(epoch, s) for epoch, s in zip(epochs, spreads, strict=True) if s and s.n > 1]
-    if points:
+    """Add a band of one standard error, with gaps where there is none; no band for a single run."""
+    parts: list[list[tuple[int, Spread]]] = [[]]
+    for epoch, s in zip(epochs, spreads, strict=True):
+        if s and s.n > 1:
+            parts[-1].append((epoch, s))
+        else:
+            parts.append([])
+    for points in filter(None, parts):
         lower, upper = [s.mean - s.sem for _, s in points], [s.mean + s.sem for _, s in points]
         fill_between(figure, [epoch for epoch, _ in points], lower, upper, colour, row=row, col=1)
 

@@ -194,6 +194,24 @@ def test_logged_values_of_any_type_are_json_and_collide_with_nothing(tmp_path: P
     assert lines_of(tmp_path / "run" / "run.jsonl")[-1]["result"] == {"epochs": 1, "accuracy": 0.5, "loss": None}
 
 
+def test_the_end_measures_an_epoch_that_was_skipped_and_only_that(tmp_path: Path) -> None:
+    model, monitor = network(), MemorizationMonitor(*PROBE, folder=tmp_path / "run", overhead=1e-9)
+    for epoch in (1, 2, 3):
+        monitor.on_epoch_end(model, epoch, train_loss=0.5)
+    assert [bool(line["curves"]) for line in monitor.history] == [True, False, False]
+    monitor.finish(model, accuracy=0.5)
+    [monitored], problems = monitored_runs(tmp_path)
+    run = monitored.run
+    assert [bool(line["curves"]) for line in run.epochs] == [True, False, True] and not problems and run.replaced == 0
+    assert run.result == {"epochs": 3, "accuracy": 0.5} and run.epochs[2]["curves"] == monitor.history[2]["curves"]
+    assert run.epochs[2]["train_loss"] == 0.5 and run.epochs[2]["curves"].keys() == run.epochs[0]["curves"].keys()
+    assert len(lines_of(tmp_path / "run" / "run.jsonl")) == 5
+    full = MemorizationMonitor(*PROBE, folder=tmp_path / "all", overhead=1e9)
+    full.on_epoch_end(model, 1)
+    full.finish(model)
+    assert lines_of(tmp_path / "all" / "run.jsonl")[-1] == {"result": {"epochs": 1}}
+
+
 def test_where_epochs_go_back_the_later_ones_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monitor = MemorizationMonitor(*PROBE, folder=tmp_path / "run", patience=2, overhead=1e9)
     values = {(1, 0): 0.5, (2, 0): 0.9, (3, 0): 0.8, (4, 0): 0.7, (2, 1): 0.4, (3, 1): 0.6}

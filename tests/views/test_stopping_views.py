@@ -11,6 +11,7 @@ from nmfdiag.measures.stopping import PRIMARY_RULES, RULES
 from nmfdiag.plots.theme import colour_of, to_html
 from nmfdiag.views.epochs import ALL, MEASURES
 from nmfdiag.views.stopping import sentences
+from nmfdiag.views.stopping.advice import OPEN, REFUTED, SUPPORTED, RecordedGains, advice_text, finding
 from nmfdiag.views.stopping.figures import MEAN, RUNS, map_figure, stopping_figure
 from nmfdiag.views.stopping.tables import (
     Setting,
@@ -110,6 +111,34 @@ def test_few_shot_is_about_the_gain_over_the_end() -> None:
     assert "here it does not, it is worse: better in 0, worse in 3 of 3 runs" in lost and "loses" in lost
     assert "the best epoch has 0.000 ± 0.000 over the end" in lost
     assert "not clear" in sentences.stopping_answer(f9((4, 2), 0.16))
+
+
+def test_the_headline_has_one_number() -> None:
+    assert sentences.headline(f6((4, 5, 6))).endswith(
+        "is highest wins 14.0 ± 1.2 points of test accuracy against training to the end."
+    )
+    assert "first peaks loses" in sentences.headline(f9((2, 1, 2), 0.0)) and "±" not in sentences.headline(f6((12,)))
+
+
+def test_the_record_supports_stopping_from_the_noise_on_at_which_every_run_gained() -> None:
+    recorded = [
+        RecordedGains("a", 0.0, (-0.1, -0.2)),
+        RecordedGains("b", 0.2, (0.1, -0.1)),
+        RecordedGains("a", 0.4, (0.1,)),
+    ]
+    assert [finding(p, recorded) for p in (None, 0.0, 0.1, 0.2, 0.4, 1.0)] == [
+        OPEN,
+        REFUTED,
+        OPEN,
+        OPEN,
+        SUPPORTED,
+        SUPPORTED,
+    ]
+    assert finding(1.0, [*recorded, RecordedGains("a", 0.8, (-0.1,))]) == OPEN and finding(0.4, []) == OPEN
+    assert "lost test accuracy (2 runs) with clean labels" in advice_text(0.0, 4, recorded, "AuC")
+    assert "won and lost" in advice_text(None, 4, recorded, "AuC") and "No run is recorded" in advice_text(
+        0.4, 4, [], "AuC"
+    )
 
 
 def test_a_measure_without_values_stops_nowhere() -> None:

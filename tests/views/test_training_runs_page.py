@@ -12,6 +12,10 @@ from planted_run_files import HEAD, write_run
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.monitor import trainer
+from nmfdiag.ui import training_controls
+from nmfdiag.views.training_runs.sentences import THREE_LINES
+
+README = Path(__file__).parents[2] / "README.md"
 
 
 @pytest.fixture
@@ -42,8 +46,14 @@ def titles(app: AppTest) -> list[str]:
 def test_without_runs_it_explains_how_to_make_one(folder: Path) -> None:
     app = opened()
     assert app.title[0].value == "Is this run memorising yet?" and not app.exception and not plots(app)
-    assert str(folder) in app.info[0].value and "MemorizationMonitor(" in app.code[-1].value
-    assert str(folder) in app.code[-1].value and button(app, "Train one now") and button(app, "Look again")
+    names = [element.type for element in app.main if element.type in ("button", "code")]
+    assert names == ["code", "button", "code"] and button(app, "Train one now").proto.type == "primary"  # type: ignore[attr-defined]
+    assert "in about a minute" in texts(app) and "No active run. Checking every 5 s." in texts(app)
+    assert app.code[-1].value == THREE_LINES.format(folder=folder)
+
+
+def test_the_snippet_is_that_of_the_readme() -> None:
+    assert THREE_LINES.format(folder="runs") in README.read_text(encoding="utf-8")
 
 
 def test_it_answers_for_the_newest_run_and_draws_panels_and_map(folder: Path) -> None:
@@ -51,11 +61,13 @@ def test_it_answers_for_the_newest_run_and_draws_panels_and_map(folder: Path) ->
     write_run(folder, "older", peak=20, age=5000)
     app = opened()
     assert not app.exception and not app.error and not app.warning
-    assert "**newest, epoch 12 (stopped: no line for more than 10 minutes): the relative AuC" in texts(app)
-    assert "training should have stopped there" in texts(app) and "Rule: stop once the relative AuC" in texts(app)
+    assert app.markdown[0].value == "**Stopped: can't tell whether it memorises**"
+    assert "Best stop, if labels are noisy: epoch 4. Relative AuC peaked there (0.90, now 0.74)." in texts(app)
+    assert "no line for more than 10 minutes" in texts(app) and "**Advice only.** How noisy" in app.info[0].value
+    assert "| by stopping | −20.9 (0 : 3) | −5.5 (0 : 3) | +14.5 (2 : 0) |" in app.info[0].value
     assert titles(app) == ["newest: AuC / batch accuracy, all layers", "newest: AuC / batch accuracy by layer"]
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
-    assert button(app, "Look again") and not button(app, "Cancel") and "No run is under way" in texts(app)
+    assert not button(app, "Cancel") and "No active run. Checking every 5 s." in texts(app)
 
 
 def test_a_link_sets_every_choice(folder: Path) -> None:
@@ -64,8 +76,9 @@ def test_a_link_sets_every_choice(folder: Path) -> None:
             folder, f"net-s{seed}", p=0.4, seed=seed, peak=4 + seed, age=100 + seed, end_line={"result": {"epochs": 12}}
         )
     app = opened(runs=["net-s1", "net-s0"], by="absolute", layer_of="b", smooth="3 epochs", runs_as="mean and band")
-    assert not app.exception and not app.info
-    assert "net-s1, epoch 12 (finished): the AuC of b has not risen" in texts(app) and "**net-s0" in texts(app)
+    assert not app.exception and len(app.info) == 1
+    assert [m.value.split(":")[0] for m in app.markdown[:2]] == ["**net-s1", "**net-s0"]
+    assert "AuC of b peaked there" in texts(app) and "epoch 5" in texts(app)
     figure = plots(app)[0]
     assert figure["layout"]["title"]["text"] == "net, mean of 2 seeds: AuC, b"
     assert any(t.get("name") == "raw" for t in figure["data"]) and any(
@@ -78,14 +91,48 @@ def test_a_link_sets_every_choice(folder: Path) -> None:
 def test_a_run_under_way_is_followed_and_choices_stay(folder: Path) -> None:
     path = write_run(folder, "growing", epochs=6, peak=20, age=1)
     app = opened(by="absolute")
-    assert "growing, epoch 6: the AuC, mean over all layers, is still rising" in texts(app)
-    assert "Under way: growing. This page follows by itself." in texts(app) and not button(app, "Look again")
+    assert "growing, epoch 6." in texts(app) and "AuC is highest now (0.31)." in texts(app)
+    assert "Under way: growing." in texts(app)
     write_run(folder, "growing", epochs=7, peak=20, age=0)
     app.run()
-    assert "growing, epoch 7: the AuC" in texts(app) and app.selectbox(key="by").value == "absolute"
+    assert "growing, epoch 7." in texts(app) and app.selectbox(key="by").value == "absolute"
     path.write_text(path.read_text() + json.dumps({"result": {"epochs": 7}}) + "\n")
     app.run()
-    assert "growing, epoch 7 (finished)" in texts(app) and button(app, "Look again") and not app.exception
+    assert app.markdown[0].value.startswith("**Finished: ") and not app.exception
+
+
+def test_a_run_that_begins_is_found_and_shown_unless_another_was_chosen(folder: Path) -> None:
+    app = opened()
+    write_run(folder, "first", age=1)
+    app.run()
+    assert app.multiselect(key="runs").value == ["first"]
+    write_run(folder, "second", age=0)
+    app.run()
+    assert app.multiselect(key="runs").value == ["second"] and not app.exception
+    app.multiselect(key="runs").set_value(["first"]).run()
+    write_run(folder, "third", age=0)
+    app.run()
+    assert app.multiselect(key="runs").value == ["first"]
+    button(app, "Show third").click().run()  # type: ignore[attr-defined]
+    assert app.multiselect(key="runs").value == ["third"] and not app.exception
+
+
+def test_the_page_looks_only_at_the_files_and_runs_again_only_if_one_changed(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run(folder, "old")
+    intervals, looks, reruns = [], [], []
+    monkeypatch.setattr(
+        training_controls, "draw_repeatedly", lambda draw, interval: (intervals.append(interval), looks.append(draw))
+    )
+    monkeypatch.setattr(training_controls, "rerun_page", lambda: reruns.append(1))
+    opened()
+    assert intervals == [training_controls.POLL_SECONDS]
+    looks[0]()
+    assert not reruns
+    write_run(folder, "new", age=0)
+    looks[0]()
+    assert reruns
 
 
 def test_unreadable_runs_are_reported_and_the_rest_is_drawn(folder: Path) -> None:
@@ -93,7 +140,7 @@ def test_unreadable_runs_are_reported_and_the_rest_is_drawn(folder: Path) -> Non
     write_run(folder, "bad").write_text("{oops\n{}\n")
     app = opened(runs="gone", layer_of="conv9")
     assert not app.exception and app.warning[0].value.startswith("bad: Line 1") and len(plots(app)) == 2
-    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
+    assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info[:2]] == [
         'No runs "gone"',
         'No layers "conv9"',
     ]
@@ -102,7 +149,7 @@ def test_unreadable_runs_are_reported_and_the_rest_is_drawn(folder: Path) -> Non
 def test_a_run_without_measurements_is_not_an_error(folder: Path) -> None:
     write_run(folder, "empty", epochs=0, age=1)
     app = opened()
-    assert not app.exception and "empty, epoch 0: no epoch has ended yet" in texts(app) and len(plots(app)) == 1
+    assert not app.exception and "empty: no epoch has ended yet" in texts(app) and len(plots(app)) == 1
 
 
 TRAINS = f"""
@@ -119,15 +166,16 @@ def test_the_button_trains_one_shows_it_and_cancel_ends_it(folder: Path, monkeyp
     monkeypatch.setattr(
         trainer, "train_command", lambda name, runs, out: [sys.executable, "-c", TRAINS, name, str(runs), str(out)]
     )
-    app = opened(recipe="digits-cnn-p1-s0")
+    app = opened()
+    app.selectbox(key="_recipe").select("digits-cnn-p1-s0").run()
     button(app, "Train one now").click().run()  # type: ignore[attr-defined]
     assert not app.exception and "Under way: digits-cnn-p1-s0" in texts(app)
     assert button(app, "Train one now").disabled  # type: ignore[attr-defined]
-    run_until(app, lambda app: "digits-cnn-p1-s0, epoch 0" in texts(app))
+    run_until(app, lambda app: "digits-cnn-p1-s0: no epoch" in texts(app))
     assert app.multiselect(key="runs").value == ["digits-cnn-p1-s0"]
     button(app, "Cancel").click().run()  # type: ignore[attr-defined]
-    assert not app.exception and "digits-cnn-p1-s0, epoch 0 (cancelled)" in texts(app)
-    assert button(app, "Look again") and not button(app, "Train one now").disabled  # type: ignore[attr-defined]
+    assert not app.exception and "**Cancelled: too few measurements: 0**" in texts(app)
+    assert not button(app, "Train one now").disabled  # type: ignore[attr-defined]
 
 
 def test_a_process_that_fails_shows_its_last_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

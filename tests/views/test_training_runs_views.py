@@ -13,6 +13,7 @@ from nmfdiag.measures.methods import METHODS
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs
 from nmfdiag.plots.theme import P_MARKERS, colour_of, to_html
 from nmfdiag.views.epochs import ALL
+from nmfdiag.views.stopping.advice import OPEN, REFUTED, SUPPORTED, recorded_gains
 from nmfdiag.views.training_runs import sentences
 from nmfdiag.views.training_runs.figures import OWN_COLOURS, live_figure, map_figure
 from nmfdiag.views.training_runs.tables import (
@@ -106,7 +107,13 @@ def test_skipped_epochs_do_not_count_against_patience(tmp_path: Path) -> None:
     path.write_text(path.read_text() + "".join(json.dumps(line) + "\n" for line in lines))
     [run] = readings_of(read(tmp_path))
     assert list(run.values) == [1, 5, 9, 13, 17] and run.since == 4 and run.stop is None and run.epoch == 20
-    assert traces(draw(read(tmp_path)), "NMF")[0].x == (1, 5, 9, 13, 17)
+    [line] = traces(draw(read(tmp_path)), "NMF")
+    assert [(x, y is None) for x, y in zip(line.x, line.y, strict=True)][:5] == [
+        (1, False), (2, True), (4, True), (5, False), (6, True),
+    ]  # fmt: skip
+    assert line.mode == "lines+markers" and not line.connectgaps
+    heat = map_figure("mine", read(tmp_path)["mine"].run, RELATIVE).data[0]
+    assert heat.x[:3] == (1, 2, 4) and heat.z[0][1] is heat.z[0][2] is None and heat.x[-1] == 20
 
 
 def test_values_that_are_not_numbers_and_missing_layers_are_left_out(tmp_path: Path) -> None:
@@ -140,41 +147,57 @@ def test_seeds_are_averaged_at_the_epochs_that_all_have(tmp_path: Path) -> None:
     figure = draw(runs, mean=True)
     bands = [t for t in figure.data if t.fill == "toself"]
     assert len(bands) == 5 and all(t.fillcolor == colour_of(0.4, 0.15) for t in bands)
-    assert not [t for t in traces(figure, "stop") if len(t.x) > 1] and len(traces(figure, "stop")) == 1
+    assert not [t for t in traces(figure, "peak") if len(t.x) > 1] and len(traces(figure, "peak")) == 1
 
 
-def test_the_sentences(tmp_path: Path) -> None:
-    cases = {"rising": (20, 8), "waiting": (4, 7), "stopped": (4, 12), "first": (1, 12), "none": (4, 0), "one": (1, 1)}
+def test_the_sentences_about_the_peak(tmp_path: Path) -> None:
+    cases = {"rising": (20, 8), "waiting": (4, 7), "stopped": (4, 12), "none": (4, 0), "one": (1, 1)}
     for name, (peak, epochs) in cases.items():
         write_run(tmp_path, name, peak=peak, epochs=epochs, end_line={"result": {"epochs": epochs}})
     runs = read(tmp_path)
+    by_name = {run.label: run for run in readings_of(runs)}
+
+    def peak_text(name: str, code: str = SUPPORTED) -> str:
+        return sentences.peak_text(by_name[name], runs[name].run, "relative AuC", code)
+
+    assert peak_text("rising") == "Relative AuC is highest now (0.66)." and peak_text("one") == ""
+    assert peak_text("waiting") == (
+        "Best stop: epoch 4. Relative AuC peaked there (0.90, now 0.84). 3 of 5 checks without a rise."
+    )
+    assert peak_text("stopped") == "Best stop: epoch 4. Relative AuC peaked there (0.90, now 0.74)."
+    assert peak_text("stopped", OPEN).startswith("Best stop, if labels are noisy: epoch 4.")
+    assert peak_text("stopped", REFUTED) == "Relative AuC peaked at epoch 4 (0.90, now 0.74)."
+    assert (
+        sentences.explanation(by_name["none"], runs["none"].run, "relative", ALL, []) == "none: no epoch has ended yet."
+    )
+    assert sentences.state_lines([by_name["one"]], runs) == ["Finished: can't tell whether it memorises"]
+    assert [line.split(":")[0] for line in sentences.state_lines(readings_of(runs), runs)] == list(runs)
+
+
+def test_a_peak_before_anything_is_learnt_is_no_stop(tmp_path: Path) -> None:
+    path = write_run(tmp_path, peak=1, epochs=12)
+    path.write_text(path.read_text().replace('"baseline": 0.5', '"baseline": 0.1'))
+    [reading], runs = readings_of(read(tmp_path)), read(tmp_path)
+    assert reading.stop == 1 and sentences.best_stop(reading, runs["mine"].run) is None
+    assert "with only 10 % of the labels right: no epoch to stop at" in sentences.peak_text(
+        reading, runs["mine"].run, "relative AuC", OPEN
+    )
+
+
+def test_it_advises_to_stop_only_where_the_noise_at_hand_supports_it(tmp_path: Path) -> None:
+    for name, p in (("clean", 0.0), ("between", 0.2), ("noisy", 0.6), ("own", None)):
+        write_run(tmp_path, name, p=p)
+    runs, recorded = read(tmp_path), recorded_gains("relative")
     texts = {
-        run.label: sentences.answer(run, {4: 0.76, 12: 0.68} if run.label == "stopped" else {}, "relative", ALL)
-        for run in readings_of(runs)
+        run.label: sentences.advice([run], runs, "relative", recorded)[0].split("**")[1] for run in readings_of(runs)
     }
-    start = "epoch {} (finished): the relative AuC, mean over all layers, "
-    assert texts["rising"] == f"rising, {start.format(8)}is still rising (highest so far, 0.660)."
-    assert texts["waiting"].endswith(
-        "has not risen since epoch 4 (0.900, now 0.840); 3 looks of the 5 that it takes to stop."
-    )
-    assert texts["stopped"] == (
-        f"stopped, {start.format(12)}has not risen since epoch 4 (0.900, now 0.740); training should have stopped there. "
-        "Test accuracy 0.760 there, 0.680 now."
-    )
-    assert "since epoch 1, its first look (" in texts["first"] and "no epoch has ended yet" in texts["none"]
-    assert "first look, 0.900" in texts["one"]
-    level = Reading(
-        label="x", epoch=9, state="quiet", values={e: 0.9 - (e > 1) * 0.001 for e in range(1, 9)}, patience=5
-    )
-    sentence = sentences.answer(level, {}, "k = 1 accuracy", "conv1_2")
-    assert "(stopped: no line for more than 10 minutes)" in sentence and "level rather than falling" in sentence
-    assert r"the k = 1 accuracy of conv1_2 has not risen" in sentence
-    assert "has not been measured" in sentences.answer(
-        Reading(label="x", epoch=3, state="failed", values={}, patience=5), {}, "absolute", ALL
-    )
-    assert "for 5 looks" in sentences.rule_text([level], "absolute", ALL)
-    assert len(sentences.answers(readings_of(runs), runs, "relative", ALL)) == 5
-    assert sentences.answers(readings_of(runs), runs, "relative", ALL)[4].startswith("2 more: ")
+    assert texts == {
+        "clean": "Advice only: don't stop by it.",
+        "between": "Advice only.",
+        "noisy": "Stop, and keep the weights of epoch 4.",
+        "own": "Advice only.",
+    }
+    assert len(sentences.advice(readings_of(runs), runs, "relative", recorded)) == 4
 
 
 def test_panels_share_the_epochs_and_exist_only_for_logged_values(tmp_path: Path) -> None:
@@ -186,16 +209,16 @@ def test_panels_share_the_epochs_and_exist_only_for_logged_values(tmp_path: Path
     )
     assert nmf.line.dash == METHODS["nmf"].dash and random.line.dash == METHODS["random"].dash == "dot"
     assert (test.line.dash, training.line.dash) == ("solid", "dash") and nmf.line.color == colour_of(0.4)
-    [stop] = traces(figure, "stop")
+    [stop] = traces(figure, "peak")
     assert stop.x == (4,) and len(figure.layout.shapes) == 3  # a line through each panel
-    assert any(a.text == "stop: epoch 4" for a in figure.layout.annotations)
+    assert any(a.text == "highest: epoch 4" for a in figure.layout.annotations)
     assert figure.layout.xaxis.range == (0.5, 12.5) and draw(read(tmp_path), growing=True).layout.xaxis.range == (
         0.5,
         20.5,
     )
     smooth = draw(read(tmp_path), window=3)
     assert len([t for t in smooth.data if (t.name or "").endswith("raw") and t.opacity < 0.5]) == 6 and traces(
-        smooth, "stop"
+        smooth, "peak"
     )[0].x == (4,)
 
 
@@ -233,7 +256,7 @@ def test_the_map_marks_each_layers_highest_epoch(tmp_path: Path) -> None:
 def test_names_from_files_are_text_everywhere(tmp_path: Path) -> None:
     write_run(tmp_path, HOSTILE, epochs=12)
     runs = read(tmp_path)
-    [line] = sentences.answers(readings_of(runs), runs, "relative", ALL)
+    line = sentences.explanation(*readings_of(runs), next(iter(runs.values())).run, "relative", ALL, [])
     assert r"\<b\>\*x\*\</b\> \[y\](z) %{x} \$q\$ \`c\`" in line
     figure = draw(runs)
     texts = [
@@ -243,7 +266,7 @@ def test_names_from_files_are_text_everywhere(tmp_path: Path) -> None:
     ]
     assert not any("<b>" in text or "%{x} $q$" in text for text in texts) and "&lt;b&gt;" in texts[0]
     assert file_stem(list(runs), "k = 1 accuracy", ALL) == "b-x-b-y-z-x-q-c-_k-1-accuracy_all-layers"
-    assert "`" not in sentences.empty_text(Path("a`b")).replace("`$NMFDIAG_RUNS`", "").split("`")[1]
+    assert "`" not in sentences.watched_text(Path("a`b")).replace("`$NMFDIAG_RUNS`", "").split("`")[1]
 
 
 def test_tables_and_settings(tmp_path: Path) -> None:
@@ -252,7 +275,11 @@ def test_tables_and_settings(tmp_path: Path) -> None:
     runs = read(tmp_path)
     table = reading_table(readings_of(runs), runs)
     assert list(table.run) == ["a-run", "b"] and table["highest at epoch"][0] == 4
-    assert table.stop.tolist() == ["yes", "no"]
+    assert table.should_stop.tolist() == ["yes", "no"]
+    assert sentences.state_table(readings_of(runs), runs).memorises.tolist() == [
+        "Not yet",
+        "Too few measurements: 0",
+    ]
     assert table["test accuracy there"][0] == pytest.approx(0.76) and table.state.tolist() == ["under way", "under way"]
     epochs = epoch_table(runs, RELATIVE, ALL)
     assert len(epochs) == 12 and epochs["NMF AuC / batch accuracy"].max() == pytest.approx(0.9)
@@ -265,6 +292,6 @@ def test_tables_and_settings(tmp_path: Path) -> None:
 
 
 def test_runs_under_way_are_named() -> None:
-    assert sentences.following_text([], "") == ""
-    assert sentences.following_text(["a_b"], "a_b") == r"Under way: a_b. This page follows by itself."
+    assert sentences.following_text([], "") == "No active run. Checking every 5 s."
+    assert sentences.following_text(["a_b"], "a_b") == "Under way: a_b."
     assert sentences.following_text(["a"], "b").startswith("Under way: b (starting), a.")

@@ -37,6 +37,20 @@ def how_to_read(experiment_name: str) -> str:
     return help_text(f"stopping-{experiment_name}", shared=help_text("stopping-shared", patience=PATIENCE))
 
 
+def headline(setting: Setting) -> str:
+    """Return what stopping by the declared rule wins or loses."""
+    rule = PRIMARY_RULES[setting.experiment]
+    results = outcomes(setting, rule)
+    if not results:
+        return "The declared rule stops nowhere."
+    gain, event = over_seeds(results)["gain"], "is highest" if RULES[rule].stop is RULES["auc"].stop else "first peaks"
+    points = replace(gain, mean=100 * abs(gain.mean), sd=100 * gain.sd, sem=100 * gain.sem)
+    return (
+        f"Stopping where {SUBJECTS[rule]} {event} {'loses' if gain.mean < 0 else 'wins'} {spread_text(points, 1)} points of test accuracy against "
+        "training to the end."
+    )
+
+
 def stopping_answer(setting: Setting) -> str:
     """Return where the declared rule stops, how far from the least test loss, at what cost, and what the paper says."""
     rule = PRIMARY_RULES[setting.experiment]

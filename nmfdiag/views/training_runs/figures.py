@@ -27,11 +27,13 @@ from nmfdiag.views.training_runs.tables import (
     EpochValues,
     Line,
     Reading,
+    around,
     log_names,
     logged_values,
     mean_over_layers,
     measured_values,
     method_of,
+    recorded_epochs,
     spread_over_runs,
 )
 
@@ -55,12 +57,12 @@ def live_figure(
     window: int,
     growing: bool,
 ) -> go.Figure:
-    """Draw losses and accuracies, where they are logged, and a measure over the epochs, with stops marked.
+    """Draw losses and accuracies, where they are logged, and a measure over the epochs, with peaks marked.
 
     Args:
         lines: At most :data:`MOST_RUNS` lines.
         measure: The measure of the last panel.
-        readings: Where runs should have stopped; those of single runs are marked.
+        readings: Where the stopping rule stands; the highest value of a single run that stopped rising is marked.
         layers: All layers, or one layer.
         window: Epochs that the thick lines are smoothed over; 1 leaves them raw.
         growing: Whether a run is under way: the axis then has room, so that not every new epoch moves it.
@@ -75,7 +77,7 @@ def live_figure(
         for name, row, values, style in _series(line, logs, parts, measure, layers):
             _add_values(figure, line, name, row, values, style, window, several=len(lines) > 1)
     methods = " or ".join(dict.fromkeys(METHODS[method_of(run)].title for run in runs))
-    _add_styles(figure, methods, any("train" in key for keys in logs.values() for key in keys), window)
+    _add_styles(figure, methods, [key for keys in logs.values() for key in keys], window)
     _mark_stops(figure, lines, readings, len(parts))
     last = max((run.epoch for run in readings), default=0)
     if growing:
@@ -109,10 +111,11 @@ def _series(
 
 
 def map_figure(label: str, run: Run, measure: EpochMeasure) -> go.Figure:
-    """Draw the measure of each layer (row) at each epoch (column) of one run."""
+    """Draw the measure of each layer (row) at each epoch (column) of one run; epochs that were not measured are blank."""
     method = method_of(run)
     by_layer = {layer: mean_over_layers(run, method, measure.value, [layer]) for layer in run.layers}
-    epochs = sorted({epoch for values in by_layer.values() for epoch in values})
+    recorded = recorded_epochs([run])
+    epochs = sorted({*around({epoch for values in by_layer.values() for epoch in values}, recorded), *recorded[-1:]})
     cells = {layer: {epoch: (value,) for epoch, value in values.items()} for layer, values in by_layer.items()}
     return layer_map(cells, epochs, title=label, measure=measure, epoch_title="epoch")
 
@@ -132,13 +135,16 @@ def _add_values(
     spreads = spread_over_runs(line, values)
     if not spreads:
         return
-    epochs, means = list(spreads), list(spreads.values())
+    epochs = around(spreads.keys(), recorded_epochs(line.runs))
+    means = [spreads.get(epoch) for epoch in epochs]
     add_error_band(figure, epochs, means, colour(line, 0.15), row=row)
-    with_markers = (several and style["width"] == THICK) or len(epochs) < 3
+    is_measure = style in (LEADING, CONTROL)
+    symbol = P_MARKERS[line.place % MOST_RUNS] + ("-open" if style == CONTROL else "")
+    with_markers = is_measure or several or len(spreads) < 3
     add_line(
         figure, epochs, means, row=row, name=name, label=f"{for_plot(line.label)}<br>{for_plot(name)}",
         line=style | {"color": colour(line)}, window=window, mode="lines+markers" if with_markers else "lines", showlegend=False,
-        marker={"symbol": P_MARKERS[line.place % MOST_RUNS], "size": 8, "maxdisplayed": MARKERS_A_LINE},
+        marker={"symbol": symbol, "size": 7, "maxdisplayed": 0 if is_measure else MARKERS_A_LINE},
     )  # fmt: skip
 
 
@@ -151,10 +157,11 @@ def _add_name(figure: go.Figure, line: Line, *, with_marker: bool) -> None:
     )  # fmt: skip
 
 
-def _add_styles(figure: go.Figure, methods: str, training: bool, window: int) -> None:
+def _add_styles(figure: go.Figure, methods: str, logs: Sequence[str], window: int) -> None:
     """Explain the line styles in the legend."""
-    styles: list[tuple[str, dict]] = [(f"{methods}, test", LEADING), ("random ablation", CONTROL)]
-    styles += [("training", {"dash": "dash", "width": THIN})] if training else []
+    styles: list[tuple[str, dict]] = [(methods, LEADING), ("random ablation", CONTROL)]
+    styles += [("test samples", LEADING)] if any("train" not in key for key in logs) else []
+    styles += [("training samples", {"dash": "dash", "width": THIN})] if any("train" in key for key in logs) else []
     for name, style in styles:
         figure.add_scatter(x=[None], y=[None], mode="lines", line=style | {"color": GREY}, name=name)
     if window > 1:
@@ -163,7 +170,7 @@ def _add_styles(figure: go.Figure, methods: str, training: bool, window: int) ->
 
 
 def _mark_stops(figure: go.Figure, lines: Sequence[Line], readings: Sequence[Reading], row: int) -> None:
-    """Mark where each single run should have stopped: a dot on its measure, and a line through all panels."""
+    """Mark the highest value of each single run that has not risen for long: a dot on its measure, and a line through all panels."""
     by_label = {reading.label: reading for reading in readings}
     for line in lines:
         reading = by_label.get(line.label)
@@ -171,11 +178,11 @@ def _mark_stops(figure: go.Figure, lines: Sequence[Line], readings: Sequence[Rea
             continue
         figure.add_vline(reading.stop, line={"color": colour(line), "dash": "solid", "width": 1}, opacity=0.7)
         figure.add_scatter(
-            x=[reading.stop], y=[reading.values[reading.stop]], mode="markers", showlegend=False, name="stop",
+            x=[reading.stop], y=[reading.values[reading.stop]], mode="markers", showlegend=False, name="peak",
             marker={
                 "symbol": P_MARKERS[line.place % MOST_RUNS], "size": 13, "color": colour(line), "line": {"width": 2, "color": "white"},
             },
-            hovertemplate=f"{for_plot(line.label)}<br>should have stopped: epoch %{{x}}<br>%{{y:.3f}}<extra></extra>", row=row, col=1,
+            hovertemplate=f"{for_plot(line.label)}<br>highest: epoch %{{x}}<br>%{{y:.3f}}<extra></extra>", row=row, col=1,
         )  # fmt: skip
         if len(lines) == 1:
-            annotate_epoch(figure, reading.stop, f"stop: epoch {reading.stop}", last=reading.epoch, shift=3)
+            annotate_epoch(figure, reading.stop, f"highest: epoch {reading.stop}", last=reading.epoch, shift=3)

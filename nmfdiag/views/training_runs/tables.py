@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -146,6 +146,20 @@ def spread_over_runs(line: Line, values: Callable[[Run], EpochValues]) -> EpochS
     return {e: spread([run[e] for run in by_run]) for e in by_run[0] if all(e in run for run in by_run)}
 
 
+def recorded_epochs(runs: Sequence[Run]) -> list[int]:
+    """Return the epochs that runs have a line for, measured or not."""
+    return sorted({int(line["epoch"]) for run in runs for line in run.epochs})
+
+
+def around(epochs: Set[int], recorded: Sequence[int]) -> list[int]:
+    """Return epochs and the recorded ones next to them, in order: what a figure needs in order to leave a gap where nothing was measured.
+
+    >>> around({1, 2, 7}, range(1, 11))
+    [1, 2, 3, 6, 7, 8]
+    """
+    return [e for i, e in enumerate(recorded) if not epochs.isdisjoint(recorded[max(0, i - 1) : i + 2])]
+
+
 def reading(label: str, monitored: MonitoredRun, measure: EpochMeasure, layers: str, now: float) -> Reading:
     """Return a run as the stopping rule reads it; ``now`` in seconds since 1970."""
     run = monitored.run
@@ -171,12 +185,12 @@ def reading_table(readings: Sequence[Reading], runs: Mapping[str, MonitoredRun])
                 "state": run.state,
                 "p": label_noise_of(runs[run.label].run),
                 "epoch": run.epoch,
-                "looks": len(run.values),
+                "measured": len(run.values),
                 "highest at epoch": run.best,
                 "highest": run.values.get(run.best) if run.best else None,
                 "now": next(reversed(run.values.values()), None),
-                "looks since": run.since,
-                "stop": "yes" if run.stop else "no",
+                "measured since": run.since,
+                "should_stop": "yes" if run.stop else "no",
                 "test accuracy there": test.get(run.best) if run.best else None,
                 "test accuracy now": next(reversed(test.values()), None),
             }
