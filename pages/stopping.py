@@ -62,7 +62,7 @@ def draw() -> None:
         seeds = f"seed{'s' * (len(setting.runs) > 1)} {seeds}"
         n_train = setting.runs[0].recipe.n_train
         banner(TITLE, f"{title} · {setting_name} · {seeds} · {n_train:,} training samples", list(link.items()))
-    st.markdown(f"**{sentences.headline(setting)}**")
+        st.markdown(f"**{sentences.headline(setting)}**")
     stem = f"{setting.runs[0].name.rsplit('-s', 1)[0]}_{measure_name}_{layers}".replace(" ", "-")
     figure = stopping_figure(setting, measure, layers=layers, window=SMOOTHINGS[smoothing], show=show)
     charts.plot(figure, f"{stem}_over-epochs", partial(tables.epoch_table, setting, measure, layers), "stopping", TITLE)

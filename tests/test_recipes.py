@@ -82,7 +82,6 @@ def test_a_checkpoint(
 
 
 def test_a_training_loop(variables: dict[str, Any], tmp_path: Path) -> None:
-    pytest.importorskip("tensorboard")
     torch.manual_seed(0)
     x, y = variables["inputs"], variables["labels"]
     model = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 10))
@@ -99,7 +98,7 @@ def test_a_training_loop(variables: dict[str, Any], tmp_path: Path) -> None:
     history = names["monitor"].history
     assert len(history) == 100 and history[0]["curves"]["nmf"]
     assert (tmp_path / "runs" / "first" / "run.jsonl").read_text().count("\n") == 102  # a header, epochs, the result
-    assert list((tmp_path / "runs" / "first").glob("events.*"))
+    assert history[-1]["curves"]  # measured at the end, if not before
 
 
 def test_a_report(variables: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -67,7 +67,7 @@ def test_the_page_goes_by_the_runs_method(digits: tuple[Tensor, Tensor], tmp_pat
     assert judged.values[1] == pytest.approx(sum(values[0][layer]["auc"] for layer in LAYERS) / 2)
     figure = live_figure(lines_of({"vit": run}), measure, [judged], layers=ALL, window=1, growing=False)
     names = {trace.name for trace in figure.data}
-    assert {"Signed-split NMF (extension)", "Signed-split NMF (extension), test"} <= names
+    assert {"Signed-split NMF (extension)", "random ablation"} <= names
     assert len(map_table("vit", run.run, measure)) == len(map_figure("vit", run.run, measure).data[1].x) == 6
     assert "Signed-split NMF (extension) AuC" in epoch_table({"vit": run}, measure, ALL)
 

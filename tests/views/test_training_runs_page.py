@@ -48,7 +48,7 @@ def test_without_runs_it_explains_how_to_make_one(folder: Path) -> None:
     assert app.title[0].value == "Is this run memorising yet?" and not app.exception and not plots(app)
     names = [element.type for element in app.main if element.type in ("button", "code")]
     assert names == ["code", "button", "code"] and button(app, "Train one now").proto.type == "primary"  # type: ignore[attr-defined]
-    assert "in about a minute" in texts(app) and "No active run. Checking every 5 s." in texts(app)
+    assert "about a minute" in texts(app) and "No active run. Checking every 5 s." in texts(app)
     assert app.code[-1].value == THREE_LINES.format(folder=folder)
 
 

@@ -24,6 +24,7 @@ from nmfdiag.views.training_runs.state import (
     RunState,
     recorded_counts,
     run_state,
+    test_accuracies,
 )
 from nmfdiag.views.training_runs.tables import Reading, label_noise_of, reading_table
 
@@ -45,7 +46,7 @@ from nmfdiag import MemorizationMonitor
 monitor = MemorizationMonitor(inputs[:500], labels[:500], folder="{folder}/first")
 for epoch in range(1, 101):
     train_one_epoch(model)
-    monitor.on_epoch_end(model, epoch)  # or: (model, epoch, train_loss=..., test_accuracy=...)
+    monitor.on_epoch_end(model, epoch)  # also: train_loss=..., test_accuracy=...
 monitor.finish(model)
 """.strip()
 """README has the same."""
@@ -156,7 +157,11 @@ def peak_text(reading: Reading, run: Run, subject: str, code: str) -> str:
     if code == REFUTED:
         return f"{subject} peaked at epoch {best} {numbers}.{checks}"
     condition = "" if code == SUPPORTED else ", if labels are noisy"
-    return f"Best stop{condition}: epoch {best}. {subject} peaked there {numbers}.{checks}"
+    test = test_accuracies(run)
+    accuracy = (
+        f" Test accuracy {test[best]:.2f} there, {next(reversed(test.values())):.2f} now." if best in test else ""
+    )
+    return f"Best stop{condition}: epoch {best}. {subject} peaked there {numbers}.{checks}{accuracy}"
 
 
 def following_text(growing: Sequence[str], training: str) -> str:

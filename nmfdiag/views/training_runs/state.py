@@ -23,7 +23,7 @@ from statistics import median
 from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.evidence.records import histories
 from nmfdiag.measures.suspects.noise_rate import NOISY
-from nmfdiag.monitor.run_reader import Run, is_number, layer_means
+from nmfdiag.monitor.run_reader import Run, layer_means
 from nmfdiag.views.training_runs.tables import EpochValues, label_noise_of, log_names, logged_values
 
 MEMORISING, NOT_YET, TOO_FEW, UNKNOWN = CODES = "memorising", "not_yet", "too_few", "unknown"
@@ -75,12 +75,17 @@ def run_state(run: Run) -> RunState:
     )
 
 
+def test_accuracies(run: Run) -> EpochValues:
+    """Return the logged accuracy on samples that the loop does not train on, by epoch; empty without any."""
+    return _accuracies(run, TEST_NAMES)
+
+
 def memorised_shares(run: Run) -> EpochValues:
     """Return the share of given labels that are predicted beyond what equally labelled test samples give, by epoch; empty without a logged test accuracy.
 
     Where p is unknown, test labels are taken to be as noisy as those of the training.
     """
-    test, training = _accuracies(run, TEST_NAMES), _accuracies(run, ("train",)) or _baselines(run)
+    test, training = test_accuracies(run), _accuracies(run, ("train",)) or _baselines(run)
     p, n_classes = label_noise_of(run) or 0.0, _n_classes(run)
     chance = p / n_classes if n_classes else 0.0
     return {epoch: training[epoch] - ((1 - p) * test[epoch] + chance) for epoch in test if epoch in training}
@@ -118,7 +123,7 @@ def _by_test_accuracy(run: Run) -> tuple[str, int | None, str] | None:
     if now >= MEMORISED:
         since = _since(list(shares), [epoch for epoch, share in shares.items() if share >= MEMORISED])
         return MEMORISING, since, f"{points:.0f} points more of the training samples are right than of {like}."
-    test, baselines = _accuracies(run, TEST_NAMES), _baselines(run)
+    test, baselines = test_accuracies(run), _baselines(run)
     excess = {epoch: test[epoch] - baseline for epoch, baseline in baselines.items() if epoch in test}
     worst = max(excess, key=lambda epoch: excess[epoch], default=None)
     if label_noise_of(run) is None and worst is not None and excess[worst] >= NOISY:
@@ -173,7 +178,7 @@ def _problem(run: Run) -> str:
     samples = run.probe.get("per_class")
     if len(run.layers) < FEWEST_LAYERS:
         return f"A mean over layers needs {FEWEST_LAYERS}; {len(run.layers)} measured."
-    if not is_number(samples) or samples < FEWEST_SAMPLES:
+    if not isinstance(samples, int) or samples < FEWEST_SAMPLES:
         return f"AuC is judged with {FEWEST_SAMPLES} samples a class; the probe has fewer."
     return ""
 
