@@ -43,6 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> tuple[int, str | None]:
     """Return the exit code and the answer to be printed, None after an error."""
+    if (
+        arguments.run.__module__ != bench.__name__ and "torch" not in sys.modules
+    ):  # as the server: threads that wait for a busy core cost more than they give
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
     try:
         code, record, text = arguments.run(arguments)
     except (NmfdiagError, OSError, MemoryError, RuntimeError) as error:
