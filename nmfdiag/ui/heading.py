@@ -62,7 +62,8 @@ def heading(
     """
 
     def second_network() -> None:
-        with st.popover("Compare", icon=":material/compare:"):
+        n_compared = st.session_state.get("_compared", 0)  # another popover each time: it is closed
+        with st.popover("Compare", icon=":material/compare:", key=f"_compare_with_{n_compared}"):
             st.selectbox(
                 "with",
                 [name for name in entries() if name not in {n.name for n in choice.networks}],
@@ -84,3 +85,4 @@ def heading(
 def _set_second_network() -> None:
     choose({"beside": st.session_state["_compare"]})
     st.session_state["_compare"] = None
+    st.session_state["_compared"] = st.session_state.get("_compared", 0) + 1

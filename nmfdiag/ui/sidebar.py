@@ -55,7 +55,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             counterpart, grid, all_methods = None, GRIDS[0], methods_of(networks[0])
             methods = list(all_methods[:1])
             if "beside" not in without:
-                counterpart = zoo.get(select_one("beside", [ALONE, *zoo], "beside", help=BESIDE_HELP))
+                counterpart = zoo.get(select_one("compare with", [ALONE, *zoo], "beside", help=BESIDE_HELP))
             if "methods" not in without:
                 methods = select_several("methods", all_methods, "methods", methods, help=METHODS[methods[0]].help)
             axis, per_class, solver = "linear", 20, "hals"

@@ -10,7 +10,7 @@ from nmfdiag.views.option_names import Reserved, options_of
 from nmfdiag.zoo.registry import ZooEntry
 
 EACH_CLASS, MULTI, BOTH = (Reserved(word) for word in ("each class", "multi-class", "both"))
-ALONE = "nothing else"
+ALONE = "none"
 """The option of the sidebar that draws no second network."""
 MULTI_DRAWS = 3
 """Number of multi-class batches where they are compared with single-class ones; a single batch has no spread."""
