@@ -66,8 +66,10 @@ def select_new_run(runs: Mapping[str, MonitoredRun]) -> None:
     if name and labels:
         choose({"runs": labels[:1]})
         del state["_take_up"]
-    elif earlier and (last := state["_kept"].get("runs")) is not None and last.is_default:
-        choose({"runs": [label for label in runs if label not in earlier][:1] or None})
+        return
+    last, new_labels = state["_kept"].get("runs"), [label for label in runs if label not in (earlier or runs)]
+    if new_labels and last is not None and last.is_default:
+        choose({"runs": new_labels[:1]})
 
 
 def follow(

@@ -46,10 +46,10 @@ from nmfdiag import MemorizationMonitor
 monitor = MemorizationMonitor(inputs[:500], labels[:500], folder="{folder}/first")
 for epoch in range(1, 101):
     train_one_epoch(model)
-    monitor.on_epoch_end(model, epoch)  # also: train_loss=..., test_accuracy=...
+    monitor.on_epoch_end(model, epoch)
 monitor.finish(model)
 """.strip()
-"""README has the same."""
+"""README has the same. Without a comment: Streamlit's are too pale to be read."""
 
 
 def how_to_read() -> str:
@@ -176,5 +176,5 @@ def watched_text(folder: Path) -> str:
     """Return how to make a run of one's own appear."""
     return (
         f"**Or watch your own training** with three lines in its loop. The folder {for_code(str(folder.resolve()))} is watched (`$NMFDIAG_RUNS` names another): the run appears "
-        "here by itself. Log a test accuracy too, if you have test samples: then the state is sure."
+        "here by itself. If you have test samples, add `test_accuracy=...` after `epoch`: then the state rests on it."
     )
