@@ -10,6 +10,7 @@ from planted_run_files import HEAD
 from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.evidence.records import histories, network_records
 from nmfdiag.monitor.run_reader import Run
+from nmfdiag.views.epochs import ALL
 from nmfdiag.views.training_runs import sentences
 from nmfdiag.views.training_runs.state import (
     FITTED_SHARE,
@@ -22,6 +23,7 @@ from nmfdiag.views.training_runs.state import (
     memorised_shares,
     run_state,
 )
+from nmfdiag.views.training_runs.tables import Reading
 
 
 def run_of(
@@ -81,6 +83,10 @@ def test_too_few_measurements_are_counted_and_the_cure_is_named() -> None:
     run = run_of({1: (0.1, 1.0)}, 60)
     state = run_state(run)
     assert (state.code, sentences.state_text(state, "under way")) == (TOO_FEW, "Too few measurements: 1")
+    reading = Reading(label="mine", epoch=60, state="finished", values={1: 1.0}, patience=5)
+    cure = "A logged `test_accuracy=` would tell."
+    assert cure in sentences.explanation(reading, run, "relative", ALL, [])
+    assert cure not in sentences.explanation(reading, run_of(RANDOM, 60), "relative", ALL, [])
     assert sentences.measured_text(run, state) == "1 of 60 epochs measured; `overhead=` (now 0.05) raises it."
     assert sentences.measured_text(run_of(RANDOM, 1), run_state(run_of(RANDOM, 1))) == ""
 

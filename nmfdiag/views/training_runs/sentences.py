@@ -86,6 +86,8 @@ def explanation(reading: Reading, run: Run, measure: str, layers: str, recorded:
     if not reading.epoch:
         return f"{for_markdown(reading.label)}: no epoch has ended yet."
     parts = [f"{for_markdown(reading.label)}, epoch {reading.epoch}.", state.reason, measured_text(run, state)]
+    if state.code in (UNKNOWN, TOO_FEW) and not test_accuracies(run):
+        parts.append("A logged `test_accuracy=` would tell.")
     if reading.state == "quiet":
         parts.append(f"It counts as stopped: {QUIET}.")
     code = finding(label_noise_of(run), recorded) if layers == ALL else OPEN
