@@ -61,13 +61,28 @@ HIGHLIGHT = """<style>
 
 
 def pages() -> list[Any]:
-    """Return all pages; the navigation lists the first of each place, by the place's name."""
+    """Return all pages; the navigation lists the first of each place, by the place's name. The first of all is found by its own name, too."""
+    return [
+        st.Page(_open_overview, url_path="overview", visibility="hidden"),
+        *_place_pages(),
+    ]
+
+
+def _open_overview() -> None:
+    choices = [(key, value) for key in st.query_params for value in st.query_params.get_all(key)]
+    st.switch_page("pages/overview.py", query_params=choices)
+
+
+def _place_pages() -> list[Any]:
     return [
         st.Page(
             f"pages/{page}.py",
             title=title if number else place.title,
             icon=place.icon,
             default=page == "overview",
+            url_path="home"
+            if page == "overview"
+            else None,  # the first is served at the root; its own name is the page above
             visibility="hidden" if number else "visible",
         )
         for place in PLACES
