@@ -87,7 +87,7 @@ def run_seconds() -> float:
 
 def choose(values: Mapping[str, Any]) -> None:
     """Set the widgets of these keys as soon as they are drawn, on this page or another; for a button's callback, or before a switch of pages."""
-    st.session_state.setdefault("_new", {}).update(values)
+    st.session_state.setdefault("_new", {}).update({key: value for key, value in values.items() if value is not None})
 
 
 def values_in_link(key: str) -> tuple[str, ...]:

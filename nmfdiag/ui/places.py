@@ -80,9 +80,8 @@ def _place_pages() -> list[Any]:
             title=title if number else place.title,
             icon=place.icon,
             default=page == "overview",
-            url_path="home"
-            if page == "overview"
-            else None,  # the first is served at the root; its own name is the page above
+            # The first is served at the root; its own name is the page above.
+            url_path="home" if page == "overview" else None,
             visibility="hidden" if number else "visible",
         )
         for place in PLACES
