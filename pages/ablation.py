@@ -19,6 +19,7 @@ from nmfdiag.views.ablation import (
     ablation_by_layer,
     ablation_figure,
     ablation_table,
+    without_table,
 )
 from nmfdiag.views.curve_groups import auc_spreads, curves_by_class
 from nmfdiag.views.help_text import help_text
@@ -50,7 +51,8 @@ def draw(choice: Choice) -> None:
     if curves:
         figure = ablation_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text)
         figure_key = f"{choice.layer}_accuracy-without-directions"
-        charts.chart(figure, choice, results, figure_key, f"Accuracy without k directions at {choice.layer}")
+        alt = f"Accuracy without k directions at {choice.layer}"
+        charts.chart(figure, choice, results, figure_key, alt, plotted=lambda: without_table(curves))
     live_results.progress(choice, requests, results)
     st.markdown(
         ablation_by_layer({layer: curves_by_class(choice, results, layer) for layer in choice.layers}, choice.axis)
@@ -58,7 +60,10 @@ def draw(choice: Choice) -> None:
     by_method = auc_spreads(choice, results, ablation_auc)
     figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_text)
     alt = "AuC with directions removed, by layer"
-    charts.chart(figure, choice, results, "ablation-auc-by-layer", alt, click_page="pages/ablation.py")
+    charts.chart(
+        figure, choice, results, "ablation-auc-by-layer", alt, click_page="pages/ablation.py",
+        plotted=lambda: ablation_table(choice, results),
+    )  # fmt: skip
     details(help_text("ablation"), ablation_table(choice, results), choice, results)
 
 

@@ -45,7 +45,14 @@ def draw() -> None:
     live_results.answer(batches_answer(choices, results), results, requests)
     figure = batches_figure(choices, results, current=sidebar_choice.family)
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"
-    charts.chart(figure, all_networks, results, "single-against-multi-class", alt)
+    charts.chart(
+        figure,
+        all_networks,
+        results,
+        "single-against-multi-class",
+        alt,
+        plotted=lambda: batches_table(choices, results),
+    )
     live_results.progress(all_networks, requests, results)
     st.markdown(chance_text(choices, results))
     tabs(help_text("batches"), batches_table(choices, results), settings(all_networks, results))

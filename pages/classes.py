@@ -23,9 +23,11 @@ from nmfdiag.views.classes.tables import (
     point_table,
     single_class_curves,
 )
+from nmfdiag.views.curve_tables import curve_table
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
 from nmfdiag.views.selection import Choice
+from nmfdiag.zoo.registry import entries
 
 CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
 
@@ -69,8 +71,9 @@ def draw(choice: Choice) -> None:
     class_results = curves_of(choice, results, class_idx)
     figure = class_curve_figure(curves, results, class_idx=class_idx)
     charts.chart(
-        figure, choice, class_results, f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}"
-    )
+        figure, choice, lambda: curve_table(class_results, entries()),
+        f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}",
+    )  # fmt: skip
     figure, points = scatter_figure(curves, class_idx=class_idx), point_table(curves, choice.layer)
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
     details(help_text("classes"), correlation_table(curves), choice, results)

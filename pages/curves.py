@@ -10,7 +10,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_groups import curves_at_layer
-from nmfdiag.views.curve_tables import auc_table
+from nmfdiag.views.curve_tables import accuracy_table, auc_table
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
@@ -32,7 +32,8 @@ def draw(choice: Choice) -> None:
     live_results.answer(f"{METHODS[method].title}: {sentence}", results, requests)
     figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text)
     alt = f"Accuracy over rank at {choice.layer}"
-    charts.chart(figure, choice, results, f"{choice.layer}_accuracy-over-rank", alt)
+    figure_key = f"{choice.layer}_accuracy-over-rank"
+    charts.chart(figure, choice, results, figure_key, alt, plotted=lambda: accuracy_table(curves))
     live_results.progress(choice, requests, results)
     details(help_text("curves"), auc_table(results, entries()), choice, results)
 

@@ -12,7 +12,7 @@ from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
 from nmfdiag.views.curve_groups import curves_at_layer, spreads_by_layer
-from nmfdiag.views.curve_tables import error_table
+from nmfdiag.views.curve_tables import accuracy_table, error_table
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 
@@ -44,13 +44,17 @@ def draw(choice: Choice) -> None:
         sentence += f" against {by_noise[low][layer]} at p = {low:g}"
     live_results.answer(f"{sentence}.", results, requests)
     figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_text)
-    charts.chart(figure, choice, results, f"{kind}-error-by-layer", "Reconstruction error by layer")
+    alt = "Reconstruction error by layer"
+    charts.chart(figure, choice, results, f"{kind}-error-by-layer", alt, plotted=lambda: error_table(by_noise))
     live_results.progress(choice, requests, results)
     curves = {p: batch_curves for (p, m), batch_curves in curves_at_layer(choice, results).items() if m == method}
     if curves:
         by_rank = error_by_rank_figure(curves, layer=choice.layer, relative=relative, axis=choice.axis)
         figure_key = f"{choice.layer}_{kind}-error-by-rank"
-        charts.chart(by_rank, choice, results, figure_key, f"Reconstruction error by rank at {choice.layer}")
+        charts.chart(
+            by_rank, choice, results, figure_key, f"Reconstruction error by rank at {choice.layer}",
+            plotted=lambda: accuracy_table({(p, method): batch_curves for p, batch_curves in curves.items()}),
+        )  # fmt: skip
     details(help_text("reconstruction"), error_table(by_noise), choice, results)
 
 

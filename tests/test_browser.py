@@ -7,8 +7,21 @@ import pytest
 from browser_page import SMALL_LINK, TRACES, stop_computing, wait_for_line, wait_until_computed, wait_until_idle
 from playwright.sync_api import Page, expect
 
+from nmfdiag.plots.modes import DARK
+from nmfdiag.plots.theme import P_COLOURS, colour_of
+
 pytest_plugins = ["browser_page"]
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
+LIGHT_BACKGROUND = "rgb(255, 255, 255)"
+OVERLAPS = """() => {
+    const boxes = [...document.querySelectorAll('.legendtext')].map(e => [e.textContent, e.getBoundingClientRect()])
+    const width = document.querySelector('svg').getBoundingClientRect().right
+    const cut = boxes.filter(([, box]) => box.right > width).map(([text]) => text)
+    const over = boxes.flatMap(([text, a], i) => boxes.slice(i + 1)
+        .filter(([, b]) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom).map(([other]) => text + other))
+    return boxes.length ? [...cut, ...over] : ['no legend']
+}"""
+"""Texts of a legend that lie on one another, or are cut off."""
 
 
 def test_a_cold_deep_link_shows_the_page_in_its_frame(page: Page) -> None:
@@ -53,38 +66,69 @@ def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> 
     expect(stopped).to_be_visible()
 
 
+def drawn_colours(page: Page) -> list[str]:
+    """Return the colours of a plot's lines with markers."""
+    colours: list[str] = page.evaluate(
+        "[...document.querySelector('.js-plotly-plot').data].filter(t => t.mode === 'lines+markers').map(t => t.line.color)"
+    )
+    return colours
+
+
+def test_a_plot_follows_the_mode_and_is_saved_in_light_colours(page: Page) -> None:
+    page.goto(f"/curves?{SMALL_LINK}&layer=fc1")
+    wait_until_computed(page)
+    wait_for_line(page)
+    assert drawn_colours(page) == [colour_of(0.0), colour_of(1.0)]
+    page.emulate_media(color_scheme="dark")  # no other click, and no reload
+    dark = ["rgba({},{},{},1)".format(*colour) for colour in (DARK.p_colours[0], DARK.p_colours[-1])]
+    page.wait_for_function(
+        "c => document.querySelector('.js-plotly-plot')?.data.some(t => t.line?.color === c)", arg=dark[1]
+    )
+    wait_until_idle(page)
+    assert drawn_colours(page) == dark
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as image:
+        page.get_by_role("button", name="Image (SVG)").click()
+    lines = re.findall(r'class="js-line"[^>]*stroke: (rgb\([^)]*\))', image.value.path().read_text(encoding="utf-8"))
+    assert {"rgb({}, {}, {})".format(*P_COLOURS[i]) for i in (0, -1)} <= set(lines)
+    assert drawn_colours(page) == dark
+
+
 def test_exports_and_links(page: Page, server: str) -> None:
     page.goto(f"/curves?{SMALL_LINK}&layer=fc1")
     wait_until_computed(page)
     wait_for_line(page)
     stem = "digits_mlp_p0-1_s0_fc1_accuracy-over-rank"
     expect(page.locator(".js-plotly-plot")).to_have_count(1)  # the plot before the last curve is gone
-    page.locator(".js-plotly-plot").hover()
-    with page.expect_download() as image:
-        page.locator('[data-title^="Download plot"]').click()
-    assert image.value.suggested_filename == f"{stem}.svg"
-    assert "<svg" in image.value.path().read_text(encoding="utf-8")[:500]
+    saved_images = {}
+    for form in ("SVG", "PNG"):  # each is two clicks
+        page.get_by_role("button", name="Export").click()
+        with page.expect_download() as image:
+            page.get_by_role("button", name=f"Image ({form})").click()
+        assert image.value.suggested_filename == f"{stem}.{form.lower()}"
+        saved_images[form] = image.value.path().read_bytes()
+        page.keyboard.press("Escape")
+    assert saved_images["PNG"].startswith(b"\x89PNG")
+    expect(page.locator(".js-plotly-plot")).to_have_count(1)
+    assert drawn_colours(page) == [colour_of(0.0), colour_of(1.0)]  # the plot itself is as it was
     page.get_by_role("button", name="Export").click()
     with page.expect_download() as table:
         page.get_by_role("button", name="Data (CSV)").click()
     assert table.value.suggested_filename == f"{stem}.csv"
     rows = list(csv.DictReader(table.value.path().open()))
     assert {row["p"] for row in rows} == {"0.0", "1.0"} and all(0 <= float(row["accuracy"]) <= 1 for row in rows)
+    assert len(rows) == len({(row["p"], row["k"]) for row in rows})  # what is drawn: the mean over classes
     with page.expect_download() as html:
         page.get_by_role("button", name="Interactive plot (HTML)").click()
     assert "fc1" in html.value.path().read_text(encoding="utf-8")
-    page.get_by_role("radio", name="PNG").click()
     page.keyboard.press("Escape")
-    page.wait_for_function("document.querySelector('.js-plotly-plot')._context.toImageButtonOptions.format == 'png'")
-    wait_until_idle(page)
-    expect(page.locator(".js-plotly-plot")).to_have_count(1)
-    page.locator(".js-plotly-plot").hover()
-    with page.expect_download() as image:
-        page.locator('[data-title^="Download plot"]').click()
-    assert image.value.path().read_bytes().startswith(b"\x89PNG")
     page.get_by_role("button", name="Link").click()
     link = page.get_by_test_id("stPopoverBody").get_by_test_id("stCode").inner_text().strip()
     assert link.startswith(f"{server}/curves?")
+    reader = page.context.new_page()
+    reader.set_content(saved_images["SVG"].decode())
+    assert LIGHT_BACKGROUND in saved_images["SVG"].decode() and reader.evaluate(OVERLAPS) == []
+    reader.close()
     page.goto(link)  # as another reader
     expect(page.get_by_text("digits · mlp · p = 0, 1 · seed 0 · single-class batches of 10")).to_be_visible()
     expect(page.get_by_role("heading", name="How robust is fc1")).to_be_visible()

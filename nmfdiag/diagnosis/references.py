@@ -96,6 +96,15 @@ def band(candidates: Sequence[Reference], group: str, depths: Sequence[float]) -
     return [(min(values), max(values)) for values in zip(*auc_at_depths, strict=True)]
 
 
+def quartiles(candidates: Sequence[Reference], group: str, depths: Sequence[float]) -> list[list[float]]:
+    """Return the lower quartile, the median and the upper quartile of a group's AuC at each relative depth; empty for an empty group."""
+    auc_at_depths = [[r.auc_at(depth) for depth in depths] for r in candidates if r.group == group]
+    quarters: list[list[float]] = (
+        np.quantile(auc_at_depths, (0.25, 0.5, 0.75), axis=0).tolist() if auc_at_depths else []
+    )
+    return quarters
+
+
 def mean_over_layers(by_layer: "Sequence[Sequence[float]] | np.ndarray") -> Spread:
     """Return the value that networks are compared by: the mean over layers of each class, then over classes.
 

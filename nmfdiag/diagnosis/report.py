@@ -6,6 +6,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from plotly.io import to_html
 from plotly.offline import get_plotlyjs
 
 from nmfdiag.diagnosis.answer_text import (
@@ -28,6 +29,7 @@ from nmfdiag.diagnosis.report_figures import classes_figure, curves_figure, prof
 from nmfdiag.diagnosis.suspects_section import SuspectsSection
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.measures.suspects.probe_depth import ProbeDepth
+from nmfdiag.plots.modes import look
 from nmfdiag.plots.probe_depth import probe_depth_figure
 from nmfdiag.text import span
 from nmfdiag.zoo.registry import UNKNOWN as UNKNOWN_NOISE
@@ -150,9 +152,8 @@ def _layer_table(profile: LayerProfile, method: str, comparison: Comparison | No
 
 
 def _plot_html(figure: go.Figure) -> str:
-    html: str = figure.update_layout(template="plotly_white").to_html(
-        include_plotlyjs=False, full_html=False, config={"responsive": True, "displaylogo": False}
-    )
+    config = {"responsive": True, "displaylogo": False}
+    html: str = to_html(look(figure), config=config, include_plotlyjs=False, full_html=False, validate=False)
     return html
 
 

@@ -6,23 +6,32 @@ Names come from the network's author and are escaped here, since plots interpret
 from collections.abc import Mapping, Sequence
 from html import escape
 
-import numpy as np
 import plotly.graph_objects as go
 
 from nmfdiag.diagnosis.class_ranking import ClassReading
 from nmfdiag.diagnosis.class_text import class_name
 from nmfdiag.diagnosis.comparison import Comparison
-from nmfdiag.diagnosis.references import GROUPS, band
+from nmfdiag.diagnosis.references import GROUPS, quartiles
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.layer_profile import LayerProfile
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
-from nmfdiag.plots.theme import GREY, SEQUENTIAL, colour_of, set_layout, set_rank_axis
+from nmfdiag.plots.theme import (
+    GREY,
+    colour_of,
+    map_scale,
+    scale_ends,
+    set_layer_ticks,
+    set_layout,
+    set_rank_axis,
+    ticks_of,
+)
+from nmfdiag.zoo.registry import UNKNOWN
 
-ACCENT = "#0b6b70"
-LONGEST, MOST_CLASSES, MOST_TICKS = 24, 60, 40
-"""Characters of a label, classes in a heat map and layer names on an axis, at most."""
+OWN = colour_of(UNKNOWN)
+LONGEST, MOST_CLASSES = 24, 60
+"""Characters of a label and classes in a heat map, at most."""
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon")
 
 
@@ -36,28 +45,26 @@ def profile_figure(
     layers: Sequence[str],
     phases: Phases,
     comparison: Comparison | None = None,
-    colour: str = ACCENT,
     dip: str = "memorisation",
 ) -> go.Figure:
-    """Return AuC by layer: mean over classes with a 95 % interval, phases shaded, and bands of references at the same depth.
+    """Return AuC by layer: mean over classes with a 95 % interval, phases shaded, and references at the same depth.
 
     Args:
         by_method: AuC over classes, for each method and layer.
         layers: Layers from input to output.
         phases: Phases to shade.
         comparison: References to draw behind the network's line.
-        colour: Colour of the network.
         dip: Name of the phase at which AuC dips.
     """
     figure = go.Figure()
     if comparison is not None and comparison.layers:
-        _add_bands(figure, comparison, layers)
+        _add_references(figure, comparison, layers)
     for method, by_layer in by_method.items():
         widths = [0.0 if s.n < 2 else s.half_width for s in by_layer.values()]
         figure.add_scatter(
             x=[layers.index(layer) for layer in by_layer], y=[s.mean for s in by_layer.values()],
             name=f"this network, {METHODS[method].title}", mode="lines+markers",
-            line={"color": colour, "dash": METHODS[method].dash, "width": 2},
+            line={"color": OWN, "dash": METHODS[method].dash, "width": 2},
             error_y={"array": widths, "thickness": 1.2, "visible": any(widths)},
             customdata=[[escape(layer), width, s.n] for (layer, s), width in zip(by_layer.items(), widths, strict=True)],
             hovertemplate="%{customdata[0]}<br>AuC %{y:.3f} ± %{customdata[1]:.3f} (%{customdata[2]})<extra></extra>",
@@ -82,14 +89,13 @@ def profile_figure(
     return set_layout(figure, "AuC by layer, 95 % intervals")
 
 
-def reference_figure(comparison: Comparison, name: str, axis: str = "linear", colour: str = ACCENT) -> go.Figure:
+def reference_figure(comparison: Comparison, name: str, axis: str = "linear") -> go.Figure:
     """Return the references' mean AuC by p, a marker for each data set and architecture, with the network as a line across.
 
     Args:
         comparison: A comparison with places.
         name: Name of the network.
         axis: The rank axis.
-        colour: Colour of the network.
     """
     figure, place = go.Figure(), comparison.places[axis]
     families = sorted({r.family for r in comparison.references})
@@ -105,12 +111,12 @@ def reference_figure(comparison: Comparison, name: str, axis: str = "linear", co
         )
     ends = [-0.06, 1.06]
     figure.add_scatter(
-        x=[*ends, *ends[::-1]], y=[place.value + place.error] * 2 + [place.value - place.error] * 2, fill="toself", fillcolor=colour,
+        x=[*ends, *ends[::-1]], y=[place.value + place.error] * 2 + [place.value - place.error] * 2, fill="toself", fillcolor=OWN,
         opacity=0.15, line={"width": 0}, mode="lines", hoverinfo="skip", showlegend=False,
     )  # fmt: skip
     figure.add_scatter(
         x=ends, y=[place.value] * 2, mode="lines", name=f"{label(name)}, with its standard error",
-        line={"color": colour, "width": 2}, hovertemplate=f"mean AuC {place.value:.3f}<extra></extra>",
+        line={"color": OWN, "width": 2}, hovertemplate=f"mean AuC {place.value:.3f}<extra></extra>",
     )  # fmt: skip
     values = [place.value - place.error, place.value + place.error, *(r.auc[axis] for r in comparison.references)]
     room = 0.08 * (max(values) - min(values)) + 1e-3
@@ -150,10 +156,9 @@ def classes_figure(
             x=list(range(len(layers))),
             y=list(range(len(classes))),
             z=values,
-            zmin=0,
-            zmax=1,
-            colorscale=SEQUENTIAL,
-            colorbar={"title": "AuC"},
+            xgap=1,
+            ygap=1,
+            **map_scale(scale_ends(value for row in values for value in row)),
             customdata=[[[escape(layer), name] for layer in layers] for name in class_labels],
             hovertemplate="class %{customdata[1]} at %{customdata[0]}<br>AuC %{z:.3f}<extra></extra>",
         )
@@ -174,13 +179,13 @@ def curves_figure(curves: Sequence[CompressionCurve], layer: str) -> go.Figure:
     figure = go.Figure()
     for curve in curves:
         figure.add_scatter(
-            x=curve.ranks, y=curve.accuracy, mode="lines", line={"color": ACCENT, "width": 1}, opacity=0.3, showlegend=False,
+            x=curve.ranks, y=curve.accuracy, mode="lines", line={"color": OWN, "width": 1}, opacity=0.3, showlegend=False,
             hoverinfo="skip",
         )  # fmt: skip
     mean_accuracy = mean_curve(curves)
     figure.add_scatter(
         x=list(mean_accuracy), y=[s.mean for s in mean_accuracy.values()], mode="lines+markers", name="mean over batches",
-        line={"color": ACCENT, "width": 3}, hovertemplate="k = %{x}<br>accuracy %{y:.3f}<extra></extra>",
+        line={"color": OWN, "width": 3}, hovertemplate="k = %{x}<br>accuracy %{y:.3f}<extra></extra>",
     )  # fmt: skip
     figure.add_hline(
         spread([curve.baseline_accuracy for curve in curves]).mean, line={"color": GREY, "dash": "dash", "width": 1}
@@ -190,29 +195,28 @@ def curves_figure(curves: Sequence[CompressionCurve], layer: str) -> go.Figure:
     return set_layout(figure, f"Accuracy over rank at {label(layer)}, the least linear layer")
 
 
-def _add_bands(figure: go.Figure, comparison: Comparison, layers: Sequence[str]) -> None:
-    """Draw bands from the lowest to the highest AuC of the references with clean and with random labels."""
-    positions, depth = (
-        [layers.index(place.layer) for place in comparison.layers],
-        [place.depth for place in comparison.layers],
-    )
-    x = np.linspace(positions[0], positions[-1], 8 * len(layers))
-    depths = np.interp(x, positions, depth)
+def _add_references(figure: go.Figure, comparison: Comparison, layers: Sequence[str]) -> None:
+    """Draw median and quartiles of the references with clean and with random labels, at the network's layers."""
+    x, depths = [layers.index(place.layer) for place in comparison.layers], [place.depth for place in comparison.layers]
     for group, p in ((GROUPS[0], 0.0), (GROUPS[2], 1.0)):
-        edges = band(comparison.references, group, depths.tolist())
-        n = sum(r.group == group for r in comparison.references)
+        dash, n = "dash" if p == 0 else "dot", sum(r.group == group for r in comparison.references)
+        low, median, high = quartiles(comparison.references, group, depths) or ([], [], [])
+        name = f"{n} references, {group} labels"
         figure.add_scatter(
-            x=[*x, *x[::-1]], y=[*(high for _, high in edges), *(low for low, _ in reversed(edges))], fill="toself",
-            fillcolor=colour_of(p, 0.18), line={"width": 1, "color": colour_of(p, 0.5), "dash": "solid" if p == 0 else "dot"},
-            mode="lines", hoverinfo="skip", name=f"{n} references with {group} labels",
+            x=x, y=median, mode="lines", name=name, legendgroup=name, line={"color": colour_of(p), "dash": dash, "width": 1.5},
+            customdata=list(zip(low, high, strict=True)),
+            hovertemplate=f"{n} references with {group} labels<br>median %{{y:.3f}}, quartiles %{{customdata[0]:.3f}} "
+            "to %{customdata[1]:.3f}<extra></extra>",
         )  # fmt: skip
+        for quartile in (low, high):
+            figure.add_scatter(
+                x=x, y=quartile, mode="lines", legendgroup=name, showlegend=False, hoverinfo="skip",
+                line={"color": colour_of(p), "dash": dash, "width": 0.75},
+            )  # fmt: skip
 
 
 def _set_layers(figure: go.Figure, layers: Sequence[str]) -> None:
     """Put the layers at 0, 1, ... from left to right, with as many names as have room."""
-    step = -(-len(layers) // MOST_TICKS)
-    ticks = range(0, len(layers), step)
-    figure.update_xaxes(
-        title="layer, input to output", range=[-0.5, len(layers) - 0.5], tickvals=list(ticks), automargin=True,
-        ticktext=[label(layers[i]) for i in ticks],
-    )  # fmt: skip
+    ticks = ticks_of(len(layers))
+    figure.update_xaxes(range=[-0.5, len(layers) - 0.5])
+    set_layer_ticks(figure, ticks, [label(layers[i]) for i in ticks])

@@ -1,45 +1,53 @@
 """One theme for all plots: what a colour, a line style, a marker and an axis mean. Colour is p, line style the method."""
 
-from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import plotly.graph_objects as go
 
 from nmfdiag.measures.curve import CompressionCurve
+from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.zoo.registry import UnknownNoise
 
-# Dark to bright between p = 0 and p = 1, readable on white and on black, and ordered for colour-blind readers too.
-P_COLOURS = (
-    (0.0, (44, 123, 182)),
-    (0.35, (78, 160, 160)),
-    (0.6, (222, 165, 60)),
-    (0.8, (217, 95, 50)),
-    (1.0, (165, 20, 60)),
-)
+RGB = tuple[int, int, int]
+P_COLOURS: tuple[RGB, ...] = (
+    (41, 113, 254), (69, 53, 213), (107, 48, 169), (123, 51, 125), (145, 30, 69), (156, 13, 3),
+)  # fmt: skip
+"""Of p = 0, 0.2 ... 1: the darker, the more random labels. Searched for the largest smallest distance under normal, deuteranopic,
+protanopic and tritanopic sight. Every figure is made with them; :mod:`nmfdiag.plots.modes` has those of the dark mode."""
 P_MARKERS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 SEQUENTIAL = ((0, "#e9f4f3"), (0.25, "#b2d9d7"), (0.5, "#6bb4b3"), (0.75, "#28868a"), (1, "#083a3e"))
-"""Scale of the light theme (.streamlit/config.toml), for exports: on the screen a map without a scale takes the theme's."""
+"""Scale of maps in the light mode (.streamlit/config.toml), from the background's side."""
 OWN_COLOUR = "rgba(34,144,140,{:g})"
 """Colour of networks with unknown p: none of the colours of p, and visible on white and on black."""
 HEIGHT = 460
 """Pixels."""
-GREY = "rgba(128,128,128,0.8)"
+GREY = "rgba(128,136,141,1)"
+"""At least 3:1 on white and on the dark background."""
 LOG_ZERO = 0.5
 """Position of k = 0 on a logarithmic axis."""
+MOST_TICKS = 24
+"""Layer names on an axis, at most: they have room upright in the narrowest plot."""
+SCALE_STEP = 0.1
+"""The ends of a scale are multiples of this."""
 
 
 def colour_of(label_noise: float, opacity: float = 1.0) -> str:
     """Return the colour of a p in [0, 1], the same on every page, or the colour of unknown p."""
     if isinstance(label_noise, UnknownNoise):
         return OWN_COLOUR.format(opacity)
-    for (low, a), (high, b) in pairwise(P_COLOURS):
-        if label_noise <= high:
-            t = (label_noise - low) / (high - low)
-            r, g, blue = (round(x + t * (y - x)) for x, y in zip(a, b, strict=True))
-            return f"rgba({r},{g},{blue},{opacity:g})"
-    return colour_of(1.0, opacity)
+    return "rgba({},{},{},{:g})".format(*blended(P_COLOURS, label_noise), opacity)
+
+
+def blended(colours: Sequence[RGB], label_noise: float) -> RGB:
+    """Return the colour of a p, to two decimals, between evenly spaced ones."""
+    places = np.linspace(0, 1, len(colours))
+    red, green, blue = (
+        round(np.interp(round(label_noise, 2), places, channel)) for channel in zip(*colours, strict=True)
+    )
+    return red, green, blue
 
 
 def marker_of(label_noise: float) -> str:
@@ -58,14 +66,6 @@ def placeholder_figure(text: str) -> go.Figure:
     return figure.update_layout(height=HEIGHT)
 
 
-def to_html(figure: go.Figure) -> str:
-    """Return the figure as one HTML file that works offline, in a light theme independent of the dashboard's."""
-    copy = go.Figure(figure)
-    copy.update_layout(template="plotly_white")
-    copy.update_traces(colorscale=SEQUENTIAL, selector=lambda t: t.type == "heatmap" and t.colorscale is None)
-    return copy.to_html(include_plotlyjs=True, full_html=True)
-
-
 def add_layer_line(
     figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, quantity: str, dash: str
 ) -> None:
@@ -75,6 +75,7 @@ def add_layer_line(
         x=list(by_layer),
         y=[s.mean for s in by_layer.values()],
         name=name,
+        legendgroup=f"p = {p:g}",
         mode="lines+markers",
         line={"color": colour_of(p), "dash": dash, "width": 2},
         marker={"symbol": marker_of(p), "size": 9},
@@ -93,6 +94,28 @@ def add_open_marker(figure: go.Figure, needed: bool) -> None:
         )  # fmt: skip
 
 
+def add_line_keys(figure: go.Figure, lines: Iterable[tuple[float, str]], titles: Mapping[str, str]) -> None:
+    """Name colours (p) and line styles (method) once each, not every line: nine names would leave a narrow screen little plot.
+
+    Args:
+        figure: Lines whose legend group is ``p = ...``.
+        lines: Their p and method.
+        titles: Of methods.
+    """
+    lines = list(lines)
+    figure.update_traces(showlegend=False)
+    for p in sorted({p for p, _ in lines}):
+        figure.add_scatter(
+            x=[None], y=[None], name=f"p = {p:g}", legendgroup=f"p = {p:g}", mode="lines+markers", hoverinfo="skip",
+            line={"color": colour_of(p)}, marker={"symbol": marker_of(p), "size": 8},
+        )  # fmt: skip
+    for method in [m for m in METHODS if any(m == method for _, method in lines)]:
+        figure.add_scatter(
+            x=[None], y=[None], name=titles[method], mode="lines", hoverinfo="skip",
+            line={"color": GREY, "dash": METHODS[method].dash},
+        )  # fmt: skip
+
+
 def set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = False) -> None:
     """Set up an axis of ranks, linear or logarithmic; ``zero`` gives k = 0 a place on the logarithmic one."""
     if axis == "log":
@@ -104,9 +127,51 @@ def set_rank_axis(figure: go.Figure, largest: int, axis: str, *, zero: bool = Fa
 
 def set_layer_axis(figure: go.Figure, layers: Sequence[str]) -> None:
     """Set up an axis of all layers from input to output, measured or not."""
+    set_layer_ticks(figure, [layers[i] for i in ticks_of(len(layers))])
+    figure.update_xaxes(categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5])
+
+
+def ticks_of(n: int) -> list[int]:
+    """Return which of n layers are named on an axis: all, or as many as have room, the last among them.
+
+    >>> ticks_of(3), ticks_of(49)[:3], ticks_of(49)[-2:]
+    ([0, 1, 2], [0, 3, 6], [45, 48])
+    """
+    step = -(-n // MOST_TICKS)
+    return list(range((n - 1) % step, n, step))
+
+
+def set_layer_ticks(figure: go.Figure, tickvals: Sequence[str | int], ticktext: Sequence[str] | None = None) -> None:
+    """Name layers on an axis, level or as steep as it takes; none is left out, as Plotly does with a last one that reaches beyond the plot."""
     figure.update_xaxes(
-        title="layer, input to output", categoryorder="array", categoryarray=list(layers), range=[-0.5, len(layers) - 0.5]
+        title="layer, input to output", tickmode="array", tickvals=list(tickvals), ticktext=ticktext, automargin=True,
+        autotickangles=[0, -45, -90], ticklabeloverflow="allow",
     )  # fmt: skip
+
+
+def scale_ends(values: Iterable[float | None]) -> tuple[float, float]:
+    """Return the ends of a scale of shares that is fitted to its values, on multiples of a tenth.
+
+    >>> scale_ends([0.86, None, 0.99]), scale_ends([1.0]), scale_ends([])
+    ((0.8, 1.0), (0.9, 1.0), (0.0, 1.0))
+    """
+    known_values = [value for value in values if value is not None]
+    if not known_values:
+        return 0.0, 1.0
+    low = np.floor(min(known_values) / SCALE_STEP + 1e-9) * SCALE_STEP
+    high = np.ceil(max(known_values) / SCALE_STEP - 1e-9) * SCALE_STEP
+    return round(float(min(low, high - SCALE_STEP)), 3), round(float(high), 3)
+
+
+def map_scale(ends: tuple[float, float], title: str = "AuC") -> dict[str, Any]:
+    """Return the fields of a map of AuC: the theme's scale, one hue, from the background's side (high) to the strongest (low)."""
+    low, high = ends
+    step = SCALE_STEP if high - low < 4.5 * SCALE_STEP else 2 * SCALE_STEP
+    ticks = {low, *np.arange(high, low, -step).round(3).tolist()}
+    return {
+        "zmin": low, "zmax": high, "reversescale": True,
+        "colorbar": {"title": {"text": title}, "thickness": 12, "outlinewidth": 0, "tickvals": sorted(ticks)},
+    }  # fmt: skip
 
 
 def add_band(figure: go.Figure, x: Sequence, spreads: Sequence[Spread], p: float) -> None:
@@ -138,7 +203,7 @@ def set_layout(figure: go.Figure, title: str, batch: str = "") -> go.Figure:
         overwrite=True,  # a fifth of the time that merging takes
         title={
             "text": title,
-            "font": {"size": 15},
+            "font": {"size": 15, "weight": 600},
             "y": 0.98,
             "yanchor": "top",
             "subtitle": {"text": batch, "font": {"size": 12}},

@@ -1,7 +1,9 @@
 """Plots with their exports, and what a click on one opens."""
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +11,12 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from nmfdiag.plots.theme import to_html
+from nmfdiag.plots.modes import look, to_html
 from nmfdiag.ui.address import choose
+from nmfdiag.ui.image_export import image_buttons
+from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.rerun import rerun_page
-from nmfdiag.views.curve_tables import data_table
+from nmfdiag.views.curve_tables import auc_table, data_table
 from nmfdiag.views.selection import ALONE, Choice
 from nmfdiag.zoo.registry import entries
 
@@ -25,6 +29,7 @@ def chart(
     alt: str,
     click_page: str = "pages/curves.py",
     extra_control: Callable[[], None] | None = None,
+    plotted: Callable[[], pd.DataFrame] | None = None,
 ) -> None:
     """Draw a figure of zoo networks with its exports. A click on a layer opens its curve.
 
@@ -36,6 +41,7 @@ def chart(
         alt: Describes the figure to readers who don't see it.
         click_page: Shows the clicked layer.
         extra_control: Draws next to the exports.
+        plotted: Returns the quantity that is drawn, where ``results`` are what it was computed from; of curves it is their AuC.
     """
 
     def data() -> pd.DataFrame:
@@ -43,7 +49,14 @@ def chart(
             return results()
         return results if isinstance(results, pd.DataFrame) else data_table(results, entries())
 
-    clicked = plot(figure, f"{choice.file_stem}_{figure_key}", data, f"{choice.place}{figure_key}", alt, extra_control)
+    tables = {"Data (CSV)": data}
+    if plotted is None and isinstance(results, Mapping) and next(iter(results)).unit == "curves":
+        plotted = partial(auc_table, results, entries())
+    if plotted is not None:
+        tables = {"Data (CSV)": plotted, "Every curve (CSV)": data}
+    clicked = plot(
+        figure, f"{choice.file_stem}_{figure_key}", tables, f"{choice.place}{figure_key}", alt, extra_control
+    )
     if clicked and clicked[0] in choice.layers:
         widget_values = dict(zip(("layer", "batch"), clicked, strict=False))
         if "batch" in widget_values:
@@ -66,17 +79,17 @@ def chart(
 def plot(
     figure: go.Figure,
     name: str,
-    data: Callable[[], pd.DataFrame],
+    data: Callable[[], pd.DataFrame] | Mapping[str, Callable[[], pd.DataFrame]],
     figure_key: str,
     alt: str,
     extra_control: Callable[[], None] | None = None,
 ) -> list[Any]:
-    """Draw a figure with its exports: image, HTML, and the data as CSV.
+    """Draw a figure with its exports: image, the data as CSV, and HTML.
 
     Args:
         figure: To be drawn.
         name: Of the exported files, without extension.
-        data: Returns the table to export.
+        data: Returns the table to export; of several tables each by the title of its button, the quantity that is drawn first.
         figure_key: Tells the figures of a page apart.
         alt: Describes the figure to readers who don't see it.
         extra_control: Draws next to the exports.
@@ -84,28 +97,23 @@ def plot(
     Returns:
         The custom data of the clicked point, once for each click; empty without a click.
     """
-    image = st.session_state.get(f"_image_{figure_key}") or "SVG"
-    if (figure.layout.legend.y or 0) < 0:  # below the axes, however far their labels reach down at this width
-        figure.update_layout(legend={"yref": "container", "y": 0, "yanchor": "bottom"})
     clicks = st.session_state.setdefault("_clicks", 0)
+    key = f"_{figure_key}_{clicks}"
     event: Any = st.plotly_chart(
-        figure, key=f"_{figure_key}_{clicks}", on_select="rerun", selection_mode="points", alt=alt,
-        config={
-            "toImageButtonOptions": {"format": image.lower(), "filename": name, "scale": 2},
-            "displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"],
-        },
+        look(figure, page_mode()), key=key, on_select="rerun", selection_mode="points", alt=alt, theme=None,
+        config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
     )  # fmt: skip
     row = st.container(horizontal=True)
     with row.popover("Export", icon=":material/download:"):
-        st.segmented_control(
-            "The camera on the plot saves", ["SVG", "PNG"], default="SVG", key=f"_image_{figure_key}", required=True
-        )
+        image_buttons(key, name)
+        tables = data if isinstance(data, Mapping) else {"Data (CSV)": data}
+        for i, (title, table) in enumerate(tables.items()):
+            st.download_button(
+                title, partial(_csv, table), f"{name}{'_curves' * i}.csv", "text/csv",
+                on_click="ignore", key=f"_csv{i or ''}_{figure_key}", icon=":material/table:", width="stretch",
+            )  # fmt: skip
         st.download_button(
-            "Data (CSV)", lambda: data().to_csv(index=False).encode(), f"{name}.csv", "text/csv",
-            on_click="ignore", key=f"_csv_{figure_key}", icon=":material/table:", width="stretch",
-        )  # fmt: skip
-        st.download_button(
-            "Interactive plot (HTML)", lambda: to_html(figure).encode(), f"{name}.html", "text/html",
+            "Interactive plot (HTML)", lambda: to_html(figure, font_face()).encode(), f"{name}.html", "text/html",
             on_click="ignore", key=f"_html_{figure_key}", icon=":material/code:", width="stretch",
         )  # fmt: skip
     if extra_control is not None:
@@ -117,3 +125,20 @@ def plot(
             st.session_state["_clicks"] = clicks + 1
             return list(clicked)
     return []
+
+
+@cache
+def font_face() -> str:
+    """Return the page's font as a style for an HTML file; empty if this Streamlit has none of that name."""
+    folder = Path(st.__file__).parent / "static" / "static" / "media"
+    for font in folder.glob("SourceSansVF-Upright*.woff2"):
+        source = f"data:font/woff2;base64,{base64.b64encode(font.read_bytes()).decode()}"
+        face = (
+            f'@font-face {{ font-family: "Source Sans"; font-weight: 200 900; src: url("{source}") format("woff2") }}'
+        )
+        return f"<style>{face}</style>"
+    return ""
+
+
+def _csv(table: Callable[[], pd.DataFrame]) -> bytes:
+    return table().to_csv(index=False).encode()

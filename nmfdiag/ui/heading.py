@@ -8,6 +8,7 @@ import streamlit as st
 
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import choose
+from nmfdiag.ui.mode import watch_mode
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
@@ -23,6 +24,7 @@ def banner(
 
     The notes stay while ``topic`` (by default the subject) is the same. ``extra_control`` draws next to the link.
     """
+    watch_mode()
     row = st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="bottom")
     row.title(for_markdown(title), width="content")
     right = row.container(horizontal=True, horizontal_alignment="right", width="content")

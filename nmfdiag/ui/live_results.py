@@ -14,9 +14,11 @@ from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.shipped_results import SHIPPED, shipped_results
 from nmfdiag.measures.suspects.controls import Controls
+from nmfdiag.plots.modes import look
 from nmfdiag.plots.theme import placeholder_figure
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import run_seconds
+from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.views.provenance import computed_with, unit_of
 from nmfdiag.views.selection import Choice
@@ -103,7 +105,8 @@ def get_results(choice: Choice, requests: Requests, results: Results | None = No
 def draw_placeholder(choice: Choice, text: str = "The first of the curves is being computed") -> None:
     """Draw what stands in the place of a plot while there is nothing to draw."""
     alt, key = "The plot, as soon as there is something to draw", f"_{choice.place}waiting"
-    st.plotly_chart(placeholder_figure(text), config={"staticPlot": True}, alt=alt, key=key)
+    figure = look(placeholder_figure(text), page_mode())
+    st.plotly_chart(figure, config={"staticPlot": True}, alt=alt, key=key, theme=None)
 
 
 def label_requests(choice: Choice) -> list[SuspectsRequest]:

@@ -9,22 +9,23 @@ from nmfdiag.measures.ablation import ByClass, ablation_auc, ablation_spread, co
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, clearly_above, mean_curve, spread
 from nmfdiag.plots.theme import (
-    GREY,
     LOG_ZERO,
     add_band,
+    add_layer_line,
+    add_line_keys,
     add_open_marker,
     colour_of,
     convergence_marker,
-    marker_of,
+    set_layer_axis,
     set_layout,
     set_rank_axis,
 )
-from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import Curves, curves_by_class
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known_noise
 
 COMPACT = 340
+REMOVED_TITLES = {name: method.removed for name, method in METHODS.items()}
 
 LayerCurves = Mapping[tuple[float, str], ByClass]
 """A layer's curves by class, for each (p, method)."""
@@ -50,20 +51,20 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
         open_ranks |= any(symbol.endswith("-open") for symbol in symbols)
         add_band(figure, x, list(accuracy.values()), p)
         figure.add_scatter(
-            x=x, y=[s.mean for s in accuracy.values()], name=name, mode="lines+markers",
+            x=x, y=[s.mean for s in accuracy.values()], name=name, legendgroup=f"p = {p:g}", mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker={"symbol": symbols, "size": 7},
             customdata=[[k, s.sem, s.n] for k, s in accuracy.items()],
             hovertemplate=f"{name}<br>%{{customdata[0]}} removed<br>accuracy %{{y:.3f}} ± %{{customdata[1]:.3f}} "
             "(%{customdata[2]} batches)<extra></extra>",
         )  # fmt: skip
-    _set_legend(figure, curves)
+    add_line_keys(figure, curves, REMOVED_TITLES)
     add_open_marker(figure, open_ranks)
     widest = max(curve.shape[1] for by_class in curves.values() for curve in by_class.values())
     set_rank_axis(figure, widest, axis, zero=True)
     figure.update_xaxes(title="directions removed, k (0: the network as it is)")
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
-    return set_layout(figure, f"Accuracy without k directions at {layer}", batch).update_layout(legend_y=-0.25)
+    return set_layout(figure, f"Accuracy without k directions at {layer}", batch)
 
 
 def accuracy_without(by_class: ByClass) -> dict[int, Spread]:
@@ -80,26 +81,14 @@ def ablation_auc_figure(
     by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]], layers: Sequence[str], *, axis: str, batch: str
 ) -> go.Figure:
     """Draw the area under those curves by layer: low where the removed directions are needed."""
-    figure = auc_figure(by_method, layers, phases=None, batch=batch, axis=axis)
-    _set_legend(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise])
-    figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed")
-    return figure.update_layout(title_text="AuC with directions removed, by layer", height=COMPACT, legend_y=-0.45)
-
-
-def _set_legend(figure: go.Figure, lines: Iterable[tuple[float, str]]) -> None:
-    """Name colours and line styles once each, not every line: nine names would leave a narrow screen little plot."""
-    lines = list(lines)
-    figure.update_traces(showlegend=False)
-    for p in sorted({p for p, _ in lines}):
-        figure.add_scatter(
-            x=[None], y=[None], name=f"p = {p:g}", mode="lines+markers", hoverinfo="skip",
-            line={"color": colour_of(p)}, marker={"symbol": marker_of(p), "size": 8},
-        )  # fmt: skip
-    for method in [m for m in METHODS if any(m == method for _, method in lines)]:
-        figure.add_scatter(
-            x=[None], y=[None], name=METHODS[method].removed, mode="lines", hoverinfo="skip",
-            line={"color": GREY, "dash": METHODS[method].dash},
-        )  # fmt: skip
+    figure = go.Figure()
+    for method, by_noise in by_method.items():
+        for p, by_layer in by_noise.items():
+            add_layer_line(figure, by_layer, p, f"p = {p:g}, {REMOVED_TITLES[method]}", "AuC", METHODS[method].dash)
+    add_line_keys(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise], REMOVED_TITLES)
+    set_layer_axis(figure, layers)
+    figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed", range=[0, 1.05])
+    return set_layout(figure, "AuC with directions removed, by layer", batch).update_layout(height=COMPACT)
 
 
 def ablation_table(choice: Choice, results: Curves) -> pd.DataFrame:
@@ -123,6 +112,17 @@ def ablation_table(choice: Choice, results: Curves) -> pd.DataFrame:
                 }
             )
     return pd.DataFrame(rows)
+
+
+def without_table(curves: LayerCurves) -> pd.DataFrame:
+    """Return accuracy by p, method and number of directions removed: mean and standard error over classes, as drawn."""
+    return pd.DataFrame(
+        [
+            {"p": known_noise(p), "removed": METHODS[method].removed, "k": k, "accuracy": s.mean, "standard error": s.sem, "batches": s.n}
+            for (p, method), by_class in curves.items()
+            for k, s in accuracy_without(by_class).items()
+        ]
+    )  # fmt: skip
 
 
 def ablation_answer(layer: str, curves: LayerCurves, axis: str = "linear") -> str:

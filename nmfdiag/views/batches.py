@@ -44,7 +44,7 @@ def batches_figure(choices: Sequence[Choice], results: Curves, *, current: str) 
             figure.add_traces(panel.data, rows=row, cols=column)
         figure.update_xaxes(
             categoryorder="array", categoryarray=choice.layers, range=[-0.5, len(choice.layers) - 0.5], tickangle=-90,
-            tickfont_size=11, col=column,
+            tickmode="array", tickvals=choice.layers, tickfont_size=11, col=column,
         )  # fmt: skip
     figure.update_yaxes(range=[-0.03, 1.05], tickvals=[0, 0.25, 0.5, 0.75, 1])
     over = "log k" if choices[0].axis == "log" else "k"
@@ -77,13 +77,13 @@ def _panel(choice: Choice, curves: Curves, *, clickable: bool) -> go.Figure:
         )  # fmt: skip
     for p, levels in mean.items():
         figure.add_scatter(
-            x=list(levels), y=[s.mean for s in levels.values()], name="k = 0: every row the mean row", mode="markers",
+            x=list(levels), y=[s.mean for s in levels.values()], name="k = 0: mean row", mode="markers",
             marker={"symbol": "line-ew-open", "size": 9, "color": colour_of(p), "line": {"width": 2}}, hoverinfo="skip",
         )  # fmt: skip
     if zero:
         level = spread([s.mean for by_layer in zero.values() for s in by_layer.values()]).mean
         figure.add_scatter(
-            x=[choice.layers[0], choice.layers[-1]], y=[level] * 2, name="k = 0: all channels zero", mode="lines",
+            x=[choice.layers[0], choice.layers[-1]], y=[level] * 2, name="k = 0: zeros", mode="lines",
             line={"color": GREY, "dash": "dash", "width": 1},
             hovertemplate=f"k = 0: all channels zero: accuracy {level:.2f} (mean over layers and p)<extra></extra>",
         )  # fmt: skip

@@ -13,6 +13,7 @@ from nmfdiag.plots.theme import (
     LOG_ZERO,
     add_band,
     add_layer_line,
+    add_line_keys,
     add_open_marker,
     colour_of,
     convergence_marker,
@@ -21,6 +22,8 @@ from nmfdiag.plots.theme import (
     set_layout,
     set_rank_axis,
 )
+
+METHOD_TITLES = {name: method.title for name, method in METHODS.items()}
 
 
 def curve_figure(
@@ -44,6 +47,7 @@ def curve_figure(
             x=list(accuracy),
             y=[s.mean for s in accuracy.values()],
             name=name,
+            legendgroup=f"p = {p:g}",
             mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker={"symbol": [convergence_marker(batch_curves, k, p) for k in accuracy], "size": 7},
@@ -51,6 +55,8 @@ def curve_figure(
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
+    if several:
+        add_line_keys(figure, curves, METHOD_TITLES)
     add_open_marker(figure, any(not all(c.converged) for batch_curves in curves.values() for c in batch_curves))
     _add_rank_zero(figure, curves, axis)
     baselines = {round(spread([c.baseline_accuracy for c in batch_curves]).mean, 2) for batch_curves in curves.values()}
@@ -85,6 +91,8 @@ def auc_figure(
         for p, by_layer in by_noise.items():
             name = f"p = {p:g}, {METHODS[method].title}" if len(by_method) > 1 else f"p = {p:g}"
             add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash)
+    if len(by_method) > 1:
+        add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise], METHOD_TITLES)
     if phases is not None and phases.clear:
         bands = (
             ("feature<br>extraction", phases.feature_extraction, 0.04),
@@ -146,8 +154,8 @@ def _add_rank_zero(
     """Add the accuracy without any direction: all channels zero, and every row the mean row."""
     x = LOG_ZERO if axis == "log" else 0
     for field, name, symbol in (
-        ("zero_accuracy", "k = 0: all channels zero", "circle-open"),
-        ("mean_accuracy", "k = 0: every row the mean row", "line-ew-open"),
+        ("zero_accuracy", "k = 0: zeros", "circle-open"),
+        ("mean_accuracy", "k = 0: mean row", "line-ew-open"),
     ):
         levels = {p: spread([getattr(c, field) for c in batch_curves]) for (p, _), batch_curves in curves.items()}
         figure.add_scatter(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest, RuntimeRequest, RuntimeResult
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.measures.stats.summary import Spread
+from nmfdiag.measures.stats.summary import Spread, mean_curve
 from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 
@@ -132,6 +132,20 @@ def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str
         }
     )
     return table.reset_index()
+
+
+def accuracy_table(groups: Mapping[tuple[float, str], Sequence[CompressionCurve]]) -> pd.DataFrame:
+    """Return accuracy and errors by p, method and rank: means over batches, as they are drawn, with their standard errors."""
+    quantities = {"accuracy": "accuracy", "relative error": "relative_error", "raw error": "absolute_error"}
+    rows = []
+    for (p, method), curves in groups.items():
+        means = {title: mean_curve(curves, field) for title, field in quantities.items()}
+        for k, first in means["accuracy"].items():
+            row: dict[str, object] = {"p": known_noise(p), "method": method, "k": k}
+            for title, by_rank in means.items():
+                row |= {title: by_rank[k].mean, f"{title}, standard error": by_rank[k].sem}
+            rows.append(row | {"batches": first.n})
+    return pd.DataFrame(rows)
 
 
 def _family(entry: ZooEntry) -> str:

@@ -9,7 +9,7 @@ from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.measures.suspects.probe_depth import ProbeDepth
 from nmfdiag.text import join
 from nmfdiag.views.curve_groups import Curves
-from nmfdiag.views.curve_tables import curve_table
+from nmfdiag.views.curve_tables import auc_table
 from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 PROBE_COLUMN = "probe by depth (ours)"
@@ -40,21 +40,19 @@ def probe_settings(controls: Iterable[Controls]) -> dict[str, str]:
 
 
 def export_table(curves: Curves, depths: Mapping[str, ProbeDepth], zoo: Mapping[str, ZooEntry]) -> pd.DataFrame:
-    """Return the curves' values, one row per curve and rank, and beside them the probe's accuracy at the layer.
+    """Return what is drawn by p and layer: AuC with its standard error, and beside it the probe's accuracy.
 
     Args:
-        curves: AuC's; without any there is one row per network and layer.
+        curves: AuC's; without any there are the probe's accuracies alone.
         depths: By the network's name.
         zoo: All networks.
     """
     probes = pd.DataFrame(
         [
-            {"network": name, "p": known_noise(zoo[name].label_noise), "layer": layer, "probe_accuracy": accuracy}
+            {"p": known_noise(zoo[name].label_noise), "layer": layer, "probe_accuracy": accuracy}
             for name, depth in depths.items()
             for layer, accuracy in zip(depth.layers, depth.accuracies, strict=True)
         ],
-        columns=["network", "p", "layer", "probe_accuracy"],
+        columns=["p", "layer", "probe_accuracy"],
     )
-    if not curves:
-        return probes
-    return curve_table(curves, zoo).merge(probes.drop(columns="p"), "left", ["network", "layer"])
+    return auc_table(curves, zoo).merge(probes, "left", ["p", "layer"]) if curves else probes

@@ -15,7 +15,6 @@ from nmfdiag.diagnosis.report_figures import profile_figure, reference_figure
 from nmfdiag.jobs.browse import WEIGHTS
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.networks.architectures import ARCHITECTURES, TORCHVISION_NAMES
-from nmfdiag.plots.theme import OWN_COLOUR
 from nmfdiag.text import for_code, for_markdown, plural, span
 from nmfdiag.views.classes.figures import map_figure
 from nmfdiag.views.classes.tables import ClassCurves
@@ -203,7 +202,6 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
         layers,
         diagnosis.phases,
         diagnosis.comparison,
-        colour=OWN_COLOUR.format(1),
         dip=dip_name(diagnosis.answers),
     )
     return figure.update_layout(
@@ -213,7 +211,7 @@ def layers_figure(diagnosis: Diagnosis, layers: Sequence[str], batch: str) -> go
 
 def beside_figure(comparison: Comparison, name: str) -> go.Figure:
     """Draw the mean AuC of reference networks by p, with the network's as a horizontal line."""
-    figure = reference_figure(comparison, name, colour=OWN_COLOUR.format(1))
+    figure = reference_figure(comparison, name)
     return figure.update_layout(title_text="Mean AuC over all layers, beside reference networks")
 
 

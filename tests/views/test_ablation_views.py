@@ -72,7 +72,7 @@ def test_areas_and_the_table_are_those_of_all_channels() -> None:
     }  # fmt: skip
     by_method = auc_spreads(CHOICE, results, ablation_auc)
     figure = ablation_auc_figure(by_method, CHOICE.layers, axis="linear", batch="x")
-    line = next(t for t in figure.data if t.mode == "lines+markers" and t.name == "p = 1")
+    line = next(t for t in figure.data if t.name == "p = 1, NMF directions")
     assert list(line.x) == ["fc1", "fc3"] and line.y[0] == pytest.approx((0.5 + 0.5) / 7)
     table = ablation_table(CHOICE, results)
     assert set(table["batches"]) == {2} and list(table["AuC"]) == pytest.approx([1 / 7] * 4)

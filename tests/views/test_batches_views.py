@@ -76,7 +76,7 @@ def test_one_column_per_family_single_above_multi() -> None:
     assert opens == ("conv1_1", "")  # only the current family opens curves
     assert list(above.customdata[1][3:]) == [0.1, 1.0]
     legend = [t.name for t in figure.data if t.name and t.showlegend]
-    assert legend == ["p = 0", "p = 0.6", "p = 1", "k = 0: every row the mean row", "k = 0: all channels zero"]
+    assert legend == ["p = 0", "p = 0.6", "p = 1", "k = 0: mean row", "k = 0: zeros"]
 
 
 def test_missing_curves_leave_gaps() -> None:

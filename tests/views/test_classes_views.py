@@ -10,7 +10,8 @@ from scipy import stats
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.plots.theme import SEQUENTIAL, colour_of, to_html
+from nmfdiag.plots.modes import to_html
+from nmfdiag.plots.theme import SEQUENTIAL, colour_of
 from nmfdiag.text import signed
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
 from nmfdiag.views.classes.sentences import classes_answer, correlation_text, denoising_text
@@ -68,7 +69,8 @@ def test_the_map_has_classes_as_rows_and_layers_from_left_to_right() -> None:
     cells = figure.data[0]
     assert list(cells.x) == ["fc1", "fc2", "fc3", "fc4", "fc5"] and list(cells.y) == list("0123456789")
     assert [row[0] for row in cells.z] == pytest.approx([0.5 + 0.05 * c for c in range(10)])
-    assert {row[4] for row in cells.z} == {1.0} and (cells.zmin, cells.zmax) == (0, 1)
+    assert {row[4] for row in cells.z} == {1.0} and (cells.zmin, cells.zmax) == (0.5, 1)
+    assert list(cells.colorbar.tickvals)[:: len(cells.colorbar.tickvals) - 1] == [0.5, 1]  # its ends are written
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first class on top
     assert figure.layout.xaxis.type == figure.layout.yaxis.type == "category"
     frame = figure.layout.shapes[0]
@@ -136,10 +138,10 @@ def test_the_scatter_has_one_point_per_class_and_p_with_r() -> None:
     assert list(clean.x) == pytest.approx([0.5 + 0.05 * c for c in range(10)])
     assert list(clean.y) == pytest.approx(TEST_ACCURACY[0.0])
     assert clean.marker.color == colour_of(0.0) and clean.marker.symbol != noisy.marker.symbol
-    assert "1.00 (1.00 to 1.00)" in clean.name and "−1.00" in noisy.name
+    assert clean.name.endswith("1.00") and "−1.00" in noisy.name and "1.00 (1.00 to 1.00)" in clean.hovertemplate
     assert list(clean.customdata[3]) == ["fc1", "3"]  # a click opens this class at this layer
     assert list(trace(figure, "class 3").x) == pytest.approx([0.65, 0.65])
-    assert trace(figure, POOLED).x == (None,)
+    assert figure.layout.title.subtitle.text.startswith(POOLED)
 
 
 def test_correlations_are_scipys_and_pooled_ones_ignore_the_networks_levels() -> None:

@@ -12,8 +12,9 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import phases
 from nmfdiag.measures.stats.summary import Spread, mean_curve, rank_needed
 from nmfdiag.measures.suspects.probe_depth import probe_depth
+from nmfdiag.plots.modes import to_html
 from nmfdiag.plots.probe_depth import probe_depth_figure
-from nmfdiag.plots.theme import colour_of, marker_of, to_html
+from nmfdiag.plots.theme import colour_of, marker_of
 from nmfdiag.views.curve_figures import auc_figure, curve_figure, error_by_rank_figure, error_figure
 from nmfdiag.views.curve_tables import auc_table, curve_table, network_table
 from nmfdiag.views.phases import export_table
@@ -45,8 +46,8 @@ def test_a_curve_is_the_mean_over_classes(axis: str) -> None:
     line = trace(figure, "p = 0.4")
     assert list(line.x) == [1, 2, 8] and np.allclose(line.y, [0.3, 0.7, 1.0])
     assert [str(s).endswith("-open") for s in line.marker.symbol] == [False, True, False]
-    assert trace(figure, "k = 0: all channels zero").y == (0.1,)
-    assert trace(figure, "k = 0: every row the mean row").y == (0.2,)
+    assert trace(figure, "k = 0: zeros").y == (0.1,)
+    assert trace(figure, "k = 0: mean row").y == (0.2,)
     assert (figure.layout.xaxis.type == "log") == (axis == "log")
     assert figure.layout.yaxis.range[0] <= 0 and figure.layout.yaxis.range[1] >= 1
 
@@ -136,8 +137,8 @@ def test_the_probe_is_exported_beside_the_curves() -> None:
     results = {r: curve([0.2, 0.6, 1.0], layer="fc1") for r in requests}
     depths = {name: probe_depth({"fc1": 0.25, "fc2": 0.6}, 0.1)}
     table = export_table(results, depths, entries())
-    assert len(table) == 6 and set(table[table.network == name].probe_accuracy) == {0.25}
-    assert table[table.network == unprobed].probe_accuracy.isna().all()
+    assert list(table.p) == [1.0, 0.0] and list(table.AuC) == pytest.approx([results[r].auc for r in requests])
+    assert table.probe_accuracy[0] == 0.25 and table.probe_accuracy.isna()[1]
     assert export_table({}, depths, entries()).to_dict("records")[1] == {
-        "network": name, "p": 1.0, "layer": "fc2", "probe_accuracy": 0.6,
+        "p": 1.0, "layer": "fc2", "probe_accuracy": 0.6,
     }  # fmt: skip

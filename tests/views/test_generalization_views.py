@@ -10,7 +10,8 @@ from scipy import stats
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import METHODS, PAPER_METHODS
-from nmfdiag.plots.theme import colour_of, marker_of, to_html
+from nmfdiag.plots.modes import to_html
+from nmfdiag.plots.theme import colour_of, marker_of
 from nmfdiag.views.generalization import sentences
 from nmfdiag.views.generalization.figures import FAINT, definitions_figure, layers_figure, scatter_figure
 from nmfdiag.views.generalization.tables import (

@@ -8,7 +8,8 @@ from planted_histories import layer_values, planted_run
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stopping import PRIMARY_RULES, RULES
-from nmfdiag.plots.theme import colour_of, to_html
+from nmfdiag.plots.modes import to_html
+from nmfdiag.plots.theme import colour_of
 from nmfdiag.views.epochs import ALL, MEASURES
 from nmfdiag.views.stopping import sentences
 from nmfdiag.views.stopping.advice import OPEN, REFUTED, SUPPORTED, RecordedGains, advice_text, finding

@@ -7,7 +7,8 @@ import pytest
 from nmfdiag.jobs.requests import SupportRequest
 from nmfdiag.measures.support.cover import SupportCover, rectangle_of, support_cover
 from nmfdiag.measures.support.rectangles import Rectangle
-from nmfdiag.plots.theme import colour_of, to_html
+from nmfdiag.plots.modes import to_html
+from nmfdiag.plots.theme import colour_of
 from nmfdiag.views.selection import Choice
 from nmfdiag.views.support.figures import growth_figure, largest_piece, support_figure
 from nmfdiag.views.support.sentences import (

@@ -11,7 +11,8 @@ from planted_run_files import HEAD, epoch_line, write_run
 
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs
-from nmfdiag.plots.theme import P_MARKERS, colour_of, to_html
+from nmfdiag.plots.modes import to_html
+from nmfdiag.plots.theme import P_MARKERS, colour_of
 from nmfdiag.views.epochs import ALL
 from nmfdiag.views.stopping.advice import OPEN, REFUTED, SUPPORTED, recorded_gains
 from nmfdiag.views.training_runs import sentences

@@ -3,7 +3,17 @@
 import plotly.graph_objects as go
 
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, marker_of, placeholder_figure, set_layout
+from nmfdiag.plots.theme import (
+    GREY,
+    HEIGHT,
+    colour_of,
+    map_scale,
+    marker_of,
+    placeholder_figure,
+    scale_ends,
+    set_layer_axis,
+    set_layout,
+)
 from nmfdiag.views.classes.sentences import correlation_text
 from nmfdiag.views.classes.tables import ClassCurves, correlations, curves_of
 from nmfdiag.views.curve_figures import curve_figure
@@ -28,11 +38,11 @@ def map_figure(class_curves: ClassCurves, p: float, *, class_idx: int) -> go.Fig
         return placeholder_figure(f"No curve of p = {p:g}")
     z = [[column.get(c) for column in columns] for c in classes]
     figure = go.Figure()
-    # The theme's sequential scale, one hue ordered in lightness, from the background's side (AuC 1) to the strongest (AuC 0).
+    # One scale for all networks of the choice, so that their maps can be compared.
     figure.add_heatmap(
-        z=z, x=layers, y=names, zmin=0, zmax=1, reversescale=True, xgap=1, ygap=1, hoverinfo="skip",
+        z=z, x=layers, y=names, xgap=1, ygap=1, hoverinfo="skip",
         hoverongaps=False, texttemplate="%{z:.2f}" if len(names) * len(layers) <= WRITTEN_CELLS else None,
-        colorbar={"title": {"text": "AuC"}, "thickness": 12, "outlinewidth": 0, "tickvals": [0, 0.25, 0.5, 0.75, 1]},
+        **map_scale(scale_ends(value for q in class_curves.curves for layer in layers for value in class_curves.auc(q, layer).values())),
     )  # fmt: skip
     # Streamlit gets no clicks on a heat map, so invisible points lie on it: with no limit to the hover distance the nearest
     # point is the cell that the pointer is in.
@@ -47,9 +57,8 @@ def map_figure(class_curves: ClassCurves, p: float, *, class_idx: int) -> go.Fig
     for colour, width in (("white", 5), ("black", 2)):  # seen on every cell
         line = {"color": colour, "width": width}
         figure.add_shape(type="rect", x0=x - 0.5, x1=x + 0.5, y0=y - 0.5, y1=y + 0.5, line=line)
-    figure.update_xaxes(
-        title="layer, input to output", type="category", range=[-0.5, len(layers) - 0.5], showgrid=False, zeroline=False
-    )
+    set_layer_axis(figure, layers)
+    figure.update_xaxes(type="category", showgrid=False)
     figure.update_yaxes(
         title="given class", type="category", range=[len(names) - 0.5, -0.5], showgrid=False, zeroline=False,
         tickmode="linear" if len(names) <= 50 else "auto", automargin=True,
@@ -98,19 +107,18 @@ def scatter_figure(class_curves: ClassCurves, *, class_idx: int) -> go.Figure:
     layer, points = class_curves.choice.layer, class_curves.points(class_curves.choice.layer)
     if not points:
         return placeholder_figure(f"No class with a curve at {layer} and a test accuracy")
-    figure = go.Figure()
+    figure, pooled = go.Figure(), ""
     for p, correlation in correlations(class_curves, layer).items():
         level = [point for point in points if point[0] == p]
         if isinstance(p, str):
-            name, marker = f"{p}: {correlation_text(correlation)}", {"color": GREY, "symbol": "line-ew-open"}
-            figure.add_scatter(x=[None], y=[None], name=name, mode="markers", marker=marker)
+            pooled = f"{p}: {correlation_text(correlation)}"
         elif level:
             figure.add_scatter(
-                x=[auc for *_, auc, _ in level], y=[test for *_, test in level], name=f"p = {p:g}: {correlation_text(correlation)}",
+                x=[auc for *_, auc, _ in level], y=[test for *_, test in level], name=f"p = {p:g}: {correlation_text(correlation).split(' (')[0]}",
                 mode="markers", marker={"color": colour_of(p), "symbol": marker_of(p), "size": 10},
                 customdata=[[layer, class_curves.names[c]] for _, c, *_ in level],
                 hovertemplate=f"class %{{customdata[1]}}, p = {p:g}<br>AuC %{{x:.3f}}<br>"
-                "test accuracy %{y:.3f}<extra></extra>",
+                f"test accuracy %{{y:.3f}}<br>over classes {correlation_text(correlation)}<extra></extra>",
             )  # fmt: skip
     rings = [point for point in points if point[1] == class_idx]
     figure.add_scatter(
@@ -120,9 +128,9 @@ def scatter_figure(class_curves: ClassCurves, *, class_idx: int) -> go.Figure:
     over = " over log k" if class_curves.choice.axis == "log" else ""
     figure.update_xaxes(title=f"AuC{over} of the given class, {class_curves.choice.batch_text}", range=[0, 1.05])
     figure.update_yaxes(title="test accuracy of the true class", range=[-0.03, 1.05])
-    set_layout(figure, f"Test accuracy by class over {METHODS[class_curves.method].title} AuC at {layer}")
-    legend = {"orientation": "v", "x": 0, "y": -0.16, "yanchor": "top"}
-    return figure.update_layout(legend=legend, height=HEIGHT + 22 * (len(figure.data) - 1))
+    return set_layout(
+        figure, f"Test accuracy by class over {METHODS[class_curves.method].title} AuC at {layer}", pooled
+    )
 
 
 def _cell_text(class_curves: ClassCurves, p: float, layer: str, c: int) -> str:

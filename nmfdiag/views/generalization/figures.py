@@ -9,14 +9,23 @@ from plotly.subplots import make_subplots
 from nmfdiag.evidence.records import NetworkRecord
 from nmfdiag.measures.methods import METHODS, PAPER_METHODS
 from nmfdiag.measures.stats.regression import fitted_line
-from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, fill_between, marker_of, set_layer_axis, set_layout
+from nmfdiag.plots.theme import (
+    GREY,
+    HEIGHT,
+    colour_of,
+    fill_between,
+    marker_of,
+    scale_ends,
+    set_layer_axis,
+    set_layout,
+)
 from nmfdiag.views.generalization.sentences import interval_text
 from nmfdiag.views.generalization.tables import COMPARED, DATASETS, STATISTICS, Selection, Verdict
 from nmfdiag.zoo.experiments import PRIMARY, Definition
 
 FAINT = 0.5
 BAND = "rgba(128,128,128,0.18)"
-AUC_RANGE, ERROR_RANGE = (0, 1.05), (-0.1, 1.05)
+ERROR_RANGE = (-0.1, 1.05)
 ROW_HEIGHT = 30
 DEFINITION_MARKERS = {"nmf": "circle", "pca": "circle-open", "random": "diamond-open"}
 DODGE = {"nmf": -0.22, "pca": 0.0, "random": 0.22}
@@ -38,8 +47,8 @@ def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
     errors = selection.deviations(selection.errors)
     for col, method in enumerate(PAPER_METHODS, 1):
         areas = selection.deviations(selection.areas(method))
-        _add_line(figure, areas, errors, method, col)
         _add_points(figure, selection, areas, errors, method, col)
+        _add_line(figure, areas, errors, method, col)
         rings = [i for i, record in enumerate(selection.records) if record.name == ringed]
         figure.add_scatter(
             x=[areas[i] for i in rings], y=[errors[i] for i in rings], mode="markers", name=ringed, hoverinfo="skip",
@@ -50,7 +59,8 @@ def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
     over = "AuC over log k" if selection.definition.axis == "log" else "AuC"
     raw = selection.compared == COMPARED[0]
     suffix = "" if raw else ", less its group's mean"
-    figure.update_xaxes(title=over + suffix, range=AUC_RANGE if raw else None, matches="x")
+    low, high = scale_ends(area for method in PAPER_METHODS for area in selection.areas(method))
+    figure.update_xaxes(title=over + suffix, range=(low - 0.02, high + 0.02) if raw else None, matches="x")
     figure.update_yaxes(range=ERROR_RANGE if raw else None)
     figure.update_yaxes(title=f"generalisation error{suffix}", col=1)
     set_layout(figure, _title("Generalisation error over AuC", selection.definition.text))
@@ -91,12 +101,15 @@ def definitions_figure(verdicts: Sequence[Verdict], statistic: str = "pearson") 
             hovertemplate="%{text}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(0, line={"color": GREY, "width": 1})
+    highest = max((x for trace in figure.data for x in trace.x if x is not None), default=1)
     names = [_name(v.definition) for v in rows]
     figure.update_yaxes(
         tickvals=list(range(len(rows))), ticktext=names, range=[len(rows) - 0.5, -0.5], automargin=True,
         showgrid=False, zeroline=False,
     )  # fmt: skip
-    figure.update_xaxes(title=f"{STATISTICS[statistic]} of AuC and generalisation error", range=[-1.02, 1.02])
+    figure.update_xaxes(
+        title=f"{STATISTICS[statistic]} of AuC and generalisation error", range=[-1.02, max(0.1, highest + 0.05)]
+    )
     set_layout(figure, f"{STATISTICS[statistic]} under every declared definition")
     return figure.update_layout(height=150 + ROW_HEIGHT * len(rows), legend={"y": -0.13})
 
@@ -123,7 +136,7 @@ def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
     set_layer_axis(figure, record.layers)
     figure.update_yaxes(title=f"AuC over {'log k' if definition.axis == 'log' else 'k'}", range=[0, 1.05])
     set_layout(figure, f"{record.name}: AuC by layer, {definition.batch}-class batches")
-    return figure.update_layout(height=HEIGHT - 60, legend={"y": -0.45, "yanchor": "top"})
+    return figure.update_layout(height=HEIGHT - 60, legend={"y": -0.45})
 
 
 def _title(title: str, subtitle: str) -> str:
