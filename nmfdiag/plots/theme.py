@@ -67,10 +67,10 @@ def placeholder_figure(text: str) -> go.Figure:
 
 
 def add_layer_line(
-    figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, quantity: str, dash: str
+    figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, quantity: str, dash: str, n_lines: int = 1
 ) -> None:
     """Add a quantity by layer: its mean, and a band of one standard error."""
-    add_band(figure, list(by_layer), list(by_layer.values()), p)
+    add_band(figure, list(by_layer), list(by_layer.values()), p, n_lines)
     figure.add_scatter(
         x=list(by_layer),
         y=[s.mean for s in by_layer.values()],
@@ -174,11 +174,11 @@ def map_scale(ends: tuple[float, float], title: str = "AuC") -> dict[str, Any]:
     }  # fmt: skip
 
 
-def add_band(figure: go.Figure, x: Sequence, spreads: Sequence[Spread], p: float) -> None:
-    """Add a band of one standard error, where there is more than one value."""
+def add_band(figure: go.Figure, x: Sequence, spreads: Sequence[Spread], p: float, n_lines: int = 1) -> None:
+    """Add a band of one standard error, where there is more than one value; the fainter, the more lines might lie below it."""
     if spreads and spreads[0].n > 1:
         lower, upper = [s.mean - s.sem for s in spreads], [s.mean + s.sem for s in spreads]
-        fill_between(figure, x, lower, upper, colour_of(p, 0.15))
+        fill_between(figure, x, lower, upper, colour_of(p, min(0.15, 0.6 / n_lines)))
 
 
 def fill_between(

@@ -49,7 +49,7 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
         name = f"p = {p:g}, {METHODS[method].removed}" if len(methods) > 1 else f"p = {p:g}"
         symbols = [convergence_marker(list(by_class.values()), k, p) for k in accuracy]
         open_ranks |= any(symbol.endswith("-open") for symbol in symbols)
-        add_band(figure, x, list(accuracy.values()), p)
+        add_band(figure, x, list(accuracy.values()), p, len(curves))
         figure.add_scatter(
             x=x, y=[s.mean for s in accuracy.values()], name=name, legendgroup=f"p = {p:g}", mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
@@ -84,7 +84,8 @@ def ablation_auc_figure(
     figure = go.Figure()
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
-            add_layer_line(figure, by_layer, p, f"p = {p:g}, {REMOVED_TITLES[method]}", "AuC", METHODS[method].dash)
+            name, n_lines = f"p = {p:g}, {REMOVED_TITLES[method]}", len(by_method) * len(by_noise)
+            add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash, n_lines)
     add_line_keys(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise], REMOVED_TITLES)
     set_layer_axis(figure, layers)
     figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed", range=[0, 1.05])

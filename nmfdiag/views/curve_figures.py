@@ -42,7 +42,7 @@ def curve_figure(
     for (p, method), batch_curves in curves.items():
         accuracy = mean_curve(batch_curves)
         name = f"p = {p:g}, {METHODS[method].title}" if several else f"p = {p:g}"
-        add_band(figure, list(accuracy), list(accuracy.values()), p)
+        add_band(figure, list(accuracy), list(accuracy.values()), p, len(curves))
         figure.add_scatter(
             x=list(accuracy),
             y=[s.mean for s in accuracy.values()],
@@ -90,7 +90,8 @@ def auc_figure(
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
             name = f"p = {p:g}, {METHODS[method].title}" if len(by_method) > 1 else f"p = {p:g}"
-            add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash)
+            n_lines = len(by_method) * len(by_noise)
+            add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash, n_lines)
     if len(by_method) > 1:
         add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise], METHOD_TITLES)
     if phases is not None and phases.clear:
