@@ -5,7 +5,7 @@ from typing import Any
 
 import plotly.graph_objects as go
 
-from nmfdiag.plots.theme import P_COLOURS, RGB, SEQUENTIAL, blended
+from nmfdiag.plots.theme import P_COLOURS, RGB, SEQUENTIAL, blended, colour_of
 
 FONT = '"Source Sans", "Source Sans 3", "Source Sans Pro", system-ui, sans-serif'
 IMAGE_FONT = "Arial, Helvetica, sans-serif"
@@ -91,6 +91,11 @@ def colour_swaps(old: Mode, new: Mode) -> dict[str, str]:
     if old is new:
         return {}
     return {_beginning(blended(old.p_colours, p)): _beginning(blended(new.p_colours, p)) for p in STEPS}
+
+
+def colour_in(mode: Mode, label_noise: float) -> str:
+    """Return the colour of a p, or of unknown p, in a mode: for what stands beside plots."""
+    return str(_swapped(colour_of(label_noise), colour_swaps(LIGHT, mode)))
 
 
 def to_html(figure: go.Figure, head: str = "") -> str:

@@ -10,9 +10,10 @@ from nmfdiag.diagnosis.answer_text import SECOND_OPINION
 from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
-from nmfdiag.plots.theme import colour_of
+from nmfdiag.plots.modes import colour_in
 from nmfdiag.text import for_markdown
 from nmfdiag.ui import live_results
+from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar, answers_so_far
 from nmfdiag.views.selection import Choice
@@ -75,7 +76,7 @@ def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Fi
         for figure in card_figures
     ]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in (head, ["-"] * len(head), *rows))
-    stripe = colour_of(network.label_noise)
+    stripe = colour_in(page_mode(), network.label_noise)
     with st.container(border=True, height="stretch", gap="small", key=key):
         st.html(f'<div style="height: 0.25rem; border-radius: 0.125rem; background: {stripe}"></div>')
         text = f"{for_markdown(_name(network))}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}"

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from nmfdiag.plots.modes import DARK, LIGHT, MODES, STEPS, Mode, colour_swaps, look, template, to_html
+from nmfdiag.plots.modes import DARK, LIGHT, MODES, STEPS, Mode, colour_in, colour_swaps, look, template, to_html
 from nmfdiag.plots.theme import GREY, OWN_COLOUR, P_COLOURS, blended, colour_of, marker_of, set_layer_axis, set_layout
 from nmfdiag.zoo.registry import UNKNOWN
 
@@ -115,6 +115,7 @@ def test_there_and_back_is_the_same_figure() -> None:
     ]
     assert second == light["data"][1] and light["data"][0]["marker"]["color"] == [colour_of(0.6), GREY]
     assert figure.data[0].marker.color == (colour_of(0.6), GREY)  # the figure is as it was, for its exports
+    assert colour_in(DARK, 0.6) == first["marker"]["color"][0] and colour_in(DARK, UNKNOWN) == colour_of(UNKNOWN)
     assert light["layout"]["template"] != dark["layout"]["template"]
 
 
