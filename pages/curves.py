@@ -20,6 +20,13 @@ choice = sidebar()
 heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
 
 
+def largest_rank() -> int:
+    """Return the largest rank of two networks side by side, so that their axes are equal; 0 for one network."""
+    sides = [choice, choice.counterpart] if choice.counterpart else []
+    results = [live_results.finished_results(side, side.requests(layers=[side.layer])) for side in sides]
+    return max((k for curves in results for curve in curves.values() for k in curve.ranks), default=0)
+
+
 def draw(choice: Choice) -> None:
     requests = choice.requests(layers=[choice.layer])
     results = live_results.get_results(choice, requests)
@@ -30,7 +37,7 @@ def draw(choice: Choice) -> None:
         choice.layer, {p: batch_curves for (p, m), batch_curves in curves.items() if m == method}, choice.axis
     )
     live_results.answer(f"{METHODS[method].title}: {sentence}", results, requests)
-    figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text)
+    figure = curve_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text, largest=largest_rank())
     alt = f"Accuracy over rank at {choice.layer}"
     figure_key = f"{choice.layer}_accuracy-over-rank"
     charts.chart(figure, choice, results, figure_key, alt, plotted=lambda: accuracy_table(curves))

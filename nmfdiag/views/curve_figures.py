@@ -1,6 +1,7 @@
 """Curves -> plotly figures. Colour means p, line style the method, left to right the depth."""
 
 from collections.abc import Mapping, Sequence
+from math import log10
 
 import plotly.graph_objects as go
 
@@ -27,7 +28,12 @@ METHOD_TITLES = {name: method.title for name, method in METHODS.items()}
 
 
 def curve_figure(
-    curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], *, layer: str, axis: str, batch: str
+    curves: Mapping[tuple[float, str], Sequence[CompressionCurve]],
+    *,
+    layer: str,
+    axis: str,
+    batch: str,
+    largest: int = 0,
 ) -> go.Figure:
     """Draw accuracy over rank (figures 2a, 2b and 3): mean over classes, a band of one standard error, dashed baselines, and k = 0.
 
@@ -36,6 +42,7 @@ def curve_figure(
         layer: The layer, for the title.
         axis: ``"linear"`` or ``"log"`` ranks.
         batch: The batches as text, for the title.
+        largest: Where the axis ends, for two networks side by side; by default at the last rank.
     """
     figure = go.Figure()
     several = len({method for _, method in curves}) > 1
@@ -62,9 +69,12 @@ def curve_figure(
     baselines = {round(spread([c.baseline_accuracy for c in batch_curves]).mean, 2) for batch_curves in curves.values()}
     for baseline in baselines:
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
-    set_rank_axis(
-        figure, max(k for batch_curves in curves.values() for c in batch_curves for k in c.ranks), axis, zero=True
-    )
+    last = largest or max(k for batch_curves in curves.values() for c in batch_curves for k in c.ranks)
+    set_rank_axis(figure, last, axis, zero=True)
+    if largest:
+        figure.update_xaxes(
+            range=[log10(0.8 * LOG_ZERO), log10(1.2 * last)] if axis == "log" else [-0.06 * last, 1.06 * last]
+        )
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
     return set_layout(figure, f"Accuracy over rank at {layer}", batch)
 

@@ -25,7 +25,8 @@ def test_it_answers_and_draws_the_map_the_curves_and_the_scatter() -> None:
     assert heat_map["data"][0]["type"] == "heatmap" and len(heat_map["data"][0]["z"]) == 10
     lines = [t["name"] for t in curves["data"] if t.get("mode") == "lines+markers"]
     assert lines == ["p = 0", "p = 1"]
-    assert [t["name"].split(":")[0] for t in scatter["data"]][:3] == ["p = 0", "p = 1", "pooled within p"]
+    assert [t["name"].split(":")[0] for t in scatter["data"]][:2] == ["p = 0", "p = 1"]
+    assert scatter["layout"]["title"]["subtitle"]["text"].startswith("pooled within p")
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
     app.segmented_control(key="map").set_value("1").run()
     assert any(m.value.startswith("**NMF, p = 1: ") for m in app.markdown) and "p = 1" in titles(app)[0]

@@ -52,6 +52,17 @@ def test_a_curve_is_the_mean_over_classes(axis: str) -> None:
     assert figure.layout.yaxis.range[0] <= 0 and figure.layout.yaxis.range[1] >= 1
 
 
+@pytest.mark.parametrize("axis", ["linear", "log"])
+def test_two_networks_side_by_side_have_equal_axes(axis: str) -> None:
+    figures = [
+        curve_figure({(0.4, "nmf"): [curve(accuracy)]}, layer="a", axis=axis, batch="x", largest=64)
+        for accuracy in ([0.2, 0.6, 1.0], [0.1, 1.0, 1.0])
+    ]
+    first, second = (figure.layout.xaxis for figure in figures)
+    assert first.range == second.range and first.ticktext == second.ticktext
+    assert first.range[1] > (np.log10(64) if axis == "log" else 64)
+
+
 def test_methods_differ_by_dash_and_levels_by_colour_and_marker() -> None:
     curves = {(p, m): [curve([0.2, 0.6, 1.0])] for p in (0.0, 1.0) for m in ("nmf", "pca", "random")}
     figure = curve_figure(curves, layer="conv1_1", axis="linear", batch="x")
