@@ -63,13 +63,12 @@ def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
     figure.update_xaxes(title=over + suffix, range=(low - 0.02, high + 0.02) if raw else None, matches="x")
     figure.update_yaxes(range=ERROR_RANGE if raw else None)
     figure.update_yaxes(title=f"generalisation error{suffix}", col=1)
-    set_layout(figure, _title("Generalisation error over AuC", selection.definition.text))
+    set_layout(figure, "Generalisation error over AuC", selection.definition.text)
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(
         height=HEIGHT + 100,
         margin={"l": 60, "r": 20, "t": 125, "b": 50},
         legend={"y": -0.2, "tracegroupgap": 0},
-        title={"yanchor": "top"},
     )
 
 
@@ -137,10 +136,6 @@ def layers_figure(record: NetworkRecord, definition: Definition) -> go.Figure:
     figure.update_yaxes(title=f"AuC over {'log k' if definition.axis == 'log' else 'k'}", range=[0, 1.05])
     set_layout(figure, f"{record.name}: AuC by layer, {definition.batch}-class batches")
     return figure.update_layout(height=HEIGHT - 60, legend={"y": -0.45})
-
-
-def _title(title: str, subtitle: str) -> str:
-    return f"{title}<br><span style='font-size:12px;font-weight:normal'>{subtitle}</span>"
 
 
 def _add_line(figure: go.Figure, x: Sequence[float], y: Sequence[float], method: str, col: int) -> None:
