@@ -88,6 +88,27 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
 
 
+def label_kind(label_noise: float) -> str:
+    """Return what a network of this p was trained on.
+
+    >>> label_kind(0.0), label_kind(0.6), label_kind(1.0)
+    ('clean labels', '60 % random labels', 'random labels')
+    """
+    p = f"{label_noise:g}"  # "?" where it is unknown
+    if p == "?":
+        return "labels of unknown quality"
+    return {"0": "clean labels", "1": "random labels"}.get(p, f"{percent(label_noise)} random labels")
+
+
+def label_text(label_noise: float) -> str:
+    """Return what a network of this p was trained on, and p.
+
+    >>> label_text(0.6)
+    '60 % random labels (p = 0.6)'
+    """
+    return f"{label_kind(label_noise)} (p = {label_noise:g})"
+
+
 def class_name(class_idx: int, names: Sequence[str]) -> str:
     """Return a class's name if it has one, else its number.
 

@@ -12,7 +12,7 @@ from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.ui.widgets import select_several
+from nmfdiag.ui.widgets import select_one, select_several
 from nmfdiag.views.ablation import (
     ablation_answer,
     ablation_auc_figure,
@@ -25,27 +25,36 @@ from nmfdiag.views.curve_groups import auc_spreads, curves_by_class
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import EACH_CLASS, Choice, methods_of
 
+LEAST_AND_MOST, ALL_LEVELS = "least and most noisy", "every p"
+ENDS_OR_ALL = (LEAST_AND_MOST, ALL_LEVELS)
+LINES_HELP = "Of the sidebar's p: the lowest and the highest, or all that are chosen there."
 PAPER_HELP = "Figure 7: all three, on a batch of each class, over linear k."
 
 page_guard()
 sidebar_choice = sidebar(without=["methods"])
 all_methods = methods_of(sidebar_choice.networks[0])
-paper = {"removed": list(all_methods), "batch": str(EACH_CLASS), "axis": "linear"}
+default = [method for method in all_methods if method == "random"] or list(all_methods[:1])
+paper = {"removed": list(all_methods), "lines": ALL_LEVELS, "batch": str(EACH_CLASS), "axis": "linear"}
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     methods = select_several(
-        "remove", all_methods, "removed", all_methods, format_func=lambda method: METHODS[method].removed
+        "remove", all_methods, "removed", default, format_func=lambda method: METHODS[method].removed
     )
+    lines = ALL_LEVELS
+    if len(sidebar_choice.networks) > 2:
+        lines = select_one("networks", list(ENDS_OR_ALL), "lines", segmented=True, help=LINES_HELP)
     st.button("As in the paper", on_click=choose, args=(paper,), help=PAPER_HELP)
 choice = replace(sidebar_choice, methods=tuple(m for m in all_methods if m in methods))
+if lines != ALL_LEVELS:
+    choice = replace(choice, networks=(*choice.networks[:1], *choice.networks[1:][-1:]))
 with head:
-    link = [("removed", METHODS[m].removed) for m in choice.methods]
-    heading("Which directions does the network need?", sidebar_choice, link)
+    link = [*(("removed", METHODS[m].removed) for m in choice.methods), ("lines", lines)]
+    heading("Does losing directions hurt a memorising network more?", sidebar_choice, link)
 
 
 def draw(choice: Choice) -> None:
     requests = choice.ablations()
-    results = live_results.get_results(choice, requests)
+    results = live_results.get_results(choice, requests, at_once=False)
     curves = curves_by_class(choice, results, choice.layer)
     live_results.answer(ablation_answer(choice.layer, curves, choice.axis), results, requests)
     if curves:

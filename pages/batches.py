@@ -41,7 +41,7 @@ with head:
 
 def draw() -> None:
     requests = [request for choice in choices for request in choice.requests()]
-    results = live_results.get_results(all_networks, requests)
+    results = live_results.get_results(all_networks, requests, at_once=False)
     live_results.answer(batches_answer(choices, results), results, requests)
     figure = batches_figure(choices, results, current=sidebar_choice.family)
     alt = "AuC by layer on single-class and on multi-class batches, one column a data set and architecture"

@@ -11,7 +11,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import presets
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
-from nmfdiag.views.classes.sentences import classes_answer, denoising_text
+from nmfdiag.views.classes.sentences import classes_answer, correlations_text, denoising_text
 from nmfdiag.views.classes.tables import (
     LOWEST,
     class_of,
@@ -24,6 +24,7 @@ from nmfdiag.views.classes.tables import (
     single_class_curves,
 )
 from nmfdiag.views.curve_tables import curve_table
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
 from nmfdiag.views.selection import Choice
@@ -37,7 +38,14 @@ choice = over_classes(sidebar_choice)
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     levels = {f"{n.label_noise:g}": n for n in choice.networks}
-    level = select_one("map of p", list(levels), "map", segmented=True, help="The network whose classes are mapped.")
+    level = select_one(
+        "map of p",
+        list(levels),
+        "map",
+        default=len(levels) - 1,
+        segmented=True,
+        help=f"The network whose classes are mapped. {TERMS['p']}",
+    )
     by_sidebar = sidebar_choice.batch in choice.names
     class_options = options_of((LOWEST,), choice.names)
     option = "" if by_sidebar else select_one("curves of class", list(class_options), "class", help=CLASS_HELP)
@@ -58,7 +66,7 @@ def draw(choice: Choice) -> None:
     curves = single_class_curves(choice, results)
     class_idx = class_of(class_name if class_name in choice.names else LOWEST, curves, p)
     name = curves.names[class_idx]
-    live_results.answer(classes_answer(curves, p, choice.layer), results, requests)
+    live_results.answer(classes_answer(curves, p, choice.layer, class_idx), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
     charts.chart(map_figure(curves, p, class_idx=class_idx), choice, map_table(curves, p), f"auc-by-class_p{p:g}", alt)
     live_results.progress(choice, requests, results)
@@ -67,15 +75,17 @@ def draw(choice: Choice) -> None:
         for q, by_layer in curves.curves.items()
         if class_idx in by_layer.get(choice.layer, {})
     }
-    st.markdown(for_markdown(denoising_text(by_noise_curves, name, choice.layer, curves.method)))
     class_results = curves_of(choice, results, class_idx)
     figure = class_curve_figure(curves, results, class_idx=class_idx)
     charts.chart(
         figure, choice, lambda: curve_table(class_results, entries()),
         f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}",
     )  # fmt: skip
+    if denoising := denoising_text(by_noise_curves, name, choice.layer, curves.method):
+        st.markdown(for_markdown(denoising))
     figure, points = scatter_figure(curves, class_idx=class_idx), point_table(curves, choice.layer)
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
+    st.markdown(for_markdown(correlations_text(curves, p, choice.layer)))
     details(help_text("classes"), correlation_table(curves), choice, results)
 
 

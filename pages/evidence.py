@@ -1,25 +1,20 @@
-"""The paper's claims and what our networks show; every claim opens its view and the runs behind it."""
+"""Index of the paper's claims and of ours: the verdict of our networks, and for each claim its view and the runs behind it."""
 
 import streamlit as st
 
+from nmfdiag.evidence.claim import Claim
 from nmfdiag.evidence.claims import findings
-from nmfdiag.ui import live_results
+from nmfdiag.evidence.findings import Finding
+from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.address import start_run
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
-from nmfdiag.ui.widgets import column_formats, select_several
-from nmfdiag.views.evidence import (
-    VERDICTS,
-    claims_table,
-    evidence_answer,
-    heading_of,
-    how_to_read,
-    paper_text,
-    settings,
-    subject,
-    units_table,
-)
+from nmfdiag.ui.widgets import column_formats, select_several, with_ticks
+from nmfdiag.views import evidence as view
+
+COLUMNS = (1.3, 8, 1.2)
+"""Widths of a claim's verdict, of the claim, and of its source."""
 
 
 def draw() -> None:
@@ -27,36 +22,46 @@ def draw() -> None:
     claim_findings = findings()
     with st.sidebar:
         verdicts = select_several(
-            "verdicts", list(VERDICTS), "verdict", list(VERDICTS), help="Which claims are listed."
+            "verdicts", list(view.VERDICTS), "verdict", list(view.VERDICTS), help="Which claims are listed."
         )
-    banner("Where is the paper right?", subject(claim_findings), [("verdict", verdict) for verdict in verdicts])
-    st.markdown(f"**{evidence_answer(claim_findings)}**")
-    for number, (claim, finding) in enumerate(claim_findings.items()):
-        if finding.verdict not in verdicts:
-            continue
-        with st.expander(heading_of(claim, finding), key=f"claim_{number}"):
-            left, right = st.columns(2)
-            left.markdown(paper_text(claim))
-            right.markdown(f"**Here**: {finding.measured}.")
-            if claim.why:
-                st.markdown(claim.why)
-            if finding.units:
-                table = units_table(finding)
-                st.dataframe(table, hide_index=True, column_config=column_formats(table))
-            with st.container(horizontal=True, vertical_alignment="center"):
-                st.page_link(
-                    f"pages/{claim.page}.py",
-                    label="Open the view",
-                    icon=":material/open_in_new:",
-                    query_params=claim.link,
-                )
-                st.caption(f"A unit is {claim.unit}. Recorded by `{claim.command}`.")
-    table = claims_table(claim_findings)
-    st.download_button(
-        "All claims (CSV)", table.to_csv(index=False).encode(), "nmfdiag_claims.csv", "text/csv",
-        on_click="ignore", icon=":material/table:",
+    link = [("verdict", verdict) for verdict in verdicts]
+    banner("Which of the paper's claims hold here?", view.subject(claim_findings), link)
+    first, *further = view.count_sentences(claim_findings)
+    st.markdown(f"**{first}** {' '.join(further)}")
+    table = view.claims_table(claim_findings)
+    charts.plot(
+        view.count_figure(claim_findings), "nmfdiag_claims", lambda: table, "claims", "Claims by their verdict, in two groups",
     )  # fmt: skip
-    tabs(how_to_read(), table, settings())
+    if failing := view.failing_text(claim_findings):
+        st.caption(failing)
+    for title, group in view.groups(claim_findings).items():
+        listed = {claim: finding for claim, finding in group.items() if finding.verdict in verdicts}
+        if listed:
+            st.subheader(title, anchor=False)
+        for claim, finding in listed.items():
+            draw_claim(claim, finding)
+    tabs(view.how_to_read(), table, view.settings())
+
+
+def draw_claim(claim: Claim, finding: Finding) -> None:
+    """Draw a claim's line: its verdict, what is behind it, and where it is from."""
+    verdict, line, origin = st.columns(COLUMNS, vertical_alignment="top")
+    verdict.markdown(view.badge(finding))
+    origin.caption(view.source(claim))
+    with line.expander(view.claim_line(claim, finding), key=f"claim_{claim.figure}_{claim.claim}"):
+        left, right = st.columns(2)
+        left.markdown(view.paper_text(claim))
+        right.markdown(f"**Here**: {finding.measured}.")
+        if claim.why:
+            st.markdown(claim.why)
+        if finding.units:
+            table = view.units_table(finding)
+            st.dataframe(with_ticks(table), hide_index=True, column_config=column_formats(table))
+        with st.container(horizontal=True, vertical_alignment="center"):
+            st.page_link(
+                f"pages/{claim.page}.py", label="Open the view", icon=":material/open_in_new:", query_params=claim.link
+            )
+            st.caption(f"A unit is {claim.unit}. Recorded by `{claim.command}`.")
 
 
 page_guard()

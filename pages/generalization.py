@@ -1,4 +1,4 @@
-"""AuC as a predictor of the generalisation error, over the networks of a declared experiment (figure 5)."""
+"""AuC as a predictor of the generalisation gap, over the networks of a declared experiment (figure 5)."""
 
 import streamlit as st
 
@@ -9,9 +9,10 @@ from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.rerun import rerun_page
-from nmfdiag.ui.widgets import column_formats, select_one
+from nmfdiag.ui.widgets import column_formats, select_one, with_ticks
 from nmfdiag.views.generalization import sentences, tables
 from nmfdiag.views.generalization.figures import definitions_figure, layers_figure, scatter_figure
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.zoo.experiments import AXES, BATCHES, GENERALIZATION, LAYER_SETS, Definition
 
 PAPER = {
@@ -23,7 +24,7 @@ FITS_HELP = "Those that fit reached the training accuracy that their recipe asks
 COMPARED_HELP = (
     "Within: the mean of each data set (and p) is taken off first, so that differences between them don't count."
 )
-LAYERS_HELP = "A network's AuC is the mean over these of its layers."
+LAYERS_HELP = f"{TERMS['AuC']} A network's AuC is the mean over these of its layers."
 AXIS_HELP = "Of the ranks that the area is taken over."
 BATCH_HELP = "Single: samples that share a given label, mean over classes. Multi: a mixture of all classes."
 NONE, STATISTIC = "none", next(iter(tables.STATISTICS))
@@ -45,7 +46,7 @@ link = [
     ("networks_of", dataset), ("fits", fits), ("compared", compared), ("auc_layers", layers), ("auc_axis", axis),
     ("auc_batch", batch), ("statistic", st.session_state.get("statistic") or STATISTIC), *([] if name == NONE else [("network", name)]),
 ]  # fmt: skip
-TITLE = "Does AuC foretell the generalisation error?"
+TITLE = "Does AuC predict the generalisation gap?"
 
 
 def draw() -> None:
@@ -58,14 +59,9 @@ def draw() -> None:
     selection = tables.select(records, dataset=dataset, fits=fits, definition=definition, compared=compared)
     banner(TITLE, sentences.subject(selection, len(records)), link)
     verdict = selection.verdict()
-    st.markdown(f"**{sentences.title_answer(verdict)}**")
-    st.markdown(f"{sentences.lead_text(verdict)} {sentences.paper_text(verdict)}")
-    if unfitted := sentences.fit_text(selection):
-        st.markdown(unfitted)
-    if not sentences.is_declared(selection, dataset, fits):
-        st.markdown(sentences.declared_text(tables.select(records).verdict()))
+    st.markdown(f"**{sentences.title_answer(selection)}**")
     stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", tables.network_table(selection)
-    alt = "Generalisation error over AuC, one point a network, one panel a method"
+    alt = "Generalisation gap over AuC, one point a network, one panel a method"
     figure = scatter_figure(selection, ringed=name)
     clicked = charts.plot(figure, f"{stem}_error-over-auc", lambda: table, "scatter", alt)
     if clicked and clicked[0] != name:
@@ -75,6 +71,12 @@ def draw() -> None:
         draw_network(name, selection)
     else:
         st.caption("Click a point to open its network." if name == NONE else f"Network {name} is not recorded yet.")
+    verdict = selection.verdict()
+    texts = [f"{sentences.overall_text(verdict)} {sentences.paper_text(verdict)}", sentences.fit_text(selection)]
+    if not sentences.is_declared(selection, dataset, fits):
+        texts.append(sentences.declared_text(tables.select(records).verdict()))
+    for text in filter(str.strip, texts):
+        st.markdown(text)
     draw_definitions(selection, stem)
     tabs(sentences.how_to_read(), table, sentences.settings(selection, len(records)))
 
@@ -94,10 +96,11 @@ def draw_network(name: str, selection: tables.Selection) -> None:
 
 
 def draw_definitions(selection: tables.Selection, stem: str) -> None:
-    st.subheader("Does the answer hinge on the choices?", anchor=False)
+    st.subheader("Is the result robust?", anchor=False)
     by_definition = tables.verdicts(selection)
     table = tables.definition_table(by_definition)
     parts = [
+        sentences.lead_text(selection.verdict()),
         *sentences.definitions_text(by_definition),
         sentences.noise_text(selection),
         sentences.combination_text(selection),
@@ -109,7 +112,7 @@ def draw_definitions(selection: tables.Selection, stem: str) -> None:
         figure, f"{stem}_definitions", lambda: table, figure_key, "r under every declared definition, with intervals"
     )
     with st.expander("Every definition, method and correlation", icon=":material/table:"):
-        st.dataframe(table, hide_index=True, column_config=column_formats(table))
+        st.dataframe(with_ticks(table), hide_index=True, column_config=column_formats(table))
 
 
 live_results.draw_safely(draw)

@@ -1,4 +1,4 @@
-"""An explanation of k, AuC and p on a real layer: its support (figure 1), its compression, and the area under the curve."""
+"""An explanation of layer, k, AuC and p on real samples and a real layer; its support (figure 1) last."""
 
 from dataclasses import replace
 
@@ -6,13 +6,14 @@ import streamlit as st
 
 from nmfdiag.jobs.requests import SupportRequest
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.text import for_markdown
+from nmfdiag.text import for_markdown, label_kind, percent
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views.how import AREA, COMPRESSION, MATRIX, answer, area_figure, curve_table, rank_text, supports_text
+from nmfdiag.views import how
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.selection import EACH_CLASS, MULTI
 from nmfdiag.views.support.figures import support_figure
 from nmfdiag.views.support.sentences import entry_table
@@ -24,7 +25,7 @@ choice = sidebar(without=("methods", "grid", "beside"))
 ends = (*choice.networks[:1], *choice.networks[1:][-1:])
 batch = choice.names[0] if choice.batch in (EACH_CLASS, MULTI) else choice.batch
 choice = replace(choice, networks=ends, batch=batch, methods=choice.methods[:1])
-heading("How does it tell learning from learning by heart?", choice, compare=False)
+heading("How does it tell learning from memorising?", choice, compare=False)
 
 
 def draw() -> None:
@@ -33,6 +34,8 @@ def draw() -> None:
         for network in choice.networks
     ]
     requests = [*choice.requests(layers=[choice.layer]), *supports]
+    head = st.container()
+    st.markdown(how.introduction([network.label_noise for network in choice.networks], choice.layer))
     results = live_results.get_results(choice, requests)
     noise_levels = {network.name: network.label_noise for network in choice.networks}
     curves = {noise_levels[r.entry]: result for r, result in results.items() if isinstance(result, CompressionCurve)}
@@ -41,27 +44,48 @@ def draw() -> None:
     }
     curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))
     if curves:
-        live_results.answer(answer(curves, choice.layer, choice.axis), results, requests)
+        ranks = next(iter(curves.values())).ranks
+        k = select_one(
+            "k: directions kept", ranks, "kept", default=min(3, len(ranks) - 1), slider=True, help=TERMS["k"]
+        )
+        with head:
+            live_results.answer(how.answer(curves, choice.layer, k), results, requests)
+        draw_samples(curves, k)
+        st.markdown(f"#### {how.AUC_HEADING}", help=TERMS["AuC"])
+        st.markdown(how.AUC)
+        figure = how.area_figure(curves, layer=choice.layer, batch=choice.batch_text, axis=choice.axis, k=k)
+        charts.chart(figure, choice, how.curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
+        st.markdown(for_markdown(how.auc_text(curves, choice.layer, choice.axis)))
     live_results.progress(choice, requests, results)
-    st.markdown(MATRIX)
+    st.markdown(f"#### {how.P_HEADING}", help=TERMS["p"])
+    st.markdown(how.P)
     if covers:
+        st.markdown(f"#### {how.RECTANGLES_HEADING}")
+        st.markdown(how.RECTANGLES)
         figure = support_figure(covers, layer=choice.layer, batch=choice.batch_text, order="rectangles")
         data = entry_table(covers, choice.layer)
         charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
-        st.markdown(for_markdown(supports_text(covers, choice.layer, f"the support of class {batch}")))
-    st.markdown(COMPRESSION)
-    if curves:
-        ranks = next(iter(curves.values())).ranks
-        k = select_one("directions kept, k", ranks, "kept", default=min(3, len(ranks) - 1), segmented=True)
-        st.markdown(rank_text(curves, k))
-        figure = area_figure(curves, layer=choice.layer, batch=choice.batch_text, axis=choice.axis, k=k)
-        charts.chart(figure, choice, curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
-    st.markdown(AREA)
+        st.markdown(for_markdown(how.supports_text(covers, choice.layer)))
     with st.container(horizontal=True):
         if st.button("See all layers", icon=":material/monitoring:", type="primary"):
             st.switch_page("pages/overview.py")
         if st.button("Try your own network", icon=":material/upload_file:"):
             st.switch_page("pages/your_network.py")
+
+
+def draw_samples(curves: dict[float, CompressionCurve], k: int) -> None:
+    """Draw each network's samples of the class, and how many of them are right with k directions."""
+    for network, column in zip(choice.networks, st.columns(len(choice.networks), gap="large"), strict=True):
+        if network.label_noise in curves:
+            share = how.accuracy_at(curves[network.label_noise], k)
+            with column:
+                st.metric(for_markdown(f"Trained on {label_kind(network.label_noise)}"), f"{percent(share)} right")
+                st.html(how.sample_strip(network, choice.classes[0], choice.per_class, share))
+    st.caption(
+        for_markdown(
+            f'These are the samples that are counted: {choice.per_class} of the training samples labelled "{batch}", drawn at random.'
+        )
+    )
 
 
 live_results.draw_safely(draw)

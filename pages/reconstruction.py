@@ -3,6 +3,7 @@
 import streamlit as st
 
 from nmfdiag.measures.methods import METHODS
+from nmfdiag.text import label_text
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
@@ -13,6 +14,7 @@ from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
 from nmfdiag.views.curve_groups import curves_at_layer, spreads_by_layer
 from nmfdiag.views.curve_tables import accuracy_table, error_table
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 
@@ -23,7 +25,7 @@ left, right = st.columns(2)
 with left:
     kind = select_one("error", ["relative", "raw"], "error", segmented=True)
 with right:
-    k = select_one("rank k", [1, 2, 4, 8, 16, 32], "k", default=3, slider=True)
+    k = select_one("k: directions kept", [1, 2, 4, 8, 16, 32], "k", default=3, slider=True, help=TERMS["k"])
 with head:
     link = [("error", kind), ("k", str(k))]
     heading("How well do k directions rebuild a layer?", choice, link, presets=presets.RECONSTRUCTION)
@@ -37,11 +39,10 @@ def draw(choice: Choice) -> None:
     by_noise = spreads_by_layer(choice, results, lambda curve: curve.error_near(k, relative=relative), method)
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
-    sentence = (
-        f"{METHODS[method].title}, k = {k}: the error is largest at {layer}, {by_noise[high][layer]} at p = {high:g}"
-    )
+    sentence = f"{METHODS[method].title} with k = {k} misses most at {layer}: "
+    sentence += f"{kind} error {by_noise[high][layer].mean:.2g} with {label_text(high)}"
     if low != high and layer in by_noise[low]:
-        sentence += f" against {by_noise[low][layer]} at p = {low:g}"
+        sentence += f", {by_noise[low][layer].mean:.2g} with {label_text(low)}"
     live_results.answer(f"{sentence}.", results, requests)
     figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_text)
     alt = "Reconstruction error by layer"

@@ -21,6 +21,7 @@ from nmfdiag.views.support.sentences import (
     batch_name,
     channels_text,
     entry_table,
+    halves_text,
     support_settings,
     support_table,
 )
@@ -52,7 +53,7 @@ def draw(choice: Choice) -> None:
     requests = support_requests(
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
-    results = live_results.get_results(choice, requests)
+    results = live_results.get_results(choice, requests, at_once=False)
     by_noise = {
         n.label_noise: {
             layer: results[request]
@@ -69,7 +70,10 @@ def draw(choice: Choice) -> None:
         figure = support_figure(pair, layer=choice.layer, batch=choice.batch_text, order=order)
         figure_key, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
         charts.chart(figure, choice, entry_table(pair, choice.layer), figure_key, alt)
-        st.caption(channels_text(pair))
+        picture_note = (
+            "The picture has the least and the most noisy network, the plot below all. " if len(by_noise) > 2 else ""
+        )
+        st.caption(f"{picture_note}{halves_text(pair)} {channels_text(pair)}")
     growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_text, n_rows=rows)
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", click_page="pages/support.py")

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nmfdiag.data.batch_rows import rows_of_class
 from nmfdiag.errors import NmfdiagError
 
 
@@ -58,13 +59,13 @@ def single_class_batch(
         NmfdiagError: If the class has fewer than two samples, or the lengths disagree.
     """
     _check(inputs, given_labels, true_labels, size)
-    members = torch.nonzero(given_labels == class_idx).flatten()
-    if len(members) < 2:
+    n_members = int((given_labels == class_idx).sum())
+    if n_members < 2:
         raise NmfdiagError(
-            f"Class {class_idx} has {len(members)} samples with that given label: a probe batch needs at least 2."
+            f"Class {class_idx} has {n_members} samples with that given label: a probe batch needs at least 2."
         )
-    order = torch.from_numpy(np.random.Generator(np.random.PCG64(seed)).permutation(len(members)))
-    return _batch(inputs, given_labels, true_labels, members[order[:size]].sort().values, class_idx)
+    rows = torch.from_numpy(rows_of_class(given_labels.cpu().numpy(), class_idx, size, seed))
+    return _batch(inputs, given_labels, true_labels, rows, class_idx)
 
 
 def single_class_batches(

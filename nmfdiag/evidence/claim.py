@@ -24,6 +24,7 @@ class Claim:
         command: Command that makes the records behind it.
         why: Known reason for a difference from the paper, or what a reader should know of the measurement.
         link: Settings of the page that show it as in the paper.
+        useful: Whether it matters for a user's own network, and not for the paper's figures alone.
     """
 
     figure: str
@@ -35,6 +36,7 @@ class Claim:
     command: str
     why: str
     link: dict[str, str | list[str]] = field(default_factory=dict)
+    useful: bool = False
 
     @property
     def is_of_a_figure(self) -> bool:

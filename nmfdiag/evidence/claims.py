@@ -46,6 +46,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="F2c",
         claim="Layers go through feature extraction, memorisation and clustering.",
+        useful=True,
         paper="Memorisation from conv3_1 to conv4_2",
         measure=lambda records: compression_claims.three_phases(records.curves),
         unit="a CIFAR-10 CNN",
@@ -56,7 +57,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F2c",
-        claim="Ours, not the paper's: the more training images, the deeper lies memorisation.",
+        claim="The more training images, the deeper lies memorisation.",
         paper="Not asked",
         measure=lambda records: training_claims.depth_of_memorisation(records.sizes, records.curves),
         unit="a step to more images within a seed; shows it if the depth grows by more than 0.02",
@@ -79,6 +80,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="F3",
         claim="NMF separates levels of memorisation; PCA loses most of the separation.",
+        useful=True,
         paper="Drawn, no figures",
         measure=lambda records: compression_claims.separation(records.curves),
         unit=FAMILY,
@@ -99,7 +101,7 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F4",
-        claim="The same at layers whose mean row alone is right for less than half of a class.",
+        claim="Layers are more linear on single-class batches also where their mean row alone is right for less than half of a class.",
         paper="Not asked",
         measure=lambda records: compression_claims.one_class(records.curves, beyond_constant=True),
         unit="a network",
@@ -109,7 +111,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F5",
-        claim="NMF AuC goes with the generalisation error, as closely as in the paper.",
+        claim="NMF AuC goes with the generalisation gap, as closely as in the paper.",
+        useful=True,
         paper=PAPER_CORRELATIONS,
         measure=lambda records: training_claims.close_correlation(records.networks),
         unit=INTERVAL_REACHES_PAPER,
@@ -120,7 +123,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F5",
-        claim="The same among networks that fit their given labels, as the method presupposes.",
+        claim="Among networks that fit their given labels, NMF AuC goes with the generalisation gap as closely as in the paper.",
+        useful=True,
         paper=PAPER_CORRELATIONS,
         measure=lambda records: training_claims.close_correlation(records.networks, fitted=True),
         unit=INTERVAL_REACHES_PAPER,
@@ -131,7 +135,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F5",
-        claim="It does so more closely than PCA's and random ablation's AuC.",
+        claim="NMF AuC goes with the generalisation gap more closely than the AuC of PCA and of random ablation.",
+        useful=True,
         paper=PAPER_CORRELATIONS,
         measure=lambda records: training_claims.closest_method(records.networks),
         unit=INTERVAL_LEAVES_OUT_0,
@@ -141,7 +146,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F5",
-        claim="The same among networks that fit their given labels.",
+        claim="Among networks that fit their given labels, NMF AuC goes with the generalisation gap more closely than that of PCA and of random ablation.",
+        useful=True,
         paper=PAPER_CORRELATIONS,
         measure=lambda records: training_claims.closest_method(records.networks, fitted=True),
         unit=INTERVAL_LEAVES_OUT_0,
@@ -153,6 +159,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="F6",
         claim="The single-class NMF AuC has its extremum where the test loss turns.",
+        useful=True,
         paper="Both near the 5th epoch",
         measure=lambda records: training_claims.turning_point(records.watched),
         unit=f"a training run; shows it if at most {CLOSE_EPOCHS} epochs lie between",
@@ -162,7 +169,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F6",
-        claim="The same of AuC relative to the batch's own uncompressed accuracy.",
+        claim="The single-class NMF AuC, divided by the batch's own uncompressed accuracy, has its extremum where the test loss turns.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: training_claims.turning_point(records.watched, "relative"),
         unit=f"a training run; shows it if at most {CLOSE_EPOCHS} epochs lie between",
@@ -191,18 +199,18 @@ CLAIMS: tuple[Claim, ...] = (
         page="ablation",
         command=CURVES,
         why="Without its leading directions a layer gives little more than zeros at every p: what differs is mostly random ablation.",
-        link=PAPER_NETWORK,
+        link={**PAPER_NETWORK, "removed": ["NMF directions", "random channels"]},
     ),
     Claim(
         figure="F7",
-        claim="Removing PCA directions does so, too.",
+        claim="Removing PCA directions hurts generalising networks more than random ablation does.",
         paper="Drawn, no figures",
         measure=lambda records: ablation_claims.leading_directions(records.curves, "pca"),
         unit=FAMILY,
         page="ablation",
         command=CURVES,
         why="As with NMF directions.",
-        link=PAPER_NETWORK,
+        link={**PAPER_NETWORK, "removed": ["PCA directions", "random channels"]},
     ),
     Claim(
         figure="F8",
@@ -230,6 +238,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="F8",
         claim="AuC goes with per-class test accuracy.",
+        useful=True,
         paper="Drawn, no figures",
         measure=lambda records: compression_claims.class_accuracy(records.curves),
         unit="a network at p = 0",
@@ -241,6 +250,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="F9",
         claim="With 20 training samples, the accuracy at k = 1 follows the test accuracy.",
+        useful=True,
         paper="Drawn, no figures",
         measure=lambda records: training_claims.follows_test_accuracy(records.few_shot),
         unit=f"a training run; shows it if r is at least {training_claims.LEAST_R}",
@@ -251,7 +261,8 @@ CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="F9",
-        claim="Stopping at its first peak beats training to the end.",
+        claim="With 20 training samples, stopping at the first peak of the accuracy at k = 1 beats training to the end.",
+        useful=True,
         paper="Table 2 of the paper",
         measure=lambda records: training_claims.few_shot_stopping(records.few_shot),
         unit="a setting of ten seeds; shows it if the mean gain exceeds two standard errors",
@@ -296,6 +307,7 @@ CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="F11",
         claim="NMF by multiplicative updates is cheap enough to be practical.",
+        useful=True,
         paper="Seconds on a GPU",
         measure=lambda records: training_claims.runtime(records.bench),
         unit=f"one factorisation of a VGG-19 layer; shows it if it takes less than {training_claims.PRACTICAL_SECONDS} s",

@@ -241,7 +241,8 @@ WRONG_NETWORK: dict[str, str | list[str]] = {"data": "cifar10", "arch": "cnn", "
 SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     Claim(
         figure="S1",
-        claim="Ours, not the paper's: suspects of one finished network find wrong labels at least as well as AUM does from the whole training.",
+        claim="Suspects of one finished network find wrong labels at least as well as AUM does from the whole training.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: against_history(records.suspects),
         unit=f"a network with wrong labels; shows it if AUROC is at least AUM's minus {EQUAL}",
@@ -253,7 +254,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S2",
-        claim="Ours, not the paper's: suspects find wrong labels at least as well as cleanlab with five folds, at a tenth of its cost.",
+        claim="Suspects find wrong labels at least as well as cleanlab with five folds, at a tenth of its cost.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: against_folds(records.suspects),
         unit="a network of which five more were trained, one without each fold; shows it if AUROC is at least that of the better of two of "
@@ -265,7 +267,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S3",
-        claim="Ours, not the paper's: suspects find wrong labels as well in networks that were trained with augmentation.",
+        claim="Suspects find wrong labels as well in networks that were trained with augmentation.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: with_augmentation(records.suspects),
         unit="a pair of networks with the same wrong labels, one trained on moved and mirrored images; shows it if its AUROC is at least the "
@@ -277,7 +280,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S4",
-        claim="Ours, not the paper's: the final loss does not find the wrong labels of a network that has fitted them.",
+        claim="The final loss does not find the wrong labels of a network that has fitted them.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: final_loss(records.suspects),
         unit=f"a network that fits at least {FITTED:.0%} of its given labels; shows it if the loss has an AUROC below {LITTLE} and below that of "
@@ -289,7 +293,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S5",
-        claim="Ours, not the paper's: NMF error finds look-alike errors less well than random ones, and less well than the probe does.",
+        claim="NMF error finds look-alike errors less well than random ones, and less well than the probe does.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: nmf_error(records.suspects),
         unit=f"a network with look-alike errors; shows it if the AUROC of the NMF ratio is more than {SMALLEST_DIFFERENCE} below that for uniform "
@@ -302,7 +307,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S6",
-        claim="Ours, not the paper's: the rate from swapped labels is right where errors are random, and next to nothing where there are none.",
+        claim="The rate from swapped labels is right where errors are random, and next to nothing where there are none.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: random_rate(records.suspects_rates),
         unit=f"a network with uniform, pair-flip or no errors; shows it if the rate is at most {RATE_ERROR} off, or at most {FALSE_ALARM} where all "
@@ -314,7 +320,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S7",
-        claim="Ours, not the paper's: the rate counts look-alike errors in part only, at most half of them.",
+        claim="The rate counts look-alike errors in part only, at most half of them.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: look_alike_rate(records.suspects_rates),
         unit=f"a network with look-alike errors; shows it if the rate is at most {MOST_COUNTED:.0%} of the true share of wrong labels",
@@ -325,7 +332,8 @@ SUSPECTS_CLAIMS: tuple[Claim, ...] = (
     ),
     Claim(
         figure="S8",
-        claim="Ours, not the paper's: training again without the suspects, or with their suggested labels, beats removing as many at random.",
+        claim="Training again without the suspects, or with their suggested labels, beats removing as many at random.",
+        useful=True,
         paper="Not asked",
         measure=lambda records: repair(records.suspects_repairs),
         unit="a network with at least 20 % wrong labels; shows it if both test accuracies exceed that without as many random samples by more than "

@@ -21,11 +21,11 @@ PRACTICAL_SECONDS = 60
 ZOO_IMAGES = 10_000
 """Training images of the zoo's CIFAR-10 networks."""
 PAPER_R = -0.82
-"""The paper's r of NMF AuC and generalisation error."""
+"""The paper's r of NMF AuC and generalisation gap."""
 
 
 def close_correlation(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:
-    """Measure F5: r of NMF AuC and generalisation error over all networks and over each data set, against the paper's -0.82.
+    """Measure F5: r of NMF AuC and generalisation gap over all networks and over each data set, against the paper's -0.82.
 
     A unit shows the claim if its interval reaches that far. ``fitted`` leaves out networks that did not fit their given labels.
     """
@@ -51,7 +51,7 @@ def close_correlation(records: Mapping[str, NetworkRecord], *, fitted: bool = Fa
 
 
 def closest_method(records: Mapping[str, NetworkRecord], *, fitted: bool = False) -> Finding:
-    """Measure F5: whether NMF's r with the generalisation error lies clearly below PCA's and random ablation's."""
+    """Measure F5: whether NMF's r with the generalisation gap lies clearly below PCA's and random ablation's."""
     networks = _select_networks(records, fitted)
     if len(networks) < 3:
         return NO_RECORD

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases
-from nmfdiag.measures.stats.summary import SMALLEST_DIFFERENCE, Spread, rank_needed, separating_layers, spread
-from nmfdiag.text import join, span
+from nmfdiag.measures.stats.summary import Spread, rank_needed, separating_layers, spread
+from nmfdiag.text import join, label_text, span
 
 
 def reading(auc_by_layer: Mapping[str, Spread], phases: Phases) -> str:
@@ -19,7 +19,7 @@ def reading(auc_by_layer: Mapping[str, Spread], phases: Phases) -> str:
 def least_linear(auc_by_layer: Mapping[str, Spread]) -> str:
     """Return a sentence on one network: its lowest AuC."""
     lowest = min(auc_by_layer, key=lambda layer: auc_by_layer[layer].mean)
-    return f"{lowest} is the least linear layer: AuC {auc_by_layer[lowest]}."
+    return f"{lowest} is the least linear layer: AuC {auc_by_layer[lowest].mean:.2f}."
 
 
 def comparison(by_noise: Mapping[float, Mapping[str, Spread]]) -> str:
@@ -27,30 +27,30 @@ def comparison(by_noise: Mapping[float, Mapping[str, Spread]]) -> str:
     low, high = min(by_noise), max(by_noise)
     layers = separating_layers(by_noise)
     if not layers:
-        return (
-            f"No layer separates p = {low:g} from p = {high:g}: none lies lower by two standard errors and by "
-            f"{SMALLEST_DIFFERENCE:g}."
-        )
+        return f"No layer tells {label_text(low)} from {label_text(high)}."
     gap = max(layers, key=lambda layer: by_noise[low][layer].mean - by_noise[high][layer].mean)
     return (
-        f"{listed(layers, list(by_noise[low]))} separate{'s' if len(layers) == 1 else ''} p = {low:g} from p = {high:g}; "
-        f"the widest gap is at {gap}: AuC {by_noise[low][gap]} against {by_noise[high][gap]}."
+        f"{listed(layers, list(by_noise[low]))} tell{'s' if len(layers) == 1 else ''} {label_text(low)} from {label_text(high)}; "
+        f"the widest gap is at {gap}, where AuC is {by_noise[low][gap].mean - by_noise[high][gap].mean:.2f} lower."
     )
 
 
 def robustness(layer: str, by_noise: Mapping[float, Sequence[CompressionCurve]], axis: str = "linear") -> str:
-    """Return a sentence on one layer's curves, for one p or several: AuC, and the rank that keeps 90 % of the accuracy."""
+    """Return a sentence on one layer's curves, for one p or several: the rank that keeps 90 % of the accuracy, else AuC."""
     low, high = min(by_noise), max(by_noise)
-    auc = {p: spread([curve.auc_over(axis) for curve in by_noise[p]]) for p in (low, high)}
     ranks = {p: rank_needed(by_noise[p]) for p in (low, high)}
     full = max(curve.full_rank for curve in by_noise[low])
     if low == high:
-        keeps = f"k = {ranks[low]} of {full} keeps 90 % of the accuracy" if ranks[low] else "no rank keeps 90 %"
-        return f"{layer} has AuC {auc[low]}; {keeps}."
-    text = f"{layer}: AuC {auc[low]} at p = {low:g}, {auc[high]} at p = {high:g}"
+        if ranks[low]:
+            return f"At {layer}, {ranks[low]} of {full} directions keep 90 % of the accuracy."
+        return f"At {layer}, no number of directions keeps 90 % of the accuracy."
     if ranks[low] and ranks[high]:
-        text += f"; to keep 90 % of the accuracy takes k = {ranks[low]} against k = {ranks[high]} of {full}"
-    return f"{text}."
+        return (
+            f"At {layer}, {ranks[low]} of {full} directions keep 90 % of the accuracy with {label_text(low)}, {ranks[high]} with "
+            f"{label_text(high)}."
+        )
+    auc = {p: spread([curve.auc_over(axis) for curve in by_noise[p]]).mean for p in (low, high)}
+    return f"At {layer}, AuC is {auc[low]:.2f} with {label_text(low)}, {auc[high]:.2f} with {label_text(high)}."
 
 
 def listed(layers: Sequence[str], order: Sequence[str]) -> str:

@@ -20,7 +20,7 @@ NETWORK_KEYS = (
 """Choices of the sidebar, which travel from page to page."""
 PAGE_KEYS = (
     "auc_axis", "auc_batch", "auc_layers", "by", "class", "compared", "drawn", "error", "experiment", "families", "fits", "given", "half", "k", "kept", "layer_of",
-    "level", "list", "map", "map_of", "measure", "network", "networks_of", "of_layers", "order", "over", "part", "rank", "ranks_on", "removed", "rows", "runs", "runs_as",
+    "level", "lines", "list", "map", "map_of", "measure", "network", "networks_of", "of_layers", "order", "over", "part", "rank", "ranks_on", "removed", "rows", "runs", "runs_as",
     "sample", "scale", "setting", "shade", "show", "smooth", "solvers", "sort", "source", "statistic", "verdict", "way",
     "weights_from", "samples_from", "activations_from",
 )  # fmt: skip

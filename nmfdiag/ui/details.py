@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from nmfdiag.ui.widgets import column_formats
+from nmfdiag.ui.widgets import column_formats, with_ticks
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
 
@@ -23,5 +23,5 @@ def tabs(how_to_read: str, table: pd.DataFrame, rows: Mapping[str, str]) -> None
     )
     for tab in help_tabs:
         tab.markdown(how_to_read)
-    table_tab.dataframe(table, hide_index=True, column_config=column_formats(table))
-    settings_tab.dataframe(pd.DataFrame(rows.items(), columns=["what", "value"]), hide_index=True)
+    table_tab.dataframe(with_ticks(table), hide_index=True, column_config=column_formats(table))
+    settings_tab.dataframe(pd.DataFrame(rows.items(), columns=["setting", "value"]), hide_index=True)

@@ -20,6 +20,7 @@ from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import run_seconds
 from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
+from nmfdiag.views.cost import cost_text
 from nmfdiag.views.provenance import computed_with, unit_of
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry
@@ -28,7 +29,7 @@ POLL_SECONDS, MOST_SECONDS = 0.7, 5.0
 """Shortest and longest time between two draws of the progress."""
 TIMES_DRAWING = 5
 """Time between two draws of the progress, in times that drawing the page takes."""
-WAITING = {"networks": "The labels are being scored"}
+WAITING = {"networks": "Scoring the labels …"}
 """What is said by unit while there is nothing to draw."""
 
 Requests = Sequence[Any]
@@ -89,20 +90,17 @@ def get_results(choice: Choice, requests: Requests, results: Results | None = No
         _request(queue, requests, place)
     if not results:
         requested, status = st.session_state.get(f"_{place}asked") == batch, queue.status(requests)
-        container = st.container()
-        if not (status.finished and status.failed):
-            waiting = WAITING.get(requests[0].unit, f"The first of the {requests[0].unit} is being computed")
-            text = waiting if requested else "Not measured here yet"
-            draw_placeholder(choice, text)
-        with st.container() if requested else container:  # the button that starts the work is above an empty plot
-            progress(choice, requests, results)
+        if requested and not (status.finished and status.failed):
+            waiting = WAITING.get(requests[0].unit, f"Computing the first {requests[0].unit.removesuffix('s')} …")
+            draw_placeholder(choice, waiting)
+        progress(choice, requests, results)
         if not status.finished and queue.status(requests).finished:  # it ended while this was drawn
             rerun_page()
         raise NothingYet
     return results
 
 
-def draw_placeholder(choice: Choice, text: str = "The first of the curves is being computed") -> None:
+def draw_placeholder(choice: Choice, text: str = "Computing the first curve …") -> None:
     """Draw what stands in the place of a plot while there is nothing to draw."""
     alt, key = "The plot, as soon as there is something to draw", f"_{choice.place}waiting"
     figure = look(placeholder_figure(text), page_mode())
@@ -157,7 +155,10 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
         draw = partial(_draw_progress, queue, requests, n_drawn, len(status.failed), place)
         draw_repeatedly(draw, poll_seconds(run_seconds()) if results else POLL_SECONDS)
     else:
-        button("Measure", _request, type="primary", icon=":material/timer:")
+        with st.container(horizontal=True, vertical_alignment="center"):
+            button("Measure", _request, type="primary", icon=":material/timer:")
+            state = "" if results else "Not measured here yet: "
+            st.caption(state + cost_text([r for r in requests if r not in results]), width="stretch")
 
 
 def poll_seconds(drawing_seconds: float) -> float:

@@ -26,6 +26,12 @@ def column_formats(table: pd.DataFrame) -> dict[str, Any]:
     }
 
 
+def with_ticks(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table with a tick or a dash for yes or no, where Streamlit draws boxes that look as if they could be clicked."""
+    answers = table.select_dtypes(bool).columns
+    return table.assign(**{name: table[name].map({True: "✓", False: "–"}) for name in answers})
+
+
 def select_one(
     label: str,
     options: Sequence[Any],

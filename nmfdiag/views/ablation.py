@@ -20,12 +20,14 @@ from nmfdiag.plots.theme import (
     set_layout,
     set_rank_axis,
 )
+from nmfdiag.text import label_text
 from nmfdiag.views.curve_groups import Curves, curves_by_class
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known_noise
 
 COMPACT = 340
 REMOVED_TITLES = {name: method.removed for name, method in METHODS.items()}
+BEYOND = " beyond what random channels do"
 
 LayerCurves = Mapping[tuple[float, str], ByClass]
 """A layer's curves by class, for each (p, method)."""
@@ -127,20 +129,31 @@ def without_table(curves: LayerCurves) -> pd.DataFrame:
 
 
 def ablation_answer(layer: str, curves: LayerCurves, axis: str = "linear") -> str:
-    """Return the p that suffers most without random channels, and the p that leading directions hurt more than that.
+    """Return which of the least and the most noisy network removing directions hurts more, or that there is no difference.
+
+    Of several methods it is the leading directions that count, beyond what random channels do.
 
     Args:
         layer: The layer's name.
         curves: Its curves.
         axis: The axis of the areas.
     """
-    sentences = []
-    if by_noise := _curves_of_method("random", curves):
-        sentences.append(_random_sentence(layer, by_noise, axis))
-    leading = next((m for m in ("nmf", "signed", "pca") if _curves_of_method(m, curves)), None)
-    if leading is not None:
-        sentences.append(_leading_sentence(layer, leading, curves, axis))
-    return " ".join(sentences) or f"No curve of {layer} is there to answer with."
+    method = next((m for m in ("nmf", "signed", "pca", "random") if _curves_of_method(m, curves)), None)
+    if method is None:
+        return f"No curve of {layer} to answer with."
+    by_noise, verdict = _curves_of_method(method, curves), _verdict(method, curves, axis)
+    low, high = _extreme_levels(curves, method)
+    removed = METHODS[method].removed
+    if not verdict:
+        return f"Without {removed} of {layer}, AuC is {ablation_spread(by_noise[low], axis).mean:.2f} with {label_text(low)}."
+    beyond = BEYOND if _costs(method, curves, axis) else ""
+    if _is_borrowed(method, curves, verdict, axis):
+        return f"No difference: without {removed} of {layer} both networks do alike; only removing random channels tells them apart."
+    if verdict == "alike":
+        networks = f"the networks with {label_text(low)} and {label_text(high)}"
+        return f"No difference: removing {removed} of {layer} hurts {networks} about equally{beyond}."
+    hurt = low if verdict == "low" else high
+    return f"Removing {removed} of {layer} hurts the network with {label_text(hurt)} more{beyond}."
 
 
 def ablation_by_layer(by_layer: Mapping[str, LayerCurves], axis: str = "linear") -> str:
@@ -151,52 +164,27 @@ def ablation_by_layer(by_layer: Mapping[str, LayerCurves], axis: str = "linear")
         if not verdicts:
             continue
         low, high = _extreme_levels({key for curves in by_layer.values() for key in curves}, method)
-        borrowed = sum(_is_borrowed(method, by_layer[layer], verdict, axis) for layer, verdict in verdicts.items())
-        has_random = _curves_of_method("random", next(iter(by_layer.values())))
-        beyond = ", beyond random ablation" if method != "random" and has_random else ""
-        counts = {verdict: list(verdicts.values()).count(verdict) for verdict in ("low", "high")}
-        only = f" ({borrowed} only because random ablation differs)" if borrowed else ""
+        real = {
+            layer: "alike" if _is_borrowed(method, by_layer[layer], verdict, axis) else verdict
+            for layer, verdict in verdicts.items()
+        }
+        counts = {verdict: list(real.values()).count(verdict) for verdict in ("low", "high")}
+        beyond = BEYOND if any(_costs(method, by_layer[layer], axis) for layer in verdicts) else ""
         parts.append(
-            f"- removing **{record.removed}**{beyond}: p = {low:g} at {counts['low']} and p = {high:g} at {counts['high']} of {len(verdicts)} layers{only}"
+            f"- Removing **{record.removed}** hurts p = {low:g} more at {counts['low']} and p = {high:g} more at {counts['high']} of "
+            f"{len(verdicts)} layers{beyond}."
         )
-    if not parts:
-        return ""
-    return "\n".join([f"Layers at which p = {low:g} or p = {high:g} is clearly hurt more than the other:", "", *parts])
+    return "\n".join(parts)
 
 
-def _random_sentence(layer: str, by_noise: Mapping[float, ByClass], axis: str) -> str:
-    auc = {p: ablation_spread(by_class, axis) for p, by_class in by_noise.items()}
-    worst, best = min(auc, key=lambda p: auc[p].mean), max(auc, key=lambda p: auc[p].mean)
-    if len(auc) == 1:
-        return f"Without random channels of {layer}, AuC is {auc[worst]}."
-    if clearly_above(auc[best], auc[worst]):
-        return f"Removing random channels of {layer} hurts p = {worst:g} most: AuC {auc[worst]} against {auc[best]} at p = {best:g}."
-    return (
-        f"Removing random channels of {layer} hurts no p clearly most: AuC lies between {auc[worst]} (p = {worst:g}) and "
-        f"{auc[best]} (p = {best:g})."
-    )
-
-
-def _leading_sentence(layer: str, method: str, curves: LayerCurves, axis: str) -> str:
+def _costs(method: str, curves: LayerCurves, axis: str) -> tuple[Spread, Spread] | None:
+    """Return what a method costs the least and the most noisy network beyond random ablation; None where that is not measured."""
     by_noise, random = _curves_of_method(method, curves), _curves_of_method("random", curves)
     low, high = _extreme_levels(curves, method)
-    levels = [low] if low == high else [low, high]
-    auc = " and ".join(f"{ablation_spread(by_noise[p], axis)} at p = {p:g}" for p in levels)
-    sentence = f"Without {METHODS[method].removed} " + (f"it is {auc}" if random else f"of {layer} AuC is {auc}")
-    costs = [c for p in levels if p in random and (c := cost(random[p], by_noise[p], axis)) is not None]
-    if costs and len(costs) == len(levels):
-        sentence += f", {' and '.join(map(_difference_text, costs))} than without random channels"
-    verdict = _verdict(method, curves, axis)
-    if verdict:
-        beyond = " beyond random ablation" if costs else ""
-        sentence += {
-            "low": f": p = {low:g} is hurt more{beyond}",
-            "high": f": p = {high:g} is hurt more{beyond}",
-            "alike": f": neither is clearly hurt more{beyond}",
-        }[verdict]
-        if _is_borrowed(method, curves, verdict, axis):
-            sentence += f", but only because random ablation differs: without {METHODS[method].removed} both do alike"
-    return f"{sentence}."
+    if method == "random" or not {low, high} <= set(random):
+        return None
+    costs = cost(random[low], by_noise[low], axis), cost(random[high], by_noise[high], axis)
+    return None if costs[0] is None or costs[1] is None else (costs[0], costs[1])
 
 
 def _verdict(method: str, curves: LayerCurves, axis: str) -> str:
@@ -204,14 +192,12 @@ def _verdict(method: str, curves: LayerCurves, axis: str) -> str:
 
     ``"low"``, ``"high"``, ``"alike"``, or an empty string for fewer than two networks.
     """
-    by_noise, random = _curves_of_method(method, curves), _curves_of_method("random", curves)
+    by_noise = _curves_of_method(method, curves)
     if len(by_noise) < 2:
         return ""
+    if costs := _costs(method, curves, axis):
+        return _larger(*costs)
     low, high = _extreme_levels(curves, method)
-    if method != "random" and low in random and high in random:
-        costs = cost(random[low], by_noise[low], axis), cost(random[high], by_noise[high], axis)
-        if costs[0] is not None and costs[1] is not None:
-            return _larger(costs[0], costs[1])
     # A higher area is a smaller loss.
     return _larger(ablation_spread(by_noise[high], axis), ablation_spread(by_noise[low], axis))
 
@@ -235,8 +221,3 @@ def _is_borrowed(method: str, curves: LayerCurves, verdict: str, axis: str) -> b
         return False
     low, high = (ablation_spread(curves[p, method], axis) for p in _extreme_levels(curves, method))
     return _larger(low, high) == "alike"
-
-
-def _difference_text(difference: Spread) -> str:
-    size = Spread(abs(difference.mean), difference.sd, difference.sem, difference.n)
-    return f"{size} {'lower' if difference.mean >= 0 else 'higher'}"

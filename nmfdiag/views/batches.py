@@ -10,6 +10,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, clearly_above, spread
 from nmfdiag.plots.theme import GREY, add_band, colour_of, marker_of, set_layout
+from nmfdiag.text import join
 from nmfdiag.views.curve_groups import Curves, curves_of_family, spreads_by_layer
 from nmfdiag.views.selection import Choice
 
@@ -75,10 +76,14 @@ def _panel(choice: Choice, curves: Curves, *, clickable: bool) -> go.Figure:
             "(%{customdata[2]} batches)<br>k = 0, zeros: %{customdata[3]:.2f}; every row the mean row: "
             "%{customdata[4]:.2f}<extra></extra>",
         )  # fmt: skip
-    for p, levels in mean.items():
+    levels = {
+        layer: [by_layer[layer].mean for by_layer in mean.values() if layer in by_layer] for layer in choice.layers
+    }
+    strokes = {layer: spread(values).mean for layer, values in levels.items() if values}
+    if strokes:  # one for all p, which hardly differ
         figure.add_scatter(
-            x=list(levels), y=[s.mean for s in levels.values()], name="k = 0: mean row", mode="markers",
-            marker={"symbol": "line-ew-open", "size": 9, "color": colour_of(p), "line": {"width": 2}}, hoverinfo="skip",
+            x=list(strokes), y=list(strokes.values()), name="k = 0: mean row", mode="markers",
+            marker={"symbol": "line-ew-open", "size": 9, "color": GREY, "line": {"width": 2}}, hoverinfo="skip",
         )  # fmt: skip
     if zero:
         level = spread([s.mean for by_layer in zero.values() for s in by_layer.values()]).mean
@@ -116,7 +121,7 @@ def batches_table(choices: Sequence[Choice], results: Curves) -> pd.DataFrame:
 
 
 def batches_answer(choices: Sequence[Choice], results: Curves) -> str:
-    """Return for how many networks AuC, averaged over layers, is higher on single-class batches, and the extreme gaps."""
+    """Return for how many networks AuC, averaged over layers, is clearly higher on single-class batches."""
     pairs = {
         (choice.family, p): (single, multi)
         for choice in choices
@@ -127,16 +132,9 @@ def batches_answer(choices: Sequence[Choice], results: Curves) -> str:
         return "To compare, both kinds of batches are needed: one is still missing."
     higher = [key for key, (single, multi) in pairs.items() if clearly_above(single, multi)]
     lower = [key for key, (single, multi) in pairs.items() if clearly_above(multi, single)]
-    by_gap = sorted(pairs, key=lambda key: pairs[key][0].mean - pairs[key][1].mean)
-    examples = [
-        f"{pairs[key][0]} against {pairs[key][1]} in {_network(key)}" for key in dict.fromkeys((by_gap[-1], by_gap[0]))
-    ]
     count = f"{len(higher)} of {len(pairs)} networks" if higher else f"none of {len(pairs)} networks"
-    sentence = f"Layers are more linear on one class than on a mixture in {count}: AuC averaged over layers "
-    sentence += examples[0] if len(examples) == 1 else f"{examples[0]} (widest gap), {examples[1]} (narrowest)"
-    if lower:
-        sentence += f"; the other way round in {', '.join(map(_network, lower))}"
-    return f"{sentence}."
+    suffix = f", and less linear in {join(map(_network, lower))}" if lower else ""
+    return f"Layers are more linear on one class than on a mixture in {count}{suffix}."
 
 
 def chance_text(choices: Sequence[Choice], results: Curves) -> str:
@@ -152,7 +150,7 @@ def chance_text(choices: Sequence[Choice], results: Curves) -> str:
         for accuracy in (zero_accuracy, mean_accuracy)
     )
     text = (
-        f"Part of the difference is there by construction. At k = 0, with all channels zero, the constant answer scores {zero[0]} "
+        f"Part of the difference comes from the batches themselves. At k = 0, with all channels zero, the constant answer scores {zero[0]} "
         f"on single-class batches (1 on one class, 0 on the others) and {zero[1]} on mixtures; with every row the batch's mean "
         f"row, {mean[0]} and {mean[1]}."
     )

@@ -173,7 +173,7 @@ def network_table(networks: Sequence[ZooEntry]) -> pd.DataFrame:
                 "p": known_noise(n.label_noise),
                 "train accuracy (given labels)": n.train_accuracy,
                 "test accuracy": n.test_accuracy,
-                "generalisation error": n.generalization_error,
+                "generalisation gap": n.generalization_error,
                 "parameters": n.n_parameters,
                 "training samples": n.recipe.n_train or None,
                 "epochs": len(n.log),

@@ -4,10 +4,12 @@ from collections import Counter
 from collections.abc import Mapping
 
 import pandas as pd
+import plotly.graph_objects as go
 
 from nmfdiag.evidence.all_records import Records
 from nmfdiag.evidence.claim import Claim
 from nmfdiag.evidence.findings import HOLDS, IN_PART, NOT, RULE, UNMEASURED, Finding
+from nmfdiag.plots.theme import set_layout
 from nmfdiag.text import join
 from nmfdiag.views.help_text import help_text
 
@@ -15,6 +17,14 @@ Findings = Mapping[Claim, Finding]
 
 VERDICTS = {HOLDS: "green", IN_PART: "orange", NOT: "red", UNMEASURED: "gray"}
 """Verdict -> colour of its badge."""
+COLOURS = {HOLDS: "#2e7d4f", IN_PART: "#a85f0c", NOT: "#b8323a", UNMEASURED: "#68737d"}
+"""Verdict -> colour of its bar: white is read on it, and it is seen on white and on black."""
+TITLES = {"For your own networks": True, "About the paper's figures": False}
+"""Title of a group of claims -> whether they matter for a user's own network."""
+PHRASES = ("that matter for your own network", "about the paper's figures alone")
+"""What the claims of each group are, in a sentence."""
+NOT_ASKED = "Not asked"
+"""What the paper says of a question that it does not ask."""
 
 
 def how_to_read() -> str:
@@ -22,29 +32,73 @@ def how_to_read() -> str:
     return help_text("evidence", rule=RULE)
 
 
-def heading_of(claim: Claim, finding: Finding) -> str:
-    """Return a claim's line: figure, claim, verdict, and how many units show it."""
-    count = f" · {finding.counted}" if finding.units else ""
-    return f"**{claim.figure}** {claim.claim} :{VERDICTS[finding.verdict]}-badge[{finding.verdict}{count}]"
+def groups(results: Findings) -> dict[str, Findings]:
+    """Return the claims that matter for a user's own network, and those about the paper alone."""
+    return {
+        title: {c: f for c, f in results.items() if c.useful is useful} for title, useful in TITLES.items()
+    }  # fmt: skip
+
+
+def badge(finding: Finding) -> str:
+    """Return a claim's verdict as a badge."""
+    return f":{VERDICTS[finding.verdict]}-badge[{finding.verdict}]"
+
+
+def claim_line(claim: Claim, finding: Finding) -> str:
+    """Return a claim, and how many units show it."""
+    return f"{claim.claim} :gray[{finding.counted}]" if finding.units else claim.claim
+
+
+def source(claim: Claim) -> str:
+    """Return where a claim is from: a figure of the paper, a question beyond one, or ours."""
+    if not claim.is_of_a_figure:
+        return f"ours, {claim.figure}"
+    return f"{'beyond ' if claim.paper == NOT_ASKED else ''}figure {claim.figure[1:]}"
+
+
+def count_sentences(results: Findings) -> list[str]:
+    """Return how many claims of each group hold, a sentence each."""
+    return [
+        f"{_count(part, HOLDS)} of {len(part)} claims {phrase} hold here."
+        for part, phrase in zip(groups(results).values(), PHRASES, strict=True)
+        if part
+    ]
 
 
 def evidence_answer(results: Findings) -> str:
-    """Return how many claims hold, hold in part and don't hold, and which don't: the paper's, then ours about suspects."""
-    parts = [{c: f for c, f in results.items() if c.is_of_a_figure is is_paper} for is_paper in (True, False)]
-    nouns = ("Of {} claims about the paper's figures", "Of {} claims of our own about wrong labels")
-    return " ".join(_counted(noun.format(len(part)), part) for noun, part in zip(nouns, parts, strict=True) if part)
+    """Return how many claims hold, and which figures' claims fail."""
+    return " ".join(filter(None, [*count_sentences(results), failing_text(results)]))
 
 
-def _counted(intro: str, results: Findings) -> str:
-    """Return how many claims have each verdict, and the figures of those that don't hold."""
-    counts = Counter(finding.verdict for finding in results.values())
-    parts = [f"{counts[verdict]} {phrase}" for verdict, phrase in _PLURALS.items() if counts[verdict]]
-    failed = dict.fromkeys(claim.figure for claim, finding in results.items() if finding.verdict == NOT)
-    suffix = f" What does not hold belongs to {join(list(failed))}." if failed else ""
-    return f"{intro}, {join(parts)}.{suffix}"
+def failing_text(results: Findings) -> str:
+    """Return the figures of the paper whose claims fail; empty if none does."""
+    figures = [c.figure[1:] for c, f in results.items() if c.is_of_a_figure and f.verdict == NOT]
+    noun = "figure" if len(set(figures)) == 1 else "figures"
+    return f"Failing: {noun} {join(dict.fromkeys(figures))}." if figures else ""
 
 
-_PLURALS = {HOLDS: "hold", IN_PART: "hold in part", NOT: "do not hold", UNMEASURED: "are not measured"}
+def count_figure(results: Findings) -> go.Figure:
+    """Draw how many claims of each group have each verdict, as a stacked bar."""
+    parts, figure = groups(results), go.Figure()
+    for verdict, colour in COLOURS.items():
+        counts = [_count(part, verdict) for part in parts.values()]
+        if any(counts):
+            figure.add_bar(
+                x=counts, y=list(parts), orientation="h", name=verdict, marker_color=colour,
+                text=[str(n) if n else "" for n in counts], textposition="inside", insidetextanchor="middle", textangle=0,
+                textfont={"color": "#ffffff", "size": 14}, hovertemplate=f"%{{x}} claims: {verdict}<extra></extra>",
+            )  # fmt: skip
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(autorange="reversed", showgrid=False, automargin=True)
+    set_layout(figure, "")
+    return figure.update_layout(
+        barmode="stack", bargap=0.35, height=170, margin={"l": 10, "r": 10, "t": 10, "b": 10}, title=None,
+        legend={"traceorder": "normal", "y": -0.1},
+    )  # fmt: skip
+
+
+def _count(results: Findings, verdict: str) -> int:
+    return Counter(finding.verdict for finding in results.values())[verdict]
 
 
 def paper_text(claim: Claim) -> str:
@@ -68,15 +122,16 @@ def claims_table(results: Findings) -> pd.DataFrame:
     return pd.DataFrame(
         [
             {
-                "figure": claim.figure,
+                "verdict": finding.verdict,
+                "units": finding.counted if finding.units else "",
                 "claim": claim.claim,
                 "paper": claim.paper,
                 "measured here": finding.measured,
-                "verdict": finding.verdict,
-                "units": finding.counted if finding.units else "",
                 "a unit is": claim.unit,
                 "why it differs": claim.why,
                 "recorded by": claim.command,
+                "source": source(claim),
+                "code": claim.figure,
             }
             for claim, finding in results.items()
         ]

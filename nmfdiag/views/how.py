@@ -1,76 +1,119 @@
-"""The page *How it works*: the method in a few words, a figure, and the result on the chosen layer."""
+"""The page *How it works*: one term at a time, each on the samples, curves and supports of the chosen layer."""
 
-from collections.abc import Mapping
+import html
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 import plotly.graph_objects as go
 
+from nmfdiag.data.batch_rows import rows_of_class
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layout, set_rank_axis
+from nmfdiag.text import for_markdown, join, label_kind, percent
 from nmfdiag.views.support.sentences import bounds_text
-from nmfdiag.zoo.registry import known_noise
+from nmfdiag.views.suspects.thumbnails import thumbnails
+from nmfdiag.zoo.pool_rows import given_labels
+from nmfdiag.zoo.registry import ZooEntry, known_noise
 
-MATRIX = """
-#### 1. A layer is a matrix
+LAYER = """
+A **layer** turns each sample into numbers, one for each of its channels. Below, {layer} may pass on only **k** *directions*: patterns of
+channels, mixed to come as near to those numbers as they can. The layers after it work on what is left."""
 
-After a ReLU, a batch of samples is a matrix **A**: a row for each sample (or each place of its map), a column for each channel, no entry
-negative. Below, an entry is drawn where the channel is on. All samples share one *given label*, the one that the network was trained on.
-**p** is the share of training labels that were drawn at random: at p = 0 samples of a label look alike, at p = 1 they have nothing in
-common, and the only way to get them right is to learn them by heart.
+AUC_HEADING, P_HEADING = "2. AuC: all k at once", "3. p: how many labels are random"
+RECTANGLES_HEADING = "4. Why: what samples have in common"
 
-A **rectangle** is a set of samples times a set of channels that are all on: one thing that those samples share. A network that has found
-what a class has in common needs few of them; one that holds samples one by one needs many."""
+AUC = """
+Do the same for every k and draw how many samples are still right. **AuC** is the area under that curve, its mean height from 0 to 1:
+near 1, few directions carry the class; low, the layer needs nearly all it has. No validation set is used, only samples that the network
+was trained on. Do it for each class and each layer: where AuC dips, a network holds samples one by one."""
 
-COMPRESSION = """
-#### 2. Keep k directions, and ask again
+P = """
+**p** is the share of training labels that were replaced by random ones. The networks that come with nmfdiag were trained with p from 0
+to 1, so that you can see what the method says where the truth is known. Samples with random labels have nothing in common: the only way
+to get them right is to memorise them. For your own network nobody knows p; how many of its labels look wrong is one of the three answers."""
 
-Non-negative matrix factorisation (NMF) writes A as **W H** with k rows in H: k patterns of channels, of which every sample is a mixture. We put
-that in the place of A, run the rest of the network, and count how many samples still get their given label. **k** is the *rank*: small k
-keeps only what many samples share."""
+RECTANGLES = """
+After a ReLU many numbers are zero: a channel is on for a sample, or off. Below is a row for each sample (or each place of its map) and a
+column for each channel; an entry is drawn where the channel is on. A **rectangle** is a set of samples times a set of channels that are all
+on: one thing that those samples share. Where a class has much in common, few rectangles cover what is on."""
 
-AREA = """
-#### 3. The area under the curve is AuC
-
-**AuC** is the mean height of the curve, from 0 to 1: near 1 the class survives on few directions, low AuC means that the layer needs
-nearly all it has. No validation set is used, only samples that the network was trained on. Do this for each class and each layer: where
-the line of a network dips, it memorises."""
-
-
-def supports_text(covers: Mapping[float, SupportCover], layer: str, subject: str) -> str:
-    """Return how many rectangles cover the support of the least and the most noisy network."""
-    parts = [f"{bounds_text(cover)} at p = {p:g}" for p, cover in covers.items()]
-    halves = [str(cover.rectangles_for(0.5)) for cover in covers.values() if not cover.dead]
-    sentence = f"At {layer}, {subject} takes {' and '.join(parts)}"
-    return f"{sentence}; half of it {' and '.join(halves)}." if len(halves) == len(covers) else f"{sentence}."
+STRIP = (
+    '<div role="img" aria-label="{alt}" style="display:flex;flex-wrap:wrap;gap:4px;min-height:44px">{images}</div>'
+    '<div aria-hidden="true" style="margin-top:8px;height:14px;border-radius:4px;background:rgba(128,128,128,.2)">'
+    '<div style="width:{share:.1%};height:100%;border-radius:4px;background:{colour}"></div></div>'
+)
+"""Samples in rows, and below them a bar: how many of them are right."""
 
 
-def rank_text(curves: Mapping[float, CompressionCurve], k: int) -> str:
-    """Return the accuracy that is left with k directions."""
-    parts = []
-    for p, curve in curves.items():
-        index = [i for i, rank in enumerate(curve.ranks) if rank <= k][-1]
-        parts.append(
-            f"the p = {p:g} network gets {curve.accuracy[index]:.0%} of the samples right (error of A {curve.relative_error[index]:.0%})"
-        )
-    return f"With k = {k} of {max(c.full_rank for c in curves.values())} directions {', '.join(parts)}."
-
-
-def answer(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> str:
-    """Return the AuC of both networks, and in which of them the layer memorises, if in one."""
-    low, high = min(curves), max(curves)
-    parts = [f"{curves[p].auc_over(axis):.2f} at p = {p:g}" for p in (low, high)]
-    if low == high:
-        return f"{layer} has AuC {parts[0]} on this class."
-    gap = curves[low].auc_over(axis) - curves[high].auc_over(axis)
-    sample = 1 / min(curve.n_samples for curve in curves.values())
-    if abs(gap) <= sample:
-        verdict = "they differ by no more than one sample: this layer does not tell them apart"
+def introduction(levels: Sequence[float], layer: str) -> str:
+    """Return what the page is about: the networks by their p, from clean to noisy, and what a layer and k are."""
+    if len(levels) < 2:
+        first = f"The network below was trained on {label_kind(levels[0])}."
     else:
-        verdict = (
-            f"the layer needs more directions at p = {high if gap > 0 else low:g}, where it holds samples one by one"
+        first = (
+            f"Two networks of one shape, trained on the same samples: one with {label_kind(levels[0])}, one with "
+            f"{label_kind(levels[1])}. What the samples of a label have in common can be learned; a random label can only be memorised."
         )
-    return f"{layer} has AuC {' and '.join(parts)}: {verdict}."
+    return f"{first}\n{LAYER.format(layer=for_markdown(layer))}"
+
+
+def sample_strip(entry: ZooEntry, class_idx: int, per_class: int, share: float) -> str:
+    """Return the samples of a class's probe batch as HTML, with a bar as long as the share of them that is right.
+
+    Raises:
+        NmfdiagError: If the samples can't be read.
+    """
+    rows = rows_of_class(given_labels(entry), class_idx, per_class)
+    images = "".join(
+        f'<img src="{uri}" alt="" style="height:44px;border-radius:3px;image-rendering:pixelated">'
+        for uri in thumbnails(entry, rows.tolist())
+    )
+    alt = html.escape(f"{len(rows)} training samples labelled {entry.class_names[class_idx]}", quote=True)
+    return STRIP.format(alt=alt, images=images, share=share, colour=colour_of(entry.label_noise))
+
+
+def accuracy_at(curve: CompressionCurve, k: int) -> float:
+    """Return the accuracy at the largest computed rank that does not exceed k."""
+    return curve.accuracy[[i for i, rank in enumerate(curve.ranks) if rank <= k][-1]]
+
+
+def answer(curves: Mapping[float, CompressionCurve], layer: str, k: int) -> str:
+    """Return how many samples are right with k directions."""
+    full = max(curve.full_rank for curve in curves.values())
+    parts = [
+        f"{percent(accuracy_at(curve, k))} {'of these samples stay right ' if not i else ''}with {label_kind(p)}"
+        for i, (p, curve) in enumerate(curves.items())
+    ]
+    return f"With {k} of {full} directions at {layer}, {join(parts)}."
+
+
+def supports_text(covers: Mapping[float, SupportCover], layer: str) -> str:
+    """Return how many rectangles cover the support of each network, and whether that tells them apart."""
+    parts = [f"{bounds_text(cover)} with {label_kind(p)}" for p, cover in covers.items()]
+    text = f"At {layer}: {join(parts)}."
+    spans = [(cover.lower_bound, cover.upper_bound) for cover in covers.values() if not (cover.dead or cover.linear)]
+    if len(spans) == len(covers) == 2 and max(low for low, _ in spans) <= min(high for _, high in spans):
+        halves = [str(cover.rectangles_for(0.5)) for cover in covers.values()]
+        text += (
+            f" The bounds overlap, so this count shows no difference; half of what is on takes {' and '.join(halves)}."
+        )
+    return text
+
+
+def auc_text(curves: Mapping[float, CompressionCurve], layer: str, axis: str) -> str:
+    """Return the AuC of each network, and which of them needs more directions."""
+    low, high = min(curves), max(curves)
+    if low == high:
+        return f"{layer} has AuC {curves[low].auc_over(axis):.2f} on this class."
+    gap = curves[low].auc_over(axis) - curves[high].auc_over(axis)
+    if abs(gap) <= 1 / min(curve.n_samples for curve in curves.values()):
+        return f"No difference at {layer}: the two AuCs are less than one sample apart."
+    needy, frugal = (high, low) if gap > 0 else (low, high)
+    return (
+        f"{layer} has AuC {curves[needy].auc_over(axis):.2f} with {label_kind(needy)}, against {curves[frugal].auc_over(axis):.2f} with "
+        f"{label_kind(frugal)}: it needs more directions for the same class."
+    )
 
 
 def curve_table(curves: Mapping[float, CompressionCurve]) -> pd.DataFrame:
@@ -96,10 +139,10 @@ def area_figure(curves: Mapping[float, CompressionCurve], *, layer: str, batch: 
     figure = go.Figure()
     for p, curve in curves.items():
         figure.add_scatter(
-            x=curve.ranks, y=curve.accuracy, name=f"p = {p:g}: AuC {curve.auc_over(axis):.2f}", mode="lines+markers",
+            x=curve.ranks, y=curve.accuracy, name=f"{label_kind(p)}: AuC {curve.auc_over(axis):.2f}", mode="lines+markers",
             fill="tozeroy", fillcolor=colour_of(p, 0.12), line={"color": colour_of(p), "width": 2},
             marker={"symbol": marker_of(p), "size": 8},
-            hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>accuracy %{{y:.2f}}<extra></extra>",
+            hovertemplate=f"{label_kind(p)}<br>k = %{{x}}<br>accuracy %{{y:.2f}}<extra></extra>",
         )  # fmt: skip
     figure.add_vline(k, line={"color": GREY, "dash": "dash", "width": 1})
     set_rank_axis(figure, max(curve.ranks[-1] for curve in curves.values()), axis)

@@ -1,4 +1,4 @@
-"""A few samples of a network's probe pool as they are stored, and its true labels: read from the file, without torch."""
+"""A few samples of a network's probe pool as they are stored, and its labels: read from the file, without torch."""
 
 from collections.abc import Sequence
 from functools import lru_cache
@@ -36,13 +36,16 @@ def true_labels(entry: ZooEntry) -> np.ndarray | None:
     Raises:
         NmfdiagError: As :func:`pool_rows`.
     """
-    if entry.called:
-        return None
-    try:
-        with safe_open(_checked(entry, "labels"), "numpy") as file:
-            return np.asarray(file.get_tensor("true"), int)
-    except (OSError, SafetensorError, TypeError, ValueError) as error:
-        raise NmfdiagError(f"The true labels of {entry.name} can't be read: {error}") from None
+    return None if entry.called else _labels(entry, "true")
+
+
+def given_labels(entry: ZooEntry) -> np.ndarray:
+    """Return the labels (n,) of the pool that the network was trained on.
+
+    Raises:
+        NmfdiagError: As :func:`pool_rows`.
+    """
+    return _labels(entry, "given")
 
 
 def wrong_share(entry: ZooEntry) -> float | None:
@@ -69,6 +72,14 @@ def has_numbers(entry: ZooEntry) -> bool:
             return ROWS in file.keys()  # noqa: SIM118 - it is no dictionary
     except (OSError, SafetensorError) as error:
         raise NmfdiagError(f"The labels of {entry.name} can't be read: {error}") from None
+
+
+def _labels(entry: ZooEntry, kind: str) -> np.ndarray:
+    try:
+        with safe_open(_checked(entry, "labels"), "numpy") as file:
+            return np.asarray(file.get_tensor(kind), int)
+    except (OSError, SafetensorError, TypeError, ValueError) as error:
+        raise NmfdiagError(f"The {kind} labels of {entry.name} can't be read: {error}") from None
 
 
 def _checked(entry: ZooEntry, part: str) -> Path:

@@ -195,11 +195,22 @@ def test_the_answer_counts_verdicts() -> None:
         claims[2]: Finding(""),
     }
     text = evidence_answer(results)
-    assert text.startswith("Of 3 claims about the paper's figures, 1 hold")
-    assert "1 do not hold and 1 are not measured" in text
-    assert text.endswith(f"What does not hold belongs to {claims[1].figure}.")
-    text = evidence_answer(results | {CLAIMS[-1]: Finding("", (Unit("a", False),))})
-    assert text.endswith("Of 1 claims of our own about wrong labels, 1 do not hold. What does not hold belongs to S8.")
+    assert text == (
+        "0 of 1 claims that matter for your own network hold here. 1 of 2 claims about the paper's figures alone hold here. "
+        f"Failing: figure {claims[1].figure[1:]}."
+    )
+    assert [c.useful for c in claims] == [False, False, True]
+    text = evidence_answer(results | {CLAIMS[-1]: Finding("", (Unit("a", True),))})
+    assert text.startswith("1 of 2 claims that matter for your own network hold here.")
+
+
+def test_claims_keep_their_sense_when_they_are_filtered() -> None:
+    """Each is a sentence of its own."""
+    for claim in CLAIMS:
+        assert claim.claim[0].isupper() or claim.claim.startswith("p = "), claim.claim
+        assert (
+            claim.claim.endswith(".") and not claim.claim.startswith(("The same", "It ")) and ", too" not in claim.claim
+        )
 
 
 def test_recording_curves_writes_every_curve_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

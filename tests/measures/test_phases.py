@@ -30,7 +30,7 @@ def test_no_clear_phases(auc: list[float], error: float, reason: str) -> None:
 def test_comparison_names_the_layers_that_differ() -> None:
     clean = {"a": spread([0.9, 0.91]), "b": spread([0.9, 0.92]), "c": spread([1.0, 1.0])}
     noisy = {"a": spread([0.9, 0.92]), "b": spread([0.4, 0.42]), "c": spread([1.0, 1.0])}
-    assert comparison({0.0: clean, 1.0: noisy}).startswith("b separates p = 0 from p = 1")
+    assert comparison({0.0: clean, 1.0: noisy}).startswith("b tells clean labels (p = 0) from random labels (p = 1)")
     assert "No layer" in comparison({0.0: clean, 1.0: clean})
 
 

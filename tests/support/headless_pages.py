@@ -45,6 +45,12 @@ def settled(app: AppTest) -> AppTest:
     return run_until(app, complete)
 
 
+def press_measure(app: AppTest) -> AppTest:
+    """Press *Measure* where there is that button, and wait for the results."""
+    measure = [button for button in app.button if button.label == "Measure"]
+    return settled(measure[0].click().run() if measure else app)
+
+
 def visit(page: str = "network", **link: str | list[str]) -> AppTest:
     """Open a page by a link and wait for its curves."""
     return settled(open_page(page, **{**SMALL, **link}))

@@ -1,7 +1,7 @@
 """The pages *Ablation* and *Single vs multi-class* without a browser."""
 
 import pytest
-from headless_pages import ROOT, open_page, plots, settled
+from headless_pages import ROOT, open_page, plots, press_measure, settled
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.errors import NmfdiagError
@@ -19,25 +19,28 @@ def lines(plot: dict) -> list[dict]:
     return [t for t in plot["data"] if t.get("mode") == "lines+markers" and t["x"] != [None]]
 
 
-def test_ablation_answers_with_all_three_and_keeps_the_sidebars_methods() -> None:
-    app = settled(visit("ablation", grid="coarse", batch="3"))
-    assert not app.exception and not app.error and app.title[0].value == "Which directions does the network need?"
-    assert app.markdown[0].value.startswith("**Removing random channels of fc4 hurts ")
+def test_ablation_draws_two_lines_at_first_and_all_as_in_the_paper() -> None:
+    app = visit("ablation", grid="coarse", batch="3", p=["0", "0.4", "1"])
+    assert not app.exception and app.title[0].value == "Does losing directions hurt a memorising network more?"
+    assert not plots(app) and any("Not measured here yet: 10 curves, about" in c.value for c in app.caption)
+    app = press_measure(app)
+    assert not app.exception and not app.error
+    assert app.markdown[0].value.startswith(("**No difference: removing random", "**Removing random channels of fc4"))
     curves, areas = plots(app)
-    assert len(lines(curves)) == len(lines(areas)) == 6
+    assert len(lines(curves)) == len(lines(areas)) == 2
     assert all(t["x"][0] == 0 and t["y"][0] == 1.0 and t["x"][-1] == 128 for t in lines(curves))
     assert "methods" not in [pills.key for pills in app.pills]
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
-    app.pills(key="removed").set_value(["pca"]).run()
-    assert not app.exception and len(lines(plots(app)[0])) == 2
-    next(button for button in app.button if button.label == "As in the paper").click().run()
-    assert not app.exception and len(lines(plots(app)[0])) == 6
+    app = press_measure(next(button for button in app.button if button.label == "As in the paper").click().run())
+    assert app.segmented_control(key="lines").value == "every p"
+    app = press_measure(app.selectbox(key="batch").select("3").run())
+    assert not app.exception and len(lines(plots(app)[0])) == 3 * 3
     app = settled(app.switch_page(str(ROOT / "pages" / "curves.py")).run())
     assert not app.exception and app.pills(key="methods").value == ["nmf"]
 
 
 def test_ablation_reports_an_unknown_choice_in_a_link() -> None:
-    app = settled(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
+    app = press_measure(visit("ablation", grid="coarse", batch="3", removed=["NMF directions", "ICA"], layer="conv9"))
     assert [message.value.rsplit(". ", 2 if "Showing" in message.value else 1)[0] for message in app.info] == [
         'No layer "conv9"',
         'No remove "ICA"',
@@ -54,16 +57,18 @@ def test_a_dead_layer_does_not_break_the_pages(monkeypatch: pytest.MonkeyPatch) 
         return real(request, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(compute, "compute", failing)
-    app = settled(visit("ablation", grid="coarse", batch="3", p=["0.4"], seed="1", n="20", removed="PCA directions"))
+    app = press_measure(
+        visit("ablation", grid="coarse", batch="3", p=["0.4"], seed="1", n="20", removed="PCA directions")
+    )
     assert not app.exception and "all zero" in app.error[0].value
     assert app.markdown[0].value.startswith("**No curve of fc4") and len(plots(app)) == 1
-    app = settled(visit("batches", p=["0.4"], seed="1", n="20", families="digits mlp", by="pca"))
+    app = press_measure(visit("batches", p=["0.4"], seed="1", n="20", families="digits mlp", by="pca"))
     assert not app.exception and "all zero" in app.error[0].value
     assert all("fc4" not in t["x"] for t in lines(plots(app)[0]))
 
 
 def test_batches_have_one_column_per_family() -> None:
-    app = settled(visit("batches", by="pca", families=["digits mlp", "fashion_mnist mlp"]))
+    app = press_measure(visit("batches", by="pca", families=["digits mlp", "fashion_mnist mlp"]))
     assert not app.exception and not app.error
     assert app.title[0].value == "Are layers more linear on one class than on a mixture?"
     assert app.markdown[0].value.startswith("**Layers are more linear on one class than on a mixture in ")

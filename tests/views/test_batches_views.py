@@ -94,11 +94,7 @@ def test_answer_where_the_claim_holds() -> None:
     results = planted(0.9, 0.5)
     answer = batches_answer(CHOICES, results)
     n = len(CHOICES) * 3
-    assert (
-        f"more linear on one class than on a mixture in {n} of {n} networks: AuC averaged over layers 0.91 ± 0.00"
-        in answer
-    )
-    assert "the other way round" not in answer
+    assert answer == f"Layers are more linear on one class than on a mixture in {n} of {n} networks."
     assert mean_auc(CHOICE, results, multi=True)[0.6].n == MULTI_DRAWS
     chance = chance_text(CHOICES, results)
     assert "scores 0.10 on single-class batches (1 on one class, 0 on the others) and 0.10 on mixtures" in chance
@@ -108,9 +104,9 @@ def test_answer_where_the_claim_holds() -> None:
 def test_answer_where_it_does_not() -> None:
     answer = batches_answer(CHOICES, planted(0.5, 0.9))
     assert f"in none of {len(CHOICES) * 3} networks" in answer
-    assert "the other way round in fashion_mnist cnn at p = 0" in answer
+    assert "less linear in fashion_mnist cnn at p = 0, " in answer
     answer = batches_answer(CHOICES, planted(0.5, 0.5))
-    assert "in none of" in answer and "the other way round" not in answer
+    assert answer.endswith(f"in none of {len(CHOICES) * 3} networks.")
 
 
 def test_subject_and_file_name() -> None:

@@ -14,7 +14,7 @@ from nmfdiag.plots.modes import to_html
 from nmfdiag.plots.theme import SEQUENTIAL, colour_of
 from nmfdiag.text import signed
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
-from nmfdiag.views.classes.sentences import classes_answer, correlation_text, denoising_text
+from nmfdiag.views.classes.sentences import classes_answer, correlation_text, correlations_text, denoising_text
 from nmfdiag.views.classes.tables import (
     LOWEST,
     POOLED,
@@ -92,7 +92,7 @@ def test_a_missing_cell_is_a_gap_and_a_missing_network_waits() -> None:
     empty = replace(curves, curves={})
     for figure in (map_figure(empty, 0.0, class_idx=0), scatter_figure(empty, class_idx=0)):
         assert not figure.data and "No c" in figure.layout.annotations[0].text
-    assert "no curve" in classes_answer(empty, 0.0, "fc1")
+    assert "No curve of class 0 at fc1" in classes_answer(empty, 0.0, "fc1", 0)
 
 
 def test_the_exported_map_has_its_own_colours() -> None:
@@ -126,9 +126,8 @@ def test_denoising_is_reported_with_its_samples() -> None:
     assert "1.00 at k = 2 against 0.90 at p = 0.4 (2 of 20 samples)" in text
     trivial = denoising_text({0.4: replace(beaten, zero_accuracy=1.0)}, "cat", "fc1", "nmf")
     assert "but k = 0 beats it too" in trivial
-    assert "no compression can beat" in denoising_text({0.0: planted(0.5)}, "cat", "fc1", "nmf")
-    below = denoising_text({1.0: planted(0.5, baseline=0.8)}, "cat", "fc1", "nmf")
-    assert below.endswith("no rank beats the uncompressed accuracy (0.80 at p = 1).")
+    below = {0.0: planted(0.5), 1.0: planted(0.5, baseline=0.8)}
+    assert denoising_text(below, "cat", "fc1", "nmf") == ""
     assert "no curve" in denoising_text({}, "cat", "fc1", "nmf")
 
 
@@ -162,28 +161,30 @@ def test_a_saturated_layer_has_no_correlation_with_a_reason() -> None:
         "no r, AuC is constant"
         in trace(scatter_figure(replace_layer(planted_curves(), "fc4"), class_idx=0), "p = 0").name
     )
-    answer = classes_answer(planted_curves(), 0.0, "fc4")
-    assert "At fc4 no correlation with test accuracy is defined: AuC is 1.00 for every class." in answer
-    assert "nan" not in answer.lower()
+    text = correlations_text(planted_curves(), 0.0, "fc4")
+    assert text == "At fc4 no correlation with test accuracy is defined: AuC is 1.00 for every class."
+    assert "one direction is enough for every class" in classes_answer(planted_curves(), 0.0, "fc4", 0)
 
 
 def replace_layer(curves: ClassCurves, layer: str) -> ClassCurves:
     return replace(curves, choice=replace(curves.choice, layer=layer))
 
 
-def test_the_answer_names_the_lowest_class_its_layer_and_r() -> None:
-    answer = classes_answer(planted_curves(), 0.0, "fc1").replace("\u00a0", " ")
-    assert answer.startswith("NMF, p = 0: class 0 has the lowest AuC, 0.50 at fc1, where classes reach up to 0.95. ")
-    assert "recognised better in the test: r = 1.00 (95 % interval 1.00 to 1.00, 10 classes)" in answer
-    assert "pooled within p, r = 0.00" in answer
-    assert "recognised worse" in classes_answer(planted_curves(), 1.0, "fc1")
-    alone = classes_answer(planted_curves(p=(0.0,)), 0.0, "fc1")
-    assert "pooled" not in alone
-    flat = replace_layer(planted_curves(), "fc2")
-    flat = replace(
-        flat, curves={p: {k: v for k, v in layers.items() if k != "fc1"} for p, layers in flat.curves.items()}
+def test_the_answer_is_about_the_framed_cell() -> None:
+    curves = planted_curves()
+    lowest = classes_answer(curves, 0.0, "fc1", class_of(LOWEST, curves, 0.0))
+    assert lowest == "Class 0 needs the most directions at fc1 with clean labels (p = 0): AuC 0.50."
+    assert classes_answer(curves, 1.0, "fc1", 4) == (
+        "Class 4 has AuC 0.70 at fc1 with random labels (p = 1); class 0 is lowest, 0.50."
     )
-    assert "every class has AuC 1.00 at every layer" in classes_answer(flat, 0.0, "fc2")
+
+
+def test_the_correlation_with_test_accuracy_is_put_in_words() -> None:
+    text = correlations_text(planted_curves(), 0.0, "fc1").replace("\u00a0", " ")
+    assert "recognised better in the test: r = 1.00 (95 % interval 1.00 to 1.00, 10 classes)" in text
+    assert "pooled within p, r = 0.00" in text
+    assert "recognised worse" in correlations_text(planted_curves(), 1.0, "fc1")
+    assert "pooled" not in correlations_text(planted_curves(p=(0.0,)), 0.0, "fc1")
 
 
 def test_the_class_that_is_drawn() -> None:
@@ -197,7 +198,7 @@ def test_the_class_that_is_drawn() -> None:
 def test_the_note_on_a_multi_class_batch() -> None:
     choice = planted_curves().choice
     multi = replace(choice, batch=MULTI)
-    assert "in the place of the multi-class batch" in note(multi) and not note(choice)
+    assert "instead of the multi-class batch" in note(multi) and not note(choice)
     assert len(over_classes(multi).classes) == 10
 
 
@@ -219,4 +220,4 @@ def test_signs() -> None:
 def test_an_answer_on_the_first_curves_omits_correlations() -> None:
     curves = planted_curves(p=(0.0,))
     first = replace(curves, curves={0.0: {"fc1": {0: planted(0.2)}}})
-    assert classes_answer(first, 0.0, "fc1") == "NMF, p = 0: class 0 has the lowest AuC, 0.60 at fc1."
+    assert correlations_text(first, 0.0, "fc1") == ""

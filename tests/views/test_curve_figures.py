@@ -115,7 +115,7 @@ def test_tables() -> None:
     table = auc_table(results, entries())
     assert len(table) == 1 and table["batches"][0] == 2 and table["AuC"][0] == pytest.approx(curve([0.2, 0.6, 1.0]).auc)
     entry = lookup("digits-mlp-p1-s0")
-    assert network_table([entry])["generalisation error"][0] == entry.train_accuracy - entry.test_accuracy
+    assert network_table([entry])["generalisation gap"][0] == entry.train_accuracy - entry.test_accuracy
 
 
 def test_the_probe_by_depth_stands_on_the_layers_of_auc() -> None:

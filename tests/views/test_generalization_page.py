@@ -11,12 +11,13 @@ from nmfdiag.errors import NmfdiagError
 from nmfdiag.evidence import records
 from nmfdiag.evidence.records import NetworkRecord, network_records
 from nmfdiag.measures.methods import PAPER_METHODS
+from nmfdiag.text import signed
 from nmfdiag.views.generalization import tables as tables_module
 from nmfdiag.views.generalization.sentences import interval_text
 from nmfdiag.views.generalization.tables import COMPARED, select
 from nmfdiag.zoo.experiments import DEFINITIONS, GENERALIZATION, LAYER_SETS, Definition
 
-TITLE = "Does AuC foretell the generalisation error?"
+TITLE = "Does AuC predict the generalisation gap?"
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +44,11 @@ def answer(app: AppTest) -> str:
     return app.markdown[0].value
 
 
+def details_text(app: AppTest) -> str:
+    """Return the paragraph below the plot."""
+    return next(m.value for m in app.markdown if m.value.startswith("On the plot, "))
+
+
 def subject(app: AppTest) -> str:
     return next(caption.value for caption in app.caption if " networks · " in caption.value)
 
@@ -60,14 +66,16 @@ def test_it_answers_and_draws_the_shipped_record() -> None:
     app, shipped = open_link(), network_records()
     assert not app.exception and not app.error and not app.info and app.title[0].value == TITLE
     correlations = select(shipped).verdict().by_method
-    assert f"over {len(shipped)} networks" in answer(app) and "nan" not in answer(app).lower()
-    assert all(interval_text(correlation) in answer(app) for correlation in correlations.values())
+    within = select(shipped, compared=COMPARED[2]).verdict().by_method["nmf"]
+    assert within.r is not None and f"(r = {signed(within.r)})" in answer(app)
+    assert f"over {len(shipped)} networks" in details_text(app) and "nan" not in details_text(app).lower()
+    assert all(interval_text(correlation) in details_text(app) for correlation in correlations.values())
     scatter, definitions = plots(app)
     assert {panel: sorted(names) for panel, names in points(scatter).items()} == dict.fromkeys(
         ("x", "x2", "x3"), sorted(shipped)
     )
     assert len(definitions["layout"]["yaxis"]["ticktext"]) == len(DEFINITIONS)
-    assert "The paper (figure 5) reports" in app.markdown[1].value
+    assert "The paper (figure 5) reports" in details_text(app)
     assert ("so far" in subject(app)) == (len(shipped) < len(GENERALIZATION))
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
     tables = [len(frame.value) for frame in app.dataframe]
@@ -77,11 +85,11 @@ def test_it_answers_and_draws_the_shipped_record() -> None:
 def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() -> None:
     app = open_link(auc_layers="last third", auc_axis="log", auc_batch="multi", compared=COMPARED[1])
     selection = select(network_records(), definition=Definition("last third", "log", "multi"), compared=COMPARED[1])
-    assert interval_text(selection.verdict().by_method["nmf"]) in answer(app) and not app.exception
+    assert interval_text(selection.verdict().by_method["nmf"]) in details_text(app) and not app.exception
     assert "mean over last third, log k, multi-class batches" in subject(app)
     assert any(m.value.startswith("These are not the declared choices") for m in app.markdown)
     next(button for button in app.button if button.label == "As in the paper").click().run()
-    assert interval_text(select(network_records()).verdict().by_method["nmf"]) in answer(app)
+    assert interval_text(select(network_records()).verdict().by_method["nmf"]) in details_text(app)
     assert app.selectbox(key="auc_layers").value == LAYER_SETS[0] and app.selectbox(key="compared").value == COMPARED[0]
     assert not any(m.value.startswith("These are not the declared choices") for m in app.markdown)
 
@@ -89,10 +97,10 @@ def test_controls_are_followed_and_the_paper_brings_the_declared_choices_back() 
 def test_a_data_set_and_the_networks_that_fit_are_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     record_networks(monkeypatch, planted_records(unfitted=5))
     app = open_link(networks_of="digits", fits="that fit")
-    assert not app.exception and "over 43 networks" in answer(app)
+    assert not app.exception and "over 43 networks" in details_text(app)
     assert len(points(plots(app)[0])["x"]) == 43
     app.segmented_control(key="fits").set_value("all").run()
-    assert "over 48 networks" in answer(app)
+    assert "over 48 networks" in details_text(app)
     assert any(m.value.startswith("5 of these 48 networks did not fit") for m in app.markdown)
 
 
@@ -116,12 +124,12 @@ def test_a_network_opens_by_its_link_and_by_a_click(monkeypatch: pytest.MonkeyPa
 def test_an_incomplete_record_is_reported_as_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     record_networks(monkeypatch, planted_records(20))
     app = open_link(network="g50")
-    assert not app.exception and "so far 20 of 96" in subject(app) and "over 20 networks" in answer(app)
+    assert not app.exception and "so far 20 of 96" in subject(app) and "over 20 networks" in details_text(app)
     assert any("Network g50 is not recorded yet." in c.value for c in app.caption)
     app.selectbox(key="networks_of").select("fashion_mnist").run()
     assert "No network of fashion_mnist is recorded so far" in app.error[0].value and not app.exception
     app.selectbox(key="networks_of").select("digits").run()
-    assert "over 20 networks" in answer(app) and not app.error
+    assert "over 20 networks" in details_text(app) and not app.error
 
 
 @pytest.mark.parametrize("n", [1, 2, 3])

@@ -9,29 +9,44 @@ from planted_networks import make_correlation, planted_records, verdict
 from nmfdiag.measures.methods import PAPER_METHODS
 from nmfdiag.measures.stats.correlation import Correlation, Difference
 from nmfdiag.views.generalization import sentences
-from nmfdiag.views.generalization.tables import COMPARED, PAPER, Verdict, select
+from nmfdiag.views.generalization.tables import COMPARED, PAPER, Selection, Verdict, select
 from nmfdiag.zoo.experiments import DEFINITIONS, PRIMARY
 
 
 @pytest.mark.parametrize(
-    ("nmf", "start"),
+    ("nmf", "text"),
     [
-        (make_correlation(-0.9, -0.95, -0.81), "Yes: the lower the AuC, the larger the error."),
-        (make_correlation(-0.5, -0.7, -0.3), "Yes, but less closely than in the paper: the lower the AuC"),
-        (make_correlation(-0.1, -0.3, 0.1), "Not clearly."),
-        (make_correlation(-0.9), "Not clearly."),
-        (make_correlation(0.5, 0.3, 0.7), "No, it is the other way round: the higher the AuC, the larger the error."),
-        (make_correlation(None, reason="x is constant"), "It can't be said: AuC is constant (96 networks)."),
+        (
+            make_correlation(-0.9, -0.95, -0.81),
+            "Yes, also among networks trained on equally noisy labels: the lower the AuC, the larger",
+        ),
+        (make_correlation(-0.1, -0.3, 0.1), "Not clearly among networks trained on equally noisy labels: r = −0.10."),
+        (
+            make_correlation(0.5, 0.3, 0.7),
+            "No, among networks trained on equally noisy labels it is the other way round",
+        ),
     ],
 )
-def test_the_answer_reports_agreement_and_disagreement_with_the_paper(nmf: Correlation, start: str) -> None:
-    assert sentences.title_answer(verdict(nmf)).startswith(start)
+def test_the_answer_is_about_networks_of_equal_noise(
+    nmf: Correlation, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_group = {COMPARED[2]: nmf, COMPARED[0]: make_correlation(-0.99, -1, -0.9)}
+    monkeypatch.setattr(Selection, "verdict", lambda self: verdict(of_group[self.compared]))
+    assert sentences.title_answer(select(planted_records())).startswith(text)
 
 
-def test_the_answer_has_r_of_each_method_with_its_interval() -> None:
-    answer = sentences.title_answer(verdict(make_correlation(-0.9, -0.95, -0.81)))
-    assert "over 96 networks" in answer and "NMF −0.90 (−0.95 to −0.81), PCA −0.40 (−0.50 to −0.30)" in answer
-    assert answer.endswith("and random ablation −0.20 (−0.40 to 0.10).")
+def test_the_answer_on_the_first_networks() -> None:
+    assert sentences.title_answer(select(planted_records(1))).startswith("It can't be said: ")
+    assert sentences.title_answer(select(planted_records(6))).startswith("Over 6 networks r is −")
+
+
+def test_r_of_each_method_stands_with_its_interval() -> None:
+    text = sentences.overall_text(verdict(make_correlation(-0.9, -0.95, -0.81)))
+    assert text == (
+        "On the plot, over 96 networks, r is NMF −0.90 (−0.95 to −0.81), PCA −0.40 (−0.50 to −0.30) and random ablation "
+        "−0.20 (−0.40 to 0.10)."
+    )
+    assert sentences.overall_text(verdict(make_correlation(None, reason="x is constant"))) == ""
 
 
 def test_the_papers_figures_are_named_as_the_papers_and_placed() -> None:
@@ -90,10 +105,10 @@ def test_networks_that_did_not_fit_are_counted() -> None:
 
 
 def test_r_among_equally_noisy_labels() -> None:
-    assert "AuC still foretells the error" in sentences.noise_text(select(planted_records()))
+    assert "AuC still predicts the gap" in sentences.noise_text(select(planted_records()))
     assert "a higher AuC goes with" in sentences.noise_text(select(planted_records(area=lambda e: 0.3 + 0.5 * e)))
     flat = sentences.noise_text(select(planted_records(area=lambda _: 0.5, unfitted=5)))
-    assert "AuC does not clearly foretell the error" in flat and "among those of them that fit, 91 networks" in flat
+    assert "AuC does not clearly predict the gap" in flat and "among those of them that fit, 91 networks" in flat
     assert (
         sentences.noise_text(select(planted_records(), compared=COMPARED[2]))
         == ""
@@ -102,7 +117,9 @@ def test_r_among_equally_noisy_labels() -> None:
 
 
 def test_combinations_are_counted() -> None:
-    assert "Drawing the 16 combinations anew" in sentences.combination_text(select(planted_records()))
+    assert "Resampling the 16 settings instead of the networks gives " in sentences.combination_text(
+        select(planted_records())
+    )
     assert sentences.combination_text(select(planted_records(1))) == ""
 
 

@@ -127,7 +127,7 @@ def test_few_networks_are_drawn_without_a_line() -> None:
         figure = scatter_figure(select(planted_records(n)))
         assert not [t for t in figure.data if t.mode == "lines"]
         assert "undefined" in figure.layout.annotations[0].text
-        answer = sentences.title_answer(select(planted_records(n)).verdict())
+        answer = sentences.title_answer(select(planted_records(n)))
         assert answer.startswith("It can't be said: it needs 3 networks")
 
 
@@ -167,7 +167,7 @@ def test_tables_of_networks_and_layers() -> None:
     assert len(table) == 96 and table["fits"].sum() == 92
     assert table["NMF AuC"].tolist() == pytest.approx(list(selection.areas("nmf")))
     assert (table["train accuracy"] - table["test accuracy"]).tolist() == pytest.approx(
-        table["generalisation error"].tolist()
+        table["generalisation gap"].tolist()
     )
     assert {"width", "convs", "n train", "weight decay", "batch size", "learning rate", "shift"} <= set(table)
     layers = layer_table(selection.records[0], Definition("last third"))

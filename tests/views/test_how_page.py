@@ -6,8 +6,12 @@ import pytest
 from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
+from nmfdiag.data.batch_rows import rows_of_class
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.views.how import answer, area_figure, curve_table, rank_text
+from nmfdiag.text import percent
+from nmfdiag.views.how import accuracy_at, answer, area_figure, auc_text, curve_table, sample_strip
+from nmfdiag.zoo.pool_rows import given_labels
+from nmfdiag.zoo.registry import lookup
 
 
 def curve(accuracy: list[float], n: int = 20) -> CompressionCurve:
@@ -25,35 +29,60 @@ def test_the_page_shows_the_layer_and_moves_with_k() -> None:
     app = visit(batch="3")
     assert not app.exception and not app.error
     assert any("p = 0, 1" in c.value and "class 3, 10 samples" in c.value for c in app.caption)
-    support, area = plots(app)
+    area, support = plots(app)
     assert len([t for t in support["data"] if t["type"] == "heatmap"]) == 2
-    assert [t["name"].split(":")[0] for t in area["data"]] == ["p = 0", "p = 1"]
-    sentences = [m.value for m in app.markdown]
-    assert any(text.startswith("With k = 4 of ") for text in sentences)
-    assert any(text.startswith("**fc1 has AuC ") for text in sentences)
+    assert [t["name"].split(":")[0] for t in area["data"]] == ["clean labels", "random labels"]
+    assert app.markdown[0].value.startswith("**With 4 of ")
     app = visit(batch="3", kept="1")
-    assert any(m.value.startswith("With k = 1 of ") for m in app.markdown)
+    assert app.markdown[0].value.startswith("**With 1 of ")
+
+
+def test_terms_come_one_at_a_time_each_before_it_is_used() -> None:
+    text = "\n".join(m.value for m in visit(batch="3").markdown)
+    defined = [text.index(term) for term in ("A **layer**", "only **k**", "**AuC** is", "**p** is", "A **rectangle**")]
+    assert defined == sorted(defined)
+    assert "AuC" not in text[: text.index("#### 2. AuC")] and "p =" not in text[: text.index("**p** is")]
+
+
+def test_the_samples_are_those_of_the_probe_batch() -> None:
+    import torch
+
+    from nmfdiag.data.probe import single_class_batch
+
+    for name in ("digits-mlp-p0-s0", "digits-mlp-p1-s0"):
+        entry = lookup(name)
+        pool = entry.load_pool()
+        batch = single_class_batch(pool.inputs, pool.given_labels, 3, size=10)
+        assert rows_of_class(given_labels(entry), 3, 10).tolist() == batch.index.tolist()
+        assert torch.equal(pool.given_labels[batch.index], torch.full((10,), 3))
+    strip = sample_strip(lookup("digits-mlp-p1-s0"), 3, 10, 0.25)
+    assert strip.count("<img ") == 10 and "width:25.0%" in strip and "10 training samples labelled 3" in strip
 
 
 @pytest.mark.parametrize(
     ("clean", "noisy", "text"),
     [
-        ([1.0, 1.0, 1.0], [0.0, 0.5, 1.0], "needs more directions at p = 1"),
-        ([0.0, 0.5, 1.0], [1.0, 1.0, 1.0], "needs more directions at p = 0"),
-        ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], "does not tell them apart"),
+        ([1.0, 1.0, 1.0], [0.0, 0.5, 1.0], "fc1 has AuC 0.58 with random labels, against 1.00 with clean labels"),
+        ([0.0, 0.5, 1.0], [1.0, 1.0, 1.0], "fc1 has AuC 0.58 with clean labels, against 1.00 with random labels"),
+        ([1.0, 1.0, 1.0], [1.0, 1.0, 1.0], "No difference at fc1"),
     ],
 )
-def test_the_answer_says_which_network_needs_more(clean: list[float], noisy: list[float], text: str) -> None:
-    assert text in answer({0.0: curve(clean), 1.0: curve(noisy)}, "fc1", "linear")
+def test_it_says_which_network_needs_more(clean: list[float], noisy: list[float], text: str) -> None:
+    curves = {0.0: curve(clean), 1.0: curve(noisy)}
+    assert text in auc_text(curves, "fc1", "linear")
+    shares = [f"{percent(values[0])}" for values in (clean, noisy)]
+    assert answer(curves, "fc1", 1) == (
+        f"With 1 of 4 directions at fc1, {shares[0]} of these samples stay right with clean labels and {shares[1]} with random labels."
+    )
 
 
 def test_one_network_alone_and_numbers_are_the_curves() -> None:
     single = {0.4: curve([0.0, 0.5, 1.0])}
-    assert answer(single, "fc1", "linear") == "fc1 has AuC 0.58 at p = 0.4 on this class."
-    assert rank_text(single, 2) == (
-        "With k = 2 of 4 directions the p = 0.4 network gets 50% of the samples right (error of A 25%)."
+    assert auc_text(single, "fc1", "linear") == "fc1 has AuC 0.58 on this class."
+    assert answer(single, "fc1", 2) == (
+        "With 2 of 4 directions at fc1, 50 % of these samples stay right with 40 % random labels."
     )
-    assert "gets 50%" in rank_text(single, 3)  # the largest computed rank that does not exceed it
+    assert accuracy_at(single[0.4], 3) == 0.5  # the largest computed rank that does not exceed it
     assert curve_table(single)["accuracy"].tolist() == [0.0, 0.5, 1.0]
     figure = area_figure(single, layer="fc1", batch="class 3", axis="linear", k=2)
-    assert figure.data[0].name == "p = 0.4: AuC 0.58" and figure.layout.shapes[0].x0 == 2
+    assert figure.data[0].name == "40 % random labels: AuC 0.58" and figure.layout.shapes[0].x0 == 2

@@ -16,6 +16,7 @@ from nmfdiag.views.support.sentences import (
     bounds_text,
     channels_text,
     entry_table,
+    halves_text,
     support_settings,
     support_table,
 )
@@ -74,7 +75,9 @@ def test_linear_and_dead_layers_are_drawn_and_named(cover: SupportCover) -> None
     figure = support_figure({0.0: cover, 1.0: BLOCKS}, layer="conv2_1", batch="x", order="biclusters")
     assert bounds_text(cover) in figure.layout.annotations[0].text
     text = answer_of({0.0: cover, 1.0: BLOCKS}, "conv2_1", "one class")
-    assert text.startswith("At conv2_1 one class of the p = 1 network needs 3 rectangles, of p = 0 is ")
+    assert text == (
+        f"At conv2_1, one class: with clean labels (p = 0) {bounds_text(cover)}; with random labels (p = 1) 3 rectangles."
+    )
     growth = growth_figure({0.0: {"conv2_1": cover}}, ["conv2_1"], part="half", batch="x", n_rows=80)
     assert list(trace(growth, "p = 0").y) == [0 if cover.dead else 1]
     assert len(entry_table({0.0: cover}, "x")) == cover.matrix.size
@@ -99,20 +102,17 @@ def test_rectangles_by_layer(part: str) -> None:
 
 
 def test_the_answer_has_the_figures() -> None:
-    low, high = MIXED.lower_bound, MIXED.upper_bound
     answer = answer_of({0.0: BLOCKS, 0.4: LINEAR, 1.0: MIXED}, "conv2_1", "one class")
-    assert answer.startswith(
-        f"At conv2_1 one class of the p = 1 network needs {bounds(low, high)}, of p = 0 3 rectangles."
+    low = MIXED.lower_bound
+    assert answer == (
+        f"At conv2_1, one class takes at least {low} rectangles with random labels (p = 1), at most 3 with clean labels (p = 0)."
     )
-    assert answer.endswith(f"takes {MIXED.rectangles_for(0.5)} against 2.")
+    assert answer_of({0.0: MIXED, 1.0: MIXED}, "conv2_1", "one class").startswith("No difference: ")
+    assert halves_text({0.0: BLOCKS, 0.4: LINEAR}) == "Half of the support takes at most 2 at p = 0."
     full = support_cover(np.tril(np.ones((6, 9))) + 0.0)
-    assert "needs 6 rectangles. That is the most that 6 rows can need. Half" in answer_of({0.0: full}, "x", "one class")
-    alone = answer_of({1.0: BLOCKS}, "conv2_1", "a multi-class batch")
-    assert "a multi-class batch of the p = 1 network needs 3 rectangles" in alone and alone.endswith("takes 2.")
-
-
-def bounds(low: int, high: int) -> str:
-    return f"{low} rectangles" if low == high else f"at least {low} and at most {high} rectangles"
+    alone = answer_of({0.0: full}, "x", "one class")
+    assert alone == "At x, one class: 6 rectangles with clean labels (p = 0). That is the most that 6 rows can need."
+    assert answer_of({0.0: full, 1.0: full}, "x", "one class").endswith("That is the most that 6 rows can need.")
 
 
 def test_distinct_dead_and_always_on_are_counted() -> None:

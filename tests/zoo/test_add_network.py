@@ -124,7 +124,7 @@ def test_the_classes_page_shows_those_that_are_there(added: ZooEntry) -> None:
     assert curves.points(last) == []
     assert "added without --test" in classes_answer(curves, 0.0, last)
     row = network_table([added]).iloc[0]
-    assert row["test accuracy"] is None and row["generalisation error"] is None and row["training samples"] is None
+    assert row["test accuracy"] is None and row["generalisation gap"] is None and row["training samples"] is None
 
 
 def test_safetensors_test_images_and_some_classes(place: Path, network: nn.Module, tmp_path: Path) -> None:

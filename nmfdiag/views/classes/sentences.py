@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.correlation import Correlation
-from nmfdiag.text import signed
+from nmfdiag.text import label_text, signed
 from nmfdiag.views.classes.tables import POOLED, ClassCurves, correlations, undefined
 
 NO_TEST = "the network was added without --test"
@@ -13,30 +13,38 @@ ONE = 0.995
 """Least value that two decimals show as 1.00."""
 
 
-def classes_answer(class_curves: ClassCurves, p: float, layer: str) -> str:
-    """Return the class and layer of the lowest AuC, the spread of classes there, and the correlation with test accuracy at a layer."""
-    choice, method = class_curves.choice, METHODS[class_curves.method].title
-    cells = [(value, name, c) for name in choice.layers for c, value in class_curves.auc(p, name).items()]
-    if not cells:
-        return f"{method}, p = {p:g}: no curve."
-    value, lowest_layer, c = min(cells)
-    sentence = f"{method}, p = {p:g}: "
-    if value >= ONE:
-        sentence += "every class has AuC 1.00 at every layer: one direction is enough for each"
-    else:
-        values = class_curves.auc(p, lowest_layer).values()
-        reach = f", where classes reach up to {max(values):.2f}" if len(values) > 1 else ""
-        sentence += f"class {class_curves.names[c]} has the lowest AuC, {value:.2f} at {lowest_layer}{reach}"
+def classes_answer(class_curves: ClassCurves, p: float, layer: str, class_idx: int) -> str:
+    """Return the AuC of the cell that is framed, and which class is lowest at its layer.
+
+    Args:
+        class_curves: The curves.
+        p: Of the network on the map.
+        layer: The layer of the cell.
+        class_idx: The class of the cell.
+    """
+    auc, subject = class_curves.auc(p, layer), label_text(p)
+    if class_idx not in auc:
+        return f"No curve of class {class_curves.names[class_idx]} at {layer} with {subject}."
+    if min(auc.values()) >= ONE:
+        return f"At {layer} one direction is enough for every class with {subject}: earlier layers may tell more."
+    lowest = min(auc, key=auc.__getitem__)
+    name, lowest_name = class_curves.names[class_idx], class_curves.names[lowest]
+    if auc[class_idx] == auc[lowest]:
+        return f"Class {name} needs the most directions at {layer} with {subject}: AuC {auc[class_idx]:.2f}."
+    return f"Class {name} has AuC {auc[class_idx]:.2f} at {layer} with {subject}; class {lowest_name} is lowest, {auc[lowest]:.2f}."
+
+
+def correlations_text(class_curves: ClassCurves, p: float, layer: str) -> str:
+    """Return whether AuC goes with test accuracy over the classes of one network, and over those of all; empty while curves come."""
     results, auc = correlations(class_curves, layer), list(class_curves.auc(p, layer).values())
-    has_enough = len(auc) > 2 or len(class_curves.classes) <= 2  # while curves come, a reason would be of no interest
     if class_curves.network(p).test_accuracy is None:
-        sentence += f". Without test samples ({NO_TEST}) there is nothing to compare AuC with"
-    elif p in results and has_enough:
-        sentence += f". {_verdict(results[p], layer, auc)}"
+        return f"Without test samples ({NO_TEST}) there is nothing to compare AuC with."
+    has_enough = len(auc) > 2 or len(class_curves.classes) <= 2  # while curves come, a reason would be of no interest
+    if p not in results or not has_enough:
+        return ""
     pooled = results.get(POOLED)
-    if pooled and pooled.r is not None:
-        sentence += f"; pooled within p, {correlation_text(pooled)}"
-    return f"{sentence}."
+    suffix = f"; pooled within p, {correlation_text(pooled)}" if pooled and pooled.r is not None else ""
+    return f"{_verdict(results[p], layer, auc)}{suffix}."
 
 
 def correlation_text(correlation: Correlation) -> str:
@@ -54,7 +62,7 @@ def _interval(correlation: Correlation) -> str:
 
 
 def denoising_text(curves: Mapping[float, CompressionCurve], name: str, layer: str, method: str) -> str:
-    """Return where a class's compressed accuracy beats the uncompressed one, and by how many samples.
+    """Return where a class's compressed accuracy beats the uncompressed one, and by how many samples; empty if nowhere.
 
     Args:
         curves: One class's curve for each p.
@@ -78,11 +86,7 @@ def denoising_text(curves: Mapping[float, CompressionCurve], name: str, layer: s
             )
     if parts:
         return f"{start}{METHODS[method].title} denoises, it beats the uncompressed accuracy: {'; '.join(parts)}."
-    baselines = [curve.baseline_accuracy for curve in curves.values()]
-    if min(baselines) >= ONE:
-        return f"{start}the uncompressed accuracy is 1.00, which no compression can beat."
-    listed = ", ".join(f"{curve.baseline_accuracy:.2f} at p = {p:g}" for p, curve in curves.items())
-    return f"{start}no rank beats the uncompressed accuracy ({listed})."
+    return ""
 
 
 def _verdict(correlation: Correlation, layer: str, auc: list[float]) -> str:

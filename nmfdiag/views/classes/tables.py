@@ -76,10 +76,7 @@ def note(choice: Choice) -> str:
     """Return what replaces a multi-class batch, which this page can't use; empty for other batches."""
     if choice.batch != MULTI:
         return ""
-    return (
-        "This page compares classes, so it needs batches of one class each: it shows these in the place of the multi-class "
-        "batch. *k vs accuracy* has the curve of the multi-class batch."
-    )
+    return "Classes are compared on batches of one class each, shown here instead of the multi-class batch; its curve is on *k vs accuracy*."
 
 
 def single_class_curves(choice: Choice, results: Curves) -> ClassCurves:

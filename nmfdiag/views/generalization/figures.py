@@ -1,4 +1,4 @@
-"""Networks -> plotly figures: generalisation error over AuC (figure 5), every definition's r, one network's AuC by layer."""
+"""Networks -> plotly figures: generalisation gap over AuC (figure 5), every definition's r, one network's AuC by layer."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +25,8 @@ from nmfdiag.zoo.experiments import PRIMARY, Definition
 
 FAINT = 0.5
 BAND = "rgba(128,128,128,0.18)"
+LINE = "#808080"
+"""Colour of a fitted line: opaque, since it lies on the points."""
 ERROR_RANGE = (-0.1, 1.05)
 ROW_HEIGHT = 30
 DEFINITION_MARKERS = {"nmf": "circle", "pca": "circle-open", "random": "diamond-open"}
@@ -32,7 +34,7 @@ DODGE = {"nmf": -0.22, "pca": 0.0, "random": 0.22}
 
 
 def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
-    """Draw generalisation error over AuC: one panel per method, one point per network, the fitted line with its band, r in the title.
+    """Draw generalisation gap over AuC: one panel per method, one point per network, the fitted line with its band, r in the title.
 
     Args:
         selection: The networks, and the groups that they are compared within.
@@ -62,8 +64,8 @@ def scatter_figure(selection: Selection, *, ringed: str = "") -> go.Figure:
     low, high = scale_ends(area for method in PAPER_METHODS for area in selection.areas(method))
     figure.update_xaxes(title=over + suffix, range=(low - 0.02, high + 0.02) if raw else None, matches="x")
     figure.update_yaxes(range=ERROR_RANGE if raw else None)
-    figure.update_yaxes(title=f"generalisation error{suffix}", col=1)
-    set_layout(figure, "Generalisation error over AuC", selection.definition.text)
+    figure.update_yaxes(title=f"generalisation gap{suffix}", col=1)
+    set_layout(figure, "Generalisation gap over AuC", selection.definition.text)
     figure.update_annotations(font={"size": 13})
     return figure.update_layout(
         height=HEIGHT + 100,
@@ -107,7 +109,7 @@ def definitions_figure(verdicts: Sequence[Verdict], statistic: str = "pearson") 
         showgrid=False, zeroline=False,
     )  # fmt: skip
     figure.update_xaxes(
-        title=f"{STATISTICS[statistic]} of AuC and generalisation error", range=[-1.02, max(0.1, highest + 0.05)]
+        title=f"{STATISTICS[statistic]} of AuC and generalisation gap", range=[-1.02, max(0.1, highest + 0.05)]
     )
     set_layout(figure, f"{STATISTICS[statistic]} under every declared definition")
     return figure.update_layout(height=150 + ROW_HEIGHT * len(rows), legend={"y": -0.13})
@@ -144,7 +146,7 @@ def _add_line(figure: go.Figure, x: Sequence[float], y: Sequence[float], method:
     fill_between(figure, line.at, line.low, line.high, BAND, row=1, col=col)
     figure.add_scatter(
         x=line.at, y=line.values, mode="lines", hoverinfo="skip", showlegend=False, name=f"line of {METHODS[method].title}",
-        line={"color": GREY, "dash": METHODS[method].dash, "width": 2}, row=1, col=col,
+        line={"color": LINE, "dash": METHODS[method].dash, "width": 3}, row=1, col=col,
     )  # fmt: skip
 
 
@@ -191,7 +193,7 @@ def _open(dataset: str) -> str:
 def _hover(record: NetworkRecord, method: str, definition: Definition) -> str:
     return (
         f"{record.name}: {record.recipe.dataset}, p = {record.recipe.label_noise:g}<br>{METHODS[method].title} AuC "
-        f"{record.area(method, definition):.3f}<br>generalisation error {record.generalization_error:.3f}<br>training accuracy "
+        f"{record.area(method, definition):.3f}<br>generalisation gap {record.generalization_error:.3f}<br>training accuracy "
         f"{record.train_accuracy:.3f}, test {record.test_accuracy:.3f}{'' if record.fits else '<br>did not fit its labels'}"
     )
 

@@ -22,19 +22,26 @@ def how_to_read() -> str:
     return help_text("generalization", primary=PRIMARY.text)
 
 
-def title_answer(verdict: Verdict) -> str:
-    """Return the first line: whether AuC predicts the error, with r of each method."""
+def title_answer(selection: Selection) -> str:
+    """Return the first line: whether AuC predicts the gap among networks of equal noise, the case in practice, with NMF's r."""
+    within = replace(selection, compared=COMPARED[2]).verdict().by_method["nmf"]
+    if within.r is None:
+        nmf = selection.verdict().by_method["nmf"]
+        if nmf.r is None:
+            return f"It can't be said: {_undefined(nmf)} ({plural(nmf.n, 'network')})."
+        return f"Over {plural(nmf.n, 'network')} r is {signed(nmf.r)}; too few of them share data set and p for more."
+    noise = "among networks trained on equally noisy labels"
+    if not within.clear:
+        return f"Not clearly {noise}: r = {signed(within.r)}."
+    if within.r < 0:
+        return f"Yes, also {noise}: the lower the AuC, the larger the gap (r = {signed(within.r)})."
+    return f"No, {noise} it is the other way round: the higher the AuC, the larger the gap (r = {signed(within.r)})."
+
+
+def overall_text(verdict: Verdict) -> str:
+    """Return r of each method over the networks on the plot; empty where it is undefined."""
     nmf = verdict.by_method["nmf"]
-    if nmf.r is None:
-        return f"It can't be said: {_undefined(nmf)} ({nmf.n} networks)."
-    if not nmf.clear:
-        start = "Not clearly"
-    elif nmf.r < 0:
-        qualifier = ", but less closely than in the paper" if nmf.low is not None and PAPER["nmf"] < nmf.low else ""
-        start = f"Yes{qualifier}: the lower the AuC, the larger the error"
-    else:
-        start = "No, it is the other way round: the higher the AuC, the larger the error"
-    return f"{start}. Pearson's r over {nmf.n} networks, with 95 % intervals: {_all_intervals(verdict)}."
+    return "" if nmf.r is None else f"On the plot, over {plural(nmf.n, 'network')}, r is {_all_intervals(verdict)}."
 
 
 def paper_text(verdict: Verdict) -> str:
@@ -92,9 +99,9 @@ def noise_text(selection: Selection) -> str:
     if selection.compared == COMPARED[2] or nmf.r is None:
         return ""
     if not nmf.clear:
-        finding = "AuC does not clearly foretell the error"
+        finding = "AuC does not clearly predict the gap"
     else:
-        finding = "AuC still foretells the error" if nmf.r < 0 else "a higher AuC goes with a larger error"
+        finding = "AuC still predicts the gap" if nmf.r < 0 else "a higher AuC goes with a larger gap"
     finding = f"Among networks of the same data set and p, {finding}: {_all_intervals(verdict)}"
     if len(within.fitted.records) < len(within.records) and fitted.by_method["nmf"].r is not None:
         finding += f"; among those of them that fit, {fitted.by_method['nmf'].n} networks, {_all_intervals(fitted)}"
@@ -106,10 +113,7 @@ def combination_text(selection: Selection) -> str:
     correlation, combinations = selection.by_combination("nmf"), len(set(selection.combinations))
     if correlation.low is None or combinations == len(selection.records):
         return ""
-    return (
-        f"Networks of one combination of settings differ in p alone. Drawing the {combinations} combinations anew in the place "
-        f"of networks, NMF has {interval_text(correlation)}."
-    )
+    return f"Resampling the {combinations} settings instead of the networks gives {interval_text(correlation)} for NMF."
 
 
 def subject(selection: Selection, n_recorded: int) -> str:
@@ -155,7 +159,7 @@ def accuracy_text(record: NetworkRecord, selection: Selection) -> str:
     """Return a network's accuracies and its AuC by each method under the definition."""
     areas = join(f"{METHODS[m].phrase} {record.area(m, selection.definition):.3f}" for m in PAPER_METHODS)
     return (
-        f"Training accuracy {record.train_accuracy:.3f}, test accuracy {record.test_accuracy:.3f}, generalisation error "
+        f"Training accuracy {record.train_accuracy:.3f}, test accuracy {record.test_accuracy:.3f}, generalisation gap "
         f"{signed(record.generalization_error)}. AuC ({selection.definition.text}): {areas}."
     )
 
@@ -226,8 +230,8 @@ def _difference_text(lead: Difference) -> str:
 
 def _undefined(correlation: Correlation) -> str:
     reason = (
-        correlation.reason.replace("x and y", "AuC and error")
-        .replace("x or y", "AuC or error")
+        correlation.reason.replace("x and y", "AuC and gap")
+        .replace("x or y", "AuC or gap")
         .replace("pairs", "networks")
     )
-    return reason.replace("x is", "AuC is").replace("y is", "the error is")
+    return reason.replace("x is", "AuC is").replace("y is", "the gap is")

@@ -1,4 +1,4 @@
-"""Networks of the page *Generalisation*, the correlations of their AuC with the generalisation error, and tables."""
+"""Networks of the page *Generalisation*, the correlations of their AuC with the generalisation gap, and tables."""
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -32,7 +32,7 @@ class Verdict:
     Attributes:
         definition: Of the AuC.
         statistic: One of :data:`STATISTICS`.
-        by_method: The correlation with the generalisation error.
+        by_method: The correlation with the generalisation gap.
         leads: NMF's coefficient minus another method's; negative where NMF's is stronger.
     """
 
@@ -90,7 +90,7 @@ class Selection:
         return tuple(record.area(method, definition or self.definition) for record in self.records)
 
     def verdict(self, statistic: str = "pearson", definition: Definition | None = None) -> "Verdict":
-        """Correlate AuC with generalisation error for each method; intervals are from a bootstrap over networks."""
+        """Correlate AuC with generalisation gap for each method; intervals are from a bootstrap over networks."""
         definition = definition or self.definition
         areas, errors, groups = {m: self.areas(m, definition) for m in PAPER_METHODS}, self.errors, self.groups
         by_method = {m: _correlation(areas[m], errors, statistic, groups, None) for m in PAPER_METHODS}
@@ -176,7 +176,7 @@ def network_table(selection: Selection) -> pd.DataFrame:
                 "data set": r.recipe.dataset,
                 "p": r.recipe.label_noise,
                 **{METHODS[method].title + " AuC": r.area(method, selection.definition) for method in PAPER_METHODS},
-                "generalisation error": r.generalization_error,
+                "generalisation gap": r.generalization_error,
                 "train accuracy": r.train_accuracy,
                 "test accuracy": r.test_accuracy,
                 "fits": r.fits,

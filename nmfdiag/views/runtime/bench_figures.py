@@ -7,7 +7,6 @@ import plotly.graph_objects as go
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.plots.theme import GREY, P_MARKERS, set_layout
-from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.figures import set_seconds
 from nmfdiag.views.runtime.sentences import times_text
 
@@ -99,22 +98,39 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
         sizes = sorted(sweep[kind].unique())
         figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,.0f}" for size in sizes])
     set_seconds(figure.update_yaxes, scale, "wall time (median; bars: least to most)", list(sweep["wall_seconds"]))
-    return set_layout(figure, f"The last benchmark: time over {AXES[kind]}")
+    return set_layout(figure, f"Benchmark: time over {AXES[kind]}")
 
 
 def bench_answer(table: pd.DataFrame) -> str:
+    """Return how many times as long as ours the fastest peer takes, summed over the cases that both were timed on."""
+    times = _times_of_peers(table)
+    if not times:
+        return f"The benchmark holds {len(table)} times, and none of ours beside a peer's."
+    peer = min(times, key=times.__getitem__)
+    return f"The fastest peer, {peer}, takes {times_text(times[peer])} times as long as HALS on the same matrices."
+
+
+def peers_text(table: pd.DataFrame) -> str:
+    """Return how many times as long as ours the other peers take; empty without any."""
+    times = _times_of_peers(table)
+    slower = sorted(times, key=times.__getitem__)[1:]
+    return f"Others: {', '.join(f'{peer} {times_text(times[peer])} times' for peer in slower)}." if slower else ""
+
+
+def origin_text(table: pd.DataFrame) -> str:
+    """Return where and when a benchmark was measured."""
+    parts = (bench_settings(table).get(name, "") for name in ("processor", "date"))
+    return f"Measured on {', '.join(filter(None, parts))}."
+
+
+def _times_of_peers(table: pd.DataFrame) -> dict[str, float]:
     """Return each peer's time as a multiple of ours, summed over the cases that both were timed on."""
     seconds = table.drop_duplicates(["device", "case", "solver"]).pivot(
         index=["device", "case"], columns="solver", values="wall_seconds"
     )
-    peers = [solver for solver in seconds if solver not in OURS]
-    if "hals" not in seconds or not peers:
-        return f"The last benchmark holds {len(table)} times, and none of ours beside a peer's."
-    shared = {peer: seconds[["hals", peer]].dropna() for peer in peers}
-    parts = [f"{peer} {times_text(t[peer].sum() / t['hals'].sum())} times" for peer, t in shared.items() if len(t)]
-    largest = max(shared.values(), key=len)
-    total = seconds_text(float(largest["hals"].sum()))
-    return f"HALS takes {total} for {len(largest)} cases; on the same cases {', '.join(parts)} as long."
+    peers = [solver for solver in seconds if solver not in OURS] if "hals" in seconds else []
+    pairs = {str(peer): seconds[["hals", peer]].dropna() for peer in peers}
+    return {peer: float(pair[peer].sum() / pair["hals"].sum()) for peer, pair in pairs.items() if len(pair)}
 
 
 def bench_settings(table: pd.DataFrame) -> dict[str, str]:

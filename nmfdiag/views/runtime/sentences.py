@@ -10,7 +10,7 @@ from nmfdiag.views.help_text import help_text
 SOLVER_TITLES = {"hals": "HALS", "mu": "MU"}
 
 BUSY = 1.25
-RANKS_HELP = "Those to be timed; the plot over the rank takes the whole grid."
+RANKS_HELP = "Those to be timed."
 
 
 Timings = Mapping[RuntimeRequest, RuntimeResult]
@@ -54,10 +54,7 @@ def busy_text(results: Timings) -> str:
     wall, cpu = (sum(sum(getattr(t, clock)) for t in timed) for clock in ("wall_seconds", "cpu_seconds"))
     if not timed or wall < BUSY * cpu:
         return ""
-    return (
-        f"The machine was busy: the clock on the wall ran {wall / cpu:.1f} times as long as the processor worked on this. "
-        "Measure again when nothing else runs."
-    )
+    return f"Machine busy: wall time was {wall / cpu:.1f} times the CPU time. Measure again when nothing else runs."
 
 
 def times_text(ratio: float) -> str:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from nmfdiag.jobs.requests import MULTI_CLASS, SupportRequest
 from nmfdiag.measures.support.cover import SupportCover
-from nmfdiag.text import plural
+from nmfdiag.text import join, label_text, plural
 from nmfdiag.views.selection import MULTI, Choice
 from nmfdiag.zoo.registry import known_noise
 
@@ -30,26 +30,36 @@ def bounds_text(cover: SupportCover) -> str:
 
 
 def answer_of(covers: Mapping[float, SupportCover], layer: str, batch: str) -> str:
-    """Return how many rectangles one layer needs at the most and the least noisy network.
+    """Return whether one layer needs more rectangles at the most noisy network than at the least noisy one.
 
     Args:
         covers: For each p, the layer's cover; at least one.
         layer: The layer.
         batch: The batch as text.
     """
-    noisy = sorted(covers, reverse=True)
-    levels = [noisy[0], noisy[-1]] if len(noisy) > 1 else noisy
-    parts = [_cover_text(covers[p], f"the p = {p:g} network" if not i else f"p = {p:g}") for i, p in enumerate(levels)]
-    if all(not covers[p].dead and not covers[p].linear for p in levels):
-        parts[1:] = [part.replace(" needs", "") for part in parts[1:]]
-    sentence = f"At {layer} {batch} {', '.join(parts)}."
-    living = [p for p in levels if not covers[p].dead and not covers[p].linear]
-    if living:
-        counts = [str(covers[p].rectangles_for(0.5)) for p in living]
-        if limit := _limit_sentence([covers[p] for p in living]):
-            sentence += f" {limit}"
-        sentence += f" Half of its support takes {' against '.join(counts)}."
-    return sentence
+    low, high = min(covers), max(covers)
+    start = f"At {layer}, {batch}"
+    if low == high:
+        limit = _limit_sentence([covers[low]])
+        return f"{start}: {bounds_text(covers[low])} with {label_text(low)}.{limit and f' {limit}'}"
+    clean, noisy = covers[low], covers[high]
+    if any(cover.dead or cover.linear for cover in (clean, noisy)):
+        return f"{start}: with {label_text(low)} {bounds_text(clean)}; with {label_text(high)} {bounds_text(noisy)}."
+    if limit := _limit_sentence([clean, noisy]):
+        return f"No difference: {layer} needs all that is possible with both. {limit}"
+    if clean.lower_bound <= noisy.upper_bound and noisy.lower_bound <= clean.upper_bound:
+        return f"No difference: the bounds overlap, {batch} takes about as many rectangles with {label_text(low)} as with {label_text(high)}."
+    fewer, further = (low, high) if clean.upper_bound < noisy.lower_bound else (high, low)
+    return (
+        f"{start} takes at least {covers[further].lower_bound} rectangles with {label_text(further)}, at most "
+        f"{covers[fewer].upper_bound} with {label_text(fewer)}."
+    )
+
+
+def halves_text(covers: Mapping[float, SupportCover]) -> str:
+    """Return how many rectangles cover half of each support; empty where there is none to cover."""
+    parts = [f"{c.rectangles_for(0.5)} at p = {p:g}" for p, c in covers.items() if not (c.dead or c.linear)]
+    return f"Half of the support takes at most {join(parts)}." if parts else ""
 
 
 def channels_text(covers: Mapping[float, SupportCover]) -> str:
@@ -127,24 +137,13 @@ def support_settings(choice: Choice, results: Covers) -> dict[str, str]:
         "positive": "greater than zero after the ReLU",
         "order": "spectral co-clustering (scikit-learn), or by the rectangles of the greedy cover",
         "lower bound": "fooling set, greedy and local search; antichains of rows or channels where higher",
-        "upper bound": "greedy set cover by maximal rectangles, improved by covering parts anew",
+        "upper bound": "greedy set cover by maximal rectangles, improved by covering parts again",
         "seconds a layer": f"{seconds[0]:.2g} to {seconds[-1]:.2g}",
         "device and threads": f"{cover.provenance.get('device')}, {cover.provenance.get('threads')}",
         "versions": ", ".join(
             f"{package} {cover.provenance.get(package)}" for package in ("nmfdiag", "torch", "numpy", "scikit-learn")
         ),
     }
-
-
-def _cover_text(cover: SupportCover, network: str) -> str:
-    if cover.dead:
-        return f"of {network} is dead: no channel is positive"
-    if cover.linear:
-        return f"of {network} is linear: all rows share one support"
-    low, high = cover.lower_bound, cover.upper_bound
-    if low == high:
-        return f"of {network} needs {low} rectangles"
-    return f"of {network} needs at least {low} and at most {high} rectangles"
 
 
 def _limit_sentence(covers: Sequence[SupportCover]) -> str:
