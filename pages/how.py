@@ -25,50 +25,35 @@ choice = sidebar(without=("methods", "grid", "beside"))
 ends = (*choice.networks[:1], *choice.networks[1:][-1:])
 batch = choice.names[0] if choice.batch in (EACH_CLASS, MULTI) else choice.batch
 choice = replace(choice, networks=ends, batch=batch, methods=choice.methods[:1])
+noise_levels = {network.name: network.label_noise for network in choice.networks}
 heading("How does it tell learning from memorising?", choice, compare=False)
 
 
 def draw() -> None:
-    supports = [
-        SupportRequest(network.name, choice.layer, choice.classes[0], choice.per_class, rows=ROWS)
-        for network in choice.networks
-    ]
-    requests = [*choice.requests(layers=[choice.layer]), *supports]
     head = st.container()
-    st.markdown(how.introduction([network.label_noise for network in choice.networks], choice.layer))
+    st.markdown(how.introduction(list(noise_levels.values()), choice.layer))
+    requests = choice.requests(layers=[choice.layer])
     results = live_results.get_results(choice, requests)
-    noise_levels = {network.name: network.label_noise for network in choice.networks}
-    curves = {noise_levels[r.entry]: result for r, result in results.items() if isinstance(result, CompressionCurve)}
-    covers = {
-        noise_levels[r.entry]: result for r, result in results.items() if not isinstance(result, CompressionCurve)
-    }
-    curves, covers = dict(sorted(curves.items())), dict(sorted(covers.items()))
-    if curves:
-        ranks = next(iter(curves.values())).ranks
-        k = select_one(
-            "k: directions kept", ranks, "kept", default=min(3, len(ranks) - 1), slider=True, help=TERMS["k"]
-        )
-        with head:
-            live_results.answer(how.answer(curves, choice.layer, k), results, requests)
-        draw_samples(curves, k)
-        st.markdown(f"#### {how.AUC_HEADING}", help=TERMS["AuC"])
-        st.markdown(how.AUC)
-        figure = how.area_figure(curves, layer=choice.layer, batch=choice.batch_text, axis=choice.axis, k=k)
-        charts.chart(figure, choice, how.curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
-        st.markdown(for_markdown(how.auc_text(curves, choice.layer, choice.axis)))
+    curves = dict(sorted((noise_levels[request.entry], curve) for request, curve in results.items()))
+    ranks = next(iter(curves.values())).ranks
+    k = select_one("k: directions kept", ranks, "kept", default=min(3, len(ranks) - 1), slider=True, help=TERMS["k"])
+    with head:
+        live_results.answer(how.answer(curves, choice.layer, k), results, requests)
+    draw_samples(curves, k)
+    st.markdown(f"#### {how.AUC_HEADING}", help=TERMS["AuC"])
+    st.markdown(how.AUC)
+    figure = how.area_figure(curves, layer=choice.layer, batch=choice.batch_text, axis=choice.axis, k=k)
+    charts.chart(figure, choice, how.curve_table(curves), "how-curve", "Accuracy over rank, the area shaded")
     live_results.progress(choice, requests, results)
+    st.markdown(for_markdown(how.auc_text(curves, choice.layer, choice.axis)))
     st.markdown(f"#### {how.P_HEADING}", help=TERMS["p"])
     st.markdown(how.P)
-    if covers:
-        st.markdown(f"#### {how.RECTANGLES_HEADING}")
-        st.markdown(how.RECTANGLES)
-        figure = support_figure(covers, layer=choice.layer, batch=choice.batch_text, order="rectangles")
-        data = entry_table(covers, choice.layer)
-        charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
-        st.markdown(for_markdown(how.supports_text(covers, choice.layer)))
+    st.markdown(f"#### {how.RECTANGLES_HEADING}")
+    st.markdown(how.RECTANGLES)
+    live_results.draw_safely(draw_rectangles)
     with st.container(horizontal=True):
         if st.button("See all layers", icon=":material/monitoring:", type="primary"):
-            st.switch_page("pages/overview.py")
+            st.switch_page("pages/network.py")
         if st.button("Try your own network", icon=":material/upload_file:"):
             st.switch_page("pages/your_network.py")
 
@@ -86,6 +71,19 @@ def draw_samples(curves: dict[float, CompressionCurve], k: int) -> None:
             f'These are the samples that are counted: {choice.per_class} of the training samples labelled "{batch}", drawn at random.'
         )
     )
+
+
+def draw_rectangles() -> None:
+    """Draw the support of each network with its largest rectangles, which takes a click: it is computed apart from the curves."""
+    requests = [SupportRequest(name, choice.layer, choice.classes[0], choice.per_class, ROWS) for name in noise_levels]
+    part = replace(choice, place="rectangles-")
+    results = live_results.get_results(part, requests, at_once=False)
+    covers = dict(sorted((noise_levels[request.entry], cover) for request, cover in results.items()))
+    figure = support_figure(covers, layer=choice.layer, batch=choice.batch_text, order="rectangles")
+    data = entry_table(covers, choice.layer)
+    charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
+    st.markdown(for_markdown(how.supports_text(covers, choice.layer)))
+    live_results.progress(part, requests, results)
 
 
 live_results.draw_safely(draw)

@@ -20,8 +20,8 @@ LAYER = """
 A **layer** turns each sample into numbers, one for each of its channels. Below, {layer} may pass on only **k** *directions*: patterns of
 channels, mixed to come as near to those numbers as they can. The layers after it work on what is left."""
 
-AUC_HEADING, P_HEADING = "2. AuC: all k at once", "3. p: how many labels are random"
-RECTANGLES_HEADING = "4. Why: what samples have in common"
+AUC_HEADING, P_HEADING = "AuC: all k at once", "p: how many labels are random"
+RECTANGLES_HEADING = "Why: what samples have in common"
 
 AUC = """
 Do the same for every k and draw how many samples are still right. **AuC** is the area under that curve, its mean height from 0 to 1:

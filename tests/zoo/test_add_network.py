@@ -22,7 +22,7 @@ from nmfdiag.jobs.compute import compute
 from nmfdiag.jobs.requests import profile_requests
 from nmfdiag.networks.architectures import build
 from nmfdiag.views.classes.figures import map_figure
-from nmfdiag.views.classes.sentences import classes_answer
+from nmfdiag.views.classes.sentences import correlations_text
 from nmfdiag.views.classes.tables import class_of, single_class_curves
 from nmfdiag.views.curve_tables import network_table
 from nmfdiag.views.selection import BOTH, MULTI, Choice
@@ -122,7 +122,7 @@ def test_the_classes_page_shows_those_that_are_there(added: ZooEntry) -> None:
     with pytest.raises(NmfdiagError, match=r"Unknown class 'great white shark' \(available: tench, goldfish\)\."):
         class_of("great white shark", curves, 0.0)
     assert curves.points(last) == []
-    assert "added without --test" in classes_answer(curves, 0.0, last)
+    assert "added without --test" in correlations_text(curves, 0.0, last)
     row = network_table([added]).iloc[0]
     assert row["test accuracy"] is None and row["generalisation gap"] is None and row["training samples"] is None
 
