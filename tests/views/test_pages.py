@@ -170,11 +170,12 @@ def test_runtime_as_in_the_paper_is_mu_over_the_rank() -> None:
 
 
 def test_runtime_reports_an_unknown_choice_in_a_link() -> None:
-    app = runtime(over="width", rank=["2", "999"], scale="cubic", source="hearsay")
+    app = runtime(over="rows", rank=["2", "999"])
+    assert not app.exception and app.info[0].value.startswith('No ranks "999".')
+    app = runtime(over="width", scale="cubic", source="hearsay")
     assert not app.exception
     assert [message.value.split(".")[0] for message in app.info if "Available" in message.value] == [
         'No time over "width"',
-        'No ranks "999"',
         'No axes "cubic"',
         'No measured by "hearsay"',
     ]
