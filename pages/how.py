@@ -10,6 +10,7 @@ from nmfdiag.text import for_markdown, label_kind, percent
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
+from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import how
@@ -65,7 +66,7 @@ def draw_samples(curves: dict[float, CompressionCurve], k: int) -> None:
             share = how.accuracy_at(curves[network.label_noise], k)
             with column:
                 st.metric(for_markdown(f"Trained on {label_kind(network.label_noise)}"), f"{percent(share)} right")
-                st.html(how.sample_strip(network, choice.classes[0], choice.per_class, share))
+                st.html(how.sample_strip(network, choice.classes[0], choice.per_class, share, page_mode()))
     st.caption(
         for_markdown(
             f'These are the samples that are counted: {choice.per_class} of the training samples labelled "{batch}", drawn at random.'

@@ -9,12 +9,13 @@ import plotly.graph_objects as go
 from nmfdiag.data.batch_rows import rows_of_class
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.support.cover import SupportCover
-from nmfdiag.plots.theme import GREY, colour_of, marker_of, set_layout, set_rank_axis
+from nmfdiag.plots.modes import LIGHT, Mode
+from nmfdiag.plots.theme import GREY, blended, colour_of, marker_of, set_layout, set_rank_axis
 from nmfdiag.text import for_markdown, join, label_kind, percent
 from nmfdiag.views.support.sentences import bounds_text
 from nmfdiag.views.suspects.thumbnails import thumbnails
 from nmfdiag.zoo.pool_rows import given_labels
-from nmfdiag.zoo.registry import ZooEntry, known_noise
+from nmfdiag.zoo.registry import UnknownNoise, ZooEntry, known_noise
 
 LAYER = """
 A **layer** turns each sample into numbers, one for each of its channels. Below, {layer} may pass on only **k** *directions*: patterns of
@@ -58,7 +59,7 @@ def introduction(levels: Sequence[float], layer: str) -> str:
     return f"{first}\n{LAYER.format(layer=for_markdown(layer))}"
 
 
-def sample_strip(entry: ZooEntry, class_idx: int, per_class: int, share: float) -> str:
+def sample_strip(entry: ZooEntry, class_idx: int, per_class: int, share: float, mode: Mode = LIGHT) -> str:
     """Return the samples of a class's probe batch as HTML, with a bar as long as the share of them that is right.
 
     Raises:
@@ -70,7 +71,9 @@ def sample_strip(entry: ZooEntry, class_idx: int, per_class: int, share: float) 
         for uri in thumbnails(entry, rows.tolist())
     )
     alt = html.escape(f"{len(rows)} training samples labelled {entry.class_names[class_idx]}", quote=True)
-    return STRIP.format(alt=alt, images=images, share=share, colour=colour_of(entry.label_noise))
+    p = entry.label_noise
+    colour = colour_of(p) if isinstance(p, UnknownNoise) else f"rgb{blended(mode.p_colours, p)}"
+    return STRIP.format(alt=alt, images=images, share=share, colour=colour)
 
 
 def accuracy_at(curve: CompressionCurve, k: int) -> float:

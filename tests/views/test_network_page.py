@@ -57,7 +57,7 @@ def test_answers_are_shown_before_the_first_curve(
     link = {**SMALL, "p": ["0.8"], "n": "30"}  # of no other test
     app = run_until(open_page(**link), lambda app: "of the labels look wrong" in "".join(cards(app)))
     assert any("It comes with the last curve" in caption.value for caption in app.caption) and not app.tabs
-    assert any("being computed" in str(plot) for plot in plots(app))
+    assert any("Computing the first" in str(plot) for plot in plots(app))
     released.set()
     app = settled(app)
     assert not any("It comes with the last curve" in caption.value for caption in app.caption)
