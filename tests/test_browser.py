@@ -53,11 +53,11 @@ def test_choices_survive_a_page_switch_and_the_second_visit_is_instant(page: Pag
 def test_curves_come_one_by_one_and_can_be_cancelled_and_resumed(page: Page) -> None:
     page.goto("/network?p=0&p=0.8&p=1&seed=1&n=50")
     progress = page.get_by_test_id("stProgress")
-    expect(progress).to_contain_text(re.compile(r"\d+ of 213 results"))
+    expect(progress).to_contain_text(re.compile(r"\d+ of 210 curves"))
     wait_for_line(page, TRACES)
     expect(page.get_by_text("So far:")).to_be_visible()
     page.get_by_role("button", name="Cancel").click()
-    stopped = page.get_by_text(re.compile(r"Stopped with \d+ of 213 results"))
+    stopped = page.get_by_text(re.compile(r"Stopped with \d+ of 210 curves"))
     expect(stopped).to_be_visible()
     expect(progress).to_have_count(0)
     page.get_by_role("button", name="Resume").click()

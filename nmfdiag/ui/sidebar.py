@@ -36,7 +36,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             st.stop()
         dataset = select_one("data set", list(dict.fromkeys(e.recipe.dataset for e in zoo.values())), "data")
         archs = dict.fromkeys(e.recipe.arch for e in zoo.values() if e.recipe.dataset == dataset)
-        arch = select_one("network", list(archs), "arch")
+        arch = select_one("architecture", list(archs), "arch")
         family = [e for e in zoo.values() if (e.recipe.dataset, e.recipe.arch) == (dataset, arch)]
         main, expander = st.container(), st.expander("More", icon=":material/tune:")
         with expander:

@@ -23,9 +23,9 @@ from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 TITLE = "Which networks memorise?"
 INTRODUCTION = (
-    "From a trained network and its training samples alone, without a validation set, nmfdiag says whether labels are wrong, whether the network has "
-    "memorised them, and where. These demo networks were trained on labels of which a known share **p** was replaced by random ones: with p = 0 there is "
-    "something to learn, with p = 1 everything has to be memorised. Their truth stands beside each answer."
+    "From a trained network, its training samples and their given labels, without a validation set, nmfdiag says whether labels are wrong and whether the network "
+    "has memorised them. These demo networks were trained on labels of which a share **p** was redrawn at random: with p = 0 there is something to learn, with "
+    "p = 1 everything has to be memorised. The truth stands beside each answer."
 )
 NAME = "name"
 """Column with the name of the network in the zoo; it is not drawn."""

@@ -13,8 +13,8 @@ from nmfdiag.zoo.registry import ZooEntry
 NAMES = "Wrong labels", "Memorised", EXPECTED_ERROR
 """Of the figures."""
 CHECK_HELP = (
-    "From true labels and test samples. The estimates have seen neither: they come from the training samples and their given labels alone. "
-    "Memorised is the accuracy on the given labels less that on equally labelled samples that the network has never seen."
+    "From true labels and test samples, which the estimates have not seen. Of random labels some are right by chance, so fewer are wrong. "
+    "Memorised is the accuracy on the given labels less that on new samples labelled in the same way, wrong labels and all."
 )
 UNTESTED = "The truth is not known here."
 
