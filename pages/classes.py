@@ -9,7 +9,6 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views import presets
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
 from nmfdiag.views.classes.sentences import classes_answer, correlations_text, denoising_text
 from nmfdiag.views.classes.tables import (
@@ -52,7 +51,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     class_name = class_options.get(option, sidebar_choice.batch)
 with head:
     link = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
-    heading("Which classes are memorised?", sidebar_choice if by_sidebar else choice, link, presets=presets.CLASSES)
+    heading("Which classes are memorised?", sidebar_choice if by_sidebar else choice, link)
     if sidebar_note := note(sidebar_choice):
         st.info(for_markdown(sidebar_note), icon=":material/info:")
 

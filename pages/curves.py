@@ -7,7 +7,6 @@ from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_groups import curves_at_layer
 from nmfdiag.views.curve_tables import accuracy_table, auc_table
@@ -17,7 +16,7 @@ from nmfdiag.zoo.registry import entries
 
 page_guard()
 choice = sidebar()
-heading(f"How robust is {choice.layer} to compression?", choice, presets=presets.CURVES)
+heading(f"How robust is {choice.layer} to compression?", choice)
 
 
 def largest_rank() -> int:

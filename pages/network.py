@@ -16,7 +16,6 @@ from nmfdiag.ui.network_card import draw_cards
 from nmfdiag.ui.report_button import Scored, report_button
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import Curves, auc_spreads
 from nmfdiag.views.curve_tables import network_table
@@ -28,7 +27,7 @@ SHADES_HELP = "Layers that extract features, memorise, and cluster, by the shape
 
 page_guard()
 choice = sidebar()
-heading("Is this network memorising?", choice, presets=presets.OVERVIEW)
+heading("Is this network memorising?", choice)
 
 
 def draw(choice: Choice) -> None:

@@ -13,7 +13,6 @@ from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
-from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads
 from nmfdiag.views.help_text import help_text
@@ -24,7 +23,7 @@ from nmfdiag.zoo.registry import entries
 
 page_guard()
 choice = sidebar()
-heading("Which layers memorise?", choice, presets=presets.PHASES)
+heading("Which layers memorise?", choice)
 
 
 def draw(choice: Choice) -> None:

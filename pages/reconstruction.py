@@ -10,7 +10,6 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
-from nmfdiag.views import presets
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
 from nmfdiag.views.curve_groups import curves_at_layer, spreads_by_layer
 from nmfdiag.views.curve_tables import accuracy_table, error_table
@@ -28,7 +27,7 @@ with right:
     k = select_one("k: directions kept", [1, 2, 4, 8, 16, 32], "k", default=3, slider=True, help=TERMS["k"])
 with head:
     link = [("error", kind), ("k", str(k))]
-    heading("How well do k directions rebuild a layer?", choice, link, presets=presets.RECONSTRUCTION)
+    heading("How well do k directions rebuild a layer?", choice, link)
 
 
 def draw(choice: Choice) -> None:

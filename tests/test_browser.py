@@ -194,7 +194,7 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "heading", "drawing"),
     [
-        (f"/ablation?{SMALL_LINK}&layer=fc4&batch=3", "Which directions does the network need?", TRACES),
+        (f"/ablation?{SMALL_LINK}&layer=fc4&batch=3", "Does losing directions hurt", TRACES),
         pytest.param(
             *(f"/batches?{SMALL_LINK}&families=digits+mlp&by=pca", "Are layers more linear on one class", TRACES),
             marks=pytest.mark.soak,
@@ -209,6 +209,7 @@ def test_a_click_on_a_cell_opens_that_class_at_that_layer(page: Page) -> None:
 def test_a_page_of_the_evidence_is_computed_and_drawn(page: Page, path: str, heading: str, drawing: str) -> None:
     page.goto(path)
     expect(page.get_by_role("heading", name=heading)).to_be_visible()
+    page.get_by_role("button", name="Measure", exact=True).click()
     wait_until_computed(page)
     page.wait_for_selector(drawing, state="attached")
     expect(page.get_by_role("tab", name="How to read it")).to_be_visible()
@@ -216,7 +217,7 @@ def test_a_page_of_the_evidence_is_computed_and_drawn(page: Page, path: str, hea
 
 def test_a_claim_opens_its_runs_and_its_view(page: Page) -> None:
     page.goto("/evidence?verdict=holds&verdict=holds+in+part&verdict=does+not+hold")
-    expect(page.get_by_role("heading", name="Where is the paper right?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Which of the paper's claims hold here?")).to_be_visible()
     page.get_by_text("AuC goes with per-class test accuracy.").click()
     expect(page.get_by_text("A unit is a network at p = 0").locator("visible=true")).to_be_visible()
     expect(page.get_by_test_id("stDataFrame").locator("visible=true").first).to_be_visible()
@@ -230,7 +231,7 @@ def test_a_claim_opens_its_runs_and_its_view(page: Page) -> None:
 @pytest.mark.parametrize(
     ("path", "heading"),
     [
-        ("/generalization", "Does AuC foretell"),
+        ("/generalization", "Does AuC predict"),
         pytest.param("/stopping", "When should training have stopped?", marks=pytest.mark.soak),
     ],
     ids=["generalization", "stopping"],

@@ -1,6 +1,6 @@
 """The top of a page: its question, what it is about, the link to it, and notes about the link that led here."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -48,7 +48,6 @@ def heading(
     choice: Choice,
     link: Sequence[tuple[str, str]] = (),
     subject: str = "",
-    presets: Mapping[str, Mapping[str, Any]] | None = None,
     compare: bool = True,
 ) -> None:
     """Draw the heading of a page that shows the sidebar's choice.
@@ -58,7 +57,6 @@ def heading(
         choice: The sidebar's.
         link: What the page's own controls add to the link.
         subject: In place of the choice's own.
-        presets: Buttons, each of which makes the choices of one of the paper's figures.
         compare: Offer a second network: for pages that draw their results with
             :func:`nmfdiag.ui.live_results.side_by_side`.
     """
@@ -77,11 +75,6 @@ def heading(
 
     extra_control = second_network if compare else None
     banner(title, subject or choice.subject, [*choice.link, *link], topic=choice, extra_control=extra_control)
-    if presets:
-        with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-            st.caption("As in the paper:", width="content")
-            for figure, values in presets.items():
-                st.button(figure, type="tertiary", on_click=choose, args=(values,))
 
 
 def _set_second_network() -> None:

@@ -1,15 +1,12 @@
-"""The page *Evidence* and the presets of the paper's figures, without a browser."""
+"""The page *Evidence*, without a browser."""
 
 from collections import Counter
 
-import pytest
 from headless_pages import open_page, plots
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.evidence.claims import CLAIMS, findings
-from nmfdiag.views import presets
 from nmfdiag.views.evidence import count_sentences, groups
-from nmfdiag.zoo.registry import entries
 
 
 def visit(page: str, **link: str | list[str]) -> AppTest:
@@ -49,23 +46,3 @@ def test_claims_can_be_filtered_by_verdict() -> None:
     verdicts = [finding.verdict for finding in findings().values()]
     assert len(claim_boxes(app)) == verdicts.count("does not hold")
     assert count_sentences(findings())[0] in app.markdown[0].value  # of all claims, listed or not
-
-
-@pytest.mark.parametrize("name", ["OVERVIEW", "CURVES", "CLASSES", "RECONSTRUCTION"])
-def test_presets_name_existing_networks_and_layers(name: str) -> None:
-    for values in getattr(presets, name).values():
-        family = [
-            e for e in entries().values()
-            if (e.recipe.dataset, e.recipe.arch, e.recipe.seed) == (values["data"], values["arch"], values["seed"])
-        ]  # fmt: skip
-        assert set(values["p"]) <= {e.recipe.label_noise for e in family}
-        assert values.get("layer", "conv1_1") in family[0].layers
-
-
-def test_a_preset_sets_sidebar_and_page() -> None:
-    app = visit("reconstruction", data="digits", arch="mlp", p=["0", "1"], n="10")
-    assert not app.exception
-    next(button for button in app.button if button.label == "Figure 10c").click().run()
-    assert not app.exception
-    assert app.selectbox(key="data").value == "cifar10" and app.pills(key="p").value == [0.8, 0.9, 1.0]
-    assert any(c.value.startswith("cifar10 · cnn · p = 0.8, 0.9, 1") for c in app.caption)

@@ -11,6 +11,8 @@ from streamlit.testing.v1 import AppTest
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs import compute, score_labels
 from nmfdiag.jobs.requests import SuspectsRequest, profile_requests
+from nmfdiag.jobs.shipped_results import ShippedResults
+from nmfdiag.ui import live_results
 from nmfdiag.ui.report_button import HTML, JSON, report_file
 from nmfdiag.zoo.registry import lookup
 
@@ -69,6 +71,7 @@ def test_labels_that_can_not_be_scored_are_explained(monkeypatch: pytest.MonkeyP
         raise NmfdiagError("![x](y) is damaged.")
 
     monkeypatch.setattr(score_labels, "score", fail)
+    monkeypatch.setattr(live_results, "shipped_results", lambda _: ShippedResults())
     app = run_until(open_page(**{**SMALL, "p": ["0.6"], "seed": "1"}), lambda app: app.error and app.tabs)
     assert r"Can't tell: its labels could not be scored. \!\[x\]" in cards(app)[0] and r"\!\[x\]" in app.error[0].value
     assert not app.exception and plots(app)
