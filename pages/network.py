@@ -19,11 +19,11 @@ from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import Curves, auc_spreads
 from nmfdiag.views.curve_tables import network_table
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.selection import Choice
 
 NO_PHASES, PHASES = SHADES = "lines only", "phases shaded"
-SHADES_HELP = "Layers that extract features, memorise, and cluster, by the shape of the line of the highest p."
 
 page_guard()
 choice = sidebar()
@@ -61,7 +61,7 @@ def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves, sc
     by_noise = by_method[method]
     sentence = comparison(by_noise) if len(by_noise) > 1 else least_linear(next(iter(by_noise.values())))
     live_results.answer(f"{METHODS[method].title}: {sentence}", curves, requests)
-    shade = "" if choice.place else select_one("plot", SHADES, "shade", segmented=True, help=SHADES_HELP)
+    shade = "" if choice.place else select_one("plot", SHADES, "shade", segmented=True, help=TERMS["layer phases"])
     spreads = by_noise[max(by_noise)]
     shaded = None
     if shade == PHASES and len(spreads) == len(choice.layers):

@@ -11,13 +11,13 @@ from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.diagnosis.diagnose import diagnosis_of
 from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
 from nmfdiag.plots.modes import colour_in
-from nmfdiag.text import for_markdown
+from nmfdiag.text import for_markdown, label_kind
 from nmfdiag.ui import live_results
 from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar, answers_so_far
 from nmfdiag.views.selection import Choice
-from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, labels_text, truth_of, truth_text
+from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, truth_of, truth_text
 from nmfdiag.zoo.registry import ZooEntry
 
 MARKS = {True: ":green[:material/check:]", False: ":red[:material/close:]", None: ""}
@@ -94,4 +94,4 @@ def _draw_opinions(choice: Choice, states: Mapping[str, AnswersSoFar]) -> None:
 
 
 def _name(network: ZooEntry) -> str:
-    return network.called or f"p = {network.label_noise:g} · {labels_text(network)}"
+    return network.called or f"p = {network.label_noise:g} · {label_kind(network.label_noise)}"

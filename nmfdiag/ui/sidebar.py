@@ -9,6 +9,7 @@ from nmfdiag.measures.methods import METHODS
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import start_run
 from nmfdiag.ui.widgets import select_one, select_several
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.selection import ALONE, EACH_CLASS, Choice, methods_of
 from nmfdiag.zoo.registry import ZooEntry, broken, entries
 
@@ -78,7 +79,7 @@ def _select_networks(by_noise: dict[float, ZooEntry]) -> tuple[ZooEntry, ...]:
     levels = sorted(by_noise)
     default = sorted({levels[0], levels[len(levels) // 2], levels[-1]})
     selected = select_several(
-        "label noise p", levels, "p", default, help="Share of the training labels that were drawn anew at random.",
+        "label noise p", levels, "p", default, help=TERMS["p"],
         format_func="{:g}".format,
     )  # fmt: skip
     return tuple(by_noise[p] for p in sorted(selected))

@@ -19,6 +19,7 @@ from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.suspects.controls import Controls
+from nmfdiag.views.glossary import TERMS
 from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 TITLE = "Which networks memorise?"
@@ -94,11 +95,9 @@ def column_config(column: Any) -> dict[str, Any]:
     """
     share = {name: column.NumberColumn(format="%.0f %%", help=text) for name, text in SHARE_HELP.items()}
     return share | {
-        "p": column.NumberColumn(format="%g", help="Share of the training labels that were replaced by random ones."),
-        "expected error": column.NumberColumn(format="%.2f", help="On new samples, from its training samples alone."),
+        "p": column.NumberColumn(format="%g", help=TERMS["p"]),
+        "expected error": column.NumberColumn(format="%.2f", help=TERMS["expected error"]),
         "true error": column.NumberColumn(format="%.2f", help="On test samples, which the answers have not seen."),
-        "mean AuC": column.NumberColumn(
-            format="%.2f", help="Over layers and classes; 1: one direction carries a class."
-        ),
+        "mean AuC": column.NumberColumn(format="%.2f", help=f"Over layers and classes. {TERMS['AuC']}"),
         "AuC by layer": column.LineChartColumn(y_min=0, y_max=1, help="From the first layer to the last."),
     }

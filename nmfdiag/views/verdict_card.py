@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from nmfdiag.diagnosis.answer_text import EXPECTED_ERROR, NOT_KNOWN, error_figure, share_figure
 from nmfdiag.diagnosis.answers import LABELS, MEMORISED, MEMORISES, MEMORISING, NOISY, UNKNOWN, WRONG
 from nmfdiag.measures.suspects.controls import NETWORK, Controls
-from nmfdiag.text import percent
+from nmfdiag.text import label_kind, percent
 from nmfdiag.views.answers import AnswersSoFar
 from nmfdiag.zoo.pool_rows import wrong_share
 from nmfdiag.zoo.registry import ZooEntry
@@ -68,13 +68,7 @@ def truth_text(network: ZooEntry) -> str:
     """Return how a network of the zoo was trained, and its test accuracy."""
     if network.called or network.test_accuracy is None:
         return UNTESTED
-    return f"True: {labels_text(network)}, test accuracy {network.test_accuracy:.2f}."
-
-
-def labels_text(network: ZooEntry) -> str:
-    """Return which labels a network of the zoo was trained on."""
-    p = network.label_noise
-    return "all labels random" if p == 1 else f"{100 * p:g} % random labels" if p else "clean labels"
+    return f"True: {label_kind(network.label_noise)}, test accuracy {network.test_accuracy:.2f}."
 
 
 def figures(state: AnswersSoFar, truth: Truth | None) -> tuple[Figure, ...]:

@@ -227,7 +227,7 @@ def check_tables(entry: ZooEntry, check: Mapping[str, Any]) -> list[pd.DataFrame
     preflight = check.get("preflight", {})
     details = (check.get("provenance") or entry.trained_with).items()
     tables = [
-        pd.DataFrame(details, columns=["what", "value"]),
+        pd.DataFrame(details, columns=["setting", "value"]),
         layer_table(preflight),
         pd.DataFrame(preflight.get("skipped", {}).items(), columns=["left out", "why"]),
         class_table(preflight, entry.class_names),

@@ -30,7 +30,7 @@ def test_cards_have_answers_truth_and_second_opinion() -> None:
         and "it generalises" in clean
     )
     assert (
-        random.startswith("p = 1 · all labels random\n")
+        random.startswith("p = 1 · random labels\n")
         and ":red[:material/error:]" in random
         and "of the labels look wrong" in random
     )
