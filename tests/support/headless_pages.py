@@ -34,21 +34,18 @@ def run_until(app: AppTest, reached: Callable[[AppTest], object]) -> AppTest:
 
 
 def settled(app: AppTest) -> AppTest:
-    """Run the page again once everything is computed, not meanwhile: drawing takes longer than computing."""
+    """Run the page again once everything is computed, not meanwhile: drawing takes longer than computing. *Measure* is pressed where it is offered."""
 
     def complete(app: AppTest) -> bool:
+        if measure := [button for button in app.button if button.label == "Measure"]:
+            measure[0].click().run()
+            return False
         if any("s of computing on" in caption.value for caption in app.caption):
             return True
         wait_until(lambda: not any(map(pending, QUEUES)))
         return False
 
     return run_until(app, complete)
-
-
-def press_measure(app: AppTest) -> AppTest:
-    """Press *Measure* where there is that button, and wait for the results."""
-    measure = [button for button in app.button if button.label == "Measure"]
-    return settled(measure[0].click().run() if measure else app)
 
 
 def visit(page: str = "network", **link: str | list[str]) -> AppTest:

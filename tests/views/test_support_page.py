@@ -3,14 +3,14 @@
 from typing import Any
 
 import pytest
-from headless_pages import open_page, plots, press_measure
+from headless_pages import open_page, plots, settled
 from streamlit.testing.v1 import AppTest
 
 SMALL = {"arch": "mlp", "p": ["0", "0.4", "1"], "n": "10", "layer": "fc4", "rows": "40"}
 
 
 def visit(**link: str | list[str]) -> AppTest:
-    return press_measure(open_page("support", **{**SMALL, **link}))
+    return settled(open_page("support", **{**SMALL, **link}))
 
 
 def test_it_answers_and_draws() -> None:
@@ -39,7 +39,7 @@ def test_a_link_sets_every_choice_and_the_paper_is_a_click_away() -> None:
     assert app.title[0].value == "How linear is fc4 on a multi-class batch?" and not app.info
     assert "half" in plots(app)[1]["layout"]["yaxis"]["title"]["text"]
     app = next(button for button in app.button if button.label == "As in the paper").click().run()
-    app = press_measure(app)
+    app = settled(app)
     assert "all" in plots(app)[1]["layout"]["yaxis"]["title"]["text"] and not app.exception
 
 
