@@ -63,6 +63,6 @@ def test_wrong_values_in_an_address_are_named(page: Page) -> None:
         'One data set can be shown, not "digits" as well. Showing fashion_mnist.',
         'No label noise p "".',
         'No layer "nope".',
-        'No rank k "100000". Showing 8. Available: 1, 2, 4, 8, 16, 32.',
+        'No k: directions kept "100000". Showing 8. Available: 1, 2, 4, 8, 16, 32.',
     ):
         expect(page.get_by_text(text)).to_be_visible()

@@ -125,7 +125,7 @@ def wait_until_computed(page: Page) -> None:
 
 def stop_computing(page: Page) -> None:
     """Stop what a page computes, unless it ends by itself: on a busy machine a click may come too late."""
-    ended = page.get_by_text(re.compile("Stopped with|kept in the cache"))
+    ended = page.get_by_text(re.compile("Stopped with|s of computing on"))
     expect(page.get_by_role("button", name="Cancel").or_(ended).first).to_be_visible()
     page.evaluate(
         "[...document.querySelectorAll('button')].find(button => button.innerText.trim() == 'Cancel')?.click()"
