@@ -52,7 +52,7 @@ def reader_choice() -> Choice:
 
 @dataclass
 class Reader(visitors.Visit):
-    """A reader who opens the overview and follows its progress.
+    """A reader who opens the network's page and follows its progress.
 
     Attributes:
         counts: Curves that the page says are there, after each run of its script.

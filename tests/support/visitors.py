@@ -37,7 +37,7 @@ STORED_KEY_FILE_VARIABLE, ONE_THREAD_VARIABLE = "NMFDIAG_TELLS_KEPT_KEYS", "NMFD
 """The same for results in the cache; and a variable that makes results equal to the last bit in all processes."""
 PROGRAM = (str(Path(__file__).resolve()),)
 """Program of a server that writes both files."""
-PAGES = ("", "curves", "phases", "classes", "reconstruction")
+PAGES = ("network", "curves", "phases", "classes", "reconstruction")
 SIZES = (10, 20, 30)
 THINK_SECONDS = (0.2, 2.0)
 """Shortest and longest time that a visitor spends on a page, in seconds."""
@@ -61,7 +61,7 @@ class Visit:
 
     base: str
     choice: Choice
-    page: str = ""
+    page: str = PAGES[0]
     changes: list[float] = field(default_factory=list)
     loads: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
