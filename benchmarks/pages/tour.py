@@ -1,6 +1,6 @@
-"""Make the README's picture and its animated tour from the real app: ``python benchmarks/pages/tour.py [FOLDER]``.
+"""Make the README's animated picture from the real app: ``python benchmarks/pages/tour.py [FOLDER]``.
 
-It serves this checkout with an empty cache, walks through the pages as a reader would, and writes ``dashboard.png`` and ``tour.webp`` (about 20 seconds, at most 3 MB). It
+It serves this checkout with an empty cache, walks through the pages as a reader would, and writes ``tour.webp`` (about 20 seconds, at most 3 MB). It
 needs Playwright and a Chromium (NMFDIAG_CHROMIUM names one).
 """
 
@@ -65,7 +65,7 @@ def picture(page: Page, step: Step) -> Image.Image:
 
 
 def main(folder: Path) -> None:
-    """Write both files."""
+    """Write the tour."""
     chromium = os.environ.get("NMFDIAG_CHROMIUM") or shutil.which("chromium")
     with sync_playwright() as playwright, tempfile.TemporaryDirectory() as scratch:
         process, address = serve(ROOT, Path(scratch))
@@ -77,7 +77,6 @@ def main(folder: Path) -> None:
         page.get_by_role("heading", level=1).wait_for()
         pictures = [picture(page, step) for step in STEPS]
         process.terminate()
-    pictures[0].save(folder / "dashboard.png", optimize=True)
     small = [image.resize((WIDTH, WIDTH * SIZE[1] // SIZE[0]), Image.Resampling.LANCZOS) for image in pictures]
     durations = [round(1000 * step.seconds) for step in STEPS]
     path = folder / "tour.webp"
