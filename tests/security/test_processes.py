@@ -77,7 +77,7 @@ def test_an_upload_that_would_run_code_is_refused_and_leaves_nothing(own: Path, 
         return Opening("evil", weights=path, data=stranger.data)
 
     problem, _ = open_and_wait(prepare)
-    assert problem == "The weights weights.pt can't be read: they name 'posix.system', which would run code."
+    assert problem == "The weights evil.pt can't be read: they name 'posix.system', which would run code."
     assert not (own / "ran").exists() and not private[0].exists() and not (own / "zoo").exists()
 
 
