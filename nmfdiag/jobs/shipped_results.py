@@ -20,6 +20,8 @@ from nmfdiag.zoo.registry import ZooEntry, lookup
 RESULTS_FILE = "results.json.xz"
 SHIPPED = "shipped"
 """Key in the provenance of a result that came with nmfdiag."""
+PRESET, DICTIONARY = 9 | lzma.PRESET_EXTREME, 2**20
+"""Of the compression; the dictionary is what reading a file takes in memory (64 MiB by default)."""
 DIGITS = 6
 """Significant digits that are kept of errors."""
 
@@ -62,7 +64,7 @@ def _read(name: str, digest: str, path: str) -> ShippedResults:
         if controls is not None and record["schema"][1] == SuspectsRequest.schema:
             return ShippedResults(curves, Controls(**controls | {"noise_rate": NoiseRate(**controls["noise_rate"])}))
         return ShippedResults(curves)
-    except (OSError, ValueError, TypeError, KeyError, EOFError, lzma.LZMAError):
+    except (OSError, ValueError, TypeError, KeyError, EOFError, MemoryError, lzma.LZMAError):
         return ShippedResults()  # it is computed instead
 
 
@@ -96,7 +98,8 @@ def write_results(entry: ZooEntry, curves: dict[CurveRequest, CompressionCurve],
         "controls": controls and asdict(controls),
         "curves": rows,
     }
-    content = lzma.compress(json.dumps(record, separators=(",", ":")).encode(), preset=9 | lzma.PRESET_EXTREME)
+    text = json.dumps(record, separators=(",", ":")).encode()
+    content = lzma.compress(text, filters=[{"id": lzma.FILTER_LZMA2, "preset": PRESET, "dict_size": DICTIONARY}])
     (entry.folder / RESULTS_FILE).write_bytes(content)
     return len(content)
 
