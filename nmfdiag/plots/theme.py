@@ -94,13 +94,13 @@ def add_open_marker(figure: go.Figure, needed: bool) -> None:
         )  # fmt: skip
 
 
-def add_line_keys(figure: go.Figure, lines: Iterable[tuple[float, str]], titles: Mapping[str, str]) -> None:
+def add_line_keys(figure: go.Figure, lines: Iterable[tuple[float, str]], *, is_removed: bool = False) -> None:
     """Name colours (p) and line styles (method) once each, not every line: nine names would leave a narrow screen little plot.
 
     Args:
         figure: Lines whose legend group is ``p = ...``.
         lines: Their p and method.
-        titles: Of methods.
+        is_removed: Whether the methods name what was removed.
     """
     lines = list(lines)
     figure.update_traces(showlegend=False)
@@ -111,7 +111,7 @@ def add_line_keys(figure: go.Figure, lines: Iterable[tuple[float, str]], titles:
         )  # fmt: skip
     for method in [m for m in METHODS if any(m == method for _, method in lines)]:
         figure.add_scatter(
-            x=[None], y=[None], name=titles[method], mode="lines", hoverinfo="skip",
+            x=[None], y=[None], name=METHODS[method].removed if is_removed else METHODS[method].title, mode="lines", hoverinfo="skip",
             line={"color": GREY, "dash": METHODS[method].dash},
         )  # fmt: skip
 

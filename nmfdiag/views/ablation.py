@@ -26,7 +26,6 @@ from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import known_noise
 
 COMPACT = 340
-REMOVED_TITLES = {name: method.removed for name, method in METHODS.items()}
 BEYOND = " beyond what random channels do"
 
 LayerCurves = Mapping[tuple[float, str], ByClass]
@@ -60,7 +59,7 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
             hovertemplate=f"{name}<br>%{{customdata[0]}} removed<br>accuracy %{{y:.3f}} ± %{{customdata[1]:.3f}} "
             "(%{customdata[2]} batches)<extra></extra>",
         )  # fmt: skip
-    add_line_keys(figure, curves, REMOVED_TITLES)
+    add_line_keys(figure, curves, is_removed=True)
     add_open_marker(figure, open_ranks)
     widest = max(curve.shape[1] for by_class in curves.values() for curve in by_class.values())
     set_rank_axis(figure, widest, axis, zero=True)
@@ -86,9 +85,9 @@ def ablation_auc_figure(
     figure = go.Figure()
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
-            name, n_lines = f"p = {p:g}, {REMOVED_TITLES[method]}", len(by_method) * len(by_noise)
+            name, n_lines = f"p = {p:g}, {METHODS[method].removed}", len(by_method) * len(by_noise)
             add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash, n_lines)
-    add_line_keys(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise], REMOVED_TITLES)
+    add_line_keys(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise], is_removed=True)
     set_layer_axis(figure, layers)
     figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed", range=[0, 1.05])
     return set_layout(figure, "AuC with directions removed, by layer", batch).update_layout(height=COMPACT)

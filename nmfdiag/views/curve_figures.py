@@ -24,8 +24,6 @@ from nmfdiag.plots.theme import (
     set_rank_axis,
 )
 
-METHOD_TITLES = {name: method.title for name, method in METHODS.items()}
-
 
 def curve_figure(
     curves: Mapping[tuple[float, str], Sequence[CompressionCurve]],
@@ -63,7 +61,7 @@ def curve_figure(
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
     if several:
-        add_line_keys(figure, curves, METHOD_TITLES)
+        add_line_keys(figure, curves)
     add_open_marker(figure, any(not all(c.converged) for batch_curves in curves.values() for c in batch_curves))
     _add_rank_zero(figure, curves, axis)
     baselines = {round(spread([c.baseline_accuracy for c in batch_curves]).mean, 2) for batch_curves in curves.values()}
@@ -103,7 +101,7 @@ def auc_figure(
             n_lines = len(by_method) * len(by_noise)
             add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash, n_lines)
     if len(by_method) > 1:
-        add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise], METHOD_TITLES)
+        add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise])
     if phases is not None and phases.clear:
         bands = (
             ("feature<br>extraction", phases.feature_extraction, 0.04),
