@@ -163,7 +163,7 @@ def test_the_page_draws_each_answer_with_one_half_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(jury_records, "jury_table", lambda: TABLE.iloc[[2, 3, 7]])
     app = open_page("trust", drawn=answer, half="development")
     assert not app.exception and not app.error
-    assert "development" in app.info[0].value and "Shown is judged" in app.info[0].value
+    assert "development" in app.info[0].value and "Showing judged" in app.info[0].value
     assert plots(app)[0]["layout"]["title"]["subtitle"]["text"].startswith("judged half, ")
 
 
