@@ -4,6 +4,7 @@ import streamlit as st
 
 from nmfdiag.diagnosis.answers import MEMORISED, NOISY
 from nmfdiag.jobs.requests import SuspectsRequest
+from nmfdiag.jobs.shipped_results import shipped_results
 from nmfdiag.text import percent
 from nmfdiag.ui import live_results
 from nmfdiag.ui.address import choose
@@ -44,17 +45,19 @@ def draw() -> None:
 def draw_table() -> None:
     """Draw the table of all networks; a click opens one."""
     zoo = entries()
-    requests = {
-        name: Choice((entry,), next(iter(entry.layers)), methods=(entry.method,)).requests()
-        for name, entry in zoo.items()
+    curves = {name: list(shipped_results(entry).curves.values()) for name, entry in zoo.items()}
+    requests = {  # only of networks that nothing is shipped of: the user's own
+        name: Choice((zoo[name],), next(iter(zoo[name].layers)), methods=(zoo[name].method,)).requests()
+        for name in zoo
+        if not curves[name]
     }
-    labels = [SuspectsRequest(name) for name in zoo]
+    labels = [SuspectsRequest(name) for name in requests]
     results = live_results.finished_results(
         choice, [*labels, *(request for batch in requests.values() for request in batch)]
     )
     controls = live_results.controls_of(zoo.values(), results)
-    curves = {
-        name: {request: results[request] for request in batch}
+    curves |= {
+        name: [results[request] for request in batch]
         for name, batch in requests.items()
         if all(request in results for request in batch)
     }

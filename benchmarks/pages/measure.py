@@ -26,7 +26,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 REPEATS = 7
 START = ("network", "Is this network")
-"""The page that is opened first, in its default view, and its question; checkouts before it was a page of its own have it as the overview."""
+"""The page that is opened first, in its default view, and its question. In older checkouts it is the overview."""
 DRAWN = "[data-testid=stMain] .js-plotly-plot .trace"
 COMPUTED = "s of computing on"
 SWITCHES = {"k vs accuracy": "to compression?", "Layer phases": "Which layers", "Classes": "Which classes"}

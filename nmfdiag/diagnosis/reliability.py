@@ -182,7 +182,7 @@ def memorising_right(table: pd.DataFrame) -> Count:
 
 
 def trust_answer(table: pd.DataFrame, half: str) -> str:
-    """Return how often wrong labels are told right, with counts and intervals."""
+    """Return how often the answers on labels are correct, with counts and intervals."""
     counts = reliability(table)
     owner = "that thresholds were chosen on" if half == DEVELOPMENT else "that no threshold was chosen on"
     parts = [
@@ -191,8 +191,8 @@ def trust_answer(table: pd.DataFrame, half: str) -> str:
     ]
     answers = [part for part, total in zip(parts, (counts.noisy.total, counts.right.total), strict=True) if total]
     opening = f"Of {plural(len(table), 'network')} {owner}, "
-    told_right = f"nmfdiag {join(answers)}; " if answers else ""
-    return f"{opening}{told_right}it can't tell for {counts.unknown.text}."
+    correct_text = f"nmfdiag {join(answers)}; " if answers else ""
+    return f"{opening}{correct_text}it can't tell for {counts.unknown.text}."
 
 
 def whole_per_cent(share: float) -> str:

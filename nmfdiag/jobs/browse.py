@@ -109,7 +109,7 @@ def save_upload(folder: Path, role: str, filename: str, content: bytes | memoryv
 
     Args:
         folder: The private folder.
-        role: Its role, a folder of its own.
+        role: Its role, which names the folder that it is written to.
         filename: The owner's name for it.
         content: Its bytes.
         accepted: Accepted suffixes.

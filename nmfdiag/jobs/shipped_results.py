@@ -40,7 +40,7 @@ class ShippedResults:
 
 
 def shipped_results(entry: ZooEntry) -> ShippedResults:
-    """Return what is shipped of a network; nothing where there is no file, or one of other weights, samples or code."""
+    """Return the shipped results of a network; empty without a file, or where its weights, samples or code differ."""
     path = entry.folder / RESULTS_FILE
     if entry.called or not path.is_file():
         return ShippedResults()

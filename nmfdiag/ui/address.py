@@ -116,9 +116,7 @@ def keep(key: str, value: Any, texts: Sequence[str], *, is_default: bool) -> Non
 def write_address() -> None:
     """Write the page's choices into the address, and those of the networks that other pages have."""
     state = st.session_state
-    if (
-        "_drawn" not in state or state["_is_first"]
-    ):  # a page without choices; an address says by itself what it was opened with
+    if "_drawn" not in state or state["_is_first"]:  # no choices, or an address that says by itself what was opened
         return
     query = {
         key: choice.texts

@@ -166,18 +166,15 @@ def poll_seconds(drawing_seconds: float) -> float:
     return min(MOST_SECONDS, max(POLL_SECONDS, TIMES_DRAWING * drawing_seconds))
 
 
-def _request(queue: Jobs, requests: Requests, place: str) -> None:
+def _request(queue: Jobs, requests: Requests, place: str, *, again: bool = False) -> None:
     owner = _owner(place)
     queue.cancel(owner)  # what this reader has left behind is not computed before what is on the screen
-    queue.ask(requests, owner)
+    (queue.compute_again if again else queue.ask)(requests, owner)
     st.session_state[f"_{place}asked"], st.session_state[f"_{place}cancelled"] = frozenset(requests), None
 
 
 def _measure_again(queue: Jobs, requests: Requests, place: str) -> None:
-    owner = _owner(place)
-    queue.cancel(owner)
-    queue.compute_again(requests, owner)
-    st.session_state[f"_{place}asked"], st.session_state[f"_{place}cancelled"] = frozenset(requests), None
+    _request(queue, requests, place, again=True)
 
 
 def _cancel(queue: Jobs, requests: Requests, place: str) -> None:

@@ -6,12 +6,12 @@ from nmfdiag.plots.modes import LIGHT, MODES, Mode
 
 # Called again by Streamlit whenever its theme changes; the page itself is not run again then, so this asks for it, once a change.
 _WATCHER = """
-let told = null;
+let sent = null;
 export default function ({ data, parentElement, setTriggerValue }) {
   const background = getComputedStyle(parentElement.host ?? parentElement).getPropertyValue("--st-background-color").trim();
   const mode = parseInt(background.slice(1, 3), 16) < 128 ? "dark" : "light";
-  if (mode !== data.mode && mode !== told) setTriggerValue("mode", mode);
-  told = mode;
+  if (mode !== data.mode && mode !== sent) setTriggerValue("mode", mode);
+  sent = mode;
 }
 """
 _watcher = st.components.v2.component("nmfdiag_mode", js=_WATCHER)

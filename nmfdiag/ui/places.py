@@ -57,7 +57,7 @@ PLACES = (
 HIGHLIGHT = """<style>
 [data-testid="stSidebarNavLink"][href$="/{page}"] {{ background: color-mix(in srgb, currentColor 12%, transparent) }}
 </style>"""
-"""Marks the place of a page that has no entry of its own."""
+"""Marks the place of a page that the navigation does not list."""
 
 
 def pages() -> list[Any]:

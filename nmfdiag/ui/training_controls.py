@@ -20,7 +20,7 @@ from nmfdiag.views.training_runs.sentences import following_text
 POLL_SECONDS, POLL_SECONDS_UNDER_WAY = 5.0, 1.0
 DEFAULT_RECIPE = "digits-mlp-p0.4-s0"
 TRAIN_TEXT = "Trains a small network on scikit-learn's digits and shows live when it begins to memorise: about a minute, more on a busy machine. p is the share of its labels that are random."
-TRAIN_HELP = "In a process of its own. Its weights are not kept."
+TRAIN_HELP = "It runs in a separate process, and its weights are discarded."
 
 
 @st.cache_resource

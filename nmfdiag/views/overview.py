@@ -1,6 +1,6 @@
 """The Overview page: its words, and the table of all networks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -15,7 +15,6 @@ from nmfdiag.diagnosis.answers import (
     code_of,
 )
 from nmfdiag.diagnosis.expected_error import expected_error
-from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.suspects.controls import Controls
@@ -47,7 +46,7 @@ SHARE_HELP = {
 def network_table(
     networks: Iterable[ZooEntry],
     controls: Mapping[str, Controls],
-    curves: Mapping[str, Mapping[CurveRequest, CompressionCurve]],
+    curves: Mapping[str, Sequence[CompressionCurve]],
 ) -> pd.DataFrame:
     """Return one row per network: its answers, and AuC by layer where its curves are there.
 
@@ -57,15 +56,15 @@ def network_table(
         curves: All curves of its default view, by network; none while some are missing.
     """
     in_order = sorted(networks, key=lambda entry: (not entry.called, entry.recipe.seed))  # the user's own first
-    return pd.DataFrame([_row(entry, controls.get(entry.name), curves.get(entry.name, {})) for entry in in_order])
+    return pd.DataFrame([_row(entry, controls.get(entry.name), curves.get(entry.name, [])) for entry in in_order])
 
 
-def _row(entry: ZooEntry, controls: Controls | None, curves: Mapping[CurveRequest, CompressionCurve]) -> dict[str, Any]:
+def _row(entry: ZooEntry, controls: Controls | None, curves: Sequence[CompressionCurve]) -> dict[str, Any]:
     recipe, error = entry.recipe, expected_error(controls) if controls else None
     by_name = answers(controls, error, NO_PHASES)
     aucs: dict[str, list[float]] = {layer: [] for layer in entry.layers}
-    for request, curve in curves.items():
-        aucs[request.layer].append(curve.auc)
+    for curve in curves:
+        aucs[curve.layer].append(curve.auc)
     means = [sum(values) / len(values) for values in aucs.values() if values]
     return {
         NAME: entry.name,

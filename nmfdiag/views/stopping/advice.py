@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from nmfdiag.evidence import records
-from nmfdiag.text import join, percent, plural, signed
+from nmfdiag.text import join, label_kind, plural, signed
 from nmfdiag.views.stopping.tables import outcomes, settings_of
 
 EXPERIMENT = "early-stopping"
@@ -67,7 +67,7 @@ def advice_text(p: float | None, best: int | None, recorded: Sequence[RecordedGa
         subject: What is highest: ``"relative AuC"``.
     """
     outcome_text = join(
-        f"{_verb([row for row in recorded if row.p == q])} with {noise_text(q)}"
+        f"{_verb([row for row in recorded if row.p == q])} with {label_kind(q)}"
         for q in dict.fromkeys(row.p for row in recorded)
     )
     record = f"in the recorded experiment, stopping where {subject} is highest {outcome_text}."
@@ -80,16 +80,16 @@ def advice_text(p: float | None, best: int | None, recorded: Sequence[RecordedGa
             if best is not None
             else "**Stopping by it is supported here.**"
         )
-        return f"{call} This training has {noise_text(p or 0)}; {record}"
+        return f"{call} This training has {label_kind(p or 0)}; {record}"
     if code == REFUTED:
-        return f"**Advice only: don't stop by it.** This training has {noise_text(p or 0)}; {record}"
-    reason = "How noisy these labels are is unknown" if p is None else f"Nothing is recorded for {noise_text(p)}"
+        return f"**Advice only: don't stop by it.** This training has {label_kind(p or 0)}; {record}"
+    reason = "How noisy these labels are is unknown" if p is None else f"Nothing is recorded for {label_kind(p)}"
     return f"**Advice only.** {reason}; {record}"
 
 
 def gains_table(recorded: Sequence[RecordedGains]) -> str:
     """Return one line of Markdown table: points of test accuracy by noise and network, and in how many runs stopping was better and worse."""
-    heads = [f"{noise_text(row.p)}, {row.network}" for row in recorded]
+    heads = [f"{label_kind(row.p)}, {row.network}" for row in recorded]
     cells = [
         f"{'+' if row.mean > 0 else ''}{signed(100 * row.mean, 1)} ({sum(g > 0 for g in row.gains)} : {sum(g < 0 for g in row.gains)})"
         for row in recorded
@@ -100,15 +100,6 @@ def gains_table(recorded: Sequence[RecordedGains]) -> str:
         ["by stopping", *cells],
     )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def noise_text(p: float) -> str:
-    """Return a p in words.
-
-    >>> noise_text(0), noise_text(0.4)
-    ('clean labels', '40 % random labels')
-    """
-    return f"{percent(p)} random labels" if p else "clean labels"
 
 
 def _verb(rows: Sequence[RecordedGains]) -> str:
