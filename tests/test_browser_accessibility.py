@@ -40,7 +40,7 @@ ON_REQUEST = {"ablation", "batches", "support"}
 """Pages that compute after a click."""
 IN_MAKE_TEST = {"curves", "evidence", "your_network"}
 """Pages with all kinds of elements; ``make soak`` checks the others, which have the same elements."""
-WITHOUT_PLOTS = {"your_network", "training_runs"}
+WITHOUT_PLOTS = {"overview", "your_network", "training_runs"}
 """Pages without plots at these addresses, except for runs of other tests."""
 SERIOUS = ("serious", "critical")
 INSIDE = "([target, ancestor]) => document.querySelector(target)?.closest(ancestor) !== null"

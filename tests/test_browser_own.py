@@ -31,9 +31,9 @@ def wait_for_check(page: Page, name: str) -> None:
     expect(page.get_by_test_id("stMetric").filter(has_text="right by their given labels")).to_be_visible()
 
 
-def diagnose(page: Page) -> None:
+def diagnose(page: Page, button: str = "Diagnose") -> None:
     """Start the diagnosis, and wait until it is drawn completely."""
-    page.get_by_role("button", name="Diagnose", exact=True).click()
+    page.get_by_role("button", name=button, exact=True).click()
     wait_until_computed(page)
     wait_for_line(page)
     page.wait_for_selector(".heatmaplayer image", state="attached")
@@ -120,5 +120,5 @@ def test_a_network_of_gelus_in_the_folder_of_models_is_diagnosed_by_signed_nmf(
     page.get_by_role("button", name="Open and check").click()
     wait_for_check(page, "gelus")
     expect(page.get_by_text(re.compile(r"gelus · swin_t · 12 layers"))).to_be_visible()
-    diagnose(page)
+    diagnose(page, "Diagnose anyway")  # six samples a class are few
     expect(page.get_by_text(re.compile("signed NMF", re.IGNORECASE)).first).to_be_visible()
