@@ -48,8 +48,7 @@ choice = replace(sidebar_choice, methods=tuple(m for m in all_methods if m in me
 if lines != ALL_LEVELS:
     choice = replace(choice, networks=(*choice.networks[:1], *choice.networks[1:][-1:]))
 with head:
-    link = [*(("removed", METHODS[m].removed) for m in choice.methods), ("lines", lines)]
-    heading("Does losing directions hurt a memorising network more?", sidebar_choice, link)
+    heading("Does losing directions hurt a memorising network more?", sidebar_choice)
 
 
 def draw(choice: Choice) -> None:

@@ -33,10 +33,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
 choices = [fitted(replace(choice, grid=grid), method) for name, choice in by_family.items() if name in family_names]
 all_networks = replace(choices[0], networks=tuple(network for choice in choices for network in choice.networks))
 with head:
-    link = [*(("families", choice.family) for choice in choices), ("by", method), ("ranks_on", grid)]
-    heading(
-        "Are layers more linear on one class than on a mixture?", sidebar_choice, link, subject(choices), compare=False
-    )
+    heading("Are layers more linear on one class than on a mixture?", sidebar_choice, subject(choices), compare=False)
 
 
 def draw() -> None:

@@ -50,8 +50,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     option = "" if by_sidebar else select_one("curves of class", list(class_options), "class", help=CLASS_HELP)
     class_name = class_options.get(option, sidebar_choice.batch)
 with head:
-    link = [("map", level)] if by_sidebar else [("map", level), ("class", option)]
-    heading("Which classes are memorised?", sidebar_choice if by_sidebar else choice, link)
+    heading("Which classes are memorised?", sidebar_choice if by_sidebar else choice)
     if sidebar_note := note(sidebar_choice):
         st.info(for_markdown(sidebar_note), icon=":material/info:")
 

@@ -24,8 +24,7 @@ def draw() -> None:
         verdicts = select_several(
             "verdicts", list(view.VERDICTS), "verdict", list(view.VERDICTS), help="Which claims are listed."
         )
-    link = [("verdict", verdict) for verdict in verdicts]
-    banner("Which of the paper's claims hold here?", view.subject(claim_findings), link)
+    banner("Which of the paper's claims hold here?", view.subject(claim_findings))
     first, *further = view.count_sentences(claim_findings)
     st.markdown(f"**{first}** {' '.join(further)}")
     table = view.claims_table(claim_findings)

@@ -42,22 +42,18 @@ with st.sidebar:
     name = select_one(
         "network", [NONE, *GENERALIZATION], "network", help="It opens below the plots, as it does by a click."
     )
-link = [
-    ("networks_of", dataset), ("fits", fits), ("compared", compared), ("auc_layers", layers), ("auc_axis", axis),
-    ("auc_batch", batch), ("statistic", st.session_state.get("statistic") or STATISTIC), *([] if name == NONE else [("network", name)]),
-]  # fmt: skip
 TITLE = "Does AuC predict the generalisation gap?"
 
 
 def draw() -> None:
     records = network_records()
     if not records:
-        banner(TITLE, f"{len(GENERALIZATION)} networks", link)
+        banner(TITLE, f"{len(GENERALIZATION)} networks")
         st.info(sentences.NOTHING, icon=":material/info:")
         return
     definition = Definition(layers, axis, batch)
     selection = tables.select(records, dataset=dataset, fits=fits, definition=definition, compared=compared)
-    banner(TITLE, sentences.subject(selection, len(records)), link)
+    banner(TITLE, sentences.subject(selection, len(records)))
     verdict = selection.verdict()
     st.markdown(f"**{sentences.title_answer(selection)}**")
     stem, table = f"generalization_{layers.replace(' ', '-')}_{axis}_{batch}", tables.network_table(selection)

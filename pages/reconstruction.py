@@ -26,8 +26,7 @@ with left:
 with right:
     k = select_one("k: directions kept", [1, 2, 4, 8, 16, 32], "k", default=3, slider=True, help=TERMS["k"])
 with head:
-    link = [("error", kind), ("k", str(k))]
-    heading("How well do k directions rebuild a layer?", choice, link)
+    heading("How well do k directions rebuild a layer?", choice)
 
 
 def draw(choice: Choice) -> None:

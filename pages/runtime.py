@@ -51,10 +51,8 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     scale = select_one("axes", ["log", "linear"], "scale", segmented=True)
     source = select_one("measured by", ["this page", "last benchmark"], "source", segmented=True)
     st.button("As in the paper", on_click=choose, args=(PAPER,), help=PAPER_HELP)
-solver_link = [("solvers", s.upper()) for s in solvers] + [("rank", str(k)) for k in ranks]
 with head:
-    link = [("over", kind), *solver_link, ("scale", scale), ("source", source)]
-    heading("What does the factorisation cost?", choice, link)
+    heading("What does the factorisation cost?", choice)
 
 
 def draw(choice: Choice) -> None:

@@ -43,7 +43,7 @@ def draw() -> None:
             layers = select_one("layers", [*LAYER_SETS, *setting.layers], "of_layers", help="Whose mean is taken.")
             measure_name = select_one("measure", setting.measures, "measure", help=MEASURE_HELP)
     if not settings:
-        banner(TITLE, title, [("experiment", title)])
+        banner(TITLE, title)
         st.info(sentences.missing_text(name, runs, None), icon=":material/info:")
         return
     head, measure = st.container(), MEASURES[measure_name]
@@ -54,14 +54,10 @@ def draw() -> None:
         smoothing = select_one("smoothing", list(SMOOTHINGS), "smooth", segmented=True, help=SMOOTH_HELP)
         st.button("As in the paper", on_click=choose, args=(paper | {"measure": primary},), help=PAPER_HELP)
     with head:
-        link = {
-            "experiment": title, "setting": setting_name, "of_layers": layers, "measure": measure_name, "show": show,
-            "smooth": smoothing,
-        }  # fmt: skip
         seeds = ", ".join(str(run.recipe.seed) for run in setting.runs)
         seeds = f"seed{'s' * (len(setting.runs) > 1)} {seeds}"
         n_train = setting.runs[0].recipe.n_train
-        banner(TITLE, f"{title} · {setting_name} · {seeds} · {n_train:,} training samples", list(link.items()))
+        banner(TITLE, f"{title} · {setting_name} · {seeds} · {n_train:,} training samples")
         st.markdown(f"**{sentences.headline(setting)}**")
     stem = f"{setting.runs[0].name.rsplit('-s', 1)[0]}_{measure_name}_{layers}".replace(" ", "-")
     figure = stopping_figure(setting, measure, layers=layers, window=SMOOTHINGS[smoothing], show=show)

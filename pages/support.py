@@ -44,8 +44,7 @@ with st.container(horizontal=True, vertical_alignment="bottom"):
     rows = select_one("distinct rows at most", [40, 80, 120], "rows", default=1)
     st.button("As in the paper", on_click=choose, args=(PAPER,), help="Figure 1: the support with its rectangle cover.")
 with head:
-    link = [("order", order), ("part", part), ("rows", str(rows))]
-    heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice, link)
+    heading(f"How linear is {choice.layer} on {batch_name(choice)}?", choice)
 
 
 def draw(choice: Choice) -> None:

@@ -1,6 +1,5 @@
 """Which labels are wrong: the most suspicious samples of one network, looked at and marked."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 
@@ -15,7 +14,7 @@ from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import tabs
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
-from nmfdiag.ui.sample_review import SAMPLE, Review, draw_review, marks_of, select_sample
+from nmfdiag.ui.sample_review import Review, draw_review, marks_of, select_sample
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.ui.widgets import column_formats, select_one
@@ -43,11 +42,10 @@ if len(levels) > 1:
 entry = levels[level]
 
 
-def draw_heading(link: Sequence[tuple[str, str]] = ()) -> None:
+def draw_heading() -> None:
     subject = f"{replace(choice, networks=(entry,)).networks_text} · training samples"
-    own = [("level", level)] if len(levels) > 1 else []
     with head:
-        heading("Which labels are wrong?", choice, [*own, *link], subject=subject, compare=False)
+        heading("Which labels are wrong?", choice, subject=subject, compare=False)
 
 
 def draw() -> None:
@@ -70,8 +68,7 @@ def draw() -> None:
         sort = select_one("sorted by", tables.sort_options(suspects), "sort", help=SORT_HELP)
         list_name = select_one("list", list(tables.LISTS), "list", help=LIST_HELP)
         sample = select_sample(suspects)
-    link = [("given", option), ("sort", sort), ("list", list_name)]
-    draw_heading([*link, *([] if sample is None else [(SAMPLE, str(sample))])])
+    draw_heading()
     name, marks = classes[option], marks_of(requests[0].key)
     class_idx = None if name == tables.ALL_CLASSES else entry.class_names.index(name)
     rows = tables.listed_rows(suspects, sort=sort, list_name=list_name, class_idx=class_idx, marks=marks)

@@ -33,7 +33,7 @@ def draw() -> None:
     runs = tables.runs_by_label(monitored)
     select_new_run(runs)
     if not runs:
-        banner(TITLE, f"No runs in {folder}/ yet", [])
+        banner(TITLE, f"No runs in {folder}/ yet")
         offer_training(folder, training, problems, primary=True)
         follow(folder, files, training, runs, [])
         st.markdown(sentences.watched_text(folder))
@@ -57,15 +57,9 @@ def draw() -> None:
     measure, now = tables.MONITORED_MEASURES[measure_name], time.time()
     readings = [tables.reading(label, monitored, measure, layers, now) for label, monitored in selected.items()]
     with head:
-        link = [
-            *(("runs", label) for label in labels),
-            ("by", measure_name),
-            ("layer_of", layers),
-            ("smooth", smoothing),
-        ]
         samples = " or ".join(dict.fromkeys(str(m.run.probe.get("per_class", "?")) for m in selected.values()))
         subject = f"{', '.join(labels)} · single-class batches of up to {samples} training samples"
-        banner(TITLE, subject, [*link, ("runs_as", show)], topic=tuple(labels))
+        banner(TITLE, subject, topic=tuple(labels))
         recorded = recorded_gains(measure.rule)
         for line, reading in zip(sentences.state_lines(readings, selected), readings, strict=True):
             st.markdown(f"**{line}**")

@@ -23,7 +23,7 @@ def draw() -> None:
     start_run()
     record = jury_table()
     if record.empty:
-        banner(TITLE, "networks whose truth is known", [])
+        banner(TITLE, "networks whose truth is known")
         st.info(sentences.NOTHING, icon=":material/info:")
         return
     with st.sidebar:
@@ -31,7 +31,7 @@ def draw() -> None:
         half = select_one("half of the jury", halves, "half", segmented=True, help=HALF_HELP)
         title = select_one("answer drawn", list(QUANTITIES), "drawn")
     table, quantity = record[record["half"] == half], QUANTITIES[title]
-    banner(TITLE, sentences.subject(table, half), [("half", half), ("drawn", title)])
+    banner(TITLE, sentences.subject(table, half))
     st.markdown(f"**{trust_answer(table, half)}** {sentences.figures_text(table)}")
     if half == DEVELOPMENT:
         st.warning(sentences.OPTIMISTIC, icon=":material/info:")

@@ -10,7 +10,7 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import banner
 from nmfdiag.ui.network_check import draw_check, draw_details, offer_removal
 from nmfdiag.ui.network_diagnosis import draw_diagnosis
-from nmfdiag.ui.network_opening import OPEN, draw_opening, opener, select_network
+from nmfdiag.ui.network_opening import draw_opening, opener, select_network
 from nmfdiag.ui.sidebar import GRID_HELP
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import your_network as view
@@ -26,7 +26,7 @@ def draw() -> None:
     if entry := select_network(state, networks):
         draw_network(entry)
     else:
-        banner(TITLE, view.SUBJECT, [("network", OPEN)])
+        banner(TITLE, view.SUBJECT)
         draw_opening(state, networks)
 
 
@@ -41,8 +41,7 @@ def draw_network(entry: ZooEntry) -> None:
     per_class, first = min(n, entry.pool_per_class or n), next(iter(entry.layers))
     choice = Choice((entry,), first, methods=(entry.method,), per_class=per_class, grid=grid, device=device)
     check = open_process.check_of(entry)
-    link = [("network", entry.name), ("n", str(n)), ("grid", grid)]
-    banner(TITLE, view.subject(entry, check.get("preflight", {})), link, topic=entry.name)
+    banner(TITLE, view.subject(entry, check.get("preflight", {})), topic=entry.name)
     requests, queue = choice.requests(), live_results.jobs(device)
     requested = st.session_state.get("_diagnose") == requests
     if (

@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 import streamlit as st
 from streamlit.runtime.scriptrunner import get_script_run_ctx
@@ -67,6 +68,7 @@ def start_run() -> None:
     state["_began"] = time.monotonic()
     state["_drawn"] = set()
     state.setdefault("_new", {})
+    state.pop("_address_place", None)
     query = {key: tuple(st.query_params.get_all(key)) for key in st.query_params}
     address, context = (state["_page"], query), get_script_run_ctx()
     went_back = context is not None and context.is_history_navigation
@@ -113,10 +115,15 @@ def keep(key: str, value: Any, texts: Sequence[str], *, is_default: bool) -> Non
     st.session_state["_kept"][key] = Kept(value, tuple(texts), is_default, st.session_state["_page"])
 
 
+def show_address(place: Any) -> None:
+    """Show the page's whole address in this element once the page is drawn, so that it can be copied."""
+    st.session_state["_address_place"] = place
+
+
 def write_address() -> None:
     """Write the page's choices into the address, and those of the networks that other pages have."""
     state = st.session_state
-    if "_drawn" not in state or state["_is_first"]:  # no choices, or an address that says by itself what was opened
+    if "_drawn" not in state:  # no choices
         return
     query = {
         key: choice.texts
@@ -124,6 +131,10 @@ def write_address() -> None:
         if (key in state["_drawn"] or key in NETWORK_KEYS) and (key in ALWAYS_NAMED or not choice.is_default)
     }
     query = {key: values for key, values in state["_link"].items() if key in NETWORK_KEYS} | query
+    if place := state.pop("_address_place", None):
+        place.code(f"{st.context.url or ''}?{urlencode(query, doseq=True)}", language=None, wrap_lines=True)
+    if state["_is_first"]:  # an address that says by itself what was opened
+        return
     if query != {key: tuple(st.query_params.get_all(key)) for key in st.query_params}:
         st.query_params.from_dict({key: list(texts) for key, texts in query.items()})
     state["_address"] = (state["_page"], query)

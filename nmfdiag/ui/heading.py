@@ -1,13 +1,12 @@
 """The top of a page: its question, what it is about, the link to it, and notes about the link that led here."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
-from urllib.parse import urlencode
 
 import streamlit as st
 
 from nmfdiag.text import for_markdown
-from nmfdiag.ui.address import choose
+from nmfdiag.ui.address import choose, show_address
 from nmfdiag.ui.mode import watch_mode
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
@@ -16,7 +15,6 @@ from nmfdiag.zoo.registry import entries
 def banner(
     title: str,
     subject: str,
-    link: Sequence[tuple[str, str]],
     topic: Any = None,
     extra_control: Callable[[], None] | None = None,
 ) -> None:
@@ -33,7 +31,7 @@ def banner(
             extra_control()
     with right.popover("Link", icon=":material/link:"):
         st.caption("Opens this page with these choices.")
-        st.code(f"{st.context.url or ''}?{urlencode(link)}", language=None, wrap_lines=True)
+        show_address(st.empty())
     st.caption(for_markdown(subject))
     topic = subject if topic is None else topic
     if notes := st.session_state.pop("_new_notes", None):
@@ -46,7 +44,6 @@ def banner(
 def heading(
     title: str,
     choice: Choice,
-    link: Sequence[tuple[str, str]] = (),
     subject: str = "",
     compare: bool = True,
 ) -> None:
@@ -55,7 +52,6 @@ def heading(
     Args:
         title: The question.
         choice: The sidebar's.
-        link: What the page's own controls add to the link.
         subject: In place of the choice's own.
         compare: Offer a second network: for pages that draw their results with
             :func:`nmfdiag.ui.live_results.side_by_side`.
@@ -74,7 +70,7 @@ def heading(
             )
 
     extra_control = second_network if compare else None
-    banner(title, subject or choice.subject, [*choice.link, *link], topic=choice, extra_control=extra_control)
+    banner(title, subject or choice.subject, topic=choice, extra_control=extra_control)
 
 
 def _set_second_network() -> None:

@@ -1,4 +1,4 @@
-"""The choices of the sidebar, in primitives: the curves that they ask for, their names and their link."""
+"""The choices of the sidebar, in primitives: the curves that they ask for, and their names."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -136,25 +136,6 @@ class Choice:
         names = dict.fromkeys(f"{n.recipe.dataset}_{n.recipe.arch}" for n in self.networks)
         levels = "-".join(f"{p:g}" for p in sorted({n.recipe.label_noise for n in self.networks}))
         return f"{'_'.join(names)}_p{levels}_s{self.networks[0].recipe.seed}"
-
-    @property
-    def link(self) -> list[tuple[str, str]]:
-        """The query parameters of a link to this choice."""
-        recipe = self.networks[0].recipe
-        return [
-            ("data", recipe.dataset),
-            ("arch", recipe.arch),
-            *(("p", f"{n.label_noise:g}") for n in self.networks if not n.called),
-            ("layer", self.layer),
-            ("batch", self.batch_option),
-            ("seed", str(recipe.seed)),
-            *(("methods", method) for method in self.methods),
-            ("n", str(self.per_class)),
-            ("grid", self.grid),
-            ("solver", self.solver),
-            ("axis", self.axis),
-            *([("beside", self.beside.name)] if self.beside else []),
-        ]
 
     @property
     def counterpart(self) -> "Choice | None":

@@ -4,6 +4,7 @@ import shutil
 import threading
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 from headless_pages import SMALL, open_page, plots, run_until, settled, visit
@@ -44,6 +45,20 @@ def test_a_link_sets_every_choice() -> None:
     names = {t["name"] for t in plots(app)[0]["data"] if t.get("mode") == "lines+markers" and t["x"] != [None]}
     assert names == {"p = 0.4, NMF", "p = 0.4, Random ablation"}
     assert plots(app)[0]["layout"]["xaxis"]["type"] == "log"
+
+
+def test_the_link_of_a_page_names_what_is_not_the_default_and_opens_the_same() -> None:
+    app = open_page(
+        "reconstruction", **(SMALL | {"n": "20"}), layer="fc3", methods=["nmf", "random"], k="8", error="raw"
+    )
+    link = parse_qs(app.code[0].value.removeprefix("?"))
+    assert link == {
+        "data": ["digits"], "arch": ["mlp"], "p": ["0", "1"], "grid": ["coarse"], "layer": ["fc3"], "methods": ["nmf", "random"], "error": ["raw"],
+    }  # fmt: skip
+    again = open_page("reconstruction", **link)
+    assert subject(again) == subject(app) and again.code[0].value == app.code[0].value
+    again.select_slider(key="k").set_value(16).run()
+    assert parse_qs(again.code[0].value.removeprefix("?")) == link | {"k": ["16"]}
 
 
 def test_an_unknown_choice_in_a_link_is_reported() -> None:

@@ -1,7 +1,6 @@
-"""The sidebar's choice: its requests, its link, and the groups of its curves."""
+"""The sidebar's choice: its requests, and the groups of its curves."""
 
 from dataclasses import replace
-from urllib.parse import parse_qs, urlencode
 
 import pytest
 
@@ -45,7 +44,7 @@ def test_a_class_may_have_the_name_of_an_option(name: str) -> None:
     assert len(by_name.batches) == 12 and by_name.batches["each class"] == EACH_CLASS
     assert by_name.batches["multi-class"] == MULTI
     for choice in (by_name, Choice((network,), "fc1"), Choice((network,), "fc1", batch=MULTI)):  # as read from its link
-        assert replace(choice, batch=choice.batches[dict(choice.link)["batch"]]) == choice
+        assert replace(choice, batch=choice.batches[choice.batch_option]) == choice
 
 
 def test_curves_are_grouped_by_label_noise() -> None:
@@ -57,12 +56,6 @@ def test_curves_are_grouped_by_label_noise() -> None:
     assert spreads[0.0]["fc1"].n == 10
     assert [len(curves) for curves in curves_at_layer(choice, results).values()] == [10, 10]
     assert auc_spreads(choice, {}) == {}
-
-
-def test_a_link_names_every_choice() -> None:
-    link = parse_qs(urlencode(Choice(NETWORKS, "fc1", batch="7", methods=("nmf", "pca")).link))
-    assert link["p"] == ["0", "1"] and link["methods"] == ["nmf", "pca"]
-    assert (link["data"], link["arch"], link["layer"], link["batch"]) == (["digits"], ["mlp"], ["fc1"], ["7"])
 
 
 def test_answers_use_nmf_where_it_is_chosen() -> None:
