@@ -3,7 +3,7 @@
 1. **labels**: the swap control's noise rate (:mod:`nmfdiag.measures.suspects.noise_rate`). From
    :data:`~nmfdiag.measures.suspects.noise_rate.NOISY` on labels count as wrong.
 2. **memorising**: the share of the given labels that the network predicts for no other reason than that it was trained on them. It is its accuracy on
-   them less that on equally labelled samples that it has never seen, ``(1 - rate) (1 - expected error)``. From :data:`MEMORISED` on it counts as memorising.
+   them less that on equally labelled samples that it has never seen, ``(1 - rate) (1 - expected error)``. From :data:`~nmfdiag.measures.suspects.noise_rate.MEMORISED` on it counts as memorising.
 3. **where**: the layer at which given labels become readable, by the probe of each (:mod:`nmfdiag.measures.suspects.probe_depth`), and the phases by AuC.
 
 No reference network takes part.
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from nmfdiag.diagnosis.expected_error import ExpectedError
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.suspects.controls import MOVED, NETWORK, PROBE, Controls
-from nmfdiag.measures.suspects.noise_rate import NOISY
+from nmfdiag.measures.suspects.noise_rate import MEMORISED, NOISY
 from nmfdiag.measures.suspects.probe_depth import depth_of
 from nmfdiag.text import percent, span
 
@@ -30,9 +30,6 @@ AT_A_LAYER, GRADUALLY = "at_a_layer", "gradually"
 NOT_MEASURED = "The labels of this network's samples were not measured."
 LEARNT = 0.3
 """Share of the labels that are right by the estimate that a network must predict before it is said what it memorises."""
-MEMORISED = 0.15
-"""Estimated share of memorised answers from which on the network counts as memorising."""
-
 
 LABELS_LIMITS = (
     "Errors between look-alike classes count in part only: a label swapped at random is easier to tell.",

@@ -5,12 +5,13 @@
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.monitor.run_reader import Run, json_lines, modified_ns, raw_lines, run_from_lines
+from nmfdiag.monitor.run_state import judged
 from nmfdiag.zoo.experiments import Definition
 from nmfdiag.zoo.recipes import Recipe
 
@@ -70,6 +71,12 @@ def histories(experiment: str, folder: Path = RECORDS_FOLDER) -> dict[str, Histo
     """Return the recorded runs of an experiment by name."""
     runs = [_history(path, modified_ns(path)) for path in sorted((folder / experiment).glob("*.jsonl"))]
     return {history.name: history for history in runs}
+
+
+@cache
+def run_state_counts() -> dict[str, tuple[int, int]]:
+    """Return at how many epochs of the recorded runs each state is right, and how many have it; see :func:`nmfdiag.monitor.run_state.judged`."""
+    return judged(histories("early-stopping").values())
 
 
 @lru_cache(maxsize=8)

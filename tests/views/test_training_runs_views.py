@@ -10,6 +10,7 @@ import pytest
 from planted_run_files import HEAD, epoch_line, write_run
 
 from nmfdiag.measures.methods import METHODS
+from nmfdiag.monitor.run_logs import label_noise_of, log_names
 from nmfdiag.monitor.run_reader import MonitoredRun, monitored_runs
 from nmfdiag.plots.modes import to_html
 from nmfdiag.plots.theme import P_MARKERS, colour_of
@@ -23,11 +24,9 @@ from nmfdiag.views.training_runs.tables import (
     epoch_table,
     file_stem,
     has_seeds,
-    label_noise_of,
     layer_options,
     layers_of,
     lines_of,
-    log_names,
     map_table,
     measured_values,
     reading,

@@ -8,6 +8,7 @@ from itertools import count
 import plotly.graph_objects as go
 
 from nmfdiag.measures.methods import METHODS
+from nmfdiag.monitor.run_logs import EpochValues, log_names, logged_values
 from nmfdiag.monitor.run_reader import Run
 from nmfdiag.plots.theme import GREY, P_MARKERS, colour_of, set_layout
 from nmfdiag.text import for_plot
@@ -24,12 +25,9 @@ from nmfdiag.views.epochs import (
     set_panel_axes,
 )
 from nmfdiag.views.training_runs.tables import (
-    EpochValues,
     Line,
     Reading,
     around,
-    log_names,
-    logged_values,
     mean_over_layers,
     measured_values,
     method_of,

@@ -6,14 +6,11 @@ from pathlib import Path
 import pandas as pd
 
 from nmfdiag.diagnosis.answers import MEMORISED
+from nmfdiag.evidence.records import run_state_counts
 from nmfdiag.measures.stopping import PATIENCE
+from nmfdiag.monitor.run_logs import label_noise_of
 from nmfdiag.monitor.run_reader import MonitoredRun, Run, is_number, layer_means
-from nmfdiag.monitor.trainer import QUIET_SECONDS
-from nmfdiag.text import for_code, for_markdown, percent, plural
-from nmfdiag.views.epochs import ALL
-from nmfdiag.views.help_text import help_text
-from nmfdiag.views.stopping.advice import OPEN, REFUTED, SUPPORTED, RecordedGains, advice_text, finding
-from nmfdiag.views.training_runs.state import (
+from nmfdiag.monitor.run_state import (
     FEWEST_MEASUREMENTS,
     FIRST_PASSES,
     LOW_AUC,
@@ -22,11 +19,15 @@ from nmfdiag.views.training_runs.state import (
     TOO_FEW,
     UNKNOWN,
     RunState,
-    recorded_counts,
     run_state,
     test_accuracies,
 )
-from nmfdiag.views.training_runs.tables import Reading, label_noise_of, reading_table
+from nmfdiag.monitor.trainer import QUIET_SECONDS
+from nmfdiag.text import for_code, for_markdown, percent, plural
+from nmfdiag.views.epochs import ALL
+from nmfdiag.views.help_text import help_text
+from nmfdiag.views.stopping.advice import OPEN, REFUTED, SUPPORTED, RecordedGains, advice_text, finding
+from nmfdiag.views.training_runs.tables import Reading, reading_table
 
 LEAST_LEARNT = 0.3
 """Share of the probe's labels that must be right at a peak for it to be called the best stop: before, a network has learnt too little."""
@@ -54,7 +55,7 @@ monitor.finish(model)
 
 def how_to_read() -> str:
     """Return the page's text on how to read it, with how often a state without test accuracy is right in the recorded runs."""
-    counts = recorded_counts()
+    counts = run_state_counts()
     (n_right, n_memorising), (n_right_not_yet, n_not_yet) = counts[MEMORISING], counts[NOT_YET]
     n = sum(n_state for _, n_state in counts.values())
     return help_text(

@@ -14,7 +14,8 @@ from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.measures.stopping import PATIENCE, Standing
 from nmfdiag.monitor.run_file import RUN_FILE
-from nmfdiag.monitor.run_reader import MonitoredRun, Run, is_number, layer_means
+from nmfdiag.monitor.run_logs import EpochValues, label_noise_of, log_names, logged_values
+from nmfdiag.monitor.run_reader import MonitoredRun, Run, layer_means
 from nmfdiag.monitor.trainer import under_way
 from nmfdiag.views.epochs import ALL, MEASURES, EpochMeasure
 from nmfdiag.views.option_names import options_of
@@ -25,7 +26,6 @@ WATCHED_BY = {measure.value: name for name, measure in MONITORED_MEASURES.items(
 LONGEST_NAME = 60
 SEED = re.compile(r"-s\d+$")
 
-EpochValues = dict[int, float]
 EpochSpreads = dict[int, Spread]
 
 
@@ -94,14 +94,6 @@ def has_seeds(labels: Sequence[str]) -> bool:
     return len({SEED.sub("", label) for label in labels}) < len(labels)
 
 
-def label_noise_of(run: Run) -> float | None:
-    """Return a run's p from its recipe or its log."""
-    if run.recipe is not None:
-        return run.recipe.label_noise
-    values = [line.get(key) for line in run.epochs[:1] for key in ("p", "label_noise")]
-    return next((p for p in values if p is not None and is_number(p) and 0 <= p <= 1), None)
-
-
 def layers_of(runs: Sequence[Run]) -> list[str]:
     """Return the layers of all runs, in order of depth."""
     return list(dict.fromkeys(layer for run in runs for layer in run.layers))
@@ -127,17 +119,6 @@ def measured_values(run: Run, method: str, value: str, layers: str) -> EpochValu
 def mean_over_layers(run: Run, method: str, value: str, layers: Sequence[str]) -> EpochValues:
     """Return a measured value by epoch, the mean over layers; epochs at which one of them has no value are left out."""
     return layer_means(run.epochs, method, value, layers)
-
-
-def logged_values(run: Run, key: str) -> EpochValues:
-    """Return a value of the training log by epoch."""
-    return {int(line["epoch"]): line[key] for line in run.epochs if is_number(line.get(key))}
-
-
-def log_names(runs: Sequence[Run], part: str) -> list[str]:
-    """Return the keys of the logs that contain a part, such as ``"loss"``; those of training samples last."""
-    names = dict.fromkeys(key for run in runs for line in run.epochs for key in line if part in key)
-    return sorted((name for name in names if any(logged_values(run, name) for run in runs)), key=lambda n: "train" in n)
 
 
 def spread_over_runs(line: Line, values: Callable[[Run], EpochValues]) -> EpochSpreads:

@@ -1,6 +1,6 @@
 """Whether a monitored training memorises, decided here from what its monitor wrote.
 
-Memorising means what it means everywhere (:mod:`nmfdiag.diagnosis.answers`): of the given labels, :data:`~nmfdiag.diagnosis.answers.MEMORISED` or more are predicted only because the network was
+Memorising means what it means everywhere: of the given labels, :data:`~nmfdiag.measures.suspects.noise_rate.MEMORISED` or more are predicted only because the network was
 trained on them. From top to bottom:
 
 1. **Test accuracy**, where the loop logs one: accuracy on training samples less that on test samples. Where p is known, the latter is what equally noisy test labels would give, and
@@ -12,19 +12,16 @@ trained on them. From top to bottom:
    training samples, the mark of wrong training labels.
 4. Otherwise it **can't be told**: without a test accuracy that are four fifths of the recorded epochs.
 
-Rules 2 and 3 need :data:`FEWEST_MEASUREMENTS` measurements. :func:`recorded_counts` has how often they are right.
+Rules 2 and 3 need :data:`FEWEST_MEASUREMENTS` measurements. :func:`nmfdiag.evidence.records.run_state_counts` has how often they are right.
 """
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from statistics import median
 
-from nmfdiag.diagnosis.answers import MEMORISED
-from nmfdiag.evidence.records import histories
-from nmfdiag.measures.suspects.noise_rate import NOISY
+from nmfdiag.measures.suspects.noise_rate import MEMORISED, NOISY
+from nmfdiag.monitor.run_logs import EpochValues, label_noise_of, log_names, logged_values
 from nmfdiag.monitor.run_reader import Run, layer_means
-from nmfdiag.views.training_runs.tables import EpochValues, label_noise_of, log_names, logged_values
 
 MEMORISING, NOT_YET, TOO_FEW, UNKNOWN = CODES = "memorising", "not_yet", "too_few", "unknown"
 """Codes of a state."""
@@ -89,12 +86,6 @@ def memorised_shares(run: Run) -> EpochValues:
     p, n_classes = label_noise_of(run) or 0.0, _n_classes(run)
     chance = p / n_classes if n_classes else 0.0
     return {epoch: training[epoch] - ((1 - p) * test[epoch] + chance) for epoch in test if epoch in training}
-
-
-@cache
-def recorded_counts() -> dict[str, tuple[int, int]]:
-    """Return how often the states are right in the recorded runs, from :func:`judged`."""
-    return judged(histories("early-stopping").values())
 
 
 def judged(runs: Iterable[Run]) -> dict[str, tuple[int, int]]:

@@ -10,9 +10,7 @@ from planted_run_files import HEAD
 from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.evidence.records import histories, network_records
 from nmfdiag.monitor.run_reader import Run
-from nmfdiag.views.epochs import ALL
-from nmfdiag.views.training_runs import sentences
-from nmfdiag.views.training_runs.state import (
+from nmfdiag.monitor.run_state import (
     FITTED_SHARE,
     LOW_AUC,
     MEMORISING,
@@ -23,6 +21,8 @@ from nmfdiag.views.training_runs.state import (
     memorised_shares,
     run_state,
 )
+from nmfdiag.views.epochs import ALL
+from nmfdiag.views.training_runs import sentences
 from nmfdiag.views.training_runs.tables import Reading
 
 
