@@ -15,7 +15,7 @@ from nmfdiag.diagnosis.comparison import Comparison, compare_network
 from nmfdiag.diagnosis.expected_error import ExpectedError, expected_error
 from nmfdiag.diagnosis.remarks import remarks_on
 from nmfdiag.diagnosis.schema import SCHEMA
-from nmfdiag.diagnosis.scored_labels import scored_labels
+from nmfdiag.diagnosis.scored_labels import labelled_only, scored_labels
 from nmfdiag.diagnosis.verdict_text import verdict_text
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
@@ -215,7 +215,7 @@ def diagnose(
     Args:
         model: The network; it is left as it was.
         inputs: Training samples (n, ...), in any form that :func:`nmfdiag.data.samples.as_samples` takes.
-        labels: Their given labels (n,); None if ``inputs`` include them.
+        labels: Their given labels (n,); None if ``inputs`` include them. Samples with a negative one, such as PyTorch's ``ignore_index``, are left out.
         title: Name of the network; default its type.
         class_names: Names by class.
         without: Reference networks to leave out of the comparison, such as itself.
@@ -235,6 +235,7 @@ def diagnose(
     from nmfdiag.zoo.measured_network import network_to_measure
 
     inputs, labels = as_samples(inputs, labels, model)
+    inputs, labels, unlabelled_remark = labelled_only(inputs, labels)
     network_type = type(model).__name__
     model, remark = network_to_measure(
         model,
@@ -271,7 +272,7 @@ def diagnose(
         without=without,
         class_names=class_names,
         title=title,
-        remarks=[*filter(None, [remark, remark_on_labels])],
+        remarks=[*filter(None, [unlabelled_remark, remark, remark_on_labels])],
         suspects=scored,
     )
 

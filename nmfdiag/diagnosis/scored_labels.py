@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.text import plural
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -13,6 +14,19 @@ if TYPE_CHECKING:
 
 MOST_SAMPLES = 10_000
 """Samples, evenly of each class, whose labels are scored at most."""
+
+
+def labelled_only(inputs: "Tensor", labels: "Tensor") -> tuple["Tensor", "Tensor", str]:
+    """Return the samples without those of negative labels, which mark samples that have none, and a remark if there are any.
+
+    Where all labels are negative, all samples stay: they are refused with the reason where they are measured.
+    """
+    labelled = labels >= 0
+    n_labelled = int(labelled.sum())
+    if n_labelled in (0, len(labels)):
+        return inputs, labels, ""
+    remark = f"{len(labels) - n_labelled} of {plural(len(labels), 'sample')} have a negative label, that is none, and are left out."
+    return inputs[labelled.to(inputs.device)], labels[labelled], remark
 
 
 def scored_labels(

@@ -104,6 +104,20 @@ def test_what_cannot_be_said_is_said() -> None:
     assert validate(mixed)["comparison"]["reason"] and mixed.classes == ()
 
 
+def test_samples_without_a_label_are_left_out_and_counted() -> None:
+    entry = lookup("digits-mlp-p0.4-s0")
+    pool, model = entry.load_pool(), entry.load_model()
+    inputs, labels = pool.inputs[:200], pool.given_labels[:200].clone()
+    labels[::7] = -100  # PyTorch's ignore_index
+    partly = nmfdiag.diagnose(model, inputs, labels, per_class=10)
+    labelled = nmfdiag.diagnose(model, inputs[labels >= 0], labels[labels >= 0], per_class=10)
+    assert partly.remarks[0] == "29 of 200 samples have a negative label, that is none, and are left out."
+    assert partly.remarks[1:] == labelled.remarks and partly.answers == labelled.answers
+    assert partly.profile.to_frame()["auc"].tolist() == labelled.profile.to_frame()["auc"].tolist()
+    with pytest.raises(NmfdiagError, match=r"Labels must lie in 0 \.\. 9"):
+        nmfdiag.diagnose(model, inputs, torch.full_like(labels, -1))
+
+
 def test_report_and_check_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = ["digits-mlp-p1-s0", "--per-class", "10", "--layers", "fc1"]
     assert (
