@@ -3,7 +3,7 @@
 import streamlit as st
 
 from nmfdiag.diagnosis.answers import MEMORISED, NOISY
-from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
+from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.auc_sentences import comparison, least_linear
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import phases
@@ -13,7 +13,6 @@ from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.network_card import draw_cards
-from nmfdiag.ui.report_button import Scored, report_button
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.curve_figures import auc_figure
@@ -38,9 +37,7 @@ def draw(choice: Choice) -> None:
     live_results.get_results(choice, requests, results)
     curves = {request: results[request] for request in curve_requests if request in results}
     if curves:
-        suspects = live_results.finished_results(choice, [SuspectsRequest(n.name) for n in choice.networks])
-        controls = live_results.controls_of(choice.networks, results)
-        draw_curves(choice, curve_requests, curves, controls | {r.entry: s for r, s in suspects.items()})
+        draw_curves(choice, curve_requests, curves)
     else:
         live_results.draw_placeholder(choice)
     live_results.progress(choice, requests, results)
@@ -54,8 +51,8 @@ def draw(choice: Choice) -> None:
     st.caption(f"Device: {choice.device}. Cache: {live_results.cache_size()}.")
 
 
-def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves, scored: Scored) -> None:
-    """Draw AuC by layer, with the reports of the networks."""
+def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves) -> None:
+    """Draw AuC by layer."""
     by_method = auc_spreads(choice, curves)
     method = choice.method if choice.method in by_method else next(iter(by_method))
     by_noise = by_method[method]
@@ -67,10 +64,7 @@ def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves, sc
     if shade == PHASES and len(spreads) == len(choice.layers):
         shaded = phases(list(spreads), [s.mean for s in spreads.values()], [s.sem for s in spreads.values()])
     figure = auc_figure(by_method, choice.layers, phases=shaded, batch=choice.batch_text, axis=choice.axis)
-    charts.chart(
-        figure, choice, curves, "auc-by-layer", "AuC by layer, one line for each p",
-        extra_control=lambda: report_button(choice, curves, scored, len(requests)),
-    )  # fmt: skip
+    charts.chart(figure, choice, curves, "auc-by-layer", "AuC by layer, one line for each p")
 
 
 live_results.side_by_side(choice, draw)

@@ -31,6 +31,7 @@ PAGES = {
     "ablation": [f"/ablation?{LIGHT}"],
     "batches": [f"/batches?{LIGHT}&families=digits+mlp"],
     "support": [f"/support?{LIGHT}&layer=fc3&batch=3"],
+    "report": ["/report?arch=mlp&p=0"],
     "runtime": [f"/runtime?{LIGHT}"],
     "your_network": ["/your_network", f"/your_network?network={OWN_NAME}"],
     "training_runs": ["/training_runs"],
@@ -40,7 +41,7 @@ ON_REQUEST = {"ablation", "batches", "support"}
 """Pages that compute after a click."""
 IN_MAKE_TEST = {"curves", "evidence", "your_network"}
 """Pages with all kinds of elements; ``make soak`` checks the others, which have the same elements."""
-WITHOUT_PLOTS = {"overview", "your_network", "training_runs"}
+WITHOUT_PLOTS = {"overview", "your_network", "training_runs", "report"}
 """Pages without plots at these addresses, except for runs of other tests."""
 SERIOUS = ("serious", "critical")
 INSIDE = "([target, ancestor]) => document.querySelector(target)?.closest(ancestor) !== null"

@@ -50,7 +50,7 @@ def test_an_example_is_opened_diagnosed_reported_and_removed(page: Page, browser
     with page.expect_download() as report:
         page.get_by_role("button", name="Report (HTML)").click()
     report.value.save_as(tmp_path / report.value.suggested_filename)
-    check_report(browser, tmp_path / "example_diagnosis.html")
+    check_report(browser, tmp_path / "example_report.html")
     page.get_by_role("button", name="Remove").click()
     page.get_by_role("button", name="Remove example").click()
     expect(page.get_by_role("button", name="Open and check")).to_be_visible()

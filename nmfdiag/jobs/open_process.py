@@ -161,6 +161,11 @@ def opened_networks() -> dict[str, ZooEntry]:
     return {entry.name: entry for entry in sorted(users, key=written, reverse=True)}
 
 
+def copied_from(entry: ZooEntry) -> tuple[str, ...]:
+    """Return the shipped network that a network is a copy of: the example's. It must not be compared with that."""
+    return (EXAMPLE,) if entry.name == EXAMPLE_NAME else ()
+
+
 def example(folder: Path) -> Opening:
     """Export a shipped network's weights and training samples into a folder, as a stranger would bring them."""
     import numpy as np

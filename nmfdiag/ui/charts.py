@@ -28,7 +28,6 @@ def chart(
     figure_key: str,
     alt: str,
     click_page: str = "pages/curves.py",
-    extra_control: Callable[[], None] | None = None,
     plotted: Callable[[], pd.DataFrame] | None = None,
 ) -> None:
     """Draw a figure of zoo networks with its exports. A click on a layer opens its curve.
@@ -40,7 +39,6 @@ def chart(
         figure_key: Tells the figures of a page apart; part of the names of exported files.
         alt: Describes the figure to readers who don't see it.
         click_page: Shows the clicked layer.
-        extra_control: Draws next to the exports.
         plotted: Returns the quantity that is drawn, where ``results`` are what it was computed from; of curves it is their AuC.
     """
 
@@ -54,9 +52,7 @@ def chart(
         plotted = partial(auc_table, results, entries())
     if plotted is not None:
         tables = {"Data (CSV)": plotted, "Every curve (CSV)": data}
-    clicked = plot(
-        figure, f"{choice.file_stem}_{figure_key}", tables, f"{choice.place}{figure_key}", alt, extra_control
-    )
+    clicked = plot(figure, f"{choice.file_stem}_{figure_key}", tables, f"{choice.place}{figure_key}", alt)
     if clicked and clicked[0] in choice.layers:
         widget_values = dict(zip(("layer", "batch"), clicked, strict=False))
         if "batch" in widget_values:

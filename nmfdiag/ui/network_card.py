@@ -1,6 +1,6 @@
-"""The Overview page's cards, one a network."""
+"""Cards with the answers, one a network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -9,6 +9,7 @@ import streamlit as st
 from nmfdiag.diagnosis.answer_text import SECOND_OPINION
 from nmfdiag.diagnosis.answers import WHERE
 from nmfdiag.diagnosis.diagnose import diagnosis_of
+from nmfdiag.jobs.open_process import copied_from
 from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
 from nmfdiag.plots.modes import colour_in
 from nmfdiag.text import for_markdown, label_kind
@@ -37,6 +38,7 @@ def draw_cards(
     failed: Mapping[str, str],
     *,
     has_opinions: bool = True,
+    extra_control: Callable[[ZooEntry, Mapping[CurveRequest, Any]], None] | None = None,
 ) -> None:
     """Draw each network's answers as far as they are known.
 
@@ -46,6 +48,7 @@ def draw_cards(
         results: The curves and suspects that are available.
         failed: Why suspects could not be scored, by the key of their request.
         has_opinions: Draw below the cards where each network memorises, and what reference networks say.
+        extra_control: Draws at the end of a card, from the network and its curves.
     """
     controls_by_name, states = live_results.controls_of(choice.networks, results), {}
     with st.container(key=f"{choice.place}network_cards"):
@@ -53,13 +56,17 @@ def draw_cards(
             own_requests = [r for r in requests if r.entry == network.name]
             curves = {r: results[r] for r in own_requests if r in results}
             controls, is_complete = controls_by_name.get(network.name), len(curves) == len(own_requests)
-            diagnosis = diagnosis_of(curves, network, suspects=controls) if is_complete else None
+            diagnosis = (
+                diagnosis_of(curves, network, without=copied_from(network), suspects=controls) if is_complete else None
+            )
             state = answers_so_far(controls, diagnosis, failed.get(SuspectsRequest(network.name).key, ""))
             if not is_complete:
                 count = f"{len(curves)} of {len(own_requests)} curves are there."
                 state = replace(state, opinion=f"{state.opinion} {count}")
             truth = truth_of(network, controls) if controls else None
-            _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}")
+            with _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}"):
+                if extra_control is not None:
+                    extra_control(network, curves)
             states[network.name] = state
     if has_opinions:
         _draw_opinions(choice, states)
@@ -68,7 +75,7 @@ def draw_cards(
         trust_link()
 
 
-def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Figure], key: str) -> None:
+def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Figure], key: str) -> Any:
     has_truth = any(figure.truth for figure in card_figures)
     head = ["", "estimate", *(["true"] if has_truth else [])]
     rows = [
@@ -77,11 +84,13 @@ def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Fi
     ]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in (head, ["-"] * len(head), *rows))
     stripe = colour_in(page_mode(), network.label_noise)
-    with st.container(border=True, height="stretch", gap="small", key=key):
+    card = st.container(border=True, height="stretch", gap="small", key=key)
+    with card:
         st.html(f'<div style="height: 0.25rem; border-radius: 0.125rem; background: {stripe}"></div>')
         text = f"{for_markdown(_name(network))}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}"
         st.markdown(text.replace(" %", "\N{NO-BREAK SPACE}%"))
         st.caption(for_markdown(truth_text(network)), help=CHECK_HELP if has_truth else None)
+    return card
 
 
 def _draw_opinions(choice: Choice, states: Mapping[str, AnswersSoFar]) -> None:

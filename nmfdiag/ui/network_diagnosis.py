@@ -1,7 +1,6 @@
 """The diagnosis of an opened network, drawn as its curves come, with its report and the pages that show more of it."""
 
 from dataclasses import replace
-from functools import partial
 from html import unescape
 from typing import Any
 
@@ -19,7 +18,7 @@ from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.address import choose
 from nmfdiag.ui.answers import draw_answers
 from nmfdiag.ui.details import tabs
-from nmfdiag.ui.report_button import HTML, JSON, MEDIA_TYPES, report_file
+from nmfdiag.ui.report_downloads import report_downloads
 from nmfdiag.views import your_network as view
 from nmfdiag.views.answers import answers_so_far
 from nmfdiag.views.classes.tables import single_class_curves
@@ -52,7 +51,7 @@ def draw_diagnosis(choice: Choice, curve_requests: list[CurveRequest], check: di
         live_results.draw_placeholder(choice)
         live_results.progress(choice, requests, results)
         return
-    diagnosis = diagnosis_of(curves, entry, without=_copied(entry), suspects=suspects)
+    diagnosis = diagnosis_of(curves, entry, without=open_process.copied_from(entry), suspects=suspects)
     complete = len(curves) == len(curve_requests)
     state = answers_so_far(suspects and suspects.controls, diagnosis if complete else None, why_not)
     draw_answers(state)
@@ -70,11 +69,6 @@ def draw_diagnosis(choice: Choice, curve_requests: list[CurveRequest], check: di
     _draw_map(choice, curves, diagnosis)
     _draw_references(diagnosis, state.opinion if complete else "")
     tabs(help_text("your_network"), table, settings(choice, curves) | check.get("provenance", {}))
-
-
-def _copied(entry: ZooEntry) -> tuple[str, ...]:
-    """Return the reference network that the example is a copy of."""
-    return (open_process.EXAMPLE,) if entry.name == open_process.EXAMPLE_NAME else ()
 
 
 def _draw_references(diagnosis: Diagnosis, opinion: str) -> None:
@@ -108,13 +102,7 @@ def _draw_map(choice: Choice, results: Any, diagnosis: Diagnosis) -> None:
 
 def _draw_downloads(entry: ZooEntry, curves: dict[CurveRequest, CompressionCurve], suspects: Suspects | None) -> None:
     """Draw the buttons of the report, and of other pages with this network."""
-    buttons = ((HTML, "Report (HTML)", ":material/description:"), (JSON, "Numbers (JSON)", ":material/data_object:"))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        for form, title, icon in buttons:
-            st.download_button(
-                title, partial(report_file, curves, entry, suspects, form, _copied(entry)), f"{entry.name}_diagnosis.{form.lower()}",
-                MEDIA_TYPES[form], on_click="ignore", icon=icon, type="primary" if form == HTML else "secondary",
-            )  # fmt: skip
+    report_downloads(entry, curves, suspects)
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
         st.caption("See this network on:", width="content")
         for page, (title, icon) in PAGES.items():

@@ -39,6 +39,7 @@ PLACES = (
             "reconstruction": "Reconstruction error",
             "ablation": "Ablation",
             "support": "Support",
+            "report": "Report",
         },
     ),
     Place("Training runs", ":material/timeline:", {"training_runs": "Live", "stopping": "Early stopping"}),

@@ -5,13 +5,14 @@ from math import prod
 from typing import Any
 
 from nmfdiag.text import estimated_time, plural
+from nmfdiag.views.provenance import unit_of
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
 SECONDS = {
     "nmf": (0.1, 0.3, 0.6), "signed": (0.1, 0.3, 0.6), "pca": (0.03, 0.1, 0.25), "random": (0.12, 0.45, 1.5),
-    "supports": (0.15, 1.2, 1.2), "points": (0.3, 1.0, 2.0),
+    "supports": (0.15, 1.2, 1.2), "points": (0.3, 1.0, 2.0), "networks": (3.0, 4.0, 12.0),
 }  # fmt: skip
-"""Seconds on one core of a curve by its method (20 samples, full grid), a support and a timed point: in a network of fully connected layers, in one
+"""Seconds on one core of a curve by its method (20 samples, full grid), a support, a timed point and the labels of a network: in a network of fully connected layers, in one
 of small inputs, and in one of larger inputs. Measured on the networks of the zoo."""
 SMALL_INPUT = 1000
 """Most numbers of a small input."""
@@ -21,8 +22,7 @@ SAMPLES, COARSE = 20, 0.45
 
 def cost_text(requests: Sequence[Any]) -> str:
     """Return how many results are missing and about how long they take; without the time for a user's own network, which nobody has timed."""
-    unit = str(requests[0].unit)
-    count = plural(len(requests), unit.removesuffix("s"))
+    count = plural(len(requests), unit_of(requests).removesuffix("s"))
     networks = {request.entry: lookup(request.entry) for request in requests}
     if any(network.called for network in networks.values()):
         return f"{count}; how long depends on your network. You can stop at any time."

@@ -13,7 +13,7 @@ from nmfdiag.jobs import compute, score_labels
 from nmfdiag.jobs.requests import SuspectsRequest, profile_requests
 from nmfdiag.jobs.shipped_results import ShippedResults
 from nmfdiag.ui import live_results
-from nmfdiag.ui.report_button import HTML, JSON, report_file
+from nmfdiag.ui.report_downloads import HTML, JSON, report_file
 from nmfdiag.zoo.registry import lookup
 
 
@@ -75,13 +75,6 @@ def test_labels_that_can_not_be_scored_are_explained(monkeypatch: pytest.MonkeyP
     app = run_until(open_page(**{**SMALL, "p": ["0.6"], "seed": "1"}), lambda app: app.error and app.tabs)
     assert r"Can't tell: its labels could not be scored. \!\[x\]" in cards(app)[0] and r"\!\[x\]" in app.error[0].value
     assert not app.exception and plots(app)
-
-
-def test_every_network_shown_has_a_report() -> None:
-    app = settled(open_page(**SMALL))
-    labels = [button.label for button in app.get("download_button") if button.label.startswith("Report")]
-    assert labels == [f"Report ({form}), p = {p}" for p in (0, 1) for form in ("HTML", "JSON")]
-    assert not app.exception and not any("not scored" in caption.value for caption in app.caption)
 
 
 def test_a_button_makes_the_report_of_its_network_with_its_answers() -> None:
