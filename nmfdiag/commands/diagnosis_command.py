@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.commands.network_options import add_network_options
 from nmfdiag.commands.outcome import OK, WRONG, Commands, Outcome, progress_bar, say
+from nmfdiag.commands.result_cache import add_cache_option, result_cache
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.measures.methods import METHODS
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from nmfdiag.commands.target import Target
     from nmfdiag.diagnosis.diagnose import Diagnosis
     from nmfdiag.jobs.cache import CurveCache
+    from nmfdiag.jobs.own_results import OwnResults
     from nmfdiag.measures.suspects.result import Suspects
     from nmfdiag.zoo.registry import ZooEntry
 
@@ -43,28 +45,41 @@ def add_diagnosis_command(
         help="only check layers, accuracy and cost; exit code 1 if a diagnosis would mean nothing",
     )
     command.add_argument("--solver", help="hals (the default) or mu; zoo networks only")
+    add_cache_option(command)
     command.set_defaults(run=_run, answer=answer)
     return command
 
 
 def _run(arguments: argparse.Namespace) -> Outcome:
     """Check and diagnose the network, then let the command answer; a zoo network is checked on request only."""
-    from dataclasses import replace
-
-    from nmfdiag.commands.preflight import check_network, objections, preflight_text
     from nmfdiag.commands.target import BY_NAME, load_target, way_of
+    from nmfdiag.jobs.own_results import OwnResults
 
     _check_options(arguments)
     if way_of(arguments) == BY_NAME and not arguments.preflight:
-        entry, diagnosis = _diagnose_entry(arguments)
+        with result_cache(arguments) as cache:
+            entry, diagnosis = _diagnose_entry(arguments, cache)
         code, answer, text = arguments.answer(arguments, entry, diagnosis)
         return code, answer | {"provenance": diagnosis.provenance}, text
     target = load_target(arguments)
+    with result_cache(arguments) as cache:
+        return _diagnose_own(arguments, target, OwnResults(cache, target.source))
+
+
+def _diagnose_own(arguments: argparse.Namespace, target: "Target", results: "OwnResults") -> Outcome:
+    from dataclasses import replace
+
+    from nmfdiag.commands.preflight import check_network, objections, preflight_text
+
     preflight, methods = check_network(
-        target, per_class=arguments.per_class, methods=arguments.methods, layers=arguments.layers
+        target,
+        per_class=arguments.per_class,
+        methods=arguments.methods,
+        layers=arguments.layers,
+        results=results,
     )
     record: dict[str, Any] = {"preflight": preflight.to_dict()}
-    summary = preflight_text(target, preflight, methods)
+    summary = preflight_text(target, preflight, methods, is_cached=results.n_reused > 0)
     if arguments.preflight:
         reasons = objections(preflight)
         record |= {"name": target.name, "methods": methods, "problems": reasons, "provenance": target.provenance}
@@ -72,7 +87,7 @@ def _run(arguments: argparse.Namespace) -> Outcome:
     if not arguments.json:
         say(summary)
     target = replace(target, train_accuracy=preflight.accuracy)
-    diagnosis = _diagnose_target(arguments, target, methods)
+    diagnosis = _diagnose_target(arguments, target, methods, results)
     code, answer, text = arguments.answer(arguments, target, diagnosis)
     return code, answer | record | {"provenance": diagnosis.provenance}, text
 
@@ -93,7 +108,9 @@ def _check_options(arguments: argparse.Namespace) -> None:
             raise NmfdiagError(f"There is no folder {path.parent} to write {path.name} into.")
 
 
-def _diagnose_target(arguments: argparse.Namespace, target: "Target", methods: Sequence[str]) -> "Diagnosis":
+def _diagnose_target(
+    arguments: argparse.Namespace, target: "Target", methods: Sequence[str], results: "OwnResults"
+) -> "Diagnosis":
     from dataclasses import replace
 
     from nmfdiag.diagnosis.diagnose import diagnose
@@ -104,27 +121,28 @@ def _diagnose_target(arguments: argparse.Namespace, target: "Target", methods: S
     options |= {"n_draws": arguments.draws} if arguments.draws > 1 else {}
     options |= {"title": target.name, "class_names": target.class_names, "without": [target.name]}
     with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=target.name) as show:
-        diagnosis = diagnose(target.model, target.inputs, target.labels, on_progress=show, **options)
+        diagnosis = diagnose(target.model, target.inputs, target.labels, on_progress=show, results=results, **options)
         show(1.0, "done")
     remarks = (*batch_norm_remarks(target.provenance), *diagnosis.remarks)
-    return replace(diagnosis, remarks=remarks, provenance=diagnosis.provenance | target.provenance)
+    n_results = results.n_reused + results.n_computed
+    origin = {"results": f"{results.n_reused} of {n_results} from the cache", **target.provenance}
+    return replace(diagnosis, remarks=remarks, provenance=diagnosis.provenance | origin)
 
 
-def _diagnose_entry(arguments: argparse.Namespace) -> "tuple[ZooEntry, Diagnosis]":
+def _diagnose_entry(arguments: argparse.Namespace, cache: "CurveCache") -> "tuple[ZooEntry, Diagnosis]":
     """Diagnose a network of the zoo from cached curves; missing ones are computed and cached."""
     from dataclasses import replace
 
     from tqdm import tqdm
 
     from nmfdiag.diagnosis.diagnose import diagnosis_of
-    from nmfdiag.jobs.cache import CurveCache
     from nmfdiag.jobs.compute import resolve
     from nmfdiag.jobs.requests import profile_requests
     from nmfdiag.jobs.sweep import sweep
     from nmfdiag.measures.curve import CompressionCurve
     from nmfdiag.zoo.registry import lookup
 
-    entry, cache, device = lookup(arguments.name), CurveCache(), resolve(arguments.device)
+    entry, device = lookup(arguments.name), resolve(arguments.device)
     requests = [
         request
         for draw in range(arguments.draws)
@@ -152,8 +170,6 @@ def _diagnose_entry(arguments: argparse.Namespace) -> "tuple[ZooEntry, Diagnosis
     if not curves:
         raise NmfdiagError(f"No curve could be computed: {next(iter(skipped.values()))}")
     diagnosis = diagnosis_of(curves, entry, suspects=_scored(entry.name, cache, device))
-    if cache.notice:
-        say(f"nmfdiag: {cache.notice}")
     return entry, replace(
         diagnosis, profile=replace(diagnosis.profile, skipped=skipped)
     )  # layers not requested aren't skipped

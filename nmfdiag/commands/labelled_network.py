@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmfdiag.commands.outcome import progress_bar
-from nmfdiag.commands.target import BY_NAME, open_own_network, way_of
+from nmfdiag.commands.target import BY_NAME, open_own_network, source_of, way_of
 from nmfdiag.errors import NmfdiagError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from nmfdiag.jobs.cache import CurveCache
     from nmfdiag.measures.suspects.history import TrainingHistory
     from nmfdiag.measures.suspects.result import Suspects
 
@@ -34,6 +35,7 @@ class LabelledNetwork:
         true_labels: Their true labels (n,), where they are known.
         provenance: Origin of network, weights and samples, as far as it is not the zoo's.
         is_sound: Whether the samples are spectrograms.
+        source: Its code, for :class:`nmfdiag.jobs.own_results.OwnResults`.
     """
 
     name: str
@@ -47,6 +49,7 @@ class LabelledNetwork:
     true_labels: np.ndarray | None = None
     provenance: dict[str, str] | None = None
     is_sound: bool = False
+    source: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         return LabelledNetwork(
             opened.title, opened.model, opened.inputs, opened.given_labels, stored.numpy(), opened.class_names,
             opened.sample_rows.numpy(), opened.file_names, provenance=opened.provenance,
-            is_sound=is_sound(opened.arch, str(arguments.data)),
+            is_sound=is_sound(opened.arch, str(arguments.data)), source=source_of(arguments, opened),
         )  # fmt: skip
     if arguments.name not in entries() and os.path.exists(arguments.name):
         raise _not_a_network(arguments.name)
@@ -97,17 +100,24 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         entry.name, entry.load_model(), pool.inputs, pool.given_labels, pool_rows(entry, slice(0, len(pool.inputs))),
         entry.class_names, pool.sample_rows.numpy(), pool.file_names,
         true_labels=None if entry.called else pool.true_labels.numpy(),
-        is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset),
+        is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset), source=entry.digest,
     )  # fmt: skip
 
 
 def score_labels(
-    network: LabelledNetwork, *, device: str, per_class: int | None = None, history: str | None = None, **options: Any
+    network: LabelledNetwork,
+    cache: "CurveCache",
+    *,
+    device: str,
+    per_class: int | None = None,
+    history: str | None = None,
+    **options: Any,
 ) -> ScoredNetwork:
     """Score all samples of a network, or some of each class, with a progress bar; the suspects have the samples' own numbers.
 
     Args:
         network: The network.
+        cache: Where its suspects are looked up, and kept.
         device: Where to compute.
         per_class: Samples of each class that are scored at most.
         history: A training's history, or the folder of a run that holds one; its rows are the samples' own numbers.
@@ -116,12 +126,12 @@ def score_labels(
     Raises:
         NmfdiagError: As :func:`nmfdiag.suspects`.
     """
-    from nmfdiag.measures.suspects.suspects import suspects
+    from nmfdiag.jobs.own_results import OwnResults
 
     if history is not None:
         options["history"] = _history_of(history, network.sample_rows)
     with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=network.name) as show:
-        result = suspects(
+        result = OwnResults(cache, network.source).suspects(
             network.model, network.inputs, network.given_labels, class_names=network.class_names, per_class=per_class,
             device=device, on_progress=show, **options,
         )  # fmt: skip

@@ -7,6 +7,7 @@ from nmfdiag.commands.target import Target
 from nmfdiag.measures.methods import activations_for, leading_method
 
 if TYPE_CHECKING:
+    from nmfdiag.jobs.own_results import OwnResults
     from nmfdiag.measures.preflight.network_check import Preflight
 
 LEAST_ACCURACY = 0.5
@@ -16,7 +17,12 @@ MOST_LISTED = 6
 
 
 def check_network(
-    target: Target, *, per_class: int, methods: Sequence[str] | None, layers: Sequence[str] | None = None
+    target: Target,
+    *,
+    per_class: int,
+    methods: Sequence[str] | None,
+    layers: Sequence[str] | None = None,
+    results: "OwnResults | None" = None,
 ) -> tuple["Preflight", list[str]]:
     """Check a network before it is diagnosed.
 
@@ -25,6 +31,7 @@ def check_network(
         per_class: Samples per batch at most.
         methods: Methods of the diagnosis; default the target's own, or signed NMF if that can measure no layer.
         layers: Layers to check; default all.
+        results: Cached results of this network; default none.
 
     Returns:
         The result and the methods.
@@ -35,7 +42,7 @@ def check_network(
     from nmfdiag.measures.preflight.network_check import preflight
 
     def check(methods: Sequence[str]) -> "Preflight":
-        return preflight(
+        return (results.preflight if results else preflight)(
             target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(methods),
             activations=activations_for(methods), layers=layers, alternatives=target.alternatives,
         )  # fmt: skip
@@ -62,8 +69,8 @@ def objections(preflight: "Preflight") -> list[str]:
     return reasons
 
 
-def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str]) -> str:
-    """Return the result as a few lines of text."""
+def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str], *, is_cached: bool = False) -> str:
+    """Return the result as a few lines of text; of a cached one the curves may be there, too."""
     from nmfdiag.text import estimated_size, estimated_time, span
 
     sizes = sorted(set(preflight.batches.values()))
@@ -73,7 +80,7 @@ def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str
     names = [f"{target.class_names[c]} ({share:.0%})" for share, c in worst]
     title = (
         f"{target.name}: {len(preflight.layers)} layers, {len(preflight.batches)} classes of {size} samples each, by {' and '.join(methods)}, "
-        f"{estimated_time(preflight.seconds)}, {estimated_size(preflight.bytes)}"
+        f"{estimated_time(preflight.seconds)}{' less what is cached' * is_cached}, {estimated_size(preflight.bytes)}"
     )
     left_out: dict[str, list[str]] = {}
     for name, reason in preflight.skipped.items():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nmfdiag.commands.diagnosis_command import add_diagnosis_command
 from nmfdiag.commands.outcome import OK, Commands, Outcome
+from nmfdiag.commands.result_cache import result_cache
 from nmfdiag.errors import NmfdiagError
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ def _suspects(
         )
     try:
         network = load_labelled(arguments, per_class)
-        scored = score_labels(network, device=resolve(arguments.device), per_class=per_class)
+        with result_cache(arguments) as cache:
+            scored = score_labels(network, cache, device=resolve(arguments.device), per_class=per_class)
     except NmfdiagError as error:
         return SuspectsSection(f"Not looked for: {error}")
     rows = listed_suspects(scored.suspects)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.commands.network_options import add_network_options
 from nmfdiag.commands.outcome import OK, WRONG, Commands, Outcome, say
+from nmfdiag.commands.result_cache import add_cache_option, result_cache
 from nmfdiag.errors import NmfdiagError
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def add_to(commands: Commands, common: argparse.ArgumentParser) -> None:
         help="also give each sample's NMF error in its own class over that in the best other one, in CSV and JSON; not part of the score",
     )
     command.add_argument("--device", default="auto", help="auto (the default), cpu or cuda")
+    add_cache_option(command)
     command.add_argument("--top", type=int, default=20, metavar="N", help="rows of the table (default: 20)")
     command.add_argument(
         "--fail-above",
@@ -109,14 +111,16 @@ def _run(arguments: argparse.Namespace) -> Outcome:
         raise NmfdiagError("FiftyOne shows files, and these samples have none: give an image folder or a zip of one.")
     if network.provenance and not arguments.json:
         say("\n".join(f"  {key:14} {value}" for key, value in network.provenance.items()))
-    scored = score_labels(
-        network,
-        device=device,
-        per_class=arguments.per_class,
-        history=arguments.history,
-        layers=arguments.layers,
-        nmf_ratio=arguments.nmf_ratio,
-    )
+    with result_cache(arguments) as cache:
+        scored = score_labels(
+            network,
+            cache,
+            device=device,
+            per_class=arguments.per_class,
+            history=arguments.history,
+            layers=arguments.layers,
+            nmf_ratio=arguments.nmf_ratio,
+        )
     result = replace(scored.suspects, provenance=scored.suspects.provenance | (network.provenance or {}))
     scored = replace(scored, suspects=result)
     by_truth = _by_truth(scored)

@@ -1,6 +1,7 @@
 """The network that a command is about: one of the zoo by NAME, or the user's own by options."""
 
 import argparse
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -44,7 +45,7 @@ class Target:
     """A network, its training samples as model input (n, ...), their given labels (n,), and its method of measurement.
 
     Unknown accuracies are None. ``stored`` has the samples before normalisation and ``ways`` other normalisations of them,
-    if known.
+    if known. ``source`` names its code (:func:`source_of`).
     """
 
     name: str
@@ -58,13 +59,14 @@ class Target:
     test_accuracy: float | None = None
     stored: "Tensor | None" = None
     ways: "Mapping[str, Normalization]" = field(default_factory=dict)
+    source: str = ""
 
     @classmethod
-    def from_opened(cls, opened: "Opened") -> "Target":
+    def from_opened(cls, opened: "Opened", source: str = "") -> "Target":
         """Return the target of an opened network."""
         return cls(
             opened.title, opened.model, opened.inputs, opened.given_labels, opened.class_names, opened.provenance,
-            stored=opened.stored, ways=opened.alternatives,
+            stored=opened.stored, ways=opened.alternatives, source=source,
         )  # fmt: skip
 
     @property
@@ -137,6 +139,14 @@ def open_own_network(arguments: argparse.Namespace, per_class: int | None) -> "O
     return open_network.open_checkpoint(arguments.arch or "auto", arguments.weights, arguments.data, **options)
 
 
+def source_of(arguments: argparse.Namespace, opened: "Opened") -> str:
+    """Return the code of the user's own network for :class:`nmfdiag.jobs.own_results.OwnResults`: its architecture, or the hash of an exported file."""
+    if not arguments.exported:
+        return f"{opened.arch} {sorted(opened.arch_options.items())}"
+    with open(arguments.exported, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def load_target(arguments: argparse.Namespace) -> Target:
     """Load or open the network that a command is about, on its device, with samples of the requested classes.
 
@@ -153,7 +163,7 @@ def load_target(arguments: argparse.Namespace) -> Target:
         target = _load_entry(arguments.name)
     else:
         opened = open_own_network(arguments, arguments.per_class * arguments.draws)
-        target = Target.from_opened(opened)
+        target = Target.from_opened(opened, source_of(arguments, opened))
     if arguments.classes:
         target = _select_classes(target, arguments.classes)
     stored = None if target.stored is None else target.stored.to(device)
@@ -173,6 +183,7 @@ def _load_entry(name: str) -> Target:
         entry.class_names,
         {},
         entry.method,
+        source=entry.digest,
     )
 
 

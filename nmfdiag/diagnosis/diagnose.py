@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nmfdiag.diagnosis.suspects_section import SuspectsSection
+    from nmfdiag.jobs.own_results import OwnResults
 
 PROFILE_SHARE = 0.6
 """Share of the progress that the curves are."""
@@ -203,6 +204,7 @@ def diagnose(
     title: str = "",
     class_names: Sequence[str] = (),
     without: Collection[str] = (),
+    results: "OwnResults | None" = None,
     **options: Any,
 ) -> Diagnosis:
     """Measure a network on its training samples and return the diagnosis.
@@ -219,6 +221,7 @@ def diagnose(
         title: Name of the network; default its type.
         class_names: Names by class.
         without: Reference networks to leave out of the comparison, such as itself.
+        results: Results of this network that are cached, and added to; default none are.
         **options: Options of :func:`nmfdiag.layer_profile`.
 
     Raises:
@@ -227,9 +230,11 @@ def diagnose(
     import torch
 
     from nmfdiag.data.samples import as_samples
-    from nmfdiag.diagnosis.weights_digest import weights_digest
+    from nmfdiag.jobs.weights_digest import weights_digest
+    from nmfdiag.measures.compression import compression_curves
     from nmfdiag.measures.compute_profile import layer_profile
     from nmfdiag.measures.preflight.accuracy import alternative_normalizations
+    from nmfdiag.measures.suspects.suspects import suspects
     from nmfdiag.networks.survey import kind_of_model
     from nmfdiag.networks.wrappers import unwrapped
     from nmfdiag.zoo.measured_network import network_to_measure
@@ -246,7 +251,12 @@ def diagnose(
     )
     on_progress = options.pop("on_progress", None) or (lambda share, task: None)
     profile = layer_profile(
-        model, inputs, labels, on_progress=lambda share, task: on_progress(PROFILE_SHARE * share, task), **options
+        model,
+        inputs,
+        labels,
+        on_progress=lambda share, task: on_progress(PROFILE_SHARE * share, task),
+        compute=results.curves(model, inputs, labels, options) if results else compression_curves,
+        **options,
     )
     scored, remark_on_labels = scored_labels(
         model,
@@ -255,6 +265,7 @@ def diagnose(
         options,
         class_names,
         lambda share, task: on_progress(PROFILE_SHARE + (1 - PROFILE_SHARE) * share, task),
+        results.suspects if results else suspects,
     )
     samples = inputs.cpu().contiguous()
     origin = {

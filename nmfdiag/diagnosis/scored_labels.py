@@ -1,6 +1,6 @@
 """What a network says about the labels of its samples, for a diagnosis."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
@@ -36,14 +36,13 @@ def scored_labels(
     options: Mapping[str, Any],
     class_names: Sequence[str],
     on_progress: "Progress",
+    score: Callable[..., Suspects],
 ) -> tuple[Suspects | None, str]:
-    """Return what the network says about the labels, or None and a remark that says why that can't be measured."""
-    from nmfdiag.measures.suspects.suspects import suspects
-
+    """Return what the network says about the labels by ``score``, or None and a remark that says why that can't be measured."""
     names = {"logits", "channel_dim"} & set(options)
     per_class = None if len(inputs) <= MOST_SAMPLES else MOST_SAMPLES // max(1, len(labels.unique()))
     try:
-        return suspects(
+        return score(
             model,
             inputs,
             labels,

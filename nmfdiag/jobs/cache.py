@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import RuntimeResult
@@ -24,9 +24,20 @@ from nmfdiag.measures.support.cover import SupportCover
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.measures.suspects.stored import from_payload, to_payload
 
+if TYPE_CHECKING:
+    from nmfdiag.measures.preflight.network_check import Preflight
+
+
+def _preflight(record: dict[str, Any]) -> "Preflight":
+    from nmfdiag.measures.preflight.network_check import Preflight  # loads torch
+
+    return Preflight.from_dict(record)
+
+
 RESULTS: dict[str, Any] = {
     **{kind.__name__: kind.from_dict for kind in (CompressionCurve, RuntimeResult, SupportCover)},
     Suspects.__name__: from_payload,
+    "Preflight": _preflight,
 }
 """The function that reads each kind of result, under the name in its record; a record without a name is a curve."""
 HASH_LENGTH = 64
@@ -129,7 +140,7 @@ class CurveCache:
             self.drop(damaged)
         return results
 
-    def put(self, key: str, result: CompressionCurve | RuntimeResult | SupportCover | Suspects) -> None:
+    def put(self, key: str, result: "CompressionCurve | RuntimeResult | SupportCover | Suspects | Preflight") -> None:
         """Keep a result; others see it once it is on the disk, or can't be written.
 
         Raises:

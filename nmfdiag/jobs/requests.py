@@ -19,8 +19,9 @@ from nmfdiag.measures.support.cover import CHANNELS, ROWS
 from nmfdiag.version import __version__
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
-SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA = 3, 1, 7
-"""Version of the code's answers, of curves and timings, of supports and of suspects: raise it when the same request gets another answer."""
+SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA, CHECK_SCHEMA = 3, 1, 7, 1
+"""Version of the code's answers, of curves and timings, of supports, of suspects and of pre-flight checks: raise it when the same request gets another
+answer."""
 MULTI_CLASS = -1
 """``class_idx`` of a batch of all classes."""
 GRIDS = ("full", "coarse")
@@ -143,6 +144,29 @@ class SuspectsRequest(_Request):
     entry: str
 
 
+CURVE, LABELS, CHECK = "curve", "labels", "check"
+"""Results on a network that is not of the zoo."""
+OWN_SCHEMAS = {CURVE: SCHEMA, LABELS: SUSPECTS_SCHEMA, CHECK: CHECK_SCHEMA}
+
+
+@dataclass(frozen=True)
+class OwnRequest:
+    """One result on a network that is not of the zoo; :mod:`nmfdiag.jobs.own_results` has the digest of such a network and its samples.
+
+    ``result`` is one of :data:`OWN_SCHEMAS`, ``options`` is JSON of all that can change it, the batch of a curve among them.
+    """
+
+    prefix: ClassVar[tuple[str, ...]] = ("own",)
+
+    result: str
+    options: str
+
+    @property
+    def schema(self) -> int:
+        """Version of the code's answers."""
+        return OWN_SCHEMAS[self.result]
+
+
 Request = CurveRequest | SupportRequest | RuntimeRequest | SuspectsRequest
 
 
@@ -188,21 +212,21 @@ class RuntimeResult:
         return cls(**(record | {"trace": [(t, low, high, error) for t, low, high, error in record["trace"]]}))
 
 
-def key_of(request: Request, digest: str) -> str:
+def key_of(request: Request | OwnRequest, digest: str) -> str:
     """Return the key of a request in the cache: a hash of everything that can change the answer.
 
-    That is the request, the code's schema and, of a timing, the versions that were timed.
+    That is the request, the code's schema and, of a timing and of a network that is not of the zoo, the versions that compute.
 
     Args:
         request: The request.
         digest: Hash of the network's files (:attr:`nmfdiag.zoo.registry.ZooEntry.digest`).
     """
-    is_timing = request.prefix == RuntimeRequest.prefix
-    return _key(request, digest, (__version__, version("torch"), version("numpy")) if is_timing else ())
+    has_versions = request.prefix in (RuntimeRequest.prefix, OwnRequest.prefix)
+    return _key(request, digest, (__version__, version("torch"), version("numpy")) if has_versions else ())
 
 
 @lru_cache(maxsize=2**14)
-def _key(request: Request, digest: str, versions: tuple[str, ...]) -> str:
+def _key(request: Request | OwnRequest, digest: str, versions: tuple[str, ...]) -> str:
     """Return the key; cached, because a page needs hundreds of them, several times each time it is drawn."""
     fields = asdict(request)
     if fields.get("operation") == "compress":  # left out, as before there were other operations: old results stay valid
@@ -213,7 +237,7 @@ def _key(request: Request, digest: str, versions: tuple[str, ...]) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def stamp(request: Request, digest: str) -> dict[str, Any]:
+def stamp(request: Request | OwnRequest, digest: str) -> dict[str, Any]:
     """Return the origin of a result, for its provenance: the hash of the files that were read, and the key that follows from it."""
     return {"key": key_of(request, digest), "content": digest, "schema": request.schema, "nmfdiag": __version__}
 

@@ -1,6 +1,7 @@
 """AuC of every layer, class and method of one network."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeAlias
 
 from torch import Tensor, nn
 
@@ -15,6 +16,8 @@ from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.methods import activations_for, leading_method
 from nmfdiag.networks.split import SplitNetwork
 
+ComputeCurves: TypeAlias = Callable[..., list[CompressionCurve | NmfdiagError]]
+"""A function like :func:`nmfdiag.measures.compression.compression_curves`."""
 SIGNED_ONLY = f'{{}}: its values can be negative; the method "{leading_method("all")}" (signed NMF) measures it'
 
 
@@ -35,6 +38,7 @@ def layer_profile(
     activations: str | None = None,
     logits: str | int | None = None,
     channel_dim: int | Mapping[str, int] | None = None,
+    compute: ComputeCurves = compression_curves,
 ) -> LayerProfile:
     """Compute the curves of every layer, on single-class batches or on one multi-class batch.
 
@@ -59,6 +63,7 @@ def layer_profile(
         logits: Key or index of the logits in the output of a network that returns several tensors; default is to find them by
             the labels.
         channel_dim: Axis of the channels, counted with the batch axis, of all layers or by layer, if it can't be found.
+        compute: Computes the curves of a layer, or looks them up.
 
     Raises:
         NmfdiagError: If no curve could be computed, a layer is unknown, the batch is invalid, or ``n_draws`` is below 1.
@@ -98,7 +103,7 @@ def layer_profile(
         for i, (layer, group, method) in enumerate(tasks):
             if on_progress is not None:
                 on_progress((draw + i / len(tasks)) / n_draws, f"{layer.name}, {i + 1} of {len(tasks)}{this_draw}")
-            answers = compression_curves(
+            answers = compute(
                 network, layer.name, [(batch.inputs, batch.given_labels) for batch in group],
                 method=method, ranks=ranks, seed=seed + draw, tail_dtype=tail_dtype,
             )  # fmt: skip

@@ -1,7 +1,7 @@
 """The pre-flight check of a network: what a diagnosis will measure, what it will skip, its cost, and what looks wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from torch import Tensor, nn
@@ -60,6 +60,7 @@ class Preflight:
         bytes: Estimated peak of its tensors, above what is loaded; the layers' graphs take another 1 to 2 MiB each.
         remarks: What looks wrong, or limits what the profile can say.
         better: Name of a normalisation with clearly higher accuracy; empty if none is known.
+        provenance: Its key in the cache, where it was kept there.
     """
 
     layers: tuple[PlannedLayer, ...]
@@ -71,6 +72,7 @@ class Preflight:
     bytes: int
     remarks: tuple[str, ...]
     better: str = ""
+    provenance: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON record."""
@@ -82,6 +84,13 @@ class Preflight:
             | by_class
             | {"layers": [asdict(layer) for layer in self.layers], "remarks": list(self.remarks)}
         )
+
+    @classmethod
+    def from_dict(cls, record: dict[str, Any]) -> "Preflight":
+        """Return the check of a record made by :meth:`to_dict`."""
+        by_class = {name: {int(c): v for c, v in record[name].items()} for name in ("batches", "accuracy_by_class")}
+        layers = tuple(PlannedLayer(**layer) for layer in record["layers"])
+        return cls(**(record | by_class | {"layers": layers, "remarks": tuple(record["remarks"])}))
 
 
 def preflight(
