@@ -1,6 +1,6 @@
 """The places of the navigation, and the pages of each."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import streamlit as st
@@ -14,11 +14,13 @@ class Place:
         title: In the navigation.
         icon: Beside it.
         pages: Title of each page by its file's name; the first one opens, links above the page lead to the others.
+        links: Pages of other places that these links lead to as well.
     """
 
     title: str
     icon: str
     pages: dict[str, str]
+    links: dict[str, str] = field(default_factory=dict)
 
 
 PLACES = (
@@ -53,6 +55,7 @@ PLACES = (
             "batches": "Single vs multi-class",
             "runtime": "Runtime",
         },
+        {"stopping": "Early stopping"},
     ),
 )
 HIGHLIGHT = """<style>
@@ -103,5 +106,5 @@ def draw_place(url_path: str) -> None:
         st.html(HIGHLIGHT.format(page="" if first == "overview" else first))
     if len(place.pages) > 1:
         with st.container(horizontal=True, key="place_pages"):
-            for name, title in place.pages.items():
+            for name, title in (place.pages | place.links).items():
                 st.page_link(f"pages/{name}.py", label=title)
