@@ -1,5 +1,7 @@
 """AuC by class: the classes that a network memorises, and how well AuC predicts their test accuracy (figure 8)."""
 
+from functools import partial
+
 import streamlit as st
 
 from nmfdiag.text import for_markdown
@@ -10,6 +12,7 @@ from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
+from nmfdiag.views.classes.samples import class_pictures
 from nmfdiag.views.classes.sentences import classes_answer, correlations_text, denoising_text
 from nmfdiag.views.classes.tables import (
     LOWEST,
@@ -27,7 +30,7 @@ from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
 from nmfdiag.views.selection import Choice
-from nmfdiag.zoo.registry import entries
+from nmfdiag.zoo.registry import ZooEntry, entries
 
 CLASS_HELP = "Whose curves are drawn: the one with the lowest AuC at the sidebar's layer, or one by name."
 
@@ -73,6 +76,7 @@ def draw(choice: Choice) -> None:
         for q, by_layer in curves.curves.items()
         if class_idx in by_layer.get(choice.layer, {})
     }
+    live_results.draw_safely(partial(draw_samples, network, class_idx, choice.per_class))
     class_results = curves_of(choice, results, class_idx)
     figure = class_curve_figure(curves, results, class_idx=class_idx)
     charts.chart(
@@ -85,6 +89,12 @@ def draw(choice: Choice) -> None:
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
     st.markdown(for_markdown(correlations_text(curves, p, choice.layer)))
     details(help_text("classes"), correlation_table(curves), choice, results)
+
+
+def draw_samples(network: ZooEntry, class_idx: int, per_class: int) -> None:
+    pictures, text = class_pictures(network, class_idx, per_class)
+    st.html(pictures)
+    st.caption(for_markdown(f"{text}."))
 
 
 live_results.side_by_side(choice, draw)

@@ -1,6 +1,5 @@
 """The page *How it works*: one term at a time, each on the samples, curves and supports of the chosen layer."""
 
-import html
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -13,7 +12,7 @@ from nmfdiag.plots.modes import LIGHT, Mode
 from nmfdiag.plots.theme import GREY, blended, colour_of, marker_of, set_layout, set_rank_axis
 from nmfdiag.text import for_markdown, join, label_kind, percent
 from nmfdiag.views.support.sentences import bounds_text
-from nmfdiag.views.suspects.thumbnails import thumbnails
+from nmfdiag.views.suspects.thumbnails import picture_row
 from nmfdiag.zoo.pool_rows import given_labels
 from nmfdiag.zoo.registry import UnknownNoise, ZooEntry, known_noise
 
@@ -39,12 +38,11 @@ After a ReLU many numbers are zero: a channel is on for a sample, or off. Below 
 column for each channel; an entry is drawn where the channel is on. A **rectangle** is a set of samples times a set of channels that are all
 on: one thing that those samples share. Where a class has much in common, few rectangles cover what is on."""
 
-STRIP = (
-    '<div role="img" aria-label="{alt}" style="display:flex;flex-wrap:wrap;gap:4px;min-height:44px">{images}</div>'
+BAR = (
     '<div aria-hidden="true" style="margin-top:8px;height:14px;border-radius:4px;background:rgba(128,128,128,.2)">'
     '<div style="width:{share:.1%};height:100%;border-radius:4px;background:{colour}"></div></div>'
 )
-"""Samples in rows, and below them a bar: how many of them are right."""
+"""How many of the samples above it are right."""
 
 
 def introduction(levels: Sequence[float], layer: str) -> str:
@@ -66,14 +64,10 @@ def sample_strip(entry: ZooEntry, class_idx: int, per_class: int, share: float, 
         NmfdiagError: If the samples can't be read.
     """
     rows = rows_of_class(given_labels(entry), class_idx, per_class)
-    images = "".join(
-        f'<img src="{uri}" alt="" style="height:44px;border-radius:3px;image-rendering:pixelated">'
-        for uri in thumbnails(entry, rows.tolist())
-    )
-    alt = html.escape(f"{len(rows)} training samples labelled {entry.class_names[class_idx]}", quote=True)
+    alt = f"{len(rows)} training samples labelled {entry.class_names[class_idx]}"
     p = entry.label_noise
     colour = colour_of(p) if isinstance(p, UnknownNoise) else f"rgb{blended(mode.p_colours, p)}"
-    return STRIP.format(alt=alt, images=images, share=share, colour=colour)
+    return picture_row(entry, rows.tolist(), alt) + BAR.format(share=share, colour=colour)
 
 
 def accuracy_at(curve: CompressionCurve, k: int) -> float:

@@ -32,6 +32,7 @@ def test_it_answers_and_draws_the_map_the_curves_and_the_scatter() -> None:
     assert [t["name"].split(":")[0] for t in scatter["data"]][:2] == ["p = 0", "p = 1"]
     assert scatter["layout"]["title"]["subtitle"]["text"].startswith("pooled within p")
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
+    assert f"10 training samples labelled {lowest}, with random labels (p = 1)." in [c.value for c in app.caption]
     app.segmented_control(key="map").set_value("0").run()
     assert any("with clean labels" in m.value for m in app.markdown) and "p = 0" in titles(app)[0]
 

@@ -1,6 +1,7 @@
 """The page *Classes* on planted curves: figures, sentences and tables."""
 
 import math
+import re
 from dataclasses import replace
 
 import plotly.graph_objects as go
@@ -14,6 +15,7 @@ from nmfdiag.plots.modes import to_html
 from nmfdiag.plots.theme import SEQUENTIAL, colour_of
 from nmfdiag.text import signed
 from nmfdiag.views.classes.figures import class_curve_figure, map_figure, scatter_figure
+from nmfdiag.views.classes.samples import class_pictures
 from nmfdiag.views.classes.sentences import classes_answer, correlation_text, correlations_text, denoising_text
 from nmfdiag.views.classes.tables import (
     LOWEST,
@@ -29,7 +31,9 @@ from nmfdiag.views.classes.tables import (
     single_class_curves,
 )
 from nmfdiag.views.selection import MULTI, Choice
-from nmfdiag.zoo.registry import entries
+from nmfdiag.views.suspects.thumbnails import thumbnails
+from nmfdiag.zoo.pool_rows import given_labels
+from nmfdiag.zoo.registry import entries, lookup
 
 TEST_ACCURACY = {0.0: tuple(0.9 + 0.01 * c for c in range(10)), 1.0: tuple(0.2 - 0.01 * c for c in range(10))}
 
@@ -221,3 +225,15 @@ def test_an_answer_on_the_first_curves_omits_correlations() -> None:
     curves = planted_curves(p=(0.0,))
     first = replace(curves, curves={0.0: {"fc1": {0: planted(0.2)}}})
     assert correlations_text(first, 0.0, "fc1") == ""
+
+
+def test_ten_samples_of_the_class_are_pictured_and_described() -> None:
+    entry = lookup("digits-mlp-p1-s0")
+    pictures, text = class_pictures(entry, 3, 20)
+    assert text == "10 of the 20 training samples labelled 3, with random labels (p = 1)"
+    assert pictures.count("<img ") == 10 and f'role="img" aria-label="{text}"' in pictures
+    labelled = thumbnails(entry, [int(row) for row in (given_labels(entry) == 3).nonzero()[0]])
+    assert all(uri in labelled for uri in re.findall('src="([^"]+)"', pictures))
+    odd = replace(entry, class_names=('"<a>', *entry.class_names[1:]))
+    pictures, text = class_pictures(odd, 0, 5)
+    assert text.startswith('5 training samples labelled "<a>,') and "labelled &quot;&lt;a&gt;," in pictures

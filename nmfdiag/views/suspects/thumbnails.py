@@ -1,5 +1,6 @@
 """Samples -> small PNGs, as data URIs: images, spectrograms, or feature values as bars or tiles. Made for what is on the screen only."""
 
+import html
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -16,6 +17,8 @@ RANGE_ROWS = 500
 MOST_BARS, BAR_HEIGHT, BAR_COLOUR = 48, 60, (0x22, 0x90, 0x8C)
 """Features that are drawn as bars, and not as the tiles of a square; pixels of the highest bar; its colour, seen on white and on black."""
 
+PICTURE_STYLE = "height:44px;border-radius:3px;image-rendering:pixelated"
+
 
 def thumbnails(entry: ZooEntry, rows: Sequence[int], side: int = SMALL) -> list[str]:
     """Return each sample as the data URI of a PNG.
@@ -29,6 +32,16 @@ def thumbnails(entry: ZooEntry, rows: Sequence[int], side: int = SMALL) -> list[
         NmfdiagError: If the samples can't be read.
     """
     return [_thumbnail(entry.name, entry.digest, int(row), side) for row in rows]
+
+
+def picture_row(entry: ZooEntry, rows: Sequence[int], alt: str) -> str:
+    """Return samples side by side as HTML, described together by ``alt``.
+
+    Raises:
+        NmfdiagError: As :func:`thumbnails`.
+    """
+    images = "".join(f'<img src="{uri}" alt="" style="{PICTURE_STYLE}">' for uri in thumbnails(entry, rows))
+    return f'<div role="img" aria-label="{html.escape(alt)}" style="display:flex;flex-wrap:wrap;gap:4px;min-height:44px">{images}</div>'
 
 
 @lru_cache(maxsize=1024)
