@@ -43,6 +43,9 @@ IN_MAKE_TEST = {"curves", "evidence", "your_network"}
 """Pages with all kinds of elements; ``make soak`` checks the others, which have the same elements."""
 WITHOUT_PLOTS = {"overview", "your_network", "training_runs", "report"}
 """Pages without plots at these addresses, except for runs of other tests."""
+NAMES = """all => all.filter(e => !e.closest('[data-stale=true]'))
+    .map(e => e.closest('[role=figure]')?.getAttribute('aria-label') || '')"""
+"""Names of plots, without those of a run of the page that is being replaced."""
 SERIOUS = ("serious", "critical")
 INSIDE = "([target, ancestor]) => document.querySelector(target)?.closest(ancestor) !== null"
 RING = "rgb(34, 144, 140)"
@@ -121,7 +124,8 @@ def test_a_page_has_no_serious_finding_in_either_mode(page: Page, name: str) -> 
         plots = page.locator(".js-plotly-plot")
         if name not in WITHOUT_PLOTS:
             plots.first.wait_for(state="attached")
-        names = plots.evaluate_all("all => all.map(e => e.closest('[role=figure]')?.getAttribute('aria-label') || '')")
+        wait_until_idle(page)  # the page is drawn again in the other mode's colours
+        names = plots.evaluate_all(NAMES)
         assert all(len(label) > 10 for label in names), names
         assert len(set(names)) == len(names), names
 
