@@ -71,16 +71,16 @@ def error_figure(error: ExpectedError | None) -> str:
 
 
 def second_opinion_text(code: str, comparison: Comparison | None) -> str:
-    """Return whether reference networks agree with a diagnosis of this code, and which p they find compatible."""
+    """Return whether reference networks agree with a diagnosis of this code, and which label noise matches."""
     if comparison is None:
-        return "None: it was compared with no reference networks."
+        return "None: there was no comparison with reference networks."
     if comparison.place is None:
         return f"None. {comparison.reason}"
     opinion, compatible = finding(comparison.place), range_text(comparison.place)
     if opinion == UNDECIDED:
-        return "Leaves it open: references with clean labels and with random ones are both compatible with it."
+        return "Inconclusive: it matches networks with clean labels and networks with random ones."
     if code == INCONCLUSIVE:
         return compatible
     if (opinion == CLEAN) == (code not in (NOISY_LABELS, MEMORISES)):
         return f"Agrees. {compatible}"
-    return f"Does not agree. {compatible} The answers above come from this network's own samples, and count."
+    return f"Disagrees. {compatible} The answers above come from this network's own samples, and count."

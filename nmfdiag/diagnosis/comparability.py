@@ -11,6 +11,7 @@ from nmfdiag.evidence.curve_records import PER_CLASS
 from nmfdiag.measures.auc import auc
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.networks.architectures import CONVOLUTIONAL, FULLY_CONNECTED
+from nmfdiag.text import plural
 from nmfdiag.zoo.recipes import FITTED
 
 if TYPE_CHECKING:
@@ -51,11 +52,13 @@ def difference_remarks(
     remarks = []
     if len({r.kind for r in references}) > 1:
         n = sum(r.kind == kind for r in references)
-        remarks.append(f"Only {n} of the {len(references)} references are {kind}; the others have no sums of branches.")
+        remarks.append(
+            f"Only {n} of {len(references)} references are {kind} networks like yours: the comparison is weak."
+        )
     data_sets = sorted({r.dataset for r in references if r.group == GROUPS[0]})
     if len(data_sets) < 3:
         remarks.append(
-            f"The {kind} references know {len(data_sets)} data sets ({', '.join(data_sets)}): how far another one differs is "
+            f"The {kind} references come from {plural(len(data_sets), 'data set')} only ({', '.join(data_sets)}): how far others differ is "
             "hardly known."
         )
     per_class = round(median(m.curve.n_samples for m in single_class))
@@ -64,7 +67,7 @@ def difference_remarks(
     baseline = fmean(m.curve.baseline_accuracy for m in single_class)
     if baseline < FITTED:
         remarks.append(
-            f"The network gets {baseline:.1%} of its samples right, the references all: that alone makes its AuC lower, by about {1 - baseline:.2f}."
+            f"The network gets {baseline:.1%} of its samples right, the references get all: that alone lowers its AuC by about {1 - baseline:.2f}."
         )
     n_classes = len({m.class_idx for m in single_class})
     if n_classes != CLASSES:

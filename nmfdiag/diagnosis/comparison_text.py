@@ -8,13 +8,13 @@ from nmfdiag.diagnosis.reference_checks import Check
 from nmfdiag.diagnosis.references import GROUPS
 from nmfdiag.diagnosis.verdict import CLEAN, MEMORISING, PARTLY, UNDECIDED, finding
 from nmfdiag.measures.auc_sentences import listed
-from nmfdiag.text import join
+from nmfdiag.text import join, label_kind, percent
 
 OPENINGS = {
     MEMORISING: "It looks like memorising",
     CLEAN: "No sign of memorising",
     PARTLY: "It looks like memorising some of its labels",
-    UNDECIDED: "Whether it memorises can't be told from this",
+    UNDECIDED: "Inconclusive",
 }
 
 
@@ -36,8 +36,8 @@ def check_summary(comparison: Comparison) -> str:
     if check_result is None or not check_result.ends:
         return ""
     return (
-        f"In this way {check_result.told} of {check_result.ends} references at p = 0 or 1 are told right, each compared with other data sets "
-        "only."
+        f"Tested on {check_result.ends} networks with clean or fully random labels, each judged by other data sets only: "
+        f"{check_result.told} correct."
     )
 
 
@@ -46,22 +46,22 @@ def agreement_text(comparison: Comparison) -> str:
     linear, log = comparison.places.get("linear"), comparison.places.get("log")
     if linear is None or log is None or finding(linear) == finding(log):
         return ""
-    return f"AuC over log k does not agree: {OPENINGS[finding(log)].lower()}."
+    return f"A second measure, AuC over log k, disagrees: {OPENINGS[finding(log)].lower()}."
 
 
 def range_text(place: Place) -> str:
-    """Return a sentence on the compatible levels of p."""
+    """Return a sentence on the levels of label noise that match."""
     if not place.ranged:
-        return "One data set alone can't say which p are compatible."
+        return "References of a single data set can't say which label noise matches."
     compatible = place.compatible
     if not compatible:
-        return "No single p of the references is compatible with it."
+        return "Matches none of the references' levels of label noise."
     if len(compatible) == 1:
-        return f"Of the references' p, only {compatible[0]:g} is compatible with it."
+        return f"Matches only networks trained on {label_kind(compatible[0])}."
     between = [level.level for level in place.levels if compatible[0] <= level.level <= compatible[-1]]
     if list(compatible) == between and len(compatible) > 2:
-        return f"References of p from {compatible[0]:g} to {compatible[-1]:g} are compatible with it."
-    return f"References of p = {join(f'{p:g}' for p in compatible)} are compatible with it."
+        return f"Matches networks with {100 * compatible[0]:g} to {percent(compatible[-1])} random labels."
+    return f"Matches networks with {join(f'{100 * p:g}' for p in compatible)} % random labels."
 
 
 def layers_below(comparison: Comparison) -> list[str]:
@@ -73,9 +73,9 @@ def layers_text(comparison: Comparison) -> str:
     """Return :func:`layers_below` as a sentence."""
     layers, low_layers = [layer.layer for layer in comparison.layers], layers_below(comparison)
     if not low_layers:
-        return "At no layer does it lie below every reference with clean labels at the same depth."
+        return "No layer falls below the clean references at the same depth."
     return (
-        f"At {len(low_layers)} of {len(layers)} layers it lies below every reference with clean labels at the same depth: "
+        f"{len(low_layers)} of {len(layers)} layers {'falls' if len(low_layers) == 1 else 'fall'} below all clean references at the same depth: "
         f"{listed(low_layers, layers)}."
     )
 

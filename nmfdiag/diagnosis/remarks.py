@@ -6,14 +6,13 @@ from statistics import fmean
 from nmfdiag.diagnosis.class_text import class_name
 from nmfdiag.diagnosis.verdict import FEWEST_SAMPLES
 from nmfdiag.measures.auc import SATURATED
+from nmfdiag.measures.auc_sentences import FEW_CLASSES, few_classes_text, listed
 from nmfdiag.measures.layer_profile import LayerProfile, ProfileCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import FEWEST_LAYERS
 from nmfdiag.text import plural
 from nmfdiag.zoo.recipes import FITTED
 
-FEW_CLASSES = 3
-"""Classes below which error bars over classes rest on too few."""
 MUCH_OVERLAP = 0.5
 """Share of a class's samples per draw above which draws share many samples."""
 LISTED_CLASSES = 5
@@ -27,7 +26,7 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
     remarks = list(profile.remarks)
     if method != "nmf":
         phrase = METHODS[method].phrase + ("" if METHODS[method].in_paper else ", an extension of ours")
-        remarks.append(f"Read from {phrase}: the paper's reading, and phases, go by NMF of ReLU layers.")
+        remarks.append(f"Read from {phrase}: the paper's reading, and phases, use NMF of ReLU layers.")
     baseline = fmean(m.curve.baseline_accuracy for m in profile_curves)
     if baseline < FITTED:
         remarks.append(
@@ -40,25 +39,24 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
     fewest = min(m.curve.n_samples for m in profile_curves)
     if fewest < FEWEST_SAMPLES:
         remarks.append(
-            f"The smallest batch has {fewest} samples, so one sample is worth {1 / fewest:.2f} of an accuracy. Give {FEWEST_SAMPLES} or more a class."
+            f"The smallest batch has {plural(fewest, 'sample')}; at least {FEWEST_SAMPLES} a class are needed."
         )
     if classes == {None}:
         remarks.append(
-            "Measured on a mixture of classes: the paper's reading, and phases, go by batches of a single class."
+            "Measured on a mixture of classes: the paper's reading, and phases, use batches of a single class."
         )
     elif len(classes) < FEW_CLASSES:
-        remarks.append(
-            f"Only {plural(len(classes), 'class', 'classes')} measured: classes differ, and the error bars rest on them."
-        )
+        remarks.append(few_classes_text(len(classes)))
     saturated_layers = [layer for layer, s in by_layer.items() if s.mean >= SATURATED]
     if len(saturated_layers) == len(by_layer):
         remarks.append(
-            "Every layer is right from one direction on: layers and classes can't be told apart, and of memorising this tells little."
+            "Every layer keeps full accuracy with one direction: layers and classes can't be told apart, and this says little about memorising."
         )
     elif saturated_layers:
         remarks.append(
-            f"{len(saturated_layers)} of {len(by_layer)} layers are right from one direction on ({saturated_layers[0]}{' and on' * (len(saturated_layers) > 1)}): "
-            "they tell nothing of memorising, and classes are compared at the others."
+            f"{_from_layer(saturated_layers, list(by_layer))} one direction is enough for full accuracy. "
+            + ("This layer says" if len(saturated_layers) == 1 else f"These {len(saturated_layers)} layers say")
+            + " nothing about memorising; classes are compared at the others."
         )
     if len(by_layer) < FEWEST_LAYERS:
         remarks.append("Phases need at least three layers.")
@@ -86,6 +84,12 @@ def error_bar_text(profile: LayerProfile, method: str = "nmf") -> str:
     if n_draws == 1:
         text += " They hold for these classes, not for the choice of samples: for that, draw again (n_draws)."
     return f"{text} There is no bootstrap over samples, since those of a batch are factorised together."
+
+
+def _from_layer(layers: Sequence[str], order: Sequence[str]) -> str:
+    """Return where some of the layers are: from one on, or by name."""
+    last = list(order[-len(layers) :])
+    return f"From {layers[0]} on," if list(layers) == last and len(layers) > 1 else f"At {listed(layers, order)}"
 
 
 def _listed(classes: Sequence[int], names: Sequence[str]) -> str:

@@ -14,7 +14,9 @@ def verdict_text(profile: LayerProfile, phases: Phases, comparison: Comparison |
     if comparison is None or place is None:
         return reading(profile.auc_by_layer(method), phases)
     if is_weak(profile, place, method):
-        opening = "No layer shows memorising, but every layer is right from one direction on, which says little"
+        opening = (
+            "No sign of memorising, but every layer keeps full accuracy with one direction, so the evidence is weak"
+        )
     else:
         opening = OPENINGS[finding(place)]
     if finding(place) == CLEAN:  # phases exist in any network, but one is named after memorising

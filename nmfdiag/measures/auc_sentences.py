@@ -7,6 +7,16 @@ from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread, rank_needed, separating_layers, spread
 from nmfdiag.text import join, label_text, span
 
+FEW_CLASSES = 3
+"""Classes below which error bars over classes rest on too few."""
+
+
+def few_classes_text(n_classes: int) -> str:
+    """Return what fewer than :data:`FEW_CLASSES` classes mean for error bars over them."""
+    if n_classes == 1:
+        return "With one class there are no error bars over classes."
+    return f"With {n_classes} classes, error bars over classes are rough."
+
 
 def reading(auc_by_layer: Mapping[str, Spread], phases: Phases) -> str:
     """Return a sentence on one network: its lowest AuC, and where AuC dips, which in a network that generalises it may do, too."""

@@ -156,7 +156,7 @@ def _by_auc(run: Run) -> tuple[str, int | None, str]:
             f"It gets {right}, and got {100 * early:.0f} % in its first {FIRST_PASSES} epochs, too early to memorise.",
         )
     if baseline < FITTED_SHARE:
-        return UNKNOWN, None, f"It gets {right}: AuC tells nothing before {100 * FITTED_SHARE:.0f} %."
+        return UNKNOWN, None, f"It gets {right}: AuC says nothing below {100 * FITTED_SHARE:.0f} %."
     return (
         UNKNOWN,
         None,

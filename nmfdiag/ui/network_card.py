@@ -61,7 +61,7 @@ def draw_cards(
             )
             state = answers_so_far(controls, diagnosis, failed.get(SuspectsRequest(network.name).key, ""))
             if not is_complete:
-                count = f"{len(curves)} of {len(own_requests)} curves are there."
+                count = f"{len(curves)} of {len(own_requests)} curves done."
                 state = replace(state, opinion=f"{state.opinion} {count}")
             truth = truth_of(network, controls) if controls else None
             with _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}"):

@@ -170,8 +170,8 @@ def ablation_by_layer(by_layer: Mapping[str, LayerCurves], axis: str = "linear")
         counts = {verdict: list(real.values()).count(verdict) for verdict in ("low", "high")}
         beyond = BEYOND if any(_costs(method, by_layer[layer], axis) for layer in verdicts) else ""
         parts.append(
-            f"- Removing **{record.removed}** hurts p = {low:g} more at {counts['low']} and p = {high:g} more at {counts['high']} of "
-            f"{len(verdicts)} layers{beyond}."
+            f"- Removing **{record.removed}** hurts the network with {label_text(low)} more at {counts['low'] or 'none'} of {len(verdicts)} layers, "
+            f"the one with {label_text(high)} at {counts['high'] or 'none'}{beyond}."
         )
     return "\n".join(parts)
 

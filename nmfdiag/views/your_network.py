@@ -225,7 +225,8 @@ def cells_figure(class_curves: ClassCurves, name: str, *, class_idx: int) -> go.
 def check_tables(entry: ZooEntry, check: Mapping[str, Any]) -> list[pd.DataFrame]:
     """Return tables of what was opened, the layers to measure, those left out and why, and the classes; empty ones are dropped."""
     preflight = check.get("preflight", {})
-    details = (check.get("provenance") or entry.trained_with).items()
+    facts = check.get("provenance") or entry.trained_with
+    details = [("normalisation" if key == "normalization" else key, value) for key, value in facts.items()]
     tables = [
         pd.DataFrame(details, columns=["setting", "value"]),
         layer_table(preflight),

@@ -132,7 +132,7 @@ def test_fully_connected_networks_have_references_of_their_own(tmp_path: Path, r
     write_records(folder)
     comparison = compare_network(profile(0.9, shape=SHAPE["fc"]), folder=folder)
     assert comparison.kind == "fully-connected" and {r.arch for r in comparison.references} == {"mlp"}
-    assert any("know 2 data sets" in remark for remark in comparison.remarks)
+    assert any("come from 2 data sets" in remark for remark in comparison.remarks)
     lonely = check("fully-connected", folder=folder)
     assert lonely.ranged == 0 and lonely.width is None and lonely.told == lonely.ends == 8
 

@@ -95,7 +95,7 @@ def test_what_cannot_be_said_is_said() -> None:
     for part in (
         "right by their given labels",
         "The smallest batch has 6 samples",
-        "Only 2 classes",
+        "With 2 classes",
         "at least three layers",
     ):
         assert part in remarks
@@ -204,9 +204,28 @@ def test_draws_of_the_same_samples_are_no_new_samples() -> None:
     assert not any("draws share" in remark for remark in diagnosis_from_profile(plenty, {}).remarks)
 
 
+def test_layers_that_keep_full_accuracy_with_one_direction_are_named() -> None:
+    plain = planted_profile(0.8)
+
+    def remarks(*full: int) -> str:
+        curves = tuple(
+            replace(m, curve=replace(m.curve, accuracy=[1.0] * len(m.curve.accuracy)))
+            if plain.layers.index(m.curve.layer) in full
+            else m
+            for m in plain.measured
+        )
+        return " ".join(diagnosis_from_profile(replace(plain, measured=curves), {}).remarks)
+
+    first, *_, third, last = plain.layers
+    assert f"From {third} on, one direction is enough for full accuracy. These 2 layers say nothing" in remarks(2, 3)
+    assert f"At {first} and {third} one direction is enough" in remarks(0, 2)
+    assert f"At {last} one direction is enough for full accuracy. This layer says nothing" in remarks(3)
+    assert "one direction is enough" not in remarks()
+
+
 def test_saturated_and_unfitted_are_said() -> None:
     full = diagnosis_from_profile(planted_profile(1.0, accuracy=[1.0] * 5), {})
-    assert "every layer is right from one direction on" in full.verdict and full.classes == ()
+    assert "every layer keeps full accuracy with one direction" in full.verdict and full.classes == ()
     assert "No layer tells the classes apart" in full.html()
     clean = planted_profile(0.8)
     unfitted = tuple(

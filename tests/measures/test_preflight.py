@@ -136,10 +136,8 @@ def test_small_batches_and_few_classes() -> None:
     keep[0:2] = False
     result = preflight(Echo(), inputs[keep], labels[keep])
     assert result.batches == {1: 3} and result.skipped["class 0"] == "has one sample"
-    assert (
-        "One class has fewer than 10 samples (class 1: 3), of which one is worth 0.33 of an accuracy." in result.remarks
-    )
-    assert "Only 1 class: classes differ, and error bars rest on them." in result.remarks
+    assert "Class 1 has 3 samples; at least 10 are needed." in result.remarks
+    assert "With one class there are no error bars over classes." in result.remarks
     alone = preflight(Echo(), inputs[[0, 4, 8]], torch.tensor([0, 1, 2]))
     assert alone.batches == {} and alone.seconds == 0
     assert "No class has two samples: there is nothing to measure." in alone.remarks

@@ -10,6 +10,7 @@ import pytest
 
 from nmfdiag.plots.modes import DARK, LIGHT, MODES, STEPS, Mode, colour_in, colour_swaps, look, template, to_html
 from nmfdiag.plots.theme import GREY, OWN_COLOUR, P_COLOURS, blended, colour_of, marker_of, set_layer_axis, set_layout
+from nmfdiag.views.trust.figures import STYLES
 from nmfdiag.zoo.registry import UNKNOWN
 
 LEVELS = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
@@ -65,6 +66,16 @@ def test_every_line_reaches_its_contrast(mode: Mode) -> None:
     for colour in [*line_colours(mode, STEPS), GREY, OWN_COLOUR.format(1)]:
         assert colour.endswith(",1)"), "opaque, or the contrast is another"
         assert contrast(colour, mode.background) >= LINE, colour
+
+
+@both_modes
+def test_kinds_of_errors_have_colours_that_no_p_has(mode: Mode) -> None:
+    colours = [f"rgba({rgb},1)" for rgb, _ in STYLES.values()]
+    assert min(contrast(colour, mode.background) for colour in colours) >= LINE
+    kinds, of_p = ([lab(rgb_of(c), "normal") for c in group] for group in (colours, line_colours(mode, STEPS)))
+    assert min(np.linalg.norm(a - b) for a in kinds for b in of_p) >= DISTANCE
+    assert min(np.linalg.norm(a - b) for a, b in combinations(kinds, 2)) >= DISTANCE
+    assert len({symbol for _, symbol in STYLES.values()}) == len(STYLES)
 
 
 @both_modes

@@ -37,7 +37,7 @@ from nmfdiag.zoo.registry import lookup
 TIMEOUT = CEILING
 MIN_FILE_SIZE = 200
 """Bytes above which a value is stored in a separate file, in a cache of :func:`make_cache_of_files`."""
-COUNT = re.compile(r"(\d+) of (\d+) curves are there")
+COUNT = re.compile(r"(\d+) of (\d+) curves done")
 ALERTS = (Alert.ERROR, Alert.WARNING)
 REPRODUCIBLE = {visitors.ONE_THREAD_VARIABLE: "1", "CUDA_VISIBLE_DEVICES": ""}
 """A server's variables that make its results equal, to the last bit, to those of another process."""

@@ -130,9 +130,11 @@ def test_layers_are_counted_both_ways() -> None:
         "fc4": {},
     }
     text = ablation_by_layer(layers)
-    assert "**random channels** hurts p = 0 more at 1 and p = 1 more at 2 of 3 layers." in text
     assert (
-        "**NMF directions** hurts p = 0 more at 1 and p = 1 more at 1 of 3 layers beyond what random channels do."
+        f"**random channels** hurts the network with {CLEAN} more at 1 of 3 layers, the one with {NOISY} at 2." in text
+    )
+    assert (
+        f"**NMF directions** hurts the network with {CLEAN} more at 1 of 3 layers, the one with {NOISY} at 1 beyond what random channels do."
         in text
     )
 

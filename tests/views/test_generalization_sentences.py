@@ -150,7 +150,7 @@ def test_a_network_is_described_by_its_recipe() -> None:
     assert "600 samples of digits, labels as they are (p = 0)" in first and "no weight decay, images not moved" in first
     assert "30 epochs of at most 1000, after which it did not fit its labels." in first
     assert "1,200 samples" in sentences.network_text(records["g12"])
-    assert "100% of the labels drawn anew (p = 1)" in last and "did not fit" not in last
+    assert "100% of the labels replaced by random ones (p = 1)" in last and "did not fit" not in last
     assert "moved by up to 2 pixels" in " ".join(sentences.network_text(r) for r in records.values())
     text = sentences.accuracy_text(records["g00"], select(records))
     assert "Training accuracy 0.700" in text and f"NMF {records['g00'].area('nmf', PRIMARY):.3f}" in text

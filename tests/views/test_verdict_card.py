@@ -92,10 +92,10 @@ def test_no_sentence_of_a_network_that_generalises_says_that_it_memorises(scored
 def test_the_second_opinion_agrees_or_says_that_it_does_not(comparisons: dict[str, Comparison]) -> None:
     low, high = comparisons["low"], comparisons["high"]
     for code, comparison in ((GENERALISES, high), (NOISY_LABELS, low), (MEMORISES, low)):
-        assert second_opinion_text(code, comparison).startswith("Agrees. Of the references' p, only ")
+        assert second_opinion_text(code, comparison).startswith("Agrees. Matches only networks trained on ")
     for code, comparison in ((GENERALISES, low), (NOISY_LABELS, high), (MEMORISES, high)):
-        assert second_opinion_text(code, comparison).startswith("Does not agree. ")
-    assert second_opinion_text(INCONCLUSIVE, low).startswith("Of the references' p, only 1")
+        assert second_opinion_text(code, comparison).startswith("Disagrees. ")
+    assert second_opinion_text(INCONCLUSIVE, low).startswith("Matches only networks trained on random labels.")
     assert second_opinion_text(GENERALISES, Comparison("other", reason="No reference is like it.")) == (
         "None. No reference is like it."
     )

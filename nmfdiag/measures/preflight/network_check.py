@@ -10,6 +10,7 @@ from nmfdiag.data.normalization import Normalization
 from nmfdiag.data.probe import multi_class_batch, single_class_batch
 from nmfdiag.data.samples import as_samples
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.auc_sentences import FEW_CLASSES, few_classes_text
 from nmfdiag.measures.methods import activations_for, method_of
 from nmfdiag.measures.preflight.accuracy import Answers, answer_remarks, answers_of
 from nmfdiag.measures.preflight.cost import Cost, estimate_cost, places_of
@@ -21,8 +22,8 @@ from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.survey import AUXILIARY_MARK, Survey, survey
 from nmfdiag.text import plural
 
-FEW_SAMPLES, FEW_CLASSES = 10, 3
-"""Samples per class and classes below which a remark is made."""
+FEW_SAMPLES = 10
+"""Samples per class below which a remark is made."""
 LONG_SECONDS = 3600.0
 """Estimated duration above which a remark is made, in seconds."""
 
@@ -251,12 +252,15 @@ def _batch_remarks(sizes: dict[int, int]) -> list[str]:
     remarks = []
     if small_batches := {c: n for c, n in sizes.items() if n < FEW_SAMPLES}:
         c, n = min(small_batches.items(), key=lambda pair: pair[1])
-        classes = f"{len(small_batches)} classes have" if len(small_batches) > 1 else "One class has"
-        remarks.append(
-            f"{classes} fewer than {FEW_SAMPLES} samples (class {c}: {n}), of which one is worth {1 / n:.2f} of an accuracy."
+        size = plural(n, "sample")
+        classes = (
+            f"{len(small_batches)} classes have too few samples, class {c} only {size}"
+            if len(small_batches) > 1
+            else f"Class {c} has {size}"
         )
+        remarks.append(f"{classes}; at least {FEW_SAMPLES} are needed.")
     if len(sizes) < FEW_CLASSES:
-        remarks.append(f"Only {plural(len(sizes), 'class', 'classes')}: classes differ, and error bars rest on them.")
+        remarks.append(few_classes_text(len(sizes)))
     return remarks
 
 

@@ -70,7 +70,7 @@ class NoiseRate:
             else ""
         )
         if not self.is_known:
-            return f"Whether labels are wrong can't be told from these samples: 0 to {percent(self.high)} may be."
+            return f"Whether labels are wrong can't be told from these samples: up to {percent(self.high)} may be."
         if not self.is_clear:
             return f"No sign of labels swapped at random: at most {percent(self.swapped_high)} are (95 %){look_alike}."
         return (

@@ -159,7 +159,7 @@ def suspects(
     probes = {name: moments[name].fit() for name in features.layers if name in moments and moments[name].count == n}
     remarks += [f"{name} is left out: not all samples reach it." for name in features.layers if name not in probes]
     if bool(losses.isnan().any()):
-        raise NmfdiagError("The network's logits are NaN or infinite: it tells nothing of these samples.")
+        raise NmfdiagError("The network's logits are NaN or infinite: it says nothing about these samples.")
     n_predicted = int((predicted == labels).sum())
     if n_predicted < FEW_PREDICTED * n:
         remarks.append(

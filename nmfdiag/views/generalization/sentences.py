@@ -145,7 +145,11 @@ def network_text(record: NetworkRecord) -> str:
         sizes.append(f"{plural(value, noun)}{suffix}")
     moved = f"images moved by up to {plural(recipe.shift, 'pixel')}" if recipe.shift else "images not moved"
     decay = f"weight decay {recipe.weight_decay:g}" if recipe.weight_decay else "no weight decay"
-    noise = f"{recipe.label_noise:.0%} of the labels drawn anew" if recipe.label_noise else "labels as they are"
+    noise = (
+        f"{recipe.label_noise:.0%} of the labels replaced by random ones"
+        if recipe.label_noise
+        else "labels as they are"
+    )
     return (
         f"A {recipe.arch} with {join(sizes)} ({plural(record.n_parameters, 'parameter')}), trained on "
         f"{recipe.n_train:,} samples of {recipe.dataset}, {noise} (p = {recipe.label_noise:g}). Learning rate "

@@ -80,7 +80,7 @@ def depth_sentence(marks: Mapping[int, Mark], suspects: Suspects) -> str:
     if not rate.is_known:
         return "What to expect is not known, since the rate isn't."
     if not rate.is_clear:
-        return "By the swap control there is no clear share to expect."
+        return "The swap control gives no clear share to expect."
     deepest = int(suspects.ranks[suspects.rows(sorted(marks))].max())
     expected = percent(suspects.expected_precision(deepest))
     if deepest == len(marks):

@@ -179,5 +179,5 @@ def watched_text(folder: Path) -> str:
     """Return how to make a run of one's own appear."""
     return (
         f"**Or watch your own training** with three lines in its loop. The folder {for_code(str(folder.resolve()))} is watched (`$NMFDIAG_RUNS` names another): the run appears "
-        "here by itself. If you have test samples, add `test_accuracy=...` after `epoch`: then the state rests on it."
+        "here automatically. If you have test samples, add `test_accuracy=...` after `epoch`: then the state rests on it."
     )

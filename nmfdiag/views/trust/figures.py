@@ -10,12 +10,12 @@ from nmfdiag.text import for_plot
 from nmfdiag.views.trust.tables import KIND_NAMES
 
 STYLES = {
-    CLEAN: ("34,144,140", "circle"),
-    UNIFORM: ("92,124,214", "square"),
-    PAIR_FLIP: ("190,125,30", "diamond"),
-    LOOK_ALIKE: ("214,80,105", "x"),
+    CLEAN: ("122,130,138", "circle"),
+    UNIFORM: ("34,144,140", "square"),
+    PAIR_FLIP: ("138,132,36", "diamond"),
+    LOOK_ALIKE: ("166,116,78", "x"),
 }
-"""Kind of errors -> colour and marker; each colour has a contrast of at least 3:1 on white and on the dark background."""
+"""Kind of errors -> colour and marker; none is a colour of p, and each has a contrast of at least 3:1 on white and on the dark background."""
 RANGE = (-0.03, 1.03)
 
 

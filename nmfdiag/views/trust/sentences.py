@@ -57,7 +57,7 @@ def memorising_text(table: pd.DataFrame) -> str:
     """Return how often the answer on memorising is right, and that the answer on where is not judged."""
     right = memorising_right(table)
     answer = (
-        f"Whether at least {percent(MEMORISED)} of a network's answers are memorised is told right for {right.text}. "
+        f"Whether at least {percent(MEMORISED)} of a network's answers are memorised is judged correctly for {right.text}. "
         if right.total
         else ""
     )
