@@ -36,6 +36,7 @@ def _answer(_: argparse.Namespace, target: "Target | ZooEntry", diagnosis: "Diag
         ],
         "remarks": list(diagnosis.remarks),
         "comparison": contents["comparison"],
+        "training_set": contents["training_set"],
         "skipped": profile.skipped,
     }
     sizes = {

@@ -121,7 +121,15 @@ def _diagnose_target(
     options |= {"n_draws": arguments.draws} if arguments.draws > 1 else {}
     options |= {"title": target.name, "class_names": target.class_names, "without": [target.name]}
     with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=target.name) as show:
-        diagnosis = diagnose(target.model, target.inputs, target.labels, on_progress=show, results=results, **options)
+        diagnosis = diagnose(
+            target.model,
+            target.inputs,
+            target.labels,
+            on_progress=show,
+            results=results,
+            train_size=arguments.train_size,
+            **options,
+        )
         show(1.0, "done")
     remarks = (*batch_norm_remarks(target.provenance), *diagnosis.remarks)
     n_results = results.n_reused + results.n_computed

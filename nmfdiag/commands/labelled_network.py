@@ -35,6 +35,7 @@ class LabelledNetwork:
         true_labels: Their true labels (n,), where they are known.
         provenance: Origin of network, weights and samples, as far as it is not the zoo's.
         is_sound: Whether the samples are spectrograms.
+        train_size: Number of samples that it was trained on; None where it is not known.
         source: Its code, for :class:`nmfdiag.jobs.own_results.OwnResults`.
     """
 
@@ -49,6 +50,7 @@ class LabelledNetwork:
     true_labels: np.ndarray | None = None
     provenance: dict[str, str] | None = None
     is_sound: bool = False
+    train_size: int | None = None
     source: str = ""
 
 
@@ -90,7 +92,8 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         return LabelledNetwork(
             opened.title, opened.model, opened.inputs, opened.given_labels, stored.numpy(), opened.class_names,
             opened.sample_rows.numpy(), opened.file_names, provenance=opened.provenance,
-            is_sound=is_sound(opened.arch, str(arguments.data)), source=source_of(arguments, opened),
+            is_sound=is_sound(opened.arch, str(arguments.data)), train_size=arguments.train_size,
+            source=source_of(arguments, opened),
         )  # fmt: skip
     if arguments.name not in entries() and os.path.exists(arguments.name):
         raise _not_a_network(arguments.name)
@@ -100,7 +103,8 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         entry.name, entry.load_model(), pool.inputs, pool.given_labels, pool_rows(entry, slice(0, len(pool.inputs))),
         entry.class_names, pool.sample_rows.numpy(), pool.file_names,
         true_labels=None if entry.called else pool.true_labels.numpy(),
-        is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset), source=entry.digest,
+        is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset), train_size=entry.recipe.n_train or None,
+        source=entry.digest,
     )  # fmt: skip
 
 
@@ -133,7 +137,7 @@ def score_labels(
     with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=network.name) as show:
         result = OwnResults(cache, network.source).suspects(
             network.model, network.inputs, network.given_labels, class_names=network.class_names, per_class=per_class,
-            device=device, on_progress=show, **options,
+            device=device, on_progress=show, train_size=network.train_size, **options,
         )  # fmt: skip
     return ScoredNetwork(network, result.numbered(network.sample_rows, network.file_names), result.indices)
 

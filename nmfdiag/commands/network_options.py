@@ -38,6 +38,12 @@ def add_network_options(parser: argparse.ArgumentParser, *, code: bool = True) -
         help=f"training samples: a data set ({', '.join(DATASETS)}), an image folder, a zip of one, or an .npz",
     )
     group.add_argument(
+        "--train-size",
+        type=int,
+        metavar="N",
+        help="number of samples it was trained on, of which --data holds all or some (default: unknown)",
+    )
+    group.add_argument(
         "--normalization",
         metavar="HOW",
         help="as in training: auto (the default), none, data, imagenet, half, bytes, or MEAN,.../STD,...",

@@ -218,6 +218,7 @@ def _answer_lines(scored: "ScoredNetwork", by_truth: "RankingQuality | None", n_
         *(["", *_table(suspects, n), ""] if n else []),
         *filter(None, [expected_sentence(suspects, n)]),
         *repeat_sentences(suspects),
+        suspects.extent,
         *suspects.remarks,
     ]
 

@@ -29,14 +29,14 @@ class _Way:
 
 WAYS = {
     BY_NAME: _Way("NAME", takes=("solver",)),
-    "arch": _Way("--arch", ("weights", "data"), ("weights_key", "normalization", "size")),
-    "model": _Way("--model", ("data",), ("weights", "weights_key", "normalization", "size")),
-    "exported": _Way("--exported", ("data",), ("trust", "normalization", "size")),
+    "arch": _Way("--arch", ("weights", "data"), ("weights_key", "normalization", "size", "train_size")),
+    "model": _Way("--model", ("data",), ("weights", "weights_key", "normalization", "size", "train_size")),
+    "exported": _Way("--exported", ("data",), ("trust", "normalization", "size", "train_size")),
     "activations": _Way("--activations"),
 }
 NEED_TEXT = {"weights": "the file of its trained weights", "data": "samples that it was trained on"}
 TEXT_OPTIONS = ("arch", "weights", "model", "exported", "activations", "data", "normalization")
-RESTRICTED = ("weights", "weights_key", "data", "normalization", "size", "trust", "solver")
+RESTRICTED = ("weights", "weights_key", "data", "normalization", "size", "train_size", "trust", "solver")
 """Options that not every way accepts."""
 
 

@@ -75,7 +75,7 @@ def second_opinion_text(code: str, comparison: Comparison | None) -> str:
     if comparison is None:
         return "None: there was no comparison with reference networks."
     if comparison.place is None:
-        return f"None. {comparison.reason}"
+        return comparison.reason if comparison.is_outside else f"None. {comparison.reason}"
     opinion, compatible = finding(comparison.place), range_text(comparison.place)
     if opinion == UNDECIDED:
         return "Inconclusive: it matches networks with clean labels and networks with random ones."

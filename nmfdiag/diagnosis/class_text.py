@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from statistics import fmean
+from typing import Any
 
 from nmfdiag import text
 from nmfdiag.diagnosis.class_ranking import ClassReading
@@ -58,3 +59,23 @@ def classes_text(readings: Sequence[ClassReading], names: Sequence[str] = ()) ->
 def _title(class_idx: int, names: Sequence[str]) -> str:
     name = class_name(class_idx, names)
     return f"Class {name}" if name == str(class_idx) else f"Class {class_idx} ({name})"
+
+
+def reading_record(reading: ClassReading, names: Sequence[str]) -> dict[str, Any]:
+    """Return the JSON record of a class, whose name is one of these."""
+    has_spread = reading.auc.n > 1
+    return {
+        "class": reading.class_idx,
+        "name": class_name(reading.class_idx, names),
+        "auc": reading.auc.mean,
+        "auc_standard_error": reading.auc.sem if has_spread else None,
+        "gap": reading.gap.mean,
+        "gap_standard_error": reading.gap.sem if has_spread else None,
+        "n_draws": reading.auc.n,
+        "clear": reading.clear,
+        "layers": reading.layers,
+        "below": reading.below,
+        "lowest_layer": reading.lowest[0],
+        "lowest_auc": reading.lowest[1],
+        "n_samples": reading.n_samples,
+    }

@@ -20,6 +20,7 @@ from nmfdiag.diagnosis.verdict import finding, reason_not_compared
 from nmfdiag.evidence.batch_sizes import BatchEffect, batch_effect
 from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.auc import AXES
+from nmfdiag.measures.training_set import OUTSIDE
 from nmfdiag.networks.architectures import OTHER
 
 if TYPE_CHECKING:
@@ -66,6 +67,11 @@ class Comparison:
     def place(self) -> Place | None:
         """Its place by AuC over linear k."""
         return self.places.get("linear")
+
+    @property
+    def is_outside(self) -> bool:
+        """Whether there is none because AuC can't judge the network."""
+        return self.reason.startswith(OUTSIDE)
 
     def group(self, name: str) -> list[float]:
         """Return the references' mean AuC over linear k of one of :data:`GROUPS`, ascending."""
@@ -122,7 +128,12 @@ class Comparison:
 
 
 def compare_network(
-    profile: "LayerProfile", *, kind: str = "", without: Collection[str] = (), folder: Path = RECORDS_FOLDER
+    profile: "LayerProfile",
+    *,
+    kind: str = "",
+    without: Collection[str] = (),
+    objection: str = "",
+    folder: Path = RECORDS_FOLDER,
 ) -> Comparison:
     """Compare a network's single-class NMF AuC with the recorded networks of its kind.
 
@@ -130,6 +141,7 @@ def compare_network(
         profile: Its curves; those of other methods and of mixtures are ignored.
         kind: One of :data:`nmfdiag.networks.architectures.NETWORK_KINDS` or ``"other"``; default is the kind that the curves show.
         without: References to leave out, such as the network itself.
+        objection: Why AuC can't judge it (:attr:`nmfdiag.measures.training_set.TrainingSet.objection`).
         folder: Folder of the records.
 
     Returns:
@@ -140,7 +152,7 @@ def compare_network(
     """
     single_class = [m for m in profile.measured if m.curve.method == "nmf" and m.class_idx is not None]
     kind = kind or (kind_of_curves(m.curve for m in single_class) if single_class else OTHER)
-    if reason := reason_not_compared(profile, single_class, kind):
+    if reason := objection or reason_not_compared(profile, single_class, kind):
         return Comparison(kind, reason=reason)
     references_of_kind = references(kind, without=without, folder=folder)
     if not {GROUPS[0], GROUPS[2]} <= {r.group for r in references_of_kind}:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.diagnosis.answers import Answer, answers, code_of, headline
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
-from nmfdiag.diagnosis.class_text import class_name
+from nmfdiag.diagnosis.class_text import reading_record
 from nmfdiag.diagnosis.comparison import Comparison, compare_network
 from nmfdiag.diagnosis.expected_error import ExpectedError, expected_error
 from nmfdiag.diagnosis.remarks import remarks_on
@@ -26,6 +26,7 @@ from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.measures.suspects.probe_depth import depth_of
 from nmfdiag.measures.suspects.result import Suspects
+from nmfdiag.measures.training_set import TrainingSet, check_train_size
 from nmfdiag.networks.architectures import kind_of_architecture
 from nmfdiag.provenance import provenance
 from nmfdiag.zoo.registry import ZooEntry, batch_norm_remarks
@@ -55,6 +56,7 @@ class Diagnosis:
         suspects: What the network says about the labels of its training samples; None if that was not measured, or only its controls are at hand.
         second_opinion: Its place among reference networks, and its phases by AuC, in a few sentences.
         controls: Of these suspects, which the answers are made from.
+        training_set: Size of the training set, and how much of it was looked at; None if nothing is known of it.
     """
 
     profile: LayerProfile
@@ -67,6 +69,7 @@ class Diagnosis:
     suspects: Suspects | None = None
     second_opinion: str = ""
     controls: Controls | None = None
+    training_set: TrainingSet | None = None
 
     @cached_property
     def expected_error(self) -> ExpectedError | None:
@@ -123,7 +126,8 @@ class Diagnosis:
         ``comparison`` is null if none was requested. Its ``reason`` says why there is none; else ``places`` has, for AuC
         over linear and over log k, the network's mean AuC, the ``finding``, the compatible p and the references by p;
         ``references`` names these; ``layers`` has each layer beside the lowest and highest of those with clean and with
-        random labels; ``checks`` counts how often such a comparison of the references themselves is right. ``phases`` has
+        random labels; ``checks`` counts how often such a comparison of the references themselves is right. ``training_set`` has the
+        number of ``samples`` whose labels were looked at, the ``size`` of the training set and the network's ``parameters``, each null if unknown. ``phases`` has
         three lists of layers, or a ``reason`` why there are none; ``skipped`` has what was left out, and why.
         """
         frame = self.profile.to_frame().rename(columns={"class_idx": "class"})
@@ -148,28 +152,11 @@ class Diagnosis:
                 for layer, s in self.profile.auc_by_layer(self.method).items()
             ],
             "classes": json.loads(frame[columns].to_json(orient="records", double_precision=15)),
-            "class_readings": [self._reading(reading) for reading in self.classes],
+            "class_readings": [reading_record(reading, self.class_names) for reading in self.classes],
             "comparison": self.comparison.to_dict() if self.comparison else None,
+            "training_set": self.training_set.to_dict() if self.training_set else None,
             "skipped": self.profile.skipped,
             "provenance": self.provenance,
-        }
-
-    def _reading(self, reading: ClassReading) -> dict[str, Any]:
-        has_spread = reading.auc.n > 1
-        return {
-            "class": reading.class_idx,
-            "name": class_name(reading.class_idx, self.class_names),
-            "auc": reading.auc.mean,
-            "auc_standard_error": reading.auc.sem if has_spread else None,
-            "gap": reading.gap.mean,
-            "gap_standard_error": reading.gap.sem if has_spread else None,
-            "n_draws": reading.auc.n,
-            "clear": reading.clear,
-            "layers": reading.layers,
-            "below": reading.below,
-            "lowest_layer": reading.lowest[0],
-            "lowest_auc": reading.lowest[1],
-            "n_samples": reading.n_samples,
         }
 
     def json(self) -> str:
@@ -204,6 +191,7 @@ def diagnose(
     title: str = "",
     class_names: Sequence[str] = (),
     without: Collection[str] = (),
+    train_size: int | None = None,
     results: "OwnResults | None" = None,
     **options: Any,
 ) -> Diagnosis:
@@ -221,6 +209,8 @@ def diagnose(
         title: Name of the network; default its type.
         class_names: Names by class.
         without: Reference networks to leave out of the comparison, such as itself.
+        train_size: Number of samples that the network was trained on, of which ``inputs`` are all or some; None if it is not known. With far more
+            parameters than that AuC is not compared.
         results: Results of this network that are cached, and added to; default none are.
         **options: Options of :func:`nmfdiag.layer_profile`.
 
@@ -241,7 +231,7 @@ def diagnose(
 
     inputs, labels = as_samples(inputs, labels, model)
     inputs, labels, unlabelled_remark = labelled_only(inputs, labels)
-    network_type = type(model).__name__
+    train_size, network_type = check_train_size(train_size, len(inputs)), type(model).__name__
     model, remark = network_to_measure(
         model,
         inputs,
@@ -285,6 +275,11 @@ def diagnose(
         title=title,
         remarks=[*filter(None, [unlabelled_remark, remark, remark_on_labels])],
         suspects=scored,
+        training_set=TrainingSet(
+            scored.controls.n_samples if scored else len(inputs),
+            train_size,
+            sum(parameter.numel() for parameter in model.parameters()),
+        ),
     )
 
 
@@ -331,6 +326,7 @@ def diagnosis_of(
         {layer: "no curve of it among the results" for layer in layers if layer not in measured_layers},
         network_layers=tuple(layers),
     )
+    controls = suspects.controls if isinstance(suspects, Suspects) else suspects
     facts = profile_curves[0].curve.provenance
     origin = {
         **provenance("nmfdiag", "date"),
@@ -350,6 +346,11 @@ def diagnosis_of(
         title=entry.name,
         remarks=batch_norm_remarks(entry.trained_with),
         suspects=suspects,
+        training_set=TrainingSet(
+            controls.n_samples if controls else None,
+            entry.recipe.n_train or None,
+            entry.n_parameters,
+        ),
     )
 
 
@@ -363,6 +364,7 @@ def diagnosis_from_profile(
     title: str = "",
     remarks: Sequence[str] = (),
     suspects: Suspects | Controls | None = None,
+    training_set: TrainingSet | None = None,
 ) -> Diagnosis:
     """Return the diagnosis of a profile: answers, phases, comparison with reference networks, verdict and remarks.
 
@@ -375,13 +377,18 @@ def diagnosis_from_profile(
         title: Name of the network.
         remarks: Remarks on the network, which come first.
         suspects: What the network says about the labels of its samples, or its controls; None leaves the answers open.
+        training_set: Its training set, as far as it is known.
     """
     method, names = profile.main_method, tuple(map(str, class_names))
-    phases, comparison = profile.phases(method), compare_network(profile, kind=kind, without=without)
+    training_set = training_set or TrainingSet()
+    phases, comparison = (
+        profile.phases(method),
+        compare_network(profile, kind=kind, without=without, objection=training_set.objection),
+    )
     return Diagnosis(
         profile,
         phases,
-        (*remarks, *remarks_on(profile, method, names)),
+        tuple(filter(None, (*remarks, training_set.extent, *remarks_on(profile, method, names)))),
         provenance,
         comparison,
         names,
@@ -389,4 +396,5 @@ def diagnosis_from_profile(
         suspects if isinstance(suspects, Suspects) else None,
         verdict_text(profile, phases, comparison, method),
         suspects.controls if isinstance(suspects, Suspects) else suspects,
+        training_set,
     )

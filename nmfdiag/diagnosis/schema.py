@@ -6,7 +6,7 @@ from nmfdiag.diagnosis.answers import CODES, QUESTIONS
 
 SCHEMA = "nmfdiag-diagnosis/3"
 """Name of the format. It adds ``code``, ``answers``, ``expected_error`` and ``second_opinion`` to ``nmfdiag-diagnosis/2``, where ``verdict`` was what the second
-opinion is now."""
+opinion is now. ``training_set`` came later: files of this format may lack it."""
 BEFORE_ANSWERS = "nmfdiag-diagnosis/2"
 """Name of the format before; it extends ``nmfdiag-diagnosis/1``: a class has one object per layer, method and draw."""
 
@@ -29,10 +29,7 @@ def schema(name: str = SCHEMA) -> dict[str, Any]:
         "expected_error": _or_null(_object(estimate=_SHARE, low=_SHARE, high=_SHARE)),
         "second_opinion": _TEXT,
     }
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": name,
-        **_object(
+    record = _object(
             **(answers if name == SCHEMA else {}),
             schema={"const": name},
             title=_TEXT,
@@ -52,8 +49,11 @@ def schema(name: str = SCHEMA) -> dict[str, Any]:
             comparison=_or_null(_comparison()),
             skipped={"type": "object", "additionalProperties": _TEXT},
             provenance={"type": "object"},
-        ),
-    }  # fmt: skip
+        )  # fmt: skip
+    if name == SCHEMA:
+        count = _or_null(_COUNT)
+        record["properties"]["training_set"] = _or_null(_object(samples=count, size=count, parameters=count))
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": name, **record}
 
 
 def _answer() -> dict[str, Any]:

@@ -9,8 +9,10 @@ from nmfdiag.measures.phases import Phases
 
 
 def verdict_text(profile: LayerProfile, phases: Phases, comparison: Comparison | None, method: str = "nmf") -> str:
-    """Return the verdict in a few sentences; without a comparison only the least linear layer and the phases."""
+    """Return the verdict in a few sentences; without a comparison only the least linear layer and the phases, or why AuC can't judge the network."""
     place = comparison.place if comparison else None
+    if comparison and comparison.is_outside:
+        return comparison.reason
     if comparison is None or place is None:
         return reading(profile.auc_by_layer(method), phases)
     if is_weak(profile, place, method):

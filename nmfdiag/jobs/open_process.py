@@ -39,6 +39,7 @@ class Opening:
         size: Height and width to which images are resized, such as ``"224"`` or ``"128x173"``; empty for none.
         signed: Whether layers are all activations, measured by signed NMF, rather than ReLUs where the network has some.
         replaces: Whether it replaces a network of that name.
+        train_size: Number of samples that the network was trained on; None if it is not known.
         weights_key: Key of the set of weights in a checkpoint that holds several; empty for the usual one.
         activations: An ``.npz`` of activations, labels and the last layer's weights, in place of all those.
     """
@@ -53,6 +54,7 @@ class Opening:
     replaces: bool = False
     activations: Path | None = None
     weights_key: str = ""
+    train_size: int | None = None
 
 
 Prepare = Callable[[Path], Opening]
@@ -69,6 +71,7 @@ def open_command(opening: Opening) -> list[str]:
         *command, "--arch", opening.arch, "--weights", str(opening.weights), "--data", opening.data,
         f"--normalization={opening.normalization}", *([f"--size={opening.size}"] if opening.size else []),
         *([f"--weights-key={opening.weights_key}"] if opening.weights_key else []),
+        *([f"--train-size={opening.train_size}"] if opening.train_size else []),
     ]  # fmt: skip
 
 

@@ -7,6 +7,7 @@ such hash: results on it belong into a cache that is not kept.
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -22,6 +23,7 @@ from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.preflight.network_check import Preflight, preflight
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.measures.suspects.suspects import suspects
+from nmfdiag.measures.training_set import check_train_size
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.wrappers import unwrapped
 from nmfdiag.provenance import package_version, processor_model
@@ -79,13 +81,15 @@ class OwnResults:
     def suspects(self, model: nn.Module, inputs: Tensor, labels: Tensor, **options: Any) -> Suspects:
         """Return the suspects, as :func:`nmfdiag.suspects` does; those that a training's history takes part in are computed."""
         on_progress, device = options.pop("on_progress", None), options.pop("device", None)
+        train_size = check_train_size(options.pop("train_size", None), len(inputs))  # it changes no number
 
         def compute() -> Suspects:
             return suspects(model, inputs, labels, on_progress=on_progress, device=device, **options)
 
         if options.get("history") is not None:
-            return compute()
-        return self._result(LABELS, self.digest(model, inputs, labels), options, compute)
+            return replace(compute(), train_size=train_size)
+        stored = self._result(LABELS, self.digest(model, inputs, labels), options, compute)
+        return replace(stored, train_size=train_size)
 
     def preflight(self, model: nn.Module, inputs: Tensor, labels: Tensor, **options: Any) -> Preflight:
         """Return the pre-flight check, as :func:`nmfdiag.measures.preflight.network_check.preflight` does; that of this machine."""

@@ -76,7 +76,7 @@ def _draw_references(diagnosis: Diagnosis, opinion: str) -> None:
     st.markdown(f"#### {SECOND_OPINION}")
     comparison = diagnosis.comparison
     if opinion:
-        st.markdown(for_markdown(f"{opinion} {diagnosis.second_opinion}"))
+        st.markdown(for_markdown(" ".join(dict.fromkeys([opinion, diagnosis.second_opinion]))))
     if comparison is None or comparison.place is None:
         return
     table = view.reference_table(comparison)

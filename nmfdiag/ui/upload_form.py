@@ -91,6 +91,10 @@ def _select_samples(options: dict[str, Any]) -> Source:
     sizes = [AS_THEY_ARE, "32", "64", "224", "299"]
     size = select_option("size of images", sizes, {}, accept_new=True, help=view.SIZE_HELP)
     options["size"] = "" if size == AS_THEY_ARE else size
+    options["train_size"] = st.number_input(
+        "training-set size", 2, value=None, step=1, key="_pick_train_size", placeholder="optional", persist_state="session",
+        help=view.TRAIN_SIZE_HELP,
+    )  # fmt: skip
     return source
 
 

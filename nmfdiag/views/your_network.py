@@ -52,6 +52,10 @@ SAMPLES_HELP = (
 NORMALIZATION_HELP = (
     "How the inputs were prepared in training. A wrong one shows as a low accuracy on the given labels."
 )
+TRAIN_SIZE_HELP = (
+    "How many samples the network was trained on, of which these are all or some. The answers then say what they are about, and AuC is not "
+    "compared where a network has too many parameters for so few samples."
+)
 ARCH_HELP = (
     "The tensors' names and shapes say which one it is, and how wide. A network of your own code is opened on the command line: "
     "nmfdiag diagnose --model package.module:factory"

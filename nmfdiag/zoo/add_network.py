@@ -105,6 +105,7 @@ def add_opened(
     opened: Opened,
     *,
     activations: str = "relu",
+    train_size: int | None = None,
     replace: bool = False,
     zoo: Path | None = None,
     on_progress: Progress | None = None,
@@ -115,6 +116,7 @@ def add_opened(
         name: Name of the network in the zoo.
         opened: Result of one of the functions of :mod:`nmfdiag.zoo.open_network`.
         activations: Outputs that are layers: ``"relu"``, or ``"all"``, for ``"signed"`` NMF.
+        train_size: Number of samples that it was trained on, of which the opened ones are all or some; None if it is not known.
         replace: Whether to replace an earlier added network of that name in this zoo; a shipped one is never replaced.
         zoo: Folder of the zoo; default the user's.
         on_progress: Called with the share done and a short text.
@@ -133,7 +135,7 @@ def add_opened(
     network = SplitNetwork(opened.model, opened.inputs[:2], activations)
     c, h, w = (*opened.inputs.shape[1:], 1, 1)[:3]
     draft = _draft(
-        name, opened.arch, opened.arch_options, opened.model, opened.given_labels,
+        name, opened.arch, opened.arch_options, opened.model, opened.given_labels, train_size or 0,
         class_names=opened.class_names,
         input_shape=(c, h, w),
         mean=opened.scaling.mean,
@@ -155,10 +157,18 @@ def add_opened(
     return entry
 
 
-def _draft(name: str, arch: str, options: dict[str, int], model: nn.Module, labels: Tensor, **fields: Any) -> ZooEntry:
+def _draft(
+    name: str,
+    arch: str,
+    options: dict[str, int],
+    model: nn.Module,
+    labels: Tensor,
+    train_size: int = 0,
+    **fields: Any,
+) -> ZooEntry:
     """Return the record of a network to be added, without the hashes and accuracies that storing it brings."""
     return ZooEntry(
-        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=0, arch_options=options),
+        recipe=Recipe(name, arch, label_noise=0.0, seed=0, n_train=train_size, arch_options=options),
         n_parameters=sum(p.numel() for p in model.parameters()),
         train_accuracy=0.0, test_accuracy=None, test_accuracy_by_class=(), pool_accuracy=0.0, log=(), sha256={},
         pool_classes=tuple(labels.unique().tolist()), pool_per_class=int(labels.bincount().max()), called=name,

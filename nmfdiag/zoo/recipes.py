@@ -20,7 +20,7 @@ class Recipe:
         arch: Name in :data:`nmfdiag.networks.architectures.ARCHITECTURES`, or torchvision's.
         label_noise: Share p of the training labels that are redrawn at random.
         seed: Seeds the subset, the label noise, the initial weights and the order of the batches.
-        n_train: Training samples, taken evenly over the classes; 0 for a network that was added and not trained here.
+        n_train: Training samples, taken evenly over the classes; of a network that was added and not trained here as its owner says, 0 where unknown.
         arch_options: Sizes of the architecture.
         batch_size: Samples per step.
         learning_rate: Adam's, constant until the network fits.

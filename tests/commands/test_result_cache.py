@@ -11,7 +11,7 @@ import torch
 from foreign_network import MODULE_CODE, Stranger
 from safetensors.torch import load_file, save_file
 
-from nmfdiag.cli import OK, main
+from nmfdiag.cli import MISTAKE, OK, main
 from nmfdiag.jobs import own_results, requests
 from nmfdiag.jobs.cache import CurveCache
 
@@ -235,3 +235,33 @@ def test_the_digest_sees_form_and_type_and_code() -> None:
         own_results.OwnResults(CurveCache(), "other").digest(model, inputs, labels),
     ]
     assert len({digest, *other_digests}) == 7
+
+
+def test_the_training_set_size_changes_what_is_said_and_no_number(folder: Path, capsys: Capture) -> None:
+    first = record_of(capsys, "diagnose", *WAY)
+    assert first["training_set"]["size"] is None
+    sized = record_of(capsys, "diagnose", *WAY, "--train-size", "50000")
+    assert sized["training_set"] == first["training_set"] | {"size": 50_000}
+    assert sized["provenance"]["results"] == f"{N_RESULTS} of {N_RESULTS} from the cache"
+    assert sized["answers"] == first["answers"] and sized["layers"] == first["layers"]
+    assert any(remark.startswith("Judged by 36 of its 50,000 training samples") for remark in sized["remarks"])
+    for size in (None, 50_000):
+        option = [] if size is None else ["--train-size", str(size)]
+        assert record_of(capsys, "suspects", *WAY, *option)["train_size"] == size
+    assert main(["suspects", *WAY, "--train-size", "40"]) == OK
+    assert "Judged by 36 of its 40 training samples" in capsys.readouterr().out
+    for command in ("diagnose", "suspects"):
+        assert main([command, *WAY, "--train-size", "35"]) == MISTAKE
+        assert "accepted are whole numbers from 36" in capsys.readouterr().err
+    assert main(["diagnose", "digits-mlp-p0-s0", "--train-size", "1200"]) == MISTAKE
+    assert "--train-size goes with" in capsys.readouterr().err
+
+
+def test_an_opened_network_keeps_the_size_of_its_training_set(
+    folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NMFDIAG_ZOO", str(folder / "zoo"))
+    record_of(capsys, "zoo", "open", "mine", *WAY, "--train-size", "1000")
+    diagnosis = record_of(capsys, "diagnose", "mine", "--per-class", "5")
+    assert diagnosis["training_set"]["size"] == 1000 and diagnosis["training_set"]["samples"] == 36
+    assert main(["zoo", "open", "other", *WAY, "--train-size", "35"]) == MISTAKE

@@ -42,6 +42,8 @@ def validate(diagnosis: Diagnosis) -> dict:
     record = json.loads(diagnosis.json())
     jsonschema.Draft202012Validator.check_schema(schema())
     jsonschema.validate(record, schema(), cls=jsonschema.Draft202012Validator)
+    without_later_keys = {key: value for key, value in record.items() if key != "training_set"}
+    jsonschema.validate(without_later_keys, schema(), cls=jsonschema.Draft202012Validator)
     return record
 
 

@@ -145,6 +145,7 @@ def test_the_command_names_files_and_never_a_shell(tmp_path: Path) -> None:
     assert command[:6] == [sys.executable, "-m", "nmfdiag", "zoo", "open", "mine"]
     assert command[command.index("--weights") + 1] == str(tmp_path / "a b; c.pt") and "vgg19" in command
     assert command[-2:] == ["--normalization=-1/2", "--size=224"] and {"--signed", "--replace"} < set(command)
+    assert open_command(Opening("mine", tmp_path / "a.pt", "a.npz", train_size=50_000))[-1] == "--train-size=50000"
     command = open_command(Opening("mine", activations=tmp_path / "a.npz"))
     assert not {"--weights", "--signed", "--replace"} & set(command) and command[-2:] == [
         "--activations",

@@ -92,10 +92,11 @@ def test_files_are_listed_and_the_chosen_ones_are_opened(home: Path, opened: lis
     app.selectbox(key="_pick_samples").select("b.zip")
     app.selectbox(key="_pick_architecture").select("vgg19")
     app.selectbox(key="_pick_normalisation").select("half").run()
+    app.number_input(key="_pick_train_size").set_value(50_000).run()
     app.text_input(key="_name_first").input("my net!").run()
     app = until(click(app, "Open and check"), "my-net · ")
     opening = {"weights": home / "models" / "first.pt", "data": str(home / "data" / "b.zip"), "arch": "vgg19"}
-    assert opened == [Opening("my-net", **opening, normalization="half")]  # type: ignore[arg-type]
+    assert opened == [Opening("my-net", **opening, normalization="half", train_size=50_000)]  # type: ignore[arg-type]
     assert app.selectbox(key="network").value == "my-net" and not app.error
 
 

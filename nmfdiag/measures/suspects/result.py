@@ -12,6 +12,7 @@ from nmfdiag.errors import NmfdiagError, printable
 from nmfdiag.measures.suspects.controls import NETWORK, PROBE, Controls
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
 from nmfdiag.measures.suspects.swap_control import PrecisionTable
+from nmfdiag.measures.training_set import TrainingSet
 from nmfdiag.text import class_name
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class Suspects:
         provenance: What it was computed with.
         accuracies: On the given labels: of the ``network``, of the leave-one-out ``probe of all layers``, of a linear one ``of the inputs``
             (``probe of the inputs``), and of the network on ``moved copies`` where they fit the samples.
+        train_size: Number of samples that the network was trained on, of which these are all or some; None where it is not known.
         predicted: Labels (n,) that the ``network`` and the leave-one-out ``probe of all layers`` predict.
     """
 
@@ -89,6 +91,7 @@ class Suspects:
     provenance: dict[str, Any] = field(default_factory=dict)
     accuracies: Mapping[str, float] = field(default_factory=dict)
     predicted: Mapping[str, np.ndarray] = field(default_factory=dict)
+    train_size: int | None = None
     _precision: PrecisionTable | None = field(default=None, repr=False)
     _sketch: np.ndarray | None = field(default=None, repr=False)
 
@@ -116,6 +119,11 @@ class Suspects:
             any(len(set(self.given[self.rows(group)].tolist())) > 1 for group in self.duplicates),
             len(self.given),
         )
+
+    @property
+    def extent(self) -> str:
+        """How many of the training samples these are, and which ones the share of wrong labels is about."""
+        return TrainingSet(len(self.given), self.train_size).extent
 
     @property
     def order(self) -> np.ndarray:
@@ -245,6 +253,7 @@ class Suspects:
                 "swapped_high": rate.swapped_high, "n_samples": rate.n_samples,
                 "statement": rate.statement,
             },
+            "train_size": self.train_size,
             "layers": list(self.layers),
             "accuracies": dict(self.accuracies),
             "accuracy_by_layer": self.accuracy_by_layer,

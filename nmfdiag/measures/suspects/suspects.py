@@ -36,6 +36,7 @@ from nmfdiag.measures.suspects.probe import Moments, Probe, margins, temperature
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.measures.suspects.swap_control import swap_control
 from nmfdiag.measures.suspects.views import ViewFeatures
+from nmfdiag.measures.training_set import check_train_size
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.wrappers import unwrapped
@@ -85,6 +86,7 @@ def suspects(
     history: TrainingHistory | str | Path | Mapping[str, Any] | None = None,
     nmf_ratio: bool = False,
     activations: str = "all",
+    train_size: int | None = None,
     device: str | None = None,
     on_progress: Progress | None = None,
     **options: Any,
@@ -103,6 +105,8 @@ def suspects(
         nmf_ratio: Whether to show each sample's NMF error in its own class over that in the best other one as well, as a component that is not
             part of the score.
         activations: As for :func:`nmfdiag.relu_layers`; layers of any activation function can be probed.
+        train_size: Number of samples that the network was trained on, of which these are all or some; None if it is not known. It changes no number,
+            only what they are said to be about.
         device: Where to compute; default where the network is.
         on_progress: Called with the share done and a few words; may raise to cancel.
         **options: ``logits`` and ``channel_dim``, as for :func:`nmfdiag.relu_layers`.
@@ -126,6 +130,7 @@ def suspects(
     inputs, labels = as_samples(inputs, labels, network)
     indices = _indices(labels, per_class)
     n_samples = len(inputs)
+    train_size = check_train_size(train_size, n_samples)
     if len(indices) < n_samples:  # of all samples no copy is made
         inputs, labels = inputs[indices], labels[indices]
     inputs = inputs_on(device, inputs)
@@ -274,6 +279,7 @@ def suspects(
             "network": predicted.numpy(),
             "probe of all layers": np.where(joint.margin < 0, labels.numpy(), joint.suggested),
         },
+        train_size=train_size,
         _precision=control.precision_table(noise_rate.estimate),
         _sketch=joint.sketch,
     )

@@ -1,0 +1,70 @@
+"""The training set behind the samples at hand: how many of it they are, and how many parameters the network has for each of its samples."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from nmfdiag.errors import NmfdiagError
+
+MOST_PARAMETERS = 10_000
+"""Parameters per training sample from which on AuC is not compared: networks of 23,000 and of 19,000 to 430,000 looked clean or undecided at p = 1, those of 90 to 5,800
+did not (``benchmarks/foreign/README.md``)."""
+OUTSIDE = "Outside what this measure can judge"
+"""Beginning of the sentence that takes the place of a comparison by AuC."""
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The training set of a network.
+
+    Attributes:
+        n_samples: Samples of it that were looked at; None where their labels were not.
+        size: Number of all its samples; None where it is not known.
+        n_parameters: Parameters of the network; None where they are not known.
+    """
+
+    n_samples: int | None = None
+    size: int | None = None
+    n_parameters: int | None = None
+
+    @property
+    def extent(self) -> str:
+        """How many of its samples were looked at, and which samples the answers are about; empty where that is not known."""
+        if self.n_samples is None:
+            return ""
+        if self.size is None:
+            return f"Judged by {self.n_samples:,} of its training samples; how many it was trained on was not given."
+        if self.size <= self.n_samples:
+            return f"Judged by all of its {self.size:,} training samples."
+        return (
+            f"Judged by {self.n_samples:,} of its {self.size:,} training samples: shares of labels and their intervals are about all {self.size:,}, "
+            f"if the {self.n_samples:,} were drawn from them at random."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON record."""
+        return {"samples": self.n_samples, "size": self.size, "parameters": self.n_parameters}
+
+    @property
+    def objection(self) -> str:
+        """Why AuC can't tell whether the network memorises; empty where it can, or the numbers are not known."""
+        if not self.size or not self.n_parameters or self.n_parameters <= MOST_PARAMETERS * self.size:
+            return ""
+        return (
+            f"{OUTSIDE}: the network has {self.n_parameters / self.size:,.0f} parameters for each of its {self.size:,} training samples. Beyond "
+            f"{MOST_PARAMETERS:,} a network can hold even random labels without a trace in AuC."
+        )
+
+
+def check_train_size(train_size: int | None, n_samples: int) -> int | None:
+    """Return the size of a training set of which there are ``n_samples`` at hand.
+
+    Raises:
+        NmfdiagError: If it is not a whole number, or below that number.
+    """
+    if train_size is None:
+        return None
+    if isinstance(train_size, bool) or not isinstance(train_size, int) or train_size < n_samples:
+        raise NmfdiagError(
+            f"The training-set size is {train_size!r}: accepted are whole numbers from {n_samples:,}, the samples that are here."
+        )
+    return train_size
