@@ -12,6 +12,9 @@ from nmfdiag.errors import printable
 SPECIAL = re.compile(r"([\\`*\[\]<>$~]|^[#+-]|(?<!\w)_|_(?!\w)|!(?=\[)|&(?=[#\w]))")
 LINK_SIGNS = re.compile(r"(:(?=\S)|@|www(?=\.))", re.IGNORECASE)
 """By these GitHub's Markdown makes links of ``https://...``, ``www...`` and addresses, and Streamlit signs of ``:name:``, escaped or not."""
+ESTIMATE_FACTOR = 2.0
+"""Factor by which the pre-flight's estimate of a diagnosis may be out, in either direction: it held for 19 of the 20 networks of
+``benchmarks/foreign/estimate.py``, by CPU time."""
 JOINER = "\u2060"
 """Takes no room, and is no part of a link."""
 
@@ -135,9 +138,26 @@ def estimated_time(seconds: float) -> str:
     >>> estimated_time(3.2), estimated_time(47), estimated_time(600), estimated_time(9000)
     ('about 3 s', 'about 50 s', 'about 10 min', 'about 2.5 h')
     """
+    return f"about {' '.join(_rounded_time(seconds))}"
+
+
+def estimated_range(seconds: float, factor: float = ESTIMATE_FACTOR) -> str:
+    """Return the range of a time that was estimated before it was spent: right within the factor.
+
+    >>> estimated_range(6), estimated_range(60), estimated_range(600), estimated_range(9000), estimated_range(0.1)
+    ('about 3 to 12 s', 'about 30 s to 2 min', 'about 5 to 20 min', 'about 75 min to 5.0 h', 'about 1 s')
+    """
+    (low, low_unit), (high, high_unit) = _rounded_time(seconds / factor), _rounded_time(seconds * factor)
+    if low_unit != high_unit:
+        return f"about {low} {low_unit} to {high} {high_unit}"
+    return f"about {span([low, high])} {high_unit}"
+
+
+def _rounded_time(seconds: float) -> tuple[str, str]:
+    """Return a time with one or two digits, and its unit."""
     if seconds < 90:
-        return f"about {max(1, round(seconds, -1 if seconds > 20 else 0)):.0f} s"
-    return f"about {seconds / 60:.0f} min" if seconds < 5400 else f"about {seconds / 3600:.1f} h"
+        return f"{max(1, round(seconds, -1 if seconds > 20 else 0)):.0f}", "s"
+    return (f"{seconds / 60:.0f}", "min") if seconds < 5400 else (f"{seconds / 3600:.1f}", "h")
 
 
 def estimated_size(n_bytes: float) -> str:

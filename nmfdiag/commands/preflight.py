@@ -71,7 +71,7 @@ def objections(preflight: "Preflight") -> list[str]:
 
 def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str], *, is_cached: bool = False) -> str:
     """Return the result as a few lines of text; of a cached one the curves may be there, too."""
-    from nmfdiag.text import estimated_size, estimated_time, span
+    from nmfdiag.text import estimated_range, estimated_size, span
 
     sizes = sorted(set(preflight.batches.values()))
     size = span(sizes) if sizes else "no"
@@ -80,7 +80,7 @@ def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str
     names = [f"{target.class_names[c]} ({share:.0%})" for share, c in worst]
     title = (
         f"{target.name}: {len(preflight.layers)} layers, {len(preflight.batches)} classes of {size} samples each, by {' and '.join(methods)}, "
-        f"{estimated_time(preflight.seconds)}{' less what is cached' * is_cached}, {estimated_size(preflight.bytes)}"
+        f"{estimated_range(preflight.seconds)}{' less what is cached' * is_cached}, {estimated_size(preflight.bytes)}"
     )
     left_out: dict[str, list[str]] = {}
     for name, reason in preflight.skipped.items():

@@ -198,7 +198,7 @@ def diagnose(
     """Measure a network on its training samples and return the diagnosis.
 
     The answers come from what it says about their labels (:func:`nmfdiag.suspects`, on at most
-    :data:`~nmfdiag.diagnosis.scored_labels.MOST_SAMPLES` of them), AuC by layer and
+    :data:`~nmfdiag.measures.suspects.controls.MOST_SCORED` of them), AuC by layer and
     class from single-class batches. Where the statistics of its batch norms lag behind its weights, a copy with re-estimated ones is measured
     (:func:`nmfdiag.re_estimate_batch_norm`), and the first remark says so.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.measures.suspects.controls import MOST_SCORED
 from nmfdiag.measures.suspects.result import Suspects
 from nmfdiag.text import plural
 
@@ -11,9 +12,6 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from nmfdiag.factorize.progress import Progress
-
-MOST_SAMPLES = 10_000
-"""Samples, evenly of each class, whose labels are scored at most."""
 
 
 def labelled_only(inputs: "Tensor", labels: "Tensor") -> tuple["Tensor", "Tensor", str]:
@@ -40,7 +38,7 @@ def scored_labels(
 ) -> tuple[Suspects | None, str]:
     """Return what the network says about the labels by ``score``, or None and a remark that says why that can't be measured."""
     names = {"logits", "channel_dim"} & set(options)
-    per_class = None if len(inputs) <= MOST_SAMPLES else MOST_SAMPLES // max(1, len(labels.unique()))
+    per_class = None if len(inputs) <= MOST_SCORED else MOST_SCORED // max(1, len(labels.unique()))
     try:
         return score(
             model,

@@ -5,7 +5,7 @@ from typing import Any
 
 import streamlit as st
 
-from nmfdiag.text import estimated_size, estimated_time, for_markdown
+from nmfdiag.text import estimated_range, estimated_size, for_markdown
 from nmfdiag.ui import live_results
 from nmfdiag.ui.address import choose
 from nmfdiag.ui.network_opening import OPEN, open_network
@@ -23,7 +23,7 @@ def draw_check(entry: ZooEntry, check: dict[str, Any], per_class: int) -> None:
         st.metric("layers to measure", len(preflight.get("layers", entry.layers)), width=160)
         if preflight:
             seconds = view.takes(preflight, per_class)
-            st.metric("estimated time", estimated_time(seconds), width=170, help=view.COST_HELP)
+            st.metric("estimated time", estimated_range(seconds), width=230, help=view.COST_HELP)
             st.metric("memory", estimated_size(preflight["bytes"]), width=140)
     if concerns := view.concerns(accuracy, check):
         st.warning("\n\n".join(concerns), icon=":material/warning:")

@@ -76,7 +76,7 @@ EXAMPLE = (
 )
 SUBJECT = "Bring a trained network's weights and some of the samples that it was trained on. Files are read in a separate process; no code in them is run."
 ACCURACY_HELP = "Of the samples that were opened. A network that was trained to the end gets nearly all of its training samples right."
-COST_HELP = "From a few curves that the check has timed on this machine, right within a factor of about two."
+COST_HELP = "From a few curves that the check has timed on this machine. 19 of 20 networks took a time in this range; a machine that has become busier takes longer."
 SIZE_HELP = "Height and width that images are resized to, such as 224 or 128x173. Type another one."
 NO_CHECK = "This network came into the zoo on the command line. `nmfdiag diagnose {name} --preflight` shows what the check finds."
 LOW = 0.9

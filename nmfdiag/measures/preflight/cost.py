@@ -1,8 +1,8 @@
-"""The time and memory of a profile, estimated from a few small measurements on the machine that it will run on.
+"""The time and memory of a diagnosis, estimated from a few small measurements on the machine that it will run on.
 
 A curve is a cut, one factorisation, and one run of the rest of the network per rank; each batch also takes a run of the whole
 network, and the first cut at a layer the runs that check it. These are timed on a few samples, at a few layers and ranks; time is
-proportional to samples. NMF is run with few iterations on few rows and scaled by constants below, which are properties of the
+proportional to samples. Scoring the labels takes some runs of the whole network on all samples. NMF is run with few iterations on few rows and scaled by constants below, which are properties of the
 algorithm, not of a machine.
 """
 
@@ -41,6 +41,9 @@ UNFINISHED = 1.9
 FURTHER_ROWS = 0.25
 """Cost of each further row, as a share of one of the trial's: the first iterations use few rows whatever their number (measured on
 the same layers: .14 to .48)."""
+LABEL_RUNS, LABEL_SECONDS, LABEL_SECONDS_PER_LAYER = 12, 2.0, 0.02
+"""Runs of the network on every sample whose label is scored, copies among them; the seconds that a diagnosis takes beside the curves whatever the network, most of them to load
+libraries; and those for each layer's probe (measured on eight networks: 7 to 12 runs, 1.4 to 2.2 s, .01 to .04 s)."""
 DRAWS = 10
 """Draws of random ablation."""
 N_TRIAL_RANKS = 3
@@ -50,7 +53,7 @@ HEAD_ROOM = 1.25
 
 @dataclass(frozen=True)
 class Cost:
-    """The duration of a whole profile in seconds, and its peak memory in bytes above what is loaded."""
+    """The duration of a whole diagnosis in seconds, and its peak memory in bytes above what is loaded."""
 
     seconds: float
     bytes: int
@@ -88,8 +91,9 @@ def estimate_cost(
     sizes: Sequence[int],
     methods: Mapping[str, Sequence[str]],
     bytes_per_sample: int,
+    n_scored: int,
 ) -> Cost:
-    """Estimate the cost of a profile.
+    """Estimate the cost of a diagnosis: a profile, and the scores of labels.
 
     Args:
         network: The network.
@@ -98,6 +102,7 @@ def estimate_cost(
         sizes: Samples of each batch.
         methods: Methods that measure each layer, by its name.
         bytes_per_sample: Size of the largest module's input and output, per sample.
+        n_scored: Samples whose labels are scored.
 
     Raises:
         NmfdiagError: If the network can't take the inputs.
@@ -123,7 +128,8 @@ def estimate_cost(
             )
         except NmfdiagError:  # dead on these samples
             continue
-    seconds, peak = sum(sizes) * seconds_per_sample, int(HEAD_ROOM * bytes_per_sample * n)
+    labels_seconds = LABEL_SECONDS + LABEL_SECONDS_PER_LAYER * len(layers) + LABEL_RUNS * n_scored * seconds_per_sample
+    seconds, peak = labels_seconds + sum(sizes) * seconds_per_sample, int(HEAD_ROOM * bytes_per_sample * n)
     for place, layer in enumerate(layers):
         if not trials:
             break

@@ -14,13 +14,14 @@ from nmfdiag.measures.auc_sentences import FEW_CLASSES, few_classes_text
 from nmfdiag.measures.methods import activations_for, method_of
 from nmfdiag.measures.preflight.accuracy import Answers, answer_remarks, answers_of
 from nmfdiag.measures.preflight.cost import Cost, estimate_cost, places_of
+from nmfdiag.measures.suspects.controls import MOST_SCORED
 from nmfdiag.networks.activations import RELUS, kinds_of
 from nmfdiag.networks.evaluation import plainly
 from nmfdiag.networks.layers import ReluLayer
 from nmfdiag.networks.outputs import logits_of
 from nmfdiag.networks.split import SplitNetwork
 from nmfdiag.networks.survey import AUXILIARY_MARK, Survey, survey
-from nmfdiag.text import plural
+from nmfdiag.text import estimated_range, plural
 
 FEW_SAMPLES = 10
 """Samples per class below which a remark is made."""
@@ -57,7 +58,7 @@ class Preflight:
         batches: Samples in each class's batch.
         accuracy: Share of the samples that the network classifies as labelled.
         accuracy_by_class: The same of each class.
-        seconds: Estimated duration of the profile here, within a factor of about two.
+        seconds: Estimated duration of a diagnosis here, with these curves and the scores of all labels, within :data:`nmfdiag.text.ESTIMATE_FACTOR`.
         bytes: Estimated peak of its tensors, above what is loaded; the layers' graphs take another 1 to 2 MiB each.
         remarks: What looks wrong, or limits what the profile can say.
         better: Name of a normalisation with clearly higher accuracy; empty if none is known.
@@ -175,14 +176,18 @@ def _preflight(
         layer.name: [m for m in methods if layer.non_negative or not method_of(m).non_negative] for layer in planned
     }
     planned = [layer for layer in planned if methods_of[layer.name] and layer.name not in empty]
-    cost = Cost(0.0, 0)
+    cost, n_scored = Cost(0.0, 0), min(len(inputs), MOST_SCORED)
     if network is not None and planned and sizes and network.mixes:
         batch = multi_class_batch(inputs, labels.to(inputs.device), size=per_class).inputs
-        cost = estimate_cost(network, batch, planned, [len(batch)] * n_draws, methods_of, network_survey.bytes)
+        cost = estimate_cost(
+            network, batch, planned, [len(batch)] * n_draws, methods_of, network_survey.bytes, n_scored
+        )
     elif network is not None and planned and sizes:
         fullest = max(sizes, key=lambda c: sizes[c])
         batch = single_class_batch(inputs, labels.to(inputs.device), fullest, size=per_class).inputs
-        cost = estimate_cost(network, batch, planned, list(sizes.values()) * n_draws, methods_of, network_survey.bytes)
+        cost = estimate_cost(
+            network, batch, planned, list(sizes.values()) * n_draws, methods_of, network_survey.bytes, n_scored
+        )
     doubts, better = answer_remarks(model, inputs, labels, answers, alternatives, pick)
     rows = {layer.name: max(sizes.values(), default=0) * places_of(layer) for layer in planned}
     return Preflight(
@@ -278,6 +283,6 @@ def _layer_remarks(
         )
     if cost.seconds > LONG_SECONDS:
         remarks.append(
-            f"This takes about {cost.seconds / 3600:.1f} hours here. Fewer samples a class, some of the layers, or a GPU shorten it."
+            f"This takes {estimated_range(cost.seconds)} here. Fewer samples a class, some of the layers, or a GPU shorten it."
         )
     return remarks

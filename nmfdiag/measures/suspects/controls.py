@@ -7,6 +7,8 @@ from nmfdiag.measures.suspects.noise_rate import NoiseRate
 
 NETWORK, PROBE, INPUTS, MOVED = "network", "probe of all layers", "probe of the inputs", "moved copies"
 """Names of the accuracies."""
+MOST_SCORED = 10_000
+"""Samples, evenly of each class, whose labels a diagnosis scores at most."""
 
 
 @dataclass(frozen=True)
