@@ -104,12 +104,13 @@ def label_kind(label_noise: float) -> str:
 
 
 def label_text(label_noise: float) -> str:
-    """Return what a network of this p was trained on, and p.
+    """Return what a network of this p was trained on, and p where it is known.
 
     >>> label_text(0.6)
     '60 % random labels (p = 0.6)'
     """
-    return f"{label_kind(label_noise)} (p = {label_noise:g})"
+    p = f"{label_noise:g}"
+    return label_kind(label_noise) if p == "?" else f"{label_kind(label_noise)} (p = {p})"
 
 
 def class_name(class_idx: int, names: Sequence[str]) -> str:

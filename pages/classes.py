@@ -40,14 +40,16 @@ choice = over_classes(sidebar_choice)
 head = st.container()
 with st.container(horizontal=True, vertical_alignment="bottom"):
     levels = {f"{n.label_noise:g}": n for n in choice.networks}
-    level = select_one(
-        "map of p",
-        list(levels),
-        "map",
-        default=len(levels) - 1,
-        segmented=True,
-        help=f"The network whose classes are mapped. {TERMS['p']}",
-    )
+    level = next(iter(levels))
+    if not choice.networks[0].called:
+        level = select_one(
+            "map of p",
+            list(levels),
+            "map",
+            default=len(levels) - 1,
+            segmented=True,
+            help=f"The network whose classes are mapped. {TERMS['p']}",
+        )
     by_sidebar = sidebar_choice.batch in choice.names
     class_options = options_of((LOWEST,), choice.names)
     option = "" if by_sidebar else select_one("curves of class", list(class_options), "class", help=CLASS_HELP)

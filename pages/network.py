@@ -4,9 +4,8 @@ import streamlit as st
 
 from nmfdiag.diagnosis.answers import MEMORISED, NOISY
 from nmfdiag.jobs.requests import CurveRequest
-from nmfdiag.measures.auc_sentences import comparison, least_linear
+from nmfdiag.measures.auc_sentences import compared_auc, comparison, least_linear
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.measures.phases import phases
 from nmfdiag.text import percent
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import details
@@ -16,11 +15,14 @@ from nmfdiag.ui.network_card import draw_cards
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.curve_figures import auc_figure
-from nmfdiag.views.curve_groups import Curves, auc_spreads
-from nmfdiag.views.curve_tables import network_table
+from nmfdiag.views.curve_groups import Curves, auc_spreads, main_method, own_curves
+from nmfdiag.views.curve_tables import auc_table, network_table
 from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
+from nmfdiag.views.pair import batches_text, figure_by_layer, one_table, pair_sentence
+from nmfdiag.views.phases import phases_by_noise
 from nmfdiag.views.selection import Choice
+from nmfdiag.zoo.registry import entries
 
 NO_PHASES, PHASES = SHADES = "lines only", "phases shaded"
 
@@ -30,7 +32,8 @@ heading("Is this network memorising?", choice)
 
 
 def draw(choice: Choice) -> None:
-    curve_requests, label_requests = choice.requests(), live_results.label_requests(choice)
+    curve_requests = [request for side in choice.sides for request in side.requests()]
+    label_requests = live_results.label_requests(choice)
     requests = [*label_requests, *curve_requests]  # the answers first
     results = live_results.finished_results(choice, requests)
     draw_cards(choice, curve_requests, results, live_results.failures(choice, label_requests))
@@ -44,7 +47,7 @@ def draw(choice: Choice) -> None:
     if curves:
         details(
             help_text("network", noisy=percent(NOISY), memorised=percent(MEMORISED)),
-            network_table(choice.networks),
+            one_table(choice, [network_table(side.networks) for side in choice.sides]),
             choice,
             curves,
         )
@@ -53,18 +56,34 @@ def draw(choice: Choice) -> None:
 
 def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves) -> None:
     """Draw AuC by layer."""
-    by_method = auc_spreads(choice, curves)
-    method = choice.method if choice.method in by_method else next(iter(by_method))
-    by_noise = by_method[method]
-    sentence = comparison(by_noise) if len(by_noise) > 1 else least_linear(next(iter(by_noise.values())))
-    live_results.answer(f"{METHODS[method].title}: {sentence}", curves, requests)
-    shade = "" if choice.place else select_one("plot", SHADES, "shade", segmented=True, help=TERMS["layer phases"])
-    spreads = by_noise[max(by_noise)]
-    shaded = None
-    if shade == PHASES and len(spreads) == len(choice.layers):
-        shaded = phases(list(spreads), [s.mean for s in spreads.values()], [s.sem for s in spreads.values()])
-    figure = auc_figure(by_method, choice.layers, phases=shaded, batch=choice.batch_text, axis=choice.axis)
-    charts.chart(figure, choice, curves, "auc-by-layer", "AuC by layer, one line for each p")
+    by_method = [auc_spreads(side, curves) for side in choice.sides]
+    methods = [main_method(side, groups) for side, groups in zip(choice.sides, by_method, strict=True)]
+    by_noise = [groups.get(method, {}) for method, groups in zip(methods, by_method, strict=True)]
+    if len(by_noise) > 1:
+        sentence = pair_sentence(choice, by_noise, compared_auc, is_complete=len(curves) == len(requests))
+    else:
+        sentence = comparison(by_noise[0]) if len(by_noise[0]) > 1 else least_linear(next(iter(by_noise[0].values())))
+        sentence = f"{METHODS[methods[0]].title}: {sentence}"
+    live_results.answer(sentence, curves, requests)
+    shade = select_one("plot", SHADES, "shade", segmented=True, help=TERMS["layer phases"])
+    phases = phases_by_noise(by_noise[0])
+    most_noisy = max(phases, default=0.0)
+    is_shaded = shade == PHASES and len(by_noise[0].get(most_noisy, ())) == len(choice.layers)
+    figures = [
+        auc_figure(
+            groups,
+            side.layers,
+            phases=phases[most_noisy] if is_shaded and side is choice else None,
+            batch=batches_text(choice),
+            axis=choice.axis,
+        )
+        for side, groups in zip(choice.sides, by_method, strict=True)
+    ]
+    tables = [auc_table(own_curves(side, curves), entries()) for side in choice.sides]
+    charts.chart(
+        figure_by_layer(choice, figures), choice, curves, "auc-by-layer", "AuC by layer, one line for each p",
+        plotted=lambda: one_table(choice, tables),
+    )  # fmt: skip
 
 
-live_results.side_by_side(choice, draw)
+live_results.together(choice, draw)

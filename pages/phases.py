@@ -1,10 +1,11 @@
 """Layers that extract features, memorise, and cluster (figure 2c), and the layer where given labels become readable."""
 
+import pandas as pd
 import streamlit as st
 
-from nmfdiag.measures.auc_sentences import reading
+from nmfdiag.measures.auc_sentences import compared_auc, reading
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.measures.phases import CLUSTERED, phases
+from nmfdiag.measures.phases import CLUSTERED
 from nmfdiag.measures.suspects.probe_depth import SUDDEN, depth_of
 from nmfdiag.plots.probe_depth import probe_depth_figure
 from nmfdiag.text import for_markdown, percent
@@ -14,9 +15,10 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views.curve_figures import auc_figure
-from nmfdiag.views.curve_groups import auc_spreads
+from nmfdiag.views.curve_groups import auc_spreads, main_method, own_curves
 from nmfdiag.views.help_text import help_text
-from nmfdiag.views.phases import export_table, phase_table, probe_settings
+from nmfdiag.views.pair import batches_text, figure_by_layer, network_name, one_table, pair_sentence
+from nmfdiag.views.phases import export_table, phase_table, phases_by_noise, probe_settings, shaded_network
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
@@ -27,51 +29,67 @@ heading("Which layers memorise?", choice)
 
 
 def draw(choice: Choice) -> None:
-    curve_requests = choice.requests()
+    curve_requests = [request for side in choice.sides for request in side.requests()]
     requests = [*curve_requests, *live_results.label_requests(choice)]
     results = live_results.get_results(choice, requests)
     curves = {request: results[request] for request in curve_requests if request in results}
-    controls = live_results.controls_of(choice.networks, results)
+    controls = live_results.controls_of(choice.all_networks, results)
     depths = {name: depth_of(network_controls) for name, network_controls in controls.items()}
-    depths_by_noise = {n.label_noise: depths[n.name] for n in choice.networks if n.name in depths}
-    by_method = auc_spreads(choice, curves)
-    method = choice.method if choice.method in by_method else next(iter(by_method), choice.method)
-    by_noise = by_method.get(method, {})
-    by_noise_phases = {
-        p: phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])
-        for p, by_layer in by_noise.items()
-    }
-    shaded_noise = max(
-        (p for p in by_noise_phases if by_noise_phases[p].clear), default=max(by_noise_phases or depths_by_noise)
-    )
-    auc_text = "not known yet."
-    if shaded_noise in by_noise:
-        auc_text = reading(by_noise[shaded_noise], by_noise_phases[shaded_noise])
-    live_results.answer(f"{METHODS[method].title}, p = {shaded_noise:g}: {auc_text}", curves, curve_requests)
-    depth = depths_by_noise.get(shaded_noise)
-    st.markdown(
-        for_markdown(f"Probe by depth (ours), p = {shaded_noise:g}: {depth.text if depth else 'not known yet.'}")
-    )
-    complete = len(by_noise.get(shaded_noise, ())) == len(choice.layers)
-    figure = auc_figure(
-        by_method,
-        choice.layers,
-        phases=by_noise_phases[shaded_noise] if complete else None,
-        batch=choice.batch_text,
-        axis=choice.axis,
-    )
+    by_method = [auc_spreads(side, curves) for side in choice.sides]
+    by_noise = [groups.get(main_method(side, groups), {}) for side, groups in zip(choice.sides, by_method, strict=True)]
+    phases = [phases_by_noise(side_spreads) for side_spreads in by_noise]
+    shaded = shaded_network(choice, phases[0], depths)
+    spreads, shaded_phases = by_noise[0].get(shaded.label_noise, {}), phases[0].get(shaded.label_noise)
+    if len(choice.sides) > 1:
+        sentence = pair_sentence(choice, by_noise, compared_auc, is_complete=len(curves) == len(curve_requests))
+    else:
+        text = reading(spreads, shaded_phases) if shaded_phases else "not known yet."
+        sentence = f"{METHODS[main_method(choice, by_method[0])].title}, {network_name(shaded, choice)}: {text}"
+    live_results.answer(sentence, curves, curve_requests)
+    for network in (shaded, *choice.all_networks[len(choice.networks) :]):
+        text = depths[network.name].text if network.name in depths else "not known yet."
+        st.markdown(for_markdown(f"Probe by depth (ours), {network_name(network, choice)}: {text}"))
+    depths_by_noise = [
+        {n.label_noise: depths[n.name] for n in side.networks if n.name in depths} for side in choice.sides
+    ]
+    figures = []
+    for side, groups, side_depths in zip(choice.sides, by_method, depths_by_noise, strict=True):
+        is_shaded = side is choice and len(spreads) == len(choice.layers)
+        figure = auc_figure(
+            groups,
+            side.layers,
+            phases=shaded_phases if is_shaded else None,
+            batch=batches_text(choice),
+            axis=choice.axis,
+        )
+        figures.append(probe_depth_figure(figure, side_depths, side.layers))
+
+    def data() -> pd.DataFrame:
+        return one_table(
+            choice,
+            [
+                export_table(
+                    own_curves(side, curves),
+                    {n.name: depths[n.name] for n in side.networks if n.name in depths},
+                    entries(),
+                )
+                for side in choice.sides
+            ],
+        )
+
     charts.chart(
-        probe_depth_figure(figure, depths_by_noise, choice.layers),
+        figure_by_layer(choice, figures),
         choice,
-        lambda: export_table(curves, depths, entries()),
+        data,
         "layer-phases",
         "AuC by layer with phases shaded, and below it the probe's accuracy by layer with its jump ringed",
     )
     live_results.progress(choice, requests, results)
     if curves:
-        text = help_text("phases", clustered=CLUSTERED, p=shaded_noise, sudden=percent(SUDDEN))
+        text = help_text("phases", clustered=CLUSTERED, shaded=network_name(shaded, choice), sudden=percent(SUDDEN))
         rows = settings(choice, curves) | probe_settings(controls.values())
-        tabs("" if choice.place else text, phase_table(by_noise_phases, depths_by_noise), rows)
+        tables = [phase_table(*side) for side in zip(phases, depths_by_noise, strict=True)]
+        tabs(text, one_table(choice, tables), rows)
 
 
-live_results.side_by_side(choice, draw)
+live_results.together(choice, draw)

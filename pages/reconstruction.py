@@ -1,9 +1,11 @@
 """Reconstruction error of every layer at one rank (figure 10)."""
 
+from functools import partial
+
 import streamlit as st
 
+from nmfdiag.measures.auc_sentences import compared_errors, largest_error
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.text import label_text
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import details
 from nmfdiag.ui.frame import page_guard
@@ -11,10 +13,19 @@ from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
-from nmfdiag.views.curve_groups import curves_at_layer, spreads_by_layer
+from nmfdiag.views.curve_groups import Curves, curves_at_layer, main_curves, main_method, own_curves, spreads_by_layer
 from nmfdiag.views.curve_tables import accuracy_table, error_table
 from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
+from nmfdiag.views.pair import (
+    batches_text,
+    figure_by_layer,
+    figure_by_rank,
+    layers_text,
+    layers_title,
+    one_table,
+    pair_sentence,
+)
 from nmfdiag.views.selection import Choice
 
 page_guard()
@@ -27,34 +38,49 @@ with right:
     k = select_one("k: directions kept", [1, 2, 4, 8, 16, 32], "k", default=3, slider=True, help=TERMS["k"])
 with head:
     heading("How well do k directions rebuild a layer?", choice)
+relative = kind == "relative"
 
 
 def draw(choice: Choice) -> None:
-    relative = kind == "relative"
-    requests = choice.requests()
+    requests = [request for side in choice.sides for request in side.requests()]
     results = live_results.get_results(choice, requests)
-    method = choice.method if choice.method in {r.method for r in results} else next(iter(results)).method
-    by_noise = spreads_by_layer(choice, results, lambda curve: curve.error_near(k, relative=relative), method)
-    low, high = min(by_noise), max(by_noise)
-    layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
-    sentence = f"{METHODS[method].title} with k = {k} misses most at {layer}: "
-    sentence += f"{kind} error {by_noise[high][layer].mean:.2g} with {label_text(high)}"
-    if low != high and layer in by_noise[low]:
-        sentence += f", {by_noise[low][layer].mean:.2g} with {label_text(low)}"
-    live_results.answer(f"{sentence}.", results, requests)
-    figure = error_figure(by_noise, choice.layers, relative=relative, k=k, batch=choice.batch_text)
-    alt = "Reconstruction error by layer"
-    charts.chart(figure, choice, results, f"{kind}-error-by-layer", alt, plotted=lambda: error_table(by_noise))
+    methods = [main_method(side, [r.method for r in own_curves(side, results)]) for side in choice.sides]
+    by_noise = [
+        spreads_by_layer(side, results, lambda curve: curve.error_near(k, relative=relative), method)
+        for side, method in zip(choice.sides, methods, strict=True)
+    ]
+    if len(by_noise) == 1:
+        sentence = f"{METHODS[methods[0]].title} with k = {k} misses most at {largest_error(by_noise[0], kind)}"
+    else:
+        compare = partial(compared_errors, k, kind)
+        sentence = pair_sentence(choice, by_noise, compare, is_complete=len(results) == len(requests))
+    live_results.answer(sentence, results, requests)
+    figures = [
+        error_figure(errors, side.layers, relative=relative, k=k, batch=batches_text(choice))
+        for side, errors in zip(choice.sides, by_noise, strict=True)
+    ]
+    table = one_table(choice, [error_table(errors) for errors in by_noise])
+    figure, alt = figure_by_layer(choice, figures), "Reconstruction error by layer"
+    charts.chart(figure, choice, results, f"{kind}-error-by-layer", alt, plotted=lambda: table)
     live_results.progress(choice, requests, results)
-    curves = {p: batch_curves for (p, m), batch_curves in curves_at_layer(choice, results).items() if m == method}
-    if curves:
-        by_rank = error_by_rank_figure(curves, layer=choice.layer, relative=relative, axis=choice.axis)
-        figure_key = f"{choice.layer}_{kind}-error-by-rank"
-        charts.chart(
-            by_rank, choice, results, figure_key, f"Reconstruction error by rank at {choice.layer}",
-            plotted=lambda: accuracy_table({(p, method): batch_curves for p, batch_curves in curves.items()}),
-        )  # fmt: skip
-    details(help_text("reconstruction"), error_table(by_noise), choice, results)
+    draw_by_rank(choice, results)
+    details(help_text("reconstruction"), table, choice, results)
 
 
-live_results.side_by_side(choice, draw)
+def draw_by_rank(choice: Choice, results: Curves) -> None:
+    """Draw the error over the rank at the choice's layer."""
+    curves = [main_curves(side, curves_at_layer(side, results)) for side in choice.sides]
+    if not any(curves):
+        return
+    place = layers_text(choice)
+    figures = [
+        error_by_rank_figure(by_noise, layer=layers_title(choice), relative=relative, axis=choice.axis)
+        for by_noise in curves
+    ]
+    charts.chart(
+        figure_by_rank(choice, figures, curves), choice, results, f"{choice.layer}_{kind}-error-by-rank", f"Reconstruction error by rank at {place}",
+        plotted=lambda: one_table(choice, [accuracy_table({(p, side.method): c for p, c in by_noise.items()}) for side, by_noise in zip(choice.sides, curves, strict=True)]),
+    )  # fmt: skip
+
+
+live_results.together(choice, draw)

@@ -1,10 +1,10 @@
 """Sentences on AuC by layer and on curves; they state no more than the figures show."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.phases import Phases
-from nmfdiag.measures.stats.summary import Spread, rank_needed, separating_layers, spread
+from nmfdiag.measures.stats.summary import Spread, clearly_above, rank_needed, separating_layers, spread
 from nmfdiag.text import join, label_text, span
 
 FEW_CLASSES = 3
@@ -61,6 +61,74 @@ def robustness(layer: str, by_noise: Mapping[float, Sequence[CompressionCurve]],
         )
     auc = {p: spread([curve.auc_over(axis) for curve in by_noise[p]]).mean for p in (low, high)}
     return f"At {layer}, AuC is {auc[low]:.2f} with {label_text(low)}, {auc[high]:.2f} with {label_text(high)}."
+
+
+def compared_robustness(curves_by_name: Mapping[str, tuple[str, Sequence[CompressionCurve]]]) -> str:
+    """Return a sentence on one layer of each of several networks: the rank that keeps 90 % of their accuracy.
+
+    Args:
+        curves_by_name: For each network the layer and its curves.
+    """
+    layers = {layer for layer, _ in curves_by_name.values()}
+    parts = []
+    for name, (layer, curves) in curves_by_name.items():
+        rank, full = rank_needed(curves), max(curve.full_rank for curve in curves)
+        place = f" at {layer}" if len(layers) > 1 else ""
+        parts.append(
+            f"{name} needs {rank} of {full} directions{place}"
+            if rank
+            else f"no number of directions is enough for {name}{place}"
+        )
+    place = "" if len(layers) > 1 else f" at {layers.pop()}"
+    return f"To keep 90 % of its accuracy{place}, {join(parts)}."
+
+
+def compared_auc(auc_by_name: Mapping[str, Mapping[str, Spread]]) -> str:
+    """Return a sentence on AuC by layer of several networks: of two with the same layers those at which it clearly differs, else the lowest."""
+    (first, by_layer), *_, (second, second_by_layer) = auc_by_name.items()
+    if len(auc_by_name) > 2 or list(by_layer) != list(second_by_layer):
+        return f"AuC is lowest {_extremes(auc_by_name, min, '.2f')}."
+    gaps = {layer: second_by_layer[layer].mean - by_layer[layer].mean for layer in by_layer}
+    lower = [layer for layer in by_layer if clearly_above(by_layer[layer], second_by_layer[layer])]
+    higher = [layer for layer in by_layer if clearly_above(second_by_layer[layer], by_layer[layer])]
+    if not lower and not higher:
+        return f"AuC of {second} does not clearly differ from that of {first} at any layer."
+    widest = max((*lower, *higher), key=lambda layer: abs(gaps[layer]))
+    parts = [
+        f"clearly {word} at {listed(layers, list(by_layer))}"
+        for word, layers in (("lower", lower), ("higher", higher))
+        if layers
+    ]
+    return f"AuC of {second} is {join(parts)} than that of {first}; the widest gap is {abs(gaps[widest]):.2f}, at {widest}."
+
+
+def largest_error(by_noise: Mapping[float, Mapping[str, Spread]], kind: str) -> str:
+    """Return the end of a sentence: the layer with the largest error at the highest p, its error there, and at the lowest p."""
+    low, high = min(by_noise), max(by_noise)
+    layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
+    text = f"{layer}: {kind} error {by_noise[high][layer].mean:.2g}"
+    if low == high:
+        return f"{text}."
+    lower = f", {by_noise[low][layer].mean:.2g} with {label_text(low)}" if layer in by_noise[low] else ""
+    return f"{text} with {label_text(high)}{lower}."
+
+
+def compared_errors(k: int, kind: str, errors_by_name: Mapping[str, Mapping[str, Spread]]) -> str:
+    """Return a sentence on the error of rank k by layer of several networks: the layers at which it is largest.
+
+    Args:
+        k: The rank.
+        kind: ``"relative"`` or ``"raw"``.
+        errors_by_name: For each network the error by layer.
+    """
+    scale_note = " Raw errors follow the scale of the activations: only relative ones compare networks."
+    return f"The {kind} error at k = {k} is largest {_extremes(errors_by_name, max, '.2g')}.{scale_note if kind == 'raw' else ''}"
+
+
+def _extremes(values_by_name: Mapping[str, Mapping[str, Spread]], extreme: Callable[..., str], digits: str) -> str:
+    """Return the layer of each network at which a value is lowest or highest, and the value."""
+    layers = {name: extreme(values, key=lambda layer: values[layer].mean) for name, values in values_by_name.items()}
+    return join(f"at {layer} in {name} ({values_by_name[name][layer].mean:{digits}})" for name, layer in layers.items())
 
 
 def listed(layers: Sequence[str], order: Sequence[str]) -> str:

@@ -41,16 +41,16 @@ def probe_depth_figure(
             first = layers[0] if is_named else 0
             figure.add_scatter(x=[first], y=[None], yaxis=axis, mode="markers", showlegend=False, hoverinfo="skip")
     for p, depth in depths.items():
-        name, is_unknown = f"p = {p:g}", isinstance(p, UnknownNoise)
-        if is_unknown and name not in auc_names:  # in a report
+        name = f"p = {p:g}"
+        if isinstance(p, UnknownNoise) and not is_named:  # in a report
             name = "this network, probe"
         accuracies = {layer: a for layer, a in zip(depth.layers, depth.accuracies, strict=True) if layer in layers}
         x = {layer: layer if is_named else layers.index(layer) for layer in accuracies}
         figure.add_scatter(
             x=list(x.values()), y=list(accuracies.values()), yaxis="y2", mode="lines+markers", showlegend=name not in auc_names,
-            line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
+            line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 9},
             name=name, legendgroup=name, customdata=[[escape(layer)] for layer in accuracies],
-            hovertemplate=f"{'this network' if is_unknown else name}<br>%{{customdata[0]}}<br>probe accuracy %{{y:.3f}}<extra></extra>",
+            hovertemplate=f"{name}<br>%{{customdata[0]}}<br>probe accuracy %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
         if depth.clear and depth.jump in x:
             figure.add_scatter(

@@ -28,6 +28,8 @@ GREY = "rgba(128,136,141,1)"
 """At least 3:1 on white and on the dark background."""
 LOG_ZERO = 0.5
 """Position of k = 0 on a logarithmic axis."""
+MARKER, SMALL_MARKER = 8, 4
+"""Pixels; the small one is of a rank at which the solver did not converge."""
 MOST_TICKS = 24
 """Layer names on an axis, at most: they have room upright in the narrowest plot."""
 SCALE_STEP = 0.1
@@ -80,17 +82,17 @@ def add_layer_line(
         line={"color": colour_of(p), "dash": dash, "width": 2},
         marker={"symbol": marker_of(p), "size": 9},
         customdata=[[layer, s.sem, s.n] for layer, s in by_layer.items()],
-        hovertemplate=f"{name}<br>%{{x}}<br>{quantity} %{{y:.3g}} ± %{{customdata[1]:.2g}} "
+        hovertemplate=f"{name}<br>%{{customdata[0]}}<br>{quantity} %{{y:.3g}} ± %{{customdata[1]:.2g}} "
         "(%{customdata[2]} batches)<extra></extra>",
     )
 
 
-def add_open_marker(figure: go.Figure, needed: bool) -> None:
-    """Explain open markers in the legend, where the figure needs it."""
+def add_convergence_key(figure: go.Figure, needed: bool) -> None:
+    """Explain small markers in the legend, where the figure needs it."""
     if needed:
         figure.add_scatter(
-            x=[None], y=[None], name="open: not converged", mode="markers",
-            marker={"symbol": "circle-open", "size": 8, "color": GREY, "line": {"width": 2}},
+            x=[None], y=[None], name="small: not converged", mode="markers",
+            marker={"symbol": "circle", "size": SMALL_MARKER, "color": GREY},
         )  # fmt: skip
 
 
@@ -141,7 +143,7 @@ def ticks_of(n: int) -> list[int]:
     return list(range((n - 1) % step, n, step))
 
 
-def set_layer_ticks(figure: go.Figure, tickvals: Sequence[str | int], ticktext: Sequence[str] | None = None) -> None:
+def set_layer_ticks(figure: go.Figure, tickvals: Sequence[str | float], ticktext: Sequence[str] | None = None) -> None:
     """Name layers on an axis, level or as steep as it takes; none is left out, as Plotly does with a last one that reaches beyond the plot."""
     figure.update_xaxes(
         title="layer, input to output", tickmode="array", tickvals=list(tickvals), ticktext=ticktext, automargin=True,
@@ -191,10 +193,15 @@ def fill_between(
     )  # fmt: skip
 
 
-def convergence_marker(curves: Sequence[CompressionCurve], k: int, p: float) -> str:
-    """Return the marker of a p, open where the solver did not converge for some batch."""
-    converged = all(c.converged[c.ranks.index(k)] for c in curves if k in c.ranks)
-    return marker_of(p) + ("" if converged else "-open")
+def convergence_markers(symbol: str, converged: Iterable[bool]) -> dict[str, Any]:
+    """Return the markers of a line: small where the solver did not converge."""
+    sizes = [MARKER if is_converged else SMALL_MARKER for is_converged in converged]
+    return {"symbol": symbol, "size": sizes, "opacity": 1, "line": {"width": 0}}  # as with a single size
+
+
+def all_converged(curves: Sequence[CompressionCurve], k: int) -> bool:
+    """Return whether the solver converged at rank k for every batch that has it."""
+    return all(c.converged[c.ranks.index(k)] for c in curves if k in c.ranks)
 
 
 def set_layout(figure: go.Figure, title: str, batch: str = "") -> go.Figure:

@@ -17,6 +17,7 @@ from nmfdiag.ui.image_export import image_buttons
 from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.views.curve_tables import auc_table, data_table
+from nmfdiag.views.pair import name_own_lines
 from nmfdiag.views.selection import ALONE, Choice
 from nmfdiag.zoo.registry import entries
 
@@ -41,6 +42,7 @@ def chart(
         click_page: Shows the clicked layer.
         plotted: Returns the quantity that is drawn, where ``results`` are what it was computed from; of curves it is their AuC.
     """
+    name_own_lines(choice, figure)
 
     def data() -> pd.DataFrame:
         if callable(results):
@@ -53,6 +55,8 @@ def chart(
     if plotted is not None:
         tables = {"Data (CSV)": plotted, "Every curve (CSV)": data}
     clicked = plot(figure, f"{choice.file_stem}_{figure_key}", tables, f"{choice.place}{figure_key}", alt)
+    if clicked and clicked[0] not in choice.layers and choice.counterpart:  # a layer of the second network
+        clicked = [layer for layer in choice.layers if replace(choice, layer=layer).sides[1].layer == clicked[0]]
     if clicked and clicked[0] in choice.layers:
         widget_values = dict(zip(("layer", "batch"), clicked, strict=False))
         if "batch" in widget_values:

@@ -53,7 +53,7 @@ def heading(
         title: The question.
         choice: The sidebar's.
         subject: In place of the choice's own.
-        compare: Offer a second network: for pages that draw their results with
+        compare: Offer a second network: for pages that draw their results with :func:`nmfdiag.ui.live_results.together` or
             :func:`nmfdiag.ui.live_results.side_by_side`.
     """
 

@@ -3,6 +3,7 @@
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -109,7 +110,7 @@ def draw_placeholder(choice: Choice, text: str = "Computing the first curve …"
 
 def label_requests(choice: Choice) -> list[SuspectsRequest]:
     """Return the requests for the labels of networks whose controls are not shipped."""
-    return [SuspectsRequest(n.name) for n in choice.networks if shipped_results(n).controls is None]
+    return [SuspectsRequest(n.name) for n in choice.all_networks if shipped_results(n).controls is None]
 
 
 def controls_of(networks: Iterable[ZooEntry], results: Results) -> dict[str, Controls]:
@@ -214,16 +215,20 @@ def _draw_progress(queue: Jobs, requests: Requests, n_drawn: Mapping[str, int], 
             rerun_page()
 
 
+def together(choice: Choice, draw: Callable[[Choice], None]) -> None:
+    """Draw a page's results, those of a second network into the same plots."""
+    forget(choice.device, "beside-")
+    draw_safely(partial(draw, choice))
+
+
 def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
     """Draw a page's results; in two columns where the reader compares with a second network."""
-    counterpart = choice.counterpart
-    if counterpart is None:
-        forget(choice.device, "beside-")
-        draw_safely(partial(draw, choice))
+    if choice.counterpart is None:
+        together(choice, draw)
         return
     with st.container(key="side_by_side"):
         columns = st.columns(2, gap="medium")
-    for column, side in zip(columns, (choice, counterpart), strict=True):
+    for column, side in zip(columns, (replace(choice, beside=None), choice.counterpart), strict=True):
         with column:
             layer_note = f" :gray[at {for_markdown(side.layer)}]" if side.layer != choice.layer else ""
             st.markdown(f"**{for_markdown(side.networks_text)}**{layer_note}")

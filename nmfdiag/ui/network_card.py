@@ -17,6 +17,7 @@ from nmfdiag.ui import live_results
 from nmfdiag.ui.mode import page_mode
 from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar, answers_so_far
+from nmfdiag.views.pair import network_name
 from nmfdiag.views.selection import Choice
 from nmfdiag.views.verdict_card import CHECK_HELP, Figure, figures, truth_of, truth_text
 from nmfdiag.zoo.registry import ZooEntry
@@ -50,9 +51,9 @@ def draw_cards(
         has_opinions: Draw below the cards where each network memorises, and what reference networks say.
         extra_control: Draws at the end of a card, from the network and its curves.
     """
-    controls_by_name, states = live_results.controls_of(choice.networks, results), {}
+    controls_by_name, states = live_results.controls_of(choice.all_networks, results), {}
     with st.container(key=f"{choice.place}network_cards"):
-        for network in choice.networks:
+        for network in choice.all_networks:
             own_requests = [r for r in requests if r.entry == network.name]
             curves = {r: results[r] for r in own_requests if r in results}
             controls, is_complete = controls_by_name.get(network.name), len(curves) == len(own_requests)
@@ -64,18 +65,17 @@ def draw_cards(
                 count = f"{len(curves)} of {len(own_requests)} curves done."
                 state = replace(state, opinion=f"{state.opinion} {count}")
             truth = truth_of(network, controls) if controls else None
-            with _draw_card(network, state, figures(state, truth), f"{choice.place}network_card_{network.name}"):
+            with _draw_card(network, choice, state, figures(state, truth)):
                 if extra_control is not None:
                     extra_control(network, curves)
             states[network.name] = state
     if has_opinions:
         _draw_opinions(choice, states)
     st.caption(BASIS)
-    if not choice.place:  # once for two networks side by side
-        trust_link()
+    trust_link()
 
 
-def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Figure], key: str) -> Any:
+def _draw_card(network: ZooEntry, choice: Choice, state: AnswersSoFar, card_figures: Sequence[Figure]) -> Any:
     has_truth = any(figure.truth for figure in card_figures)
     head = ["", "estimate", *(["true"] if has_truth else [])]
     rows = [
@@ -83,11 +83,12 @@ def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Fi
         for figure in card_figures
     ]
     table = "\n".join(f"|{'|'.join(cells)}|" for cells in (head, ["-"] * len(head), *rows))
-    stripe = colour_in(page_mode(), network.label_noise)
-    card = st.container(border=True, height="stretch", gap="small", key=key)
+    line = "solid" if network in choice.networks else "dashed"  # as in the plots
+    stripe = f"border-top: 0.25rem {line} {colour_in(page_mode(), network.label_noise)}"
+    card = st.container(border=True, height="stretch", gap="small", key=f"{choice.place}network_card_{network.name}")
     with card:
-        st.html(f'<div style="height: 0.25rem; border-radius: 0.125rem; background: {stripe}"></div>')
-        text = f"{for_markdown(_name(network))}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}"
+        st.html(f'<div style="{stripe}"></div>')
+        text = f"{for_markdown(_name(network, choice))}\n\n**{state.icon} {for_markdown(state.sentence)}**\n\n{table}"
         st.markdown(text.replace(" %", "\N{NO-BREAK SPACE}%"))
         st.caption(for_markdown(truth_text(network)), help=CHECK_HELP if has_truth else None)
     return card
@@ -95,12 +96,13 @@ def _draw_card(network: ZooEntry, state: AnswersSoFar, card_figures: Sequence[Fi
 
 def _draw_opinions(choice: Choice, states: Mapping[str, AnswersSoFar]) -> None:
     with st.expander("Where, and a second opinion", icon=":material/compare_arrows:"):
-        for network in choice.networks:
+        for network in choice.all_networks:
             state = states[network.name]
             place = for_markdown(state.answers[WHERE].text) if WHERE in state.answers else ""
-            st.markdown(f"**{for_markdown(_name(network))}**\n\n{place}")
+            st.markdown(f"**{for_markdown(_name(network, choice))}**\n\n{place}")
             st.caption(for_markdown(f"{SECOND_OPINION}. {state.opinion}"))
 
 
-def _name(network: ZooEntry) -> str:
-    return network.called or f"p = {network.label_noise:g} · {label_kind(network.label_noise)}"
+def _name(network: ZooEntry, choice: Choice) -> str:
+    name = network_name(network, choice)
+    return name if network.called else f"{name} · {label_kind(network.label_noise)}"

@@ -16,7 +16,7 @@ from nmfdiag.zoo.registry import ZooEntry, broken, entries
 BATCH_HELP = "Samples that share a given label, once for each class (the band is over classes), or a mixture of all."
 GRID_HELP = "Full: two ranks a doubling. Coarse: one, in half the time."
 SOLVER_HELP = "HALS is fast; MU are the paper's multiplicative updates."
-BESIDE_HELP = "A second network, drawn to the right of these."
+BESIDE_HELP = "A second network, drawn into the same plots, or next to these where a plot has no room for it."
 AXIS_HELP = (
     "Of the plots, and of the area under them: AuC over log k tells curves apart that are right from small ranks on."
 )
@@ -35,7 +35,9 @@ def sidebar(without: Collection[str] = ()) -> Choice:
         if not zoo:
             st.error("The zoo is empty. Train a network: `nmfdiag zoo train digits-mlp-p0-s0`")
             st.stop()
-        dataset = select_one("data set", list(dict.fromkeys(e.recipe.dataset for e in zoo.values())), "data")
+        own = any(entry.called for entry in zoo.values())
+        label = "data set or your network" if own else "data set"
+        dataset = select_one(label, list(dict.fromkeys(e.recipe.dataset for e in zoo.values())), "data")
         archs = dict.fromkeys(e.recipe.arch for e in zoo.values() if e.recipe.dataset == dataset)
         arch = select_one("architecture", list(archs), "arch")
         family = [e for e in zoo.values() if (e.recipe.dataset, e.recipe.arch) == (dataset, arch)]

@@ -11,11 +11,13 @@ from nmfdiag.measures.stats.summary import Spread, clearly_above, mean_curve, sp
 from nmfdiag.plots.theme import (
     LOG_ZERO,
     add_band,
+    add_convergence_key,
     add_layer_line,
     add_line_keys,
-    add_open_marker,
+    all_converged,
     colour_of,
-    convergence_marker,
+    convergence_markers,
+    marker_of,
     set_layer_axis,
     set_layout,
     set_rank_axis,
@@ -43,24 +45,24 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
     """
     figure = go.Figure()
     methods = {method for _, method in curves}
-    open_ranks = False
+    has_small = False
     for (p, method), by_class in curves.items():
         accuracy = accuracy_without(by_class)
         x = [LOG_ZERO if k == 0 and axis == "log" else k for k in accuracy]
         name = f"p = {p:g}, {METHODS[method].removed}" if len(methods) > 1 else f"p = {p:g}"
-        symbols = [convergence_marker(list(by_class.values()), k, p) for k in accuracy]
-        open_ranks |= any(symbol.endswith("-open") for symbol in symbols)
+        converged = [all_converged(list(by_class.values()), k) for k in accuracy]
+        has_small |= not all(converged)
         add_band(figure, x, list(accuracy.values()), p, len(curves))
         figure.add_scatter(
             x=x, y=[s.mean for s in accuracy.values()], name=name, legendgroup=f"p = {p:g}", mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
-            marker={"symbol": symbols, "size": 7},
+            marker=convergence_markers(marker_of(p), converged),
             customdata=[[k, s.sem, s.n] for k, s in accuracy.items()],
             hovertemplate=f"{name}<br>%{{customdata[0]}} removed<br>accuracy %{{y:.3f}} ± %{{customdata[1]:.3f}} "
             "(%{customdata[2]} batches)<extra></extra>",
         )  # fmt: skip
     add_line_keys(figure, curves, is_removed=True)
-    add_open_marker(figure, open_ranks)
+    add_convergence_key(figure, has_small)
     widest = max(curve.shape[1] for by_class in curves.values() for curve in by_class.values())
     set_rank_axis(figure, widest, axis, zero=True)
     figure.update_xaxes(title="directions removed, k (0: the network as it is)")

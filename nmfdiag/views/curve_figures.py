@@ -1,7 +1,7 @@
 """Curves -> plotly figures. Colour means p, line style the method, left to right the depth."""
 
 from collections.abc import Mapping, Sequence
-from math import log10
+from typing import Any
 
 import plotly.graph_objects as go
 
@@ -12,12 +12,14 @@ from nmfdiag.measures.stats.summary import Spread, mean_curve, spread
 from nmfdiag.plots.theme import (
     GREY,
     LOG_ZERO,
+    MARKER,
     add_band,
+    add_convergence_key,
     add_layer_line,
     add_line_keys,
-    add_open_marker,
+    all_converged,
     colour_of,
-    convergence_marker,
+    convergence_markers,
     marker_of,
     set_layer_axis,
     set_layout,
@@ -31,16 +33,16 @@ def curve_figure(
     layer: str,
     axis: str,
     batch: str,
-    largest: int = 0,
+    zero: bool = True,
 ) -> go.Figure:
-    """Draw accuracy over rank (figures 2a, 2b and 3): mean over classes, a band of one standard error, dashed baselines, and k = 0.
+    """Draw accuracy over rank (figures 2a, 2b and 3): mean over classes, a band of one standard error, and dashed baselines.
 
     Args:
         curves: For each (p, method), the curves of that layer, one per batch.
         layer: The layer, for the title.
         axis: ``"linear"`` or ``"log"`` ranks.
         batch: The batches as text, for the title.
-        largest: Where the axis ends, for two networks side by side; by default at the last rank.
+        zero: Draw what is right at k = 0.
     """
     figure = go.Figure()
     several = len({method for _, method in curves}) > 1
@@ -55,24 +57,20 @@ def curve_figure(
             legendgroup=f"p = {p:g}",
             mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
-            marker={"symbol": [convergence_marker(batch_curves, k, p) for k in accuracy], "size": 7},
+            marker=convergence_markers(marker_of(p), (all_converged(batch_curves, k) for k in accuracy)),
             customdata=[[s.sem, s.n] for s in accuracy.values()],
             hovertemplate=f"{name}<br>k = %{{x}}<br>accuracy %{{y:.3f}} ± %{{customdata[0]:.3f}} "
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
     if several:
         add_line_keys(figure, curves)
-    add_open_marker(figure, any(not all(c.converged) for batch_curves in curves.values() for c in batch_curves))
-    _add_rank_zero(figure, curves, axis)
+    add_convergence_key(figure, any(not all(c.converged) for batch_curves in curves.values() for c in batch_curves))
+    if zero:
+        _add_rank_zero(figure, curves, axis)
     baselines = {round(spread([c.baseline_accuracy for c in batch_curves]).mean, 2) for batch_curves in curves.values()}
     for baseline in baselines:
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
-    last = largest or max(k for batch_curves in curves.values() for c in batch_curves for k in c.ranks)
-    set_rank_axis(figure, last, axis, zero=True)
-    if largest:
-        figure.update_xaxes(
-            range=[log10(0.8 * LOG_ZERO), log10(1.2 * last)] if axis == "log" else [-0.06 * last, 1.06 * last]
-        )
+    set_rank_axis(figure, _last_rank(curves), axis, zero=zero)
     figure.update_yaxes(title="accuracy on given labels", range=[-0.03, 1.05])
     return set_layout(figure, f"Accuracy over rank at {layer}", batch)
 
@@ -148,13 +146,17 @@ def error_by_rank_figure(
         errors = mean_curve(batch_curves, "relative_error" if relative else "absolute_error")
         add_band(figure, list(errors), list(errors.values()), p)
         figure.add_scatter(
-            x=list(errors), y=[s.mean for s in errors.values()], name=f"p = {p:g}", mode="lines+markers",
-            line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": 7},
+            x=list(errors), y=[s.mean for s in errors.values()], name=f"p = {p:g}", legendgroup=f"p = {p:g}", mode="lines+markers",
+            line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": MARKER},
             hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
         )  # fmt: skip
-    set_rank_axis(figure, max(k for batch_curves in curves.values() for c in batch_curves for k in c.ranks), axis)
+    set_rank_axis(figure, _last_rank(curves), axis)
     _set_error_axis(figure, relative)
     return set_layout(figure, f"Reconstruction error by rank at {layer}")
+
+
+def _last_rank(curves: Mapping[Any, Sequence[CompressionCurve]]) -> int:
+    return max((k for batch_curves in curves.values() for c in batch_curves for k in c.ranks), default=1)
 
 
 def _add_rank_zero(
@@ -170,7 +172,7 @@ def _add_rank_zero(
         figure.add_scatter(
             x=[x] * len(levels), y=[s.mean for s in levels.values()], name=name, mode="markers",
             marker={"symbol": symbol, "size": 10, "color": [colour_of(p) for p in levels], "line": {"width": 2}},
-            customdata=list(levels), hovertemplate=f"p = %{{customdata:g}}<br>{name}<br>accuracy %{{y:.3f}}<extra></extra>",
+            text=[f"p = {p:g}" for p in levels], hovertemplate=f"%{{text}}<br>{name}<br>accuracy %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Results of curve requests, grouped by p, layer, class and kind of batch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
 from nmfdiag.measures.curve import CompressionCurve
@@ -13,10 +14,24 @@ Curves = Mapping[CurveRequest, CompressionCurve]
 def curves_at_layer(choice: Choice, results: Curves) -> dict[tuple[float, str], list[CompressionCurve]]:
     """Return the curves of the choice's layer, one per batch, for each (p, method)."""
     groups: dict[tuple[float, str], list[CompressionCurve]] = {}
-    for request, curve in results.items():
+    for request, curve in own_curves(choice, results).items():
         if request.layer == choice.layer:
             groups.setdefault((choice.label_noise(request), request.method), []).append(curve)
     return dict(sorted(groups.items()))
+
+
+def main_curves(
+    choice: Choice, groups: Mapping[tuple[float, str], list[CompressionCurve]]
+) -> dict[float, list[CompressionCurve]]:
+    """Return the curves of the answer's method by p."""
+    method = main_method(choice, [method for _, method in groups])
+    return {p: batch_curves for (p, m), batch_curves in groups.items() if m == method}
+
+
+def main_method(choice: Choice, methods: Iterable[str]) -> str:
+    """Return the method of the answer: the choice's, or the first one that has curves while that has none."""
+    available = list(methods)
+    return available[0] if available and choice.method not in available else choice.method
 
 
 def curves_by_class(
@@ -30,10 +45,15 @@ def curves_by_class(
     return dict(sorted(groups.items()))
 
 
+def own_curves(choice: Choice, results: Mapping[Any, Any]) -> dict[CurveRequest, CompressionCurve]:
+    """Return the curves of the choice's networks among results of several families and kinds."""
+    names = {n.name for n in choice.networks}
+    return {r: c for r, c in results.items() if isinstance(r, CurveRequest) and r.entry in names}
+
+
 def curves_of_family(choice: Choice, results: Curves, *, multi: bool) -> dict[CurveRequest, CompressionCurve]:
     """Return the curves of the choice's networks on multi-class or on single-class batches, from those of several families."""
-    names = {n.name for n in choice.networks}
-    return {r: c for r, c in results.items() if r.entry in names and (r.class_idx == MULTI_CLASS) == multi}
+    return {r: c for r, c in own_curves(choice, results).items() if (r.class_idx == MULTI_CLASS) == multi}
 
 
 def spreads_by_layer(
@@ -41,7 +61,7 @@ def spreads_by_layer(
 ) -> dict[float, dict[str, Spread]]:
     """Return the spread over batches of a value of one method's curves, for each p and layer."""
     values: dict[float, dict[str, list[float]]] = {}
-    for request, curve in results.items():
+    for request, curve in own_curves(choice, results).items():
         if request.method == method:
             by_layer = values.setdefault(choice.label_noise(request), {})
             by_layer.setdefault(request.layer, []).append(value(curve))

@@ -118,6 +118,8 @@ def auc_table(results: Mapping[CurveRequest, CompressionCurve], zoo: Mapping[str
         }
         for request, curve in results.items()
     ]
+    if not rows:
+        return pd.DataFrame()
     several = len({row["network"] for row in rows}) > 1
     names = [*(["network"] if several else []), "p", "layer", "method"]
     grouped = pd.DataFrame(rows).groupby(names, sort=False, dropna=False)  # p is None where it is unknown

@@ -4,29 +4,53 @@ from collections.abc import Iterable, Mapping
 
 import pandas as pd
 
-from nmfdiag.measures.phases import Phases
+from nmfdiag.measures.phases import Phases, phases
+from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.measures.suspects.probe_depth import ProbeDepth
 from nmfdiag.text import join
 from nmfdiag.views.curve_groups import Curves
 from nmfdiag.views.curve_tables import auc_table
+from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 PROBE_COLUMN = "probe by depth (ours)"
 
 
-def phase_table(phases_by_noise: Mapping[float, Phases], depths: Mapping[float, ProbeDepth]) -> pd.DataFrame:
+def phases_by_noise(by_noise: Mapping[float, Mapping[str, Spread]]) -> dict[float, Phases]:
+    """Return the phases of each p from its AuC by layer."""
+    return {
+        p: phases(list(by_layer), [s.mean for s in by_layer.values()], [s.sem for s in by_layer.values()])
+        for p, by_layer in by_noise.items()
+    }
+
+
+def shaded_network(choice: Choice, layer_phases: Mapping[float, Phases], depths: Mapping[str, ProbeDepth]) -> ZooEntry:
+    """Return the network whose phases are shaded: of those with clear ones the one of the highest p, else the highest p that is known of.
+
+    Args:
+        choice: The networks.
+        layer_phases: By p, as far as AuC is known.
+        depths: By the network's name.
+    """
+    clear = [n for n in choice.networks if n.label_noise in layer_phases and layer_phases[n.label_noise].clear]
+    measured_networks = [n for n in choice.networks if n.label_noise in layer_phases]
+    probed = [n for n in choice.networks if n.name in depths]
+    return (clear or measured_networks or probed or list(choice.networks))[-1]
+
+
+def phase_table(layer_phases: Mapping[float, Phases], depths: Mapping[float, ProbeDepth]) -> pd.DataFrame:
     """Return the layers of each phase, and what the probe by depth says, by p."""
     rows = []
-    for p in sorted({*phases_by_noise, *depths}):
-        phases = phases_by_noise.get(p, Phases(reason="AuC is not known yet"))
+    for p in sorted({*layer_phases, *depths}):
+        entry_phases = layer_phases.get(p, Phases(reason="AuC is not known yet"))
         rows.append(
             {
                 "p": known_noise(p),
-                "feature extraction": ", ".join(phases.feature_extraction),
-                "memorisation": ", ".join(phases.memorisation),
-                "clustering": ", ".join(phases.clustering),
-                "no clear phases because": phases.reason,
+                "feature extraction": ", ".join(entry_phases.feature_extraction),
+                "memorisation": ", ".join(entry_phases.memorisation),
+                "clustering": ", ".join(entry_phases.clustering),
+                "no clear phases because": entry_phases.reason,
                 PROBE_COLUMN: depths[p].text if p in depths else "not known yet",
             }
         )

@@ -36,7 +36,7 @@ class Choice:
         solver: The solver of NMF.
         axis: ``"linear"`` or ``"log"``: the rank axis of plots and of the area under them.
         device: Device to compute on.
-        beside: A network to compare these with; None for no comparison.
+        beside: A network to compare these with; None for no comparison. One of these networks is not compared with itself.
         place: Prefix of the keys of its plots on a page; empty for the choice that stands first.
     """
 
@@ -131,16 +131,17 @@ class Choice:
     @property
     def file_stem(self) -> str:
         """The networks in a file name; they may be of several families."""
+        suffix = f"_and_{self.counterpart.networks[0].name}" if self.counterpart else ""
         if self.networks[0].called:
-            return self.networks[0].name
+            return f"{self.networks[0].name}{suffix}"
         names = dict.fromkeys(f"{n.recipe.dataset}_{n.recipe.arch}" for n in self.networks)
         levels = "-".join(f"{p:g}" for p in sorted({n.recipe.label_noise for n in self.networks}))
-        return f"{'_'.join(names)}_p{levels}_s{self.networks[0].recipe.seed}"
+        return f"{'_'.join(names)}_p{levels}_s{self.networks[0].recipe.seed}{suffix}"
 
     @property
     def counterpart(self) -> "Choice | None":
         """The same question to the network beside: its layer of that name or depth, its class of that name or each class."""
-        if self.beside is None:
+        if self.beside is None or self.beside.name in {n.name for n in self.networks}:
             return None
         network, depth = self.beside, self.layers.index(self.layer) / max(1, len(self.layers) - 1)
         layers = list(network.layers)
@@ -157,6 +158,16 @@ class Choice:
             beside=None,
             place="beside-",
         )
+
+    @property
+    def sides(self) -> "tuple[Choice, ...]":
+        """This choice, and that of the network compared with it."""
+        return (self, self.counterpart) if self.counterpart else (self,)
+
+    @property
+    def all_networks(self) -> tuple[ZooEntry, ...]:
+        """The networks, and the one compared with them."""
+        return tuple(network for side in self.sides for network in side.networks)
 
     @property
     def alone(self) -> "Choice":

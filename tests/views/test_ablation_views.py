@@ -59,7 +59,7 @@ def test_lines_start_at_the_baseline_and_end_where_nothing_is_left() -> None:
     assert lines["p = 0, NMF directions"].line.color == lines["p = 0, random channels"].line.color
     assert lines["p = 0, NMF directions"].line.color != lines["p = 1, NMF directions"].line.color
     legend = [t.name for t in figure.data if t.showlegend is not False]
-    assert legend == ["p = 0", "p = 1", *(method.removed for method in METHODS.values()), "open: not converged"]
+    assert legend == ["p = 0", "p = 1", *(method.removed for method in METHODS.values()), "small: not converged"]
     assert figure.layout.yaxis.range[0] <= 0 and figure.layout.yaxis.range[1] >= 1
     logarithmic = ablation_figure(curves, layer="fc2", axis="log", batch="x")
     assert logarithmic.layout.xaxis.type == "log" and all(min(t.x) > 0 for t in logarithmic.data if t.x[0] is not None)

@@ -14,7 +14,7 @@ from nmfdiag.measures.stats.summary import Spread, mean_curve, rank_needed
 from nmfdiag.measures.suspects.probe_depth import probe_depth
 from nmfdiag.plots.modes import to_html
 from nmfdiag.plots.probe_depth import probe_depth_figure
-from nmfdiag.plots.theme import colour_of, marker_of
+from nmfdiag.plots.theme import MARKER, SMALL_MARKER, colour_of, marker_of
 from nmfdiag.views.curve_figures import auc_figure, curve_figure, error_by_rank_figure, error_figure
 from nmfdiag.views.curve_tables import auc_table, curve_table, network_table
 from nmfdiag.views.phases import export_table
@@ -45,22 +45,11 @@ def test_a_curve_is_the_mean_over_classes(axis: str) -> None:
     figure = curve_figure({(0.4, "nmf"): curves}, layer="conv1_1", axis=axis, batch="single-class batches of 20")
     line = trace(figure, "p = 0.4")
     assert list(line.x) == [1, 2, 8] and np.allclose(line.y, [0.3, 0.7, 1.0])
-    assert [str(s).endswith("-open") for s in line.marker.symbol] == [False, True, False]
+    assert list(line.marker.size) == [MARKER, SMALL_MARKER, MARKER] and line.marker.symbol == marker_of(0.4)
     assert trace(figure, "k = 0: zeros").y == (0.1,)
     assert trace(figure, "k = 0: mean row").y == (0.2,)
     assert (figure.layout.xaxis.type == "log") == (axis == "log")
     assert figure.layout.yaxis.range[0] <= 0 and figure.layout.yaxis.range[1] >= 1
-
-
-@pytest.mark.parametrize("axis", ["linear", "log"])
-def test_two_networks_side_by_side_have_equal_axes(axis: str) -> None:
-    figures = [
-        curve_figure({(0.4, "nmf"): [curve(accuracy)]}, layer="a", axis=axis, batch="x", largest=64)
-        for accuracy in ([0.2, 0.6, 1.0], [0.1, 1.0, 1.0])
-    ]
-    first, second = (figure.layout.xaxis for figure in figures)
-    assert first.range == second.range and first.ticktext == second.ticktext
-    assert first.range[1] > (np.log10(64) if axis == "log" else 64)
 
 
 def test_methods_differ_by_dash_and_levels_by_colour_and_marker() -> None:

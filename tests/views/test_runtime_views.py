@@ -9,7 +9,7 @@ import pytest
 
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.requests import KINDS, WHOLE_GRID, RuntimeRequest, RuntimeResult
-from nmfdiag.plots.theme import colour_of
+from nmfdiag.plots.theme import MARKER, SMALL_MARKER, colour_of
 from nmfdiag.text import seconds_text
 from nmfdiag.views.curve_tables import data_table, runtime_table
 from nmfdiag.views.provenance import computed_with, settings
@@ -69,9 +69,9 @@ def test_time_over_rank(scale: str) -> None:
     hals, mu = trace(figure, "HALS"), trace(figure, "MU")
     assert list(hals.x) == [1, 2, 4] and list(hals.y) == [0.05, 0.1, 0.2]
     assert (hals.line.dash, mu.line.dash) == ("solid", "dash") and hals.line.color == mu.line.color == colour_of(0.4)
-    assert [str(s).endswith("-open") for s in (*hals.marker.symbol, *mu.marker.symbol)] == [False] * 3 + [True] * 3
+    assert [*hals.marker.size, *mu.marker.size] == [MARKER] * 3 + [SMALL_MARKER] * 3
     assert list(trace(figure, "all 3 ranks in one call (HALS)").y) == [0.1, 0.1]
-    assert trace(figure, "open: not converged").x == (None,)
+    assert trace(figure, "small: not converged").x == (None,)
     assert figure.layout.yaxis.type == scale and (figure.layout.xaxis.type == "log") == (scale == "log")
     band = next(t for t in figure.data if t.fill == "toself")
     assert min(band.y) == 0.025 and max(band.y) == 0.4  # the least at k = 1, the most at k = 4
@@ -80,7 +80,7 @@ def test_time_over_rank(scale: str) -> None:
 def test_ticks_of_a_logarithmic_time_axis_are_times() -> None:
     figure = runtime_figure(over_rank(), kind="rank", p=0, place="conv2_1", scale="log")
     assert {"50 ms", "0.1 s", "1 s"} <= set(figure.layout.yaxis.ticktext)
-    assert not any(t.name == "open: not converged" for t in figure.data)
+    assert not any(t.name == "small: not converged" for t in figure.data)
 
 
 def test_time_over_rows_has_one_line_per_solver_and_rank() -> None:
@@ -93,13 +93,13 @@ def test_time_over_rows_has_one_line_per_solver_and_rank() -> None:
     two = over_rows() | {replace(r, rank=16): t for r, t in over_rows().items()}
     lines = [t for t in runtime_figure(two, kind="rows", p=0, place="x", scale="log").data if t.mode == "lines+markers"]
     assert {t.name for t in lines} == {"HALS, k = 8", "MU, k = 8", "HALS, k = 16", "MU, k = 16"}
-    assert len({t.marker.symbol[0] for t in lines}) == 2
+    assert len({t.marker.symbol for t in lines}) == 2
 
 
 def test_devices_differ_in_marker_and_name() -> None:
     results = over_rank() | {replace(r, device="cuda"): t for r, t in over_rank().items()}
     lines = {t.name: t for t in runtime_figure(results, kind="rank", p=0, place="x", scale="log").data}
-    assert lines["HALS, cpu"].marker.symbol[0] != lines["HALS, cuda"].marker.symbol[0]
+    assert lines["HALS, cpu"].marker.symbol != lines["HALS, cuda"].marker.symbol
 
 
 def test_convergence_ends_where_the_solver_stopped() -> None:
@@ -108,7 +108,7 @@ def test_convergence_ends_where_the_solver_stopped() -> None:
     ends = trace(figure, "HALS: end"), trace(figure, "MU: end")
     assert [(e.x[0], e.y[0]) for e in ends] == [(0.03, 0.35), (0.2, 0.4)]
     assert "stopped by its own rule" in ends[0].hovertemplate and "cut off" in ends[1].hovertemplate
-    assert [str(e.marker.symbol).endswith("-open") for e in ends] == [False, True]
+    assert [e.marker.size for e in ends] == [MARKER, SMALL_MARKER]
     linear = runtime_figure(converging(), kind="convergence", p=0, place="conv2_1", scale="linear")
     assert tuple(linear.layout.yaxis.range) == (0, 1.03)
 

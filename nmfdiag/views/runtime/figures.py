@@ -6,7 +6,18 @@ from collections.abc import Callable, Sequence
 import plotly.graph_objects as go
 
 from nmfdiag.jobs.requests import WHOLE_GRID, RuntimeResult
-from nmfdiag.plots.theme import GREY, P_MARKERS, add_open_marker, colour_of, fill_between, set_layout, set_rank_axis
+from nmfdiag.plots.theme import (
+    GREY,
+    MARKER,
+    P_MARKERS,
+    SMALL_MARKER,
+    add_convergence_key,
+    colour_of,
+    convergence_markers,
+    fill_between,
+    set_layout,
+    set_rank_axis,
+)
 from nmfdiag.text import seconds_text
 from nmfdiag.views.runtime.sentences import SOLVER_TITLES, Timings, measured_points
 
@@ -22,7 +33,7 @@ def runtime_figure(results: Timings, *, kind: str, p: float, place: str, scale: 
 
 
 def cost_figure(results: Timings, *, kind: str, p: float, place: str, scale: str) -> go.Figure:
-    """Draw the time of one NMF call over the rank (figure 11), the rows or the channels; open markers did not converge.
+    """Draw the time of one NMF call over the rank (figure 11), the rows or the channels; small markers did not converge.
 
     Args:
         results: The timed points.
@@ -48,7 +59,7 @@ def cost_figure(results: Timings, *, kind: str, p: float, place: str, scale: str
         figure.add_scatter(
             x=x, y=[t.seconds for _, t in points], name=name, mode="lines+markers",
             line={"color": colour_of(p), "dash": SOLVER_DASHES[solver], "width": 2},
-            marker={"symbol": [marker if all(t.converged) else f"{marker}-open" for _, t in points], "size": 8},
+            marker=convergence_markers(marker, (all(t.converged) for _, t in points)),
             customdata=[[t.rows, t.channels, len(t.wall_seconds), sum(t.n_iter), t.relative_error[0]] for _, t in points],
             hovertemplate=f"{name}<br>{'k = %{x}' if kind == 'rank' else f'%{{x:,}} {kind}'}<br>%{{y:.3g}} s<br>"
             "%{customdata[0]:,} × %{customdata[1]}, %{customdata[2]} repeats<br>"
@@ -64,7 +75,7 @@ def cost_figure(results: Timings, *, kind: str, p: float, place: str, scale: str
         if scale == "log":
             sizes = sorted({getattr(timed, kind) for timed in timings.values()})
             figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,}" for size in sizes])
-    add_open_marker(figure, any(not all(t.converged) for t in timings.values()))
+    add_convergence_key(figure, any(not all(t.converged) for t in timings.values()))
     set_seconds(figure.update_yaxes, scale, SECONDS, [t for timed in timings.values() for t in timed.wall_seconds])
     return set_layout(figure, f"Time of NMF over {kind} at {place}")
 
@@ -94,7 +105,7 @@ def convergence_figure(results: Timings, *, p: float, place: str, scale: str) ->
         figure.add_scatter(
             x=seconds[-1:], y=error[-1:], mode="markers+text" if label else "markers", showlegend=False,
             name=f"{name}: end", text=[f"k = {request.rank}"], textposition="bottom center",
-            marker={"symbol": marker if stopped else f"{marker}-open", "size": 10, "color": colour_of(p), "line": {"width": 2, "color": colour_of(p)}},
+            marker={"symbol": marker, "size": MARKER if stopped else SMALL_MARKER, "color": colour_of(p)},
             hovertemplate=f"{name} {ending}<br>after {seconds_text(seconds[-1])}, {timed.n_iter[0]} iterations<br>"
             f"error {error[-1]:.4g}<extra></extra>",
         )  # fmt: skip
@@ -103,7 +114,7 @@ def convergence_figure(results: Timings, *, p: float, place: str, scale: str) ->
             x=[None], y=[None], name="end: stopped by its own rule", mode="markers",
             marker={"symbol": "circle", "size": 9, "color": GREY},
         )  # fmt: skip
-    add_open_marker(figure, any(not timed.converged[0] for timed in timings.values()))
+    add_convergence_key(figure, any(not timed.converged[0] for timed in timings.values()))
     times = [t for timed in timings.values() for row in timed.trace for t in row[:3]]
     set_seconds(figure.update_xaxes, scale, "wall time since the call began (median; band: least to most)", times)
     figure.update_yaxes(title="relative error ‖A − WH‖ / ‖A‖", type=scale)
