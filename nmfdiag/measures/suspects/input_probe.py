@@ -28,7 +28,7 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
     flat = _small(inputs).numpy()
     n_components = min(n_components, *flat.shape)
     with np.errstate(divide="ignore", invalid="ignore"):  # all samples are the same
-        return torch.from_numpy(PCA(n_components, svd_solver="auto", random_state=SEED).fit_transform(flat))
+        return torch.from_numpy(PCA(n_components, copy=False, random_state=SEED).fit_transform(flat))
 
 
 def _small(inputs: Tensor) -> Tensor:
