@@ -252,7 +252,7 @@ def test_the_training_set_size_changes_what_is_said_and_no_number(folder: Path, 
     assert "Judged by 36 of its 40 training samples" in capsys.readouterr().out
     for command in ("diagnose", "suspects"):
         assert main([command, *WAY, "--train-size", "35"]) == MISTAKE
-        assert "accepted are whole numbers from 36" in capsys.readouterr().err
+        assert "expected a whole number of at least 36, the number of samples given" in capsys.readouterr().err
     assert main(["diagnose", "digits-mlp-p0-s0", "--train-size", "1200"]) == MISTAKE
     assert "--train-size goes with" in capsys.readouterr().err
 

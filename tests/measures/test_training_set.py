@@ -1,5 +1,6 @@
 """The training set behind the samples: what answers are about, and where AuC can judge nothing."""
 
+import numpy as np
 import pytest
 from torch import nn
 
@@ -40,9 +41,14 @@ def test_too_many_parameters_for_so_few_samples() -> None:
 
 @pytest.mark.parametrize("size", [0, 399, -1, 1e6, True, "400"])
 def test_what_is_no_size(size: object) -> None:
-    with pytest.raises(NmfdiagError, match="accepted are whole numbers from 400"):
+    with pytest.raises(NmfdiagError, match=rf"train_size is {size!r}; expected a whole number of at least 400"):
         check_train_size(size, 400)  # type: ignore[arg-type]
+
+
+def test_what_is_a_size() -> None:
     assert check_train_size(400, 400) == 400 and check_train_size(None, 400) is None
+    for size in (np.int64(500), np.uint16(500)):
+        assert type(check_train_size(size, 400)) is int and check_train_size(size, 400) == 500  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +65,7 @@ def test_a_diagnosis_says_what_it_is_about(samples: tuple[nn.Module, object, obj
     unknown = diagnosis.to_dict()
     assert unknown["training_set"] == {"samples": 250, "size": None, "parameters": n_parameters}
     assert "how many it was trained on was not given" in " ".join(unknown["remarks"])
-    with pytest.raises(NmfdiagError, match="accepted are whole numbers from 250"):
+    with pytest.raises(NmfdiagError, match="train_size is 249; expected a whole number of at least 250"):
         nmfdiag.diagnose(model, inputs, labels, per_class=6, layers=["fc1"], train_size=249)  # type: ignore[arg-type]
 
 
