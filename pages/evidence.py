@@ -37,9 +37,9 @@ def draw() -> None:
         listed = {claim: finding for claim, finding in group.items() if finding.verdict in verdicts}
         if listed:
             st.subheader(title, anchor=False)
-        with st.container(key=f"claims_{title}"):
-            for claim, finding in listed.items():
-                draw_claim(claim, finding)
+            with st.container(key=f"claims_{title}"):
+                for claim, finding in listed.items():
+                    draw_claim(claim, finding)
     tabs(view.how_to_read(), table, view.settings())
 
 

@@ -13,7 +13,7 @@ from nmfdiag.ui.network_card import draw_cards
 from nmfdiag.ui.report_downloads import report_downloads
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views.help_text import help_text
-from nmfdiag.views.report import missing_text, shell_command
+from nmfdiag.views.report import missing_text, shell_commands
 from nmfdiag.zoo.registry import ZooEntry
 
 page_guard()
@@ -43,4 +43,4 @@ def draw() -> None:
 
 live_results.draw_safely(draw)
 st.markdown(help_text("report"))
-st.code(shell_command(choice), language="sh", wrap_lines=True)
+st.code(shell_commands(choice), language="sh", wrap_lines=True)

@@ -20,7 +20,6 @@ from nmfdiag.diagnosis.verdict import finding, reason_not_compared
 from nmfdiag.evidence.batch_sizes import BatchEffect, batch_effect
 from nmfdiag.evidence.records import RECORDS_FOLDER
 from nmfdiag.measures.auc import AXES
-from nmfdiag.measures.training_set import OUTSIDE
 from nmfdiag.networks.architectures import OTHER
 
 if TYPE_CHECKING:
@@ -52,6 +51,7 @@ class Comparison:
         batches: Effect of the batches' size and draw on the value; None without a record.
         reason: Why there is no comparison; then all of these are empty.
         remarks: Differences from the references.
+        is_outside: Whether there is no comparison because AuC can't judge the network.
     """
 
     kind: str
@@ -62,16 +62,12 @@ class Comparison:
     batches: BatchEffect | None = None
     reason: str = ""
     remarks: tuple[str, ...] = ()
+    is_outside: bool = False
 
     @property
     def place(self) -> Place | None:
         """Its place by AuC over linear k."""
         return self.places.get("linear")
-
-    @property
-    def is_outside(self) -> bool:
-        """Whether there is none because AuC can't judge the network."""
-        return self.reason.startswith(OUTSIDE)
 
     def group(self, name: str) -> list[float]:
         """Return the references' mean AuC over linear k of one of :data:`GROUPS`, ascending."""
@@ -153,7 +149,7 @@ def compare_network(
     single_class = [m for m in profile.measured if m.curve.method == "nmf" and m.class_idx is not None]
     kind = kind or (kind_of_curves(m.curve for m in single_class) if single_class else OTHER)
     if reason := objection or reason_not_compared(profile, single_class, kind):
-        return Comparison(kind, reason=reason)
+        return Comparison(kind, reason=reason, is_outside=bool(objection))
     references_of_kind = references(kind, without=without, folder=folder)
     if not {GROUPS[0], GROUPS[2]} <= {r.group for r in references_of_kind}:
         return Comparison(kind, reason=f"There are no {kind} reference networks with clean and with random labels.")

@@ -46,7 +46,8 @@ def agreement_text(comparison: Comparison) -> str:
     linear, log = comparison.places.get("linear"), comparison.places.get("log")
     if linear is None or log is None or finding(linear) == finding(log):
         return ""
-    return f"A second measure, AuC over log k, disagrees: {OPENINGS[finding(log)].lower()}."
+    disagreement = "is inconclusive" if finding(log) == UNDECIDED else f"disagrees: {OPENINGS[finding(log)].lower()}"
+    return f"A second measure, AuC over log k, {disagreement}."
 
 
 def range_text(place: Place) -> str:

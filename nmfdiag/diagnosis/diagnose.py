@@ -231,7 +231,8 @@ def diagnose(
 
     inputs, labels = as_samples(inputs, labels, model)
     inputs, labels, unlabelled_remark = labelled_only(inputs, labels)
-    train_size, network_type = check_train_size(train_size, len(inputs)), type(model).__name__
+    train_size = check_train_size(train_size, len(inputs))
+    network_type = type(model).__name__
     model, remark = network_to_measure(
         model,
         inputs,
@@ -276,7 +277,7 @@ def diagnose(
         remarks=[*filter(None, [unlabelled_remark, remark, remark_on_labels])],
         suspects=scored,
         training_set=TrainingSet(
-            scored.controls.n_samples if scored else len(inputs),
+            scored.controls.n_samples if scored else None,
             train_size,
             sum(parameter.numel() for parameter in model.parameters()),
         ),
@@ -381,10 +382,8 @@ def diagnosis_from_profile(
     """
     method, names = profile.main_method, tuple(map(str, class_names))
     training_set = training_set or TrainingSet()
-    phases, comparison = (
-        profile.phases(method),
-        compare_network(profile, kind=kind, without=without, objection=training_set.objection),
-    )
+    phases = profile.phases(method)
+    comparison = compare_network(profile, kind=kind, without=without, objection=training_set.objection)
     return Diagnosis(
         profile,
         phases,

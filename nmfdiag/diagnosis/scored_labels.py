@@ -23,7 +23,7 @@ def labelled_only(inputs: "Tensor", labels: "Tensor") -> tuple["Tensor", "Tensor
     n_labelled = int(labelled.sum())
     if n_labelled in (0, len(labels)):
         return inputs, labels, ""
-    remark = f"{len(labels) - n_labelled} of {plural(len(labels), 'sample')} have a negative label, that is none, and are left out."
+    remark = f"{len(labels) - n_labelled} of {plural(len(labels), 'sample')} have a negative label, which stands for a missing one: they are left out."
     return inputs[labelled.to(inputs.device)], labels[labelled], remark
 
 

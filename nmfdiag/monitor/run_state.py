@@ -10,7 +10,7 @@ trained on them. From top to bottom:
 3. **Not yet**: the network gets too few labels right to have memorised that share beyond chance; or less than :data:`RISE` more than in its first :data:`FIRST_PASSES` passes over the data, in
    which labels are hardly memorised (34 of 35 epochs of the recorded runs); or rule 1 finds no such difference, and never were test samples :data:`NOISY` better than
    training samples, the mark of wrong training labels.
-4. Otherwise it **can't be told**: without a test accuracy that are four fifths of the recorded epochs.
+4. Otherwise it **can't be told**: which is so, without a test accuracy, at four fifths of the recorded epochs.
 
 Rules 2 and 3 need :data:`FEWEST_MEASUREMENTS` measurements. :func:`nmfdiag.evidence.records.run_state_counts` has how often they are right.
 """

@@ -17,6 +17,11 @@ from nmfdiag.zoo.registry import UNKNOWN, UnknownNoise, ZooEntry
 
 Value = TypeVar("Value")
 UNKNOWN_P = f"p = {UNKNOWN:g}"
+RECIPE_TITLES = {
+    "dataset": "data set", "arch": "architecture", "label_noise": "p", "seed": "seed", "n_train": "training-set size",
+    "arch_options": "width or depth",
+}  # fmt: skip
+"""Parts of a recipe by which two networks may differ; all others are settings of the training."""
 
 
 def side_names(choice: Choice) -> list[str]:
@@ -171,11 +176,11 @@ def pair_sentence(
 
 
 def _differences(first: ZooEntry, second: ZooEntry) -> str:
-    """Return what two networks differ in beside p, which a difference between them may come from as well."""
+    """Return all that two networks differ in, which a difference between them may come from."""
     if own := first.called or second.called:
         return f"They may differ in more than p: how {own} was trained is not recorded."
-    fields = {"dataset": "data set", "arch": "architecture", "seed": "seed"}
-    parts = [title for field, title in fields.items() if getattr(first.recipe, field) != getattr(second.recipe, field)]
-    if not parts:
+    recipes = zip(first.recipe.to_dict().items(), second.recipe.to_dict().values(), strict=True)
+    parts = dict.fromkeys(RECIPE_TITLES.get(name, "training settings") for (name, a), b in recipes if a != b)
+    if list(parts) == [RECIPE_TITLES["label_noise"]]:
         return "They differ in p alone."
-    return f"They differ in {join([*parts, *(['p'] if first.label_noise != second.label_noise else [])])}."
+    return f"They differ in {join(parts)}." if parts else "They were trained in the same way."

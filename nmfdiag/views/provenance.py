@@ -40,13 +40,13 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
         "seed of batch and solver": str(request.seed),
         "NMF": f"{request.solver}, {_tolerance(request, result)}, at most {request.max_iter} iterations",
     }
-    n_open = sum(not converged for r in results.values() for converged in r.converged)
+    n_unconverged = sum(not converged for r in results.values() for converged in r.converged)
     if request.unit == "curves":
         return networks | {
             "operation": "the k leading directions are " + ("removed" if request.operation == "ablate" else "kept"),
             "random ablation": f"mean over {request.draws} draws",
             "ranks of the first curve": ", ".join(map(str, result.ranks)),
-            "ranks not converged": f"{n_open} (small markers)",
+            "ranks not converged": f"{n_unconverged} (small markers)",
             "torch": str(result.provenance.get("torch")),
             "processor and threads": f"{result.provenance.get('processor')}, {result.provenance.get('threads')}",
         }
@@ -56,7 +56,7 @@ def settings(choice: Choice, results: Mapping[Any, Any]) -> dict[str, str]:
         "solvers": _distinct_text(r.solver for r in results),
         "activation matrix": f"{max(r.rows for r in timed):,} rows × {max(r.channels for r in timed)} channels",
         "repeats of a point": _distinct_text(sorted({len(r.wall_seconds) for r in timed if r.wall_seconds})),
-        "ranks not converged": f"{n_open} (small markers)",
+        "ranks not converged": f"{n_unconverged} (small markers)",
         **{key: _distinct_text(r.provenance.get(key) for r in timed) for key in ("device", "processor", "threads")},
         "versions": ", ".join(f"{name} {result.provenance.get(name)}" for name in ("nmfdiag", "torch", "numpy")),
         "measured": span(sorted(str(r.provenance.get("date")) for r in timed)),

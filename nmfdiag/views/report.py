@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Sequence
 
-from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
+from nmfdiag.jobs.requests import GRIDS, CurveRequest, SuspectsRequest
 from nmfdiag.text import for_markdown, join
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry
@@ -22,7 +22,12 @@ def missing_text(networks: Sequence[ZooEntry], missing: Sequence[CurveRequest | 
     )
 
 
-def shell_command(choice: Choice) -> str:
-    """Return the command that makes the last network's report in a shell."""
-    name = choice.networks[-1].name
-    return f"nmfdiag report {shlex.quote(name)} --per-class {choice.per_class} --solver {choice.solver} --html {shlex.quote(f'{name}_report.html')}"
+def shell_commands(choice: Choice) -> str:
+    """Return the commands that make the networks' reports in a shell, a line each; they take the full rank grid."""
+    options = f"--per-class {choice.per_class} --solver {choice.solver}"
+    lines = [
+        f"nmfdiag report {shlex.quote(network.name)} {options} --html {shlex.quote(f'{network.name}_report.html')}"
+        for network in choice.networks
+    ]
+    note = [] if choice.grid == GRIDS[0] else ["# with the full rank grid"]
+    return "\n".join([*note, *lines])

@@ -113,7 +113,10 @@ def test_samples_without_a_label_are_left_out_and_counted() -> None:
     labels[::7] = -100  # PyTorch's ignore_index
     partly = nmfdiag.diagnose(model, inputs, labels, per_class=10)
     labelled = nmfdiag.diagnose(model, inputs[labels >= 0], labels[labels >= 0], per_class=10)
-    assert partly.remarks[0] == "29 of 200 samples have a negative label, that is none, and are left out."
+    assert (
+        partly.remarks[0]
+        == "29 of 200 samples have a negative label, which stands for a missing one: they are left out."
+    )
     assert partly.remarks[1:] == labelled.remarks and partly.answers == labelled.answers
     assert partly.profile.to_frame()["auc"].tolist() == labelled.profile.to_frame()["auc"].tolist()
     with pytest.raises(NmfdiagError, match=r"Labels must lie in 0 \.\. 9"):

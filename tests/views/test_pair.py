@@ -67,7 +67,7 @@ def test_the_second_network_is_compared_with_the_nearest_p() -> None:
     values = [{0.0: "a", 1.0: "b"}, {0.6: "c"}]
     sentence = pair_sentence(choice_of(CLEAN, NOISY, second=FASHION), values, str, is_complete=True)
     assert sentence == (
-        "NMF: {'digits cnn p = 1': 'b', 'fashion_mnist cnn p = 0.6': 'c'} They differ in data set and p."
+        "NMF: {'digits cnn p = 1': 'b', 'fashion_mnist cnn p = 0.6': 'c'} They differ in data set, p, training-set size and width or depth."
     )
     by_seed = pair_sentence(choice_of(NOISY, second=TWIN), [{1.0: "a"}, {1.0: "b"}], str, is_complete=True)
     assert by_seed.endswith("They differ in seed.")

@@ -1,12 +1,16 @@
 """The page *Report* without a browser: its answers, what is missing, and its downloads."""
 
+import json
 from dataclasses import replace
 
+import pytest
 from headless_pages import SMALL, open_page, settled
 from streamlit.testing.v1 import AppTest
 
-from nmfdiag.jobs.open_process import EXAMPLE, EXAMPLE_NAME, copied_from
+from nmfdiag.jobs.open_process import EXAMPLE, EXAMPLE_NAME
 from nmfdiag.jobs.requests import SuspectsRequest, profile_requests
+from nmfdiag.jobs.shipped_results import shipped_curves
+from nmfdiag.ui.report_downloads import JSON, report_file
 from nmfdiag.views.report import missing_text
 from nmfdiag.zoo.registry import lookup
 
@@ -49,6 +53,12 @@ def test_what_is_missing_is_named_by_network() -> None:
     )
 
 
-def test_the_example_is_not_compared_with_the_network_it_copies() -> None:
+@pytest.mark.parametrize(("called", "is_compared"), [(EXAMPLE_NAME, False), ("mine", True)])
+def test_the_example_is_not_compared_with_the_network_it_copies(called: str, is_compared: bool) -> None:
     network = lookup(EXAMPLE)
-    assert copied_from(network) == () and copied_from(replace(network, called=EXAMPLE_NAME)) == (EXAMPLE,)
+    requests = profile_requests(network, per_class=20)
+    shipped = shipped_curves(requests)
+    curves = {replace(r, entry=called): shipped[r.key] for r in requests}
+    record = json.loads(report_file(curves, replace(network, called=called), None, JSON))
+    references = {reference["network"] for reference in record["comparison"]["references"]}
+    assert (EXAMPLE in references) is is_compared and references
