@@ -14,7 +14,7 @@ LINK_SIGNS = re.compile(r"(:(?=\S)|@|www(?=\.))", re.IGNORECASE)
 """By these GitHub's Markdown makes links of ``https://...``, ``www...`` and addresses, and Streamlit signs of ``:name:``, escaped or not."""
 ESTIMATE_FACTOR = 2.0
 """Factor by which the pre-flight's estimate of a diagnosis may be out, in either direction: it held for 19 of the 20 networks of
-``benchmarks/foreign/estimate.py``, by CPU time."""
+``benchmarks/foreign/estimate.py``, by processor time with one thread; the part for the labels was tuned on eight of them."""
 JOINER = "\u2060"
 """Takes no room, and is no part of a link."""
 
@@ -142,13 +142,16 @@ def estimated_time(seconds: float) -> str:
     return f"about {' '.join(_rounded_time(seconds))}"
 
 
-def estimated_range(seconds: float, factor: float = ESTIMATE_FACTOR) -> str:
-    """Return the range of a time that was estimated before it was spent: right within the factor.
+def estimated_range(seconds: float) -> str:
+    """Return the range of a time that was estimated before it was spent: right within :data:`ESTIMATE_FACTOR`.
 
     >>> estimated_range(6), estimated_range(60), estimated_range(600), estimated_range(9000), estimated_range(0.1)
     ('about 3 to 12 s', 'about 30 s to 2 min', 'about 5 to 20 min', 'about 75 min to 5.0 h', 'about 1 s')
     """
-    (low, low_unit), (high, high_unit) = _rounded_time(seconds / factor), _rounded_time(seconds * factor)
+    (low, low_unit), (high, high_unit) = (
+        _rounded_time(seconds / ESTIMATE_FACTOR),
+        _rounded_time(seconds * ESTIMATE_FACTOR),
+    )
     if low_unit != high_unit:
         return f"about {low} {low_unit} to {high} {high_unit}"
     return f"about {span([low, high])} {high_unit}"

@@ -70,7 +70,7 @@ def objections(preflight: "Preflight") -> list[str]:
 
 
 def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str], *, is_cached: bool = False) -> str:
-    """Return the result as a few lines of text; of a cached one the curves may be there, too."""
+    """Return the result as a few lines of text; where the check itself was cached, curves may be, too."""
     from nmfdiag.text import estimated_range, estimated_size, span
 
     sizes = sorted(set(preflight.batches.values()))
@@ -78,9 +78,10 @@ def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str
     layers = [f"{layer.name} ({layer.kind}, {layer.width})" for layer in preflight.layers]
     worst = sorted((share, c) for c, share in preflight.accuracy_by_class.items() if share < LEAST_ACCURACY)
     names = [f"{target.class_names[c]} ({share:.0%})" for share, c in worst]
+    cached = ", less for curves already cached" if is_cached else ""
     title = (
         f"{target.name}: {len(preflight.layers)} layers, {len(preflight.batches)} classes of {size} samples each, by {' and '.join(methods)}, "
-        f"{estimated_range(preflight.seconds)}{' less what is cached' * is_cached}, {estimated_size(preflight.bytes)}"
+        f"{estimated_range(preflight.seconds)}{cached}, {estimated_size(preflight.bytes)}"
     )
     left_out: dict[str, list[str]] = {}
     for name, reason in preflight.skipped.items():

@@ -39,7 +39,8 @@ def remarks_on(profile: LayerProfile, method: str = "nmf", names: Sequence[str] 
     fewest = min(m.curve.n_samples for m in profile_curves)
     if fewest < FEWEST_SAMPLES:
         remarks.append(
-            f"The smallest batch has {plural(fewest, 'sample')}; at least {FEWEST_SAMPLES} a class are needed."
+            f"The smallest batch has {plural(fewest, 'sample')}; with fewer than {FEWEST_SAMPLES} the curves of a class are coarse, and the network is "
+            "not compared with references."
         )
     if classes == {None}:
         remarks.append(

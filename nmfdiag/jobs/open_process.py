@@ -140,7 +140,7 @@ def _is_check(record: dict[str, Any], n_classes: int) -> bool:
         preflight.get(name, kind()) for name, kind in (("batches", dict), ("accuracy_by_class", dict), ("layers", list))
     )
     numbers = [*batches.values(), *accuracies.values()]
-    numbers += [preflight.get(name, 0) for name in ("accuracy", "seconds", "bytes")]
+    numbers += [preflight.get(name, 0) for name in ("accuracy", "seconds", "label_seconds", "bytes")]
     texts = [*record["provenance"].values(), *preflight.get("skipped", {}).values(), *preflight.get("remarks", [])]
     texts += [preflight.get("better", ""), *record.get("other_weights", [])]
     cells = [value for layer in layers for value in layer.values()]

@@ -19,7 +19,7 @@ from nmfdiag.measures.support.cover import CHANNELS, ROWS
 from nmfdiag.version import __version__
 from nmfdiag.zoo.registry import ZooEntry, lookup
 
-SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA, CHECK_SCHEMA = 3, 1, 7, 2
+SCHEMA, SUPPORT_SCHEMA, SUSPECTS_SCHEMA, CHECK_SCHEMA = 3, 1, 7, 3
 """Version of the code's answers, of curves and timings, of supports, of suspects and of pre-flight checks: raise it when the same request gets another
 answer."""
 MULTI_CLASS = -1

@@ -85,7 +85,7 @@ def test_the_check_is_not_timed_again(folder: Path, capsys: Capture, monkeypatch
     monkeypatch.setattr(own_results, "preflight", None)
     assert record_of(capsys, "diagnose", *WAY, "--preflight") == first
     assert n_reused(capsys, *WAY) == (1, N_RESULTS)
-    assert main(["diagnose", *WAY]) == OK and " s less what is cached" in capsys.readouterr().err
+    assert main(["diagnose", *WAY]) == OK and " s, less for curves already cached, " in capsys.readouterr().err
 
 
 def test_suspects_are_scored_once(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,6 +18,7 @@ CHECK = {
         "accuracy": 0.875,
         "accuracy_by_class": {str(c): 0.9 for c in range(10)},
         "seconds": 50.0,
+        "label_seconds": 10.0,
         "bytes": 50_000_000,
         "better": "half",
         "remarks": ["a *remark*", "Normalised as 'half' (92% of 128 right) they would fit better."],

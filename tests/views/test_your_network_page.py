@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 import torch
 from headless_pages import open_page, plots, run_until, settled
-from own_network import copy_command, copy_network
+from own_network import CHECK, copy_command, copy_network
 from streamlit.testing.v1 import AppTest
 
 from nmfdiag.data.normalization import NORMALIZATIONS
@@ -63,6 +63,15 @@ def texts(app: AppTest) -> str:
 
 def until(app: AppTest, text: str) -> AppTest:
     return run_until(app, lambda app: text in texts(app))
+
+
+@pytest.mark.parametrize(("per_class", "seconds"), [(10, 18.0), (25, 30.0), (50, 50.0), (100, 50.0)])
+def test_the_estimate_scales_the_curves_alone(per_class: int, seconds: float) -> None:
+    assert your_network.takes(CHECK["preflight"], per_class) == pytest.approx(
+        seconds
+    )  # 10 s for labels, 40 s for curves of 50 samples
+    older = {name: value for name, value in CHECK["preflight"].items() if name != "label_seconds"}
+    assert your_network.takes(older, per_class) == pytest.approx(min(50, per_class))
 
 
 def test_it_offers_every_kind_that_can_be_opened() -> None:
@@ -139,7 +148,8 @@ def test_it_can_be_cancelled(home: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 def test_the_example_is_checked_diagnosed_reported_and_removed(home: Path, opened: list[Opening]) -> None:
     app = until(click(page(n="10", grid="coarse"), "Try it with an example"), r"a \*remark\*")
     assert app.selectbox(key="network").value == EXAMPLE_NAME
-    assert [metric.value for metric in app.metric][:3] == ["87.5%", "5", "about 5 to 20 s"] and not plots(app)
+    # 10 s for labels, and a fifth of 40 s for curves of 50 samples: 18 s within a factor of two
+    assert [metric.value for metric in app.metric][:3] == ["87.5%", "5", "about 9 to 40 s"] and not plots(app)
     assert "(1 left out)" in texts(app) and "50 curves: every layer on every class, 10 samples a batch" in texts(app)
     app = settled(click(app, "Diagnose"))
     assert not app.error and len(plots(app)) == 3 and "is the least linear layer" in texts(app)

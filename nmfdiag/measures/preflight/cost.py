@@ -41,9 +41,12 @@ UNFINISHED = 1.9
 FURTHER_ROWS = 0.25
 """Cost of each further row, as a share of one of the trial's: the first iterations use few rows whatever their number (measured on
 the same layers: .14 to .48)."""
-LABEL_RUNS, LABEL_SECONDS, LABEL_SECONDS_PER_LAYER = 12, 2.0, 0.02
-"""Runs of the network on every sample whose label is scored, copies among them; the seconds that a diagnosis takes beside the curves whatever the network, most of them to load
-libraries; and those for each layer's probe (measured on eight networks: 7 to 12 runs, 1.4 to 2.2 s, .01 to .04 s)."""
+LABEL_RUNS = 12
+"""Runs of the network on every sample whose label is scored, copies among them (measured on eight networks: 7 to 12)."""
+LABEL_SECONDS = 2.0
+"""Seconds that a diagnosis takes beside the curves whatever the network, most of them to load libraries (on the same networks: 1.4 to 2.2)."""
+LABEL_SECONDS_PER_LAYER = 0.02
+"""Seconds of each layer's probe (on the same networks: .01 to .04)."""
 DRAWS = 10
 """Draws of random ablation."""
 N_TRIAL_RANKS = 3
@@ -53,10 +56,17 @@ HEAD_ROOM = 1.25
 
 @dataclass(frozen=True)
 class Cost:
-    """The duration of a whole diagnosis in seconds, and its peak memory in bytes above what is loaded."""
+    """The cost of a whole diagnosis.
 
-    seconds: float
-    bytes: int
+    Attributes:
+        seconds: Its duration.
+        label_seconds: The part of it that scores the labels.
+        bytes: Its peak memory above what is loaded.
+    """
+
+    seconds: float = 0.0
+    label_seconds: float = 0.0
+    bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -128,8 +138,8 @@ def estimate_cost(
             )
         except NmfdiagError:  # dead on these samples
             continue
-    labels_seconds = LABEL_SECONDS + LABEL_SECONDS_PER_LAYER * len(layers) + LABEL_RUNS * n_scored * seconds_per_sample
-    seconds, peak = labels_seconds + sum(sizes) * seconds_per_sample, int(HEAD_ROOM * bytes_per_sample * n)
+    label_seconds = LABEL_SECONDS + LABEL_SECONDS_PER_LAYER * len(layers) + LABEL_RUNS * n_scored * seconds_per_sample
+    seconds, peak = label_seconds + sum(sizes) * seconds_per_sample, int(HEAD_ROOM * bytes_per_sample * n)
     for place, layer in enumerate(layers):
         if not trials:
             break
@@ -141,7 +151,7 @@ def estimate_cost(
             seconds += _solving_seconds(most_similar, layer, method) * sum((size / n) ** 0.9 for size in sizes) / group
             seconds += sum(sizes) * (trial.cut + _tail_seconds(trial, layer, method, n))
             peak = max(peak, _peak_bytes(trial, layer, method, n, bytes_per_sample) * group)
-    return Cost(seconds * stopwatch.slowness, peak)
+    return Cost(seconds * stopwatch.slowness, label_seconds * stopwatch.slowness, peak)
 
 
 def places_of(layer: ReluLayer) -> int:

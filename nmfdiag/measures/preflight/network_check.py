@@ -62,6 +62,7 @@ class Preflight:
         bytes: Estimated peak of its tensors, above what is loaded; the layers' graphs take another 1 to 2 MiB each.
         remarks: What looks wrong, or limits what the profile can say.
         better: Name of a normalisation with clearly higher accuracy; empty if none is known.
+        label_seconds: The part of ``seconds`` that scores the labels, which does not depend on ``per_class``.
         provenance: Its key in the cache, where it was kept there.
     """
 
@@ -74,6 +75,7 @@ class Preflight:
     bytes: int
     remarks: tuple[str, ...]
     better: str = ""
+    label_seconds: float = 0.0
     provenance: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -176,7 +178,8 @@ def _preflight(
         layer.name: [m for m in methods if layer.non_negative or not method_of(m).non_negative] for layer in planned
     }
     planned = [layer for layer in planned if methods_of[layer.name] and layer.name not in empty]
-    cost, n_scored = Cost(0.0, 0), min(len(inputs), MOST_SCORED)
+    cost = Cost()
+    n_scored = min(len(inputs), MOST_SCORED)
     if network is not None and planned and sizes and network.mixes:
         batch = multi_class_batch(inputs, labels.to(inputs.device), size=per_class).inputs
         cost = estimate_cost(
@@ -200,6 +203,7 @@ def _preflight(
         accuracy=answers.accuracy,
         accuracy_by_class=answers.accuracy_by_class,
         seconds=cost.seconds,
+        label_seconds=cost.label_seconds,
         bytes=cost.bytes,
         remarks=(
             *(network.remarks if network is not None else ()),
@@ -259,11 +263,13 @@ def _batch_remarks(sizes: dict[int, int]) -> list[str]:
         c, n = min(small_batches.items(), key=lambda pair: pair[1])
         size = plural(n, "sample")
         classes = (
-            f"{len(small_batches)} classes have too few samples, class {c} only {size}"
+            f"{len(small_batches)} classes have fewer than {FEW_SAMPLES} samples, class {c} only {size}"
             if len(small_batches) > 1
             else f"Class {c} has {size}"
         )
-        remarks.append(f"{classes}; at least {FEW_SAMPLES} are needed.")
+        remarks.append(
+            f"{classes}; with fewer than {FEW_SAMPLES} the curves of a class are coarse, and the network is not compared with references."
+        )
     if len(sizes) < FEW_CLASSES:
         remarks.append(few_classes_text(len(sizes)))
     return remarks
