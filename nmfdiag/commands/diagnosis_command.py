@@ -63,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> Outcome:
         return code, answer | {"provenance": diagnosis.provenance}, text
     target = load_target(arguments)
     with result_cache(arguments) as cache:
-        return _diagnose_own(arguments, target, OwnResults(cache, target.source))
+        return _diagnose_own(arguments, target, OwnResults(cache, target.code_id))
 
 
 def _diagnose_own(arguments: argparse.Namespace, target: "Target", results: "OwnResults") -> Outcome:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nmfdiag.commands.outcome import progress_bar
-from nmfdiag.commands.target import BY_NAME, open_own_network, source_of, way_of
+from nmfdiag.commands.target import BY_NAME, code_id_of, open_own_network, way_of
 from nmfdiag.errors import NmfdiagError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class LabelledNetwork:
         provenance: Origin of network, weights and samples, as far as it is not the zoo's.
         is_sound: Whether the samples are spectrograms.
         train_size: Number of samples that it was trained on; None where it is not known.
-        source: Its code, for :class:`nmfdiag.jobs.own_results.OwnResults`.
+        code_id: Identifier of its code (:class:`nmfdiag.jobs.own_results.OwnResults`).
     """
 
     name: str
@@ -51,7 +51,7 @@ class LabelledNetwork:
     provenance: dict[str, str] | None = None
     is_sound: bool = False
     train_size: int | None = None
-    source: str = ""
+    code_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
             opened.title, opened.model, opened.inputs, opened.given_labels, stored.numpy(), opened.class_names,
             opened.sample_rows.numpy(), opened.file_names, provenance=opened.provenance,
             is_sound=is_sound(opened.arch, str(arguments.data)), train_size=arguments.train_size,
-            source=source_of(arguments, opened),
+            code_id=code_id_of(arguments, opened),
         )  # fmt: skip
     if arguments.name not in entries() and os.path.exists(arguments.name):
         raise _not_a_network(arguments.name)
@@ -104,7 +104,7 @@ def load_labelled(arguments: argparse.Namespace, per_class: int | None) -> Label
         entry.class_names, pool.sample_rows.numpy(), pool.file_names,
         true_labels=None if entry.called else pool.true_labels.numpy(),
         is_sound=is_sound(entry.recipe.arch, entry.recipe.dataset), train_size=entry.recipe.n_train or None,
-        source=entry.digest,
+        code_id=entry.digest,
     )  # fmt: skip
 
 
@@ -135,7 +135,7 @@ def score_labels(
     if history is not None:
         options["history"] = _history_of(history, network.sample_rows)
     with progress_bar("{desc} {percentage:3.0f}% |{bar}|", title=network.name) as show:
-        result = OwnResults(cache, network.source).suspects(
+        result = OwnResults(cache, network.code_id).suspects(
             network.model, network.inputs, network.given_labels, class_names=network.class_names, per_class=per_class,
             device=device, on_progress=show, train_size=network.train_size, **options,
         )  # fmt: skip

@@ -45,7 +45,7 @@ class Target:
     """A network, its training samples as model input (n, ...), their given labels (n,), and its method of measurement.
 
     Unknown accuracies are None. ``stored`` has the samples before normalisation and ``ways`` other normalisations of them,
-    if known. ``source`` names its code (:func:`source_of`).
+    if known. ``code_id`` identifies its code (:func:`code_id_of`).
     """
 
     name: str
@@ -59,14 +59,14 @@ class Target:
     test_accuracy: float | None = None
     stored: "Tensor | None" = None
     ways: "Mapping[str, Normalization]" = field(default_factory=dict)
-    source: str = ""
+    code_id: str = ""
 
     @classmethod
-    def from_opened(cls, opened: "Opened", source: str = "") -> "Target":
+    def from_opened(cls, opened: "Opened", code_id: str = "") -> "Target":
         """Return the target of an opened network."""
         return cls(
             opened.title, opened.model, opened.inputs, opened.given_labels, opened.class_names, opened.provenance,
-            stored=opened.stored, ways=opened.alternatives, source=source,
+            stored=opened.stored, ways=opened.alternatives, code_id=code_id,
         )  # fmt: skip
 
     @property
@@ -139,8 +139,8 @@ def open_own_network(arguments: argparse.Namespace, per_class: int | None) -> "O
     return open_network.open_checkpoint(arguments.arch or "auto", arguments.weights, arguments.data, **options)
 
 
-def source_of(arguments: argparse.Namespace, opened: "Opened") -> str:
-    """Return the code of the user's own network for :class:`nmfdiag.jobs.own_results.OwnResults`: its architecture, or the hash of an exported file."""
+def code_id_of(arguments: argparse.Namespace, opened: "Opened") -> str:
+    """Return what identifies the code of the user's own network: its architecture with its options, or the SHA-256 of its exported file."""
     if not arguments.exported:
         return f"{opened.arch} {sorted(opened.arch_options.items())}"
     with open(arguments.exported, "rb") as file:
@@ -163,7 +163,7 @@ def load_target(arguments: argparse.Namespace) -> Target:
         target = _load_entry(arguments.name)
     else:
         opened = open_own_network(arguments, arguments.per_class * arguments.draws)
-        target = Target.from_opened(opened, source_of(arguments, opened))
+        target = Target.from_opened(opened, code_id_of(arguments, opened))
     if arguments.classes:
         target = _select_classes(target, arguments.classes)
     stored = None if target.stored is None else target.stored.to(device)
@@ -183,7 +183,7 @@ def _load_entry(name: str) -> Target:
         entry.class_names,
         {},
         entry.method,
-        source=entry.digest,
+        code_id=entry.digest,
     )
 
 

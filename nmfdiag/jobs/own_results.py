@@ -1,4 +1,4 @@
-"""Results on a network that is not of the zoo, in the cache under a hash of all that they follow from.
+"""Results on any network that a command opens, in the cache under a hash of all that they follow from.
 
 That is its weights, the code that runs them, all its samples with their labels, the options, and the versions that compute. Code of the user's own has no
 such hash: results on it belong into a cache that is not kept.
@@ -38,12 +38,17 @@ class OwnResults:
 
     Attributes:
         n_reused: Number of results that came from the cache.
-        n_computed: Number of those that were computed.
+        n_computed: Number of results computed and cached.
     """
 
-    def __init__(self, cache: CurveCache, source: str):
-        """Look results up in this cache; ``source`` is what weights don't show: an architecture with its options, or the hash of a file."""
-        self.cache, self.source = cache, source
+    def __init__(self, cache: CurveCache, code_id: str):
+        """Look results up in this cache.
+
+        Args:
+            cache: The cache.
+            code_id: Architecture with its options, or SHA-256 of the exported file; of a network of the zoo, the hash of its files.
+        """
+        self.cache, self.code_id = cache, code_id
         self.n_reused = self.n_computed = 0
 
     def curves(self, model: nn.Module, inputs: Tensor, labels: Tensor, options: Mapping[str, Any]) -> ComputeCurves:
@@ -112,7 +117,7 @@ class OwnResults:
         network = unwrapped(model)
         shapes = {name: str(getattr(value, "shape", value)) for name, value in network.state_dict().items()}
         parts = [
-            self.source,
+            self.code_id,
             package_version("torchvision"),
             type(network).__module__,
             type(network).__qualname__,
@@ -133,7 +138,7 @@ class OwnResults:
         return self._put(request, digest, compute())
 
     def _put(self, request: OwnRequest, digest: str, result: Result) -> Result:
-        result.provenance.update(stamp(request, digest))
+        result = replace(result, provenance=result.provenance | stamp(request, digest))
         self.cache.put(key_of(request, digest), result)
         self.n_computed += 1
         return result

@@ -145,13 +145,13 @@ class SuspectsRequest(_Request):
 
 
 CURVE, LABELS, CHECK = "curve", "labels", "check"
-"""Results on a network that is not of the zoo."""
+"""Results on any network that a command opens."""
 OWN_SCHEMAS = {CURVE: SCHEMA, LABELS: SUSPECTS_SCHEMA, CHECK: CHECK_SCHEMA}
 
 
 @dataclass(frozen=True)
 class OwnRequest:
-    """One result on a network that is not of the zoo; :mod:`nmfdiag.jobs.own_results` has the digest of such a network and its samples.
+    """One result on any network that a command opens; :mod:`nmfdiag.jobs.own_results` has the digest of such a network and its samples.
 
     ``result`` is one of :data:`OWN_SCHEMAS`, ``options`` is JSON of all that can change it, the batch of a curve among them.
     """
@@ -215,7 +215,7 @@ class RuntimeResult:
 def key_of(request: Request | OwnRequest, digest: str) -> str:
     """Return the key of a request in the cache: a hash of everything that can change the answer.
 
-    That is the request, the code's schema and, of a timing and of a network that is not of the zoo, the versions that compute.
+    That is the request, the code's schema and, of a timing and of an :class:`OwnRequest`, the versions that compute.
 
     Args:
         request: The request.
