@@ -24,11 +24,13 @@ from nmfdiag.zoo.registry import ZooEntry, known_noise
 TITLE = "Which networks memorise?"
 INTRODUCTION = (
     "From a trained network, its training samples and their given labels, without a validation set, nmfdiag says whether labels are wrong and whether the network "
-    "has memorised them. These demo networks were trained on labels of which a share **p** was redrawn at random: with p = 0 there is something to learn, with "
-    "p = 1 everything has to be memorised. The truth stands beside each answer."
+    "has memorised them. These demo networks were trained on labels of which a share **p** was redrawn at random: with p\u00a0=\u00a00 there is something to learn, with "
+    "p\u00a0=\u00a01 everything has to be memorised. The truth stands beside each answer."
 )
 NAME = "name"
 """Column with the name of the network in the zoo; it is not drawn."""
+ADDED = "added"
+"""Column with the date on which a user's own network was added; left out without one."""
 CODE_TEXTS = {
     GENERALISES: "generalises",
     NOISY_LABELS: "wrong labels",
@@ -56,7 +58,8 @@ def network_table(
         curves: All curves of its default view, by network; none while some are missing.
     """
     in_order = sorted(networks, key=lambda entry: (not entry.called, entry.recipe.seed))  # the user's own first
-    return pd.DataFrame([_row(entry, controls.get(entry.name), curves.get(entry.name, [])) for entry in in_order])
+    table = pd.DataFrame([_row(entry, controls.get(entry.name), curves.get(entry.name, [])) for entry in in_order])
+    return table if table[ADDED].any() else table.drop(columns=ADDED)
 
 
 def _row(entry: ZooEntry, controls: Controls | None, curves: Sequence[CompressionCurve]) -> dict[str, Any]:
@@ -78,7 +81,7 @@ def _row(entry: ZooEntry, controls: Controls | None, curves: Sequence[Compressio
         "true error": None if entry.test_accuracy is None else 1 - entry.test_accuracy,
         "mean AuC": sum(means) / len(means) if means else None,
         "AuC by layer": means or None,
-        "trained": entry.trained_with.get("date", "")[:10],
+        ADDED: entry.added_on,
     }
 
 

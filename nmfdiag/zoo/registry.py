@@ -15,6 +15,7 @@ import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from functools import cached_property, lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,12 @@ class ZooEntry:
     def label_noise(self) -> float:
         """p, or :data:`UNKNOWN` for an added network, whose labels may be noisy or not."""
         return UNKNOWN if self.called else self.recipe.label_noise
+
+    @property
+    def added_on(self) -> str:
+        """The date on which a user's own network was added (YYYY-MM-DD); empty for one that comes with nmfdiag."""
+        path = self.folder / ENTRY_FILE
+        return date.fromtimestamp(path.stat().st_mtime).isoformat() if self.called and path.exists() else ""
 
     @property
     def method(self) -> str:
