@@ -36,7 +36,7 @@ def sidebar(without: Collection[str] = ()) -> Choice:
             st.error("The zoo is empty. Train a network: `nmfdiag zoo train digits-mlp-p0-s0`")
             st.stop()
         own = any(entry.called for entry in zoo.values())
-        label = "data set or your network" if own else "data set"
+        label = "data set or network" if own else "data set"
         dataset = select_one(label, list(dict.fromkeys(e.recipe.dataset for e in zoo.values())), "data")
         archs = dict.fromkeys(e.recipe.arch for e in zoo.values() if e.recipe.dataset == dataset)
         arch = select_one("architecture", list(archs), "arch")

@@ -14,7 +14,6 @@ from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlencode
 
 import process_kills
 import visitors
@@ -41,12 +40,11 @@ COUNT = re.compile(r"(\d+) of (\d+) curves done")
 ALERTS = (Alert.ERROR, Alert.WARNING)
 REPRODUCIBLE = {visitors.ONE_THREAD_VARIABLE: "1", "CUDA_VISIBLE_DEVICES": ""}
 """A server's variables that make its results equal, to the last bit, to those of another process."""
-READER_LINK = {"arch": "mlp", "p": "0", "n": "50"}
 Fresh = dict[str, CompressionCurve]
 
 
 def reader_choice() -> Choice:
-    """Return the reader's choice, that of :data:`READER_LINK`: fifty curves."""
+    """Return the reader's choice: fifty curves."""
     network = lookup("digits-mlp-p0-s0")
     return Choice((network,), next(iter(network.layers)), per_class=50)
 
@@ -96,11 +94,6 @@ class Reader(visitors.Visit):
             elif kind == "plotly_chart":
                 texts.append(element.plotly_chart.spec)
         return texts
-
-    def _message(self, fragment: str = "") -> visitors.BackMsg:
-        message = super()._message(fragment)
-        message.rerun_script.query_string = urlencode(READER_LINK)
-        return message
 
     def _take(self, socket: ClientConnection, message: ForwardMsg) -> None:
         super()._take(socket, message)

@@ -233,7 +233,8 @@ def query(choice: Choice) -> list[tuple[str, str]]:
     """Return the query of the page's address."""
     first = choice.networks[0].recipe
     values = [("data", first.dataset), ("arch", first.arch), ("seed", str(first.seed)), ("layer", choice.layer)]
-    return [*values, *(("p", f"{network.label_noise:g}") for network in choice.networks), ("n", str(choice.per_class))]
+    values += [("batch", choice.batch_option), ("n", str(choice.per_class)), ("grid", choice.grid)]
+    return [*values, *(("p", f"{network.label_noise:g}") for network in choice.networks)]
 
 
 def family_networks(like: ZooEntry, levels: list[float], seed: int) -> tuple[ZooEntry, ...]:
