@@ -50,9 +50,10 @@ def draw(choice: Choice) -> None:
         for side, method in zip(choice.sides, methods, strict=True)
     ]
     if len(by_noise) == 1:
-        sentence = f"{METHODS[methods[0]].title} with k = {k} misses most at {largest_error(by_noise[0], kind)}"
+        sentence = largest_error(METHODS[methods[0]].title, k, kind, by_noise[0])
     else:
-        compare = partial(compared_errors, k, kind)
+        ranks = {tuple(sorted({c.full_rank for c in own_curves(side, results).values()})) for side in choice.sides}
+        compare = partial(compared_errors, k, kind, len(ranks) == 1)
         sentence = pair_sentence(choice, by_noise, compare, is_complete=len(results) == len(requests))
     live_results.answer(sentence, results, requests)
     figures = [

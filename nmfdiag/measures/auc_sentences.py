@@ -102,27 +102,47 @@ def compared_auc(auc_by_name: Mapping[str, Mapping[str, Spread]]) -> str:
     return f"AuC of {second} is {join(parts)} than that of {first}; the widest gap is {abs(gaps[widest]):.2f}, at {widest}."
 
 
-def largest_error(by_noise: Mapping[float, Mapping[str, Spread]], kind: str) -> str:
-    """Return the end of a sentence: the layer with the largest error at the highest p, its error there, and at the lowest p."""
+def largest_error(method_title: str, k: int, kind: str, by_noise: Mapping[float, Mapping[str, Spread]]) -> str:
+    """Return a sentence on the layer with the largest error of rank k at the highest p: its error there, and at the lowest p.
+
+    Args:
+        method_title: Title of the method.
+        k: The rank.
+        kind: ``"relative"`` or ``"raw"``.
+        by_noise: The error by layer, for each p.
+    """
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
-    text = f"{layer}: {kind} error {by_noise[high][layer].mean:.2g}"
+    if not by_noise[high][layer].mean:
+        return f"With k = {k} every layer is rebuilt exactly: none has a higher full rank."
+    text = f"{method_title} with k = {k} misses most at {layer}: {kind} error {by_noise[high][layer].mean:.2g}"
     if low == high:
         return f"{text}."
     lower = f", {by_noise[low][layer].mean:.2g} with {label_text(low)}" if layer in by_noise[low] else ""
     return f"{text} with {label_text(high)}{lower}."
 
 
-def compared_errors(k: int, kind: str, errors_by_name: Mapping[str, Mapping[str, Spread]]) -> str:
+def compared_errors(
+    k: int, kind: str, has_equal_ranks: bool, errors_by_name: Mapping[str, Mapping[str, Spread]]
+) -> str:
     """Return a sentence on the error of rank k by layer of several networks: the layers at which it is largest.
 
     Args:
         k: The rank.
         kind: ``"relative"`` or ``"raw"``.
+        has_equal_ranks: Whether the full ranks of the networks' layers are the same.
         errors_by_name: For each network the error by layer.
     """
-    scale_note = " Raw errors follow the scale of the activations: only relative ones compare networks."
-    return f"The {kind} error at k = {k} is largest {_extremes(errors_by_name, max, '.2g')}.{scale_note if kind == 'raw' else ''}"
+    inexact = {name: errors for name, errors in errors_by_name.items() if any(e.mean for e in errors.values())}
+    exact = [name for name in errors_by_name if name not in inexact]
+    parts = [f"is largest {_extremes(inexact, max, '.2g')}"] if inexact else []
+    parts += [f"is 0 in {join(exact)}, where k reaches every layer's full rank"] if exact else []
+    sentences = [f"The {kind} error at k = {k} {' and '.join(parts)}."]
+    if not has_equal_ranks:
+        sentences.append("Full ranks differ, and a narrower layer needs a smaller k.")
+    if kind == "raw":
+        sentences.append("Raw errors follow the scale of the activations: only relative ones compare networks.")
+    return " ".join(sentences)
 
 
 def _extremes(values_by_name: Mapping[str, Mapping[str, Spread]], extreme: Callable[..., str], digits: str) -> str:

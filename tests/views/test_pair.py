@@ -6,7 +6,7 @@ from functools import partial
 import pandas as pd
 import pytest
 
-from nmfdiag.measures.auc_sentences import compared_auc, compared_errors, compared_robustness
+from nmfdiag.measures.auc_sentences import compared_auc, compared_errors, compared_robustness, largest_error
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.views.pair import (
@@ -121,9 +121,22 @@ def test_auc_is_compared_layer_by_layer_where_layers_are_the_same() -> None:
 
 @pytest.mark.parametrize(("kind", "warns"), [("relative", False), ("raw", True)])
 def test_raw_errors_do_not_compare_networks(kind: str, warns: bool) -> None:
-    sentence = partial(compared_errors, 8, kind)({"A": spreads(a=0.2, b=0.3), "B": spreads(x=0.5)})
+    sentence = partial(compared_errors, 8, kind, True)({"A": spreads(a=0.2, b=0.3), "B": spreads(x=0.5)})
     assert sentence.startswith(f"The {kind} error at k = 8 is largest at b in A (0.3) and at x in B (0.5).")
-    assert ("only relative ones compare networks" in sentence) == warns
+    assert ("only relative ones compare networks" in sentence) == warns and "Full ranks" not in sentence
+
+
+def test_a_network_that_is_rebuilt_exactly_misses_most_at_no_layer() -> None:
+    exact, inexact = spreads(a=0.0, b=0.0), spreads(a=0.2, b=0.3)
+    assert compared_errors(32, "relative", False, {"A": inexact, "B": exact}) == (
+        "The relative error at k = 32 is largest at b in A (0.3) and is 0 in B, where k reaches every layer's full rank. "
+        "Full ranks differ, and a narrower layer needs a smaller k."
+    )
+    assert "largest" not in compared_errors(32, "relative", True, {"A": exact, "B": exact})
+    assert "rebuilt exactly" in largest_error("NMF", 32, "relative", {0.0: exact, 1.0: exact})
+    assert largest_error("NMF", 8, "relative", {0.0: exact, 1.0: inexact}) == (
+        "NMF with k = 8 misses most at b: relative error 0.3 with random labels (p = 1), 0 with clean labels (p = 0)."
+    )
 
 
 def test_one_table_names_the_network() -> None:
