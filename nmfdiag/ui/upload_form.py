@@ -6,6 +6,7 @@ from typing import Any
 
 import streamlit as st
 
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs import browse
 from nmfdiag.jobs.open_process import Opening, Prepare
 from nmfdiag.text import for_markdown
@@ -34,17 +35,19 @@ def form(start: Callable[[Prepare], None], *, is_busy: bool = False) -> None:
         source = _select_activations() if kind == RAW else _select_weights(options)
     with right:
         data = _select_samples(options) if kind == CHECKPOINT else ("", Path)
+        size_key = _size_key(source, data)
+        refusal = _draw_train_size(size_key) if kind == CHECKPOINT else ""
         if kind == RAW:
             st.markdown(view.ACTIVATIONS)
     name = browse.proposed_name(Path(source[0]).stem) if source else ""
-    ready, key = bool(source and data) and not is_busy, f"_name_{name}"
+    ready, key = bool(source and data and not refusal) and not is_busy, f"_name_{name}"
     with st.container(horizontal=True, vertical_alignment="bottom"):
         st.text_input("name", name, key=key, max_chars=60, width=260, disabled=not source)
         st.button(
             "Open and check", type="primary", icon=":material/search_check:", disabled=not ready, on_click=start,
-            args=(_prepare(kind, key, source, data, options),) if ready else (),
+            args=(_prepare(kind, key, size_key, source, data, options),) if ready else (),
         )  # fmt: skip
-        if not ready and not is_busy:
+        if not (source and data) and not is_busy:
             st.caption(view.missing(kind == RAW, bool(source), bool(data)), width="content")
     if kind == CHECKPOINT:
         with st.expander("A network of your own code, or files on this server", icon=":material/code:"):
@@ -91,11 +94,25 @@ def _select_samples(options: dict[str, Any]) -> Source:
     sizes = [AS_THEY_ARE, "32", "64", "224", "299"]
     size = select_option("size of images", sizes, {}, accept_new=True, help=view.SIZE_HELP)
     options["size"] = "" if size == AS_THEY_ARE else size
-    options["train_size"] = st.number_input(
-        "training-set size", 2, value=None, step=1, key="_pick_train_size", placeholder="optional", persist_state="session",
-        help=view.TRAIN_SIZE_HELP,
-    )  # fmt: skip
     return source
+
+
+def _size_key(*sources: Source) -> str:
+    """Return the key of the field for the training-set size: another one, and so an empty field, for other files."""
+    uploads = [st.session_state.get(f"_upload_{role}") for role in ("weights", "samples")]
+    names = [source[0] if source else "" for source in sources]
+    return "_".join(["_train_size", *names, *(getattr(upload, "file_id", "") for upload in uploads)])
+
+
+def _draw_train_size(key: str) -> str:
+    """Draw the field for the training-set size; return why what was typed can't be one, or an empty text."""
+    text = st.text_input("training-set size", key=key, placeholder="optional", help=view.TRAIN_SIZE_HELP)
+    try:
+        view.train_size(text)
+    except NmfdiagError as error:
+        st.error(str(error), icon=":material/error:")
+        return str(error)
+    return ""
 
 
 def _select_source(
@@ -138,7 +155,7 @@ def select_option(
     return value if value and (accept_new or value in options) else options[0]  # a browser may send an unknown option
 
 
-def _prepare(kind: str, name_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:
+def _prepare(kind: str, name_key: str, size_key: str, source: Source, data: Source, options: dict[str, Any]) -> Prepare:
     """Return the function that turns the choices into what is opened, once there is a private folder for uploads."""
     assert source is not None and data is not None
     (file_name, file_path), (_, data_path) = source, data
@@ -147,6 +164,8 @@ def _prepare(kind: str, name_key: str, source: Source, data: Source, options: di
         name = browse.proposed_name(st.session_state.get(name_key) or file_name)  # as typed when the button is clicked
         if kind == RAW:
             return Opening(name, activations=file_path(folder))
+        if size_key in st.session_state:  # else the network is opened again
+            options["train_size"] = view.train_size(st.session_state[size_key])
         return Opening(name, weights=file_path(folder), data=str(data_path(folder)), **options)
 
     return opening

@@ -1,5 +1,6 @@
 """The page *Your network*: what can be opened, the result of the check, and the diagnosis in figures and tables."""
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from nmfdiag.diagnosis.answer_text import dip_name
 from nmfdiag.diagnosis.comparison import Comparison
 from nmfdiag.diagnosis.diagnose import Diagnosis
 from nmfdiag.diagnosis.report_figures import profile_figure, reference_figure
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs.browse import WEIGHTS
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.networks.architectures import ARCHITECTURES, TORCHVISION_NAMES
@@ -56,6 +58,10 @@ TRAIN_SIZE_HELP = (
     "How many samples the network was trained on, of which these are all or some. The answers then say what they are about, and AuC is not "
     "compared where a network has too many parameters for so few samples."
 )
+WHOLE_NUMBER = re.compile("[0-9]{1,15}|[0-9]{1,3}(,[0-9]{3}){1,4}")
+"""A number without or with thousands separators."""
+LARGEST_SIZE = 10**12
+"""Upper bound of a training-set size that is typed."""
 ARCH_HELP = (
     "The tensors' names and shapes say which one it is, and how wide. A network of your own code is opened on the command line: "
     "nmfdiag diagnose --model package.module:factory"
@@ -121,6 +127,22 @@ def missing(raw: bool, has_weights: bool, has_samples: bool) -> str:
     if raw:
         return "Choose activations first."
     return f"Choose {' and '.join(['weights'] * (not has_weights) + ['samples'] * (not has_samples))} first."
+
+
+def train_size(text: str) -> int | None:
+    """Return the training-set size that was typed, such as ``50000`` or ``50,000``; None for an empty text.
+
+    Raises:
+        NmfdiagError: If it is no whole number from 2 to :data:`LARGEST_SIZE`.
+    """
+    digits = text.strip()
+    if not digits:
+        return None
+    if WHOLE_NUMBER.fullmatch(digits) and 2 <= (size := int(digits.replace(",", ""))) <= LARGEST_SIZE:
+        return size
+    raise NmfdiagError(
+        f"The training-set size has to be a whole number from 2 to {LARGEST_SIZE:,}. Leave it empty if you don't know it."
+    )
 
 
 def subject(entry: ZooEntry, preflight: Mapping[str, Any]) -> str:

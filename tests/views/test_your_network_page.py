@@ -10,8 +10,10 @@ import torch
 from headless_pages import open_page, plots, run_until, settled
 from own_network import CHECK, copy_command, copy_network
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import TextInput
 
 from nmfdiag.data.normalization import NORMALIZATIONS
+from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs import open_process
 from nmfdiag.jobs.open_process import EXAMPLE_NAME, Opening
 from nmfdiag.measures.preflight.network_check import preflight
@@ -48,6 +50,11 @@ def page(**link: str) -> AppTest:
 
 def button(app: AppTest, label: str) -> object:
     return next((b for b in app.button if b.label == label), None)
+
+
+def size_field(app: AppTest) -> TextInput:
+    [field] = [field for field in app.text_input if field.label == "training-set size"]
+    return field
 
 
 def click(app: AppTest, label: str) -> AppTest:
@@ -101,12 +108,67 @@ def test_files_are_listed_and_the_chosen_ones_are_opened(home: Path, opened: lis
     app.selectbox(key="_pick_samples").select("b.zip")
     app.selectbox(key="_pick_architecture").select("vgg19")
     app.selectbox(key="_pick_normalisation").select("half").run()
-    app.number_input(key="_pick_train_size").set_value(50_000).run()
+    size_field(app).input("50,000").run()
     app.text_input(key="_name_first").input("my net!").run()
     app = until(click(app, "Open and check"), "my-net · ")
     opening = {"weights": home / "models" / "first.pt", "data": str(home / "data" / "b.zip"), "arch": "vgg19"}
     assert opened == [Opening("my-net", **opening, normalization="half", train_size=50_000)]  # type: ignore[arg-type]
     assert app.selectbox(key="network").value == "my-net" and not app.error
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("", None), ("  ", None), ("2", 2), (" 500 ", 500), ("50000", 50_000), ("1,281,167", 1_281_167)],
+)
+def test_a_typed_training_set_size(text: str, size: int | None) -> None:
+    assert your_network.train_size(text) == size
+
+
+NO_SIZES = [
+    "0",
+    "1",
+    "-5",
+    "+5",
+    "1.5",
+    "1,5",
+    "1e20",
+    "5e3",
+    "1,0000",
+    "1_000",
+    "²",
+    "٣٣",
+    "many",
+    "9" * 13,
+    "9" * 9999,
+]
+
+
+@pytest.mark.parametrize("text", NO_SIZES)
+def test_what_is_no_training_set_size(text: str) -> None:
+    with pytest.raises(NmfdiagError, match=r"has to be a whole number from 2 to 1,000,000,000,000"):
+        your_network.train_size(text)
+
+
+def test_a_network_with_an_impossible_size_is_not_opened(home: Path, opened: list[Opening]) -> None:
+    for name in ("models/first.pt", "models/second.pt", "data/a.npz", "data/b.npz"):
+        (home / name).write_bytes(b"x")
+    app = page(weights_from="file on this server", samples_from="file on this server")
+    size_field(app).input("500").run()
+    assert not app.error and not button(app, "Open and check").disabled  # type: ignore[attr-defined]
+    size_field(app).input("1").run()
+    assert "whole number from 2" in app.error[0].value and button(app, "Open and check").disabled  # type: ignore[attr-defined]
+    for key, option in (("_pick_weights", "second.pt"), ("_pick_samples", "b.npz")):
+        size_field(app).input("500").run()
+        app.selectbox(key=key).select(option).run()
+        assert size_field(app).value == "" and not app.error
+    size_field(app).input("500").run()
+    size_field(app).input("1")
+    click(app, "Open and check")  # before the page could refuse the size
+    assert not opened and "whole number from 2" in app.error[0].value
+    size_field(app).input("500").run()
+    until(click(app, "Open and check"), "second · ")
+    app.selectbox(key="network").select("open one").run()
+    assert size_field(app).value == "" and [opening.train_size for opening in opened] == [500]
 
 
 def test_uploads_go_to_a_private_folder_that_is_gone_afterwards(home: Path, opened: list[Opening]) -> None:
