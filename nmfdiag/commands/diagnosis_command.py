@@ -128,6 +128,7 @@ def _diagnose_target(
             on_progress=show,
             results=results,
             train_size=arguments.train_size,
+            selected_classes=target.selected_classes,
             **options,
         )
         show(1.0, "done")

@@ -45,7 +45,7 @@ class Target:
     """A network, its training samples as model input (n, ...), their given labels (n,), and its method of measurement.
 
     Unknown accuracies are None. ``stored`` has the samples before normalisation and ``ways`` other normalisations of them,
-    if known. ``code_id`` identifies its code (:func:`code_id_of`).
+    if known. ``code_id`` identifies its code (:func:`code_id_of`). ``selected_classes`` are the classes of the samples where these are not all classes.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Target:
     stored: "Tensor | None" = None
     ways: "Mapping[str, Normalization]" = field(default_factory=dict)
     code_id: str = ""
+    selected_classes: tuple[int, ...] = ()
 
     @classmethod
     def from_opened(cls, opened: "Opened", code_id: str = "") -> "Target":
@@ -103,6 +104,7 @@ def way_of(arguments: argparse.Namespace) -> str:
     for option in RESTRICTED:
         if _is_set(arguments, option) and option not in way.needs + way.takes:
             homes = [other_way.typed for other_way in WAYS.values() if option in other_way.needs + other_way.takes]
+            homes = homes if option == "weights" else [home.replace("--arch", "--weights") for home in homes]
             raise NmfdiagError(f"--{option.replace('_', '-')} goes with {join(homes, 'or')}, not with {typed}.")
     for option in (*TEXT_OPTIONS, BY_NAME):
         if getattr(arguments, option, None) is not None and not str(getattr(arguments, option)).strip():
@@ -121,8 +123,17 @@ def open_own_network(arguments: argparse.Namespace, per_class: int | None) -> "O
         per_class: Samples of each class at most; None for all.
 
     Raises:
-        NmfdiagError: As :func:`way_of`, and if a file, the network or the data can't be read, or they don't fit together.
+        NmfdiagError: As :func:`way_of`, if a file, the network or the data can't be read, or they don't fit together, and if ``--train-size``
+            is below the number of all samples in the data, also where only some are used.
     """
+    from nmfdiag.measures.training_set import check_train_size
+
+    opened = _open_by_way(arguments, per_class)
+    check_train_size(arguments.train_size, opened.n_stored)
+    return opened
+
+
+def _open_by_way(arguments: argparse.Namespace, per_class: int | None) -> "Opened":
     from nmfdiag.zoo import open_network
 
     way = way_of(arguments)
@@ -198,7 +209,11 @@ def _select_classes(target: Target, classes: list[int]) -> Target:
             raise NmfdiagError(f"There are no samples of class {c} ({target.class_names[c]}).")
     selected = torch.isin(target.labels, torch.tensor(classes))
     stored = None if target.stored is None else target.stored[selected]
-    return replace(target, inputs=target.inputs[selected], labels=target.labels[selected], stored=stored)
+    is_part = set(classes) != set(classes_with_samples)
+    return replace(
+        target, inputs=target.inputs[selected], labels=target.labels[selected], stored=stored,
+        selected_classes=tuple(sorted(set(classes))) if is_part else (),
+    )  # fmt: skip
 
 
 def _is_set(arguments: argparse.Namespace, option: str) -> bool:

@@ -161,7 +161,6 @@ def _add(arguments: argparse.Namespace) -> Outcome:
 def _open(arguments: argparse.Namespace) -> Outcome:
     from nmfdiag.commands.preflight import check_network, objections, preflight_text
     from nmfdiag.commands.target import Target, open_own_network, way_of
-    from nmfdiag.measures.training_set import check_train_size
     from nmfdiag.zoo.add_network import add_opened, free_folder
     from nmfdiag.zoo.registry import entries, user_zoo
 
@@ -176,14 +175,13 @@ def _open(arguments: argparse.Namespace) -> Outcome:
     with progress_bar() as show:
         show(0.0, "opening")
         opened = open_own_network(arguments, arguments.per_class)
-        train_size = check_train_size(arguments.train_size, len(opened.inputs))
         show(0.4, "checking")
         target = Target.from_opened(opened)
         wanted_methods = [leading_method("all")] if arguments.signed else None
         preflight, methods = check_network(target, per_class=arguments.per_class, methods=wanted_methods)
         kinds = activations_for(methods)
         entry = add_opened(
-            arguments.called, opened, activations=kinds, train_size=train_size, replace=arguments.replace, zoo=arguments.out,
+            arguments.called, opened, activations=kinds, train_size=arguments.train_size, replace=arguments.replace, zoo=arguments.out,
             on_progress=lambda share, text: show(0.8 + 0.2 * share, text),
         )  # fmt: skip
     reasons = objections(preflight)

@@ -47,6 +47,7 @@ class Dataset:
         notes: Sentences on what was skipped in reading it.
         rows: The samples' numbers (n,) in the split, the ``.npz`` or the sorted list of images, ascending; None for 0, 1, ...
         file_names: The samples' paths in the folder or zip; empty where they have none.
+        n_stored: Number of samples in the split, file or folder, of which these are all or the first ones of each class.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     rows: "Tensor | None" = None
     file_names: tuple[str, ...] = ()
+    n_stored: int = 0
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -130,6 +132,7 @@ def load(
     folder = Path(root or os.environ.get("NMFDIAG_DATA") or "data")
     notes: list[str] = []
     files: list[tuple[int, str]] = []
+    listing: list[int] = []
     if name in DATASETS:
         inputs, labels, class_names = DATASETS[name].load(folder, split, download)
     elif _passes(path := checked_path(name, "data"), Path.is_file) and is_arrays(path):
@@ -137,12 +140,13 @@ def load(
     elif _passes(path, Path.is_file) or _passes(path, Path.is_dir):
         inputs, labels, class_names = load_image_folder(
             path, split, size=sides, limit_per_class=limit_per_class, on_note=notes.append,
-            on_image=lambda *file: files.append(file),
+            on_listing=listing.append, on_image=lambda *file: files.append(file),
         )  # fmt: skip
     else:
         raise NmfdiagError(f"Unknown data set {name!r}: accepted are {', '.join(DATASETS)}, or the path of {FILES}.")
     if (inputs.ndim not in (2, 4) and not as_stored) or labels.ndim != 1 or len(inputs) != len(labels):
         raise NmfdiagError(f"{name}: the inputs {inputs.shape} and the labels {labels.shape} do not match.")
+    n_stored = listing[0] if listing else len(labels)
     rows = np.array([place for place, _ in files]) if files else np.arange(len(labels))
     if limit_per_class is not None and not files:
         rows = _first_rows(labels, limit_per_class)
@@ -151,7 +155,7 @@ def load(
     x = torch.from_numpy(inputs)
     return Dataset(
         name, split, x if sides is None else resize(x, sides), y, class_names, tuple(notes),
-        torch.from_numpy(rows), tuple(file_name for _, file_name in files),
+        torch.from_numpy(rows), tuple(file_name for _, file_name in files), n_stored,
     )  # fmt: skip
 
 

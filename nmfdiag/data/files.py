@@ -51,6 +51,7 @@ def load_image_folder(
     size: tuple[int, int] | None = None,
     limit_per_class: int | None = None,
     on_note: Callable[[str], None] | None = None,
+    on_listing: Callable[[int], None] | None = None,
     on_image: Callable[[int, str], None] | None = None,
 ) -> Arrays:
     """Read ``class/image`` (or ``split/class/image``) from a folder or zip.
@@ -61,6 +62,7 @@ def load_image_folder(
         size: Height and width to which images are resized; by default those of the first image.
         limit_per_class: Largest number of images per class; the first by name are read.
         on_note: Called with a sentence for everything that is skipped.
+        on_listing: Called with the number of all images, read or not.
         on_image: Called for each image that is read, with its place in the sorted list of all images, and its path in the folder or zip, where
             bytes that are not UTF-8 are written out.
 
@@ -81,6 +83,8 @@ def load_image_folder(
     if any(len(name.parts) == 3 and name.parts[0] == split for name in readers):
         parent = PurePosixPath(split)
         readers = {PurePosixPath(*name.parts[1:]): read for name, read in readers.items() if name.parts[0] == split}
+    if on_listing is not None:
+        on_listing(sum(map(len, by_class.values())))
     images: list[np.ndarray] = []
     labels: list[int] = []
     work = n_before = 0

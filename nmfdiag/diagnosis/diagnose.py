@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.diagnosis.answers import Answer, answers, code_of, headline
 from nmfdiag.diagnosis.class_ranking import ClassReading, class_readings
-from nmfdiag.diagnosis.class_text import reading_record
+from nmfdiag.diagnosis.class_text import class_name, reading_record
 from nmfdiag.diagnosis.comparison import Comparison, compare_network
 from nmfdiag.diagnosis.expected_error import ExpectedError, expected_error
 from nmfdiag.diagnosis.remarks import remarks_on
@@ -192,6 +192,7 @@ def diagnose(
     class_names: Sequence[str] = (),
     without: Collection[str] = (),
     train_size: int | None = None,
+    selected_classes: Sequence[int] = (),
     results: "OwnResults | None" = None,
     **options: Any,
 ) -> Diagnosis:
@@ -211,6 +212,7 @@ def diagnose(
         without: Reference networks to leave out of the comparison, such as itself.
         train_size: Number of samples that the network was trained on, of which ``inputs`` are all or some; None if it is not known. With far more
             parameters than that AuC is not compared.
+        selected_classes: Numbers of the classes of ``inputs``, where these were selected from the training samples by class.
         results: Results of this network that are cached, and added to; default none are.
         **options: Options of :func:`nmfdiag.layer_profile`.
 
@@ -234,12 +236,9 @@ def diagnose(
     train_size = check_train_size(train_size, len(inputs))
     network_type = type(model).__name__
     model, remark = network_to_measure(
-        model,
-        inputs,
-        labels,
-        alternatives=lambda: (inputs, alternative_normalizations(inputs)),
+        model, inputs, labels, alternatives=lambda: (inputs, alternative_normalizations(inputs)),
         logits=options.get("logits"),
-    )
+    )  # fmt: skip
     on_progress = options.pop("on_progress", None) or (lambda share, task: None)
     profile = layer_profile(
         model,
@@ -280,6 +279,7 @@ def diagnose(
             scored.controls.n_samples if scored else None,
             train_size,
             sum(parameter.numel() for parameter in model.parameters()),
+            tuple(class_name(c, class_names) for c in selected_classes),
         ),
     )
 

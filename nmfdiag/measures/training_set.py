@@ -5,12 +5,15 @@ from numbers import Integral
 from typing import Any
 
 from nmfdiag.errors import NmfdiagError
+from nmfdiag.text import join
 
 MOST_PARAMETERS = 10_000
 """Parameters per training sample above which AuC is not compared: a round number between 5,794, where a network trained on random labels was still found memorising, and
 23,138, where one looked clean; one data set and one seed (``benchmarks/foreign/results/parameters.csv``)."""
 CLEAN_LOOKING = 23_000
 """Parameters per training sample of that clean-looking network, rounded: what the sentence names."""
+MOST_NAMED = 10
+"""Classes that the sentence on the samples names at most."""
 OUTSIDE = "Outside what this measure can judge"
 """Beginning of the sentence that takes the place of a comparison by AuC."""
 
@@ -23,17 +26,26 @@ class TrainingSet:
         n_samples: Samples of it that were looked at; None where their labels were not.
         size: Number of all its samples; None where it is not known.
         n_parameters: Parameters of the network; None where they are not known.
+        selected_classes: Names of the classes of the samples, where these were selected by class; empty where they were not.
     """
 
     n_samples: int | None = None
     size: int | None = None
     n_parameters: int | None = None
+    selected_classes: tuple[str, ...] = ()
 
     @property
     def extent(self) -> str:
         """How many of its samples were looked at, and which samples the answers are about; empty where that is not known."""
         if self.n_samples is None:
             return ""
+        if self.selected_classes:
+            n_classes = len(self.selected_classes)
+            classes = f"{n_classes} of its classes" if n_classes > MOST_NAMED else f"class {self.selected_classes[0]}"
+            if 1 < n_classes <= MOST_NAMED:
+                classes = f"classes {join(self.selected_classes)}"
+            subject = "these classes" if n_classes > 1 else "this class"
+            return f"Judged by {self.n_samples:,} of its training samples, from {classes} alone: the answers are about {subject}."
         if self.size is None:
             return f"Judged by {self.n_samples:,} of its training samples; how many it was trained on was not given."
         if self.size <= self.n_samples:

@@ -67,6 +67,7 @@ class Opened:
         scaling: Normalisation that turns ``stored`` into ``inputs``.
         alternatives: Other normalisations of ``stored``, by name, that have not been tried.
         other_weights: Names of other sets of weights in the checkpoint.
+        n_stored: Number of samples in the user's data, of which these are all or some.
     """
 
     title: str
@@ -84,6 +85,7 @@ class Opened:
     scaling: Normalization = AS_THEY_ARE
     alternatives: dict[str, Normalization] = field(default_factory=dict)
     other_weights: tuple[str, ...] = ()
+    n_stored: int = 0
 
 
 def open_checkpoint(
@@ -345,6 +347,7 @@ def _opened(
         stored=samples,
         scaling=scaling,
         alternatives=other_scalings,
+        n_stored=dataset.n_stored,
     )
 
 

@@ -12,6 +12,7 @@ from foreign_network import MODULE_CODE, Stranger
 from safetensors.torch import load_file, save_file
 
 from nmfdiag.cli import MISTAKE, OK, main
+from nmfdiag.commands.outcome import WRONG
 from nmfdiag.jobs import own_results, requests
 from nmfdiag.jobs.cache import CurveCache
 
@@ -254,7 +255,26 @@ def test_the_training_set_size_changes_what_is_said_and_no_number(folder: Path, 
         assert main([command, *WAY, "--train-size", "35"]) == MISTAKE
         assert "expected a whole number of at least 36, the number of samples given" in capsys.readouterr().err
     assert main(["diagnose", "digits-mlp-p0-s0", "--train-size", "1200"]) == MISTAKE
-    assert "--train-size goes with" in capsys.readouterr().err
+    assert "--train-size goes with --weights, --model or --exported, not with NAME." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["diagnose", "check", "report", "suspects"])
+def test_the_training_set_has_at_least_all_samples_of_the_data(command: str, folder: Path, capsys: Capture) -> None:
+    part = ["--per-class", "4"]  # 12 of 36 samples
+    assert main([command, *WAY, *part, "--train-size", "35"]) == MISTAKE
+    assert "expected a whole number of at least 36, the number of samples given" in capsys.readouterr().err
+    assert main([command, *WAY, *part, "--train-size", "36", "--json"]) in (OK, WRONG)
+
+
+def test_answers_on_selected_classes_are_about_these(folder: Path, capsys: Capture) -> None:
+    for option in ([], ["--train-size", "400"]):
+        remarks = record_of(capsys, "diagnose", *WAY, "--classes", "2", "0", "2", *option)["remarks"]
+        [extent] = [remark for remark in remarks if remark.startswith("Judged by")]
+        assert extent.endswith(
+            " 24 of its training samples, from classes 0 and 2 alone: the answers are about these classes."
+        )
+    remarks = record_of(capsys, "diagnose", *WAY, "--classes", "0", "1", "2", "--train-size", "36")["remarks"]
+    assert "Judged by all of its 36 training samples." in remarks
 
 
 def test_an_opened_network_keeps_the_size_of_its_training_set(

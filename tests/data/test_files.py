@@ -177,6 +177,13 @@ def test_size_and_limit(tmp_path: Path) -> None:
     assert images.shape == (3, 1, 6, 4)
     assert labels.tolist() == [0, 0, 1]
     assert load_image_folder(path, "train", size=(3, 5))[0].shape == (5, 1, 3, 5)
+    assert [load(str(path), limit_per_class=limit).n_stored for limit in (2, None)] == [5, 5]
+
+
+def test_all_samples_of_a_file_are_counted(tmp_path: Path) -> None:
+    path = save_npz(tmp_path / "a.npz", x=np.zeros((7, 2)), y=np.array([0, 0, 0, 0, 1, 1, 1]))
+    part = load(str(path), limit_per_class=2)
+    assert (len(part), part.n_stored) == (4, 7)
 
 
 def test_grey_and_colour(tmp_path: Path) -> None:

@@ -24,6 +24,18 @@ from nmfdiag.zoo.registry import lookup
             "Judged by 400 of its 50,000 training samples: shares of labels and their intervals are about all 50,000, if the 400 were drawn from "
             "them at random.",
         ),
+        (
+            TrainingSet(60, 400, selected_classes=("1", "2", "3")),
+            "Judged by 60 of its training samples, from classes 1, 2 and 3 alone: the answers are about these classes.",
+        ),
+        (
+            TrainingSet(60, None, selected_classes=("cat",)),
+            "Judged by 60 of its training samples, from class cat alone: the answers are about this class.",
+        ),
+        (
+            TrainingSet(60, 60, selected_classes=tuple("abcdefghijk")),
+            "Judged by 60 of its training samples, from 11 of its classes alone: the answers are about these classes.",
+        ),
     ],
 )
 def test_what_answers_are_about(training_set: TrainingSet, text: str) -> None:
