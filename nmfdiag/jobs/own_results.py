@@ -115,14 +115,17 @@ class OwnResults:
     def digest(self, model: nn.Module, inputs: Tensor, labels: Tensor) -> str:
         """Return the hash of a network's weights and code, and of its samples (n, ...) with their labels (n,)."""
         network = unwrapped(model)
-        shapes = {name: str(getattr(value, "shape", value)) for name, value in network.state_dict().items()}
+        forms = {
+            name: f"{tuple(value.shape)} {value.dtype}" if isinstance(value, Tensor) else str(value)
+            for name, value in network.state_dict().items()
+        }
         parts = [
             self.code_id,
             package_version("torchvision"),
             type(network).__module__,
             type(network).__qualname__,
             str(network),
-            shapes,
+            forms,
             weights_digest(network),
             _tensor_digest(inputs),
             _tensor_digest(labels),
