@@ -76,10 +76,11 @@ def _diagnose_own(arguments: argparse.Namespace, target: "Target", results: "Own
         per_class=arguments.per_class,
         methods=arguments.methods,
         layers=arguments.layers,
+        n_draws=arguments.draws,
         results=results,
     )
     record: dict[str, Any] = {"preflight": preflight.to_dict()}
-    summary = preflight_text(target, preflight, methods, is_cached=results.n_reused > 0)
+    summary = preflight_text(target, preflight, methods)
     if arguments.preflight:
         reasons = objections(preflight)
         record |= {"name": target.name, "methods": methods, "problems": reasons, "provenance": target.provenance}

@@ -22,6 +22,7 @@ def check_network(
     per_class: int,
     methods: Sequence[str] | None,
     layers: Sequence[str] | None = None,
+    n_draws: int = 1,
     results: "OwnResults | None" = None,
 ) -> tuple["Preflight", list[str]]:
     """Check a network before it is diagnosed.
@@ -31,6 +32,7 @@ def check_network(
         per_class: Samples per batch at most.
         methods: Methods of the diagnosis; default the target's own, or signed NMF if that can measure no layer.
         layers: Layers to check; default all.
+        n_draws: Number of times that the diagnosis draws each batch.
         results: Cached results of this network; default none.
 
     Returns:
@@ -44,7 +46,7 @@ def check_network(
     def check(methods: Sequence[str]) -> "Preflight":
         return (results.preflight if results else preflight)(
             target.model, target.inputs, target.labels, per_class=per_class, methods=tuple(methods),
-            activations=activations_for(methods), layers=layers, alternatives=target.alternatives,
+            activations=activations_for(methods), layers=layers, n_draws=n_draws, alternatives=target.alternatives,
         )  # fmt: skip
 
     result, used, fallback = check(methods or [target.method]), list(methods or [target.method]), leading_method("all")
@@ -69,8 +71,8 @@ def objections(preflight: "Preflight") -> list[str]:
     return reasons
 
 
-def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str], *, is_cached: bool = False) -> str:
-    """Return the result as a few lines of text; where the check itself was cached, curves may be, too."""
+def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str]) -> str:
+    """Return the result as a few lines of text."""
     from nmfdiag.text import estimated_range, estimated_size, span
 
     sizes = sorted(set(preflight.batches.values()))
@@ -78,10 +80,9 @@ def preflight_text(target: Target, preflight: "Preflight", methods: Sequence[str
     layers = [f"{layer.name} ({layer.kind}, {layer.width})" for layer in preflight.layers]
     worst = sorted((share, c) for c, share in preflight.accuracy_by_class.items() if share < LEAST_ACCURACY)
     names = [f"{target.class_names[c]} ({share:.0%})" for share, c in worst]
-    cached = ", less for curves already cached" if is_cached else ""
     title = (
         f"{target.name}: {len(preflight.layers)} layers, {len(preflight.batches)} classes of {size} samples each, by {' and '.join(methods)}, "
-        f"{estimated_range(preflight.seconds)}{cached}, {estimated_size(preflight.bytes)}"
+        f"{estimated_range(preflight.seconds)}, {estimated_size(preflight.bytes)}"
     )
     left_out: dict[str, list[str]] = {}
     for name, reason in preflight.skipped.items():

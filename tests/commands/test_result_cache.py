@@ -1,5 +1,6 @@
 """Results of one's own network are computed once; whatever changes them makes the cache miss."""
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from nmfdiag.cli import MISTAKE, OK, main
 from nmfdiag.commands.outcome import WRONG
 from nmfdiag.jobs import own_results, requests
 from nmfdiag.jobs.cache import CurveCache
+from nmfdiag.jobs.weights_digest import weights_digest
+from nmfdiag.measures.preflight.network_check import Preflight, preflight
 
 Capture = pytest.CaptureFixture[str]
 N_CURVES = 9  # three layers, three classes
@@ -86,7 +89,19 @@ def test_the_check_is_not_timed_again(folder: Path, capsys: Capture, monkeypatch
     monkeypatch.setattr(own_results, "preflight", None)
     assert record_of(capsys, "diagnose", *WAY, "--preflight") == first
     assert n_reused(capsys, *WAY) == (1, N_RESULTS)
-    assert main(["diagnose", *WAY]) == OK and " s, less for curves already cached, " in capsys.readouterr().err
+
+
+def test_the_check_is_about_all_draws(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    draws: list[int] = []
+
+    def check(*network: Any, n_draws: int, **options: Any) -> Preflight:
+        draws.append(n_draws)
+        return preflight(*network, n_draws=n_draws, **options)
+
+    monkeypatch.setattr(own_results, "preflight", check)
+    for option in ([], ["--draws", "3"], ["--draws", "3"]):  # the last one is cached
+        record_of(capsys, "diagnose", *WAY, "--preflight", *option)
+    assert draws == [1, 3]
 
 
 def test_suspects_are_scored_once(folder: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +177,7 @@ def test_other_weights_samples_or_labels_are_computed(
         (["--methods", "pca"], 1),  # the labels' scores
         (["--methods", "nmf", "pca"], N_CURVES + 1),
         (["--layers", "fc2"], 4),
-        (["--draws", "2"], N_CURVES + 2),
+        (["--draws", "2"], N_CURVES + 1),  # the check is of two draws
     ],
 )
 def test_other_options_reuse_only_what_they_do_not_change(
@@ -236,6 +251,17 @@ def test_the_digest_sees_form_and_type_and_code() -> None:
         own_results.OwnResults(CurveCache(), "other").digest(model, inputs, labels),
     ]
     assert len({digest, *other_digests}) == 7
+
+
+def test_the_digest_sees_the_type_of_the_weights() -> None:
+    results = own_results.OwnResults(CurveCache(), "mlp")
+    inputs, labels = torch.rand(4, 6), torch.tensor([0, 1, 0, 1])
+    model = torch.nn.Sequential(torch.nn.Linear(6, 4), torch.nn.ReLU(), torch.nn.Linear(4, 2)).half()
+    same_bytes = copy.deepcopy(model)
+    for parameter in same_bytes.parameters():
+        parameter.data = parameter.data.view(torch.bfloat16)
+    assert weights_digest(model) == weights_digest(same_bytes)
+    assert results.digest(model, inputs, labels) != results.digest(same_bytes, inputs, labels)
 
 
 def test_the_training_set_size_changes_what_is_said_and_no_number(folder: Path, capsys: Capture) -> None:
