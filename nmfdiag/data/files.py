@@ -13,7 +13,7 @@ import numpy as np
 
 from nmfdiag.data.class_layout import Listing, images_by_class, is_data
 from nmfdiag.data.file_kinds import kind_of_file, open_zip
-from nmfdiag.data.labels import as_labels
+from nmfdiag.data.labels import as_labels, unlabelled_hint
 from nmfdiag.data.untrusted import MAX_SCANS, ZIP_ERRORS, scans_in
 from nmfdiag.errors import NmfdiagError, printable
 
@@ -147,7 +147,7 @@ def load_npz(path: Path, *, as_stored: bool = False) -> Arrays:
         raise NmfdiagError(f"{path.name}: x is empty, its shape is {x.shape}.")
     if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < MAX_CLASSES:
         raise NmfdiagError(
-            f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {labels.min()} .. {labels.max()}."
+            f"{path.name}: labels must lie in 0 .. {MAX_CLASSES - 1}, got {labels.min()} .. {labels.max()}.{unlabelled_hint(int(labels.min()), 'x', 'y')}"
         )
     types = (np.uint8, np.int64) if as_stored else (np.uint8,)
     x = x.astype(np.int64) if as_stored and x.dtype.kind in "iu" and x.dtype != np.uint8 else x

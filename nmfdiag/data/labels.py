@@ -81,6 +81,13 @@ def _from_rows(rows: Tensor, got: str) -> Tensor:
     raise NmfdiagError(f"The labels are {description}, {got}: {ACCEPTED_LABELS}; {cure}.")
 
 
+def unlabelled_hint(lowest: int, inputs: str = "inputs", labels: str = "labels") -> str:
+    """Return how to leave out samples with a negative label, by the names of the arrays; empty where there are none."""
+    if lowest >= 0:
+        return ""
+    return f" Samples without a label have to be left out: {inputs}[{labels} >= 0] and {labels}[{labels} >= 0]."
+
+
 def offset_hint(low: int, high: int, n_classes: int) -> str:
     """Return a hint for labels in ``1 .. n_classes`` where classes are counted from 0; empty for other labels."""
     if not (low >= 1 and high == n_classes):

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 def labelled_only(inputs: "Tensor", labels: "Tensor") -> tuple["Tensor", "Tensor", str]:
     """Return the samples without those of negative labels, which mark samples that have none, and a remark if there are any.
 
-    Where all labels are negative, all samples stay: they are refused with the reason where they are measured.
+    Raises:
+        NmfdiagError: If all labels are negative.
     """
     labelled = labels >= 0
     n_labelled = int(labelled.sum())
-    if n_labelled in (0, len(labels)):
+    if not n_labelled:
+        raise NmfdiagError("No sample has a label: all labels are negative.")
+    if n_labelled == len(labels):
         return inputs, labels, ""
     remark = f"{len(labels) - n_labelled} of {plural(len(labels), 'sample')} have a negative label, which stands for a missing one: they are left out."
     return inputs[labelled.to(inputs.device)], labels[labelled], remark

@@ -119,6 +119,14 @@ def test_npz_with_impossible_labels(tmp_path: Path, label: int) -> None:
         load_npz(save_npz(tmp_path / "a.npz", x=X, y=np.array([0, label])))
 
 
+@pytest.mark.parametrize(("label", "names_cure"), [(-100, True), (10**15, False)])
+def test_npz_with_samples_without_a_label_names_the_cure(tmp_path: Path, label: int, names_cure: bool) -> None:
+    with pytest.raises(NmfdiagError) as refusal:
+        load_npz(save_npz(tmp_path / "a.npz", x=X, y=np.array([0, label])))
+    cure = " Samples without a label have to be left out: x[y >= 0] and y[y >= 0]."
+    assert str(refusal.value).endswith(cure) == names_cure
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_npz_that_is_not_finite(tmp_path: Path, value: float) -> None:
     x = X.astype(float)

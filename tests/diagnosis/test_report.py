@@ -119,8 +119,11 @@ def test_samples_without_a_label_are_left_out_and_counted() -> None:
     )
     assert partly.remarks[1:] == labelled.remarks and partly.answers == labelled.answers
     assert partly.profile.to_frame()["auc"].tolist() == labelled.profile.to_frame()["auc"].tolist()
-    with pytest.raises(NmfdiagError, match=r"Labels must lie in 0 \.\. 9"):
+    with pytest.raises(NmfdiagError, match="No sample has a label: all labels are negative"):
         nmfdiag.diagnose(model, inputs, torch.full_like(labels, -1))
+    cure = r"labels go from -100 to 9: .* left out: inputs\[labels >= 0\] and labels\[labels >= 0\]\.$"
+    with pytest.raises(NmfdiagError, match=f"(?i){cure}"):
+        nmfdiag.suspects(model, inputs, labels)
 
 
 def test_report_and_check_from_a_shell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from nmfdiag.data.labels import unlabelled_hint
 from nmfdiag.data.samples import as_samples, is_shuffled
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.factorize.progress import Progress
@@ -316,6 +317,7 @@ def _class_counts(labels: Tensor, class_names: Sequence[str]) -> tuple[Tensor, l
     if int(labels.min()) < 0 or int(labels.max()) >= MOST_CLASSES:
         raise NmfdiagError(
             f"Labels go from {int(labels.min())} to {int(labels.max())}: accepted are class numbers from 0 to {MOST_CLASSES - 1:,}."
+            f"{unlabelled_hint(int(labels.min()))}"
         )
     counts = torch.bincount(labels, minlength=len(class_names))
     if class_names and len(counts) > len(class_names):
