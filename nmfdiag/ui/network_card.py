@@ -25,8 +25,8 @@ from nmfdiag.zoo.registry import ZooEntry
 MARKS = {True: ":green[:material/check:]", False: ":red[:material/close:]", None: ""}
 """Of an answer beside the truth: right, wrong, not given."""
 BASIS = (
-    "The estimates come from controls on each network's own training samples and given labels: no reference network, test sample or true "
-    "label takes part. In brackets 95\u00a0% intervals, 90\u00a0% for the expected error; a tick where the truth agrees."
+    "The estimates come from controls on each network's own training samples and given labels: no test sample or true label takes part. In brackets "
+    "95\u00a0% intervals, 90\u00a0% for the expected error, the share of new samples that it gets wrong; a tick where the truth agrees."
 )
 
 Results = Mapping[Any, Any]

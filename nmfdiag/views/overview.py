@@ -23,9 +23,9 @@ from nmfdiag.zoo.registry import ZooEntry, known_noise
 
 TITLE = "Which networks memorise?"
 INTRODUCTION = (
-    "From a trained network, its training samples and their given labels, without a validation set, nmfdiag says whether labels are wrong and whether the network "
-    "has memorised them. These demo networks were trained on labels of which a share **p** was redrawn at random: with p\u00a0=\u00a00 there is something to learn, with "
-    "p\u00a0=\u00a01 everything has to be memorised. The truth stands beside each answer."
+    "From a trained network and its training samples, without a validation set, nmfdiag tells how many labels are wrong, which share of its answers the network "
+    "has memorised, and which error to expect on new samples. For these demo networks a share **p** of the labels was redrawn at random, some of them rightly "
+    "by chance: with p\u00a0=\u00a00 there is something to learn, with p\u00a0=\u00a01 nothing is left but to memorise. The truth stands beside each answer."
 )
 NAME = "name"
 """Column with the name of the network in the zoo; it is not drawn."""
