@@ -114,7 +114,7 @@ def largest_error(method_title: str, k: int, kind: str, by_noise: Mapping[float,
     low, high = min(by_noise), max(by_noise)
     layer = max(by_noise[high], key=lambda name: by_noise[high][name].mean)
     if not by_noise[high][layer].mean:
-        return f"With k = {k} every layer is rebuilt exactly: none has a higher full rank."
+        return f"{method_title} with k = {k} rebuilds every layer exactly: none has a higher full rank."
     text = f"{method_title} with k = {k} misses most at {layer}: {kind} error {by_noise[high][layer].mean:.2g}"
     if low == high:
         return f"{text}."

@@ -133,7 +133,7 @@ def test_a_network_that_is_rebuilt_exactly_misses_most_at_no_layer() -> None:
         "Full ranks differ, and a narrower layer needs a smaller k."
     )
     assert "largest" not in compared_errors(32, "relative", True, {"A": exact, "B": exact})
-    assert "rebuilt exactly" in largest_error("NMF", 32, "relative", {0.0: exact, 1.0: exact})
+    assert "rebuilds every layer exactly" in largest_error("NMF", 32, "relative", {0.0: exact, 1.0: exact})
     assert largest_error("NMF", 8, "relative", {0.0: exact, 1.0: inexact}) == (
         "NMF with k = 8 misses most at b: relative error 0.3 with random labels (p = 1), 0 with clean labels (p = 0)."
     )

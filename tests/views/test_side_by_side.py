@@ -56,7 +56,7 @@ def test_both_are_drawn_into_the_same_plots(page: str) -> None:
     assert [tab.label for tab in app.tabs] == ["How to read it", "Table", "Settings and provenance"]
     assert list(app.dataframe[0].value["network"].unique()) == ["digits mlp seed 0", "digits mlp seed 1"]
     assert "digits-mlp-p0-s0, digits-mlp-p1-s1" in app.dataframe[1].value["value"].tolist()
-    assert any("They differ in seed and p.**" in markdown.value for markdown in app.markdown)
+    assert any("They differ in p and seed.**" in markdown.value for markdown in app.markdown)
     check_address(app)
 
 
