@@ -49,6 +49,8 @@ clean: ## Delete the virtual environment and the caches of the tools
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache build *.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
+# No bytecode goes into a folder that is no virtual environment yet: uv does not replace it.
+$(BIN)/python: export PYTHONPYCACHEPREFIX :=
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
 		echo "nmfdiag needs Python 3.11, 3.12 or 3.13, but '$(PYTHON)' is missing or another version." >&2; \
