@@ -103,10 +103,14 @@ def batch_effect(
     path = folder / BATCH_SIZE_FILE
     if not path.is_file():
         return None
-    table = _read(path, path.stat().st_mtime_ns)
-    column = "auc_log" if axis == "log" else "auc"
     size = PER_CLASS if per_class == PER_CLASS else min(SIZES) if per_class < PER_CLASS else max(SIZES)
     kind = CONVOLUTIONAL if kind == RESIDUAL else kind
+    return _effect(path, path.stat().st_mtime_ns, kind, size, "auc_log" if axis == "log" else "auc")
+
+
+@lru_cache(maxsize=32)
+def _effect(path: Path, modified: int, kind: str, size: int, column: str) -> BatchEffect | None:
+    table = _read(path, modified)
     of_kind = table[[kind_of_architecture(RECIPES[name].arch) == kind for name in table["network"]]]
     shifts, draw_spreads = [], []
     for _, rows in of_kind.groupby("network"):

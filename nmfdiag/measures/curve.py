@@ -1,6 +1,7 @@
 """One k-vs-accuracy curve: the unit of work, of caching and of drawing."""
 
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from typing import Any
 
 from nmfdiag.errors import NmfdiagError
@@ -45,14 +46,20 @@ class CompressionCurve:
     operation: str = "compress"
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def auc(self) -> float:
         """Area under the curve over linear k; :func:`nmfdiag.measures.auc.auc` has the other definitions."""
         return auc(self.ranks, self.accuracy)
 
+    @cached_property
+    def _log_auc(self) -> float:
+        return auc(self.ranks, self.accuracy, axis="log")
+
     def auc_over(self, axis: str) -> float:
         """Return the area under the curve over ``"linear"`` or ``"log"`` k."""
-        return auc(self.ranks, self.accuracy, axis=axis)
+        if axis == "linear":
+            return self.auc
+        return self._log_auc if axis == "log" else auc(self.ranks, self.accuracy, axis=axis)
 
     @property
     def accuracy_beyond(self) -> float:
