@@ -1,7 +1,7 @@
 """What the pre-flight promises against what a diagnosis takes, a process a network: ``python benchmarks/foreign/estimate.py OUT.csv``.
 
-Twenty networks: the zoo's, torchvision's with random weights on scikit-learn's digits, and plain ones of one's own; few samples, so that each takes a few seconds to two
-minutes. Seconds are of the processor, with one thread, so that it says something on a busy machine, too. What is there is not measured again.
+Twenty networks: some of the zoo, torchvision's with random weights on scikit-learn's digits, and small ones defined here. Each has few samples and takes
+between a few seconds and two minutes. Times are processor seconds of one thread, which a busy machine changes little. Networks in OUT.csv are skipped.
 """
 
 import csv

@@ -53,7 +53,7 @@ def difference_remarks(
     if len({r.kind for r in references}) > 1:
         n = sum(r.kind == kind for r in references)
         remarks.append(
-            f"Only {n} of {len(references)} references are {kind} networks like yours: the comparison is weak."
+            f"Only {n} of {len(references)} references are {kind}, as this network is: the comparison is weak."
         )
     data_sets = sorted({r.dataset for r in references if r.group == GROUPS[0]})
     if len(data_sets) < 3:

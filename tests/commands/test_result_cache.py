@@ -1,4 +1,4 @@
-"""Results of one's own network are computed once; whatever changes them makes the cache miss."""
+"""A command computes the results of a user's own network once, and again after a change of anything that they depend on."""
 
 import copy
 import json
