@@ -10,7 +10,7 @@ import multiprocessing
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
 from typing import Any
@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WAIT, ONE_WAIT = 1800.0, 5.0
 """Seconds that a process waits for the decision in total, and between two chances to be interrupted."""
+LONGEST_FAREWELL, ONE_PAUSE = 60.0, 0.02
+"""Seconds that a process which is to stop waits, once, until the others have heard it too, and between two looks."""
 COLLECTIVE = ("c10d", "_c10d_functional", "c10d_functional")
 """Namespaces of the operations that need every process."""
 DIVIDED = ("FullyShardedDataParallel", "FSDPModule", "DeepSpeedEngine", "DTensor")
@@ -41,11 +43,12 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        self._number, self._generation, self._epochs = next(_numbers), 0, 0
+        self._number, self._generation, self._epochs, self._said_stop = next(_numbers), 0, 0, 0
         self._store: Any = None
         self._measures: bool | None = None
         self._agreed: dict[str, Any] | None = None
         self._has_warned = False
+        self._waits_for_others = True
         self._made_inside = self._join()
         if self._made_inside and dist.get_rank() == 0:
             self._claim()
@@ -97,6 +100,8 @@ class Ranks:
     def agreed(self) -> dict[str, Any] | None:
         """Return what all processes do after the epoch that this one has ended; waits for the one that measures.
 
+        A process that is to stop waits for the others, too: it may be the one that holds the store, and with it the decision.
+
         Returns:
             The decision; None where this process trains alone.
         """
@@ -109,6 +114,9 @@ class Ranks:
         if self._agreed is None:
             self._wait(self._key(str(self._epochs)))
             self._agreed = self._first({"stop": False})
+        if self._agreed["stop"] and self._epochs != self._said_stop:
+            self._said_stop = self._epochs
+            self._let_all_hear()
         return self._agreed
 
     def _join(self) -> bool:
@@ -121,7 +129,7 @@ class Ranks:
             return False
         if store is not self._store:
             self._store, self._generation = store, self._generation + 1
-            self._epochs, self._agreed, self._measures = 0, None, None
+            self._epochs, self._said_stop, self._agreed, self._measures = 0, 0, None, None
             store.add(self._key("made"), 1)
         return True
 
@@ -146,6 +154,19 @@ class Ranks:
                 if time.monotonic() - attempt < min(ONE_WAIT, LONGEST_WAIT) / 2:
                     raise  # not a time-out: the process that holds the store is gone
         logger.warning("The process that measures has not answered for %.0f s; training goes on.", LONGEST_WAIT)
+
+    def _let_all_hear(self) -> None:
+        """Wait until all processes of this training have read that it stops."""
+        heard, until = self._key(f"heard/{self._epochs}"), time.monotonic() + LONGEST_FAREWELL
+        n_processes = self._store.add(self._key("arrived"), 0)
+        with suppress(RuntimeError):  # the process that held the store has left: it had seen that all heard
+            n_heard = self._store.add(heard, 1)
+            while n_heard < n_processes and self._waits_for_others:
+                time.sleep(ONE_PAUSE)
+                n_heard = self._store.add(heard, 0)
+                if time.monotonic() > until:
+                    self._waits_for_others = False
+                    logger.warning("Some processes of this training have not read should_stop: they may go on.")
 
     def _key(self, name: str) -> str:
         return f"nmfdiag/{self._number}/{self._generation}/{name}"

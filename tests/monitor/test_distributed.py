@@ -100,6 +100,7 @@ class Group:
         )  # fmt: skip
         monkeypatch.setattr(distributed, "dist", stand_in)
         monkeypatch.setattr(distributed, "LONGEST_WAIT", 0.2)
+        monkeypatch.setattr(distributed, "LONGEST_FAREWELL", 0.2)
         monkeypatch.setattr(distributed, "_numbers", itertools.count(1))  # 0 is the members' own
 
     def member(self, rank: int) -> Ranks:
@@ -128,6 +129,46 @@ def test_who_does_not_hear_goes_on_and_so_do_all(monkeypatch: pytest.MonkeyPatch
     assert first.arrive()
     first.decide({"stop": True})  # too late
     assert first.agreed() == {"stop": False}
+
+
+def test_who_holds_the_decision_leaves_last(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    group = Group(monkeypatch)
+    first, second = group.member(0), group.member(1)
+    for member in (first, second):
+        group(member is second)
+        member.arrive()
+    group(0)
+    first.decide({"stop": True})
+    readings: list[Any] = []
+
+    def second_reads(_: float) -> None:
+        group(1)
+        readings.append(second.agreed())
+        group(0)
+
+    monkeypatch.setattr(distributed, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=second_reads))
+    assert first.agreed() == {"stop": True} and readings == [{"stop": True}]
+    assert first.agreed() == {"stop": True} and len(readings) == 1  # waits once
+    assert not caplog.records
+
+
+def test_who_never_reads_is_not_waited_for_twice(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    group = Group(monkeypatch)
+    first, second = group.member(0), group.member(1)
+    pauses: list[float] = []
+    monkeypatch.setattr(distributed, "time", SimpleNamespace(monotonic=lambda: len(pauses) * 0.1, sleep=pauses.append))
+    for epoch in (1, 2):
+        for member in (first, second):
+            group(member is second)
+            member.arrive()
+        group(0)
+        first.decide({"stop": True})
+        assert first.agreed() == {"stop": True}, epoch
+    assert len(pauses) == 3 and [record.message for record in caplog.records] == [
+        "Some processes of this training have not read should_stop: they may go on."
+    ]
 
 
 def test_a_monitor_in_the_last_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
