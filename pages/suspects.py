@@ -50,13 +50,15 @@ def draw_heading() -> None:
 
 def draw() -> None:
     requests = [SuspectsRequest(entry.name)]
+    results = live_results.finished_results(choice, requests)
+    if controls := live_results.controls_of([entry], results).get(entry.name):
+        st.markdown(f"**{for_markdown(controls.noise_rate.statement)}**")
     try:
-        results = live_results.get_results(choice, requests)
+        results = live_results.get_results(choice, requests, results, at_once=False)
     except live_results.NothingYet:
         draw_heading()
         raise
     suspects = results[requests[0]]
-    live_results.answer(suspects.noise_rate.statement, results, requests)
     if text := class_sentence(suspects):
         st.markdown(for_markdown(text))
     for remark in suspects.remarks:

@@ -287,6 +287,7 @@ def test_a_second_network_is_drawn_into_the_same_plot(page: Page) -> None:
 
 def test_a_suspect_is_looked_at_marked_and_exported(page: Page) -> None:
     page.goto("/suspects?arch=mlp&p=0.2")
+    page.get_by_role("button", name="Measure", exact=True).click()
     wait_until_computed(page)
     cards = page.locator(".st-key-suspects_grid button")
     expect(cards).to_have_count(30)

@@ -37,7 +37,7 @@ PAGES = {
     "training_runs": ["/training_runs"],
 }
 """Addresses by the file of the page, with little to compute."""
-ON_REQUEST = {"ablation", "batches", "support"}
+ON_REQUEST = {"ablation", "batches", "support", "suspects"}
 """Pages that compute after a click."""
 IN_MAKE_TEST = {"curves", "evidence", "your_network"}
 """Pages with all kinds of elements; ``make soak`` checks the others, which have the same elements."""

@@ -32,6 +32,8 @@ TIMES_DRAWING = 5
 """Time between two draws of the progress, in times that drawing the page takes."""
 WAITING = {"networks": "Scoring the labels …"}
 """What is said by unit while there is nothing to draw."""
+NOT_YET = {"networks": "Which samples look wrong is not measured here yet: "}
+"""What is said by unit before a reader asks for it."""
 
 Requests = Sequence[Any]
 Results = Mapping[Any, Any]
@@ -158,7 +160,7 @@ def progress(choice: Choice, requests: Requests, results: Results) -> None:
     else:
         with st.container(horizontal=True, vertical_alignment="center"):
             button("Measure", _request, type="primary", icon=":material/timer:")
-            state = "" if results else "Not measured here yet: "
+            state = "" if results else NOT_YET.get(unit, "Not measured here yet: ")
             st.caption(state + cost_text([r for r in requests if r not in results]), width="stretch")
 
 

@@ -9,6 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from nmfdiag.jobs import score_labels
 from nmfdiag.measures.suspects.noise_rate import NoiseRate
+from nmfdiag.ui import live_results
 from nmfdiag.ui.frame import INSIDE_APP
 
 
@@ -48,6 +49,17 @@ def test_it_answers_lists_and_marks() -> None:
     assert "**Marked wrong: 0 of 1, 0 %**" in texts(settled(app))
     app.selectbox(key="list").select("marked").run()
     assert len(cards(app)) == 1 and ":green-badge[fine]" in cards(app)[0].label and not app.exception
+
+
+def test_it_answers_at_once_and_lists_samples_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    requests: list[Any] = []
+    monkeypatch.setattr(live_results.Jobs, "ask", lambda _queue, batch, _owner: requests.extend(batch))
+    app = open_page("suspects", arch="mlp", p=["0.4"], seed="1", sort="loss")  # of no other test
+    assert "of the labels look wrong" in texts(app) and not cards(app) and not app.exception and not requests
+    assert "Which samples look wrong is not measured here yet: 1 network, about 3 s on an idle core." in texts(app)
+    monkeypatch.undo()
+    app = settled(app)
+    assert len(cards(app)) == 30 and "the highest loss first" in texts(app)
 
 
 def test_a_sample_leads_to_its_class_on_the_map() -> None:
@@ -98,6 +110,7 @@ def test_an_error_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(score_labels, "score", failing)
     app = open_page("suspects", arch="mlp", p=["0.8"], seed="1")
+    next(button for button in app.button if button.label == "Measure").click().run()
     app = run_until(app, lambda app: app.error)
     assert [error.value for error in app.error] == [
         "All samples have the same given label: suspects need at least two classes."
