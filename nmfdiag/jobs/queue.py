@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from nmfdiag.errors import Cancelled, NmfdiagError
 from nmfdiag.jobs.cache import CurveCache
 from nmfdiag.jobs.memory_limits import memory_message, out_of_memory, release_memory
-from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest, SuspectsRequest
+from nmfdiag.jobs.requests import CurveRequest, Request, RuntimeRequest, SupportRequest, SuspectsRequest, keys_of
 from nmfdiag.jobs.shipped_results import shipped_curves
 
 CLOSING_SECONDS = 3
@@ -96,7 +96,8 @@ class Jobs:
 
     def ask(self, requests: Iterable[Request], owner: str) -> None:
         """Queue what is not cached yet, ahead of the rest; forget earlier failures of the same requests."""
-        requests_by_key = {request.key: request for request in requests}
+        requests = list(requests)
+        requests_by_key = dict(zip(keys_of(requests), requests, strict=True))
         cached = self._finished(requests_by_key)
         with self._lock:
             queued: dict[str, _Task] = {}
@@ -125,7 +126,7 @@ class Jobs:
 
     def status(self, requests: Iterable[Request]) -> Status:
         """Return the progress of these requests; one that is neither cached, failed, queued nor running was cancelled or never queued."""
-        keys = [request.key for request in requests]
+        keys = keys_of(list(requests))
         with self._lock:
             pending = self._waiting.keys() | self._running.keys()
             failed = {key: self._failed[key] for key in keys if key in self._failed}
@@ -136,20 +137,21 @@ class Jobs:
 
     def busy(self, requests: Iterable[Request]) -> bool:
         """Return whether any of these is queued or being computed."""
-        keys = {request.key for request in requests}
+        keys = set(keys_of(list(requests)))
         with self._lock:
             return bool(keys & (self._waiting.keys() | self._running.keys()))
 
     def results(self, requests: Iterable[R]) -> dict[R, Any]:
         """Return the finished results."""
-        by_key = {request.key: request for request in requests}
+        requests = list(requests)
+        by_key = dict(zip(keys_of(requests), requests, strict=True))
         finished = self._finished(by_key)
         return {request: finished[key] for key, request in by_key.items() if key in finished}
 
     def compute_again(self, requests: Iterable[Request], owner: str) -> None:
         """Drop results, those that came with nmfdiag too, and queue their requests."""
         requests = list(requests)
-        keys = [request.key for request in requests]
+        keys = keys_of(requests)
         self._computed_again.update(keys)
         self.cache.drop(keys)
         self.ask(requests, owner)
@@ -157,7 +159,7 @@ class Jobs:
     def _finished(self, by_key: dict[str, Any]) -> dict[str, Any]:
         """Return results by key: from the cache, else those that came with nmfdiag."""
         results = self.cache.get_many(by_key)
-        missing = [request for key, request in by_key.items() if key not in results and key not in self._computed_again]
+        missing = {k: request for k, request in by_key.items() if k not in results and k not in self._computed_again}
         return results | shipped_curves(missing) if missing else results
 
     def _work(self) -> None:

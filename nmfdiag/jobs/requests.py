@@ -212,6 +212,16 @@ class RuntimeResult:
         return cls(**(record | {"trace": [(t, low, high, error) for t, low, high, error in record["trace"]]}))
 
 
+def keys_of(requests: Sequence[Request]) -> list[str]:
+    """Return the requests' keys in the cache; each network is looked up once.
+
+    Raises:
+        NmfdiagError: If the zoo has no such network.
+    """
+    digests = {name: lookup(name).digest for name in {request.entry for request in requests}}
+    return [key_of(request, digests[request.entry]) for request in requests]
+
+
 def key_of(request: Request | OwnRequest, digest: str) -> str:
     """Return the key of a request in the cache: a hash of everything that can change the answer.
 

@@ -6,7 +6,7 @@ batches or schema are left alone.
 
 import json
 import lzma
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import lru_cache
 from typing import Any
@@ -68,12 +68,12 @@ def _read(name: str, digest: str, path: str) -> ShippedResults:
         return ShippedResults()  # it is computed instead
 
 
-def shipped_curves(requests: Iterable[Any]) -> dict[str, CompressionCurve]:
-    """Return the shipped curves among these requests, by key."""
+def shipped_curves(requests: Mapping[str, Any]) -> dict[str, CompressionCurve]:
+    """Return the shipped curves among these requests by key, by key."""
     curves: dict[str, CompressionCurve] = {}
-    for name in {request.entry for request in requests if isinstance(request, CurveRequest)}:
+    for name in {request.entry for request in requests.values() if isinstance(request, CurveRequest)}:
         curves |= shipped_results(lookup(name)).curves
-    return {request.key: curves[request.key] for request in requests if request.key in curves}
+    return {key: curves[key] for key in requests if key in curves}
 
 
 def write_results(entry: ZooEntry, curves: dict[CurveRequest, CompressionCurve], controls: Controls | None) -> int:

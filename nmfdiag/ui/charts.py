@@ -11,10 +11,10 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
-from nmfdiag.plots.modes import look, to_html
+from nmfdiag.plots.modes import to_html
 from nmfdiag.ui.address import choose
 from nmfdiag.ui.image_export import image_buttons
-from nmfdiag.ui.mode import page_mode
+from nmfdiag.ui.mode import in_page_mode
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.views.curve_tables import auc_table, data_table
 from nmfdiag.views.pair import name_own_lines
@@ -100,7 +100,7 @@ def plot(
     clicks = st.session_state.setdefault("_clicks", 0)
     key = f"_{figure_key}_{clicks}"
     event: Any = st.plotly_chart(
-        look(figure, page_mode()), key=key, on_select="rerun", selection_mode="points", alt=alt, theme=None,
+        in_page_mode(figure), key=key, on_select="rerun", selection_mode="points", alt=alt, theme=None,
         config={"displaylogo": False, "modeBarButtonsToRemove": ["select2d", "lasso2d"]},
     )  # fmt: skip
     row = st.container(horizontal=True)

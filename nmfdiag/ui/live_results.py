@@ -15,11 +15,10 @@ from nmfdiag.jobs.queue import Jobs
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.shipped_results import SHIPPED, shipped_results
 from nmfdiag.measures.suspects.controls import Controls
-from nmfdiag.plots.modes import look
 from nmfdiag.plots.theme import placeholder_figure
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import run_seconds
-from nmfdiag.ui.mode import page_mode
+from nmfdiag.ui.mode import in_page_mode
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.views.cost import cost_text
 from nmfdiag.views.provenance import computed_with, unit_of
@@ -106,8 +105,8 @@ def get_results(choice: Choice, requests: Requests, results: Results | None = No
 def draw_placeholder(choice: Choice, text: str = "Computing the first curve …") -> None:
     """Draw what stands in the place of a plot while there is nothing to draw."""
     alt, key = "The plot, as soon as there is something to draw", f"_{choice.place}waiting"
-    figure = look(placeholder_figure(text), page_mode())
-    st.plotly_chart(figure, config={"staticPlot": True}, alt=alt, key=key, theme=None)
+    figure = placeholder_figure(text)
+    st.plotly_chart(in_page_mode(figure), config={"staticPlot": True}, alt=alt, key=key, theme=None)
 
 
 def label_requests(choice: Choice) -> list[SuspectsRequest]:

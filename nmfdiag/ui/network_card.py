@@ -8,9 +8,11 @@ import streamlit as st
 
 from nmfdiag.diagnosis.answer_text import SECOND_OPINION
 from nmfdiag.diagnosis.answers import WHERE
-from nmfdiag.diagnosis.diagnose import diagnosis_of
+from nmfdiag.diagnosis.diagnose import Diagnosis, diagnosis_of
+from nmfdiag.diagnosis.references import modified
 from nmfdiag.jobs.open_process import copied_from
-from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest
+from nmfdiag.jobs.requests import CurveRequest, SuspectsRequest, keys_of
+from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.plots.modes import colour_in
 from nmfdiag.text import for_markdown, label_kind
 from nmfdiag.ui import live_results
@@ -52,14 +54,14 @@ def draw_cards(
         extra_control: Draws at the end of a card, from the network and its curves.
     """
     controls_by_name, states = live_results.controls_of(choice.all_networks, results), {}
+    changes = modified()
     with st.container(key=f"{choice.place}network_cards"):
         for network in choice.all_networks:
             own_requests = [r for r in requests if r.entry == network.name]
             curves = {r: results[r] for r in own_requests if r in results}
             controls, is_complete = controls_by_name.get(network.name), len(curves) == len(own_requests)
-            diagnosis = (
-                diagnosis_of(curves, network, without=copied_from(network), suspects=controls) if is_complete else None
-            )
+            results_key = (*keys_of(own_requests), *(str(c.provenance.get("date")) for c in curves.values()), *changes)
+            diagnosis = _diagnosis(results_key, controls, curves, network) if is_complete else None
             state = answers_so_far(controls, diagnosis, failed.get(SuspectsRequest(network.name).key, ""))
             if not is_complete:
                 count = f"{len(curves)} of {len(own_requests)} curves done."
@@ -73,6 +75,17 @@ def draw_cards(
         _draw_opinions(choice, states)
     st.caption(BASIS)
     trust_link()
+
+
+@st.cache_resource(max_entries=100, show_spinner=False)
+def _diagnosis(
+    results_key: tuple[Any, ...],
+    controls: Controls | None,
+    _curves: Mapping[CurveRequest, Any],
+    _network: ZooEntry,
+) -> Diagnosis:
+    """Return the diagnosis of a network, made once from the same results; they are told apart by their key."""
+    return diagnosis_of(_curves, _network, without=copied_from(_network), suspects=controls)
 
 
 def _draw_card(network: ZooEntry, choice: Choice, state: AnswersSoFar, card_figures: Sequence[Figure]) -> Any:

@@ -26,7 +26,7 @@ def copy(tmp_path: Path) -> ZooEntry:
 
 def test_what_is_shipped_is_what_this_code_computes() -> None:
     [request] = profile_requests(lookup(NAME), layers=["fc2"], classes=[3], per_class=20)
-    [shipped], curve = shipped_curves([request]).values(), compute(request, device="cpu")
+    [shipped], curve = shipped_curves({request.key: request}).values(), compute(request, device="cpu")
     assert shipped.provenance[SHIPPED] and shipped.provenance["key"] == request.key
     assert shipped.ranks == curve.ranks
     assert shipped.accuracy == pytest.approx(curve.accuracy, abs=0.051)  # one sample of twenty, on another processor

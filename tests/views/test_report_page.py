@@ -57,7 +57,7 @@ def test_what_is_missing_is_named_by_network() -> None:
 def test_the_example_is_not_compared_with_the_network_it_copies(called: str, is_compared: bool) -> None:
     network = lookup(EXAMPLE)
     requests = profile_requests(network, per_class=20)
-    shipped = shipped_curves(requests)
+    shipped = shipped_curves({request.key: request for request in requests})
     curves = {replace(r, entry=called): shipped[r.key] for r in requests}
     record = json.loads(report_file(curves, replace(network, called=called), None, JSON))
     references = {reference["network"] for reference in record["comparison"]["references"]}

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -18,6 +19,8 @@ from nmfdiag.zoo.registry import ZooEntry, known_noise
 LOWEST = Reserved("lowest AuC")
 POOLED = "pooled within p"
 BOOTSTRAP_DRAWS = 1000
+Point = tuple[float, int, float, float]
+"""p, class, AuC and test accuracy of a curve."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class ClassCurves:
         """Return the accuracy on test samples of each true class."""
         return self.network(p).test_accuracy_by_class
 
-    def points(self, layer: str) -> list[tuple[float, int, float, float]]:
+    def points(self, layer: str) -> list[Point]:
         """Return (p, class, AuC, test accuracy) of each curve of a layer, where the test accuracy by class is known."""
         return [
             (p, c, value, test)
@@ -111,9 +114,14 @@ def correlations(class_curves: ClassCurves, layer: str, method: str = "pearson")
     Pooled values are less the mean of their p. Every p has the same classes, so the pooled interval is from a bootstrap over
     classes.
     """
-    points = class_curves.points(layer)
+    return dict(_correlations(tuple(class_curves.points(layer)), tuple(class_curves.curves), method))
+
+
+@lru_cache(maxsize=1024)
+def _correlations(points: tuple[Point, ...], levels: tuple[float, ...], method: str) -> dict[float | str, Correlation]:
+    """Return the correlations; remembered, because each run of a page needs those of every layer."""
     results: dict[float | str, Correlation] = {}
-    for p in class_curves.curves:
+    for p in levels:
         level = [point for point in points if point[0] == p]
         results[p] = correlation([auc for *_, auc, _ in level], [test for *_, test in level], method=method)
     if len(results) > 1:
