@@ -23,6 +23,7 @@ from nmfdiag.views.ablation import (
 )
 from nmfdiag.views.curve_groups import auc_spreads, curves_by_class
 from nmfdiag.views.help_text import help_text
+from nmfdiag.views.pair import line_names
 from nmfdiag.views.selection import EACH_CLASS, Choice, methods_of
 
 LEAST_AND_MOST, ALL_LEVELS = "least and most noisy", "every p"
@@ -55,9 +56,12 @@ def draw(choice: Choice) -> None:
     requests = choice.ablations()
     results = live_results.get_results(choice, requests, at_once=False)
     curves = curves_by_class(choice, results, choice.layer)
+    [line_name] = line_names(choice)
     live_results.answer(ablation_answer(choice.layer, curves, choice.axis), results, requests)
     if curves:
-        figure = ablation_figure(curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text)
+        figure = ablation_figure(
+            curves, layer=choice.layer, axis=choice.axis, batch=choice.batch_text, line_name=line_name
+        )
         figure_key = f"{choice.layer}_accuracy-without-directions"
         alt = f"Accuracy without k directions at {choice.layer}"
         charts.chart(figure, choice, results, figure_key, alt, plotted=lambda: without_table(curves))
@@ -66,7 +70,9 @@ def draw(choice: Choice) -> None:
         ablation_by_layer({layer: curves_by_class(choice, results, layer) for layer in choice.layers}, choice.axis)
     )
     by_method = auc_spreads(choice, results, ablation_auc)
-    figure = ablation_auc_figure(by_method, choice.layers, axis=choice.axis, batch=choice.batch_text)
+    figure = ablation_auc_figure(
+        by_method, choice.layers, axis=choice.axis, batch=choice.batch_text, line_name=line_name
+    )
     alt = "AuC with directions removed, by layer"
     charts.chart(
         figure, choice, results, "ablation-auc-by-layer", alt, click_page="pages/ablation.py",

@@ -29,6 +29,7 @@ from nmfdiag.views.curve_tables import curve_table
 from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.option_names import options_of
+from nmfdiag.views.pair import line_names
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import ZooEntry, entries
 
@@ -67,11 +68,13 @@ def draw(choice: Choice) -> None:
     requests = sorted(choice.requests(), key=lambda request: request.entry != network.name)  # the mapped one first
     results = live_results.get_results(choice, requests)
     curves = single_class_curves(choice, results)
+    [line_name] = line_names(choice)
     class_idx = class_of(class_name if class_name in choice.names else LOWEST, curves, p)
     name = curves.names[class_idx]
     live_results.answer(classes_answer(curves, p, choice.layer, class_idx), results, requests)
     alt = f"AuC of every class and layer at p = {p:g}"
-    charts.chart(map_figure(curves, p, class_idx=class_idx), choice, map_table(curves, p), f"auc-by-class_p{p:g}", alt)
+    figure = map_figure(curves, p, class_idx=class_idx, line_name=line_name)
+    charts.chart(figure, choice, map_table(curves, p), f"auc-by-class_p{p:g}", alt)
     live_results.progress(choice, requests, results)
     by_noise_curves = {
         q: by_layer[choice.layer][class_idx]
@@ -80,14 +83,15 @@ def draw(choice: Choice) -> None:
     }
     live_results.draw_safely(partial(draw_samples, network, class_idx, choice.per_class))
     class_results = curves_of(choice, results, class_idx)
-    figure = class_curve_figure(curves, results, class_idx=class_idx)
+    figure = class_curve_figure(curves, results, class_idx=class_idx, line_name=line_name)
     charts.chart(
         figure, choice, lambda: curve_table(class_results, entries()),
         f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}",
     )  # fmt: skip
     if denoising := denoising_text(by_noise_curves, name, choice.layer, curves.method):
         st.markdown(for_markdown(denoising))
-    figure, points = scatter_figure(curves, class_idx=class_idx), point_table(curves, choice.layer)
+    figure = scatter_figure(curves, class_idx=class_idx, line_name=line_name)
+    points = point_table(curves, choice.layer)
     charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
     st.markdown(for_markdown(correlations_text(curves, p, choice.layer)))
     details(help_text("classes"), correlation_table(curves), choice, results)

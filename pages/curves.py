@@ -11,7 +11,15 @@ from nmfdiag.views.curve_figures import curve_figure
 from nmfdiag.views.curve_groups import curves_at_layer, main_curves, main_method, own_curves
 from nmfdiag.views.curve_tables import accuracy_table, auc_table
 from nmfdiag.views.help_text import help_text
-from nmfdiag.views.pair import batches_text, figure_by_rank, layers_text, layers_title, one_table, pair_sentence
+from nmfdiag.views.pair import (
+    batches_text,
+    figure_by_rank,
+    layers_text,
+    layers_title,
+    line_names,
+    one_table,
+    pair_sentence,
+)
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
 
@@ -28,8 +36,15 @@ def draw(choice: Choice) -> None:
     live_results.answer(answer_of(choice, curves, is_complete=len(results) == len(requests)), results, requests)
     is_single = len(curves) == 1
     figures = [
-        curve_figure(groups, layer=layers_title(choice), axis=choice.axis, batch=batches_text(choice), zero=is_single)
-        for groups in curves
+        curve_figure(
+            groups,
+            layer=layers_title(choice),
+            axis=choice.axis,
+            batch=batches_text(choice),
+            zero=is_single,
+            line_name=line_name,
+        )
+        for groups, line_name in zip(curves, line_names(choice), strict=True)
     ]
     charts.chart(
         figure_by_rank(choice, figures, curves), choice, results, f"{choice.layer}_accuracy-over-rank", f"Accuracy over rank at {place}",

@@ -15,6 +15,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views import how
 from nmfdiag.views.glossary import TERMS
+from nmfdiag.views.pair import line_names
 from nmfdiag.views.selection import EACH_CLASS, MULTI
 from nmfdiag.views.support.figures import support_figure
 from nmfdiag.views.support.sentences import entry_table
@@ -80,7 +81,10 @@ def draw_rectangles() -> None:
     part = replace(choice, place="rectangles-")
     results = live_results.get_results(part, requests, at_once=False)
     covers = dict(sorted((noise_levels[request.entry], cover) for request, cover in results.items()))
-    figure = support_figure(covers, layer=choice.layer, batch=choice.batch_text, order="rectangles")
+    [line_name] = line_names(choice)
+    figure = support_figure(
+        covers, layer=choice.layer, batch=choice.batch_text, order="rectangles", line_name=line_name
+    )
     data = entry_table(covers, choice.layer)
     charts.chart(figure, choice, data, "how-support", f"Support of {choice.layer} with its largest rectangles")
     st.markdown(for_markdown(how.supports_text(covers, choice.layer)))

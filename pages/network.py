@@ -19,7 +19,7 @@ from nmfdiag.views.curve_groups import Curves, auc_spreads, main_method, own_cur
 from nmfdiag.views.curve_tables import auc_table, network_table
 from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
-from nmfdiag.views.pair import batches_text, figure_by_layer, one_table, pair_sentence
+from nmfdiag.views.pair import batches_text, figure_by_layer, line_names, one_table, pair_sentence
 from nmfdiag.views.phases import phases_by_noise
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import entries
@@ -76,8 +76,9 @@ def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves) ->
             phases=phases[most_noisy] if is_shaded and side is choice else None,
             batch=batches_text(choice),
             axis=choice.axis,
+            line_name=line_name,
         )
-        for side, groups in zip(choice.sides, by_method, strict=True)
+        for side, groups, line_name in zip(choice.sides, by_method, line_names(choice), strict=True)
     ]
     tables = [auc_table(own_curves(side, curves), entries()) for side in choice.sides]
     charts.chart(

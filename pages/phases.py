@@ -17,7 +17,7 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads, main_method, own_curves
 from nmfdiag.views.help_text import help_text
-from nmfdiag.views.pair import batches_text, figure_by_layer, network_name, one_table, pair_sentence
+from nmfdiag.views.pair import batches_text, figure_by_layer, line_names, network_name, one_table, pair_sentence
 from nmfdiag.views.phases import export_table, phase_table, phases_by_noise, probe_settings, shaded_network
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
@@ -53,7 +53,9 @@ def draw(choice: Choice) -> None:
         {n.label_noise: depths[n.name] for n in side.networks if n.name in depths} for side in choice.sides
     ]
     figures = []
-    for side, groups, side_depths in zip(choice.sides, by_method, depths_by_noise, strict=True):
+    for side, groups, side_depths, line_name in zip(
+        choice.sides, by_method, depths_by_noise, line_names(choice), strict=True
+    ):
         is_shaded = side is choice and len(spreads) == len(choice.layers)
         figure = auc_figure(
             groups,
@@ -61,8 +63,9 @@ def draw(choice: Choice) -> None:
             phases=shaded_phases if is_shaded else None,
             batch=batches_text(choice),
             axis=choice.axis,
+            line_name=line_name,
         )
-        figures.append(probe_depth_figure(figure, side_depths, side.layers))
+        figures.append(probe_depth_figure(figure, side_depths, side.layers, line_name=line_name))
 
     def data() -> pd.DataFrame:
         return one_table(

@@ -23,6 +23,7 @@ from nmfdiag.views.pair import (
     figure_by_rank,
     layers_text,
     layers_title,
+    line_names,
     one_table,
     pair_sentence,
 )
@@ -57,8 +58,8 @@ def draw(choice: Choice) -> None:
         sentence = pair_sentence(choice, by_noise, compare, is_complete=len(results) == len(requests))
     live_results.answer(sentence, results, requests)
     figures = [
-        error_figure(errors, side.layers, relative=relative, k=k, batch=batches_text(choice))
-        for side, errors in zip(choice.sides, by_noise, strict=True)
+        error_figure(errors, side.layers, relative=relative, k=k, batch=batches_text(choice), line_name=line_name)
+        for side, errors, line_name in zip(choice.sides, by_noise, line_names(choice), strict=True)
     ]
     table = one_table(choice, [error_table(errors) for errors in by_noise])
     figure, alt = figure_by_layer(choice, figures), "Reconstruction error by layer"
@@ -75,8 +76,10 @@ def draw_by_rank(choice: Choice, results: Curves) -> None:
         return
     place = layers_text(choice)
     figures = [
-        error_by_rank_figure(by_noise, layer=layers_title(choice), relative=relative, axis=choice.axis)
-        for by_noise in curves
+        error_by_rank_figure(
+            by_noise, layer=layers_title(choice), relative=relative, axis=choice.axis, line_name=line_name
+        )
+        for by_noise, line_name in zip(curves, line_names(choice), strict=True)
     ]
     charts.chart(
         figure_by_rank(choice, figures, curves), choice, results, f"{choice.layer}_{kind}-error-by-rank", f"Reconstruction error by rank at {place}",

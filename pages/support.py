@@ -13,6 +13,7 @@ from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.help_text import help_text
+from nmfdiag.views.pair import line_names
 from nmfdiag.views.selection import EACH_CLASS, Choice
 from nmfdiag.views.support.figures import ORDERS, growth_figure, support_figure
 from nmfdiag.views.support.sentences import (
@@ -53,6 +54,7 @@ def draw(choice: Choice) -> None:
         choice.networks, choice.layer, class_idx=choice.classes[0], per_class=choice.per_class, rows=rows
     )
     results = live_results.get_results(choice, requests, at_once=False)
+    [line_name] = line_names(choice)
     by_noise = {
         n.label_noise: {
             layer: results[request]
@@ -66,14 +68,16 @@ def draw(choice: Choice) -> None:
     if covers:
         live_results.answer(answer_of(covers, choice.layer, batch_name(choice)), results, requests)
         pair = {p: covers[p] for p in (min(covers), max(covers))}
-        figure = support_figure(pair, layer=choice.layer, batch=choice.batch_text, order=order)
+        figure = support_figure(pair, layer=choice.layer, batch=choice.batch_text, order=order, line_name=line_name)
         figure_key, alt = f"{choice.layer}_support", f"Support of {choice.layer} with its largest rectangles"
         charts.chart(figure, choice, entry_table(pair, choice.layer), figure_key, alt)
         picture_note = (
             "The picture has the least and the most noisy network, the plot below all. " if len(by_noise) > 2 else ""
         )
         st.caption(f"{picture_note}{halves_text(pair)} {channels_text(pair)}")
-    growth = growth_figure(by_noise, choice.layers, part=part, batch=choice.batch_text, n_rows=rows)
+    growth = growth_figure(
+        by_noise, choice.layers, part=part, batch=choice.batch_text, n_rows=rows, line_name=line_name
+    )
     table = support_table(results, choice)
     charts.chart(growth, choice, table, "rectangles-by-layer", "Rectangles by layer", click_page="pages/support.py")
     live_results.progress(choice, requests, results)

@@ -94,7 +94,7 @@ def report_html(
         name=name,
         plotly_script=get_plotlyjs(),
         numeric_columns=_numeric_columns,
-        profile_plot=_plot_html(probe_depth_figure(layers_plot, {UNKNOWN_NOISE: depth}, layers) if depth else layers_plot),
+        profile_plot=_plot_html(probe_depth_figure(layers_plot, {UNKNOWN_NOISE: depth}, layers, line_name=lambda _: "this network, probe") if depth else layers_plot),
         phases=f"Phases by the paper's reading, {spans}. They are named after the shape of the curve, in a network that generalises, too." if spans else f"No clear phases: {phases.reason}.",
         layers_beside=layers_text(compared) if compared else "",
         reference_plot=_plot_html(reference_figure(compared, name)) if compared else "",

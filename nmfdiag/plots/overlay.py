@@ -1,6 +1,6 @@
 """Two networks in one figure: colour stays p; the second one has other dashes and open markers."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import plotly.graph_objects as go
@@ -9,28 +9,6 @@ from nmfdiag.plots.theme import set_layer_ticks, ticks_of
 
 SECOND_DASHES = {"solid": "12px,4px", "longdashdot": "dashdot", "dash": "4px,4px", "dot": "2px,8px"}
 """Dash of a second network's line, by that of the first one's line of the same kind: methods stay apart, too."""
-P_NAME = "p = "
-"""Beginning of the names of lines."""
-
-
-def rename_lines(figure: go.Figure, line_name: Callable[[str], str]) -> go.Figure:
-    """Rename the lines of every p, in the legend, in its groups and where one hovers; return the figure.
-
-    Args:
-        figure: Its lines are named ``p = ...``.
-        line_name: From the old name to the new one.
-    """
-    for trace in figure.data:
-        if (trace.name or "").startswith(P_NAME):
-            new = line_name(trace.name)
-            if trace.hovertemplate:
-                trace.hovertemplate = trace.hovertemplate.replace(trace.name, new, 1)
-            trace.name = new
-        if (trace.legendgroup or "").startswith(P_NAME):
-            trace.legendgroup = line_name(trace.legendgroup)
-        if isinstance(trace.text, tuple):
-            trace.text = [line_name(text) if text.startswith(P_NAME) else text for text in trace.text]
-    return figure
 
 
 def overlaid(first: go.Figure, second: go.Figure, second_name: str) -> go.Figure:

@@ -6,8 +6,7 @@ from html import escape
 import plotly.graph_objects as go
 
 from nmfdiag.measures.suspects.probe_depth import ProbeDepth
-from nmfdiag.plots.theme import GREY, HEIGHT, colour_of, marker_of
-from nmfdiag.zoo.registry import UnknownNoise
+from nmfdiag.plots.theme import GREY, HEIGHT, LineName, colour_of, marker_of, noise_name
 
 ADDED_HEIGHT = 260
 """Pixels that the panel adds, so that AuC keeps its size."""
@@ -21,7 +20,12 @@ RING = 16
 
 
 def probe_depth_figure(
-    auc: go.Figure, depths: Mapping[float, ProbeDepth], layers: Sequence[str], *, waiting: str = "not known yet"
+    auc: go.Figure,
+    depths: Mapping[float, ProbeDepth],
+    layers: Sequence[str],
+    *,
+    line_name: LineName = noise_name,
+    waiting: str = "not known yet",
 ) -> go.Figure:
     """Add the probe by depth to a figure of AuC by layer, and return it: accuracy of each layer's probe, and the jump in a ring.
 
@@ -29,6 +33,7 @@ def probe_depth_figure(
         auc: AuC over layers, named or at 0, 1, ...; phases that it shades are shaded in both. An empty figure for the probe alone.
         depths: By p; what is not there yet is left out.
         layers: All layers of the axis, from input to output.
+        line_name: Names a network's lines after its p.
         waiting: What stands in the panel without any depths.
     """
     figure, is_named = auc, auc.layout.xaxis.categoryarray is not None
@@ -41,9 +46,7 @@ def probe_depth_figure(
             first = layers[0] if is_named else 0
             figure.add_scatter(x=[first], y=[None], yaxis=axis, mode="markers", showlegend=False, hoverinfo="skip")
     for p, depth in depths.items():
-        name = f"p = {p:g}"
-        if isinstance(p, UnknownNoise) and not is_named:  # in a report
-            name = "this network, probe"
+        name = line_name(p)
         accuracies = {layer: a for layer, a in zip(depth.layers, depth.accuracies, strict=True) if layer in layers}
         x = {layer: layer if is_named else layers.index(layer) for layer in accuracies}
         figure.add_scatter(

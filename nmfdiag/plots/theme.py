@@ -1,6 +1,6 @@
 """One theme for all plots: what a colour, a line style, a marker and an axis mean. Colour is p, line style the method."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.zoo.registry import UnknownNoise
 
 RGB = tuple[int, int, int]
+LineName = Callable[[float], str]
+"""What a network's line is called, from its p."""
 P_COLOURS: tuple[RGB, ...] = (
     (41, 113, 254), (69, 53, 213), (107, 48, 169), (123, 51, 125), (145, 30, 69), (156, 13, 3),
 )  # fmt: skip
@@ -52,6 +54,15 @@ def blended(colours: Sequence[RGB], label_noise: float) -> RGB:
     return red, green, blue
 
 
+def noise_name(label_noise: float) -> str:
+    """Return the name of a line after its p, which fits where all networks of a figure are of one family.
+
+    >>> noise_name(0.6)
+    'p = 0.6'
+    """
+    return f"p = {label_noise:g}"
+
+
 def marker_of(label_noise: float) -> str:
     """Return the marker of a p, a second channel beside its colour."""
     return P_MARKERS[round(label_noise * (len(P_MARKERS) - 1))]
@@ -69,15 +80,35 @@ def placeholder_figure(text: str) -> go.Figure:
 
 
 def add_layer_line(
-    figure: go.Figure, by_layer: Mapping[str, Spread], p: float, name: str, quantity: str, dash: str, n_lines: int = 1
+    figure: go.Figure,
+    by_layer: Mapping[str, Spread],
+    p: float,
+    network: str,
+    quantity: str,
+    *,
+    dash: str = "solid",
+    method: str = "",
+    n_lines: int = 1,
 ) -> None:
-    """Add a quantity by layer: its mean, and a band of one standard error."""
+    """Add a quantity by layer: its mean, and a band of one standard error.
+
+    Args:
+        figure: Gets the line.
+        by_layer: The quantity.
+        p: The network's, for the colour and the marker.
+        network: Its name.
+        quantity: The quantity's name, for hovering.
+        dash: Of the line.
+        method: The method's name, where the figure has several.
+        n_lines: Lines of the figure.
+    """
+    name = f"{network}, {method}" if method else network
     add_band(figure, list(by_layer), list(by_layer.values()), p, n_lines)
     figure.add_scatter(
         x=list(by_layer),
         y=[s.mean for s in by_layer.values()],
         name=name,
-        legendgroup=f"p = {p:g}",
+        legendgroup=network,
         mode="lines+markers",
         line={"color": colour_of(p), "dash": dash, "width": 2},
         marker={"symbol": marker_of(p), "size": 9},
@@ -96,19 +127,22 @@ def add_convergence_key(figure: go.Figure, needed: bool) -> None:
         )  # fmt: skip
 
 
-def add_line_keys(figure: go.Figure, lines: Iterable[tuple[float, str]], *, is_removed: bool = False) -> None:
+def add_line_keys(
+    figure: go.Figure, lines: Iterable[tuple[float, str]], line_name: LineName, *, is_removed: bool = False
+) -> None:
     """Name colours (p) and line styles (method) once each, not every line: nine names would leave a narrow screen little plot.
 
     Args:
-        figure: Lines whose legend group is ``p = ...``.
+        figure: Lines whose legend group is the network's name.
         lines: Their p and method.
+        line_name: Names a network's lines after its p.
         is_removed: Whether the methods name what was removed.
     """
     lines = list(lines)
     figure.update_traces(showlegend=False)
     for p in sorted({p for p, _ in lines}):
         figure.add_scatter(
-            x=[None], y=[None], name=f"p = {p:g}", legendgroup=f"p = {p:g}", mode="lines+markers", hoverinfo="skip",
+            x=[None], y=[None], name=line_name(p), legendgroup=line_name(p), mode="lines+markers", hoverinfo="skip",
             line={"color": colour_of(p)}, marker={"symbol": marker_of(p), "size": 8},
         )  # fmt: skip
     for method in [m for m in METHODS if any(m == method for _, method in lines)]:

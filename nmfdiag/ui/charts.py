@@ -17,7 +17,6 @@ from nmfdiag.ui.image_export import image_buttons
 from nmfdiag.ui.mode import in_page_mode
 from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.views.curve_tables import auc_table, data_table
-from nmfdiag.views.pair import name_own_lines
 from nmfdiag.views.selection import ALONE, Choice
 from nmfdiag.zoo.registry import entries
 
@@ -42,7 +41,6 @@ def chart(
         click_page: Shows the clicked layer.
         plotted: Returns the quantity that is drawn, where ``results`` are what it was computed from; of curves it is their AuC.
     """
-    name_own_lines(choice, figure)
 
     def data() -> pd.DataFrame:
         if callable(results):

@@ -10,6 +10,7 @@ from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, clearly_above, mean_curve, spread
 from nmfdiag.plots.theme import (
     LOG_ZERO,
+    LineName,
     add_band,
     add_convergence_key,
     add_layer_line,
@@ -18,6 +19,7 @@ from nmfdiag.plots.theme import (
     colour_of,
     convergence_markers,
     marker_of,
+    noise_name,
     set_layer_axis,
     set_layout,
     set_rank_axis,
@@ -34,7 +36,9 @@ LayerCurves = Mapping[tuple[float, str], ByClass]
 """A layer's curves by class, for each (p, method)."""
 
 
-def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -> go.Figure:
+def ablation_figure(
+    curves: LayerCurves, *, layer: str, axis: str, batch: str, line_name: LineName = noise_name
+) -> go.Figure:
     """Draw accuracy over the number of directions removed: the mean over classes with a band of one standard error.
 
     Args:
@@ -42,6 +46,7 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
         layer: The layer, for the title.
         axis: ``"linear"`` or ``"log"`` numbers of directions.
         batch: The batches as text, for the title.
+        line_name: Names a network's lines after its p.
     """
     figure = go.Figure()
     methods = {method for _, method in curves}
@@ -49,19 +54,19 @@ def ablation_figure(curves: LayerCurves, *, layer: str, axis: str, batch: str) -
     for (p, method), by_class in curves.items():
         accuracy = accuracy_without(by_class)
         x = [LOG_ZERO if k == 0 and axis == "log" else k for k in accuracy]
-        name = f"p = {p:g}, {METHODS[method].removed}" if len(methods) > 1 else f"p = {p:g}"
+        name = f"{line_name(p)}, {METHODS[method].removed}" if len(methods) > 1 else line_name(p)
         converged = [all_converged(list(by_class.values()), k) for k in accuracy]
         has_small |= not all(converged)
         add_band(figure, x, list(accuracy.values()), p, len(curves))
         figure.add_scatter(
-            x=x, y=[s.mean for s in accuracy.values()], name=name, legendgroup=f"p = {p:g}", mode="lines+markers",
+            x=x, y=[s.mean for s in accuracy.values()], name=name, legendgroup=line_name(p), mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker=convergence_markers(marker_of(p), converged),
             customdata=[[k, s.sem, s.n] for k, s in accuracy.items()],
             hovertemplate=f"{name}<br>%{{customdata[0]}} removed<br>accuracy %{{y:.3f}} ± %{{customdata[1]:.3f}} "
             "(%{customdata[2]} batches)<extra></extra>",
         )  # fmt: skip
-    add_line_keys(figure, curves, is_removed=True)
+    add_line_keys(figure, curves, line_name, is_removed=True)
     add_convergence_key(figure, has_small)
     widest = max(curve.shape[1] for by_class in curves.values() for curve in by_class.values())
     set_rank_axis(figure, widest, axis, zero=True)
@@ -81,15 +86,23 @@ def accuracy_without(by_class: ByClass) -> dict[int, Spread]:
 
 
 def ablation_auc_figure(
-    by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]], layers: Sequence[str], *, axis: str, batch: str
+    by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]],
+    layers: Sequence[str],
+    *,
+    axis: str,
+    batch: str,
+    line_name: LineName = noise_name,
 ) -> go.Figure:
     """Draw the area under those curves by layer: low where the removed directions are needed."""
     figure = go.Figure()
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
-            name, n_lines = f"p = {p:g}, {METHODS[method].removed}", len(by_method) * len(by_noise)
-            add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash, n_lines)
-    add_line_keys(figure, [(p, method) for method, by_noise in by_method.items() for p in by_noise], is_removed=True)
+            removed, n_lines = METHODS[method].removed, len(by_method) * len(by_noise)
+            add_layer_line(
+                figure, by_layer, p, line_name(p), "AuC", dash=METHODS[method].dash, method=removed, n_lines=n_lines
+            )
+    lines = [(p, method) for method, by_noise in by_method.items() for p in by_noise]
+    add_line_keys(figure, lines, line_name, is_removed=True)
     set_layer_axis(figure, layers)
     figure.update_yaxes(title=f"AuC over {'log k' if axis == 'log' else 'k'} removed", range=[0, 1.05])
     return set_layout(figure, "AuC with directions removed, by layer", batch).update_layout(height=COMPACT)

@@ -12,6 +12,7 @@ from nmfdiag.measures.stats.summary import Spread, clearly_above, spread
 from nmfdiag.plots.theme import GREY, add_band, colour_of, marker_of, set_layout
 from nmfdiag.text import join
 from nmfdiag.views.curve_groups import Curves, curves_of_family, spreads_by_layer
+from nmfdiag.views.pair import line_names
 from nmfdiag.views.selection import Choice
 
 KINDS = {"single-class": False, "multi-class": True}
@@ -63,16 +64,18 @@ def _panel(choice: Choice, curves: Curves, *, clickable: bool) -> go.Figure:
     )
     for p, by_layer in auc.items():
         add_band(figure, list(by_layer), list(by_layer.values()), p)
+    [line_name] = line_names(choice)
     for p, by_layer in auc.items():
+        name = line_name(p)
         figure.add_scatter(
-            x=list(by_layer), y=[s.mean for s in by_layer.values()], name=f"p = {p:g}", mode="lines+markers",
+            x=list(by_layer), y=[s.mean for s in by_layer.values()], name=name, mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[choice.method].dash, "width": 2},
             marker={"symbol": marker_of(p), "size": 7},
             customdata=[
                 [layer if clickable else "", s.sem, s.n, zero[p][layer].mean, mean[p][layer].mean]
                 for layer, s in by_layer.items()
             ],
-            hovertemplate=f"{choice.family}, p = {p:g}<br>%{{x}}: AuC %{{y:.3f}} ± %{{customdata[1]:.3f}} "
+            hovertemplate=f"{choice.family}, {name}<br>%{{x}}: AuC %{{y:.3f}} ± %{{customdata[1]:.3f}} "
             "(%{customdata[2]} batches)<br>k = 0, zeros: %{customdata[3]:.2f}; every row the mean row: "
             "%{customdata[4]:.2f}<extra></extra>",
         )  # fmt: skip

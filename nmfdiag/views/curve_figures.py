@@ -13,6 +13,7 @@ from nmfdiag.plots.theme import (
     GREY,
     LOG_ZERO,
     MARKER,
+    LineName,
     add_band,
     add_convergence_key,
     add_layer_line,
@@ -21,6 +22,7 @@ from nmfdiag.plots.theme import (
     colour_of,
     convergence_markers,
     marker_of,
+    noise_name,
     set_layer_axis,
     set_layout,
     set_rank_axis,
@@ -34,6 +36,7 @@ def curve_figure(
     axis: str,
     batch: str,
     zero: bool = True,
+    line_name: LineName = noise_name,
 ) -> go.Figure:
     """Draw accuracy over rank (figures 2a, 2b and 3): mean over classes, a band of one standard error, and dashed baselines.
 
@@ -43,18 +46,19 @@ def curve_figure(
         axis: ``"linear"`` or ``"log"`` ranks.
         batch: The batches as text, for the title.
         zero: Draw what is right at k = 0.
+        line_name: Names a network's lines after its p.
     """
     figure = go.Figure()
     several = len({method for _, method in curves}) > 1
     for (p, method), batch_curves in curves.items():
         accuracy = mean_curve(batch_curves)
-        name = f"p = {p:g}, {METHODS[method].title}" if several else f"p = {p:g}"
+        name = f"{line_name(p)}, {METHODS[method].title}" if several else line_name(p)
         add_band(figure, list(accuracy), list(accuracy.values()), p, len(curves))
         figure.add_scatter(
             x=list(accuracy),
             y=[s.mean for s in accuracy.values()],
             name=name,
-            legendgroup=f"p = {p:g}",
+            legendgroup=line_name(p),
             mode="lines+markers",
             line={"color": colour_of(p), "dash": METHODS[method].dash, "width": 2},
             marker=convergence_markers(marker_of(p), (all_converged(batch_curves, k) for k in accuracy)),
@@ -63,10 +67,10 @@ def curve_figure(
             f"(%{{customdata[1]}} batches)<extra></extra>",
         )
     if several:
-        add_line_keys(figure, curves)
+        add_line_keys(figure, curves, line_name)
     add_convergence_key(figure, any(not all(c.converged) for batch_curves in curves.values() for c in batch_curves))
     if zero:
-        _add_rank_zero(figure, curves, axis)
+        _add_rank_zero(figure, curves, axis, line_name)
     baselines = {round(spread([c.baseline_accuracy for c in batch_curves]).mean, 2) for batch_curves in curves.values()}
     for baseline in baselines:
         figure.add_hline(baseline, line={"color": GREY, "dash": "dash", "width": 1})
@@ -82,6 +86,7 @@ def auc_figure(
     phases: Phases | None,
     batch: str,
     axis: str,
+    line_name: LineName = noise_name,
 ) -> go.Figure:
     """Draw AuC by layer (figure 2c): one line per p and method, a band of one standard error over classes, phases shaded.
 
@@ -91,15 +96,18 @@ def auc_figure(
         phases: Phases to shade.
         batch: The batches as text, for the title.
         axis: The rank axis of the area.
+        line_name: Names a network's lines after its p.
     """
     figure = go.Figure()
     for method, by_noise in by_method.items():
         for p, by_layer in by_noise.items():
-            name = f"p = {p:g}, {METHODS[method].title}" if len(by_method) > 1 else f"p = {p:g}"
+            title = METHODS[method].title if len(by_method) > 1 else ""
             n_lines = len(by_method) * len(by_noise)
-            add_layer_line(figure, by_layer, p, name, "AuC", METHODS[method].dash, n_lines)
+            add_layer_line(
+                figure, by_layer, p, line_name(p), "AuC", dash=METHODS[method].dash, method=title, n_lines=n_lines
+            )
     if len(by_method) > 1:
-        add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise])
+        add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise], line_name)
     if phases is not None and phases.clear:
         bands = (
             ("feature<br>extraction", phases.feature_extraction, 0.04),
@@ -126,29 +134,41 @@ def auc_figure(
 
 
 def error_figure(
-    by_noise: Mapping[float, Mapping[str, Spread]], layers: Sequence[str], *, relative: bool, k: int, batch: str
+    by_noise: Mapping[float, Mapping[str, Spread]],
+    layers: Sequence[str],
+    *,
+    relative: bool,
+    k: int,
+    batch: str,
+    line_name: LineName = noise_name,
 ) -> go.Figure:
     """Draw reconstruction error by layer (figures 10a and 10b), raw or relative to the norm of the activations."""
     figure = go.Figure()
     for p, by_layer in by_noise.items():
-        add_layer_line(figure, by_layer, p, f"p = {p:g}", "error", "solid")
+        add_layer_line(figure, by_layer, p, line_name(p), "error")
     set_layer_axis(figure, layers)
     _set_error_axis(figure, relative)
     return set_layout(figure, f"Reconstruction error at rank {k}", batch)
 
 
 def error_by_rank_figure(
-    curves: Mapping[float, Sequence[CompressionCurve]], *, layer: str, relative: bool, axis: str
+    curves: Mapping[float, Sequence[CompressionCurve]],
+    *,
+    layer: str,
+    relative: bool,
+    axis: str,
+    line_name: LineName = noise_name,
 ) -> go.Figure:
     """Draw reconstruction error of one layer over the rank, mean and one standard error over classes."""
     figure = go.Figure()
     for p, batch_curves in curves.items():
+        name = line_name(p)
         errors = mean_curve(batch_curves, "relative_error" if relative else "absolute_error")
         add_band(figure, list(errors), list(errors.values()), p)
         figure.add_scatter(
-            x=list(errors), y=[s.mean for s in errors.values()], name=f"p = {p:g}", legendgroup=f"p = {p:g}", mode="lines+markers",
+            x=list(errors), y=[s.mean for s in errors.values()], name=name, legendgroup=name, mode="lines+markers",
             line={"color": colour_of(p), "width": 2}, marker={"symbol": marker_of(p), "size": MARKER},
-            hovertemplate=f"p = {p:g}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
+            hovertemplate=f"{name}<br>k = %{{x}}<br>error %{{y:.3g}}<extra></extra>",
         )  # fmt: skip
     set_rank_axis(figure, _last_rank(curves), axis)
     _set_error_axis(figure, relative)
@@ -160,7 +180,10 @@ def _last_rank(curves: Mapping[Any, Sequence[CompressionCurve]]) -> int:
 
 
 def _add_rank_zero(
-    figure: go.Figure, curves: Mapping[tuple[float, str], Sequence[CompressionCurve]], axis: str
+    figure: go.Figure,
+    curves: Mapping[tuple[float, str], Sequence[CompressionCurve]],
+    axis: str,
+    line_name: LineName,
 ) -> None:
     """Add the accuracy without any direction: all channels zero, and every row the mean row."""
     x = LOG_ZERO if axis == "log" else 0
@@ -172,7 +195,7 @@ def _add_rank_zero(
         figure.add_scatter(
             x=[x] * len(levels), y=[s.mean for s in levels.values()], name=name, mode="markers",
             marker={"symbol": symbol, "size": 10, "color": [colour_of(p) for p in levels], "line": {"width": 2}},
-            text=[f"p = {p:g}" for p in levels], hovertemplate=f"%{{text}}<br>{name}<br>accuracy %{{y:.3f}}<extra></extra>",
+            text=[line_name(p) for p in levels], hovertemplate=f"%{{text}}<br>{name}<br>accuracy %{{y:.3f}}<extra></extra>",
         )  # fmt: skip
 
 

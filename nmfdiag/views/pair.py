@@ -10,13 +10,13 @@ import plotly.graph_objects as go
 from nmfdiag.diagnosis.report_figures import label
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
-from nmfdiag.plots.overlay import on_relative_depth, on_share_of_rank, overlaid, rename_lines
+from nmfdiag.plots.overlay import on_relative_depth, on_share_of_rank, overlaid
+from nmfdiag.plots.theme import LineName, noise_name
 from nmfdiag.text import join
 from nmfdiag.views.selection import Choice
-from nmfdiag.zoo.registry import UNKNOWN, UnknownNoise, ZooEntry
+from nmfdiag.zoo.registry import UnknownNoise, ZooEntry
 
 Value = TypeVar("Value")
-UNKNOWN_P = f"p = {UNKNOWN:g}"
 RECIPE_TITLES = {
     "dataset": "data set", "arch": "architecture", "label_noise": "p", "seed": "seed", "n_train": "training-set size",
     "arch_options": "width or depth",
@@ -50,6 +50,29 @@ def network_name(network: ZooEntry, choice: Choice) -> str:
     return f"{first if network in choice.networks else second} {p}"
 
 
+def side_labels(choice: Choice) -> list[str]:
+    """Return the sides' names for a plot: a user's own is shortened, and without markup."""
+    own_names = [side.networks[0].called for side in choice.sides]
+    return [
+        name.replace(own, label(own), 1) if own else name
+        for name, own in zip(side_names(choice), own_names, strict=True)
+    ]
+
+
+def line_names(choice: Choice) -> list[LineName]:
+    """Return what names the lines of each side in a plot: their p, after the side's name where there are two; for a user's network its name alone."""
+    if len(choice.sides) == 1 and not choice.networks[0].called:
+        return [noise_name]
+    return [
+        partial(_line_name, name, bool(side.networks[0].called))
+        for side, name in zip(choice.sides, side_labels(choice), strict=True)
+    ]
+
+
+def _line_name(network: str, is_own: bool, label_noise: float) -> str:
+    return network if is_own else f"{network} {noise_name(label_noise)}"
+
+
 def layers_text(choice: Choice) -> str:
     """Return the layer of each side, and whose it is where they differ."""
     if len({side.layer for side in choice.sides}) == 1:
@@ -73,7 +96,7 @@ def batches_text(choice: Choice) -> str:
 def figure_by_layer(choice: Choice, figures: Sequence[go.Figure]) -> go.Figure:
     """Return figures with an axis of layers, one a side, as one: networks whose layers have the same names share it, others are drawn by relative depth."""
     if len({tuple(side.layers) for side in choice.sides}) > 1:
-        for side, figure, name in zip(choice.sides, figures, _labels(choice), strict=True):
+        for side, figure, name in zip(choice.sides, figures, side_labels(choice), strict=True):
             on_relative_depth(figure, side.layers, name)
     return _one_figure(choice, figures)
 
@@ -94,40 +117,15 @@ def figure_by_rank(
     if all(full_ranks) and len(set(full_ranks)) > 1:
         for figure, full_rank in zip(figures, full_ranks, strict=True):
             on_share_of_rank(figure, full_rank)
-        ranks = join(f"{full_rank} ({name})" for full_rank, name in zip(full_ranks, _labels(choice), strict=True))
+        ranks = join(f"{full_rank} ({name})" for full_rank, name in zip(full_ranks, side_labels(choice), strict=True))
         figures[0].update_xaxes(title=f"k as a share of the full rank: {ranks}")
         widest = figures[full_ranks.index(max(full_ranks))].layout.xaxis
         figures[0].update_xaxes(tickvals=widest.tickvals, ticktext=widest.ticktext)
     return _one_figure(choice, figures)
 
 
-def _labels(choice: Choice) -> list[str]:
-    """Return the sides' names for a plot: a user's own is shortened, and without markup."""
-    own_names = [side.networks[0].called for side in choice.sides]
-    return [
-        name.replace(own, label(own), 1) if own else name
-        for name, own in zip(side_names(choice), own_names, strict=True)
-    ]
-
-
 def _one_figure(choice: Choice, figures: Sequence[go.Figure]) -> go.Figure:
-    if len(figures) == 1:
-        return figures[0]
-    names = _labels(choice)
-    for side, figure, name in zip(choice.sides, figures, names, strict=True):
-        if not side.networks[0].called:
-            rename_lines(figure, partial("{} {}".format, name))
-        name_own_lines(side, figure)
-    return overlaid(figures[0], figures[1], names[1])
-
-
-def name_own_lines(choice: Choice, figure: go.Figure) -> None:
-    """Name the line of a user's network after the network, whose p is unknown."""
-    if choice.networks[0].called:
-        name = label(choice.networks[0].called)
-        rename_lines(figure, lambda text: text.replace(UNKNOWN_P, name, 1))
-        if title := figure.layout.title.text:
-            figure.layout.title.text = title.replace(UNKNOWN_P, name)
+    return figures[0] if len(figures) == 1 else overlaid(figures[0], figures[1], side_labels(choice)[1])
 
 
 def one_table(choice: Choice, tables: Sequence[pd.DataFrame]) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from nmfdiag.plots.overlay import is_key
 from nmfdiag.plots.probe_depth import probe_depth_figure
 from nmfdiag.plots.theme import colour_of
 from nmfdiag.views.curve_figures import auc_figure, curve_figure, error_by_rank_figure, error_figure
-from nmfdiag.views.pair import figure_by_layer, figure_by_rank
+from nmfdiag.views.pair import figure_by_layer, figure_by_rank, line_names
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import UNKNOWN, ZooEntry, lookup
 
@@ -40,8 +40,9 @@ def by_layer_figures(choice: Choice) -> list[go.Figure]:
             phases=None,
             batch="x",
             axis="linear",
+            line_name=line_name,
         )
-        for side in choice.sides
+        for side, line_name in zip(choice.sides, line_names(choice), strict=True)
     ]
 
 
@@ -59,12 +60,21 @@ def by_rank_figure(
     ]
     if draw == "error":
         figures = [
-            error_by_rank_figure({p: c for (p, _), c in groups.items()}, layer="fc1", relative=True, axis=axis)
-            for groups in curves
+            error_by_rank_figure(
+                {p: c for (p, _), c in groups.items()}, layer="fc1", relative=True, axis=axis, line_name=line_name
+            )
+            for groups, line_name in zip(curves, line_names(choice), strict=True)
         ]
     else:
-        figures = [curve_figure(groups, layer="fc1", axis=axis, batch="x", zero=False) for groups in curves]
+        figures = accuracy_figures(choice, curves, axis)
     return figure_by_rank(choice, figures, curves)
+
+
+def accuracy_figures(choice: Choice, curves: list, axis: str) -> list[go.Figure]:
+    return [
+        curve_figure(groups, layer="fc1", axis=axis, batch="x", zero=False, line_name=line_name)
+        for groups, line_name in zip(curves, line_names(choice), strict=True)
+    ]
 
 
 def lines(figure: go.Figure, axis: str | None = None) -> dict[str, go.Scatter]:
@@ -158,7 +168,7 @@ def test_other_full_ranks_share_an_axis_of_their_share(axis: str, draw: str) -> 
 def test_ranks_that_did_not_converge_are_small_in_both() -> None:
     choice = pair(MLP[1:], OTHER)
     curves = [{(1.0, "nmf"): [curve(20, converged=False)]} for _ in choice.sides]
-    figures = [curve_figure(groups, layer="fc1", axis="linear", batch="x", zero=False) for groups in curves]
+    figures = accuracy_figures(choice, curves, "linear")
     figure = figure_by_rank(choice, figures, curves)
     assert {tuple(t.marker.size) for t in lines(figure).values()} == {(8, 4, 8)}
     assert legend(figure).count("small: not converged") == 1
@@ -168,9 +178,14 @@ def test_errors_by_layer_of_both() -> None:
     choice = pair(MLP[1:], OTHER)
     figures = [
         error_figure(
-            {1.0: dict.fromkeys(side.layers, Spread(0.4, 0, 0, 1))}, side.layers, relative=True, k=8, batch="x"
+            {1.0: dict.fromkeys(side.layers, Spread(0.4, 0, 0, 1))},
+            side.layers,
+            relative=True,
+            k=8,
+            batch="x",
+            line_name=line_name,
         )
-        for side in choice.sides
+        for side, line_name in zip(choice.sides, line_names(choice), strict=True)
     ]
     figure = figure_by_layer(choice, figures)
     assert legend(figure) == ["digits mlp p = 1", "fashion_mnist cnn p = 1"]
@@ -181,10 +196,14 @@ def test_errors_by_layer_of_both() -> None:
 def test_the_probes_of_both_stand_below(chances: tuple[float, float], anchors: tuple[str, str]) -> None:
     choice = pair(MLP, OWN)
     figures = []
-    for side, figure, chance in zip(choice.sides, by_layer_figures(choice), chances, strict=True):
+    for side, figure, chance, line_name in zip(
+        choice.sides, by_layer_figures(choice), chances, line_names(choice), strict=True
+    ):
         rising = {layer: 0.2 + 0.8 * (i > 1) for i, layer in enumerate(side.layers)}
         figures.append(
-            probe_depth_figure(figure, {side.networks[-1].label_noise: probe_depth(rising, chance)}, side.layers)
+            probe_depth_figure(
+                figure, {side.networks[-1].label_noise: probe_depth(rising, chance)}, side.layers, line_name=line_name
+            )
         )
     figure = figure_by_layer(choice, figures)
     probes = lines(figure, "y2")
@@ -206,7 +225,7 @@ def test_a_figure_without_the_second_ones_curves_is_the_first_ones() -> None:
     empty = auc_figure({}, list(OTHER.layers), phases=None, batch="x", axis="linear")
     assert legend(figure_by_layer(choice, [figures[0], empty])) == ["digits mlp p = 0", "digits mlp p = 1"]
     curves = {(0.0, "nmf"): [curve(20)]}
-    by_rank = [curve_figure(groups, layer="fc1", axis="log", batch="x", zero=False) for groups in (curves, {})]
+    by_rank = accuracy_figures(choice, [curves, {}], "log")
     assert legend(figure_by_rank(choice, by_rank, [curves, {}])) == ["digits mlp p = 0"]
 
 

@@ -274,6 +274,7 @@ def test_its_label_noise_is_unknown_on_every_page(home: Path, name: str) -> None
     assert "mine · mlp · p unknown" in texts(app) and "p = 0" not in texts(app)
     assert not any(pills.key == "p" for pills in app.pills)
     figures = str([plot["data"] for plot in plots(app)])
+    assert "p = ?" not in str(plots(app)) and ("mine" in figures or name == "suspects")
     assert "p = 0" not in figures and ("34,144,140" in figures or name == "support")
     assert all(
         table.value["p"].isna().all() or set(table.value["p"]) <= {"?"} for table in app.dataframe if "p" in table.value

@@ -6,9 +6,11 @@ from nmfdiag.measures.methods import METHODS
 from nmfdiag.plots.theme import (
     GREY,
     HEIGHT,
+    LineName,
     colour_of,
     map_scale,
     marker_of,
+    noise_name,
     placeholder_figure,
     scale_ends,
     set_layer_axis,
@@ -24,18 +26,19 @@ WRITTEN_CELLS = 200
 ROW_HEIGHT, LARGEST_HEIGHT = 26, 1600
 
 
-def map_figure(class_curves: ClassCurves, p: float, *, class_idx: int) -> go.Figure:
+def map_figure(class_curves: ClassCurves, p: float, *, class_idx: int, line_name: LineName = noise_name) -> go.Figure:
     """Draw AuC of every class (row) and layer (column) of one network; the cell of the curve below is framed.
 
     Args:
         class_curves: The curves.
         p: The network's label noise.
         class_idx: The class whose curve is shown, at the chosen layer.
+        line_name: Names a network after its p.
     """
     layers, classes, names = class_curves.choice.layers, class_curves.classes, list(class_curves.choice.names)
     columns = [class_curves.auc(p, layer) for layer in layers]
     if not any(columns):
-        return placeholder_figure(f"No curve of p = {p:g}")
+        return placeholder_figure(f"No curve of {line_name(p)}")
     z = [[column.get(c) for column in columns] for c in classes]
     figure = go.Figure()
     # One scale for all networks of the choice, so that their maps can be compared.
@@ -64,12 +67,16 @@ def map_figure(class_curves: ClassCurves, p: float, *, class_idx: int) -> go.Fig
         tickmode="linear" if len(names) <= 50 else "auto", automargin=True,
     )  # fmt: skip
     over = " over log k" if class_curves.choice.axis == "log" else ""
-    set_layout(figure, f"{METHODS[class_curves.method].title} AuC{over}, p = {p:g}", class_curves.choice.batch_text)
+    set_layout(
+        figure, f"{METHODS[class_curves.method].title} AuC{over}, {line_name(p)}", class_curves.choice.batch_text
+    )
     height = min(LARGEST_HEIGHT, max(HEIGHT, 130 + ROW_HEIGHT * len(names)))
     return figure.update_layout(height=height, hoverdistance=-1)
 
 
-def class_curve_figure(class_curves: ClassCurves, results: Curves, *, class_idx: int) -> go.Figure:
+def class_curve_figure(
+    class_curves: ClassCurves, results: Curves, *, class_idx: int, line_name: LineName = noise_name
+) -> go.Figure:
     """Draw accuracy over rank of one class at the chosen layer, one line per p; ranks that beat the baseline are ringed."""
     choice, name = class_curves.choice, class_curves.names[class_idx]
     by_request = curves_of(choice, results, class_idx)
@@ -77,7 +84,9 @@ def class_curve_figure(class_curves: ClassCurves, results: Curves, *, class_idx:
         return placeholder_figure(f"No curve of class {name} at {choice.layer}")
     curves = {(choice.label_noise(r), r.method): [curve] for r, curve in by_request.items()}
     batch = f"class {name}, {max(curve.n_samples for curve in by_request.values())} samples"
-    figure = curve_figure(dict(sorted(curves.items())), layer=choice.layer, axis=choice.axis, batch=batch)
+    figure = curve_figure(
+        dict(sorted(curves.items())), layer=choice.layer, axis=choice.axis, batch=batch, line_name=line_name
+    )
     ringed = [
         (k, accuracy, curve.baseline_accuracy)
         for [curve] in curves.values()
@@ -97,12 +106,13 @@ def class_curve_figure(class_curves: ClassCurves, results: Curves, *, class_idx:
     return figure
 
 
-def scatter_figure(class_curves: ClassCurves, *, class_idx: int) -> go.Figure:
+def scatter_figure(class_curves: ClassCurves, *, class_idx: int, line_name: LineName = noise_name) -> go.Figure:
     """Draw test accuracy by true class over AuC by given class at the chosen layer: one point per class and p.
 
     Args:
         class_curves: The curves.
         class_idx: The class to mark with rings.
+        line_name: Names a network's points after its p.
     """
     layer, points = class_curves.choice.layer, class_curves.points(class_curves.choice.layer)
     if not points:
@@ -114,10 +124,10 @@ def scatter_figure(class_curves: ClassCurves, *, class_idx: int) -> go.Figure:
             pooled = f"{p}: {correlation_text(correlation)}"
         elif level:
             figure.add_scatter(
-                x=[auc for *_, auc, _ in level], y=[test for *_, test in level], name=f"p = {p:g}: {correlation_text(correlation).split(' (')[0]}",
+                x=[auc for *_, auc, _ in level], y=[test for *_, test in level], name=f"{line_name(p)}: {correlation_text(correlation).split(' (')[0]}",
                 mode="markers", marker={"color": colour_of(p), "symbol": marker_of(p), "size": 10},
                 customdata=[[layer, class_curves.names[c]] for _, c, *_ in level],
-                hovertemplate=f"class %{{customdata[1]}}, p = {p:g}<br>AuC %{{x:.3f}}<br>"
+                hovertemplate=f"class %{{customdata[1]}}, {line_name(p)}<br>AuC %{{x:.3f}}<br>"
                 f"test accuracy %{{y:.3f}}<br>over classes {correlation_text(correlation)}<extra></extra>",
             )  # fmt: skip
     rings = [point for point in points if point[1] == class_idx]

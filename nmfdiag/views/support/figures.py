@@ -9,7 +9,16 @@ from plotly.subplots import make_subplots
 
 from nmfdiag.measures.support.cover import SupportCover, by_rectangles, rectangle_of
 from nmfdiag.measures.support.rectangles import Rectangle
-from nmfdiag.plots.theme import GREY, colour_of, fill_between, marker_of, set_layer_axis, set_layout
+from nmfdiag.plots.theme import (
+    GREY,
+    LineName,
+    colour_of,
+    fill_between,
+    marker_of,
+    noise_name,
+    set_layer_axis,
+    set_layout,
+)
 from nmfdiag.views.support.sentences import PARTS, bounds_text
 
 TINTS = ("#2f9e96", "#9a6fd0", "#d9822b", "#4a90d9", "#c85c9a", "#8a9a2b")
@@ -20,7 +29,9 @@ OUTLINED = 0.5
 ORDERS = ("biclusters", "rectangles")
 
 
-def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: str, order: str) -> go.Figure:
+def support_figure(
+    covers: Mapping[float, SupportCover], *, layer: str, batch: str, order: str, line_name: LineName = noise_name
+) -> go.Figure:
     """Draw the support of one layer, one panel per p: its first rectangles tinted, the rest grey, the fooling set as dots.
 
     Args:
@@ -28,14 +39,15 @@ def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: s
         layer: The layer, for the title.
         batch: The batch as text, for the title.
         order: ``"biclusters"``, or ``"rectangles"`` for rows and columns ordered by their rectangles.
+        line_name: Names a network after its p.
     """
-    titles = [f"p = {p:g}: {bounds_text(cover)}" for p, cover in covers.items()]
+    titles = [f"{line_name(p)}: {bounds_text(cover)}" for p, cover in covers.items()]
     figure = make_subplots(1, len(covers), subplot_titles=titles, horizontal_spacing=0.09)
     for panel, (p, cover) in enumerate(covers.items(), 1):
         rows, columns = list(range(len(cover.times))), list(range(len(cover.channels)))
         if order == "rectangles":
             rows, columns = by_rectangles(cover, cover.rectangles[: len(TINTS)])
-        _add_support(figure, cover, p, rows, columns, panel)
+        _add_support(figure, cover, line_name(p), rows, columns, panel)
         if order == "biclusters":
             _add_blocks(figure, cover, panel)
         _add_outlines(figure, cover, rows, columns, panel)
@@ -59,7 +71,13 @@ def support_figure(covers: Mapping[float, SupportCover], *, layer: str, batch: s
 
 
 def growth_figure(
-    by_noise: Mapping[float, Mapping[str, SupportCover]], layers: Sequence[str], *, part: str, batch: str, n_rows: int
+    by_noise: Mapping[float, Mapping[str, SupportCover]],
+    layers: Sequence[str],
+    *,
+    part: str,
+    batch: str,
+    n_rows: int,
+    line_name: LineName = noise_name,
 ) -> go.Figure:
     """Draw rectangles by layer: one line per p, the upper bound with a band down to the lower one; or how many cover a part.
 
@@ -69,10 +87,11 @@ def growth_figure(
         part: A name in :data:`nmfdiag.views.support.sentences.PARTS`.
         batch: The batch as text, for the title.
         n_rows: Most distinct rows of a cover.
+        line_name: Names a network's lines after its p.
     """
     figure, share = go.Figure(), PARTS[part]
     for p, by_layer in by_noise.items():
-        x, name = list(by_layer), f"p = {p:g}"
+        x, name = list(by_layer), line_name(p)
         low = [c.lower_bound for c in by_layer.values()]
         y = [c.upper_bound if share == 1 else c.rectangles_for(share) for c in by_layer.values()]
         if share == 1:
@@ -105,7 +124,7 @@ def growth_figure(
 
 
 def _add_support(
-    figure: go.Figure, cover: SupportCover, p: float, rows: Sequence[int], columns: Sequence[int], panel: int
+    figure: go.Figure, cover: SupportCover, network: str, rows: Sequence[int], columns: Sequence[int], panel: int
 ) -> None:
     if not cover.support:
         return
@@ -118,7 +137,7 @@ def _add_support(
     details[..., 2] = first
     figure.add_heatmap(
         z=tints, zmin=0.5, zmax=len(colours) + 0.5, colorscale=scale, showscale=False, customdata=details,
-        hoverongaps=False, row=1, col=panel, name=f"p = {p:g}",
+        hoverongaps=False, row=1, col=panel, name=network,
         hovertemplate="channel %{customdata[0]}<br>rows of the batch with this support: %{customdata[1]:,}<br>"
         f"rectangle %{{customdata[2]}} of {len(cover.rectangles)}<extra></extra>",
     )  # fmt: skip
