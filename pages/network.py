@@ -73,7 +73,7 @@ def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves) ->
         auc_figure(
             groups,
             side.layers,
-            phases=phases[most_noisy] if is_shaded and side is choice else None,
+            phases=(most_noisy, phases[most_noisy]) if is_shaded and side is choice else None,
             batch=batches_text(choice),
             axis=choice.axis,
             line_name=line_name,

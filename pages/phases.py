@@ -7,7 +7,7 @@ from nmfdiag.measures.auc_sentences import compared_auc, reading
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.phases import CLUSTERED
 from nmfdiag.measures.suspects.probe_depth import SUDDEN, depth_of
-from nmfdiag.plots.probe_depth import probe_depth_figure
+from nmfdiag.plots.probe_depth import RINGS, probe_depth_figure
 from nmfdiag.text import for_markdown, percent
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.details import tabs
@@ -17,7 +17,15 @@ from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views.curve_figures import auc_figure
 from nmfdiag.views.curve_groups import auc_spreads, main_method, own_curves
 from nmfdiag.views.help_text import help_text
-from nmfdiag.views.pair import batches_text, figure_by_layer, line_names, network_name, one_table, pair_sentence
+from nmfdiag.views.pair import (
+    batches_text,
+    figure_by_layer,
+    line_names,
+    network_name,
+    one_table,
+    pair_sentence,
+    side_labels,
+)
 from nmfdiag.views.phases import export_table, phase_table, phases_by_noise, probe_settings, shaded_network
 from nmfdiag.views.provenance import settings
 from nmfdiag.views.selection import Choice
@@ -53,19 +61,21 @@ def draw(choice: Choice) -> None:
         {n.label_noise: depths[n.name] for n in side.networks if n.name in depths} for side in choice.sides
     ]
     figures = []
-    for side, groups, side_depths, line_name in zip(
-        choice.sides, by_method, depths_by_noise, line_names(choice), strict=True
-    ):
+    owners = side_labels(choice) if len(choice.sides) > 1 else [""]
+    sides = zip(choice.sides, by_method, depths_by_noise, line_names(choice), owners, RINGS, strict=False)
+    for side, groups, side_depths, line_name, owner, ring in sides:
         is_shaded = side is choice and len(spreads) == len(choice.layers)
         figure = auc_figure(
             groups,
             side.layers,
-            phases=shaded_phases if is_shaded else None,
+            phases=(shaded.label_noise, shaded_phases) if is_shaded and shaded_phases else None,
             batch=batches_text(choice),
             axis=choice.axis,
             line_name=line_name,
         )
-        figures.append(probe_depth_figure(figure, side_depths, side.layers, line_name=line_name))
+        figures.append(
+            probe_depth_figure(figure, side_depths, side.layers, line_name=line_name, ring=ring, owner=owner)
+        )
 
     def data() -> pd.DataFrame:
         return one_table(

@@ -17,6 +17,8 @@ JUMP = "jump"
 """Name of the traces that mark it."""
 RING = 16
 """Pixels."""
+RINGS = ("circle-open", "square-open")
+"""Markers around the jumps of a network, and of a second one in the same figure."""
 
 
 def probe_depth_figure(
@@ -25,6 +27,8 @@ def probe_depth_figure(
     layers: Sequence[str],
     *,
     line_name: LineName = noise_name,
+    ring: str = RINGS[0],
+    owner: str = "",
     waiting: str = "not known yet",
 ) -> go.Figure:
     """Add the probe by depth to a figure of AuC by layer, and return it: accuracy of each layer's probe, and the jump in a ring.
@@ -34,6 +38,8 @@ def probe_depth_figure(
         depths: By p; what is not there yet is left out.
         layers: All layers of the axis, from input to output.
         line_name: Names a network's lines after its p.
+        ring: One of :data:`RINGS`.
+        owner: Whose rings they are, for the legend, where a figure has those of two.
         waiting: What stands in the panel without any depths.
     """
     figure, is_named = auc, auc.layout.xaxis.categoryarray is not None
@@ -58,14 +64,14 @@ def probe_depth_figure(
         if depth.clear and depth.jump in x:
             figure.add_scatter(
                 x=[x[depth.jump]], y=[depth.after], yaxis="y2", mode="markers", showlegend=False, hoverinfo="skip",
-                marker={"symbol": "circle-open", "size": RING, "color": colour_of(p), "line": {"width": 4 if depth.is_sudden else 1}},
+                marker={"symbol": ring, "size": RING, "color": colour_of(p), "line": {"width": 4 if depth.is_sudden else 1}},
                 name=JUMP, legendgroup=name,
             )  # fmt: skip
     for is_sudden, text in ((True, "labels readable at once"), (False, "largest rise, gradual")):
         if any(depth.clear and depth.jump and depth.is_sudden == is_sudden for depth in depths.values()):
             figure.add_scatter(
-                x=[None], y=[None], mode="markers", name=text,
-                marker={"symbol": "circle-open", "size": RING - 4, "color": GREY, "line": {"width": 3 if is_sudden else 1}},
+                x=[None], y=[None], mode="markers", name=f"{text}, {owner}" if owner else text,
+                marker={"symbol": ring, "size": RING - 4, "color": GREY, "line": {"width": 3 if is_sudden else 1}},
             )  # fmt: skip
     note = {"xref": "x domain", "yref": "y2 domain", "showarrow": False}
     figure.add_annotation(text=TITLE, x=0, y=1.02, xanchor="left", yanchor="bottom", font={"size": 15}, **note)

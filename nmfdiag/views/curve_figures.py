@@ -83,7 +83,7 @@ def auc_figure(
     by_method: Mapping[str, Mapping[float, Mapping[str, Spread]]],
     layers: Sequence[str],
     *,
-    phases: Phases | None,
+    phases: tuple[float, Phases] | None,
     batch: str,
     axis: str,
     line_name: LineName = noise_name,
@@ -93,7 +93,7 @@ def auc_figure(
     Args:
         by_method: For each method, p and layer, the AuC.
         layers: All layers, from input to output.
-        phases: Phases to shade.
+        phases: Phases to shade, and before them the p of the network whose they are.
         batch: The batches as text, for the title.
         axis: The rank axis of the area.
         line_name: Names a network's lines after its p.
@@ -108,11 +108,13 @@ def auc_figure(
             )
     if len(by_method) > 1:
         add_line_keys(figure, [(p, m) for m, by_noise in by_method.items() for p in by_noise], line_name)
-    if phases is not None and phases.clear:
+    if phases is not None and phases[1].clear:
+        shaded_noise, shaded = phases
+        batch = f"{batch} · shaded: phases of {line_name(shaded_noise)}"
         bands = (
-            ("feature<br>extraction", phases.feature_extraction, 0.04),
-            ("memorisation", phases.memorisation, 0.12),
-            ("clustering", phases.clustering, 0.04),
+            ("feature<br>extraction", shaded.feature_extraction, 0.04),
+            ("memorisation", shaded.memorisation, 0.12),
+            ("clustering", shaded.clustering, 0.04),
         )
         for title, part, opacity in bands:
             if part:

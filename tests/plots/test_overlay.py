@@ -10,10 +10,10 @@ from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.stats.summary import Spread
 from nmfdiag.measures.suspects.probe_depth import probe_depth
 from nmfdiag.plots.overlay import is_key
-from nmfdiag.plots.probe_depth import probe_depth_figure
+from nmfdiag.plots.probe_depth import JUMP, RINGS, probe_depth_figure
 from nmfdiag.plots.theme import colour_of
 from nmfdiag.views.curve_figures import auc_figure, curve_figure, error_by_rank_figure, error_figure
-from nmfdiag.views.pair import figure_by_layer, figure_by_rank, line_names
+from nmfdiag.views.pair import figure_by_layer, figure_by_rank, line_names, side_labels
 from nmfdiag.views.selection import Choice
 from nmfdiag.zoo.registry import UNKNOWN, ZooEntry, lookup
 
@@ -132,7 +132,7 @@ def test_networks_with_other_layers_are_drawn_by_relative_depth() -> None:
     layers = list(MLP[0].layers)
     shading = Phases((layers[0],), tuple(layers[1:3]), tuple(layers[3:]))
     figures[0] = auc_figure(
-        {"nmf": {1.0: {layer: Spread(0.9, 0, 0, 1) for layer in layers}}}, layers, phases=shading, batch="x", axis="linear"
+        {"nmf": {1.0: {layer: Spread(0.9, 0, 0, 1) for layer in layers}}}, layers, phases=(1.0, shading), batch="x", axis="linear"
     )  # fmt: skip
     figure = figure_by_layer(choice, figures)
     first, second = lines(figure).values()
@@ -196,13 +196,18 @@ def test_errors_by_layer_of_both() -> None:
 def test_the_probes_of_both_stand_below(chances: tuple[float, float], anchors: tuple[str, str]) -> None:
     choice = pair(MLP, OWN)
     figures = []
-    for side, figure, chance, line_name in zip(
-        choice.sides, by_layer_figures(choice), chances, line_names(choice), strict=True
+    for side, figure, chance, line_name, owner, ring in zip(
+        choice.sides, by_layer_figures(choice), chances, line_names(choice), side_labels(choice), RINGS, strict=True
     ):
         rising = {layer: 0.2 + 0.8 * (i > 1) for i, layer in enumerate(side.layers)}
         figures.append(
             probe_depth_figure(
-                figure, {side.networks[-1].label_noise: probe_depth(rising, chance)}, side.layers, line_name=line_name
+                figure,
+                {side.networks[-1].label_noise: probe_depth(rising, chance)},
+                side.layers,
+                line_name=line_name,
+                owner=owner,
+                ring=ring,
             )
         )
     figure = figure_by_layer(choice, figures)
@@ -211,8 +216,18 @@ def test_the_probes_of_both_stand_below(chances: tuple[float, float], anchors: t
     assert probes["mine"].line.dash != probes["digits mlp p = 1"].line.dash and probes["mine"].marker.symbol.endswith(
         "-open"
     )
+    rings = {t.legendgroup: t.marker.symbol for t in figure.data if t.name == JUMP}
+    keys = {t.name.rpartition(", ")[2]: t.marker.symbol for t in figure.data if "readable" in (t.name or "")}
+    assert rings == {"digits mlp p = 1": "circle-open", "mine": "square-open"}
+    assert keys == {"digits mlp": "circle-open", "mine": "square-open"}
     assert {t.legendgroup for t in probes.values()} == {"digits mlp p = 1", "mine"}
-    assert legend(figure) == ["digits mlp p = 0", "digits mlp p = 1", "labels readable at once", "mine"]
+    assert legend(figure) == [
+        "digits mlp p = 0",
+        "digits mlp p = 1",
+        "labels readable at once, digits mlp",
+        "mine",
+        "labels readable at once, mine",
+    ]
     first, second = [shape for shape in figure.layout.shapes if shape.type == "line"]
     assert (first.y0, second.y0) == chances and second.label.text == "chance, mine"
     assert (first.label.yanchor, second.label.yanchor) == anchors and first.line.dash != second.line.dash

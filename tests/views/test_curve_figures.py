@@ -74,12 +74,15 @@ def test_layers_keep_their_order_and_phases_are_shaded() -> None:
     auc = dict(zip(layers, (0.9, 0.6, 0.8, 1.0), strict=True))
     by_layer = {layer: Spread(v, 0.0, 0.0, 1) for layer, v in auc.items()}
     layer_phases = phases(layers, list(auc.values()), [0.01] * 4)
-    figure = auc_figure({"nmf": {0.0: by_layer}}, layers, phases=layer_phases, batch="x", axis="linear")
+    figure = auc_figure({"nmf": {0.0: by_layer}}, layers, phases=(0.0, layer_phases), batch="x", axis="linear")
     assert list(figure.layout.xaxis.categoryarray) == layers and list(trace(figure, "p = 0").y) == list(auc.values())
     assert [a.text for a in figure.layout.annotations] == ["feature<br>extraction", "memorisation", "clustering"]
     assert len(figure.layout.shapes) == 3
+    assert figure.layout.title.subtitle.text == "x · shaded: phases of p = 0"
     plain = auc_figure({"nmf": {0.0: by_layer}}, layers, phases=None, batch="x", axis="log")
-    assert not plain.layout.shapes and "log k" in plain.layout.yaxis.title.text
+    assert (
+        not plain.layout.shapes and plain.layout.title.subtitle.text == "x" and "log k" in plain.layout.yaxis.title.text
+    )
 
 
 def test_errors_raw_and_relative() -> None:

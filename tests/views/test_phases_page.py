@@ -53,18 +53,18 @@ def test_without_one_of_them_the_other_is_drawn(monkeypatch: pytest.MonkeyPatch)
     def failing(_request: Any, **_options: Any) -> Any:
         raise NmfdiagError("It fails.")
 
-    link = {**SMALL, "p": ["0.6"], "seed": "1", "batch": "3"}  # of no other test
+    link = {**SMALL, "p": ["0.2"], "seed": "1", "batch": "3"}  # of no other test
     with monkeypatch.context() as patch:
         patch.setattr(score_labels, "score", failing)
         patch.setattr(live_results, "shipped_results", lambda _: ShippedResults())
         app = run_until(open_page("phases", **link), lambda app: app.error)
-        run_until(app, lambda app: len(lines(app, "y").get("p = 0.6", {"x": []})["x"]) == 5)
+        run_until(app, lambda app: len(lines(app, "y").get("p = 0.2", {"x": []})["x"]) == 5)
         assert [error.value for error in app.error] == ["It fails."] and not lines(app, "y2")
-        assert "Probe by depth (ours), p = 0.6: not known yet." in texts(app)
+        assert "Probe by depth (ours), p = 0.2: not known yet." in texts(app)
         assert any("not known yet" in a.get("text", "") for a in plots(app)[0]["layout"]["annotations"])
     settled(open_page("suspects", **link))
     monkeypatch.setattr(compute, "compute", failing)
     monkeypatch.setattr(live_results, "shipped_results", lambda _: ShippedResults())
     app = run_until(open_page("phases", **{**link, "n": "30"}), lambda app: app.error)
-    assert not app.exception and not lines(app, "y") and set(lines(app, "y2")) == {"p = 0.6"}
-    assert any(text.startswith("**NMF, p = 0.6: not known yet.**") for text in texts(app))
+    assert not app.exception and not lines(app, "y") and set(lines(app, "y2")) == {"p = 0.2"}
+    assert any(text.startswith("**NMF, p = 0.2: not known yet.**") for text in texts(app))
