@@ -1,7 +1,8 @@
 """Plots with their exports, and what a click on one opens."""
 
 import base64
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import streamlit as st
 
+from nmfdiag.plots.equal_axes import equal_axes
 from nmfdiag.plots.modes import to_html
 from nmfdiag.ui.address import choose
 from nmfdiag.ui.image_export import image_buttons
@@ -19,6 +21,21 @@ from nmfdiag.ui.rerun import rerun_page
 from nmfdiag.views.curve_tables import auc_table, data_table
 from nmfdiag.views.selection import ALONE, Choice
 from nmfdiag.zoo.registry import entries
+
+
+@contextmanager
+def equal_charts() -> Iterator[None]:
+    """Draw the charts of a block in their places once all of them are made, with equal axes."""
+    state = st.session_state
+    waiting = state["_waiting_charts"] = []
+    try:
+        yield
+    finally:
+        del state["_waiting_charts"]
+    equal_axes([figure for figure, *_ in waiting])
+    for _, container, draw in waiting:
+        with container:
+            draw()
 
 
 def chart(
@@ -41,7 +58,23 @@ def chart(
         click_page: Shows the clicked layer.
         plotted: Returns the quantity that is drawn, where ``results`` are what it was computed from; of curves it is their AuC.
     """
+    draw = partial(_draw_chart, figure, choice, results, figure_key, alt, click_page, plotted)
+    waiting = st.session_state.get("_waiting_charts")
+    if waiting is None:
+        draw()
+    else:
+        waiting.append((figure, st.container(), draw))
 
+
+def _draw_chart(
+    figure: go.Figure,
+    choice: Choice,
+    results: Mapping[Any, Any] | pd.DataFrame | Callable[[], pd.DataFrame],
+    figure_key: str,
+    alt: str,
+    click_page: str,
+    plotted: Callable[[], pd.DataFrame] | None,
+) -> None:
     def data() -> pd.DataFrame:
         if callable(results):
             return results()

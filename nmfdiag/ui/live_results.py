@@ -18,6 +18,7 @@ from nmfdiag.measures.suspects.controls import Controls
 from nmfdiag.plots.theme import placeholder_figure
 from nmfdiag.text import for_markdown
 from nmfdiag.ui.address import run_seconds
+from nmfdiag.ui.charts import equal_charts
 from nmfdiag.ui.mode import in_page_mode
 from nmfdiag.ui.rerun import draw_repeatedly, rerun_page
 from nmfdiag.views.cost import cost_text
@@ -223,17 +224,18 @@ def together(choice: Choice, draw: Callable[[Choice], None]) -> None:
 
 
 def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
-    """Draw a page's results; in two columns where the reader compares with a second network."""
+    """Draw a page's results; where the reader compares with a second network in two columns, whose charts have equal axes."""
     if choice.counterpart is None:
         together(choice, draw)
         return
     with st.container(key="side_by_side"):
         columns = st.columns(2, gap="medium")
-    for column, side in zip(columns, (replace(choice, beside=None), choice.counterpart), strict=True):
-        with column:
-            layer_note = f" :gray[at {for_markdown(side.layer)}]" if side.layer != choice.layer else ""
-            st.markdown(f"**{for_markdown(side.networks_text)}**{layer_note}")
-            draw_safely(partial(draw, side))
+    with equal_charts():
+        for column, side in zip(columns, (replace(choice, beside=None), choice.counterpart), strict=True):
+            with column:
+                layer_note = f" :gray[at {for_markdown(side.layer)}]" if side.layer != choice.layer else ""
+                st.markdown(f"**{for_markdown(side.networks_text)}**{layer_note}")
+                draw_safely(partial(draw, side))
 
 
 def draw_safely(draw: Callable[[], None], show_error: Callable[[str], object] = st.error) -> None:

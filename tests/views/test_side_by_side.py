@@ -41,8 +41,24 @@ def test_both_are_drawn_side_by_side(page: str) -> None:
     assert headings(app) == [f"**{text}**" for text in HEADINGS]
     figures = plots(app)
     assert len(figures) % 2 == 0 and len(figures) >= 2
+    assert_equal_axes(figures)
     assert [tab.label for tab in app.tabs].count("How to read it") == 1
     check_address(app)
+
+
+def assert_equal_axes(figures: list[dict[str, Any]]) -> None:
+    """Assert that the two columns have equal colour scales, and equal ranges of equal quantities."""
+    n = len(figures) // 2
+    for first, second in zip(figures[:n], figures[n:], strict=True):
+        assert {t["type"] for t in first["data"]} == {t["type"] for t in second["data"]}
+        for axis in ("xaxis", "yaxis"):
+            left, right = first["layout"][axis], second["layout"][axis]
+            if left["title"]["text"] == right["title"]["text"]:
+                assert left["range"] == right["range"]
+        scales = [
+            {(t.get("zmin"), t.get("zmax")) for t in f["data"] if t["type"] == "heatmap"} for f in (first, second)
+        ]
+        assert scales[0] == scales[1]
 
 
 @pytest.mark.parametrize("page", TOGETHER)
