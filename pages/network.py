@@ -15,7 +15,7 @@ from nmfdiag.ui.network_card import draw_cards
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.curve_figures import auc_figure
-from nmfdiag.views.curve_groups import Curves, auc_spreads, main_method, own_curves
+from nmfdiag.views.curve_groups import Curves, own_curves, spreads_by_side
 from nmfdiag.views.curve_tables import auc_table, network_table
 from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
@@ -56,14 +56,13 @@ def draw(choice: Choice) -> None:
 
 def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves) -> None:
     """Draw AuC by layer."""
-    by_method = [auc_spreads(side, curves) for side in choice.sides]
-    methods = [main_method(side, groups) for side, groups in zip(choice.sides, by_method, strict=True)]
-    by_noise = [groups.get(method, {}) for method, groups in zip(methods, by_method, strict=True)]
+    by_side = spreads_by_side(choice, curves)
+    by_noise = [spreads.by_noise for spreads in by_side]
     if len(by_noise) > 1:
         sentence = pair_sentence(choice, by_noise, compared_auc, is_complete=len(curves) == len(requests))
     else:
         sentence = comparison(by_noise[0]) if len(by_noise[0]) > 1 else least_linear(next(iter(by_noise[0].values())))
-        sentence = f"{METHODS[methods[0]].title}: {sentence}"
+        sentence = f"{METHODS[by_side[0].method].title}: {sentence}"
     live_results.answer(sentence, curves, requests)
     shade = select_one("plot", SHADES, "shade", segmented=True, help=TERMS["layer phases"])
     phases = phases_by_noise(by_noise[0])
@@ -71,14 +70,14 @@ def draw_curves(choice: Choice, requests: list[CurveRequest], curves: Curves) ->
     is_shaded = shade == PHASES and len(by_noise[0].get(most_noisy, ())) == len(choice.layers)
     figures = [
         auc_figure(
-            groups,
+            spreads.by_method,
             side.layers,
             phases=(most_noisy, phases[most_noisy]) if is_shaded and side is choice else None,
             batch=batches_text(choice),
             axis=choice.axis,
             line_name=line_name,
         )
-        for side, groups, line_name in zip(choice.sides, by_method, line_names(choice), strict=True)
+        for side, spreads, line_name in zip(choice.sides, by_side, line_names(choice), strict=True)
     ]
     tables = [auc_table(own_curves(side, curves), entries()) for side in choice.sides]
     charts.chart(

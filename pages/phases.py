@@ -15,7 +15,7 @@ from nmfdiag.ui.frame import page_guard
 from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.views.curve_figures import auc_figure
-from nmfdiag.views.curve_groups import auc_spreads, main_method, own_curves
+from nmfdiag.views.curve_groups import own_curves, spreads_by_side
 from nmfdiag.views.help_text import help_text
 from nmfdiag.views.pair import (
     batches_text,
@@ -43,16 +43,16 @@ def draw(choice: Choice) -> None:
     curves = {request: results[request] for request in curve_requests if request in results}
     controls = live_results.controls_of(choice.all_networks, results)
     depths = {name: depth_of(network_controls) for name, network_controls in controls.items()}
-    by_method = [auc_spreads(side, curves) for side in choice.sides]
-    by_noise = [groups.get(main_method(side, groups), {}) for side, groups in zip(choice.sides, by_method, strict=True)]
-    phases = [phases_by_noise(side_spreads) for side_spreads in by_noise]
+    by_side = spreads_by_side(choice, curves)
+    by_noise = [side_spreads.by_noise for side_spreads in by_side]
+    phases = [phases_by_noise(groups) for groups in by_noise]
     shaded = shaded_network(choice, phases[0], depths)
     spreads, shaded_phases = by_noise[0].get(shaded.label_noise, {}), phases[0].get(shaded.label_noise)
     if len(choice.sides) > 1:
         sentence = pair_sentence(choice, by_noise, compared_auc, is_complete=len(curves) == len(curve_requests))
     else:
         text = reading(spreads, shaded_phases) if shaded_phases else "not known yet."
-        sentence = f"{METHODS[main_method(choice, by_method[0])].title}, {network_name(shaded, choice)}: {text}"
+        sentence = f"{METHODS[by_side[0].method].title}, {network_name(shaded, choice)}: {text}"
     live_results.answer(sentence, curves, curve_requests)
     for network in (shaded, *choice.all_networks[len(choice.networks) :]):
         text = depths[network.name].text if network.name in depths else "not known yet."
@@ -62,11 +62,11 @@ def draw(choice: Choice) -> None:
     ]
     figures = []
     owners = side_labels(choice) if len(choice.sides) > 1 else [""]
-    sides = zip(choice.sides, by_method, depths_by_noise, line_names(choice), owners, RINGS, strict=False)
-    for side, groups, side_depths, line_name, owner, ring in sides:
+    sides = zip(choice.sides, by_side, depths_by_noise, line_names(choice), owners, RINGS, strict=False)
+    for side, side_spreads, side_depths, line_name, owner, ring in sides:
         is_shaded = side is choice and len(spreads) == len(choice.layers)
         figure = auc_figure(
-            groups,
+            side_spreads.by_method,
             side.layers,
             phases=(shaded.label_noise, shaded_phases) if is_shaded and shaded_phases else None,
             batch=batches_text(choice),

@@ -13,7 +13,7 @@ from nmfdiag.ui.heading import heading
 from nmfdiag.ui.sidebar import sidebar
 from nmfdiag.ui.widgets import select_one
 from nmfdiag.views.curve_figures import error_by_rank_figure, error_figure
-from nmfdiag.views.curve_groups import Curves, curves_at_layer, main_curves, main_method, own_curves, spreads_by_layer
+from nmfdiag.views.curve_groups import Curves, curves_at_layer, main_curves, own_curves, spreads_by_side
 from nmfdiag.views.curve_tables import accuracy_table, error_table
 from nmfdiag.views.glossary import TERMS
 from nmfdiag.views.help_text import help_text
@@ -45,13 +45,10 @@ relative = kind == "relative"
 def draw(choice: Choice) -> None:
     requests = [request for side in choice.sides for request in side.requests()]
     results = live_results.get_results(choice, requests)
-    methods = [main_method(side, [r.method for r in own_curves(side, results)]) for side in choice.sides]
-    by_noise = [
-        spreads_by_layer(side, results, lambda curve: curve.error_near(k, relative=relative), method)
-        for side, method in zip(choice.sides, methods, strict=True)
-    ]
+    by_side = spreads_by_side(choice, results, lambda curve, _axis: curve.error_near(k, relative=relative))
+    by_noise = [spreads.by_noise for spreads in by_side]
     if len(by_noise) == 1:
-        sentence = largest_error(METHODS[methods[0]].title, k, kind, by_noise[0])
+        sentence = largest_error(METHODS[by_side[0].method].title, k, kind, by_noise[0])
     else:
         ranks = {tuple(sorted({c.full_rank for c in own_curves(side, results).values()})) for side in choice.sides}
         compare = partial(compared_errors, k, kind, len(ranks) == 1)

@@ -1,6 +1,7 @@
 """Results of curve requests, grouped by p, layer, class and kind of batch."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from nmfdiag.jobs.requests import MULTI_CLASS, CurveRequest
@@ -9,6 +10,26 @@ from nmfdiag.measures.stats.summary import Spread, spread
 from nmfdiag.views.selection import Choice
 
 Curves = Mapping[CurveRequest, CompressionCurve]
+ByNoise = Mapping[float, Mapping[str, Spread]]
+"""The spread over batches of a quantity, for each p and layer."""
+
+
+@dataclass(frozen=True)
+class SideSpreads:
+    """A quantity by layer of the networks on one side of a comparison.
+
+    Attributes:
+        by_method: Its spread, for each method that has curves.
+        method: That of the answer.
+    """
+
+    by_method: Mapping[str, ByNoise]
+    method: str
+
+    @property
+    def by_noise(self) -> ByNoise:
+        """The spread for the method of the answer."""
+        return self.by_method.get(self.method, {})
 
 
 def curves_at_layer(choice: Choice, results: Curves) -> dict[tuple[float, str], list[CompressionCurve]]:
@@ -79,3 +100,20 @@ def auc_spreads(
         for method in choice.methods
     }
     return {method: by_noise for method, by_noise in by_method.items() if by_noise}
+
+
+def spreads_by_side(
+    choice: Choice, results: Curves, value: Callable[[CompressionCurve, str], float] = CompressionCurve.auc_over
+) -> list[SideSpreads]:
+    """Return the spreads of a quantity, that of AuC by default, of each side: the choice's networks, and the one compared with them.
+
+    Args:
+        choice: The networks, and their methods.
+        results: Curves of both sides.
+        value: Returns the quantity from a curve and the rank axis.
+    """
+    by_side = [auc_spreads(side, results, value) for side in choice.sides]
+    return [
+        SideSpreads(by_method, main_method(side, by_method))
+        for side, by_method in zip(choice.sides, by_side, strict=True)
+    ]

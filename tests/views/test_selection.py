@@ -6,7 +6,7 @@ import pytest
 
 from nmfdiag.jobs.requests import MULTI_CLASS
 from nmfdiag.measures.curve import CompressionCurve
-from nmfdiag.views.curve_groups import auc_spreads, curves_at_layer
+from nmfdiag.views.curve_groups import auc_spreads, curves_at_layer, spreads_by_side
 from nmfdiag.views.selection import BOTH, EACH_CLASS, MULTI, Choice
 from nmfdiag.zoo.registry import lookup
 
@@ -56,6 +56,25 @@ def test_curves_are_grouped_by_label_noise() -> None:
     assert spreads[0.0]["fc1"].n == 10
     assert [len(curves) for curves in curves_at_layer(choice, results).values()] == [10, 10]
     assert auc_spreads(choice, {}) == {}
+
+
+def test_curves_are_grouped_by_side_with_each_sides_own_method() -> None:
+    second = replace(lookup("digits-mlp-p1-s1"), activations="all")  # whose own method is signed NMF
+    choice = Choice(NETWORKS, "fc1", methods=("pca", "nmf"), beside=second)
+    results = {
+        r: curve({"pca": 0.1, "nmf": 0.5, "signed": 0.7}[r.method])
+        for side in choice.sides
+        for r in side.requests(layers=["fc1"])
+    }
+    first, other_side = spreads_by_side(choice, results)
+    assert (first.method, other_side.method) == ("nmf", "signed")
+    assert list(first.by_noise) == [0.0, 1.0] and list(other_side.by_noise) == [1.0]
+    assert [round(side.by_noise[1.0]["fc1"].mean, 6) for side in (first, other_side)] == [0.5, 0.7]
+    assert round(other_side.by_method["pca"][1.0]["fc1"].mean, 6) == 0.1
+    errors = spreads_by_side(choice, results, lambda c, _axis: c.error_near(1))
+    assert errors[0].by_noise[0.0]["fc1"].mean == curve(0.5).relative_error[0]
+    while_waiting = spreads_by_side(choice, {})
+    assert [dict(side.by_noise) for side in while_waiting] == [{}, {}] and while_waiting[1].method == "signed"
 
 
 def test_answers_use_nmf_where_it_is_chosen() -> None:
