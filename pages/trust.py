@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from nmfdiag.diagnosis.reliability import QUANTITIES, calibration, trust_answer, weakness_text
+from nmfdiag.diagnosis.reliability import QUANTITIES, calibration, weakness_text
 from nmfdiag.evidence.jury_records import DEVELOPMENT, HALVES, JURY, jury_table
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.address import start_run
@@ -32,15 +32,18 @@ def draw() -> None:
         title = select_one("answer drawn", list(QUANTITIES), "drawn")
     table, quantity = record[record["half"] == half], QUANTITIES[title]
     banner(TITLE, sentences.subject(table, half))
-    st.markdown(f"**{trust_answer(table, half)}** {sentences.figures_text(table)}")
+    st.markdown(f"**{sentences.headline(table)}**")
     if half == DEVELOPMENT:
         st.warning(sentences.OPTIMISTIC, icon=":material/info:")
-    st.markdown("\n\n".join(filter(None, [weakness_text(table), sentences.memorising_text(table)])))
+    st.dataframe(tables.answers_table(table), hide_index=True)
+    st.caption(sentences.BRACKETS)
+    st.markdown(" ".join(filter(None, [weakness_text(table), sentences.WHERE_UNJUDGED])))
     points = calibration(table, quantity)
     figure = calibration_figure(points, quantity, f"{half} half, {len(points)} networks")
     stem = f"trust_{half}_{title.replace(' ', '-')}"
     charts.plot(figure, stem, lambda: points, "calibration", f"{quantity.title} of each network over the truth")
-    st.caption(" ".join(filter(None, [sentences.missing_text(table, quantity), sentences.BRACKETS])))
+    if missing := sentences.missing_text(table, quantity):
+        st.caption(missing)
     with st.container(horizontal=True):
         for caption, counts in (
             ("What they are called, by p", tables.codes_by_level(table)),

@@ -107,17 +107,29 @@ def test_the_answer_says_counts_and_intervals() -> None:
     )
     assert "35 % wrong labels noisy and finds few or no wrong labels in 33 % (1 of 3; 1 to 91 %)" in text
     assert "can't tell for 11 % (1 of 9;" in text
-    estimates = sentences.figures_text(TABLE)
-    assert estimates.startswith("With p = 0.2 it calls 50 % (1 of 2; 1 to 99 %) noisy. ")
-    assert "holds the truth for 62 % (5 of 8;" in estimates
-    assert "expected error is 0.03 off on average (rank correlation 1.00)" in estimates
     assert "that thresholds were chosen on" in trust_answer(TABLE, "development")
+
+
+def test_the_page_has_one_number_above_and_the_others_in_a_table() -> None:
+    assert sentences.headline(TABLE) == "Of networks with at least 35 % wrong labels, 67 % are called noisy."
+    assert tables.answers_table(TABLE).to_numpy().tolist() == [
+        ["called noisy, at least 35 % wrong", "67 % (2 of 3; 9 to 99 %)"],
+        ["called noisy, p = 0.2", "50 % (1 of 2; 1 to 99 %)"],
+        ["false alarms, at most 5 % wrong", "33 % (1 of 3; 1 to 91 %)"],
+        ["can't tell", "11 % (1 of 9; 0 to 48 %)"],
+        ["memorises or not, correct", "50 % (1 of 2; 1 to 99 %)"],
+    ]
+    estimates = tables.estimates_table(TABLE).set_index("answer")
+    assert estimates.loc["wrong labels", "interval holds the truth"].startswith("62 % (5 of 8;")
+    assert estimates.loc["expected error", ["off on average", "rank correlation"]].tolist() == ["0.033", "1.00"]
 
 
 def test_the_answer_leaves_out_what_is_absent() -> None:
     table = TABLE[TABLE["name"] == "c"]
     text = trust_answer(table, "judged")
-    assert "noisy" not in text and "nan" not in text and sentences.figures_text(table) == ""
+    assert "noisy" not in text and "nan" not in text
+    assert sentences.headline(table) == "No network with at least 35 % wrong labels is among these."
+    assert tables.answers_table(table)["answer"].tolist() == ["false alarms, at most 5 % wrong", "can't tell"]
     assert text.startswith(
         "Of 1 network that no threshold was chosen on, nmfdiag finds few or no wrong labels in 0 % (0 of 1;"
     )
@@ -149,13 +161,12 @@ def test_the_page_shows_the_judged_half_first(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(jury_records, "jury_table", lambda: MORE)
     app = open_page("trust")
     assert not app.exception and not app.error and app.title[0].value == "How far can you trust this?"
-    assert app.markdown[0].value.startswith("**Of 9 networks that no threshold was chosen on") and not app.warning
+    assert app.markdown[0].value == f"**{sentences.headline(TABLE)}**" and not app.warning
     assert len(plots(app)) == 1 and app.tabs[0].label == "How to read it"
     subject = "judged half · 9 networks · 2 data sets · 2 architectures · 120 to 600 training samples"
     assert subject in [caption.value for caption in app.caption]
     app.segmented_control(key="half").select("development").run()
     assert not app.exception and app.warning[0].value.startswith("Thresholds were chosen on these networks")
-    assert "that thresholds were chosen on" in app.markdown[0].value
 
 
 @pytest.mark.parametrize("answer", QUANTITIES)

@@ -4,15 +4,9 @@ import pandas as pd
 
 from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.diagnosis.reliability import (
-    FIFTH,
     NOISY_FROM,
-    QUANTITIES,
     RIGHT_UP_TO,
-    Agreement,
     Quantity,
-    agreement,
-    calibration,
-    memorising_right,
     reliability,
     whole_per_cent,
 )
@@ -22,6 +16,7 @@ from nmfdiag.views.help_text import help_text
 
 NOTHING = "No network of the jury is recorded here yet. `benchmarks/jury` trains and measures them."
 OPTIMISTIC = "Thresholds were chosen on these networks, so expect it to be right less often on yours. The judged half says how often."
+WHERE_UNJUDGED = "*Where* a network memorises is not judged: nobody knows the true layer."
 BRACKETS = "In brackets: how many of how many, and the exact 95 % interval."
 
 
@@ -35,33 +30,14 @@ def subject(table: pd.DataFrame, half: str) -> str:
     )
 
 
-def figures_text(table: pd.DataFrame) -> str:
-    """Return how often p = 0.2 is called noisy, the interval of wrong labels holds the truth, and how far the expected error is off; empty where nothing is known."""
-    noise, error = (agreement(calibration(table, QUANTITIES[name])) for name in ("wrong labels", "expected error"))
-    sentences, fifth = [], reliability(table).fifth
-    if fifth.total:
-        sentences.append(f"With p = {FIFTH:g} it calls {fifth.text} noisy.")
-    if noise.held.total:
-        sentences.append(f"The interval of the share of wrong labels holds the truth for {noise.held.text}.")
-    if error.held.total:
-        sentences.append(f"The expected error is {_off(error)}; its interval holds the truth for {error.held.text}.")
-    return " ".join(sentences)
-
-
-def _off(result: Agreement) -> str:
-    rank = "" if result.rank.r is None else f" (rank correlation {result.rank.r:.2f})"
-    return f"{result.mean_error:.2f} off on average{rank}"
-
-
-def memorising_text(table: pd.DataFrame) -> str:
-    """Return how often the answer on memorising is right, and that the answer on where is not judged."""
-    right = memorising_right(table)
-    answer = (
-        f"Whether at least {percent(MEMORISED)} of a network's answers are memorised is judged correctly for {right.text}. "
-        if right.total
-        else ""
+def headline(table: pd.DataFrame) -> str:
+    """Return how often wrong labels are seen, the one number that says most."""
+    noisy = reliability(table).noisy
+    if not noisy.total:
+        return f"No network with at least {whole_per_cent(NOISY_FROM)} wrong labels is among these."
+    return (
+        f"Of networks with at least {whole_per_cent(NOISY_FROM)} wrong labels, {percent(noisy.share)} are called noisy."
     )
-    return f"{answer}*Where* a network memorises is not judged: nobody knows the true layer."
 
 
 def missing_text(table: pd.DataFrame, quantity: Quantity) -> str:

@@ -6,13 +6,17 @@ import pandas as pd
 
 from nmfdiag.diagnosis.answers import GENERALISES, INCONCLUSIVE, MEMORISES, NOISY_LABELS
 from nmfdiag.diagnosis.reliability import (
+    FIFTH,
     NOISY_FROM,
     QUANTITIES,
     RIGHT_UP_TO,
     ROUNDING,
+    Count,
     agreement,
     calibration,
+    memorising_right,
     reliability,
+    whole_per_cent,
 )
 from nmfdiag.evidence.suspects_records import CLEAN, KINDS
 
@@ -38,6 +42,24 @@ def level_of(p: float) -> str:
     return next(name for name, largest in LEVELS.items() if p <= largest + ROUNDING)
 
 
+def answers_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return how often the answers on labels and on memorising are right, or wrong, one row per count that has networks."""
+    counts = _label_counts(table) | {"memorises or not, correct": memorising_right(table)}
+    return pd.DataFrame(
+        [(answer, count.text) for answer, count in counts.items() if count.total], columns=["answer", "how many"]
+    )
+
+
+def _label_counts(table: pd.DataFrame) -> dict[str, Count]:
+    counts = reliability(table)
+    return {
+        f"called noisy, at least {whole_per_cent(NOISY_FROM)} wrong": counts.noisy,
+        f"called noisy, p = {FIFTH:g}": counts.fifth,
+        f"false alarms, at most {whole_per_cent(RIGHT_UP_TO)} wrong": counts.false_alarms,
+        "can't tell": counts.unknown,
+    }
+
+
 def codes_by_level(table: pd.DataFrame) -> pd.DataFrame:
     """Return how many networks have each code, one row per level of p that occurs."""
     return _codes(table["p"].map(level_of), table["code"], LEVELS, "p")
@@ -60,18 +82,9 @@ def groups_table(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for column, title in GROUPS.items():
         for name, members in table.groupby(column):
-            counts = reliability(members)
-            rows.append(
-                {
-                    "by": title,
-                    "group": KIND_NAMES[str(name)] if column == "kind" else name,
-                    "networks": len(members),
-                    f"called noisy, at least {NOISY_FROM:.0%} wrong".replace("%", " %"): counts.noisy.text,
-                    "called noisy, p = 0.2": counts.fifth.text,
-                    f"false alarms, at most {RIGHT_UP_TO:.0%} wrong".replace("%", " %"): counts.false_alarms.text,
-                    "can't tell": counts.unknown.text,
-                }
-            )
+            group = KIND_NAMES[str(name)] if column == "kind" else name
+            counts = {answer: count.text for answer, count in _label_counts(members).items()}
+            rows.append({"by": title, "group": group, "networks": len(members), **counts})
     return pd.DataFrame(rows)
 
 
