@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from nmfdiag.diagnosis.answers import MEMORISED, NOISY
+from nmfdiag.diagnosis.answers import NOISY
 from nmfdiag.jobs.requests import CurveRequest
 from nmfdiag.measures.auc_sentences import compared_auc, comparison, least_linear
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.text import percent
 from nmfdiag.ui import charts, live_results

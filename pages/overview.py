@@ -2,9 +2,10 @@
 
 import streamlit as st
 
-from nmfdiag.diagnosis.answers import MEMORISED, NOISY
+from nmfdiag.diagnosis.answers import NOISY
 from nmfdiag.jobs.requests import SuspectsRequest
 from nmfdiag.jobs.shipped_results import shipped_results
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.text import percent
 from nmfdiag.ui import live_results
 from nmfdiag.ui.address import choose

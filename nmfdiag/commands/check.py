@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from nmfdiag.commands.diagnosis_command import add_diagnosis_command
 from nmfdiag.commands.outcome import OK, WRONG, Commands, Outcome
-from nmfdiag.diagnosis.answers import GENERALISES, LABELS, MEMORISED, MEMORISING, NOISY, UNKNOWN
+from nmfdiag.diagnosis.answers import GENERALISES, LABELS, MEMORISING, NOISY, UNKNOWN
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.text import percent
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 1. **labels**: the swap control's noise rate (:mod:`nmfdiag.measures.suspects.noise_rate`). From
    :data:`~nmfdiag.measures.suspects.noise_rate.NOISY` on labels count as wrong.
 2. **memorising**: the share of the given labels that the network predicts for no other reason than that it was trained on them. It is its accuracy on
-   them less that on equally labelled samples that it has never seen, ``(1 - rate) (1 - expected error)``. From :data:`~nmfdiag.measures.suspects.noise_rate.MEMORISED` on it counts as memorising.
+   them less that on equally labelled samples that it has never seen, ``(1 - rate) (1 - expected error)``. From :data:`~nmfdiag.measures.memorised.MEMORISED` on it counts as memorising.
 3. **where**: the layer at which given labels become readable, by the probe of each (:mod:`nmfdiag.measures.suspects.probe_depth`), and the phases by AuC.
 
 No reference network takes part.
@@ -13,9 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from nmfdiag.diagnosis.expected_error import ExpectedError
+from nmfdiag.measures.memorised import MEMORISED, memorised_share
 from nmfdiag.measures.phases import Phases
 from nmfdiag.measures.suspects.controls import MOVED, NETWORK, PROBE, Controls
-from nmfdiag.measures.suspects.noise_rate import MEMORISED, NOISY
+from nmfdiag.measures.suspects.noise_rate import NOISY
 from nmfdiag.measures.suspects.probe_depth import depth_of
 from nmfdiag.text import percent, span
 
@@ -102,7 +103,7 @@ def memorising_answer(controls: Controls, error: ExpectedError | None) -> Answer
         text = f"Whether it memorises can't be told: it predicts only {percent(accuracy)} of the given labels."
         return Answer(UNKNOWN, None, None, None, text, limits=MEMORISING_LIMITS)
     estimate, low, high = (
-        min(1.0, max(0.0, accuracy - (1 - wrong) * (1 - share)))
+        memorised_share(accuracy, wrong, 1 - share)
         for wrong, share in (
             (rate.estimate, error.estimate),
             (rate.low, error.low),

@@ -6,9 +6,10 @@ from functools import cached_property
 
 import pandas as pd
 
-from nmfdiag.diagnosis.answers import INCONCLUSIVE, MEMORISED, MEMORISES, NOISY_LABELS
+from nmfdiag.diagnosis.answers import INCONCLUSIVE, MEMORISES, NOISY_LABELS
 from nmfdiag.evidence.jury_records import DEVELOPMENT, JUDGED, jury_table
 from nmfdiag.evidence.suspects_records import LOOK_ALIKE
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.measures.stats.correlation import Correlation, correlation
 from nmfdiag.text import join, percent, plural
 
@@ -110,7 +111,7 @@ def true_error(table: pd.DataFrame) -> pd.Series:
 
 
 def truly_memorised(table: pd.DataFrame) -> pd.Series:
-    """Return the share of memorised answers by the true share of wrong labels and the test accuracy, as ``diagnosis/answers.py`` estimates it without them."""
+    """Return the share of memorised answers by the true share of wrong labels and the test accuracy, as :func:`~nmfdiag.measures.memorised.memorised_share` of one network."""
     return (table["train_accuracy"] - (1 - table["wrong"]) * table["test_accuracy"]).clip(0, 1)
 
 

@@ -1,6 +1,6 @@
 """Whether a monitored training memorises, decided here from what its monitor wrote.
 
-Memorising means what it means everywhere: of the given labels, :data:`~nmfdiag.measures.suspects.noise_rate.MEMORISED` or more are predicted only because the network was
+Memorising means what it means everywhere: of the given labels, :data:`~nmfdiag.measures.memorised.MEMORISED` or more are predicted only because the network was
 trained on them. From top to bottom:
 
 1. **Test accuracy**, where the loop logs one: accuracy on training samples less that on test samples. Where p is known, the latter is what equally noisy test labels would give, and
@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 
-from nmfdiag.measures.suspects.noise_rate import MEMORISED, NOISY
+from nmfdiag.measures.memorised import MEMORISED
+from nmfdiag.measures.suspects.noise_rate import NOISY
 from nmfdiag.monitor.run_logs import EpochValues, label_noise_of, log_names, logged_values
 from nmfdiag.monitor.run_reader import Run, layer_means
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 
 from nmfdiag.diagnosis.answer_text import EXPECTED_ERROR, NOT_KNOWN, error_figure, share_figure
-from nmfdiag.diagnosis.answers import LABELS, MEMORISED, MEMORISES, MEMORISING, NOISY, UNKNOWN, WRONG
+from nmfdiag.diagnosis.answers import LABELS, MEMORISES, MEMORISING, NOISY, UNKNOWN, WRONG
+from nmfdiag.measures.memorised import MEMORISED, memorised_share
 from nmfdiag.measures.suspects.controls import NETWORK, Controls
 from nmfdiag.text import label_kind, percent
 from nmfdiag.views.answers import AnswersSoFar
@@ -60,8 +61,8 @@ def truth_of(network: ZooEntry, controls: Controls) -> Truth | None:
     wrong = wrong_share(network)
     if wrong is None or network.test_accuracy is None:
         return None
-    memorised = controls.accuracies[NETWORK] - (1 - wrong) * network.test_accuracy
-    return Truth(wrong, min(1.0, max(0.0, memorised)), 1 - network.test_accuracy)
+    memorised = memorised_share(controls.accuracies[NETWORK], wrong, network.test_accuracy)
+    return Truth(wrong, memorised, 1 - network.test_accuracy)
 
 
 def truth_text(network: ZooEntry) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from nmfdiag.cli import MISTAKE, OK, WRONG, main
-from nmfdiag.diagnosis.answers import MEMORISED, NOISY
+from nmfdiag.diagnosis.answers import NOISY
 from nmfdiag.errors import NmfdiagError
 from nmfdiag.jobs import score_labels
+from nmfdiag.measures.memorised import MEMORISED
 
 Capture = pytest.CaptureFixture[str]
 CLEAN, RANDOM = "digits-mlp-p0-s0", "digits-mlp-p1-s0"

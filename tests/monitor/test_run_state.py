@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from planted_run_files import HEAD
 
-from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.evidence.records import histories, network_records
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.monitor.run_reader import Run
 from nmfdiag.monitor.run_state import (
     FITTED_SHARE,

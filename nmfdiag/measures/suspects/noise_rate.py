@@ -29,8 +29,6 @@ MANY_WRONG = 0.5
 """Upper end from which on an interval that begins near zero tells nothing."""
 NOISY = 0.1
 """Estimated share of wrong labels from which on labels count as wrong."""
-MEMORISED = 0.15
-"""Estimated share of given labels that are predicted only because they were trained on, from which on a network counts as memorising."""
 LARGE_RATE = 0.15
 """Estimate from which on labels are said to look wrong even if that lower end is near zero."""
 

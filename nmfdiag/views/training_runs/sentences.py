@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.evidence.records import run_state_counts
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.measures.stopping import PATIENCE
 from nmfdiag.monitor.run_logs import label_noise_of
 from nmfdiag.monitor.run_reader import MonitoredRun, Run, is_number, layer_means

@@ -2,7 +2,6 @@
 
 import pandas as pd
 
-from nmfdiag.diagnosis.answers import MEMORISED
 from nmfdiag.diagnosis.reliability import (
     NOISY_FROM,
     RIGHT_UP_TO,
@@ -11,6 +10,7 @@ from nmfdiag.diagnosis.reliability import (
     whole_per_cent,
 )
 from nmfdiag.evidence.jury_records import HALVES
+from nmfdiag.measures.memorised import MEMORISED
 from nmfdiag.text import percent, plural
 from nmfdiag.views.help_text import help_text
 
