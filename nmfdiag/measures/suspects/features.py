@@ -78,24 +78,23 @@ class LayerFeatures:
         self.layers = (
             names if layers is None else [layer.name for layer in network.layers if layer.name in asked_layers]
         )
-        self._kept: list[BatchFeatures] | None = []
+        self._kept: list[BatchFeatures] = []
 
     def __iter__(self) -> Iterator[BatchFeatures]:
-        if self._kept and self._kept[-1].rows.stop == len(self.inputs):
+        if self._kept:
             yield from self._kept
             return
-        if self._kept is not None:
-            self._kept = []
-        n_bytes = 0
-        for start in range(0, len(self.inputs), BATCH):
-            rows = slice(start, min(start + BATCH, len(self.inputs)))
+        n = len(self.inputs)
+        batches: list[BatchFeatures] | None = []
+        for start in range(0, n, BATCH):
+            rows = slice(start, min(start + BATCH, n))
             batch = BatchFeatures(rows, *self.run(self.inputs[rows], self.layers))
-            n_bytes += sum(z.nbytes for z in batch.by_layer.values())
-            if n_bytes > KEPT_BYTES:
-                self._kept = None
-            if self._kept is not None:
-                self._kept.append(batch)
+            if sum(z.nbytes for z in batch.by_layer.values()) * n > KEPT_BYTES * len(batch.logits):
+                batches = None
+            if batches is not None:
+                batches.append(batch)
             yield batch
+        self._kept = batches or []
 
     def run(self, inputs: Tensor, layers: list[str]) -> tuple[Tensor, dict[str, Tensor]]:
         """Return logits (m, classes) of samples (m, ...) and the features (m, d) of those layers that they reach."""

@@ -11,6 +11,8 @@ COMPONENTS, SAMPLES_PER_COMPONENT = 64, 10
 """Principal components of the inputs at most, and samples per component."""
 LARGEST_SIDE, MOST_VALUES = 32, 3072
 """Pixels of a side that larger images are averaged to, and values of a sample of which, evenly, no more are taken."""
+CHUNK = 1000
+"""Samples that are made small at once."""
 SEED = 0
 
 
@@ -34,12 +36,15 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
 def _small(inputs: Tensor) -> Tensor:
     """Return samples (m, d) of few values, in float64."""
     is_large_image = inputs.ndim == 4 and max(inputs.shape[2:]) > LARGEST_SIDE
-    parts = []
-    for batch in inputs.split(1000):
-        values = batch.cpu().float()
+    small = torch.empty(0)
+    for start in range(0, len(inputs), CHUNK):
+        values = inputs[start : start + CHUNK].cpu().float()
         if is_large_image:
             height, width = (min(side, LARGEST_SIDE) for side in inputs.shape[2:])
             values = torch.nn.functional.adaptive_avg_pool2d(values, (height, width))
         flat = values.flatten(1)
-        parts.append(flat[:, :: -(-flat.shape[1] // MOST_VALUES)].double())
-    return torch.cat(parts)
+        flat = flat[:, :: -(-flat.shape[1] // MOST_VALUES)]
+        if not start:
+            small = torch.empty(len(inputs), flat.shape[1], dtype=torch.float64)
+        small[start : start + CHUNK] = flat
+    return small

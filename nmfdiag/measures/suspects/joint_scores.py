@@ -19,6 +19,8 @@ SHARPEST = 10.0
 """Factor of the probe's values, which lie between 0 and 1, before their temperature is fitted, .001 to 10."""
 RATE_LANDMARKS = 2
 """The probes that the rate is read from take one landmark in so many."""
+KERNEL_BYTES = 64 * 2**20
+"""Largest size of the kernel's values of all samples that is kept; above it they are computed again."""
 SEED = 0
 
 
@@ -37,15 +39,15 @@ class JointScores:
     sketch: np.ndarray
 
 
-def leave_one_out_log_probabilities(features: Tensor, labels: Tensor, n_classes: int) -> np.ndarray:
-    """Return ``log P`` (s, K) of one probe of features (s, d), each without the sample itself."""
-    landmarks = features[landmark_rows(len(labels), SEED)[::RATE_LANDMARKS]]
+def leave_one_out_log_probabilities(features: Tensor, columns: Tensor, labels: Tensor, n_classes: int) -> np.ndarray:
+    """Return ``log P`` (s, K) of one probe of some columns of features (s, d), each without the sample itself."""
+    landmarks = features[landmark_rows(len(labels), SEED)[::RATE_LANDMARKS]][:, columns]
     moments = KernelMoments(landmarks, torch.bincount(labels, minlength=n_classes))
-    batches = list(zip(features.split(BATCH), labels.split(BATCH), strict=True))
-    for batch in batches:
-        moments.add(*batch)
+    batches = zip(features.split(BATCH), labels.split(BATCH), strict=True)
+    kernels = [moments.add(batch[:, columns], given_labels) for batch, given_labels in batches]
     probe = moments.fit()
-    return log_probabilities(SHARPEST * torch.cat([probe.values(*batch) for batch in batches]), labels)
+    values = [probe.leave_one_out(*batch) for batch in zip(kernels, labels.split(BATCH), strict=True)]
+    return log_probabilities(SHARPEST * torch.cat(values), labels)
 
 
 def joint_scores(
@@ -61,19 +63,25 @@ def joint_scores(
         report: Called with the share done and a few words; may raise to cancel.
     """
     n, rows, columns = len(labels), landmark_rows(len(labels), SEED), views.columns(layers)
-    landmarks = views.sampled(rows)[:, columns]
+    landmarks = views.sampled(rows, columns)
     moments = KernelMoments(landmarks, counts)
+    kernels: list[Tensor] = []
+    keeps_kernels = 4 * n * len(rows) <= KERNEL_BYTES
     for view in views:
-        moments.add(view.features[:, columns], labels[view.rows])
+        kernel = moments.add(view.features[:, columns], labels[view.rows])
+        kernels += [kernel] * keeps_kernels
         report(0.5 * view.rows.stop / n, "probe of all layers")
     probe = moments.fit()
     sharpness = temperature(SHARPEST * probe.values(landmarks, labels[rows]), labels[rows])
     projection = torch.randn(len(columns), SKETCH, generator=torch.Generator().manual_seed(SEED))
     margin, moved_margin, answered_as_given, confidence = torch.empty(4, n)
     suggested, sketch = torch.empty(n, dtype=torch.long), torch.empty(n, SKETCH)
-    for view in views:
+    for i, view in enumerate(views):
         features, given_labels = view.features[:, columns], labels[view.rows]
-        values = probe.values(features, given_labels)
+        if keeps_kernels:
+            values = probe.leave_one_out(kernels[i], given_labels)
+        else:
+            values = probe.values(features, given_labels)
         margin[view.rows], moved_margin[view.rows] = margins(values, given_labels).float(), view.margins
         answered_as_given[view.rows] = view.answered_as_given
         probability = torch.softmax(SHARPEST * sharpness * values, 1)

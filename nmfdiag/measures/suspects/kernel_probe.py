@@ -46,7 +46,11 @@ class KernelProbe:
 
     def values(self, features: Tensor, labels: Tensor) -> Tensor:
         """Return the leave-one-out values (m, K) of samples that the probe was fitted on; minus infinity for empty classes."""
-        k = _kernel(self.standardised(features), self.landmarks)
+        return self.leave_one_out(_kernel(self.standardised(features), self.landmarks), labels)
+
+    def leave_one_out(self, kernel: Tensor, labels: Tensor) -> Tensor:
+        """Return the same from the kernel's values (m, landmarks), as :meth:`KernelMoments.add` returns them."""
+        k = kernel.double()
         fit = k @ self.weights
         h = ((k @ self.leverage.T) ** 2).sum(1, keepdim=True).clamp(max=1 - 1e-6)
         values = (fit - h * torch.nn.functional.one_hot(labels, fit.shape[1])) / (1 - h)
@@ -83,17 +87,19 @@ class KernelMoments:
         self._squares = torch.zeros(m, m, dtype=torch.float64)
         self._targets = torch.zeros(m, len(counts), dtype=torch.float64)
 
-    def add(self, features: Tensor, labels: Tensor) -> None:
-        """Take features (b, d) with their given labels (b,)."""
-        k = _kernel((features.float() - self._centre) * self._scale, self._landmarks)
-        self._squares += k.T @ k
+    def add(self, features: Tensor, labels: Tensor) -> Tensor:
+        """Take features (b, d) with their given labels (b,); return the kernel's values (b, landmarks)."""
+        kernel = _kernel((features.float() - self._centre) * self._scale, self._landmarks)
+        k = kernel.double()
+        self._squares.addmm_(k.T, k)
         self._targets.index_add_(1, labels, k.T)
+        return kernel
 
     def fit(self) -> KernelProbe:
         """Return the probe."""
         n, m = int(self.counts.sum()), len(self._landmarks)
         identity = torch.eye(m, dtype=torch.float64)
-        root = torch.linalg.cholesky(_kernel(self._landmarks, self._landmarks) + JITTER * identity)
+        root = torch.linalg.cholesky(_kernel(self._landmarks, self._landmarks).double() + JITTER * identity)
         inverse_root = torch.linalg.solve_triangular(root, identity, upper=False)
         moments = inverse_root @ self._squares @ inverse_root.T
         ridge = min(STRONGEST, max(WEAKEST, (MANY_SAMPLES / n) ** 2)) * float(moments.trace()) / m
@@ -105,6 +111,6 @@ class KernelMoments:
 
 
 def _kernel(a: Tensor, b: Tensor) -> Tensor:
-    """Return the kernel's values (m, l) in double precision."""
+    """Return the kernel's values (m, l)."""
     distances = (a * a).sum(1, keepdim=True) + (b * b).sum(1) - 2 * a @ b.T
-    return torch.exp(-KERNEL * distances.clamp(min=0)).double()
+    return torch.exp(-KERNEL * distances.clamp(min=0))

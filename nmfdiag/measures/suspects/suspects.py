@@ -185,11 +185,12 @@ def suspects(
     views = ViewFeatures(features, unseparated, labels, moves)
     views.compute(lambda share, task: report(0.4 + 0.3 * share, task))
     step = max(-(-n // MOST_SAMPLES), -(-n * n_classes // MOST_PROBABILITIES))
-    sampled_views, sampled_labels = views.sampled(torch.arange(n)[::step]), labels[::step]
+    sampled_labels = labels[::step]
+    sampled_views = views.sampled(torch.arange(0, n, step), views.columns(unseparated))
 
     @cache
     def sampled_log_probabilities(layer_names: tuple[str, ...]) -> np.ndarray:
-        return leave_one_out_log_probabilities(sampled_views[:, views.columns(layer_names)], sampled_labels, n_classes)
+        return leave_one_out_log_probabilities(sampled_views, views.columns(layer_names), sampled_labels, n_classes)
 
     input_log_p = input_log_probabilities(inputs[::step], sampled_labels, n_classes)
     first_layers = _first_layers(features, agreement, unseparated)

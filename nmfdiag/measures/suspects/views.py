@@ -70,16 +70,22 @@ class ViewFeatures:
         widths = {name: z.shape[1] for name, z in next(iter(self.features)).by_layer.items()}
         return torch.cat([torch.full((widths[name],), name in layers) for name in self.layers]).nonzero()[:, 0]
 
-    def sampled(self, rows: Tensor) -> Tensor:
-        """Return averaged features (m, d) of any samples."""
+    def sampled(self, rows: Tensor, columns: Tensor) -> Tensor:
+        """Return some columns (m, d') of the averaged features of samples (m,), whose numbers ascend."""
+        sampled = torch.empty(len(rows), len(columns))
         if self._kept and self._kept[-1].rows.stop == len(self.labels):
-            return torch.cat([view.features for view in self._kept])[rows]
-        parts = []
-        for chunk in rows.split(BATCH):
+            ends = torch.tensor([view.rows.stop for view in self._kept])
+            n_rows = torch.bincount(torch.bucketize(rows, ends, right=True), minlength=len(self._kept))
+            for view, chunk, part in zip(
+                self._kept, rows.split(n_rows.tolist()), sampled.split(n_rows.tolist()), strict=True
+            ):
+                part.copy_(view.features[chunk - view.rows.start][:, columns])
+            return sampled
+        for chunk, part in zip(rows.split(BATCH), sampled.split(BATCH), strict=True):
             inputs = self.features.inputs[chunk]
             batch = BatchFeatures(slice(0, len(chunk)), *self.features.run(inputs, self.layers))
-            parts.append(self._averaged(batch, inputs, self.labels[chunk]).features)
-        return torch.cat(parts)
+            part.copy_(self._averaged(batch, inputs, self.labels[chunk]).features[:, columns])
+        return sampled
 
     def _view(self, batch: BatchFeatures) -> ViewBatch:
         return self._averaged(batch, self.features.inputs[batch.rows], self.labels[batch.rows])
