@@ -72,9 +72,10 @@ def draw(choice: Choice) -> None:
     class_idx = class_of(class_name if class_name in choice.names else LOWEST, curves, p)
     name = curves.names[class_idx]
     live_results.answer(classes_answer(curves, p, choice.layer, class_idx), results, requests)
-    alt = f"AuC of every class and layer at p = {p:g}"
+    alt = f"AuC of every class and layer: {line_name(p)}"
+    figure_key = "auc-by-class" if network.called else f"auc-by-class_p{p:g}"
     figure = map_figure(curves, p, class_idx=class_idx, line_name=line_name)
-    charts.chart(figure, choice, map_table(curves, p), f"auc-by-class_p{p:g}", alt)
+    charts.chart(figure, choice, map_table(curves, p), figure_key, alt)
     live_results.progress(choice, requests, results)
     by_noise_curves = {
         q: by_layer[choice.layer][class_idx]
@@ -88,11 +89,13 @@ def draw(choice: Choice) -> None:
         figure, choice, lambda: curve_table(class_results, entries()),
         f"{choice.layer}_accuracy-over-rank_{name}", f"Accuracy over rank, class {name}",
     )  # fmt: skip
-    if denoising := denoising_text(by_noise_curves, name, choice.layer, curves.method):
+    if denoising := denoising_text(by_noise_curves, name, choice.layer, curves.method, line_name):
         st.markdown(for_markdown(denoising))
-    figure = scatter_figure(curves, class_idx=class_idx, line_name=line_name)
-    points = point_table(curves, choice.layer)
-    charts.chart(figure, choice, points, f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC")
+    if network.test_accuracy is not None:
+        figure = scatter_figure(curves, class_idx=class_idx, line_name=line_name)
+        points = point_table(curves, choice.layer)
+        figure_key, alt = f"{choice.layer}_test-accuracy-over-auc", "Test accuracy by class over AuC"
+        charts.chart(figure, choice, points, figure_key, alt)
     st.markdown(for_markdown(correlations_text(curves, p, choice.layer)))
     details(help_text("classes"), correlation_table(curves), choice, results)
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from nmfdiag.jobs.requests import support_requests
+from nmfdiag.text import for_markdown
 from nmfdiag.ui import charts, live_results
 from nmfdiag.ui.address import choose
 from nmfdiag.ui.details import tabs
@@ -74,7 +75,7 @@ def draw(choice: Choice) -> None:
         picture_note = (
             "The picture has the least and the most noisy network, the plot below all. " if len(by_noise) > 2 else ""
         )
-        st.caption(f"{picture_note}{halves_text(pair)} {channels_text(pair)}")
+        st.caption(for_markdown(f"{picture_note}{halves_text(pair, line_name)} {channels_text(pair, line_name)}"))
     growth = growth_figure(
         by_noise, choice.layers, part=part, batch=choice.batch_text, n_rows=rows, line_name=line_name
     )

@@ -9,11 +9,12 @@ from plotly.subplots import make_subplots
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.summary import Spread, clearly_above, spread
-from nmfdiag.plots.theme import GREY, add_band, colour_of, marker_of, set_layout
+from nmfdiag.plots.theme import GREY, add_band, colour_of, marker_of, noise_name, set_layout
 from nmfdiag.text import join
 from nmfdiag.views.curve_groups import Curves, curves_of_family, spreads_by_layer
 from nmfdiag.views.pair import line_names
 from nmfdiag.views.selection import Choice
+from nmfdiag.zoo.registry import UnknownNoise, known_noise
 
 KINDS = {"single-class": False, "multi-class": True}
 HEIGHT = 560
@@ -46,7 +47,7 @@ def batches_figure(choices: Sequence[Choice], results: Curves, *, current: str) 
             figure.add_traces(panel.data, rows=row, cols=column)
         figure.update_xaxes(
             categoryorder="array", categoryarray=choice.layers, range=[-0.5, len(choice.layers) - 0.5], tickangle=-90,
-            tickmode="array", tickvals=choice.layers, tickfont_size=11, col=column,
+            tickfont_size=11, col=column,
         )  # fmt: skip
     figure.update_yaxes(range=[-0.03, 1.05], tickvals=[0, 0.25, 0.5, 0.75, 1])
     over = "log k" if choices[0].axis == "log" else "k"
@@ -107,9 +108,9 @@ def batches_table(choices: Sequence[Choice], results: Curves) -> pd.DataFrame:
             {kind: spreads_by_layer(choice, curves[kind], value, choice.method) for kind in KINDS}
             for value in (choice.area, zero_accuracy, mean_accuracy)
         )
-        for p in (n.recipe.label_noise for n in choice.networks):
+        for p in (n.label_noise for n in choice.networks):
             for layer in choice.layers:
-                row: dict[str, object] = {"family": choice.family, "p": p, "layer": layer}
+                row: dict[str, object] = {"family": choice.family, "p": known_noise(p), "layer": layer}
                 areas: dict[str, Spread | None] = {kind: auc[kind].get(p, {}).get(layer) for kind in KINDS}
                 for kind, area in areas.items():
                     row |= {f"{kind} AuC": area and area.mean, f"± ({kind})": area and area.sem}
@@ -177,10 +178,11 @@ def chance_text(choices: Sequence[Choice], results: Curves) -> str:
 
 def subject(choices: Sequence[Choice]) -> str:
     """Return the networks of all families, as text."""
-    levels = sorted({n.recipe.label_noise for choice in choices for n in choice.networks})
+    levels = sorted({n.label_noise for choice in choices for n in choice.networks if not n.called})
     seed = choices[0].networks[0].recipe.seed
-    names = ", ".join(choice.family for choice in choices)
-    return f"{names} · p = {', '.join(f'{p:g}' for p in levels)} · seed {seed} · {choices[0].batch_text}"
+    names = ", ".join(f"{choice.family}{' (p unknown)' if choice.networks[0].called else ''}" for choice in choices)
+    noise = f" · p = {', '.join(f'{p:g}' for p in levels)} · seed {seed}" if levels else ""
+    return f"{names}{noise} · {choices[0].batch_text}"
 
 
 def mean_auc(choice: Choice, results: Curves, *, multi: bool) -> dict[float, Spread]:
@@ -193,7 +195,8 @@ def mean_auc(choice: Choice, results: Curves, *, multi: bool) -> dict[float, Spr
 
 
 def _network(key: tuple[str, float]) -> str:
-    return f"{key[0]} at p = {key[1]:g}"
+    family, p = key
+    return family if isinstance(p, UnknownNoise) else f"{family} at {noise_name(p)}"
 
 
 def zero_accuracy(curve: CompressionCurve) -> float:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from nmfdiag.jobs.shipped_results import SHIPPED
-from nmfdiag.text import span
+from nmfdiag.text import plural, span
 from nmfdiag.views.selection import Choice
 
 
@@ -20,9 +20,9 @@ def computed_with(choice: Choice, results: Mapping[Any, Any]) -> str:
     devices = sorted({str(r.provenance.get("device")) for r in results.values()})
     seconds = sum(float(r.provenance.get("seconds", 0)) for r in results.values())
     long = f"{seconds:.2g}" if seconds < 100 else f"{seconds:,.0f}"
-    subject = f"{len(results)} {unit}, {choice.batch_text}"
+    subject = f"{plural(len(results), unit.removesuffix('s'))}, {choice.batch_text}"
     if unit == "networks":
-        subject = f"{sum(len(r.given) for r in results.values()):,} samples"
+        subject = plural(sum(len(r.given) for r in results.values()), "sample")
     n_shipped = sum(bool(r.provenance.get(SHIPPED)) for r in results.values())
     source = "kept in the cache"
     if n_shipped:

@@ -115,3 +115,15 @@ def test_subject_and_file_name() -> None:
     )
     together = replace(CHOICE, networks=tuple(n for choice in CHOICES for n in choice.networks))
     assert together.file_stem.startswith("fashion_mnist_cnn_") and together.file_stem.endswith("_p0-0.6-1_s1")
+
+
+def test_a_network_whose_p_nobody_knows_is_given_none() -> None:
+    network = CHOICES[0].networks[0]
+    own = replace(CHOICES[0], networks=(replace(network, called="mine"),))
+    name = own.networks[0].name
+    curves = {replace(r, entry=name): c for r, c in planted(0.5, 0.9).items() if r.entry == network.name}
+    assert subject([own]).startswith("fashion_mnist cnn (p unknown) · single-class batches")
+    assert subject([own, *CHOICES[1:]]).count(" · p = 0, 0.6, 1 · ") == 1
+    table = batches_table([own], curves)
+    assert len(table) == len(own.layers) and table["p"].isna().all()
+    assert batches_answer([own], curves).endswith("and less linear in fashion_mnist cnn.")

@@ -33,7 +33,7 @@ from nmfdiag.views.classes.tables import (
 from nmfdiag.views.selection import MULTI, Choice
 from nmfdiag.views.suspects.thumbnails import thumbnails
 from nmfdiag.zoo.pool_rows import given_labels
-from nmfdiag.zoo.registry import entries, lookup
+from nmfdiag.zoo.registry import UNKNOWN, entries, lookup
 
 TEST_ACCURACY = {0.0: tuple(0.9 + 0.01 * c for c in range(10)), 1.0: tuple(0.2 - 0.01 * c for c in range(10))}
 
@@ -127,7 +127,9 @@ def test_denoising_is_reported_with_its_samples() -> None:
     beaten = planted(0.5, baseline=0.9, accuracy=[0.5, 1.0, 0.9])
     text = denoising_text({0.0: planted(0.5), 0.4: beaten}, "cat", "fc1", "nmf")
     assert text.startswith("Class cat at fc1: NMF denoises") and "p = 0 " not in text
-    assert "1.00 at k = 2 against 0.90 at p = 0.4 (2 of 20 samples)" in text
+    assert "1.00 at k = 2 against 0.90 (p = 0.4; 2 of 20 samples)" in text
+    own = denoising_text({UNKNOWN: beaten}, "cat", "fc1", "nmf", lambda p: "mine")
+    assert "against 0.90 (mine; 2 of 20 samples)" in own
     trivial = denoising_text({0.4: replace(beaten, zero_accuracy=1.0)}, "cat", "fc1", "nmf")
     assert "but k = 0 beats it too" in trivial
     below = {0.0: planted(0.5), 1.0: planted(0.5, baseline=0.8)}

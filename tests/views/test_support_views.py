@@ -20,7 +20,7 @@ from nmfdiag.views.support.sentences import (
     support_settings,
     support_table,
 )
-from nmfdiag.zoo.registry import lookup
+from nmfdiag.zoo.registry import UNKNOWN, lookup
 
 BLOCKS = support_cover(np.kron(np.eye(3), np.ones((2, 4))))
 LINEAR = support_cover(np.ones((5, 4)))
@@ -108,7 +108,7 @@ def test_the_answer_has_the_figures() -> None:
         f"At conv2_1, one class takes at least {low} rectangles with random labels (p = 1), at most 3 with clean labels (p = 0)."
     )
     assert answer_of({0.0: MIXED, 1.0: MIXED}, "conv2_1", "one class").startswith("No difference: ")
-    assert halves_text({0.0: BLOCKS, 0.4: LINEAR}) == "Half of the support takes at most 2 at p = 0."
+    assert halves_text({0.0: BLOCKS, 0.4: LINEAR}) == "Half of the support takes at most 2 (p = 0)."
     full = support_cover(np.tril(np.ones((6, 9))) + 0.0)
     alone = answer_of({0.0: full}, "x", "one class")
     assert alone == "At x, one class: 6 rectangles with clean labels (p = 0). That is the most that 6 rows can need."
@@ -117,8 +117,9 @@ def test_the_answer_has_the_figures() -> None:
 
 def test_distinct_dead_and_always_on_are_counted() -> None:
     text = channels_text({0.0: BLOCKS, 1.0: LINEAR})
-    assert "p = 0: 3 distinct supports in 6 rows (all shown), 33% positive; of 12 channels 0 dead, 0 always on" in text
+    assert "p = 0: 3 distinct supports in 6 rows (all shown), 33 % positive; of 12 channels 0 dead, 0 always on" in text
     assert "of 4 channels 0 dead, 4 always on" in text
+    assert channels_text({UNKNOWN: BLOCKS}, lambda p: "mine").startswith("mine: 3 distinct")
 
 
 def test_tables_and_settings() -> None:

@@ -122,7 +122,7 @@ def test_the_classes_page_shows_those_that_are_there(added: ZooEntry) -> None:
     with pytest.raises(NmfdiagError, match=r"Unknown class 'great white shark' \(available: tench, goldfish\)\."):
         class_of("great white shark", curves, 0.0)
     assert curves.points(last) == []
-    assert "added without --test" in correlations_text(curves, 0.0, last)
+    assert "no test samples" in correlations_text(curves, 0.0, last)
     row = network_table([added]).iloc[0]
     assert row["test accuracy"] is None and row["generalisation gap"] is None and row["training samples"] is None
 

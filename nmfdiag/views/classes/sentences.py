@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from nmfdiag.measures.curve import CompressionCurve
 from nmfdiag.measures.methods import METHODS
 from nmfdiag.measures.stats.correlation import Correlation
+from nmfdiag.plots.theme import LineName, noise_name
 from nmfdiag.text import label_text, signed
 from nmfdiag.views.classes.tables import POOLED, ClassCurves, correlations, undefined
 
-NO_TEST = "the network was added without --test"
 ONE = 0.995
 """Least value that two decimals show as 1.00."""
 
@@ -38,7 +38,7 @@ def correlations_text(class_curves: ClassCurves, p: float, layer: str) -> str:
     """Return whether AuC goes with test accuracy over the classes of one network, and over those of all; empty while curves come."""
     results, auc = correlations(class_curves, layer), list(class_curves.auc(p, layer).values())
     if class_curves.network(p).test_accuracy is None:
-        return f"Without test samples ({NO_TEST}) there is nothing to compare AuC with."
+        return "This network has no test samples, so there is no test accuracy to compare AuC with."
     has_enough = len(auc) > 2 or len(class_curves.classes) <= 2  # while curves come, a reason would be of no interest
     if p not in results or not has_enough:
         return ""
@@ -61,7 +61,9 @@ def _interval(correlation: Correlation) -> str:
     return f"{signed(correlation.low)} to {signed(correlation.high)}"
 
 
-def denoising_text(curves: Mapping[float, CompressionCurve], name: str, layer: str, method: str) -> str:
+def denoising_text(
+    curves: Mapping[float, CompressionCurve], name: str, layer: str, method: str, line_name: LineName = noise_name
+) -> str:
     """Return where a class's compressed accuracy beats the uncompressed one, and by how many samples; empty if nowhere.
 
     Args:
@@ -69,6 +71,7 @@ def denoising_text(curves: Mapping[float, CompressionCurve], name: str, layer: s
         name: The class.
         layer: The layer.
         method: The compression method.
+        line_name: Names a network after its p.
     """
     start = f"Class {name} at {layer}: "
     if not curves:
@@ -81,8 +84,8 @@ def denoising_text(curves: Mapping[float, CompressionCurve], name: str, layer: s
             samples = gain * curve.n_samples
             also = max(curve.zero_accuracy, curve.mean_accuracy) > curve.baseline_accuracy
             parts.append(
-                f"{curve.accuracy[best]:.2f} at k = {curve.ranks[best]} against {curve.baseline_accuracy:.2f} at p = {p:g} "
-                f"({samples:.3g} of {curve.n_samples} samples{', but k = 0 beats it too' if also else ''})"
+                f"{curve.accuracy[best]:.2f} at k = {curve.ranks[best]} against {curve.baseline_accuracy:.2f} "
+                f"({line_name(p)}; {samples:.3g} of {curve.n_samples} samples{', but k = 0 beats it too' if also else ''})"
             )
     if parts:
         return f"{start}{METHODS[method].title} denoises, it beats the uncompressed accuracy: {'; '.join(parts)}."

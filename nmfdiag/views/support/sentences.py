@@ -7,7 +7,8 @@ import pandas as pd
 
 from nmfdiag.jobs.requests import MULTI_CLASS, SupportRequest
 from nmfdiag.measures.support.cover import SupportCover
-from nmfdiag.text import join, label_text, plural
+from nmfdiag.plots.theme import LineName, noise_name
+from nmfdiag.text import join, label_text, percent, plural
 from nmfdiag.views.selection import MULTI, Choice
 from nmfdiag.zoo.registry import known_noise
 
@@ -56,21 +57,21 @@ def answer_of(covers: Mapping[float, SupportCover], layer: str, batch: str) -> s
     )
 
 
-def halves_text(covers: Mapping[float, SupportCover]) -> str:
+def halves_text(covers: Mapping[float, SupportCover], line_name: LineName = noise_name) -> str:
     """Return how many rectangles cover half of each support; empty where there is none to cover."""
-    parts = [f"{c.rectangles_for(0.5)} at p = {p:g}" for p, c in covers.items() if not (c.dead or c.linear)]
+    parts = [f"{c.rectangles_for(0.5)} ({line_name(p)})" for p, c in covers.items() if not (c.dead or c.linear)]
     return f"Half of the support takes at most {join(parts)}." if parts else ""
 
 
-def channels_text(covers: Mapping[float, SupportCover]) -> str:
-    """Return distinct rows, dead and always-on channels of every p."""
+def channels_text(covers: Mapping[float, SupportCover], line_name: LineName = noise_name) -> str:
+    """Return distinct rows, dead and always-on channels of every network."""
     parts = []
     for p, c in covers.items():
-        part = f"p = {p:g}: {c.n_distinct_rows:,} distinct supports in {c.n_rows:,} rows"
+        part = f"{line_name(p)}: {plural(c.n_distinct_rows, 'distinct support')} in {c.n_rows:,} rows"
         if not c.dead:
             part += f" ({'all' if c.whole else len(c.support)} shown)"
         parts.append(
-            f"{part}, {c.density:.0%} positive; of {c.n_channels} channels {c.n_dead} dead, {c.n_always_on} always on"
+            f"{part}, {percent(c.density)} positive; of {c.n_channels} channels {c.n_dead} dead, {c.n_always_on} always on"
         )
     return " · ".join(parts)
 
