@@ -55,6 +55,9 @@ with head:
     heading("What does the factorisation cost?", choice)
 
 
+unmeasured: list[Choice] = []
+
+
 def draw(choice: Choice) -> None:
     choice = choice.alone
     devices = None if choice.device == "auto" else [choice.device]
@@ -65,9 +68,7 @@ def draw(choice: Choice) -> None:
     try:
         results = live_results.get_results(choice, requests, at_once=False)
     except live_results.NothingYet:
-        if kind in AXES and not choice.place:
-            st.subheader("Recorded before", anchor=False)
-            live_results.draw_safely(draw_benchmark, st.info)
+        unmeasured.append(choice)
         return
     live_results.answer(answer_of(results, kind, choice.layer), results, requests)
     if measured_points(results):
@@ -91,5 +92,8 @@ def draw_benchmark() -> None:
 
 if source == "this page":
     live_results.side_by_side(choice, draw)
+    if len(unmeasured) == len(choice.sides) and kind in AXES:
+        st.subheader("Recorded before", anchor=False)
+        live_results.draw_safely(draw_benchmark, st.info)
 else:
     live_results.draw_safely(draw_benchmark, st.info)

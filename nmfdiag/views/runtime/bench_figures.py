@@ -77,11 +77,12 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
     several = sweep["device"].nunique() > 1
     for position, ((device, solver), rows) in enumerate(sweep.groupby(["device", "solver"], sort=False)):
         name = f"{solver}, {device}" if several else str(solver)
-        pieces = [piece.sort_values(kind) for _, piece in rows.groupby(constant)]
-        gap = pd.DataFrame([dict.fromkeys(rows)]).astype(object)
+        pieces = [_labelled(piece.sort_values(kind)) for _, piece in rows.groupby(constant)]
+        gap = pd.DataFrame([dict.fromkeys(pieces[0])]).astype(object)
         points = pd.concat([part.astype(object) for piece in pieces for part in (piece, gap)][:-1])
         figure.add_scatter(
-            x=points[kind], y=points["wall_seconds"], name=name, mode="lines+markers",
+            x=points[kind], y=points["wall_seconds"], name=name, mode="lines+markers+text",
+            text=points["label"], textposition="top left",
             error_y={
                 "type": "data", "symmetric": False, "thickness": 1,
                 "array": points["wall_max"] - points["wall_seconds"],
@@ -99,6 +100,13 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
         figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,.0f}" for size in sizes])
     set_seconds(figure.update_yaxes, scale, "wall time (median; bars: least to most)", list(sweep["wall_seconds"]))
     return set_layout(figure, f"Benchmark: time over {AXES[kind]}")
+
+
+def _labelled(piece: pd.DataFrame) -> pd.DataFrame:
+    """Return the points of one line, the last with the size of its matrix as a label: several lines of a solver look alike."""
+    rows, channels = piece[["rows", "channels"]].iloc[-1]
+    size = f"{rows:,.0f} × {channels:.0f}" if len(piece) > 1 else ""
+    return piece.assign(label=[*[""] * (len(piece) - 1), size])
 
 
 def bench_answer(table: pd.DataFrame) -> str:
