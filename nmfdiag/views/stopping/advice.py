@@ -88,17 +88,19 @@ def advice_text(p: float | None, best: int | None, recorded: Sequence[RecordedGa
 
 
 def gains_table(recorded: Sequence[RecordedGains]) -> str:
-    """Return one line of Markdown table: points of test accuracy by noise and network, and in how many runs stopping was better and worse."""
-    heads = [f"{label_kind(row.p)}, {row.network}" for row in recorded]
-    cells = [
-        f"{'+' if row.mean > 0 else ''}{signed(100 * row.mean, 1)} ({sum(g > 0 for g in row.gains)} : {sum(g < 0 for g in row.gains)})"
-        for row in recorded
+    """Return a Markdown table with a line for each noise and network: the points of test accuracy that stopping gains, and in how many runs."""
+    lines = [
+        ["training", "gain by stopping (points of test accuracy)", "runs better : worse"],
+        ["---", "--:", "--:"],
+        *(
+            [
+                f"{label_kind(row.p)}, {row.network}",
+                f"{'+' if row.mean > 0 else ''}{signed(100 * row.mean, 1)}",
+                f"{sum(g > 0 for g in row.gains)} : {sum(g < 0 for g in row.gains)}",
+            ]
+            for row in recorded
+        ),
     ]
-    lines = (
-        ["points of test accuracy (runs better : worse)", *heads],
-        ["---", *["--:"] * len(heads)],
-        ["by stopping", *cells],
-    )
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
