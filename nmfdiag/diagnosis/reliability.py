@@ -213,7 +213,7 @@ def weakness_text(table: pd.DataFrame) -> str:
         if look_alike.share < USUAL
         else "are seen here, though elsewhere they may be missed"
     )
-    opening = f"Errors between look-alike classes {visibility}: called noisy are {look_alike.text} of the networks with at least {whole_per_cent(FIFTH)} of them."
+    opening = f"Errors between look-alike classes {visibility}: {look_alike.text} of the networks with at least {whole_per_cent(FIFTH)} of them are called noisy."
     is_missed = (table["kind"] == LOOK_ALIKE) & (table["p"] > FIFTH - ROUNDING) & (table["code"] != NOISY_LABELS)
     n_missed, n_memorising = int(is_missed.sum()), int((table["code"][is_missed] == MEMORISES).sum())
     if not n_missed:

@@ -13,7 +13,7 @@ SESSION_NOTE = (
     "Marks stay in this tab, also when you look at another page; a reload of the tab loses them, an export keeps them."
 )
 
-NOTHING_MARKED = "Nothing is marked yet. Mark samples wrong, fine or unsure, by button or by key (W, F, U): their precision stands here."
+NOTHING_MARKED = "Nothing is marked yet. Mark samples as wrong, fine or unsure, by button or by key (W, F, U): the share of wrong ones will appear here."
 
 
 def list_sentence(n_listed: int, n_samples: int, sort: str) -> str:
