@@ -186,6 +186,28 @@ def benchmark(text: str = BENCH) -> pd.DataFrame:
     return bench_table(lambda: pd.read_csv(io.StringIO(text)))
 
 
+def test_lines_of_one_solver_are_told_apart_by_their_matrix() -> None:
+    second = "\n".join(
+        f"scaling,cpu,rank {k},800,512,1,{k},1,hals,0.1,0.1,0.1,0.1,0.3,2026,grows: rank" for k in (2, 4)
+    )
+    ranks = bench_figure(benchmark(f"{BENCH}{second}\n"), kind="rank", scale="log")
+    assert {text for text in trace(ranks, "hals").text if text} == {"3,136 × 512", "800 × 512"}
+    assert list(ranks.layout.xaxis.tickvals) == [1, 2, 4, 8]
+    alone = bench_figure(benchmark(), kind="rows", scale="log")
+    assert not any(trace(alone, "hals").text)
+
+
+def test_labels_of_an_axis_do_not_touch() -> None:
+    near = "peers,cpu,conv3,12544,64,2,1 2,1,hals,1.0,0.9,1.2,1.0,0.3,2026,\npeers,cpu,conv4,50,64,2,1 2,1,hals,1.0,0.9,1.2,1.0,0.3,2026,\n"
+    figure = bench_figure(benchmark(BENCH + near), kind="rows", scale="log")
+    assert list(figure.layout.xaxis.tickvals) == [50, 6400, 12544, 51200]
+
+
+def test_a_whole_curve_is_not_a_factorisation() -> None:
+    curve = "curves,cpu,curve: conv1,51200,64,2,1 2,1,ours,8,8,8,8,,2026,\n"
+    assert set(benchmark(BENCH + curve)["solver"]) == {"hals", "sklearn_cd"}
+
+
 def test_the_last_benchmark() -> None:
     table = benchmark()
     assert set(table["solver"]) == {"hals", "sklearn_cd"}

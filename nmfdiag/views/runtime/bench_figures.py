@@ -26,7 +26,10 @@ NUMBERS = (
 )
 NEEDED = ("section", "device", "case", "solver", "ranks", "note", *NUMBERS)
 CURE = "Run one in a terminal: `python -m nmfdiag bench`."
-NOT_A_FACTORISATION = ("gemm", "iteration", "copy")
+NOT_A_FACTORISATION = ("gemm", "iteration", "copy", "ours", "naive")
+"""Parts of one, and whole curves: another quantity than the time of a factorisation."""
+LABELS = 12
+"""Most labels along an axis."""
 
 
 def bench_table(read: Callable[[], pd.DataFrame | None]) -> pd.DataFrame:
@@ -77,7 +80,7 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
     several = sweep["device"].nunique() > 1
     for position, ((device, solver), rows) in enumerate(sweep.groupby(["device", "solver"], sort=False)):
         name = f"{solver}, {device}" if several else str(solver)
-        pieces = [_labelled(piece.sort_values(kind)) for _, piece in rows.groupby(constant)]
+        pieces = _labelled([piece.sort_values(kind) for _, piece in rows.groupby(constant)])
         gap = pd.DataFrame([dict.fromkeys(pieces[0])]).astype(object)
         points = pd.concat([part.astype(object) for piece in pieces for part in (piece, gap)][:-1])
         figure.add_scatter(
@@ -96,17 +99,26 @@ def bench_figure(table: pd.DataFrame, *, kind: str, scale: str) -> go.Figure:
         )  # fmt: skip
     figure.update_xaxes(title=AXES[kind], type=scale)
     if scale == "log":
-        sizes = sorted(sweep[kind].unique())
+        sizes: list[float] = []
+        for size in sorted(sweep[kind].unique()):
+            if not sizes or size >= sizes[-1] * (sweep[kind].max() / sweep[kind].min()) ** (1 / LABELS):
+                sizes.append(size)
         figure.update_xaxes(tickvals=sizes, ticktext=[f"{size:,.0f}" for size in sizes])
     set_seconds(figure.update_yaxes, scale, "wall time (median; bars: least to most)", list(sweep["wall_seconds"]))
     return set_layout(figure, f"Benchmark: time over {AXES[kind]}")
 
 
-def _labelled(piece: pd.DataFrame) -> pd.DataFrame:
-    """Return the points of one line, the last with the size of its matrix as a label: several lines of a solver look alike."""
-    rows, channels = piece[["rows", "channels"]].iloc[-1]
-    size = f"{rows:,.0f} × {channels:.0f}" if len(piece) > 1 else ""
-    return piece.assign(label=[*[""] * (len(piece) - 1), size])
+def _labelled(pieces: list[pd.DataFrame]) -> list[pd.DataFrame]:
+    """Return a solver's lines and single points; of several lines the last point of each is labelled with the size of its matrix."""
+    several = sum(len(piece) > 1 for piece in pieces) > 1
+    return [
+        piece.assign(label=[*[""] * (len(piece) - 1), _size(piece.iloc[-1]) if several and len(piece) > 1 else ""])
+        for piece in pieces
+    ]
+
+
+def _size(point: pd.Series) -> str:
+    return f"{point['rows']:,.0f} × {point['channels']:.0f}"
 
 
 def bench_answer(table: pd.DataFrame) -> str:
