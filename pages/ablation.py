@@ -66,9 +66,9 @@ def draw(choice: Choice) -> None:
         alt = f"Accuracy without k directions at {choice.layer}"
         charts.chart(figure, choice, results, figure_key, alt, plotted=lambda: without_table(curves))
     live_results.progress(choice, requests, results)
-    st.markdown(
-        ablation_by_layer({layer: curves_by_class(choice, results, layer) for layer in choice.layers}, choice.axis)
-    )
+    if len(results) == len(requests):
+        by_layer = {layer: curves_by_class(choice, results, layer) for layer in choice.layers}
+        st.markdown(ablation_by_layer(by_layer, choice.axis))
     by_method = auc_spreads(choice, results, ablation_auc)
     figure = ablation_auc_figure(
         by_method, choice.layers, axis=choice.axis, batch=choice.batch_text, line_name=line_name
