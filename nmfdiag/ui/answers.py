@@ -8,8 +8,6 @@ from nmfdiag.text import for_markdown
 from nmfdiag.ui.trust_link import trust_link
 from nmfdiag.views.answers import AnswersSoFar
 
-WIDTH = 312
-"""Of an answer, in pixels."""
 ERROR_TEXT = "Share of new samples with right labels that it is expected to get wrong."
 
 
@@ -18,20 +16,19 @@ def draw_answers(state: AnswersSoFar) -> None:
     st.markdown(f"**{state.icon} {for_markdown(state.sentence)}**")
     if not state.answers:
         return
-    with st.container(horizontal=True):
-        for name, answer in state.answers.items():
-            figure = "" if name == WHERE else f"**{share_figure(answer)}**\n\n"
-            _draw_block(QUESTION_TEXTS[name], f"{figure}{for_markdown(answer.text)}", answer.evidence)
-        _draw_block(EXPECTED_ERROR, f"**{error_figure(state.error)}**\n\n{ERROR_TEXT}")
+    blocks: list[tuple[str, str, tuple[str, ...]]] = []
+    for name, answer in state.answers.items():
+        figure = "" if name == WHERE else f"**{share_figure(answer)}**\n\n"
+        blocks.append((QUESTION_TEXTS[name], f"{figure}{for_markdown(answer.text)}", answer.evidence))
+    blocks.append((EXPECTED_ERROR, f"**{error_figure(state.error)}**\n\n{ERROR_TEXT}", ()))
+    for row in (blocks[:2], blocks[2:]):
+        for column, (title, text, evidence) in zip(st.columns(2, gap="medium"), row, strict=False):
+            with column:
+                st.markdown(f":gray[{title}]\n\n{text}")
+                for sentence in evidence:
+                    st.caption(for_markdown(sentence))
     limits = [(QUESTION_TEXTS[name], limit) for name, answer in state.answers.items() for limit in answer.limits]
     if limits:
         with st.expander("What the answers can't see", icon=":material/visibility_off:"):
             st.markdown("\n".join(f"- *{question}* {for_markdown(limit)}" for question, limit in limits))
     trust_link()
-
-
-def _draw_block(title: str, text: str, evidence: tuple[str, ...] = ()) -> None:
-    with st.container(width=WIDTH, gap="small"):
-        st.markdown(f":gray[{title}]\n\n{text}")
-        for sentence in evidence:
-            st.caption(for_markdown(sentence))
