@@ -1,9 +1,11 @@
-"""Who may use the dashboard's server (pages that it served itself, under one of its names), and how much they may upload."""
+"""Who may use the dashboard's server (pages that it served itself, under one of its names), how much they may upload, and the headers of its answers."""
 
 import webbrowser
 from collections import defaultdict
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from functools import cache
+from pathlib import Path
 from threading import Timer
 from typing import Any
 from urllib.parse import urlsplit
@@ -46,6 +48,13 @@ async def lifespan(_: st.App) -> AsyncGenerator[None, None]:
     yield
 
 
+@cache
+def preloads() -> str:
+    """Return the ``Link`` header of a page: its browser fetches at once what draws plots, not when the first plot comes. Empty if Streamlit has no such file."""
+    scripts = Path(st.__file__).parent.glob("static/static/js/PlotlyChart.*.js")
+    return ", ".join(f"<./static/js/{path.name}>; rel=modulepreload; crossorigin" for path in scripts)
+
+
 class Guard:
     """Middleware that checks each request before Streamlit sees it, and adds headers to each answer."""
 
@@ -69,7 +78,10 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message).update(HEADERS)
+                answer_headers = MutableHeaders(scope=message)
+                answer_headers.update(HEADERS)
+                if preloads() and answer_headers.get("content-type", "").startswith("text/html"):
+                    answer_headers["Link"] = preloads()
             await send(message)
 
         if reason:

@@ -232,6 +232,11 @@ def test_a_server_is_reached_from_this_machine_only_and_contacts_nobody(
             assert b"root:" not in content and b"import " not in content[:2000]
             assert headers["X-Frame-Options"] == "SAMEORIGIN"
             assert "frame-ancestors 'self'" in headers["Content-Security-Policy"]
+        _, headers, _ = answer_of(port, "GET", "/network", {})
+        preloaded = headers["Link"].removeprefix("<.").partition(">")[0]
+        status, headers, content = answer_of(port, "GET", preloaded, {})
+        assert status == 200 and "javascript" in headers["Content-Type"] and b"plotly" in content
+        assert "Link" not in headers
         for host, origin, status in (
             (own, f"http://{own}", 101),
             (own, None, 101),
