@@ -43,7 +43,7 @@ class Step:
 STEPS = (
     Step(seconds=3),
     Step(scroll=560, seconds=2.5),
-    Step("Open these networks", 330, 3),
+    Step("Open these networks", 520, 3),
     Step("k vs accuracy", 150),
     Step("Classes", 150),
     Step("Suspects", seconds=1.5),
