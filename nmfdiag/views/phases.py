@@ -79,4 +79,7 @@ def export_table(curves: Curves, depths: Mapping[str, ProbeDepth], zoo: Mapping[
         ],
         columns=["p", "layer", "probe_accuracy"],
     )
-    return auc_table(curves, zoo).merge(probes, "left", ["p", "layer"]) if curves else probes
+    if not curves:
+        return probes
+    numeric = {"p": float}  # a user's network has none, which is an object in one table and a float in the other
+    return auc_table(curves, zoo).astype(numeric).merge(probes.astype(numeric), "left", ["p", "layer"])

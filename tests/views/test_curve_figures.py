@@ -1,6 +1,7 @@
 """Figures of curves: their values, and the meaning of colours and dashes."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import plotly.graph_objects as go
@@ -145,3 +146,7 @@ def test_the_probe_is_exported_beside_the_curves() -> None:
     assert export_table({}, depths, entries()).to_dict("records")[1] == {
         "p": 1.0, "layer": "fc2", "probe_accuracy": 0.6,
     }  # fmt: skip
+    own = replace(entries()[name], called="mine")
+    results = {CurveRequest(own.name, "fc1", 0): curve([0.2, 0.6, 1.0], layer="fc1")}
+    table = export_table(results, {own.name: depths[name]}, {own.name: own})
+    assert table.p.isna().all() and list(table.probe_accuracy) == [0.25]  # nobody knows its p
