@@ -74,7 +74,7 @@ def failing_text(results: Findings) -> str:
     """Return the figures of the paper whose claims fail; empty if none does."""
     figures = [c.figure[1:] for c, f in results.items() if c.is_of_a_figure and f.verdict == NOT]
     noun = "figure" if len(set(figures)) == 1 else "figures"
-    return f"Failing: {noun} {join(dict.fromkeys(figures))}." if figures else ""
+    return f"Claims that do not hold: {noun} {join(dict.fromkeys(figures))}." if figures else ""
 
 
 def count_figure(results: Findings) -> go.Figure:

@@ -197,7 +197,7 @@ def test_the_answer_counts_verdicts() -> None:
     text = evidence_answer(results)
     assert text == (
         "0 of 1 claims that matter for your own network hold here. 1 of 2 claims about the paper's figures alone hold here. "
-        f"Failing: figure {claims[1].figure[1:]}."
+        f"Claims that do not hold: figure {claims[1].figure[1:]}."
     )
     assert [c.useful for c in claims] == [False, False, True]
     text = evidence_answer(results | {CLAIMS[-1]: Finding("", (Unit("a", True),))})
