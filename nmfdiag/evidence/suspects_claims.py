@@ -1,6 +1,7 @@
 """Claims of our own about suspects, measured on networks whose wrong labels are known. Thresholds were declared before the final measurement."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -177,9 +178,16 @@ def look_alike_rate(rates: "pd.DataFrame") -> Finding:
     units = []
     for row in rates[rates["kind"] == LOOK_ALIKE].to_dict("records"):
         share = row["estimate"] / row["wrong"]
-        values = {"wrong": row["wrong"], "rate": row["estimate"], "rate / wrong": share}
+        holds = row["low"] <= row["wrong"] <= row["high"]
+        values = {"wrong": row["wrong"], "rate": row["estimate"], "rate / wrong": share, "interval holds it": holds}
         units.append(Unit(row["title"], share <= MOST_COUNTED, values))
-    return summarise("Rate over the true share of wrong labels", units, "rate / wrong")
+    if not units:
+        return NO_RECORD
+    finding = summarise("Rate over the true share of wrong labels", units, "rate / wrong")
+    n_holding = sum(bool(unit.values["interval holds it"]) for unit in units)
+    return replace(
+        finding, measured=f"{finding.measured}; its 95 % interval holds the truth in {n_holding} of {len(units)}"
+    )
 
 
 def repair(repairs: "pd.DataFrame") -> Finding:

@@ -24,8 +24,9 @@ from nmfdiag.zoo.registry import ZooEntry, known_noise
 TITLE = "Which networks memorise?"
 INTRODUCTION = (
     "From a trained network and its training samples, without a validation set, nmfdiag tells how many labels are wrong, which share of its answers the network "
-    "has memorised, and which error to expect on new samples. For these demo networks a share **p** of the labels was redrawn at random, some of them rightly "
-    "by chance: with p\u00a0=\u00a00 there is something to learn, with p\u00a0=\u00a01 nothing is left but to memorise. The truth stands beside each answer."
+    "has memorised, and which error to expect on new samples. In these demo networks a share **p** of the labels was replaced by random ones, a few of which are "
+    "right by chance: with p\u00a0=\u00a00 all labels are clean, with p\u00a0=\u00a01 there is nothing to learn, only to memorise. Each answer has its interval "
+    "(95\u00a0%, of the error 90\u00a0%) and the truth beside it."
 )
 NAME = "name"
 """Column with the name of the network in the zoo; it is not drawn."""

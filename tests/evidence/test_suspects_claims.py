@@ -37,9 +37,12 @@ def results(folder: Path, *networks: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def with_rates(folder: Path, *rates: tuple[str, float, float]) -> pd.DataFrame:
-    """Return a table of networks of these kinds of errors, shares of wrong labels and rates."""
-    rows = [("cifar10", k, wrong, seed, False, wrong, rate) for seed, (k, wrong, rate) in enumerate(rates)]
-    columns = ["dataset", "kind", "share", "seed", "augmented", "wrong", "estimate"]
+    """Return a table of networks of these kinds of errors, shares of wrong labels and rates, with intervals of 0.15 to both sides."""
+    rows = [
+        ("cifar10", k, wrong, seed, False, wrong, rate, rate - 0.15, rate + 0.15)
+        for seed, (k, wrong, rate) in enumerate(rates)
+    ]
+    columns = ["dataset", "kind", "share", "seed", "augmented", "wrong", "estimate", "low", "high"]
     pd.DataFrame(rows, columns=columns).to_csv(folder / RATES, index=False)
     return suspects_table(RATES, folder)
 
@@ -127,6 +130,7 @@ def test_rates_of_random_and_of_look_alike_errors(tmp_path: Path) -> None:
     finding = claims.look_alike_rate(table)
     assert [unit.shows for unit in finding.units] == [True, True, False] and finding.verdict == IN_PART
     assert finding.measured.startswith("Rate over the true share of wrong labels: 0.45 ")
+    assert finding.measured.endswith("its 95 % interval holds the truth in 2 of 3")  # 0.1 ± 0.15 does not hold 0.4
 
 
 def test_both_repairs_must_beat_random_removal(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from nmfdiag.diagnosis.reliability import (
     reliability,
     whole_per_cent,
 )
-from nmfdiag.evidence.suspects_records import CLEAN, KINDS
+from nmfdiag.evidence.suspects_records import CLEAN, KINDS, LOOK_ALIKE
 
 LEVELS = {"at most 0.05": 0.05, "0.1": 0.1, "0.2": 0.2, "0.4 to 0.6": 0.6, "1": 1.0}
 """Rows of p, each up to its value."""
@@ -89,10 +89,14 @@ def groups_table(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def estimates_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how far estimates are off and how often their intervals hold the truth: over all networks, and over those with right labels alone."""
+    """Return how far estimates are off and how often their intervals hold the truth: over all networks, those with right labels, and those with look-alike errors."""
     rows = []
     for title, quantity in QUANTITIES.items():
-        for members, condition in ((table, ""), (table[table["wrong"] <= ROUNDING], ", right labels only")):
+        for members, condition in (
+            (table, ""),
+            (table[table["wrong"] <= ROUNDING], ", right labels only"),
+            (table[table["kind"] == LOOK_ALIKE], ", look-alike errors only"),
+        ):
             result = agreement(calibration(members, quantity))
             r = result.rank.r
             rows.append(
