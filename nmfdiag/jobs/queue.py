@@ -126,7 +126,7 @@ class Jobs:
 
     def status(self, requests: Iterable[Request]) -> Status:
         """Return the progress of these requests; one that is neither cached, failed, queued nor running was cancelled or never queued."""
-        keys = keys_of(list(requests))
+        keys = keys_of(requests)
         with self._lock:
             pending = self._waiting.keys() | self._running.keys()
             failed = {key: self._failed[key] for key in keys if key in self._failed}
@@ -137,7 +137,7 @@ class Jobs:
 
     def busy(self, requests: Iterable[Request]) -> bool:
         """Return whether any of these is queued or being computed."""
-        keys = set(keys_of(list(requests)))
+        keys = set(keys_of(requests))
         with self._lock:
             return bool(keys & (self._waiting.keys() | self._running.keys()))
 

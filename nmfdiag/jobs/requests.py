@@ -7,9 +7,9 @@ Nothing here needs torch. Answers: :class:`nmfdiag.measures.curve.CompressionCur
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from statistics import median
 from typing import Any, ClassVar
@@ -212,14 +212,14 @@ class RuntimeResult:
         return cls(**(record | {"trace": [(t, low, high, error) for t, low, high, error in record["trace"]]}))
 
 
-def keys_of(requests: Sequence[Request]) -> list[str]:
+def keys_of(requests: Iterable[Request]) -> list[str]:
     """Return the requests' keys in the cache; each network is looked up once.
 
     Raises:
         NmfdiagError: If the zoo has no such network.
     """
-    digests = {name: lookup(name).digest for name in {request.entry for request in requests}}
-    return [key_of(request, digests[request.entry]) for request in requests]
+    digest = cache(lambda name: lookup(name).digest)
+    return [key_of(request, digest(request.entry)) for request in requests]
 
 
 def key_of(request: Request | OwnRequest, digest: str) -> str:

@@ -69,7 +69,7 @@ def _read(name: str, digest: str, path: str) -> ShippedResults:
 
 
 def shipped_curves(requests: Mapping[str, Any]) -> dict[str, CompressionCurve]:
-    """Return the shipped curves among these requests by key, by key."""
+    """Return the shipped curves of these requests; both mappings are by key in the cache."""
     curves: dict[str, CompressionCurve] = {}
     for name in {request.entry for request in requests.values() if isinstance(request, CurveRequest)}:
         curves |= shipped_results(lookup(name)).curves

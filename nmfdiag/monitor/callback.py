@@ -241,7 +241,8 @@ class MemorizationMonitor:
     def should_stop(self) -> bool:
         """Whether the measure has not risen for ``patience`` measurements; a later rise withdraws it.
 
-        The same in all processes that train together: those that don't measure wait for the one that does.
+        The same in all processes that train together: those that don't measure wait for the one that does. All of them must read it after
+        each epoch: one that is to stop waits some seconds for the others.
         """
         return bool(self._decision()["stop"])
 

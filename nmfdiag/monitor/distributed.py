@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 LONGEST_WAIT, ONE_WAIT = 1800.0, 5.0
 """Seconds that a process waits for the decision in total, and between two chances to be interrupted."""
-LONGEST_FAREWELL, ONE_PAUSE = 60.0, 0.02
+LONGEST_FAREWELL, ONE_PAUSE = 5.0, 0.02
 """Seconds that a process which is to stop waits, once, until the others have heard it too, and between two looks."""
 COLLECTIVE = ("c10d", "_c10d_functional", "c10d_functional")
 """Namespaces of the operations that need every process."""
@@ -43,7 +43,7 @@ class Ranks:
     """
 
     def __init__(self) -> None:
-        self._number, self._generation, self._epochs, self._said_stop = next(_numbers), 0, 0, 0
+        self._number, self._generation, self._epochs, self._stop_epoch = next(_numbers), 0, 0, 0
         self._store: Any = None
         self._measures: bool | None = None
         self._agreed: dict[str, Any] | None = None
@@ -114,8 +114,8 @@ class Ranks:
         if self._agreed is None:
             self._wait(self._key(str(self._epochs)))
             self._agreed = self._first({"stop": False})
-        if self._agreed["stop"] and self._epochs != self._said_stop:
-            self._said_stop = self._epochs
+        if self._agreed["stop"] and self._epochs != self._stop_epoch:
+            self._stop_epoch = self._epochs
             self._let_all_hear()
         return self._agreed
 
@@ -129,7 +129,7 @@ class Ranks:
             return False
         if store is not self._store:
             self._store, self._generation = store, self._generation + 1
-            self._epochs, self._said_stop, self._agreed, self._measures = 0, 0, None, None
+            self._epochs, self._stop_epoch, self._agreed, self._measures = 0, 0, None, None
             store.add(self._key("made"), 1)
         return True
 
@@ -158,15 +158,20 @@ class Ranks:
     def _let_all_hear(self) -> None:
         """Wait until all processes of this training have read that it stops."""
         heard, until = self._key(f"heard/{self._epochs}"), time.monotonic() + LONGEST_FAREWELL
-        n_processes = self._store.add(self._key("arrived"), 0)
-        with suppress(RuntimeError):  # the process that held the store has left: it had seen that all heard
+        with suppress(
+            RuntimeError
+        ):  # the process that held the store has left: all have heard, or it waited long enough
+            n_processes = self._store.add(self._key("arrived"), 0)
             n_heard = self._store.add(heard, 1)
             while n_heard < n_processes and self._waits_for_others:
                 time.sleep(ONE_PAUSE)
                 n_heard = self._store.add(heard, 0)
                 if time.monotonic() > until:
                     self._waits_for_others = False
-                    logger.warning("Some processes of this training have not read should_stop: they may go on.")
+                    logger.warning(
+                        "Some processes did not read should_stop within %.0f s: if nothing else stops them, they go on.",
+                        LONGEST_FAREWELL,
+                    )
 
     def _key(self, name: str) -> str:
         return f"nmfdiag/{self._number}/{self._generation}/{name}"

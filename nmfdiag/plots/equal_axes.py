@@ -15,7 +15,7 @@ Span = tuple[float, float]
 
 
 def equal_axes(figures: Sequence[go.Figure]) -> None:
-    """Give axes with the same title the same range in all figures, and maps with the same title of their colour bars the same scale.
+    """Give axes with the same title the same range and ticks in all figures, and maps with the same title of their colour bars the same scale.
 
     Axes of names, of layers for example, are left alone, and so are reversed ones.
 
@@ -35,8 +35,10 @@ def equal_axes(figures: Sequence[go.Figure]) -> None:
     for same_axes in axes.values():
         if len(same_axes) > 1:
             low, high = min(span[0] for _, span in same_axes), max(span[1] for _, span in same_axes)
+            widest, _ = max(same_axes, key=lambda item: item[1][1] - item[1][0])
+            ticks = {"tickvals": widest.tickvals, "ticktext": widest.ticktext}
             for axis, _ in same_axes:
-                axis.range = (low, high)
+                axis.update(range=(low, high), **ticks)
     for title, traces in maps.items():
         ends = min(trace.zmin for trace in traces), max(trace.zmax for trace in traces)
         for trace in traces:
@@ -63,5 +65,8 @@ def _span(figure: go.Figure, letter: str, axis: Any) -> Span | None:
     if not numbers:
         return None
     low, high = min(numbers), max(numbers)
+    if axis.rangemode == "tozero":
+        low, high = min(0.0, low), max(0.0, high)
     room = MARGIN * (high - low or 1)
-    return low - room, high + room
+    starts_at_zero = axis.rangemode == "tozero" and not low
+    return low - room * (not starts_at_zero), high + room

@@ -55,7 +55,7 @@ def blended(colours: Sequence[RGB], label_noise: float) -> RGB:
 
 
 def noise_name(label_noise: float) -> str:
-    """Return the name of a line after its p, which fits where all networks of a figure are of one family.
+    """Return the name of a line after its p, enough where all networks of a figure belong to one family.
 
     >>> noise_name(0.6)
     'p = 0.6'

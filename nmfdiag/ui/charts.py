@@ -24,8 +24,12 @@ from nmfdiag.zoo.registry import entries
 
 
 @contextmanager
-def equal_charts() -> Iterator[None]:
-    """Draw the charts of a block in their places once all of them are made, with equal axes."""
+def equal_charts(draw_safely: Callable[[Callable[[], None]], None]) -> Iterator[None]:
+    """Draw the charts of a block in their places once all of them are made, with equal axes.
+
+    Args:
+        draw_safely: Draws one, and shows an error as a message in its place.
+    """
     state = st.session_state
     waiting = state["_waiting_charts"] = []
     try:
@@ -35,7 +39,7 @@ def equal_charts() -> Iterator[None]:
     equal_axes([figure for figure, *_ in waiting])
     for _, container, draw in waiting:
         with container:
-            draw()
+            draw_safely(draw)
 
 
 def chart(

@@ -80,7 +80,8 @@ class Guard:
             if message["type"] == "http.response.start":
                 answer_headers = MutableHeaders(scope=message)
                 answer_headers.update(HEADERS)
-                if preloads() and answer_headers.get("content-type", "").startswith("text/html"):
+                is_page = message["status"] == 200 and answer_headers.get("content-type", "").startswith("text/html")
+                if is_page and "/media/" not in scope["path"] and preloads():
                     answer_headers["Link"] = preloads()
             await send(message)
 

@@ -230,7 +230,7 @@ def side_by_side(choice: Choice, draw: Callable[[Choice], None]) -> None:
         return
     with st.container(key="side_by_side"):
         columns = st.columns(2, gap="medium")
-    with equal_charts():
+    with equal_charts(draw_safely):
         for column, side in zip(columns, (replace(choice, beside=None), choice.counterpart), strict=True):
             with column:
                 layer_note = f" :gray[at {for_markdown(side.layer)}]" if side.layer != choice.layer else ""

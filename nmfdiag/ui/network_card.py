@@ -60,7 +60,18 @@ def draw_cards(
             own_requests = [r for r in requests if r.entry == network.name]
             curves = {r: results[r] for r in own_requests if r in results}
             controls, is_complete = controls_by_name.get(network.name), len(curves) == len(own_requests)
-            results_key = (*keys_of(own_requests), *(str(c.provenance.get("date")) for c in curves.values()), *changes)
+            facts = (
+                network.recipe.n_train,
+                network.class_names,
+                tuple(network.trained_with.items()),
+                copied_from(network),
+            )
+            results_key = (
+                *keys_of(own_requests),
+                *(str(c.provenance.get("date")) for c in curves.values()),
+                facts,
+                *changes,
+            )
             diagnosis = _diagnosis(results_key, controls, curves, network) if is_complete else None
             state = answers_so_far(controls, diagnosis, failed.get(SuspectsRequest(network.name).key, ""))
             if not is_complete:

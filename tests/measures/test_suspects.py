@@ -61,7 +61,8 @@ def test_a_clean_network_raises_no_alarm(name: str) -> None:
     rate = nmfdiag.suspects(entry.load_model(), pool.inputs, pool.given_labels).noise_rate
     assert rate.low <= rate.estimate <= 0.05 and 0 < rate.swapped_high < 0.1 and rate.contradicted < rate.high < 0.25
     assert (
-        rate.estimate < rate.contradicted < 0.2 and f"{percent(rate.high)} or more where errors are" in rate.statement
+        rate.estimate < rate.contradicted < 0.2
+        and f"up to about {percent(rate.high)} where errors are" in rate.statement
     )
 
 

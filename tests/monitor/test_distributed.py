@@ -167,7 +167,7 @@ def test_who_never_reads_is_not_waited_for_twice(
         first.decide({"stop": True})
         assert first.agreed() == {"stop": True}, epoch
     assert len(pauses) == 3 and [record.message for record in caplog.records] == [
-        "Some processes of this training have not read should_stop: they may go on."
+        "Some processes did not read should_stop within 0 s: if nothing else stops them, they go on."
     ]
 
 

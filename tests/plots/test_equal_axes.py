@@ -43,6 +43,24 @@ def test_given_ranges_are_joined_and_other_quantities_left_alone() -> None:
     assert first.layout.yaxis.range == second.layout.yaxis.range == (-1, 3) and accuracy.layout.yaxis.range == (0, 9)
 
 
+def test_an_axis_that_starts_at_zero_still_does() -> None:
+    first, second = line([1], [5.0]), line([1], [8.0])
+    for figure in (first, second):
+        figure.update_yaxes(rangemode="tozero")
+    equal_axes([first, second])
+    low, high = first.layout.yaxis.range
+    assert low == 0 and 8 < high < 9 and second.layout.yaxis.range == (low, high)
+
+
+def test_both_axes_have_the_ticks_of_the_longer_one() -> None:
+    first, second = (line([1, k], [1.0, 2.0], axis_type="log") for k in (16, 512))
+    first.update_xaxes(tickvals=[1, 4, 16], ticktext=["1", "4", "16"])
+    second.update_xaxes(tickvals=[1, 64, 512], ticktext=["1", "64", "512"])
+    equal_axes([first, second])
+    assert first.layout.xaxis.tickvals == second.layout.xaxis.tickvals == (1, 64, 512)
+    assert first.layout.xaxis.ticktext == ("1", "64", "512")
+
+
 def test_layers_and_reversed_axes_stay() -> None:
     figures = [line(layers, [1.0] * len(layers)) for layers in (["a", "b"], ["a", "b", "c"])]
     for figure, layers in zip(figures, (["a", "b"], ["a", "b", "c"]), strict=True):

@@ -35,16 +35,17 @@ def _principal_components(inputs: Tensor, n_components: int) -> Tensor:
 
 def _small(inputs: Tensor) -> Tensor:
     """Return samples (m, d) of few values, in float64."""
-    is_large_image = inputs.ndim == 4 and max(inputs.shape[2:]) > LARGEST_SIDE
-    small = torch.empty(0)
-    for start in range(0, len(inputs), CHUNK):
-        values = inputs[start : start + CHUNK].cpu().float()
-        if is_large_image:
-            height, width = (min(side, LARGEST_SIDE) for side in inputs.shape[2:])
-            values = torch.nn.functional.adaptive_avg_pool2d(values, (height, width))
-        flat = values.flatten(1)
-        flat = flat[:, :: -(-flat.shape[1] // MOST_VALUES)]
-        if not start:
-            small = torch.empty(len(inputs), flat.shape[1], dtype=torch.float64)
-        small[start : start + CHUNK] = flat
+    small = torch.empty(len(inputs), _few_values(inputs[:1]).shape[1], dtype=torch.float64)
+    for rows, batch in zip(small.split(CHUNK), inputs.split(CHUNK), strict=True):
+        rows.copy_(_few_values(batch))
     return small
+
+
+def _few_values(inputs: Tensor) -> Tensor:
+    """Return samples (m, d) of at most :data:`MOST_VALUES` values, of averaged pixels where images are large."""
+    values = inputs.cpu().float()
+    if inputs.ndim == 4 and max(inputs.shape[2:]) > LARGEST_SIDE:
+        height, width = (min(side, LARGEST_SIDE) for side in inputs.shape[2:])
+        values = torch.nn.functional.adaptive_avg_pool2d(values, (height, width))
+    flat = values.flatten(1)
+    return flat[:, :: -(-flat.shape[1] // MOST_VALUES)]

@@ -69,7 +69,8 @@ def joint_scores(
     keeps_kernels = 4 * n * len(rows) <= KERNEL_BYTES
     for view in views:
         kernel = moments.add(view.features[:, columns], labels[view.rows])
-        kernels += [kernel] * keeps_kernels
+        if keeps_kernels:
+            kernels.append(kernel)
         report(0.5 * view.rows.stop / n, "probe of all layers")
     probe = moments.fit()
     sharpness = temperature(SHARPEST * probe.values(landmarks, labels[rows]), labels[rows])

@@ -41,8 +41,8 @@ class NoiseRate:
         estimate: In [0, 1]; too high where classes overlap, too low where errors look alike; 0 where there is no sign of wrong labels,
             or a ``reason``.
         low: Lower end of the 95 % interval (bootstrap over samples), lowered where classes overlap.
-        high: Its upper end, which allows for errors between look-alike classes, but not always enough: the interval holds the truth in 29 of 49
-            networks with such errors of the jury and the suspects benchmark, and in 164 of 173 others.
+        high: Its upper end, which allows for errors between look-alike classes, but not always enough: claim S7 and the page *How far can you trust
+            this?* count how often it holds the truth.
         n_samples: Samples that it was measured on.
         reason: Why the rate can't be told; then the interval is 0 to 1.
         contradicted: Share of the labels that the probe of all layers contradicts: errors between look-alike classes, which the control hardly sees,
@@ -64,12 +64,14 @@ class NoiseRate:
         if self.reason:
             return f"How many labels are wrong can't be told: {self.reason}."
         look_alike = (
-            f", {percent(self.high)} or more where errors are between look-alike classes"
+            f", up to about {percent(self.high)} where errors are between look-alike classes, sometimes more"
             if self.high > self.swapped_high
             else ""
         )
         if not self.is_known:
-            return f"Whether labels are wrong can't be told from these samples: up to {percent(self.high)} may be."
+            return (
+                f"Whether labels are wrong can't be told from these samples: up to about {percent(self.high)} may be."
+            )
         if not self.is_clear:
             return f"No sign of labels swapped at random: at most {percent(self.swapped_high)} are (95 %){look_alike}."
         return (
@@ -99,7 +101,7 @@ def bounded_rate(
     contradicted: float,
     least: float = 0.0,
 ) -> NoiseRate:
-    """Return the swap control's rate with an interval that holds for labels that were not swapped at random, too.
+    """Return the swap control's rate with an interval that allows for labels that were not swapped at random, too.
 
     Args:
         rate: The swap control's.

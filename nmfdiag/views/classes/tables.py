@@ -19,8 +19,6 @@ from nmfdiag.zoo.registry import ZooEntry, known_noise
 LOWEST = Reserved("lowest AuC")
 POOLED = "pooled within p"
 BOOTSTRAP_DRAWS = 1000
-Point = tuple[float, int, float, float]
-"""p, class, AuC and test accuracy of a curve."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class ClassCurves:
         """Return the accuracy on test samples of each true class."""
         return self.network(p).test_accuracy_by_class
 
-    def points(self, layer: str) -> list[Point]:
+    def points(self, layer: str) -> list[tuple[float, int, float, float]]:
         """Return (p, class, AuC, test accuracy) of each curve of a layer, where the test accuracy by class is known."""
         return [
             (p, c, value, test)
@@ -114,22 +112,23 @@ def correlations(class_curves: ClassCurves, layer: str, method: str = "pearson")
     Pooled values are less the mean of their p. Every p has the same classes, so the pooled interval is from a bootstrap over
     classes.
     """
-    return dict(_correlations(tuple(class_curves.points(layer)), tuple(class_curves.curves), method))
-
-
-@lru_cache(maxsize=1024)
-def _correlations(points: tuple[Point, ...], levels: tuple[float, ...], method: str) -> dict[float | str, Correlation]:
-    """Return the correlations; remembered, because each run of a page needs those of every layer."""
+    points = class_curves.points(layer)
     results: dict[float | str, Correlation] = {}
-    for p in levels:
+    for p in class_curves.curves:
         level = [point for point in points if point[0] == p]
-        results[p] = correlation([auc for *_, auc, _ in level], [test for *_, test in level], method=method)
+        results[p] = _correlation(tuple(auc for *_, auc, _ in level), tuple(test for *_, test in level), method)
     if len(results) > 1:
         ps, classes, auc, test = zip(*points, strict=True) if points else ((), (), (), ())
-        results[POOLED] = correlation(
-            auc, test, method=method, groups=ps, interval="bootstrap", clusters=classes, draws=BOOTSTRAP_DRAWS
+        results[POOLED] = _correlation(
+            auc, test, method, groups=ps, interval="bootstrap", clusters=classes, draws=BOOTSTRAP_DRAWS
         )
     return results
+
+
+@lru_cache(maxsize=4096)
+def _correlation(auc: tuple[float, ...], test: tuple[float, ...], method: str, **options: Any) -> Correlation:
+    """Return a correlation; remembered, because each run of a page needs those of every layer."""
+    return correlation(auc, test, method=method, **options)
 
 
 def _row_start(class_curves: ClassCurves, p: float, layer: str, c: int) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def level_of(p: float) -> str:
 
 
 def answers_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return how often the answers on labels and on memorising are right, or wrong, one row per count that has networks."""
+    """Return the counts behind the answers on labels and on memorising; counts without networks are left out."""
     counts = _label_counts(table) | {"memorises or not, correct": memorising_right(table)}
     return pd.DataFrame(
         [(answer, count.text) for answer, count in counts.items() if count.total], columns=["answer", "how many"]
