@@ -158,9 +158,8 @@ class Ranks:
     def _let_all_hear(self) -> None:
         """Wait until all processes of this training have read that it stops."""
         heard, until = self._key(f"heard/{self._epochs}"), time.monotonic() + LONGEST_FAREWELL
-        with suppress(
-            RuntimeError
-        ):  # the process that held the store has left: all have heard, or it waited long enough
+        # Where the process that holds the store has left, all have heard, or it waited long enough.
+        with suppress(RuntimeError):
             n_processes = self._store.add(self._key("arrived"), 0)
             n_heard = self._store.add(heard, 1)
             while n_heard < n_processes and self._waits_for_others:

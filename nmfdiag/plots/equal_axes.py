@@ -65,8 +65,7 @@ def _span(figure: go.Figure, letter: str, axis: Any) -> Span | None:
     if not numbers:
         return None
     low, high = min(numbers), max(numbers)
-    if axis.rangemode == "tozero":
-        low, high = min(0.0, low), max(0.0, high)
     room = MARGIN * (high - low or 1)
-    starts_at_zero = axis.rangemode == "tozero" and not low
-    return low - room * (not starts_at_zero), high + room
+    if axis.rangemode == "tozero" and low >= 0:
+        return 0.0, high + room
+    return low - room, high + room

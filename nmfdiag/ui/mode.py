@@ -27,7 +27,7 @@ def page_mode() -> Mode:
 
 
 class FinishedFigure(BaseFigure):
-    """A figure that Streamlit draws as it is; from a dictionary it would make all parts anew to check them, a fifth of a page's time."""
+    """A finished figure, which Streamlit draws unchecked: given a dictionary it would rebuild the whole figure to validate it."""
 
     def __init__(self, spec: dict[str, Any]):
         self._spec = spec

@@ -95,7 +95,7 @@ def _diagnosis(
     _curves: Mapping[CurveRequest, Any],
     _network: ZooEntry,
 ) -> Diagnosis:
-    """Return the diagnosis of a network, made once from the same results; they are told apart by their key."""
+    """Return the diagnosis of a network, cached by ``results_key`` and the controls."""
     return diagnosis_of(_curves, _network, without=copied_from(_network), suspects=controls)
 
 
